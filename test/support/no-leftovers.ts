@@ -1,0 +1,17 @@
+/** A test file that leaves a timer, socket or child process behind fails. Registered first, so its afterAll runs last. */
+import { afterAll, beforeAll } from 'vitest';
+import { leftInProcess, resources } from './leftovers.ts';
+import { until } from './until.ts';
+
+let before: readonly string[];
+
+beforeAll(() => {
+  before = resources();
+});
+
+afterAll(async () => {
+  await until(() => leftInProcess(before).length === 0, {
+    describe: () => `the end of what this file left behind: ${leftInProcess(before).join(', ')}`,
+    timeout: 5_000,
+  });
+});

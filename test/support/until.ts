@@ -1,0 +1,41 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface UntilOptions {
+  /** What is awaited, for the failure: `the slot to be inactive`. A function can tell how far it has come. */
+  readonly describe: string | (() => string);
+  /** Milliseconds. Default 10 000. */
+  readonly timeout?: number;
+}
+
+/** Waits until `condition` gives something truthy, and gives that. What the condition throws fails at once. */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  { describe, timeout = 10_000 }: UntilOptions,
+): Promise<Exclude<T, false | null | undefined>> {
+  const deadline = performance.now() + timeout;
+  for (;;) {
+    const value = await condition();
+    if (value) return value as Exclude<T, false | null | undefined>;
+    if (performance.now() > deadline) {
+      throw new Error(`Waited ${timeout} ms in vain for ${typeof describe === 'string' ? describe : describe()}`);
+    }
+    await delay(5);
+  }
+}
+
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** Promise.withResolvers, which Node 20 does not have. */
+export function deferred<T = void>(): Deferred<T> {
+  let resolve!: Deferred<T>['resolve'];
+  let reject!: Deferred<T>['reject'];
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}

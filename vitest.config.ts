@@ -1,0 +1,29 @@
+import { defineConfig } from 'vitest/config';
+
+/** Each file runs in a process of its own (vitest's default pool), so that what it leaves behind can be told. */
+const withServer = {
+  setupFiles: ['test/support/no-leftovers.ts'],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
+
+export default defineConfig({
+  test: {
+    // Servers and tests share the cores.
+    maxWorkers: 2,
+    // Of the whole run, not of a project: integration and faults share one server.
+    globalSetup: 'test/support/global-setup.ts',
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: { enabled: true, only: true, include: ['test/types/**/*.test-d.ts'], tsconfig: 'tsconfig.json' },
+        },
+      },
+      { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...withServer } },
+      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...withServer } },
+    ],
+  },
+});
