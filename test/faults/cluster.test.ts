@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase } from '../support/database.ts';
@@ -15,6 +18,20 @@ test.each(['fast', 'immediate'] as const)(
     expect(await database.sql('select name from users')).toEqual([{ name: 'Ada' }]);
   },
 );
+
+test('data in a directory of its own, and a server that still runs on them, are found again', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'walwatch-kept-'));
+  const first = await startCluster({ directory });
+  await inSession(first.url, (client) => client.query('create table kept ()'));
+  {
+    await using again = await startCluster({ directory });
+    expect(again.url).toBe(first.url);
+  }
+  await using later = await startCluster({ directory });
+  await inSession(later.url, (client) => client.query('select from kept'));
+  await later.stop('immediate');
+  await rm(directory, { recursive: true });
+});
 
 test('settings and who may connect are those of the test', async () => {
   await using cluster = await startCluster({

@@ -23,7 +23,7 @@ export interface ClusterOptions {
 }
 
 /** As `pg_ctl stop --mode` has them: `fast` ends sessions, `smart` waits for them, `immediate` is a crash. */
-export type StopMode = 'fast' | 'smart' | 'immediate';
+type StopMode = 'fast' | 'smart' | 'immediate';
 
 export interface Cluster extends AsyncDisposable {
   /** Of the superuser `postgres` and the database `postgres`. */

@@ -1,13 +1,9 @@
 /** A test file that leaves a timer, socket or child process behind fails. Registered first, so its afterAll runs last. */
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll } from 'vitest';
 import { leftInProcess, resources } from './leftovers.ts';
 import { until } from './until.ts';
 
-let before: readonly string[];
-
-beforeAll(() => {
-  before = resources();
-});
+const before = resources();
 
 afterAll(async () => {
   await until(() => leftInProcess(before).length === 0, {
