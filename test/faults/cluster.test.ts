@@ -1,10 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase } from '../support/database.ts';
 import { inSession } from '../support/template.ts';
+import { until } from '../support/until.ts';
 
 test.each(['fast', 'immediate'] as const)(
   'a server stopped with mode %s starts again on the same port and data',
@@ -18,6 +20,23 @@ test.each(['fast', 'immediate'] as const)(
     expect(await database.sql('select name from users')).toEqual([{ name: 'Ada' }]);
   },
 );
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+test('a server killed by the system leaves nothing to stop', async () => {
+  const cluster = await startCluster();
+  const [pid] = (await readFile(join(cluster.dataDirectory, 'postmaster.pid'), 'utf8')).split('\n');
+  process.kill(Number(pid), 'SIGKILL');
+  await until(() => !isAlive(Number(pid)), { describe: 'the server to be gone' });
+  await cluster[Symbol.asyncDispose]();
+  expect(existsSync(cluster.dataDirectory)).toBe(false);
+});
 
 test('data in a directory of its own, and a server that still runs on them, are found again', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'walwatch-kept-'));

@@ -65,8 +65,13 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const log = () => readFile(logFile, 'utf8').catch(() => '');
   const pgCtl = (...args: string[]) => run('pg_ctl', [...args, '--silent', '-w', '-t', '20', '-D', dataDirectory]);
 
-  const isRunning = existsSync(pidFile) && (await pgCtl('status').then(Boolean, () => false));
-  const port = isRunning ? postmaster(pidFile).port : await freePort();
+  const isRunning = () =>
+    pgCtl('status').then(
+      () => true,
+      () => false,
+    );
+  const found = await isRunning();
+  const port = found ? postmaster(pidFile).port : await freePort();
   let settings: Settings = {
     ...serverSettings,
     listen_addresses: '127.0.0.1',
@@ -106,7 +111,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     async [Symbol.asyncDispose]() {
       process.off('exit', abandon);
       // Data that is deleted need no kind end of the sessions.
-      if (existsSync(pidFile)) await cluster.stop(options.directory ? 'fast' : 'immediate');
+      if (await isRunning()) await cluster.stop(options.directory ? 'fast' : 'immediate');
       if (!options.directory) await rm(directory, { recursive: true });
     },
   };
@@ -116,7 +121,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   };
   if (!options.directory) process.once('exit', abandon);
-  if (isRunning) return cluster;
+  if (found) return cluster;
 
   if (!existsSync(join(dataDirectory, 'PG_VERSION'))) {
     const properties = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'];
