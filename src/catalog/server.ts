@@ -1,0 +1,117 @@
+import type { Client } from 'pg';
+import { type ConfigurationIssue, WatchError } from '../errors.ts';
+
+/** What is asked of the server at every connection. */
+export interface Server {
+  /** 17 for PostgreSQL 17.4. */
+  readonly major: number;
+  readonly walLevel: string;
+  /** Milliseconds; 0: none. */
+  readonly walSenderTimeout: number;
+  /** Bytes; undefined: no limit. */
+  readonly maxSlotWalKeepSize: number | undefined;
+  readonly synchronousStandbyNames: string;
+  readonly inRecovery: boolean;
+  readonly systemIdentifier: string;
+  readonly database: string;
+  readonly databaseOid: number;
+  readonly role: string;
+  readonly mayReplicate: boolean;
+}
+
+/** What PostgreSQL can do since which major version. The one place that knows. */
+export const since = {
+  oldest: 14,
+  /** `invalidation_reason` in pg_replication_slots. */
+  invalidationReason: 17,
+  /** The `origin` option of pgoutput. */
+  origin: 16,
+  /** Logical decoding on a standby. */
+  standbyDecoding: 16,
+} as const;
+
+/** @throws WatchError UNSUPPORTED */
+export async function readServer(client: Client): Promise<Server> {
+  const { rows } = await client.query(`
+    select pg_catalog.current_setting('server_version_num')::int / 10000 as major,
+           pg_catalog.current_setting('wal_level') as wal_level,
+           pg_catalog.current_setting('synchronous_standby_names') as synchronous_standby_names,
+           (select setting::int from pg_catalog.pg_settings where name = 'wal_sender_timeout') as wal_sender_timeout,
+           (select setting::float8 from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size') as max_slot_wal_keep_megabytes,
+           pg_catalog.pg_is_in_recovery() as in_recovery,
+           (select system_identifier::text from pg_catalog.pg_control_system()) as system_identifier,
+           pg_catalog.current_database() as database,
+           (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) as database_oid,
+           current_user as role,
+           -- managed services give the right through a role of their own
+           (select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user)
+             or exists (select from pg_catalog.pg_roles where rolname in ('rds_replication', 'rds_superuser')
+                        and pg_catalog.pg_has_role(current_user, oid, 'member')) as may_replicate`);
+  const row = rows[0];
+  const major: number = row.major;
+  if (major < since.oldest) {
+    throw new WatchError('UNSUPPORTED', `the server is PostgreSQL ${major}; walwatch needs ${since.oldest} or newer`, {
+      solution: `Upgrade the server to PostgreSQL ${since.oldest} or newer.`,
+    });
+  }
+  return {
+    major,
+    walLevel: row.wal_level,
+    walSenderTimeout: row.wal_sender_timeout,
+    maxSlotWalKeepSize: row.max_slot_wal_keep_megabytes < 0 ? undefined : row.max_slot_wal_keep_megabytes * 1024 * 1024,
+    synchronousStandbyNames: row.synchronous_standby_names,
+    inRecovery: row.in_recovery,
+    systemIdentifier: row.system_identifier,
+    database: row.database,
+    databaseOid: row.database_oid,
+    role: row.role,
+    mayReplicate: row.may_replicate,
+  };
+}
+
+/** What of the server does not fit. */
+export function serverIssues(server: Server, options: { readonly origin: 'any' | 'none' }): ConfigurationIssue[] {
+  const issues: ConfigurationIssue[] = [];
+  if (server.walLevel !== 'logical') {
+    issues.push({
+      message: `wal_level is '${server.walLevel}', logical decoding needs 'logical'`,
+      solution: "ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on managed services: a parameter, e.g. rds.logical_replication = 1).",
+    });
+  }
+  if (!server.mayReplicate) {
+    issues.push({
+      message: `the role '${server.role}' may not replicate`,
+      solution: `ALTER ROLE ${quoteIdentifier(server.role)} REPLICATION; (Amazon RDS: GRANT rds_replication TO ${quoteIdentifier(server.role)};)`,
+    });
+  }
+  if (options.origin === 'none' && server.major < since.origin) {
+    issues.push({ message: `origin: 'none' needs PostgreSQL ${since.origin}, the server is ${server.major}`, solution: "Leave origin out, or set it to 'any'." });
+  }
+  if (server.inRecovery && server.major < since.standbyDecoding) {
+    issues.push({
+      message: `the server is a standby; PostgreSQL ${server.major} decodes only on the primary`,
+      solution: `Connect to the primary, or use PostgreSQL ${since.standbyDecoding} or newer.`,
+    });
+  }
+  return issues;
+}
+
+/**
+ * Whether commits would wait for a walsender of this name. Names match in any case; `*` matches all.
+ * https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES
+ */
+export function isSynchronousStandby(synchronousStandbyNames: string, applicationName: string): boolean {
+  const list = /^\s*(?:(?:first|any)\s+\d+|\d+)\s*\((.*)\)\s*$/is.exec(synchronousStandbyNames)?.[1] ?? synchronousStandbyNames;
+  const names = list.match(/"(?:[^"]|"")*"|[^",\s]+/g) ?? [];
+  // PostgreSQL cuts application_name at 63 bytes (NAMEDATALEN - 1).
+  const own = Buffer.from(applicationName).subarray(0, 63).toString().toLowerCase();
+  return names.some((name) => name === '*' || (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name).toLowerCase() === own);
+}
+
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+export function quoteTable(table: { readonly schema: string; readonly name: string }): string {
+  return `${quoteIdentifier(table.schema)}.${quoteIdentifier(table.name)}`;
+}

@@ -1,0 +1,68 @@
+import type { Duplex } from 'node:stream';
+import pg from 'pg';
+import type { ClientConfig } from 'pg';
+
+/**
+ * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
+ * `ALTER ROLE … SET` and `ALTER DATABASE … SET` may hold others, and those win over postgresql.conf but not over these.
+ * https://www.postgresql.org/docs/current/runtime-config-client.html
+ */
+const textSettings = {
+  datestyle: 'ISO',
+  intervalstyle: 'postgres',
+  timezone: 'UTC',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  client_encoding: 'UTF8',
+  search_path: '"$user",public', // how regclass and its like are written
+};
+
+/** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
+export function sessionConfig(
+  connection: ClientConfig,
+  session: { readonly name: string; readonly connectTimeout: number; readonly settings?: Readonly<Record<string, string>> },
+): ClientConfig {
+  const settings = Object.entries({ ...textSettings, ...session.settings });
+  const own = connection.options ?? process.env['PGOPTIONS'];
+  return {
+    ...connection,
+    application_name: session.name,
+    connectionTimeoutMillis: session.connectTimeout,
+    keepAlive: true,
+    options: settings.map(([name, value]) => `-c ${name}=${value}`).join(' ') + (own ? ` ${own}` : ''),
+  };
+}
+
+/** An ordinary connection, over which the catalog is asked and everything but streaming is done. */
+export class Session {
+  readonly #client: pg.Client;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Rejects when the connection is lost; never resolves. */
+  readonly lost: Promise<never>;
+
+  constructor(config: ClientConfig) {
+    const client = (this.#client = new pg.Client(config));
+    this.lost = new Promise<never>((_, reject) => {
+      client.on('error', reject);
+      client.on('end', () => reject(new Error('the connection has ended')));
+    });
+    this.lost.catch(() => {}); // whoever waits for it hears of it; nobody has to
+  }
+
+  async connect(): Promise<void> {
+    await this.#client.connect();
+  }
+
+  /** Runs a task with the connection to itself, after those before it. @throws what the task throws, or why the connection was lost */
+  use<T>(task: (client: pg.Client) => Promise<T>): Promise<T> {
+    const run = this.#turn.then(() => Promise.race([task(this.#client), this.lost]));
+    this.#turn = run.catch(() => {}); // the next one has its turn in any case
+    return run;
+  }
+
+  /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
+  close(): void {
+    this.#client.end().catch(() => {}); // it is cut in any case
+    (this.#client as unknown as { connection: { stream: Duplex & { destroySoon?(): void } } }).connection.stream.destroySoon?.();
+  }
+}

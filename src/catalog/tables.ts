@@ -1,0 +1,112 @@
+import type { Client } from 'pg';
+
+export type ReplicaIdentity = 'default' | 'full' | 'index' | 'nothing';
+
+export interface Column {
+  readonly name: string;
+  readonly typeOid: number;
+  readonly notNull: boolean;
+  readonly generated: 'stored' | 'virtual' | undefined;
+  /** Its values may be kept out of line, and are then not sent when they did not change. */
+  readonly toastable: boolean;
+}
+
+/** A table as the catalog has it now. Columns are by their names in the database. */
+export interface Table {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** `pg_class.relkind` */
+  readonly kind: string;
+  /** `pg_class.relpersistence` */
+  readonly persistence: string;
+  /** The partitioned tables above it. */
+  readonly ancestors: readonly number[];
+  readonly columns: readonly Column[];
+  readonly primaryKey: readonly string[] | undefined;
+  /** Column lists of the indexes that guarantee uniqueness at every moment. */
+  readonly uniqueKeys: readonly (readonly string[])[];
+  readonly replicaIdentity: ReplicaIdentity;
+  /** The columns whose old values a change carries. */
+  readonly identityColumns: ReadonlySet<string>;
+}
+
+const identities: Readonly<Record<string, ReplicaIdentity>> = { d: 'default', f: 'full', i: 'index', n: 'nothing' };
+const generations: Readonly<Record<string, Column['generated']>> = { s: 'stored', v: 'virtual' };
+
+interface Row {
+  oid: number;
+  schema: string;
+  name: string;
+  kind: string;
+  persistence: string;
+  identity: string;
+  ancestors: number[];
+  columns: { name: string; type: number; not_null: boolean; generated: string; toastable: boolean }[];
+  keys: { primary: boolean; identity: boolean; immediate: boolean; columns: string[] }[];
+}
+
+/** Reads the tables that exist among those named. */
+export async function readTables(
+  client: Client,
+  wanted: readonly { readonly schema: string; readonly name: string }[],
+): Promise<Table[]> {
+  const { rows } = await client.query<Row>(tablesQuery, [wanted.map((table) => table.schema), wanted.map((table) => table.name)]);
+  return rows.map(toTable);
+}
+
+const tablesQuery = `
+  select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence, c.relreplident as identity,
+         coalesce((select pg_catalog.json_agg(a.relid::pg_catalog.oid::int8)
+                   from pg_catalog.pg_partition_ancestors(c.oid) a where a.relid <> c.oid), '[]') as ancestors,
+         coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
+                            'name', a.attname, 'type', a.atttypid::int8, 'not_null', a.attnotnull,
+                            'generated', a.attgenerated, 'toastable', a.attlen = -1 and a.attstorage <> 'p') order by a.attnum)
+                   from pg_catalog.pg_attribute a
+                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as columns,
+         coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
+                            'primary', i.indisprimary, 'identity', i.indisreplident, 'immediate', i.indimmediate,
+                            'columns', (select pg_catalog.json_agg(a.attname order by k.position)
+                                        from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, position)
+                                        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                                        where k.position <= i.indnkeyatts)))
+                   from pg_catalog.pg_index i
+                   where i.indrelid = c.oid and i.indisunique and i.indisvalid
+                     and i.indpred is null and i.indexprs is null), '[]') as keys
+  from (select distinct * from pg_catalog.unnest($1::text[], $2::text[]) w(schema, name)) w
+  join pg_catalog.pg_namespace n on n.nspname = w.schema
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name and c.relkind not in ('i', 'I', 'S', 't', 'c')`;
+
+function toTable(row: Row): Table {
+  const columns = row.columns.map(
+    (column): Column => ({
+      name: column.name,
+      typeOid: column.type,
+      notNull: column.not_null,
+      generated: generations[column.generated],
+      toastable: column.toastable,
+    }),
+  );
+  const immediate = row.keys.filter((key) => key.immediate);
+  const replicaIdentity = identities[row.identity] ?? 'nothing';
+  const covered: Readonly<Record<ReplicaIdentity, readonly string[]>> = {
+    full: columns.map((column) => column.name),
+    // PostgreSQL falls back to nothing when the index was dropped, or the primary key is deferrable.
+    index: immediate.find((key) => key.identity)?.columns ?? [],
+    default: immediate.find((key) => key.primary)?.columns ?? [],
+    nothing: [],
+  };
+  return {
+    oid: row.oid,
+    schema: row.schema,
+    name: row.name,
+    kind: row.kind,
+    persistence: row.persistence,
+    ancestors: row.ancestors,
+    columns,
+    primaryKey: row.keys.find((key) => key.primary)?.columns,
+    uniqueKeys: immediate.map((key) => key.columns),
+    replicaIdentity,
+    identityColumns: new Set(covered[replicaIdentity]),
+  };
+}

@@ -1,0 +1,113 @@
+import type { WatchError } from '../errors.ts';
+import type { HeldBy } from '../observe/types.ts';
+import { HandlerContext } from './context.ts';
+import { type Failure, isThenable, Lane, type LaneHost, type Recipient } from './lane.ts';
+import type { Ledger } from './ledger.ts';
+import type { Obstacle, Occurrence } from './occurrence.ts';
+
+/** Brings occurrences to handlers, and knows what has not settled. */
+export class Dispatcher implements LaneHost {
+  readonly #ledger: Ledger;
+  readonly #onFailed: (failure: Failure) => void;
+  readonly #onStop: (error: WatchError) => void;
+  readonly #busy = new Set<Lane>();
+  #whenIdle: (() => void) | undefined;
+  closing = false;
+  /** Handlers that run now. */
+  running = 0;
+  /** Milliseconds since 1970; 0: none yet. */
+  lastEventAt = 0;
+
+  constructor(ledger: Ledger, on: { readonly failed: (failure: Failure) => void; readonly stop: (error: WatchError) => void }) {
+    this.#ledger = ledger;
+    this.#onFailed = on.failed;
+    this.#onStop = on.stop;
+  }
+
+  deliver(recipient: Recipient, occurrence: Occurrence, obstacle: Obstacle): void {
+    this.lastEventAt = Date.now();
+    if (recipient.lane !== undefined || obstacle !== undefined || recipient.paused || this.closing) {
+      this.#laneOf(recipient).enqueue(occurrence, obstacle);
+      return;
+    }
+    // Nothing is before it: most handlers are done at once, and then nothing has to be remembered.
+    const context = new HandlerContext(occurrence, 1);
+    this.started();
+    let result: unknown;
+    try {
+      result = recipient.handler(occurrence.event, context);
+    } catch (error) {
+      this.ended();
+      this.#laneOf(recipient).adoptFailure(occurrence, context, error);
+      return;
+    }
+    if (isThenable(result)) this.#laneOf(recipient).adopt(occurrence, context, result);
+    else this.ended();
+  }
+
+  /** The oldest event that has not settled. */
+  get heldBy(): HeldBy | undefined {
+    let oldest: HeldBy | undefined;
+    let position: readonly [bigint, number] | undefined;
+    for (const lane of this.#busy) {
+      const delivery = lane.oldest;
+      if (!delivery) continue;
+      const { transaction, ordinal, eventId } = delivery.occurrence.change;
+      if (position && (transaction.finalLsn > position[0] || (transaction.finalLsn === position[0] && ordinal >= position[1]))) continue;
+      position = [transaction.finalLsn, ordinal];
+      const { attempt, error } = delivery;
+      oldest = { subscription: lane.recipient.name, eventId, since: new Date(delivery.since), attempt, error };
+    }
+    return oldest;
+  }
+
+  /** Calls no handler any more; resolves when those that run have settled. */
+  close(): Promise<void> {
+    this.closing = true;
+    for (const lane of this.#busy) lane.close();
+    if (this.running === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#whenIdle = resolve));
+  }
+
+  /** Aborts the signals of the handlers that run. */
+  abort(reason: unknown): void {
+    for (const lane of this.#busy) lane.abort(reason);
+  }
+
+  hold(occurrence: Occurrence): void {
+    this.#ledger.hold(occurrence.change);
+  }
+
+  settle(occurrence: Occurrence): void {
+    this.#ledger.settle(occurrence.change);
+  }
+
+  busy(lane: Lane, busy: boolean): void {
+    if (busy) this.#busy.add(lane);
+    else {
+      this.#busy.delete(lane);
+      lane.recipient.lane = undefined;
+    }
+  }
+
+  started(): void {
+    this.running++;
+  }
+
+  ended(): void {
+    this.running--;
+    if (this.running === 0 && this.#whenIdle) queueMicrotask(this.#whenIdle); // after the handler's event has settled
+  }
+
+  failed(failure: Failure): void {
+    this.#onFailed(failure);
+  }
+
+  stop(error: WatchError): void {
+    this.#onStop(error);
+  }
+
+  #laneOf(recipient: Recipient): Lane {
+    return (recipient.lane ??= new Lane(recipient, this));
+  }
+}

@@ -1,0 +1,272 @@
+import { WatchError } from '../errors.ts';
+import { HandlerContext } from './context.ts';
+import type { Obstacle, Occurrence } from './occurrence.ts';
+import { Queue } from './queue.ts';
+import { decide, isErrorAction, retryDelay } from './retry.ts';
+import type { ErrorAction, OnError } from './types.ts';
+
+/** `SubscribeOptions` with the watch's defaults filled in. One object for all subscriptions that give none. */
+export interface DeliverySettings {
+  readonly name: string | undefined;
+  readonly onError: OnError;
+  readonly timeout: number | undefined;
+  readonly concurrency: number;
+}
+
+/** A subscription as far as delivery is concerned. */
+export interface Recipient {
+  readonly name: string;
+  readonly handler: (event: any, context: any) => unknown;
+  readonly settings: DeliverySettings;
+  /** Its events wait, because nobody has asked for the next one: an iterator. */
+  readonly paused: boolean;
+  /** There is one while something has not settled. */
+  lane: Lane | undefined;
+}
+
+/** What lanes need of the watch. */
+export interface LaneHost {
+  /** No handler is called any more. */
+  readonly closing: boolean;
+  hold(occurrence: Occurrence): void;
+  settle(occurrence: Occurrence): void;
+  /** `busy`: the lane has something that has not settled. */
+  busy(lane: Lane, busy: boolean): void;
+  started(): void;
+  ended(): void;
+  failed(failure: Failure): void;
+  /** Ends the watch. */
+  stop(error: WatchError): void;
+}
+
+export interface Failure {
+  readonly recipient: Recipient;
+  readonly eventId: string;
+  readonly attempt: number;
+  readonly error: unknown;
+  readonly action: ErrorAction;
+  readonly retryIn: number | undefined;
+}
+
+/** One occurrence on its way to one subscription, unless its handler was done at once. */
+export interface Delivery {
+  readonly occurrence: Occurrence;
+  readonly obstacle: Obstacle;
+  readonly records: readonly string[];
+  readonly since: number;
+  /** How many earlier deliveries of the same records have not settled. */
+  blockedBy: number;
+  /** Those that wait for this one. */
+  waiters: Delivery[] | undefined;
+  attempt: number;
+  error: unknown;
+  context: HandlerContext | undefined;
+  timer: NodeJS.Timeout | undefined;
+}
+
+const allRecords = [''] as const;
+
+/**
+ * The way of one subscription's events to its handler: in order, at most `concurrency` at once, and those of one record
+ * one after the other. A delivery waits for the last one before it of each of its records; so order costs one look-up.
+ */
+export class Lane {
+  readonly recipient: Recipient;
+  readonly #host: LaneHost;
+  /** In commit order: the first is the oldest that has not settled. */
+  readonly #pending = new Set<Delivery>();
+  readonly #ready = new Queue<Delivery>();
+  readonly #last = new Map<string, Delivery>();
+  #running = 0;
+  #inRun = false;
+  #dropped = false;
+
+  constructor(recipient: Recipient, host: LaneHost) {
+    this.recipient = recipient;
+    this.#host = host;
+  }
+
+  /** What has waited longest. */
+  get oldest(): Delivery | undefined {
+    return this.#pending.values().next().value;
+  }
+
+  /** Delivers when it is its turn. */
+  enqueue(occurrence: Occurrence, obstacle: Obstacle): void {
+    const delivery = this.#track(occurrence, obstacle);
+    if (delivery.blockedBy > 0) return;
+    this.#ready.push(delivery);
+    this.run();
+  }
+
+  /** Takes over a handler that was called at once and has not finished. */
+  adopt(occurrence: Occurrence, context: HandlerContext, result: PromiseLike<unknown>): void {
+    this.#watch(this.#track(occurrence, undefined), context, result);
+  }
+
+  /** Takes over a handler that was called at once and threw. */
+  adoptFailure(occurrence: Occurrence, context: HandlerContext, error: unknown): void {
+    this.#attemptFailed(this.#track(occurrence, undefined), context, error);
+  }
+
+  /** Calls handlers as far as it may. */
+  run(): void {
+    if (this.#inRun) return; // what a failure makes ready is taken up by the loop that is on its way
+    this.#inRun = true;
+    const { recipient } = this;
+    while (this.#running < recipient.settings.concurrency && !recipient.paused && !this.#host.closing) {
+      const delivery = this.#ready.shift();
+      if (!delivery) break;
+      if (this.#pending.has(delivery)) this.#attempt(delivery);
+    }
+    this.#inRun = false;
+  }
+
+  /** The subscription has ended: what has not begun is not delivered any more. */
+  drop(): void {
+    this.#dropped = true;
+    this.#ready.drain();
+    for (const delivery of [...this.#pending]) {
+      if (delivery.context === undefined) this.#settle(delivery);
+    }
+  }
+
+  /** Aborts the signals of the handlers that run. */
+  abort(reason: unknown): void {
+    for (const { context } of this.#pending) if (context) HandlerContext.abort(context, reason);
+  }
+
+  /** Forgets the timers of attempts that will not be made. */
+  close(): void {
+    for (const delivery of this.#pending) clearTimeout(delivery.timer);
+  }
+
+  #track(occurrence: Occurrence, obstacle: Obstacle): Delivery {
+    const records = this.recipient.settings.concurrency === 1 ? allRecords : occurrence.records;
+    const delivery: Delivery = {
+      occurrence, obstacle, records, since: Date.now(), blockedBy: 0,
+      waiters: undefined, attempt: 1, error: undefined, context: undefined, timer: undefined,
+    }; // prettier-ignore
+    for (const record of records) {
+      const before = this.#last.get(record);
+      if (before) {
+        (before.waiters ??= []).push(delivery);
+        delivery.blockedBy++;
+      }
+      this.#last.set(record, delivery);
+    }
+    this.#host.hold(occurrence);
+    this.#pending.add(delivery);
+    if (this.#pending.size === 1) this.#host.busy(this, true);
+    return delivery;
+  }
+
+  #attempt(delivery: Delivery): void {
+    const { occurrence, obstacle } = delivery;
+    const context = new HandlerContext(occurrence, delivery.attempt);
+    if (obstacle) {
+      this.#attemptFailed(delivery, context, obstacle);
+      return;
+    }
+    this.#host.started();
+    try {
+      const result = this.recipient.handler(occurrence.event, context);
+      if (isThenable(result)) {
+        this.#watch(delivery, context, result);
+        return;
+      }
+    } catch (error) {
+      this.#host.ended();
+      this.#attemptFailed(delivery, context, error);
+      return;
+    }
+    this.#host.ended();
+    this.#settle(delivery);
+  }
+
+  /** Waits for a handler that has not finished at once. */
+  #watch(delivery: Delivery, context: HandlerContext, result: PromiseLike<unknown>): void {
+    this.#running++;
+    delivery.context = context;
+    const { timeout } = this.recipient.settings;
+    let timedOut: { readonly action: ErrorAction; readonly retryIn: number | undefined } | undefined;
+    if (timeout !== undefined) {
+      delivery.timer = setTimeout(() => {
+        const error = new WatchError('HANDLER_TIMEOUT', `${this.recipient.name}: the handler has not finished after ${timeout} ms`, {
+          solution: 'Let it heed context.signal, or give it more time: { timeout }. The next attempt begins once it has settled.',
+        });
+        HandlerContext.abort(context, error);
+        timedOut = this.#judge(delivery, context, error);
+      }, timeout);
+    }
+    const done = (failed: boolean, error: unknown) => {
+      clearTimeout(delivery.timer);
+      delivery.context = undefined;
+      this.#running--;
+      this.#host.ended();
+      if (timedOut) this.#follow(delivery, timedOut.action, timedOut.retryIn);
+      else if (failed) this.#attemptFailed(delivery, context, error);
+      else this.#settle(delivery);
+      this.run();
+    };
+    result.then(
+      () => done(false, undefined),
+      (error: unknown) => done(true, error),
+    );
+  }
+
+  #attemptFailed(delivery: Delivery, context: HandlerContext, error: unknown): void {
+    const { action, retryIn } = this.#judge(delivery, context, error);
+    this.#follow(delivery, action, retryIn);
+    this.run();
+  }
+
+  /** Decides what follows on a failure, and tells. A stop is carried out at once. */
+  #judge(delivery: Delivery, context: HandlerContext, error: unknown): { action: ErrorAction; retryIn: number | undefined } {
+    delivery.error = error;
+    const { recipient } = this;
+    let action: ErrorAction = 'retry';
+    try {
+      const decided = decide(recipient.settings.onError, error, context);
+      // Whatever else a function returns: nothing may be skipped that the user did not say to skip.
+      if (isErrorAction(decided)) action = decided;
+    } catch (cause) {
+      delivery.error = cause;
+    }
+    const retryIn = action === 'retry' ? retryDelay(delivery.attempt, Math.random()) : undefined;
+    this.#host.failed({ recipient, eventId: context.eventId, attempt: delivery.attempt, error: delivery.error, action, retryIn });
+    if (action === 'stop') {
+      this.#host.stop(
+        new WatchError('HANDLER_FAILED', `${recipient.name}: the handler failed at event ${context.eventId}, attempt ${delivery.attempt}: ${String(error)}`, {
+          solution: 'Mend the handler and start again: the event was not acknowledged and comes again.',
+          cause: error,
+        }),
+      );
+    }
+    return { action, retryIn };
+  }
+
+  #follow(delivery: Delivery, action: ErrorAction, retryIn: number | undefined): void {
+    if (action === 'skip' || (action === 'retry' && this.#dropped)) this.#settle(delivery);
+    if (action !== 'retry' || this.#dropped || this.#host.closing) return;
+    // It keeps its records, so that nothing overtakes it, but not its place among those that run.
+    delivery.attempt++;
+    delivery.timer = setTimeout(() => {
+      this.#ready.push(delivery);
+      this.run();
+    }, retryIn);
+  }
+
+  #settle(delivery: Delivery): void {
+    clearTimeout(delivery.timer);
+    if (!this.#pending.delete(delivery)) return;
+    for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
+    for (const waiter of delivery.waiters ?? []) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
+    this.#host.settle(delivery.occurrence);
+    if (this.#pending.size === 0) this.#host.busy(this, false);
+  }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}

@@ -1,0 +1,95 @@
+import type { MapOf } from '../watchers/inference.ts';
+import type { UpdateType, Watchers, WatcherSpec } from '../watchers/types.ts';
+
+/** A watcher's identifier: its label, or `table:type`, or `schema.table:type` outside `public`. */
+export type WatcherName<W extends Watchers> = keyof MapOf<W> & string;
+
+/** The value a handler receives: primary key and extra columns, nothing else; `{}` for `truncated`. */
+export type EventOf<W extends Watchers, N extends WatcherName<W>> =
+  MapOf<W>[N] extends WatcherSpec<any, infer E, any> ? E : never;
+
+/** The primary key, or `{ column: value, … }` of primary-key and extra columns, all of which must be equal; null matches null. */
+export type FilterOf<W extends Watchers, N extends WatcherName<W>> =
+  MapOf<W>[N] extends WatcherSpec<any, any, infer F> ? F : never;
+
+/** What every delivery tells: where it comes from and which attempt it is. */
+export interface DeliveryContext {
+  /** Stable across redeliveries: `commitLsn/ordinal`. The key to deduplicate by. */
+  readonly eventId: string;
+  /** Position of the commit record, e.g. `'16/B374D848'`. Compare with `compareLsn`, not as text. */
+  readonly commitLsn: string;
+  readonly xid: number;
+  readonly committedAt: Date;
+  /** 1 for the first call in this process. */
+  readonly attempt: number;
+  /** Aborted when the handler's `timeout` or, on `stop()`, the watch's `stopTimeout` is over. */
+  readonly signal: AbortSignal;
+}
+
+/** Second argument of a handler. */
+export interface EventContext<N extends string = string, Event = any, Type extends UpdateType = UpdateType>
+  extends DeliveryContext {
+  readonly watcher: N;
+  readonly type: Type;
+  readonly schema: string;
+  readonly table: string;
+  /** Number of the change within its transaction, from 0, counting all that the publication carries. */
+  readonly ordinal: number;
+  /** `updated`: old values of the event's columns as far as PostgreSQL sent them (undefined: not known); else `{}`. */
+  readonly previous: Readonly<Partial<Event>>;
+  /** The event's columns whose value PostgreSQL did not send. Nearly always empty. */
+  readonly absent: readonly (keyof Event & string)[];
+}
+
+/** A handler is done when it returns or its promise resolves; what it returns is ignored. Only then is its change acknowledged. */
+export interface EventHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType> {
+  (event: Event, context: EventContext<N, Event, Type>): unknown;
+}
+
+export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<N, EventOf<W, N>, MapOf<W>[N]['type']>;
+
+/** The handler that `subscribe` wants. */
+export type HandlerOf<W extends Watchers, N extends WatcherName<W>> = EventHandler<N, EventOf<W, N>, MapOf<W>[N]['type']>;
+
+/** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
+export interface Change<N extends string = string, Event = any, Context = EventContext<N, Event>> {
+  readonly watcher: N;
+  readonly event: Event;
+  readonly context: Context;
+}
+export type ChangeOf<W extends Watchers, N extends WatcherName<W> = WatcherName<W>> = {
+  [K in N]: Change<K, EventOf<W, K>, ContextOf<W, K>>;
+}[N];
+
+export type ErrorAction = 'retry' | 'stop' | 'skip';
+
+/** What happens when a handler throws, rejects or times out. `'retry'` (default): for ever, with backoff and jitter, 0.1 s to 60 s.
+ *  An object: after so many attempts the watch stops with `HANDLER_FAILED`, or the event is skipped.
+ *  A function decides at each failure. Until then the event, and so the slot, is held. */
+export type OnError =
+  | 'retry'
+  | { readonly attempts: number; readonly then: Exclude<ErrorAction, 'retry'> }
+  | ((error: unknown, context: DeliveryContext) => ErrorAction);
+
+export interface DeliveryOptions {
+  /** Stable name, in logs, metrics and status. Default: watcher and filter. */
+  readonly name?: string;
+  /** Ends the subscription. */
+  readonly signal?: AbortSignal;
+  /** Default: the watch's. */
+  readonly onError?: OnError;
+  /** Milliseconds for one attempt. After that `context.signal` aborts and the attempt has failed with `HANDLER_TIMEOUT`;
+   *  the next one begins once the handler has settled. Default: none. */
+  readonly timeout?: number;
+}
+
+export interface SubscribeOptions extends DeliveryOptions {
+  /** How many events of different records may run at once; those of one record never do. Default 1. */
+  readonly concurrency?: number;
+}
+
+export interface Subscription extends Disposable {
+  readonly name: string;
+  /** No further events; a running handler is still waited for before its event is acknowledged. Idempotent. */
+  unsubscribe(): void;
+}

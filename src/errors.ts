@@ -1,0 +1,128 @@
+/**
+ * Every error a user can meet has a code. W: given with `warning`; E: ends the watch; R: retried, seen in `disconnected` and `status()`.
+ */
+export const errorCodes = [
+  'CONFIGURATION', // E  options, watchers or database do not fit: see `issues`
+  'UNSUPPORTED', //   E  server version, pooler in the way
+  'CONNECTION', //    R  refused, reset, timed out, silent
+  'SERVER_BUSY', //   R  too many connections, starting up, recovering: retried slowly
+  'AUTHENTICATION', //E  password, role, pg_hba, database
+  'TLS', //           E  refused or not trusted
+  'PERMISSION', //    E  a right is missing
+  'SLOT_ACTIVE', //   W  another worker has the slot
+  'SLOT_BLOCKED', //  R  making the slot waits for a transaction
+  'SLOT_LOST', //     E  lost, invalidated, dropped
+  'SLOT_MOVED', //    E  advanced or recreated by someone else
+  'PUBLICATION_LOST', //E  it is missing, or was while changes were written: a gap
+  'PUBLICATION_CHANGED', // W E  it was made anew, or a watched table is gone from it
+  'SYNCHRONOUS_STANDBY', //E  commits would wait for our acknowledgement
+  'SCHEMA_CHANGED', //W E  a column or table changed; E when a watcher needs it
+  'REPLICA_IDENTITY', // W  too little for a watcher since it was changed
+  'VALUE_ABSENT', //  W  a value was not sent; thrown at reading it
+  'WAL_RETAINED', //  W  the slot holds back much WAL
+  'HANDLER_SLOW', //  W  a subscription holds the slot back
+  'HANDLER_TIMEOUT', //  an attempt took longer than `timeout`
+  'HANDLER_FAILED', //E  `stop` was the policy
+  'DEAD_LETTER', //   W  a dead letter could not be written; the event is kept
+  'PROTOCOL', //      E  bytes that make no sense: a bug
+  'STOPPED', //          the watch has been stopped
+] as const;
+
+export type WatchErrorCode = (typeof errorCodes)[number];
+
+/** Whether walwatch tries again by itself: soon (backoff), slowly, or never. */
+export type RetryClass = 'soon' | 'slowly' | 'never';
+
+const retryClasses: Partial<Record<WatchErrorCode, RetryClass>> = {
+  CONNECTION: 'soon',
+  SERVER_BUSY: 'slowly',
+  SLOT_ACTIVE: 'soon',
+  SLOT_BLOCKED: 'soon',
+};
+
+export interface WatchErrorDetails {
+  /** What to do about it: a sentence, a setting or SQL to run. */
+  readonly solution?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * Every error of walwatch. Never holds a password or connection string.
+ *
+ * @example
+ * ```ts
+ * watch.on('error', (error) => log.fatal({ code: error.code, solution: error.solution }, error.message));
+ * ```
+ */
+export class WatchError extends Error {
+  override readonly name: string = 'WatchError';
+  readonly code: WatchErrorCode;
+  readonly retry: RetryClass;
+  readonly solution: string | undefined;
+  /** PostgreSQL's error, or the handler's. */
+  override readonly cause: unknown;
+
+  constructor(code: WatchErrorCode, message: string, { solution, cause }: WatchErrorDetails = {}) {
+    super(message);
+    this.code = code;
+    this.retry = retryClasses[code] ?? 'never';
+    this.solution = solution;
+    this.cause = cause;
+  }
+}
+
+/** One problem of a configuration. */
+export interface ConfigurationIssue {
+  readonly message: string;
+  /** What to change: a sentence or the SQL to run. */
+  readonly solution: string | undefined;
+  readonly watcher?: string;
+  readonly table?: string;
+  readonly column?: string;
+}
+
+/**
+ * Options, watchers or database do not fit. Lists every problem at once, in `issues` and in its message.
+ *
+ * @example
+ * ```ts
+ * try { await watch.start(); } catch (error) {
+ *   if (error instanceof ConfigurationError) for (const issue of error.issues) console.error(issue.message, issue.solution);
+ * }
+ * ```
+ */
+export class ConfigurationError extends WatchError {
+  override readonly name = 'ConfigurationError';
+  declare readonly code: 'CONFIGURATION';
+  readonly issues: readonly ConfigurationIssue[];
+
+  constructor(issues: readonly ConfigurationIssue[]) {
+    const [first] = issues;
+    const lines = issues.map((issue) => issue.message + (issue.solution === undefined ? '' : `\n    ${issue.solution}`));
+    super('CONFIGURATION', lines.length === 1 ? lines.join('') : `${lines.length} problems:\n  - ${lines.join('\n  - ')}`, {
+      solution: issues.length === 1 ? first?.solution : 'Mend each of `issues`; all of them are listed.',
+    });
+    this.issues = issues;
+  }
+}
+
+/** Throws a `ConfigurationError` when there are issues. */
+export function throwIssues(issues: readonly ConfigurationIssue[]): void {
+  if (issues.length > 0) throw new ConfigurationError(issues);
+}
+
+/** Bytes of the replication stream that make no sense: a bug of walwatch, or of something between it and PostgreSQL. */
+export class ProtocolError extends WatchError {
+  override readonly name = 'ProtocolError';
+  declare readonly code: 'PROTOCOL';
+  readonly messageType: string;
+  readonly offset: number;
+
+  constructor(messageType: string, offset: number, reason: string) {
+    super('PROTOCOL', `pgoutput message ${JSON.stringify(messageType)}, offset ${offset}: ${reason}`, {
+      solution: 'Nothing was acknowledged past it. Please report this with the PostgreSQL version and the message.',
+    });
+    this.messageType = messageType;
+    this.offset = offset;
+  }
+}

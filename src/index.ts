@@ -1,0 +1,20 @@
+export type {
+  Change, ChangeOf, ContextOf, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
+  FilterOf, HandlerOf, OnError, SubscribeOptions, Subscription, WatcherName,
+} from './delivery/types.ts'; // prettier-ignore
+export {
+  ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, WatchError, type WatchErrorCode,
+} from './errors.ts'; // prettier-ignore
+export type { Logger } from './observe/logger.ts';
+export type {
+  SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
+} from './observe/types.ts'; // prettier-ignore
+export type { PublicationOptions, SlotOptions, WatchOptions } from './options.ts';
+export { compareLsn } from './replication/lsn.ts';
+export { createWatch } from './watch.ts';
+export type { SlotWatch, Watch } from './watch-interface.ts';
+export { defineWatchers } from './watchers/define.ts';
+export { table } from './watchers/table.ts';
+export type {
+  DrizzleTable, TableDefinition, UpdateType, WatcherEntry, WatcherOptions, Watchers, WatcherSpec,
+} from './watchers/types.ts'; // prettier-ignore

@@ -1,0 +1,38 @@
+import type { Logger } from './logger.ts';
+import type { SlotWatchEventMap } from './types.ts';
+
+type Listener = (value: never) => void;
+
+/** The events of a watch. Listeners are observers: none is waited for, and none can disturb the watch by throwing. */
+export class Emitter {
+  readonly #listeners = new Map<keyof SlotWatchEventMap, Set<Listener>>();
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void {
+    let listeners = this.#listeners.get(event);
+    if (!listeners) this.#listeners.set(event, (listeners = new Set()));
+    const own: Listener = (value) => listener(value); // the same function may be added twice
+    listeners.add(own);
+    return () => void listeners.delete(own);
+  }
+
+  heard(event: keyof SlotWatchEventMap): boolean {
+    return (this.#listeners.get(event)?.size ?? 0) > 0;
+  }
+
+  emit<E extends keyof SlotWatchEventMap>(event: E, value: SlotWatchEventMap[E]): void {
+    for (const listener of [...(this.#listeners.get(event) ?? [])] as ((value: SlotWatchEventMap[E]) => unknown)[]) {
+      const complain = (err: unknown) => this.#log.error({ err, event }, `a listener of '${event}' threw`);
+      try {
+        const result = listener(value);
+        if (result instanceof Promise) result.catch(complain);
+      } catch (error) {
+        complain(error);
+      }
+    }
+  }
+}

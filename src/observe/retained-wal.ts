@@ -1,0 +1,32 @@
+import type { Client } from 'pg';
+import { WatchError } from '../errors.ts';
+
+export interface RetainedWal {
+  /** The server's end of WAL. */
+  readonly currentLsn: string;
+  /** Bytes of WAL that the server keeps for the slot. */
+  readonly bytes: number;
+}
+
+export async function readRetainedWal(client: Client, slot: string): Promise<RetainedWal | undefined> {
+  const { rows } = await client.query<{ current: string; retained: number | null }>(
+    `select now.lsn::text as current, pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)::float8 as retained
+     from (select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end as lsn) now,
+          pg_catalog.pg_replication_slots s where s.slot_name = $1`,
+    [slot],
+  );
+  const row = rows[0];
+  return row && { currentLsn: row.current, bytes: row.retained ?? 0 };
+}
+
+/** From how many bytes on to warn: as the user says, else at 80 % of the server's limit. Undefined: never. */
+export function warningThreshold(own: number | undefined, maxSlotWalKeepSize: number | undefined): number | undefined {
+  return own ?? (maxSlotWalKeepSize === undefined ? undefined : maxSlotWalKeepSize * 0.8);
+}
+
+export function walRetained(slot: string, bytes: number, threshold: number, heldBy: string | undefined): WatchError {
+  const culprit = heldBy === undefined ? 'Nothing is unhandled: is a long transaction open (pg_stat_activity.xact_start)?' : `It waits for ${heldBy}.`;
+  return new WatchError('WAL_RETAINED', `the slot '${slot}' holds back ${bytes} bytes of WAL, more than ${Math.round(threshold)}`, {
+    solution: `${culprit} Past max_slot_wal_keep_size the slot is lost, and without that limit the disk fills.`,
+  });
+}

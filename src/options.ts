@@ -1,0 +1,191 @@
+import type { ClientConfig } from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
+import type { OnError } from './delivery/types.ts';
+import { type ConfigurationIssue, throwIssues } from './errors.ts';
+import type { Logger } from './observe/logger.ts';
+import type { Watchers } from './watchers/types.ts';
+
+/** A replication slot: durable by name, or temporary. */
+export type SlotOptions =
+  | {
+      readonly name: string;
+      /** What to do when the slot is lost: stop with `SLOT_LOST` (default), or make a new one and tell the `gap`. */
+      readonly onLost?: 'stop' | 'recreate';
+      readonly temporary?: false;
+    }
+  /** Live only: dropped with the connection, each reconnect is a `gap`. */
+  | { readonly temporary: true; readonly name?: string };
+
+export interface PublicationOptions {
+  /** Default: the slot's name. */
+  readonly name?: string;
+}
+
+/** Options of `createWatch`. Sizes are bytes, times milliseconds. */
+export interface WatchOptions<W extends Watchers = Watchers> {
+  /** URL or pg's configuration, of a direct connection (no pooler). Default: `DATABASE_URL`, then `PG*`. `types` parse the values of events. */
+  readonly connection?: string | ClientConfig;
+  /** A string is a durable slot's name. */
+  readonly slot: string | SlotOptions;
+  /** Name, default the slot's. */
+  readonly publication?: string | PublicationOptions;
+  readonly watchers: W;
+  /** `'create'` (default) makes and alters slot and publication; `'verify'` only checks, the error holds the SQL to run. */
+  readonly manage?: 'create' | 'verify';
+  /** `'committed'` (default): events wait until other sessions can see the row. `'immediate'`: they do not. */
+  readonly visibility?: 'committed' | 'immediate';
+  /** Default of all subscriptions. Default `'retry'`. */
+  readonly onError?: OnError;
+  /** `'none'` leaves out what was itself replicated (PostgreSQL 16+). Default `'any'`. */
+  readonly origin?: 'any' | 'none';
+  /** Bytes of WAL held back by the slot, from which on `WAL_RETAINED` warns. Default: 80 % of `max_slot_wal_keep_size`, if that is set. */
+  readonly retainedWalWarning?: number;
+  /** Bytes of undelivered changes above which reading pauses. Default 16 MiB. */
+  readonly highWaterMark?: number;
+  /** Milliseconds. Default 10 000. */
+  readonly connectTimeout?: number;
+  /** Milliseconds that `stop()` waits for running handlers. Default 10 000. */
+  readonly stopTimeout?: number;
+  /** pino or pino-shaped. Default: silent. */
+  readonly logger?: Logger;
+  /** `debug` for all watchers. Default false. */
+  readonly debug?: boolean;
+}
+
+/** `WatchOptions` with every default filled in. */
+export interface ResolvedOptions {
+  readonly connection: ClientConfig;
+  readonly slot: { readonly name: string; readonly temporary: boolean; readonly onLost: 'stop' | 'recreate' };
+  readonly publication: { readonly name: string };
+  readonly manage: 'create' | 'verify';
+  readonly visibility: 'committed' | 'immediate';
+  readonly onError: OnError;
+  readonly origin: 'any' | 'none';
+  readonly retainedWalWarning: number | undefined;
+  readonly highWaterMark: number;
+  readonly connectTimeout: number;
+  readonly stopTimeout: number;
+  readonly debug: boolean;
+}
+
+const known = [
+  'connection', 'slot', 'publication', 'watchers', 'manage', 'visibility', 'onError', 'origin', 'retainedWalWarning',
+  'highWaterMark', 'connectTimeout', 'stopTimeout', 'logger', 'debug',
+] as const satisfies readonly (keyof WatchOptions)[]; // prettier-ignore
+
+/** Fills in the defaults. @throws ConfigurationError with every problem that shows without asking the database. */
+export function resolveOptions(options: WatchOptions): ResolvedOptions {
+  const issues: ConfigurationIssue[] = [];
+  const check = (right: boolean, message: string, solution?: string) => {
+    if (!right) issues.push({ message, solution });
+  };
+  if (typeof options !== 'object' || options === null) {
+    throwIssues([{ message: 'createWatch() takes an object of options', solution: "createWatch({ slot: 'my_worker', watchers })" }]);
+  }
+  unknownKeys(options, known, 'option', issues);
+
+  const slot = resolveSlot(options.slot, issues);
+  const publication = resolvePublication(options.publication, slot.name, issues);
+  const { manage = 'create', visibility = 'committed', onError = 'retry', origin = 'any', retainedWalWarning } = options;
+  check(manage === 'create' || manage === 'verify', "manage is 'create' or 'verify'");
+  check(visibility === 'committed' || visibility === 'immediate', "visibility is 'committed' or 'immediate'");
+  check(origin === 'any' || origin === 'none', "origin is 'any' or 'none'");
+  issues.push(...onErrorIssues(onError));
+  const watchers: Watchers | undefined = options.watchers;
+  check(Array.isArray(watchers?.entries), 'watchers is missing', 'Pass what defineWatchers([…]) returned.');
+  const { highWaterMark = 16 * 1024 * 1024, connectTimeout = 10_000, stopTimeout = 10_000, debug = false } = options;
+  for (const [name, value] of Object.entries({ highWaterMark, connectTimeout, stopTimeout, retainedWalWarning })) {
+    check(
+      value === undefined || (typeof value === 'number' && value >= 0 && !Number.isNaN(value)),
+      `${name} is ${name === 'highWaterMark' || name === 'retainedWalWarning' ? 'a number of bytes' : 'a number of milliseconds'}, 0 or more`,
+    );
+  }
+  const { logger } = options;
+  check(
+    logger === undefined || (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function'),
+    'logger has no debug, info, warn and error methods',
+    "Pass pino's logger, or an object of that shape.",
+  );
+  const connection = resolveConnection(options.connection, issues);
+  throwIssues(issues);
+  return {
+    connection, slot, publication, manage, visibility, onError, origin, retainedWalWarning, highWaterMark, connectTimeout, stopTimeout, debug,
+  }; // prettier-ignore
+}
+
+/** Reports keys that nothing would read, because a misspelt option must not be silently without effect. */
+export function unknownKeys(given: object, allowed: readonly string[], what: string, issues: ConfigurationIssue[]): void {
+  for (const key of Object.keys(given)) {
+    if (!allowed.includes(key)) issues.push({ message: `there is no ${what} '${key}'`, solution: `Known: ${allowed.join(', ')}.` });
+  }
+}
+
+/** What is wrong with an `onError`. */
+export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
+  const attempts = typeof onError === 'object' && onError !== null ? onError.attempts : 1;
+  const then = typeof onError === 'object' && onError !== null ? onError.then : undefined;
+  const right =
+    onError === 'retry' ||
+    typeof onError === 'function' ||
+    (Number.isInteger(attempts) && attempts >= 1 && (then === 'stop' || then === 'skip'));
+  if (right) return [];
+  return [{ message: 'onError is none of its forms', solution: "'retry', { attempts: 5, then: 'stop' | 'skip' } or a function." }];
+}
+
+// https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION
+const slotName = /^[a-z0-9_]{1,63}$/;
+
+/** Begins the names that temporary slots get, and with them the publications that are theirs alone. */
+export const livePrefix = 'walwatch_live_';
+
+function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): ResolvedOptions['slot'] {
+  const given: unknown = slot;
+  const object = typeof given === 'object' && given !== null;
+  if (object) unknownKeys(given, ['name', 'temporary', 'onLost'], 'slot option', issues);
+  const options = (object ? given : { name: given }) as { name?: unknown; temporary?: unknown; onLost?: unknown };
+  const temporary = options.temporary === true;
+  // One temporary slot for each watch: two live pages of one process must not take each other's.
+  const name = options.name ?? (temporary ? `${livePrefix}${process.pid}_${Math.random().toString(36).slice(2, 8)}` : undefined);
+  if (typeof name !== 'string' || !slotName.test(name)) {
+    issues.push({
+      message: name === undefined ? 'slot is missing' : `${JSON.stringify(name)} is no name for a replication slot`,
+      solution: "Lower-case letters, digits and underscores, at most 63: slot: 'accounts_worker'. For live use only: slot: { temporary: true }.",
+    });
+  }
+  const onLost = options.onLost ?? 'stop';
+  if (onLost !== 'stop' && onLost !== 'recreate') issues.push({ message: "slot.onLost is 'stop' or 'recreate'", solution: undefined });
+  return { name: String(name), temporary, onLost: onLost as 'stop' | 'recreate' };
+}
+
+function resolvePublication(
+  publication: WatchOptions['publication'],
+  slot: string,
+  issues: ConfigurationIssue[],
+): ResolvedOptions['publication'] {
+  const given: unknown = publication ?? {};
+  if (typeof given === 'object') unknownKeys(given as object, ['name'], 'publication option', issues);
+  const name: unknown = typeof given === 'object' ? ((given as PublicationOptions).name ?? slot) : given;
+  if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > 63 || name.includes('\0')) {
+    issues.push({ message: `${JSON.stringify(name)} is no name for a publication`, solution: 'A name of 1 to 63 bytes.' });
+  }
+  return { name: String(name) };
+}
+
+function resolveConnection(connection: WatchOptions['connection'], issues: ConfigurationIssue[]): ClientConfig {
+  const given: unknown = connection ?? process.env['DATABASE_URL'] ?? {};
+  const url = typeof given === 'string' ? given : (given as ClientConfig | null)?.connectionString;
+  if (typeof given !== 'string' && (typeof given !== 'object' || given === null)) {
+    issues.push({ message: 'connection is a URL or an object of node-postgres', solution: undefined });
+    return {};
+  }
+  // Split here, as pg would do later, because pg lets the URL win over the settings that walwatch adds to it.
+  const { connectionString: _, ...config } = typeof given === 'string' ? {} : (given as ClientConfig);
+  if (url === undefined || url === '') return config;
+  try {
+    return { ...config, ...parseIntoClientConfig(url) };
+  } catch {
+    // The parser's own message would repeat the URL, and with it the password.
+    issues.push({ message: 'connection is not a URL that node-postgres can read', solution: 'postgres://user:password@host:5432/database' });
+    return config;
+  }
+}

@@ -1,0 +1,82 @@
+import type { Lsn } from '../replication/lsn.ts';
+
+// https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+
+export interface RelationColumn {
+  readonly name: string;
+  readonly typeOid: number;
+  /** Part of the replica identity. */
+  readonly key: boolean;
+}
+
+/** A table as it was when the following changes were written. */
+export interface Relation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** `pg_class.relreplident`: default, nothing, full, index. */
+  readonly replicaIdentity: 'd' | 'n' | 'f' | 'i';
+  readonly columns: readonly RelationColumn[];
+}
+
+/** PostgreSQL's text of a value; null; or undefined where it was not sent (unchanged TOAST, or not part of the key). */
+export type TupleValue = string | null | undefined;
+
+/** The values of the wanted columns, in the order in which they were wanted. */
+export type Tuple = readonly TupleValue[];
+
+export interface Begin {
+  readonly tag: 'begin';
+  /** Position of the commit record. */
+  readonly finalLsn: Lsn;
+  /** Milliseconds since 1970. */
+  readonly committedAt: number;
+  readonly xid: number;
+}
+export interface Commit {
+  readonly tag: 'commit';
+  readonly commitLsn: Lsn;
+  /** The position right after the commit record: what is acknowledged. */
+  readonly endLsn: Lsn;
+}
+export interface RelationMessage {
+  readonly tag: 'relation';
+  readonly relation: Relation;
+}
+export interface Insert {
+  readonly tag: 'insert';
+  readonly relation: Relation;
+  readonly new: Tuple;
+}
+export interface Update {
+  readonly tag: 'update';
+  readonly relation: Relation;
+  /** Undefined: no column of the identity changed. */
+  readonly old: Tuple | undefined;
+  readonly new: Tuple;
+}
+export interface Delete {
+  readonly tag: 'delete';
+  readonly relation: Relation;
+  readonly old: Tuple;
+}
+export interface Truncate {
+  readonly tag: 'truncate';
+  readonly relations: readonly Relation[];
+}
+/** Written by `pg_logical_emit_message`. */
+export interface LogicalMessage {
+  readonly tag: 'message';
+  readonly transactional: boolean;
+  /** The end of its record. */
+  readonly lsn: Lsn;
+  readonly prefix: string;
+  readonly content: Buffer;
+}
+/** Read and checked, and of no further use. */
+export interface Ignored {
+  readonly tag: 'ignored';
+}
+
+export type RowChange = Insert | Update | Delete | Truncate;
+export type Message = Begin | Commit | RelationMessage | RowChange | LogicalMessage | Ignored;

@@ -1,0 +1,229 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ClientConfig } from 'pg';
+import { Session, sessionConfig } from '../catalog/session.ts';
+import { WatchError } from '../errors.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { Acknowledgement } from './acknowledgement.ts';
+import type { Lsn } from './lsn.ts';
+import { applicationName, type Prepared } from './prepare.ts';
+import { Source } from './source.ts';
+import { judgeSilence, sessionTimeout, statusInterval } from './timing.ts';
+
+/** What a connection needs of the watch, and tells it. */
+export interface ConnectionHost {
+  prepare(session: Session): Promise<Prepared>;
+  /** Another worker has the slot: this one waits. */
+  standby(activePid: number): void;
+  /** Streaming has begun. Returns where to bring what is received. */
+  streaming(session: StreamSession): StreamSink;
+  acknowledged(lsn: Lsn): void;
+  /** From time to time while streaming, over the ordinary session. */
+  inspect(session: Session): Promise<void>;
+  /** Whether all that was received is handled. */
+  settled(): boolean;
+}
+
+export interface StreamSession {
+  /** The ordinary one. */
+  readonly session: Session;
+  readonly prepared: Prepared;
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  readonly createdLsn: string | undefined;
+}
+
+export interface StreamSink {
+  message(bytes: Buffer): void;
+  keepalive(walEnd: Lsn, replyRequested: boolean): void;
+  close(): void;
+}
+
+/** Least milliseconds between two acknowledgements; one for each transaction would cost more than decoding it. */
+const acknowledgeInterval = 10;
+const standbyInterval = 250;
+const inspectInterval = 10_000;
+
+/**
+ * One connection attempt: an ordinary session for the catalog, and the walsender's stream. It ends with either of them.
+ */
+export class Connection {
+  readonly #options: ResolvedOptions;
+  readonly #host: ConnectionHost;
+  readonly #acknowledgement = new Acknowledgement();
+  #source: Source | undefined;
+  #session: Session | undefined;
+  #sink: StreamSink | undefined;
+  #failure: ((error: unknown) => void) | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #acknowledgeTimer: NodeJS.Timeout | undefined;
+  #acknowledgedAt = 0;
+  #paused = false;
+  #closed = false;
+  #ended: Promise<void> | undefined;
+
+  constructor(options: ResolvedOptions, host: ConnectionHost) {
+    this.#options = options;
+    this.#host = host;
+  }
+
+  /** Prepares and streams until the connection is lost or closed. Always rejects with the reason, unless it was closed. */
+  async run(): Promise<void> {
+    try {
+      const { connection, connectTimeout, slot } = this.#options;
+      const config = (name: string, settings: Record<string, string>): ClientConfig =>
+        sessionConfig(connection, { name, connectTimeout, settings });
+      const session = new Session(config(`${applicationName(slot.name)}:control`, { statement_timeout: '0', lock_timeout: '0' }));
+      this.#session = session;
+      await session.connect();
+      const prepared = await this.#host.prepare(session);
+      if (!slot.temporary) await this.#waitForSlot(session);
+      const timeout = sessionTimeout(prepared.server.walSenderTimeout);
+      await this.#stream(session, prepared, config(applicationName(slot.name), { wal_sender_timeout: `${timeout}ms` }), timeout);
+    } catch (error) {
+      if (!this.#closed) throw error;
+    } finally {
+      if (!this.#closed) this.destroy();
+    }
+  }
+
+  /** Ends the attempt with an error. */
+  fail(error: unknown): void {
+    this.#failure?.(error);
+  }
+
+  get write(): Lsn {
+    return this.#acknowledgement.write;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#source?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#source?.resume();
+  }
+
+  named(lsn: Lsn): void {
+    this.#acknowledgement.named(lsn);
+  }
+
+  /** A position outside of transactions was reached. */
+  reached(lsn: Lsn, confirmed: Lsn | undefined): void {
+    this.#acknowledgement.reached(lsn);
+    this.acknowledge(confirmed);
+  }
+
+  /** All before `confirmed` is handled: sent soon, together with what follows. */
+  acknowledge(confirmed: Lsn | undefined): void {
+    if (!this.#acknowledgement.advance(confirmed) || this.#acknowledgeTimer !== undefined) return;
+    const wait = this.#acknowledgedAt + acknowledgeInterval - performance.now();
+    if (wait <= 0) this.#sendAcknowledgement();
+    else this.#acknowledgeTimer = setTimeout(() => this.#sendAcknowledgement(), wait);
+  }
+
+  reply(): void {
+    this.#source?.sendStatus(this.#acknowledgement.reply(this.#host.settled()));
+  }
+
+  /**
+   * Sends what is handled and ends the stream as the protocol wants it, but waits at most `timeout`; then does what is
+   * left to do over the ordinary session, and cuts both.
+   */
+  async close(timeout: number, afterwards?: (session: Session) => Promise<void>): Promise<void> {
+    this.#closed = true;
+    if (this.#source && this.#sink && this.#ended) {
+      clearTimeout(this.#acknowledgeTimer);
+      this.#sendAcknowledgement();
+      this.#sink.close();
+      this.#source.end();
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+      await Promise.race([this.#ended.then(() => this.#session && afterwards?.(this.#session)), patience]);
+      clearTimeout(timer);
+    }
+    this.destroy();
+  }
+
+  destroy(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#acknowledgeTimer);
+    this.#sink?.close();
+    this.#source?.destroy();
+    this.#session?.close();
+    this.#failure?.(new Error('closed'));
+  }
+
+  /** While another worker has the slot, this one is its standby. */
+  async #waitForSlot(session: Session): Promise<void> {
+    const { name } = this.#options.slot;
+    for (;;) {
+      const { rows } = await session.use((client) =>
+        client.query<{ active_pid: number | null }>('select active_pid from pg_catalog.pg_replication_slots where slot_name = $1', [name]),
+      );
+      const pid = rows[0]?.active_pid;
+      if (pid === null || pid === undefined) return;
+      this.#host.standby(pid);
+      await delay(standbyInterval);
+    }
+  }
+
+  async #stream(session: Session, prepared: Prepared, config: ClientConfig, timeout: number): Promise<void> {
+    const { slot, publication, origin } = this.#options;
+    const source = new Source({ config, slot, publication: publication.name, origin, server: prepared.server });
+    this.#source = source;
+    const failed = new Promise<never>((_, reject) => (this.#failure = reject));
+    failed.catch(() => {}); // raced below; it may come later
+    const ended = source.run({
+      started: ({ systemIdentifier, timeline, createdLsn }) => {
+        this.#sink = this.#host.streaming({ session, prepared, systemIdentifier, timeline, createdLsn });
+        this.#keepAlive(session, source, timeout);
+      },
+      message: (bytes) => this.#sink?.message(bytes),
+      keepalive: (walEnd, replyRequested) => this.#sink?.keepalive(walEnd, replyRequested),
+    });
+    this.#ended = ended.catch(() => {});
+    const over = ended.then(() => {
+      throw new WatchError('CONNECTION', 'the server ended the stream', { solution: 'It is tried again.' });
+    });
+    await Promise.race([over, session.lost, failed]);
+  }
+
+  #keepAlive(session: Session, source: Source, timeout: number): void {
+    let bytesRead = source.bytesRead;
+    let heardAt = performance.now();
+    const interval = statusInterval(timeout);
+    const tick = () => {
+      const now = performance.now();
+      if (source.bytesRead !== bytesRead || this.#paused) {
+        bytesRead = source.bytesRead;
+        heardAt = now;
+      }
+      const verdict = judgeSilence(now - heardAt, timeout, this.#paused);
+      if (verdict === 'dead') {
+        this.fail(
+          new WatchError('CONNECTION', `the server has been silent for ${Math.round(now - heardAt)} ms, although it was asked`, {
+            solution: 'It is tried again. Look for a network or host that went away without closing the connection.',
+          }),
+        );
+        return;
+      }
+      source.sendStatus(this.#acknowledgement.update(verdict === 'ask'));
+    };
+    const inspect = () => {
+      this.#host.inspect(session).catch((error: unknown) => this.fail(error));
+    };
+    inspect();
+    this.#timers.push(setInterval(tick, interval), setInterval(inspect, inspectInterval));
+  }
+
+  #sendAcknowledgement(): void {
+    this.#acknowledgeTimer = undefined;
+    this.#acknowledgedAt = performance.now();
+    const { flush } = this.#acknowledgement;
+    this.#source?.sendStatus(this.#acknowledgement.update(false));
+    if (flush > 0n) this.#host.acknowledged(flush);
+  }
+}
+

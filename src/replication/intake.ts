@@ -1,0 +1,106 @@
+import { CapturedChange } from '../delivery/change.ts';
+import type { Ledger, LedgerTransaction } from '../delivery/ledger.ts';
+import { WatchError } from '../errors.ts';
+import type { Begin, Commit, Relation, RowChange, Tuple } from '../pgoutput/messages.ts';
+import type { RelationPlan } from '../watchers/plan.ts';
+import type { UpdateType } from '../watchers/types.ts';
+import { formatLsn, type Lsn } from './lsn.ts';
+
+/** What a held change takes in memory besides its bytes: row, event, context and their places in queues. */
+const overhead = 512;
+const empty: Tuple = Object.freeze([]);
+const updateTypes = { insert: 'inserted', update: 'updated', delete: 'deleted' } as const;
+
+/**
+ * Numbers the changes of each transaction, enters transactions into the ledger, and skips what was received before:
+ * a new connection begins at the confirmed position and sends again what is still being handled.
+ */
+export class Intake {
+  readonly #ledger: Ledger;
+  readonly #emit: (change: CapturedChange) => void;
+  /** The newest transaction that was begun, and how many of its changes were received. */
+  #newest: LedgerTransaction | undefined;
+  #received = 0;
+  /** The transaction that this connection is in; undefined also while it repeats one that was received whole. */
+  #current: LedgerTransaction | undefined;
+  #inside = false;
+  #ordinal = 0;
+
+  constructor(ledger: Ledger, emit: (change: CapturedChange) => void) {
+    this.#ledger = ledger;
+    this.#emit = emit;
+  }
+
+  /** Between Begin and Commit. */
+  get inside(): boolean {
+    return this.#inside;
+  }
+
+  /** A new connection. `continues`: it goes on in the history that was received so far. */
+  connect(continues: boolean): void {
+    this.#current = undefined;
+    this.#inside = false;
+    if (continues) return;
+    this.#newest = undefined;
+    this.#received = 0;
+  }
+
+  begin(begin: Begin): void {
+    const newest = this.#newest;
+    this.#inside = true;
+    this.#ordinal = 0;
+    if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
+      // Received before: skipped when it was received whole, else taken up where it broke off.
+      this.#current = begin.finalLsn === newest.finalLsn && newest.endLsn === undefined ? newest : undefined;
+      return;
+    }
+    if (newest !== undefined && newest.endLsn === undefined) {
+      throw new WatchError(
+        'SLOT_MOVED',
+        `the server does not send the transaction at ${newest.commitLsn} again, of which a part was received, but goes on at ${formatLsn(begin.finalLsn)}`,
+        { solution: 'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.' },
+      );
+    }
+    this.#newest = this.#current = this.#ledger.begin(begin);
+    this.#received = 0;
+  }
+
+  change(message: RowChange, planOf: (relation: Relation) => RelationPlan | undefined, bytes: number): void {
+    const ordinal = this.#ordinal++;
+    const transaction = this.#current;
+    if (transaction === undefined || ordinal < this.#received) return;
+    this.#received = this.#ordinal;
+    if (message.tag === 'truncate') {
+      for (const relation of message.relations) this.#capture(transaction, ordinal, 'truncated', planOf(relation), empty, undefined, bytes);
+      return;
+    }
+    const row = message.tag === 'delete' ? message.old : message.new;
+    const old = message.tag === 'update' ? message.old : undefined;
+    this.#capture(transaction, ordinal, updateTypes[message.tag], planOf(message.relation), row, old, bytes);
+  }
+
+  commit(commit: Commit): void {
+    this.#inside = false;
+    const transaction = this.#current;
+    this.#current = undefined;
+    if (transaction !== undefined) this.#ledger.commit(transaction, commit.endLsn);
+  }
+
+  /** A keepalive outside of transactions: the server has come this far without anything for us. */
+  idle(lsn: Lsn): void {
+    this.#ledger.idle(lsn);
+  }
+
+  #capture(
+    transaction: LedgerTransaction,
+    ordinal: number,
+    type: UpdateType,
+    plan: RelationPlan | undefined,
+    row: Tuple,
+    old: Tuple | undefined,
+    bytes: number,
+  ): void {
+    if (plan === undefined || plan.watchers[type].length === 0) return;
+    this.#emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + overhead));
+  }
+}

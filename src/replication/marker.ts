@@ -1,0 +1,53 @@
+/**
+ * What walwatch remembers in the comment of its publication: for each slot, where and when it was made. Without it, a
+ * slot that somebody dropped could not be told from a first start.
+ */
+export interface Marker {
+  readonly version: 1;
+  readonly slot: string;
+  readonly systemIdentifier: string;
+  readonly databaseOid: number;
+  readonly publicationOid: number;
+  readonly createdLsn: string;
+}
+
+const label = 'walwatch: ';
+
+/** Parts a comment into the user's own text and the markers. */
+export function parseComment(comment: string | null): { readonly text: string; readonly markers: readonly Marker[] } {
+  const lines = (comment ?? '').split('\n');
+  const markers: Marker[] = [];
+  const text = lines.filter((line) => {
+    if (!line.startsWith(label)) return true;
+    try {
+      const marker: unknown = JSON.parse(line.slice(label.length));
+      if (!isMarker(marker)) return true;
+      markers.push(marker);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return { text: text.join('\n'), markers };
+}
+
+/** The comment with `marker` in place of an older one of the same slot. */
+export function withMarker(comment: string | null, marker: Marker): string {
+  const { text, markers } = parseComment(comment);
+  const others = markers.filter(({ slot }) => slot !== marker.slot);
+  const lines = [...others, marker].map((one) => label + JSON.stringify(one));
+  return [...(text === '' ? [] : [text]), ...lines].join('\n');
+}
+
+function isMarker(value: unknown): value is Marker {
+  const marker = value as Partial<Marker> | null;
+  return (
+    typeof marker === 'object' &&
+    marker?.version === 1 &&
+    typeof marker.slot === 'string' &&
+    typeof marker.systemIdentifier === 'string' &&
+    typeof marker.databaseOid === 'number' &&
+    typeof marker.publicationOid === 'number' &&
+    typeof marker.createdLsn === 'string'
+  );
+}

@@ -1,0 +1,228 @@
+import type { Client } from 'pg';
+import { isSynchronousStandby, quoteIdentifier, quoteTable, readServer, type Server, serverIssues } from '../catalog/server.ts';
+import { readTables } from '../catalog/tables.ts';
+import type { TypeCatalog } from '../catalog/types.ts';
+import { ConfigurationError, type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
+import type { Watcher } from '../watchers/validate.ts';
+import { dropOrphanedPublications, isLivePublication, lockLivePublication } from './live-publication.ts';
+import { compareLsn } from './lsn.ts';
+import { type Marker, parseComment, withMarker } from './marker.ts';
+import {
+  alterPublication, commentOnPublication, createPublication, narrowPublication, type Publication, publicationNeeds,
+  type PublicationNeeds, readPublication, widenPublication,
+} from './publication.ts'; // prettier-ignore
+import { createSlot, judgeSlot, readSlot, type Slot, slotIssues, slotLost } from './slot.ts';
+
+/** What this process knows from its earlier connections. */
+export interface Memory {
+  /** Last position that was sent as flushed. */
+  readonly acknowledged: string | undefined;
+  readonly publicationOid: number | undefined;
+  /** By quoted name. */
+  readonly tableOids: ReadonlyMap<string, number>;
+}
+
+/** What is known once everything is in place for streaming. */
+export interface Prepared {
+  readonly server: Server;
+  readonly bound: readonly BoundWatcher[];
+  readonly needs: PublicationNeeds;
+  readonly publicationOid: number;
+  /** Undefined for a temporary slot, which is made with the stream. */
+  readonly confirmedLsn: string | undefined;
+  /** A slot was made anew in place of a lost one. */
+  readonly gap: { readonly from: string | undefined; readonly to: string; readonly reason: string } | undefined;
+  readonly warnings: readonly WatchError[];
+}
+
+/** The name that the walsender shows in pg_stat_activity and pg_stat_replication. */
+export function applicationName(slot: string): string {
+  return `walwatch/${slot}`;
+}
+
+/**
+ * Checks server, tables, publication and slot before each streaming, and makes what is missing if it may. All that is
+ * wrong with the configuration is reported at once, together with what `check` finds.
+ */
+export async function prepare(
+  client: Client,
+  options: ResolvedOptions,
+  watchers: readonly Watcher[],
+  types: TypeCatalog,
+  memory: Memory,
+  check: (bound: readonly BoundWatcher[]) => readonly ConfigurationIssue[],
+): Promise<Prepared> {
+  const server = await readServer(client);
+  const issues: ConfigurationIssue[] = serverIssues(server, options);
+  const tables = await readTables(client, watchers.map(({ table }) => table));
+  const { bound, issues: misfits } = bindWatchers(watchers, tables, server);
+  issues.push(...misfits, ...check(bound));
+  const { name } = options.publication;
+  const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
+  if (slot) issues.push(...slotIssues(options.slot.name, slot, server));
+  throwIssues(issues);
+  const warnings = [...standbyWarnings(server, options)];
+  await types.resolve(client, bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)));
+
+  const needs = publicationNeeds(name, bound);
+  // A standby can not be written to; what is needed comes from the primary.
+  const manage = server.inRecovery ? 'verify' : options.manage;
+  let publication = await readPublication(client, name);
+  checkPublication(publication, slot, memory, options);
+  warnings.push(...recreatedTables(needs, publication, memory));
+  if (manage === 'create') publication = await widen(client, needs, options);
+  else verifyPublication(publication, needs, slot !== undefined || options.slot.temporary, options, server);
+
+  const { oid, comment } = publication!;
+  const marker = parseComment(comment).markers.find((one) => one.slot === options.slot.name);
+  const { confirmedLsn, gap } = options.slot.temporary
+    ? { confirmedLsn: undefined, gap: undefined }
+    : await prepareSlot(client, { options, manage, server, slot, marker, memory, publicationOid: oid, comment });
+  return { server, bound, needs, publicationOid: oid, confirmedLsn, gap, warnings };
+}
+
+/** Takes from the publication what nobody needs any more. Only for the one who holds the slot, and when no other slot uses it. */
+export async function narrow(client: Client, needs: PublicationNeeds, options: ResolvedOptions, server: Server): Promise<readonly string[]> {
+  if (options.manage !== 'create' || server.inRecovery) return [];
+  const decide = (publication: Publication | undefined) => {
+    if (!publication || publication.allTables) return [];
+    const shared = parseComment(publication.comment).markers.some(({ slot }) => slot !== options.slot.name);
+    return shared ? [] : narrowPublication(needs, publication);
+  };
+  const publication = await readPublication(client, needs.name);
+  return decide(publication).length === 0 ? [] : alterPublication(client, needs.name, decide);
+}
+
+function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {
+  const name = applicationName(options.slot.name);
+  if (!isSynchronousStandby(server.synchronousStandbyNames, name)) return;
+  const error = new WatchError(
+    'SYNCHRONOUS_STANDBY',
+    `synchronous_standby_names (${server.synchronousStandbyNames}) makes commits wait for '${name}', that is for our acknowledgement`,
+    { solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = 'standby1'; SELECT pg_reload_conf();` },
+  );
+  // We would wait for a commit to become visible that waits for us.
+  if (options.visibility === 'committed') throw error;
+  yield error;
+}
+
+function checkPublication(publication: Publication | undefined, slot: Slot | undefined, memory: Memory, options: ResolvedOptions): void {
+  const { name } = options.publication;
+  const remedy =
+    `Changes written without it can not be decoded. Bring what depends on the events up to date, then start anew: ` +
+    `SELECT pg_drop_replication_slot('${options.slot.name}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)};`;
+  const last = memory.acknowledged === undefined ? '' : ` (last acknowledged: ${memory.acknowledged})`;
+  if (publication === undefined && (slot !== undefined || memory.publicationOid !== undefined)) {
+    throw new WatchError('PUBLICATION_LOST', `the publication '${name}' is missing, but its slot '${options.slot.name}' has been in use${last}`, { solution: remedy });
+  }
+  if (publication !== undefined && memory.publicationOid !== undefined && memory.publicationOid !== publication.oid) {
+    throw new WatchError('PUBLICATION_LOST', `the publication '${name}' was dropped and made anew while it was in use${last}`, { solution: remedy });
+  }
+}
+
+/** Tables that were dropped and made anew since the last connection: they fell out of the publication. */
+function* recreatedTables(needs: PublicationNeeds, publication: Publication | undefined, memory: Memory): Iterable<WatchError> {
+  for (const table of needs.tables) {
+    const before = memory.tableOids.get(quoteTable(table));
+    if (before === undefined || before === table.oid || publication?.allTables) continue;
+    yield new WatchError('PUBLICATION_CHANGED', `${quoteTable(table)} was dropped and made anew, and so fell out of the publication '${needs.name}'`, {
+      solution: `Its changes until now were not seen. In migrations, add it at once: ALTER PUBLICATION ${quoteIdentifier(needs.name)} ADD TABLE ${quoteTable(table)};`,
+    });
+  }
+}
+
+async function widen(client: Client, needs: PublicationNeeds, options: ResolvedOptions): Promise<Publication> {
+  if (isLivePublication(options)) {
+    await dropOrphanedPublications(client);
+    await lockLivePublication(client, needs.name);
+  }
+  const decide = (current: Publication | undefined) => (current ? widenPublication(needs, current) : [createPublication(needs)]);
+  const statements = decide(await readPublication(client, needs.name));
+  if (statements.length > 0) {
+    try {
+      await alterPublication(client, needs.name, decide);
+    } catch (error) {
+      if ((error as { code?: string }).code !== '42501') throw error;
+      throw new WatchError('PERMISSION', `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`, {
+        solution: `Let the owner of the tables run: ${statements.join('; ')}; then use manage: 'verify'.`,
+        cause: error,
+      });
+    }
+  }
+  return (await readPublication(client, needs.name))!;
+}
+
+function verifyPublication(
+  publication: Publication | undefined,
+  needs: PublicationNeeds,
+  slotExists: boolean,
+  options: ResolvedOptions,
+  server: Server,
+): void {
+  const statements = publication ? widenPublication(needs, publication) : [createPublication(needs)];
+  const issues: ConfigurationIssue[] = [];
+  const where = server.inRecovery ? ' (on the primary)' : '';
+  if (statements.length > 0) {
+    const what = publication ? 'does not carry what the watchers need' : 'does not exist';
+    issues.push({ message: `the publication '${needs.name}' ${what}`, solution: `Run${where}: ${statements.join('; ')};` });
+  }
+  if (!slotExists) {
+    issues.push({
+      message: `the replication slot '${options.slot.name}' does not exist`,
+      solution: `Run, after the publication was made: SELECT pg_create_logical_replication_slot('${options.slot.name}', 'pgoutput');`,
+    });
+  }
+  if (issues.length > 0) throw new ConfigurationError(issues);
+}
+
+async function prepareSlot(
+  client: Client,
+  facts: {
+    options: ResolvedOptions; manage: 'create' | 'verify'; server: Server; slot: Slot | undefined;
+    marker: Marker | undefined; memory: Memory; publicationOid: number; comment: string | null;
+  }, // prettier-ignore
+): Promise<{ confirmedLsn: string | undefined; gap: Prepared['gap'] }> {
+  const { options, manage, server, slot, marker, memory, publicationOid } = facts;
+  const { name, onLost } = options.slot;
+  if (marker && slot && marker.publicationOid !== publicationOid) {
+    throw new WatchError('PUBLICATION_CHANGED', `the publication '${options.publication.name}' is not the one that the slot '${name}' was made with`, {
+      solution: `It was made anew, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(options.publication.name)} IS NULL;`,
+    });
+  }
+  const acknowledged = memory.acknowledged;
+  const confirmed = slot?.confirmedFlushLsn;
+  if (acknowledged !== undefined && confirmed !== undefined && compareLsn(confirmed, acknowledged) > 0) {
+    throw new WatchError('SLOT_MOVED', `the slot '${name}' stands at ${confirmed}, but only ${acknowledged} was acknowledged`, {
+      solution: 'Somebody advanced or recreated it: changes between were not seen. Bring what depends on them up to date, then start again.',
+    });
+  }
+  const verdict = judgeSlot({ name, slot, marker, server, acknowledged });
+  const remember = async (createdLsn: string) => {
+    const { systemIdentifier, databaseOid } = server;
+    const entry: Marker = { version: 1, slot: name, systemIdentifier, databaseOid, publicationOid, createdLsn };
+    await alterPublication(client, options.publication.name, (publication) => [
+      commentOnPublication(options.publication.name, withMarker(publication?.comment ?? null, entry)),
+    ]);
+  };
+  switch (verdict.kind) {
+    case 'resume':
+      return { confirmedLsn: confirmed, gap: undefined };
+    case 'adopt':
+      if (manage === 'create' && confirmed !== undefined) await remember(confirmed);
+      return { confirmedLsn: confirmed, gap: undefined };
+    case 'create': {
+      const createdLsn = await createSlot(client, name);
+      await remember(createdLsn);
+      return { confirmedLsn: createdLsn, gap: undefined };
+    }
+    case 'lost': {
+      if (onLost === 'stop' || manage === 'verify') throw slotLost(name, verdict.reason, verdict.from);
+      if (slot) await client.query('select pg_catalog.pg_drop_replication_slot($1)', [name]);
+      const createdLsn = await createSlot(client, name);
+      await remember(createdLsn);
+      return { confirmedLsn: createdLsn, gap: { from: verdict.from, to: createdLsn, reason: verdict.reason } };
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import type { RetryClass } from '../errors.ts';
+
+/** Milliseconds between status updates: often enough for the server never to give the session up. */
+export function statusInterval(walSenderTimeout: number): number {
+  return Math.min(10_000, Math.max(100, Math.floor(walSenderTimeout / 3)));
+}
+
+/** The session's wal_sender_timeout: the server's, unless that is none or so long that a dead peer would go unnoticed. */
+export function sessionTimeout(walSenderTimeout: number): number {
+  const longest = 60_000;
+  return walSenderTimeout === 0 ? longest : Math.min(walSenderTimeout, longest);
+}
+
+/** What to do about a peer that was last heard of `silence` milliseconds ago. A paused reader hears nothing, and must not judge. */
+export function judgeSilence(silence: number, walSenderTimeout: number, paused: boolean): 'alive' | 'ask' | 'dead' {
+  if (paused) return 'alive';
+  if (silence >= walSenderTimeout * 2) return 'dead';
+  return silence >= statusInterval(walSenderTimeout) ? 'ask' : 'alive';
+}
+
+const delays: Readonly<Record<Exclude<RetryClass, 'never'>, { readonly first: number; readonly longest: number }>> = {
+  soon: { first: 100, longest: 10_000 },
+  slowly: { first: 1000, longest: 60_000 },
+};
+
+/** Milliseconds until the next attempt to connect, doubling, less a random half. `failures` counts from 1. */
+export function reconnectDelay(retry: Exclude<RetryClass, 'never'>, failures: number, random: number): number {
+  const { first, longest } = delays[retry];
+  return Math.round(Math.min(longest, first * 2 ** Math.min(failures - 1, 30)) * (0.5 + random / 2));
+}

@@ -1,0 +1,104 @@
+import type { CapturedChange } from '../delivery/change.ts';
+import type { Ledger, LedgerTransaction } from '../delivery/ledger.ts';
+import { Queue } from '../delivery/queue.ts';
+import { isVisible, type Snapshot } from '../replication/visibility.ts';
+
+/** Asks the server for a new snapshot. Rejects when the connection is lost. */
+export type TakeSnapshot = () => Promise<Snapshot>;
+
+const longestPause = 50;
+
+/**
+ * Holds changes until other sessions can see their transaction, because a walsender may send a commit before it is
+ * visible, with synchronous replication much before. At most one question is on its way to the server; while catching
+ * up one answer lets many transactions pass.
+ */
+export class VisibilityGate {
+  readonly #ledger: Ledger;
+  readonly #pass: (change: CapturedChange) => void;
+  readonly #waiting = new Queue<CapturedChange>();
+  #takeSnapshot: TakeSnapshot | undefined;
+  #snapshot: Snapshot | undefined;
+  /** The newest transaction known to be visible; all before it are let through already. */
+  #visible: LedgerTransaction | undefined;
+  #asking = false;
+  #timer: NodeJS.Timeout | undefined;
+  #pause = 0;
+
+  constructor(ledger: Ledger, pass: (change: CapturedChange) => void) {
+    this.#ledger = ledger;
+    this.#pass = pass;
+  }
+
+  get waiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** At each connection; undefined when it is lost. What waits goes on waiting. */
+  connect(takeSnapshot: TakeSnapshot | undefined): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#takeSnapshot = takeSnapshot;
+    this.#snapshot = undefined;
+    this.#asking = false;
+    this.#pause = 0;
+    if (this.waiting) this.#ask();
+  }
+
+  push(change: CapturedChange): void {
+    if (!this.waiting && this.#sees(change.transaction)) {
+      this.#pass(change);
+      return;
+    }
+    this.#ledger.hold(change);
+    this.#waiting.push(change);
+    this.#ask();
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    for (const change of this.#waiting.drain()) this.#ledger.settle(change);
+  }
+
+  #sees(transaction: LedgerTransaction): boolean {
+    if (transaction === this.#visible) return true;
+    if (this.#snapshot === undefined || !isVisible(transaction.xid, this.#snapshot)) return false;
+    this.#visible = transaction;
+    return true;
+  }
+
+  #ask(): void {
+    const takeSnapshot = this.#takeSnapshot;
+    if (this.#asking || this.#timer !== undefined || takeSnapshot === undefined) return;
+    this.#asking = true;
+    takeSnapshot().then(
+      (snapshot) => {
+        if (this.#takeSnapshot === takeSnapshot) this.#answered(snapshot);
+      },
+      () => {}, // the connection is lost, which the supervisor hears as well; connect() goes on
+    );
+  }
+
+  #answered(snapshot: Snapshot): void {
+    this.#asking = false;
+    this.#snapshot = snapshot;
+    let passed = false;
+    for (let change = this.#waiting.first(); change && this.#sees(change.transaction); change = this.#waiting.first()) {
+      this.#waiting.shift();
+      this.#pass(change);
+      this.#ledger.settle(change);
+      passed = true;
+    }
+    if (!this.waiting) return;
+    // A commit that waits for a synchronous standby may take long: ask less and less often.
+    this.#pause = passed ? 0 : Math.min(longestPause, this.#pause * 2 || 1);
+    if (this.#pause === 0) {
+      this.#ask();
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#ask();
+    }, this.#pause);
+  }
+}

@@ -1,0 +1,43 @@
+/** A value that subscriptions may filter by. */
+export type Scalar = string | number | bigint | boolean | null;
+
+export function isScalar(value: unknown): value is Scalar {
+  return value === null || ['string', 'number', 'bigint', 'boolean'].includes(typeof value);
+}
+
+/**
+ * PostgreSQL's text of a value, so that `42`, `'42'` and `42n` are the same key.
+ */
+export function scalarText(value: Scalar): string | null {
+  if (value === null) return null;
+  if (typeof value === 'boolean') return value ? 't' : 'f';
+  return String(value);
+}
+
+const boolean = 16;
+const blankPadded = 1042;
+const numeric = 1700;
+const uuid = 2950;
+
+/** Brings texts that PostgreSQL holds for equal to one form. Undefined: equal values have equal texts. */
+export function canonicalForm(typeOid: number): ((text: string) => string) | undefined {
+  switch (typeOid) {
+    case boolean:
+      return (text) => (/^(t|true|1)$/i.test(text) ? 't' : /^(f|false|0)$/i.test(text) ? 'f' : text);
+    case blankPadded:
+      return (text) => text.replace(/ +$/, '');
+    case numeric:
+      return (text) => (/^-?\d+\.\d*$/.test(text) ? text.replace(/\.?0+$/, '') : text);
+    case uuid:
+      return (text) => text.toLowerCase();
+    default:
+      return undefined;
+  }
+}
+
+/** One key of several values. */
+export function joinKey(texts: readonly (string | null)[]): string {
+  let key = '';
+  for (const text of texts) key += text === null ? '-;' : `${text.length}:${text};`;
+  return key;
+}

@@ -1,0 +1,139 @@
+import type { TypeCatalog } from '../catalog/types.ts';
+import type { Tuple } from '../pgoutput/messages.ts';
+import { type BoundWatcher, databaseName } from '../watchers/bind.ts';
+import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
+import type { Watcher } from '../watchers/validate.ts';
+import { Shape } from './shape.ts';
+import type { ActiveSubscription, Filter, Handler, Registry } from './subscription.ts';
+
+/** Takes what a route finds. `absentColumn`: it would decide whether the subscription is meant, and was not sent. */
+export type Found = (subscription: ActiveSubscription, absentColumn: string | undefined) => void;
+
+/** The subscriptions of one watcher. */
+export class Route implements Registry {
+  readonly watcher: Watcher;
+  /** Replaced, never changed, when one ends, because it may just be delivered to. */
+  #all: ActiveSubscription[] = [];
+  /** By the columns they filter by; those by id under ''. */
+  readonly #shapes = new Map<string, Shape>();
+  #bound: BoundWatcher | undefined;
+  #types: TypeCatalog | undefined;
+  #count = 0;
+
+  constructor(watcher: Watcher) {
+    this.watcher = watcher;
+  }
+
+  get name(): string {
+    return this.watcher.name;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get bound(): BoundWatcher | undefined {
+    return this.#bound;
+  }
+
+  /** Undefined while only the database knows it. */
+  get primaryKey(): readonly string[] | undefined {
+    return this.#bound?.primaryKey ?? this.watcher.table.primaryKey;
+  }
+
+  /** The columns that subscriptions filter by now, besides an id. */
+  get filteredBy(): readonly string[] {
+    return [...new Set([...this.#shapes.values()].flatMap((shape) => shape.columns))];
+  }
+
+  /** At each connection, with what the catalog says. */
+  bind(bound: BoundWatcher, types: TypeCatalog): void {
+    this.#bound = bound;
+    this.#types = types;
+    for (const shape of this.#shapes.values()) this.#bindShape(shape);
+  }
+
+  add(subscription: ActiveSubscription): void {
+    this.#count++;
+    const { filter } = subscription;
+    if (filter === undefined) {
+      this.#all.push(subscription);
+      return;
+    }
+    const name = shapeName(filter);
+    let shape = this.#shapes.get(name);
+    if (!shape) {
+      shape = new Shape(columnsOf(filter));
+      this.#bindShape(shape);
+      this.#shapes.set(name, shape);
+    }
+    shape.add(subscription);
+  }
+
+  remove(subscription: ActiveSubscription): void {
+    this.#count--;
+    const { filter } = subscription;
+    if (filter === undefined) {
+      this.#all = this.#all.filter((one) => one !== subscription);
+      return;
+    }
+    const name = shapeName(filter);
+    const shape = this.#shapes.get(name);
+    shape?.remove(subscription);
+    if (shape?.empty) this.#shapes.delete(name);
+  }
+
+  /** The subscriptions that were made with this filter and handler. */
+  like(filter: Filter, handler: Handler): ActiveSubscription[] {
+    const candidates = filter === undefined ? this.#all : (this.#shapes.get(shapeName(filter))?.like(filter) ?? []);
+    return candidates.filter((subscription) => subscription.handler === handler);
+  }
+
+  *subscriptions(): Iterable<ActiveSubscription> {
+    yield* this.#all;
+    for (const shape of this.#shapes.values()) yield* shape.all();
+  }
+
+  /** Finds who is meant by a change: subscribers of the new values and, where they are known and differ, of the old ones. */
+  find(planned: PlannedWatcher, row: Tuple, old: Tuple | undefined, found: Found): void {
+    const everyone = this.#all;
+    for (let index = 0, count = everyone.length; index < count; index++) found(everyone[index]!, undefined);
+    for (const shape of this.#shapes.values()) this.#findIn(shape, planned, row, old, found);
+  }
+
+  #findIn(shape: Shape, planned: PlannedWatcher, row: Tuple, old: Tuple | undefined, found: Found): void {
+    const columns = shape.columnsIn(planned);
+    const texts = columns.map((column) => currentText(column, row, old));
+    const key = shape.key(texts);
+    if (key === undefined) {
+      const absent = columns[texts.indexOf(undefined)]!.name;
+      for (const subscription of [...shape.all()]) found(subscription, absent);
+      return;
+    }
+    for (const subscription of shape.find(key)) found(subscription, undefined);
+    if (old === undefined) return; // an identity that did not change, or of which nothing is known
+    const before = shape.key(columns.map((column: PlannedColumn) => previousText(column, row, old)));
+    if (before !== undefined && before !== key) for (const subscription of shape.find(before)) found(subscription, undefined);
+  }
+
+  #bindShape(shape: Shape): void {
+    const bound = this.#bound;
+    const types = this.#types;
+    if (!bound || !types) return;
+    const columns = shape.columns.length > 0 ? shape.columns : bound.primaryKey;
+    shape.bind(
+      columns.map((name) => {
+        const column = bound.table.columns.find((candidate) => candidate.name === databaseName(bound.watcher.table, name));
+        return column ? types.baseType(column.typeOid) : 0;
+      }),
+    );
+  }
+}
+
+function columnsOf(filter: Exclude<Filter, undefined>): readonly string[] {
+  return typeof filter === 'object' && filter !== null ? Object.keys(filter).toSorted() : [];
+}
+
+function shapeName(filter: Exclude<Filter, undefined>): string {
+  return columnsOf(filter).map((column) => `${column.length}:${column}`).join();
+}

@@ -1,0 +1,101 @@
+import type { TupleValue } from '../pgoutput/messages.ts';
+import type { PlannedColumn, PlannedWatcher } from '../watchers/plan.ts';
+import { canonicalForm, joinKey, type Scalar, scalarText } from './keys.ts';
+import type { ActiveSubscription } from './subscription.ts';
+
+type Key = string | null;
+
+/** The subscriptions of one watcher that filter by the same columns: found by one look-up, however many there are. */
+export class Shape {
+  /** By names in code, ascending; none: the primary key, which has one column then. */
+  readonly columns: readonly string[];
+  #planned: PlannedWatcher | undefined;
+  #plannedColumns: readonly PlannedColumn[] = [];
+  #subscriptions = new Map<Key, ActiveSubscription | readonly ActiveSubscription[]>();
+  #canonical: readonly (((text: string) => string) | undefined)[] = [];
+
+  constructor(columns: readonly string[]) {
+    this.columns = columns;
+  }
+
+  get empty(): boolean {
+    return this.#subscriptions.size === 0;
+  }
+
+  /** Called when the types of the columns are known. */
+  bind(typeOids: readonly number[]): void {
+    const canonical = typeOids.map(canonicalForm);
+    if (canonical.every((form, index) => form === this.#canonical[index])) return;
+    const subscriptions = [...this.all()];
+    this.#canonical = canonical;
+    this.#subscriptions = new Map();
+    for (const subscription of subscriptions) this.add(subscription);
+  }
+
+  add(subscription: ActiveSubscription): void {
+    const key = this.#keyOfFilter(subscription);
+    const there = this.#subscriptions.get(key);
+    if (there === undefined) this.#subscriptions.set(key, subscription);
+    else this.#subscriptions.set(key, 'registry' in there ? [there, subscription] : [...there, subscription]);
+  }
+
+  /** Copies a list rather than change it, because it may just be delivered to. */
+  remove(subscription: ActiveSubscription): void {
+    const key = this.#keyOfFilter(subscription);
+    const there = this.#subscriptions.get(key);
+    if (there === undefined) return;
+    const rest = ('registry' in there ? [there] : there).filter((one) => one !== subscription);
+    if (rest.length === 0) this.#subscriptions.delete(key);
+    else this.#subscriptions.set(key, rest.length === 1 ? rest[0]! : rest);
+  }
+
+  /** The subscriptions with this very filter. */
+  like(filter: ActiveSubscription['filter']): readonly ActiveSubscription[] {
+    return this.find(this.#join(this.#values(filter).map(scalarText)));
+  }
+
+  /** Where the columns stand in the tuples of a relation. */
+  columnsIn(planned: PlannedWatcher): readonly PlannedColumn[] {
+    if (planned !== this.#planned) {
+      const { columns } = this;
+      this.#plannedColumns = columns.length === 0 ? planned.primaryKey : columns.map((name) => planned.columns.find((column) => column.name === name)!);
+      this.#planned = planned;
+    }
+    return this.#plannedColumns;
+  }
+
+  /** The key of a row; undefined when one of its values is. */
+  key(texts: readonly TupleValue[]): Key | undefined {
+    return texts.includes(undefined) ? undefined : this.#join(texts as readonly Key[]);
+  }
+
+  find(key: Key): readonly ActiveSubscription[] {
+    const found = this.#subscriptions.get(key);
+    return found === undefined ? [] : 'registry' in found ? [found] : found;
+  }
+
+  *all(): Iterable<ActiveSubscription> {
+    for (const one of this.#subscriptions.values()) {
+      if ('registry' in one) yield one;
+      else yield* one;
+    }
+  }
+
+  #keyOfFilter(subscription: ActiveSubscription): Key {
+    return this.#join(this.#values(subscription.filter).map(scalarText));
+  }
+
+  #values(filter: ActiveSubscription['filter']): readonly Scalar[] {
+    if (typeof filter !== 'object' || filter === null) return [filter ?? null];
+    return this.columns.map((column) => filter[column]!);
+  }
+
+  #join(texts: readonly Key[]): Key {
+    const forms = this.#canonical;
+    if (texts.length === 1) {
+      const text = texts[0]!;
+      return text === null ? null : (forms[0]?.(text) ?? text);
+    }
+    return joinKey(texts.map((text, index) => (text === null ? null : (forms[index]?.(text) ?? text))));
+  }
+}

@@ -1,0 +1,55 @@
+import type { DeliverySettings, Lane, Recipient } from '../delivery/lane.ts';
+import type { Subscription } from '../delivery/types.ts';
+import type { Scalar } from './keys.ts';
+
+/** An id, values by column, or undefined for all rows. */
+export type Filter = Scalar | Readonly<Record<string, Scalar>> | undefined;
+
+export type Handler = (event: any, context: any) => unknown;
+
+/** Where a subscription is registered. */
+export interface Registry {
+  readonly name: string;
+  remove(subscription: ActiveSubscription): void;
+}
+
+/** A registered handler. There may be a million of them, so it holds little, and a lane only once something is delivered. */
+export class ActiveSubscription implements Subscription, Recipient {
+  readonly registry: Registry;
+  readonly filter: Filter;
+  readonly handler: Handler;
+  readonly settings: DeliverySettings;
+  lane: Lane | undefined = undefined;
+  /** Called once, when it ends. */
+  onEnd: (() => void) | undefined = undefined;
+  active = true;
+  paused = false;
+
+  constructor(registry: Registry, filter: Filter, handler: Handler, settings: DeliverySettings) {
+    this.registry = registry;
+    this.filter = filter;
+    this.handler = handler;
+    this.settings = settings;
+  }
+
+  get name(): string {
+    if (this.settings.name !== undefined) return this.settings.name;
+    return this.filter === undefined ? this.registry.name : `${this.registry.name} ${describeFilter(this.filter)}`;
+  }
+
+  unsubscribe(): void {
+    if (!this.active) return;
+    this.active = false;
+    this.registry.remove(this);
+    this.lane?.drop();
+    this.onEnd?.();
+  }
+
+  [Symbol.dispose](): void {
+    this.unsubscribe();
+  }
+}
+
+export function describeFilter(filter: Exclude<Filter, undefined>): string {
+  return JSON.stringify(filter, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+}

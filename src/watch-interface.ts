@@ -1,0 +1,59 @@
+import type { ChangeOf, FilterOf, HandlerOf, SubscribeOptions, Subscription, WatcherName } from './delivery/types.ts';
+import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './observe/types.ts';
+import type { MapOf } from './watchers/inference.ts';
+import type { Watchers } from './watchers/types.ts';
+
+/** What all watches share. Application code takes a `Watch<typeof watchers>` and does not care where its events come from. */
+export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
+  /** Calls `handler` for all rows, or those that match `filter`: an id, or values of primary-key or extra columns.
+   *  At any time; a subscription hears what is read after it, so make those that may miss nothing before `start()`.
+   *  The same handler twice is two subscriptions.
+   *  @throws ConfigurationError at an unknown watcher or filter column; WatchError `STOPPED`.
+   *  @example
+   *  ```ts
+   *  watch.subscribe('users:updated', { role_id: 7 }, async (event, context) => cache.delete(event.id));
+   *  ``` */
+  subscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: HandlerOf<W, N>, options?: SubscribeOptions): Subscription;
+  subscribe<N extends keyof MapOf<W> & string>(
+    watcher: N,
+    filter: FilterOf<W, N>,
+    handler: HandlerOf<W, N>,
+    options?: SubscribeOptions,
+  ): Subscription;
+  /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
+  unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: (...args: any) => unknown): boolean;
+  unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, filter: FilterOf<W, N>, handler: (...args: any) => unknown): boolean;
+  /** The same as an async iterator. Subscribed by this call; an event is done when the loop asks for the next or ends.
+   *  Leaving the loop or aborting ends it normally; the end of the watch by an error throws it.
+   *  @example
+   *  ```ts
+   *  for await (const { event, context } of watch.events('users:inserted')) await welcome(event.id);
+   *  ``` */
+  events<N extends keyof MapOf<W> & string>(watcher: N, options?: { readonly signal: AbortSignal }): AsyncIterableIterator<ChangeOf<W, N>>;
+  events<N extends keyof MapOf<W> & string>(
+    watcher: N,
+    filter: FilterOf<W, N>,
+    options?: { readonly signal: AbortSignal },
+  ): AsyncIterableIterator<ChangeOf<W, N>>;
+  /** What a watcher is; facts of the database are undefined before `start()`. */
+  details(watcher: WatcherName<W>): WatcherDetails;
+  /** Snapshot; cheap, never throws. */
+  status(): WatchStatus;
+  /** Observes the watch itself; a listener is never waited for, and what it throws is logged. Returns the function that removes it.
+   *  An `error` without a listener never crashes the process. */
+  on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void;
+  /** Resolves once streaming; rejects with what ended the watch before that (lost connections are retried, not rejected).
+   *  A second call returns the same promise. A stopped watch does not start again: make a new one. */
+  start(): Promise<void>;
+  /** Reads no more, lets running handlers finish (up to `stopTimeout`, then aborts their signals), acknowledges, closes. Idempotent, never rejects. */
+  stop(): Promise<void>;
+  /** Resolved after `stop()`, rejected with the error that ended the watch. Never an unhandled rejection: an error that nobody
+   *  awaits, listens for or logs is given to `process.emitWarning`. */
+  readonly closed: Promise<void>;
+}
+
+/** The watch that owns the slot. */
+export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
+  status(): SlotWatchStatus;
+  on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void;
+}

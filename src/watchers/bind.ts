@@ -1,0 +1,196 @@
+import { quoteTable, type Server } from '../catalog/server.ts';
+import type { Table } from '../catalog/tables.ts';
+import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import type { TableReference } from './table.ts';
+import type { UpdateType } from './types.ts';
+import type { Watcher } from './validate.ts';
+
+/** A watcher together with the table that the database has for it. */
+export interface BoundWatcher {
+  readonly watcher: Watcher;
+  readonly table: Table;
+  /** By names in code. */
+  readonly primaryKey: readonly string[];
+}
+
+/** The name in the database of a column's name in code. */
+export function databaseName(reference: TableReference, column: string): string {
+  return Object.hasOwn(reference.columnMap, column) ? reference.columnMap[column]! : column;
+}
+
+/** The name in code of a column's name in the database. */
+export function codeName(reference: TableReference, column: string): string {
+  return Object.keys(reference.columnMap).find((name) => reference.columnMap[name] === column) ?? column;
+}
+
+/** Brings watchers and catalog together, and finds all that does not fit. */
+export function bindWatchers(
+  watchers: readonly Watcher[],
+  tables: readonly Table[],
+  server: Pick<Server, 'major'>,
+): { bound: BoundWatcher[]; issues: ConfigurationIssue[] } {
+  const issues: ConfigurationIssue[] = [];
+  const published = new Set(watchers.map((watcher) => watcher.type));
+  const bound = watchers.flatMap((watcher) => {
+    const table = tables.find(({ schema, name }) => schema === watcher.table.schema && name === watcher.table.name);
+    if (!table) {
+      issues.push({
+        message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,
+        solution: 'Names are taken literally, upper and lower case included; outside the schema public write schema.table.',
+        watcher: watcher.name,
+        table: watcher.table.name,
+      });
+      return [];
+    }
+    const found = [...tableIssues(watcher, table), ...keyIssues(watcher, table), ...columnIssues(watcher, table, server)];
+    issues.push(...found);
+    if (found.length > 0) return [];
+    const primaryKey = watcher.table.primaryKey ?? table.primaryKey!.map((column) => codeName(watcher.table, column));
+    const result: BoundWatcher = { watcher, table, primaryKey };
+    issues.push(...identityIssues(result, published));
+    return [result];
+  });
+  issues.push(...partitionIssues(bound));
+  return { bound, issues };
+}
+
+const unwatchable: Readonly<Record<string, string>> = {
+  v: 'is a view', m: 'is a materialized view', f: 'is a foreign table', S: 'is a sequence', t: 'is a TOAST table', c: 'is a composite type',
+}; // prettier-ignore
+
+function tableIssues({ name: watcher }: Watcher, table: Table): ConfigurationIssue[] {
+  const where = { watcher, table: table.name };
+  const kind = unwatchable[table.kind];
+  if (kind) return [{ ...where, message: `${watcher}: ${quoteTable(table)} ${kind}, whose changes PostgreSQL does not replicate`, solution: 'Watch the tables it reads from.' }];
+  if (table.persistence === 'u') {
+    return [{ ...where, message: `${watcher}: ${quoteTable(table)} is unlogged: its changes are not in the WAL`, solution: `ALTER TABLE ${quoteTable(table)} SET LOGGED;` }];
+  }
+  if (table.persistence === 't') return [{ ...where, message: `${watcher}: ${quoteTable(table)} is temporary: its changes are not in the WAL`, solution: 'Watch a permanent table.' }];
+  return [];
+}
+
+function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
+  const where = { watcher: watcher.name, table: table.name };
+  const { primaryKey } = watcher.table;
+  if (primaryKey === undefined) {
+    if (table.primaryKey) return [];
+    return [{
+      ...where,
+      message: `${watcher.name}: ${quoteTable(table)} has no primary key`,
+      solution: `Name columns that are unique and NOT NULL: table()({ tableName: '${table.name}', schema: '${table.schema}', primaryKey: […] }); or ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (…);`,
+    }]; // prettier-ignore
+  }
+  const key = primaryKey.map((column) => databaseName(watcher.table, column));
+  const columns = new Map(table.columns.map((column) => [column.name, column]));
+  if (key.some((column) => !columns.has(column))) return []; // columnIssues says so
+  const nullable = key.filter((column) => !columns.get(column)!.notNull);
+  if (nullable.length > 0) {
+    return [{
+      ...where,
+      message: `${watcher.name}: the key column ${nullable.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} may be null`,
+      solution: nullable.map((column) => `ALTER TABLE ${quoteTable(table)} ALTER COLUMN "${column}" SET NOT NULL;`).join(' '),
+    }]; // prettier-ignore
+  }
+  if (table.uniqueKeys.some((unique) => unique.every((column) => key.includes(column)))) return [];
+  return [{
+    ...where,
+    message: `${watcher.name}: ${key.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} is not unique`,
+    solution: `ALTER TABLE ${quoteTable(table)} ADD UNIQUE (${key.map((column) => `"${column}"`).join(', ')});`,
+  }]; // prettier-ignore
+}
+
+function columnIssues(watcher: Watcher, table: Table, server: Pick<Server, 'major'>): ConfigurationIssue[] {
+  const wanted = [...(watcher.table.primaryKey ?? []), ...watcher.extraColumns, ...watcher.triggerColumns];
+  return [...new Set(wanted)].flatMap((given): ConfigurationIssue[] => {
+    const name = databaseName(watcher.table, given);
+    const column = table.columns.find((candidate) => candidate.name === name);
+    const where = { watcher: watcher.name, table: table.name, column: name };
+    if (!column) {
+      const known = table.columns.map((candidate) => candidate.name).join(', ');
+      return [{ ...where, message: `${watcher.name}: ${quoteTable(table)} has no column '${name}'`, solution: `Its columns: ${known}.` }];
+    }
+    if (column.generated === undefined) return [];
+    return [{
+      ...where,
+      message: `${watcher.name}: '${name}' of ${quoteTable(table)} is a generated column, which PostgreSQL ${server.major} does not send`,
+      solution: 'Watch the columns that it is computed from.',
+    }]; // prettier-ignore
+  });
+}
+
+/** The columns of the event, by their names in the database. */
+function eventColumns({ watcher, primaryKey }: BoundWatcher): string[] {
+  return [...primaryKey, ...watcher.extraColumns].map((column) => databaseName(watcher.table, column));
+}
+
+function identityIssues(bound: BoundWatcher, published: ReadonlySet<UpdateType>): ConfigurationIssue[] {
+  const { watcher, table } = bound;
+  const where = { watcher: watcher.name, table: table.name };
+  const full = `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;`;
+  if (table.identityColumns.size === 0 && (published.has('updated') || published.has('deleted'))) {
+    // Publishing it would make the application's own UPDATE and DELETE fail with 55000.
+    return [{
+      ...where,
+      message: `${watcher.name}: ${quoteTable(table)} has no replica identity, so that PostgreSQL would refuse its updates and deletes once they are published`,
+      solution: table.primaryKey ? `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY DEFAULT;` : full,
+    }]; // prettier-ignore
+  }
+  const triggers = watcher.triggerColumns.map((column) => databaseName(watcher.table, column));
+  const oldValues = watcher.type === 'deleted' ? eventColumns(bound) : watcher.type === 'updated' ? triggers : [];
+  const missing = oldValues.filter((column) => !table.identityColumns.has(column));
+  if (missing.length === 0) return [];
+  return [{
+    ...where,
+    message:
+      `${watcher.name}: PostgreSQL does not send the old value of ${missing.map((column) => `'${column}'`).join(', ')}, ` +
+      `because the replica identity of ${quoteTable(table)} is ${table.replicaIdentity}`,
+    solution: full,
+  }]; // prettier-ignore
+}
+
+function partitionIssues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
+  const tables = new Map(bound.map(({ table }) => [table.oid, table]));
+  return [...tables.values()].flatMap((leaf) =>
+    leaf.ancestors.flatMap((oid) => {
+      const root = tables.get(oid);
+      if (!root) return [];
+      return [{
+        message: `${quoteTable(leaf)} is a partition of ${quoteTable(root)}, which is watched as well: changes are published under one of them only`,
+        solution: `Watch ${quoteTable(root)} alone, or its partitions.`,
+        table: leaf.name,
+      }]; // prettier-ignore
+    }),
+  );
+}
+
+/** What may go otherwise than somebody expects, though it is no error. */
+export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[]): WatchError[] {
+  const { watcher, table } = bound;
+  const warnings: WatchError[] = [];
+  if (watcher.type !== 'updated' || table.replicaIdentity === 'full') return warnings;
+  const solution = `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;`;
+  const names = (columns: readonly string[]) => columns.map((column) => `'${column}'`).join(', ');
+  const unknown = filteredBy.filter((column) => !table.identityColumns.has(databaseName(watcher.table, column)));
+  if (unknown.length > 0) {
+    warnings.push(
+      new WatchError(
+        'REPLICA_IDENTITY',
+        `${watcher.name}: a row whose ${names(unknown)} changes is news to the subscribers of the new value only, because PostgreSQL does not send the old one`,
+        { solution },
+      ),
+    );
+  }
+  const toastable = watcher.extraColumns.filter(
+    (column) => table.columns.find(({ name }) => name === databaseName(watcher.table, column))?.toastable,
+  );
+  if (toastable.length > 0 && watcher.absent === 'throw') {
+    warnings.push(
+      new WatchError(
+        'VALUE_ABSENT',
+        `${watcher.name}: large values of ${names(toastable)} are not sent when they did not change; reading them then throws VALUE_ABSENT`,
+        { solution: `${solution} Or set absent: 'omit' on the watcher, and look at context.absent.` },
+      ),
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,23 @@
+import type { WatcherDetails } from '../observe/types.ts';
+import { type BoundWatcher, codeName } from './bind.ts';
+import type { Watcher } from './validate.ts';
+
+/** What `watch.details()` tells. Columns are by their names in code. */
+export function describeWatcher(watcher: Watcher, bound: BoundWatcher | undefined, slot: string, publication: string): WatcherDetails {
+  const { table } = watcher;
+  return {
+    watcher: watcher.name,
+    type: watcher.type,
+    schema: table.schema,
+    table: table.name,
+    label: watcher.label,
+    primaryKey: bound?.primaryKey ?? table.primaryKey,
+    columns: bound?.table.columns.map(({ name }) => codeName(table, name)),
+    extraColumns: watcher.extraColumns,
+    triggerColumns: watcher.triggerColumns,
+    columnMap: table.columnMap,
+    replicaIdentity: bound?.table.replicaIdentity,
+    slot,
+    publication,
+  };
+}

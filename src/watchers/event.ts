@@ -1,0 +1,67 @@
+import { WatchError } from '../errors.ts';
+import type { Tuple } from '../pgoutput/messages.ts';
+import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from './plan.ts';
+
+export type Event = Record<string, unknown>;
+
+const none: readonly string[] = Object.freeze([]);
+
+/** Makes the value that handlers receive, and names the columns whose values PostgreSQL did not send. */
+export function makeEvent(
+  planned: PlannedWatcher,
+  row: Tuple,
+  old: Tuple | undefined,
+): { readonly event: Event; readonly absent: readonly string[] } {
+  const event: Event = {};
+  let absent: string[] | undefined;
+  for (const column of planned.columns) {
+    const text = currentText(column, row, old);
+    if (text === undefined) (absent ??= []).push(column.name);
+    else event[column.name] = text === null ? null : column.parse(text);
+  }
+  if (absent !== undefined && planned.bound.watcher.absent === 'throw') {
+    for (const column of absent) guard(event, column, planned);
+  }
+  // Subscriptions share it, and so do the attempts of one.
+  return { event: Object.freeze(event), absent: absent ?? none };
+}
+
+/** Old values of the event's columns, as far as they are known. */
+export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | undefined): Event {
+  const previous: Event = {};
+  for (const column of planned.columns) {
+    const text = previousText(column, row, old);
+    if (text !== undefined) previous[column.name] = text === null ? null : column.parse(text);
+  }
+  return Object.freeze(previous);
+}
+
+/** The primary key as text: what events of one record have in common. Undefined where PostgreSQL did not send it. */
+export function recordKey(columns: readonly PlannedColumn[], texts: (column: PlannedColumn) => string | null | undefined): string | undefined {
+  if (columns.length === 1) return texts(columns[0]!) ?? undefined;
+  let key = '';
+  for (const column of columns) {
+    const text = texts(column);
+    if (text === null || text === undefined) return undefined;
+    key += `${text.length}:${text}`;
+  }
+  return key;
+}
+
+/** The error that stands for a value that was not sent. */
+export function absentError(planned: PlannedWatcher, column: string): WatchError {
+  const { watcher, table } = planned.bound;
+  return new WatchError('VALUE_ABSENT', `${watcher.name}: PostgreSQL did not send the value of '${column}'`, {
+    solution: `ALTER TABLE "${table.schema}"."${table.name}" REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and look at context.absent.`,
+  });
+}
+
+/** Reading the column throws; it is not enumerable, so that the event can still be copied and printed. */
+function guard(event: Event, column: string, planned: PlannedWatcher): void {
+  Object.defineProperty(event, column, {
+    enumerable: false,
+    get: () => {
+      throw absentError(planned, column);
+    },
+  });
+}

@@ -1,0 +1,130 @@
+import pg from 'pg';
+import type { Parser, TypeCatalog } from '../catalog/types.ts';
+import { WatchError } from '../errors.ts';
+import type { Relation, Tuple, TupleValue } from '../pgoutput/messages.ts';
+import { type BoundWatcher, databaseName } from './bind.ts';
+import { drizzleTextTypes } from './drizzle.ts';
+import type { UpdateType } from './types.ts';
+
+/** A column of an event, and where its value stands in a tuple. */
+export interface PlannedColumn {
+  /** In code. */
+  readonly name: string;
+  /** Index in the tuples of the relation; -1 when they do not carry the column. */
+  readonly slot: number;
+  /** Part of the replica identity: without an old tuple it did not change. */
+  readonly key: boolean;
+  /** Base type of a domain. */
+  readonly typeOid: number;
+  readonly parse: Parser;
+}
+
+/** What is to be done for one watcher at a change of one relation. */
+export interface PlannedWatcher {
+  readonly bound: BoundWatcher;
+  /** Primary key and extra columns. */
+  readonly columns: readonly PlannedColumn[];
+  readonly primaryKey: readonly PlannedColumn[];
+  readonly triggers: readonly PlannedColumn[];
+}
+
+/** What is to be done at the changes of one relation: who wants them, and which columns to decode for that. */
+export interface RelationPlan {
+  readonly relation: Relation;
+  /** Indexes of the relation's columns, ascending. A tuple's slots are in this order. */
+  readonly wanted: readonly number[];
+  readonly watchers: Readonly<Record<UpdateType, readonly PlannedWatcher[]>>;
+}
+
+/** Compiles what the watchers of a table want of its changes. Undefined: nothing. */
+export function planRelation(
+  relation: Relation,
+  bound: readonly BoundWatcher[],
+  types: TypeCatalog,
+): RelationPlan | undefined {
+  if (bound.length === 0) return undefined;
+  const names = new Set(bound.flatMap(columnsOf));
+  const wanted = relation.columns.flatMap((column, index) => (names.has(column.name) ? [index] : []));
+  const planned = bound.map((one) => planWatcher(one, relation, wanted, types));
+  const of = (type: UpdateType) => planned.filter((one) => one.bound.watcher.type === type);
+  return {
+    relation,
+    wanted,
+    watchers: { inserted: of('inserted'), updated: of('updated'), deleted: of('deleted'), truncated: of('truncated') },
+  };
+}
+
+/** The columns that a watcher needs of its table, by their names in the database. */
+export function columnsOf({ watcher, primaryKey }: BoundWatcher): string[] {
+  const needed = [...primaryKey, ...watcher.extraColumns, ...watcher.triggerColumns];
+  return needed.map((column) => databaseName(watcher.table, column));
+}
+
+function planWatcher(bound: BoundWatcher, relation: Relation, wanted: readonly number[], types: TypeCatalog): PlannedWatcher {
+  const { watcher, primaryKey } = bound;
+  const plan = (name: string): PlannedColumn => {
+    const index = relation.columns.findIndex((column) => column.name === databaseName(watcher.table, name));
+    const column = relation.columns[index];
+    const typeOid = column ? types.baseType(column.typeOid) : 0;
+    return {
+      name,
+      slot: column ? wanted.indexOf(index) : -1,
+      key: column?.key ?? false,
+      typeOid,
+      parse: named(bound, name, parserFor(bound, name, typeOid, types)),
+    };
+  };
+  const columns = new Map([...new Set([...primaryKey, ...watcher.extraColumns])].map((name) => [name, plan(name)]));
+  return {
+    bound,
+    columns: watcher.type === 'truncated' ? [] : [...columns.values()],
+    primaryKey: primaryKey.map((name) => columns.get(name)!),
+    triggers: watcher.triggerColumns.map((name) => columns.get(name) ?? plan(name)),
+  };
+}
+
+function parserFor({ watcher }: BoundWatcher, name: string, typeOid: number, types: TypeCatalog): Parser {
+  const column = watcher.table.drizzle?.columns[name];
+  if (!column) return types.parser(typeOid);
+  // As Drizzle's driver does: pg's own parsers, but text for dates and times; then the column maps it.
+  const parse = drizzleTextTypes.has(typeOid) ? (text: string) => text : (pg.types.getTypeParser(typeOid, 'text') as Parser);
+  return (text) => column.mapFromDriverValue(parse(text));
+}
+
+/** A parser of the user's that throws must not pass for anything else. */
+function named({ watcher, table }: BoundWatcher, column: string, parse: Parser): Parser {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (cause) {
+      throw new WatchError('CONFIGURATION', `${watcher.name}: the type parser of '${column}' threw: ${String(cause)}`, {
+        solution: `Mend the parser that is configured for the type of ${table.schema}.${table.name}.${column}. The change was not acknowledged.`,
+        cause,
+      });
+    }
+  };
+}
+
+/** A column's text after the change. Undefined: not sent. */
+export function currentText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
+  const text = row[column.slot];
+  // Unchanged TOAST: the old row has it, if there is one.
+  return text === undefined && old !== undefined ? old[column.slot] : text;
+}
+
+/** A column's text before an update. Undefined: not known. */
+export function previousText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
+  if (old !== undefined) return old[column.slot];
+  return column.key ? row[column.slot] : undefined; // no old row: the identity did not change
+}
+
+/** Whether an update changed one of the trigger columns, or may have. */
+export function isTriggered(planned: PlannedWatcher, row: Tuple, old: Tuple | undefined): boolean {
+  const { triggers } = planned;
+  if (triggers.length === 0) return true;
+  return triggers.some((column) => {
+    const before = previousText(column, row, old);
+    // Not known although it was checked at start: the identity was changed since. Rather once too often than never.
+    return before === undefined ? !(old === undefined && column.key) : currentText(column, row, old) !== before;
+  });
+}

@@ -1,0 +1,66 @@
+/** What happened to a row, or for `truncated` to a table. */
+export type UpdateType = 'inserted' | 'updated' | 'deleted' | 'truncated';
+
+/** Options of one watcher: the third element of its entry. Column names are those of the schema type (`columnMap` applies). */
+export interface WatcherOptions<Column extends string = string> {
+  /** The watcher's identifier in place of `table:type`. Required with `triggerColumns`. No `:` in it. */
+  readonly label?: string;
+  /** Columns besides the primary key that events carry and that subscriptions may filter by. Default: none. */
+  readonly extraColumns?: readonly Column[];
+  /** `updated` only: an event only when one of these changed its value. Needs their old values (REPLICA IDENTITY). */
+  readonly triggerColumns?: readonly Column[];
+  /** A value that PostgreSQL did not send (see `context.absent`): `'throw'` (default) makes reading it throw
+   *  `VALUE_ABSENT`, so that it is never mistaken for null; `'omit'` leaves it undefined and makes extra columns optional in the type. */
+  readonly absent?: 'throw' | 'omit';
+  /** Logs each step of this watcher at level `debug`. Default false. */
+  readonly debug?: boolean;
+}
+
+/** A table that the schema type does not describe; made by `table()`. */
+export interface TableDefinition<
+  Name extends string = string,
+  Schema extends string = string,
+  PK extends string = string,
+  Row = any,
+> {
+  readonly tableName: Name;
+  /** Default `'public'`. */
+  readonly schema?: Schema;
+  /** Column(s) that identify a row. Must be NOT NULL and unique, checked at start. */
+  readonly primaryKey: PK | readonly PK[];
+  /** Name in code → name in the database, for names that differ. */
+  readonly columnMap?: Readonly<Record<string, string>>;
+  /** Never set: carries the row type. */
+  readonly $row?: Row;
+}
+
+/** What of a Drizzle table is used (structural: drizzle is never imported). Property names are mapped to column names. */
+export interface DrizzleTable {
+  readonly _: {
+    readonly name: string;
+    readonly schema: string | undefined;
+    readonly columns: Record<string, { readonly _: { readonly isPrimaryKey: boolean } }>;
+  };
+  readonly $inferSelect: Record<string, any>;
+}
+
+/** An entry of `defineWatchers`: `[table, type, options?]`. A string names a table exactly as in the catalog, a first dot parts schema and table. */
+export type WatcherEntry = readonly [
+  table: string | TableDefinition | DrizzleTable,
+  type: UpdateType,
+  options?: WatcherOptions,
+];
+
+/** Checked watchers: what `createWatch` takes. `Map` maps each identifier to a `WatcherSpec`. */
+export interface Watchers<Map = any> {
+  readonly entries: readonly WatcherEntry[];
+  /** Never set: carries the types. */
+  readonly $map?: Map;
+}
+
+/** Types of one watcher. */
+export interface WatcherSpec<Type extends UpdateType = UpdateType, Event = any, Filter = any> {
+  readonly type: Type;
+  readonly event: Event;
+  readonly filter: Filter;
+}

@@ -1,0 +1,96 @@
+import type { ConfigurationIssue } from '../errors.ts';
+import { referTo, type TableReference } from './table.ts';
+import type { UpdateType, WatcherOptions } from './types.ts';
+
+/** One checked watcher. Columns are by their names in code. */
+export interface Watcher {
+  /** The label, or `table:type`. */
+  readonly name: string;
+  readonly type: UpdateType;
+  readonly table: TableReference;
+  readonly label: string | undefined;
+  readonly extraColumns: readonly string[];
+  readonly triggerColumns: readonly string[];
+  readonly absent: 'throw' | 'omit';
+  readonly debug: boolean;
+}
+
+const updateTypes: readonly unknown[] = ['inserted', 'updated', 'deleted', 'truncated'] satisfies UpdateType[];
+const optionNames = ['label', 'extraColumns', 'triggerColumns', 'absent', 'debug'] satisfies (keyof WatcherOptions)[];
+
+/** Finds all that is wrong with the entries without asking the database. */
+export function checkEntries(entries: unknown): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
+  const issues: ConfigurationIssue[] = [];
+  if (!Array.isArray(entries)) {
+    issues.push({ message: 'watchers are a list of entries', solution: "[['users', 'updated'], …]" });
+    return { watchers: [], issues };
+  }
+  const watchers = entries.flatMap((entry, index) => checkEntry(entry, index, issues) ?? []);
+  const names = new Set<string>();
+  for (const { name } of watchers) {
+    if (names.has(name)) issues.push({ watcher: name, message: `two watchers are called '${name}'`, solution: 'Give one of them a label.' });
+    names.add(name);
+  }
+  return { watchers, issues };
+}
+
+function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[]): Watcher | undefined {
+  const report = (message: string, solution?: string, watcher?: string) =>
+    issues.push({ message: `${watcher ?? `watcher ${index}`}: ${message}`, solution, ...(watcher !== undefined && { watcher }) });
+  if (!Array.isArray(entry) || entry.length < 2 || entry.length > 3) {
+    report('an entry is [table, type, options?]', "['users', 'updated', { extraColumns: ['role_id'] }]");
+    return undefined;
+  }
+  const [given, type, options = {}] = entry as unknown[];
+  const table = referTo(given);
+  if (typeof table === 'string') report(table);
+  if (!updateTypes.includes(type)) report(`${JSON.stringify(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    report('options are an object');
+    return undefined;
+  }
+  if (typeof table === 'string' || !updateTypes.includes(type)) return undefined;
+
+  const { label, extraColumns = [], triggerColumns = [], absent = 'throw', debug = false } = options as WatcherOptions;
+  const labelled: unknown = label;
+  const name = typeof labelled === 'string' && labelled !== '' ? labelled : identifier(table, type as UpdateType);
+  const wrong = (message: string, solution?: string) => report(message, solution, name);
+  for (const key of Object.keys(options)) {
+    if (!(optionNames as string[]).includes(key)) wrong(`there is no watcher option '${key}'`, `Known: ${optionNames.join(', ')}.`);
+  }
+  if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
+    wrong(`${JSON.stringify(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
+  }
+  if (!isNames(extraColumns)) wrong('extraColumns is a list of column names');
+  if (!isNames(triggerColumns)) wrong('triggerColumns is a list of column names');
+  if (absent !== 'throw' && absent !== 'omit') wrong("absent is 'throw' or 'omit'");
+  if (!isNames(extraColumns) || !isNames(triggerColumns)) return undefined;
+  if (type === 'truncated' && extraColumns.length > 0) wrong("'truncated' has no row, so no extraColumns");
+  if (triggerColumns.length > 0) {
+    if (type !== 'updated') wrong(`triggerColumns is for 'updated', not '${String(type)}'`);
+    if (label === undefined) wrong('triggerColumns needs a label', "Add label: 'contact_changed', and subscribe to that.");
+  }
+  checkDrizzleColumns(table, [...(table.primaryKey ?? []), ...extraColumns, ...triggerColumns], name, issues);
+  return {
+    name, type: type as UpdateType, table, label, absent, debug: Boolean(debug),
+    extraColumns: [...new Set(extraColumns)], triggerColumns: [...new Set(triggerColumns)],
+  }; // prettier-ignore
+}
+
+/** `table:type`, with `schema.table:type` outside `public`. */
+function identifier({ schema, name }: TableReference, type: UpdateType): string {
+  return `${schema === 'public' ? '' : `${schema}.`}${name}:${type}`;
+}
+
+function isNames(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '');
+}
+
+function checkDrizzleColumns(table: TableReference, columns: readonly string[], watcher: string, issues: ConfigurationIssue[]) {
+  const { drizzle, name } = table;
+  if (!drizzle) return;
+  for (const column of columns.filter((given) => !Object.hasOwn(drizzle.columns, given))) {
+    const solution = `Drizzle property names are wanted: ${Object.keys(drizzle.columns).join(', ')}.`;
+    issues.push({ message: `${watcher}: the Drizzle table '${name}' has no column '${column}'`, solution, watcher, table: name, column });
+  }
+}
