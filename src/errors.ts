@@ -98,10 +98,16 @@ export class ConfigurationError extends WatchError {
 
   constructor(issues: readonly ConfigurationIssue[]) {
     const [first] = issues;
-    const lines = issues.map((issue) => issue.message + (issue.solution === undefined ? '' : `\n    ${issue.solution}`));
-    super('CONFIGURATION', lines.length === 1 ? lines.join('') : `${lines.length} problems:\n  - ${lines.join('\n  - ')}`, {
-      solution: issues.length === 1 ? first?.solution : 'Mend each of `issues`; all of them are listed.',
-    });
+    const lines = issues.map(
+      (issue) => issue.message + (issue.solution === undefined ? '' : `\n    ${issue.solution}`),
+    );
+    super(
+      'CONFIGURATION',
+      lines.length === 1 ? lines.join('') : `${lines.length} problems:\n  - ${lines.join('\n  - ')}`,
+      {
+        solution: issues.length === 1 ? first?.solution : 'Mend each of `issues`; all of them are listed.',
+      },
+    );
     this.issues = issues;
   }
 }

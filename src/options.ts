@@ -80,13 +80,21 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
     if (!right) issues.push({ message, solution });
   };
   if (typeof options !== 'object' || options === null) {
-    throwIssues([{ message: 'createWatch() takes an object of options', solution: "createWatch({ slot: 'my_worker', watchers })" }]);
+    throwIssues([
+      { message: 'createWatch() takes an object of options', solution: "createWatch({ slot: 'my_worker', watchers })" },
+    ]);
   }
   unknownKeys(options, known, 'option', issues);
 
   const slot = resolveSlot(options.slot, issues);
   const publication = resolvePublication(options.publication, slot.name, issues);
-  const { manage = 'create', visibility = 'committed', onError = 'retry', origin = 'any', retainedWalWarning } = options;
+  const {
+    manage = 'create',
+    visibility = 'committed',
+    onError = 'retry',
+    origin = 'any',
+    retainedWalWarning,
+  } = options;
   check(manage === 'create' || manage === 'verify', "manage is 'create' or 'verify'");
   check(visibility === 'committed' || visibility === 'immediate', "visibility is 'committed' or 'immediate'");
   check(origin === 'any' || origin === 'none', "origin is 'any' or 'none'");
@@ -102,7 +110,8 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   }
   const { logger } = options;
   check(
-    logger === undefined || (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function'),
+    logger === undefined ||
+      (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function'),
     'logger has no debug, info, warn and error methods',
     "Pass pino's logger, or an object of that shape.",
   );
@@ -114,9 +123,15 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
 }
 
 /** Reports keys that nothing would read, because a misspelt option must not be silently without effect. */
-export function unknownKeys(given: object, allowed: readonly string[], what: string, issues: ConfigurationIssue[]): void {
+export function unknownKeys(
+  given: object,
+  allowed: readonly string[],
+  what: string,
+  issues: ConfigurationIssue[],
+): void {
   for (const key of Object.keys(given)) {
-    if (!allowed.includes(key)) issues.push({ message: `there is no ${what} '${key}'`, solution: `Known: ${allowed.join(', ')}.` });
+    if (!allowed.includes(key))
+      issues.push({ message: `there is no ${what} '${key}'`, solution: `Known: ${allowed.join(', ')}.` });
   }
 }
 
@@ -129,7 +144,12 @@ export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
     typeof onError === 'function' ||
     (Number.isInteger(attempts) && attempts >= 1 && (then === 'stop' || then === 'skip'));
   if (right) return [];
-  return [{ message: 'onError is none of its forms', solution: "'retry', { attempts: 5, then: 'stop' | 'skip' } or a function." }];
+  return [
+    {
+      message: 'onError is none of its forms',
+      solution: "'retry', { attempts: 5, then: 'stop' | 'skip' } or a function.",
+    },
+  ];
 }
 
 // https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION
@@ -145,16 +165,19 @@ function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): 
   const options = (object ? given : { name: given }) as { name?: unknown; temporary?: unknown; onLost?: unknown };
   const temporary = options.temporary === true;
   // One temporary slot for each watch: two live pages of one process must not take each other's.
-  const name = options.name ?? (temporary ? `${livePrefix}${process.pid}_${Math.random().toString(36).slice(2, 8)}` : undefined);
+  const name =
+    options.name ?? (temporary ? `${livePrefix}${process.pid}_${Math.random().toString(36).slice(2, 8)}` : undefined);
   if (typeof name !== 'string' || !slotName.test(name)) {
     issues.push({
       message: name === undefined ? 'slot is missing' : `${JSON.stringify(name)} is no name for a replication slot`,
-      solution: "Lower-case letters, digits and underscores, at most 63: slot: 'accounts_worker'. For live use only: slot: { temporary: true }.",
+      solution:
+        "Lower-case letters, digits and underscores, at most 63: slot: 'accounts_worker'. For live use only: slot: { temporary: true }.",
     });
   }
   const onLost = options.onLost ?? 'stop';
-  if (onLost !== 'stop' && onLost !== 'recreate') issues.push({ message: "slot.onLost is 'stop' or 'recreate'", solution: undefined });
-  return { name: String(name), temporary, onLost: onLost as 'stop' | 'recreate' };
+  if (onLost !== 'stop' && onLost !== 'recreate')
+    issues.push({ message: "slot.onLost is 'stop' or 'recreate'", solution: undefined });
+  return { name: name as string, temporary, onLost: onLost as 'stop' | 'recreate' };
 }
 
 function resolvePublication(
@@ -166,7 +189,10 @@ function resolvePublication(
   if (typeof given === 'object') unknownKeys(given as object, ['name'], 'publication option', issues);
   const name: unknown = typeof given === 'object' ? ((given as PublicationOptions).name ?? slot) : given;
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > 63 || name.includes('\0')) {
-    issues.push({ message: `${JSON.stringify(name)} is no name for a publication`, solution: 'A name of 1 to 63 bytes.' });
+    issues.push({
+      message: `${JSON.stringify(name)} is no name for a publication`,
+      solution: 'A name of 1 to 63 bytes.',
+    });
   }
   return { name: String(name) };
 }
@@ -185,7 +211,10 @@ function resolveConnection(connection: WatchOptions['connection'], issues: Confi
     return { ...config, ...parseIntoClientConfig(url) };
   } catch {
     // The parser's own message would repeat the URL, and with it the password.
-    issues.push({ message: 'connection is not a URL that node-postgres can read', solution: 'postgres://user:password@host:5432/database' });
+    issues.push({
+      message: 'connection is not a URL that node-postgres can read',
+      solution: 'postgres://user:password@host:5432/database',
+    });
     return config;
   }
 }

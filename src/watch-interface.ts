@@ -1,5 +1,11 @@
 import type { ChangeOf, FilterOf, HandlerOf, SubscribeOptions, Subscription, WatcherName } from './delivery/types.ts';
-import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './observe/types.ts';
+import type {
+  SlotWatchEventMap,
+  SlotWatchStatus,
+  WatcherDetails,
+  WatchEventMap,
+  WatchStatus,
+} from './observe/types.ts';
 import type { MapOf } from './watchers/inference.ts';
 import type { Watchers } from './watchers/types.ts';
 
@@ -13,7 +19,11 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  ```ts
    *  watch.subscribe('users:updated', { role_id: 7 }, async (event, context) => cache.delete(event.id));
    *  ``` */
-  subscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: HandlerOf<W, N>, options?: SubscribeOptions): Subscription;
+  subscribe<N extends keyof MapOf<W> & string>(
+    watcher: N,
+    handler: HandlerOf<W, N>,
+    options?: SubscribeOptions,
+  ): Subscription;
   subscribe<N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N>,
@@ -22,14 +32,21 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
   ): Subscription;
   /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
   unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: (...args: any) => unknown): boolean;
-  unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, filter: FilterOf<W, N>, handler: (...args: any) => unknown): boolean;
+  unsubscribe<N extends keyof MapOf<W> & string>(
+    watcher: N,
+    filter: FilterOf<W, N>,
+    handler: (...args: any) => unknown,
+  ): boolean;
   /** The same as an async iterator. Subscribed by this call; an event is done when the loop asks for the next or ends.
    *  Leaving the loop or aborting ends it normally; the end of the watch by an error throws it.
    *  @example
    *  ```ts
    *  for await (const { event, context } of watch.events('users:inserted')) await welcome(event.id);
    *  ``` */
-  events<N extends keyof MapOf<W> & string>(watcher: N, options?: { readonly signal: AbortSignal }): AsyncIterableIterator<ChangeOf<W, N>>;
+  events<N extends keyof MapOf<W> & string>(
+    watcher: N,
+    options?: { readonly signal: AbortSignal },
+  ): AsyncIterableIterator<ChangeOf<W, N>>;
   events<N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N>,

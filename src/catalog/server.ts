@@ -75,7 +75,8 @@ export function serverIssues(server: Server, options: { readonly origin: 'any' |
   if (server.walLevel !== 'logical') {
     issues.push({
       message: `wal_level is '${server.walLevel}', logical decoding needs 'logical'`,
-      solution: "ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on managed services: a parameter, e.g. rds.logical_replication = 1).",
+      solution:
+        "ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on managed services: a parameter, e.g. rds.logical_replication = 1).",
     });
   }
   if (!server.mayReplicate) {
@@ -85,7 +86,10 @@ export function serverIssues(server: Server, options: { readonly origin: 'any' |
     });
   }
   if (options.origin === 'none' && server.major < since.origin) {
-    issues.push({ message: `origin: 'none' needs PostgreSQL ${since.origin}, the server is ${server.major}`, solution: "Leave origin out, or set it to 'any'." });
+    issues.push({
+      message: `origin: 'none' needs PostgreSQL ${since.origin}, the server is ${server.major}`,
+      solution: "Leave origin out, or set it to 'any'.",
+    });
   }
   if (server.inRecovery && server.major < since.standbyDecoding) {
     issues.push({
@@ -101,11 +105,15 @@ export function serverIssues(server: Server, options: { readonly origin: 'any' |
  * https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES
  */
 export function isSynchronousStandby(synchronousStandbyNames: string, applicationName: string): boolean {
-  const list = /^\s*(?:(?:first|any)\s+\d+|\d+)\s*\((.*)\)\s*$/is.exec(synchronousStandbyNames)?.[1] ?? synchronousStandbyNames;
+  const list =
+    /^\s*(?:(?:first|any)\s+\d+|\d+)\s*\((.*)\)\s*$/is.exec(synchronousStandbyNames)?.[1] ?? synchronousStandbyNames;
   const names = list.match(/"(?:[^"]|"")*"|[^",\s]+/g) ?? [];
   // PostgreSQL cuts application_name at 63 bytes (NAMEDATALEN - 1).
   const own = Buffer.from(applicationName).subarray(0, 63).toString().toLowerCase();
-  return names.some((name) => name === '*' || (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name).toLowerCase() === own);
+  return names.some(
+    (name) =>
+      name === '*' || (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name).toLowerCase() === own,
+  );
 }
 
 export function quoteIdentifier(name: string): string {

@@ -20,7 +20,11 @@ const textSettings = {
 /** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
 export function sessionConfig(
   connection: ClientConfig,
-  session: { readonly name: string; readonly connectTimeout: number; readonly settings?: Readonly<Record<string, string>> },
+  session: {
+    readonly name: string;
+    readonly connectTimeout: number;
+    readonly settings?: Readonly<Record<string, string>>;
+  },
 ): ClientConfig {
   const settings = Object.entries({ ...textSettings, ...session.settings });
   const own = connection.options ?? process.env['PGOPTIONS'];
@@ -63,6 +67,8 @@ export class Session {
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
   close(): void {
     this.#client.end().catch(() => {}); // it is cut in any case
-    (this.#client as unknown as { connection: { stream: Duplex & { destroySoon?(): void } } }).connection.stream.destroySoon?.();
+    (
+      this.#client as unknown as { connection: { stream: Duplex & { destroySoon?(): void } } }
+    ).connection.stream.destroySoon?.();
   }
 }

@@ -51,7 +51,10 @@ export async function readTables(
   client: Client,
   wanted: readonly { readonly schema: string; readonly name: string }[],
 ): Promise<Table[]> {
-  const { rows } = await client.query<Row>(tablesQuery, [wanted.map((table) => table.schema), wanted.map((table) => table.name)]);
+  const { rows } = await client.query<Row>(tablesQuery, [
+    wanted.map((table) => table.schema),
+    wanted.map((table) => table.name),
+  ]);
   return rows.map(toTable);
 }
 
@@ -73,20 +76,18 @@ const tablesQuery = `
                    from pg_catalog.pg_index i
                    where i.indrelid = c.oid and i.indisunique and i.indisvalid
                      and i.indpred is null and i.indexprs is null), '[]') as keys
-  from (select distinct * from pg_catalog.unnest($1::text[], $2::text[]) w(schema, name)) w
+  from (select distinct * from unnest($1::text[], $2::text[]) w(schema, name)) w -- PostgreSQL knows this form by its bare name only
   join pg_catalog.pg_namespace n on n.nspname = w.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name and c.relkind not in ('i', 'I', 'S', 't', 'c')`;
 
 function toTable(row: Row): Table {
-  const columns = row.columns.map(
-    (column): Column => ({
-      name: column.name,
-      typeOid: column.type,
-      notNull: column.not_null,
-      generated: generations[column.generated],
-      toastable: column.toastable,
-    }),
-  );
+  const columns = row.columns.map((column): Column => ({
+    name: column.name,
+    typeOid: column.type,
+    notNull: column.not_null,
+    generated: generations[column.generated],
+    toastable: column.toastable,
+  }));
   const immediate = row.keys.filter((key) => key.immediate);
   const replicaIdentity = identities[row.identity] ?? 'nothing';
   const covered: Readonly<Record<ReplicaIdentity, readonly string[]>> = {

@@ -18,7 +18,10 @@ export class Dispatcher implements LaneHost {
   /** Milliseconds since 1970; 0: none yet. */
   lastEventAt = 0;
 
-  constructor(ledger: Ledger, on: { readonly failed: (failure: Failure) => void; readonly stop: (error: WatchError) => void }) {
+  constructor(
+    ledger: Ledger,
+    on: { readonly failed: (failure: Failure) => void; readonly stop: (error: WatchError) => void },
+  ) {
     this.#ledger = ledger;
     this.#onFailed = on.failed;
     this.#onStop = on.stop;
@@ -53,7 +56,11 @@ export class Dispatcher implements LaneHost {
       const delivery = lane.oldest;
       if (!delivery) continue;
       const { transaction, ordinal, eventId } = delivery.occurrence.change;
-      if (position && (transaction.finalLsn > position[0] || (transaction.finalLsn === position[0] && ordinal >= position[1]))) continue;
+      if (
+        position &&
+        (transaction.finalLsn > position[0] || (transaction.finalLsn === position[0] && ordinal >= position[1]))
+      )
+        continue;
       position = [transaction.finalLsn, ordinal];
       const { attempt, error } = delivery;
       oldest = { subscription: lane.recipient.name, eventId, since: new Date(delivery.since), attempt, error };
@@ -61,17 +68,24 @@ export class Dispatcher implements LaneHost {
     return oldest;
   }
 
-  /** Calls no handler any more; resolves when those that run have settled. */
-  close(): Promise<void> {
+  /**
+   * Calls no handler any more, and waits until those that run have settled. After `timeout` milliseconds their signals
+   * are aborted with `reason`, and who heeds that at once is still waited for.
+   */
+  async close(timeout: number, reason: unknown): Promise<void> {
     this.closing = true;
     for (const lane of this.#busy) lane.close();
-    if (this.running === 0) return Promise.resolve();
-    return new Promise((resolve) => (this.#whenIdle = resolve));
-  }
-
-  /** Aborts the signals of the handlers that run. */
-  abort(reason: unknown): void {
-    for (const lane of this.#busy) lane.abort(reason);
+    if (this.running === 0) return;
+    const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve));
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        for (const lane of this.#busy) lane.abort(reason);
+        setImmediate(resolve);
+      }, timeout);
+    });
+    await Promise.race([idle, patience]);
+    clearTimeout(timer);
   }
 
   hold(occurrence: Occurrence): void {

@@ -126,7 +126,7 @@ export class Lane {
   drop(): void {
     this.#dropped = true;
     this.#ready.drain();
-    for (const delivery of [...this.#pending]) {
+    for (const delivery of this.#pending) {
       if (delivery.context === undefined) this.#settle(delivery);
     }
   }
@@ -192,14 +192,19 @@ export class Lane {
     let timedOut: { readonly action: ErrorAction; readonly retryIn: number | undefined } | undefined;
     if (timeout !== undefined) {
       delivery.timer = setTimeout(() => {
-        const error = new WatchError('HANDLER_TIMEOUT', `${this.recipient.name}: the handler has not finished after ${timeout} ms`, {
-          solution: 'Let it heed context.signal, or give it more time: { timeout }. The next attempt begins once it has settled.',
-        });
+        const error = new WatchError(
+          'HANDLER_TIMEOUT',
+          `${this.recipient.name}: the handler has not finished after ${timeout} ms`,
+          {
+            solution:
+              'Let it heed context.signal, or give it more time: { timeout }. The next attempt begins once it has settled.',
+          },
+        );
         HandlerContext.abort(context, error);
         timedOut = this.#judge(delivery, context, error);
       }, timeout);
     }
-    const done = (failed: boolean, error: unknown) => {
+    const settled = (failed: boolean, error: unknown) => {
       clearTimeout(delivery.timer);
       delivery.context = undefined;
       this.#running--;
@@ -210,8 +215,8 @@ export class Lane {
       this.run();
     };
     result.then(
-      () => done(false, undefined),
-      (error: unknown) => done(true, error),
+      () => settled(false, undefined),
+      (error: unknown) => settled(true, error),
     );
   }
 
@@ -222,7 +227,11 @@ export class Lane {
   }
 
   /** Decides what follows on a failure, and tells. A stop is carried out at once. */
-  #judge(delivery: Delivery, context: HandlerContext, error: unknown): { action: ErrorAction; retryIn: number | undefined } {
+  #judge(
+    delivery: Delivery,
+    context: HandlerContext,
+    error: unknown,
+  ): { action: ErrorAction; retryIn: number | undefined } {
     delivery.error = error;
     const { recipient } = this;
     let action: ErrorAction = 'retry';
@@ -234,13 +243,24 @@ export class Lane {
       delivery.error = cause;
     }
     const retryIn = action === 'retry' ? retryDelay(delivery.attempt, Math.random()) : undefined;
-    this.#host.failed({ recipient, eventId: context.eventId, attempt: delivery.attempt, error: delivery.error, action, retryIn });
+    this.#host.failed({
+      recipient,
+      eventId: context.eventId,
+      attempt: delivery.attempt,
+      error: delivery.error,
+      action,
+      retryIn,
+    });
     if (action === 'stop') {
       this.#host.stop(
-        new WatchError('HANDLER_FAILED', `${recipient.name}: the handler failed at event ${context.eventId}, attempt ${delivery.attempt}: ${String(error)}`, {
-          solution: 'Mend the handler and start again: the event was not acknowledged and comes again.',
-          cause: error,
-        }),
+        new WatchError(
+          'HANDLER_FAILED',
+          `${recipient.name}: the handler failed at event ${context.eventId}, attempt ${delivery.attempt}: ${String(error)}`,
+          {
+            solution: 'Mend the handler and start again: the event was not acknowledged and comes again.',
+            cause: error,
+          },
+        ),
       );
     }
     return { action, retryIn };

@@ -27,8 +27,11 @@ export interface DeliveryContext {
 }
 
 /** Second argument of a handler. */
-export interface EventContext<N extends string = string, Event = any, Type extends UpdateType = UpdateType>
-  extends DeliveryContext {
+export interface EventContext<
+  N extends string = string,
+  Event = any,
+  Type extends UpdateType = UpdateType,
+> extends DeliveryContext {
   readonly watcher: N;
   readonly type: Type;
   readonly schema: string;
@@ -46,10 +49,18 @@ export interface EventHandler<N extends string = string, Event = any, Type exten
   (event: Event, context: EventContext<N, Event, Type>): unknown;
 }
 
-export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<N, EventOf<W, N>, MapOf<W>[N]['type']>;
+export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<
+  N,
+  EventOf<W, N>,
+  MapOf<W>[N]['type']
+>;
 
 /** The handler that `subscribe` wants. */
-export type HandlerOf<W extends Watchers, N extends WatcherName<W>> = EventHandler<N, EventOf<W, N>, MapOf<W>[N]['type']>;
+export type HandlerOf<W extends Watchers, N extends WatcherName<W>> = EventHandler<
+  N,
+  EventOf<W, N>,
+  MapOf<W>[N]['type']
+>;
 
 /** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
 export interface Change<N extends string = string, Event = any, Context = EventContext<N, Event>> {

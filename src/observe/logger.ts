@@ -1,3 +1,5 @@
+import { pino } from 'pino';
+
 /** The part of pino that is used. */
 export interface Logger {
   debug(fields: object, message?: string): void;
@@ -7,10 +9,7 @@ export interface Logger {
   child?(bindings: Record<string, unknown>): Logger;
 }
 
-const nothing = () => {};
-const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-
-/** The user's logger with the slot in every line, or one that is silent. */
-export function bindLogger(logger: Logger | undefined, bindings: Record<string, unknown>): Logger {
-  return logger?.child?.(bindings) ?? logger ?? silent;
+/** The user's logger with the slot in every line; without one, a logger that is silent. */
+export function bindLogger(logger: Logger = pino({ enabled: false }), bindings: Record<string, unknown>): Logger {
+  return logger.child?.(bindings) ?? logger;
 }

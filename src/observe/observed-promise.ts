@@ -12,10 +12,11 @@ export class ObservedPromise<T> extends Promise<T> {
 
   static of<T>(promise: Promise<T>): ObservedPromise<T> {
     const observed = new ObservedPromise<T>((resolve, reject) => void promise.then(resolve, reject));
-    Promise.prototype.then.call(observed, undefined, () => {});
+    void Promise.prototype.then.call(observed, undefined, () => {});
     return observed;
   }
 
+  // oxlint-disable-next-line unicorn/no-thenable -- a promise is one
   override then<A = T, B = never>(
     onfulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

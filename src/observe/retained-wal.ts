@@ -1,14 +1,14 @@
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
 
-export interface RetainedWal {
+interface RetainedWal {
   /** The server's end of WAL. */
   readonly currentLsn: string;
   /** Bytes of WAL that the server keeps for the slot. */
   readonly bytes: number;
 }
 
-export async function readRetainedWal(client: Client, slot: string): Promise<RetainedWal | undefined> {
+async function readRetainedWal(client: Client, slot: string): Promise<RetainedWal | undefined> {
   const { rows } = await client.query<{ current: string; retained: number | null }>(
     `select now.lsn::text as current, pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)::float8 as retained
      from (select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end as lsn) now,
@@ -24,9 +24,45 @@ export function warningThreshold(own: number | undefined, maxSlotWalKeepSize: nu
   return own ?? (maxSlotWalKeepSize === undefined ? undefined : maxSlotWalKeepSize * 0.8);
 }
 
-export function walRetained(slot: string, bytes: number, threshold: number, heldBy: string | undefined): WatchError {
-  const culprit = heldBy === undefined ? 'Nothing is unhandled: is a long transaction open (pg_stat_activity.xact_start)?' : `It waits for ${heldBy}.`;
-  return new WatchError('WAL_RETAINED', `the slot '${slot}' holds back ${bytes} bytes of WAL, more than ${Math.round(threshold)}`, {
-    solution: `${culprit} Past max_slot_wal_keep_size the slot is lost, and without that limit the disk fills.`,
-  });
+function walRetained(slot: string, bytes: number, threshold: number, heldBy: string | undefined): WatchError {
+  const culprit =
+    heldBy === undefined
+      ? 'Nothing is unhandled: is a long transaction open (pg_stat_activity.xact_start)?'
+      : `It waits for ${heldBy}.`;
+  return new WatchError(
+    'WAL_RETAINED',
+    `the slot '${slot}' holds back ${bytes} bytes of WAL, more than ${Math.round(threshold)}`,
+    {
+      solution: `${culprit} Past max_slot_wal_keep_size the slot is lost, and without that limit the disk fills.`,
+    },
+  );
+}
+
+/** Looks from time to time how much WAL the slot holds back, and warns once when it becomes too much. */
+export class RetainedWalMonitor {
+  readonly #slot: string;
+  readonly #threshold: number | undefined;
+  readonly #warn: (warning: WatchError) => void;
+  #exceeded = false;
+
+  constructor(slot: string, threshold: number | undefined, warn: (warning: WatchError) => void) {
+    this.#slot = slot;
+    this.#threshold = threshold;
+    this.#warn = warn;
+  }
+
+  /** Returns the server's end of WAL; undefined when there is no such slot. `heldBy` names what is waited for. */
+  async inspect(
+    client: Client,
+    maxSlotWalKeepSize: number | undefined,
+    heldBy: string | undefined,
+  ): Promise<string | undefined> {
+    const retained = await readRetainedWal(client, this.#slot);
+    if (!retained) return undefined;
+    const threshold = warningThreshold(this.#threshold, maxSlotWalKeepSize);
+    const exceeded = threshold !== undefined && retained.bytes > threshold;
+    if (exceeded && !this.#exceeded) this.#warn(walRetained(this.#slot, retained.bytes, threshold, heldBy));
+    this.#exceeded = exceeded;
+    return retained.currentLsn;
+  }
 }

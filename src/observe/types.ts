@@ -3,14 +3,7 @@ import type { WatchError } from '../errors.ts';
 import type { UpdateType } from '../watchers/types.ts';
 
 export type WatchState =
-  | 'idle'
-  | 'connecting'
-  | 'standby'
-  | 'streaming'
-  | 'disconnected'
-  | 'stopping'
-  | 'stopped'
-  | 'failed';
+  'idle' | 'connecting' | 'standby' | 'streaming' | 'disconnected' | 'stopping' | 'stopped' | 'failed';
 
 export interface WatchStatus {
   readonly state: WatchState;

@@ -152,7 +152,9 @@ export class Decoder {
   #tuple(reader: Reader, relation: Relation, wanted: readonly number[] | undefined, keyOnly: boolean): Tuple {
     const count = reader.uint16();
     if (count !== relation.columns.length) {
-      reader.fail(`${count} columns, but ${relation.schema}.${relation.name} was described with ${relation.columns.length}`);
+      reader.fail(
+        `${count} columns, but ${relation.schema}.${relation.name} was described with ${relation.columns.length}`,
+      );
     }
     const values: TupleValue[] = [];
     let next = 0;

@@ -25,11 +25,21 @@ export function classify(error: unknown): WatchError {
   const known = typeof code === 'string' ? byState[code] : undefined;
   if (known) return new WatchError(known[0], text, { solution: known[1], cause: error });
   if ((typeof code === 'string' && tlsCodes.test(code)) || /does not support SSL|SSL connection/i.test(text)) {
-    return new WatchError('TLS', text, { solution: 'Check sslmode and the certificates of `connection`. walwatch never falls back to an unencrypted connection.', cause: error });
+    return new WatchError('TLS', text, {
+      solution:
+        'Check sslmode and the certificates of `connection`. walwatch never falls back to an unencrypted connection.',
+      cause: error,
+    });
   }
   if (typeof code === 'string' && /^(42|22|0A|XX)/.test(code)) {
     // The server refuses what we say, and would again.
-    return new WatchError('UNSUPPORTED', text, { solution: 'Is this a direct connection to PostgreSQL, without a pooler? If so, please report it.', cause: error });
+    return new WatchError('UNSUPPORTED', text, {
+      solution: 'Is this a direct connection to PostgreSQL, without a pooler? If so, please report it.',
+      cause: error,
+    });
   }
-  return new WatchError('CONNECTION', text, { solution: 'It is tried again. Check host and port of `connection`, and the server.', cause: error });
+  return new WatchError('CONNECTION', text, {
+    solution: 'It is tried again. Check host and port of `connection`, and the server.',
+    cause: error,
+  });
 }

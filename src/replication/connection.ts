@@ -72,13 +72,20 @@ export class Connection {
       const { connection, connectTimeout, slot } = this.#options;
       const config = (name: string, settings: Record<string, string>): ClientConfig =>
         sessionConfig(connection, { name, connectTimeout, settings });
-      const session = new Session(config(`${applicationName(slot.name)}:control`, { statement_timeout: '0', lock_timeout: '0' }));
+      const session = new Session(
+        config(`${applicationName(slot.name)}:control`, { statement_timeout: '0', lock_timeout: '0' }),
+      );
       this.#session = session;
       await session.connect();
       const prepared = await this.#host.prepare(session);
       if (!slot.temporary) await this.#waitForSlot(session);
       const timeout = sessionTimeout(prepared.server.walSenderTimeout);
-      await this.#stream(session, prepared, config(applicationName(slot.name), { wal_sender_timeout: `${timeout}ms` }), timeout);
+      await this.#stream(
+        session,
+        prepared,
+        config(applicationName(slot.name), { wal_sender_timeout: `${timeout}ms` }),
+        timeout,
+      );
     } catch (error) {
       if (!this.#closed) throw error;
     } finally {
@@ -160,7 +167,10 @@ export class Connection {
     const { name } = this.#options.slot;
     for (;;) {
       const { rows } = await session.use((client) =>
-        client.query<{ active_pid: number | null }>('select active_pid from pg_catalog.pg_replication_slots where slot_name = $1', [name]),
+        client.query<{ active_pid: number | null }>(
+          'select active_pid from pg_catalog.pg_replication_slots where slot_name = $1',
+          [name],
+        ),
       );
       const pid = rows[0]?.active_pid;
       if (pid === null || pid === undefined) return;
@@ -203,9 +213,13 @@ export class Connection {
       const verdict = judgeSilence(now - heardAt, timeout, this.#paused);
       if (verdict === 'dead') {
         this.fail(
-          new WatchError('CONNECTION', `the server has been silent for ${Math.round(now - heardAt)} ms, although it was asked`, {
-            solution: 'It is tried again. Look for a network or host that went away without closing the connection.',
-          }),
+          new WatchError(
+            'CONNECTION',
+            `the server has been silent for ${Math.round(now - heardAt)} ms, although it was asked`,
+            {
+              solution: 'It is tried again. Look for a network or host that went away without closing the connection.',
+            },
+          ),
         );
         return;
       }
@@ -226,4 +240,3 @@ export class Connection {
     if (flush > 0n) this.#host.acknowledged(flush);
   }
 }
-

@@ -58,7 +58,10 @@ export class Intake {
       throw new WatchError(
         'SLOT_MOVED',
         `the server does not send the transaction at ${newest.commitLsn} again, of which a part was received, but goes on at ${formatLsn(begin.finalLsn)}`,
-        { solution: 'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.' },
+        {
+          solution:
+            'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.',
+        },
       );
     }
     this.#newest = this.#current = this.#ledger.begin(begin);
@@ -71,7 +74,8 @@ export class Intake {
     if (transaction === undefined || ordinal < this.#received) return;
     this.#received = this.#ordinal;
     if (message.tag === 'truncate') {
-      for (const relation of message.relations) this.#capture(transaction, ordinal, 'truncated', planOf(relation), empty, undefined, bytes);
+      for (const relation of message.relations)
+        this.#capture(transaction, ordinal, 'truncated', planOf(relation), empty, undefined, bytes);
       return;
     }
     const row = message.tag === 'delete' ? message.old : message.new;

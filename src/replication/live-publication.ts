@@ -32,6 +32,9 @@ export async function dropOrphanedPublications(client: Client): Promise<void> {
   for (const { name } of rows) {
     if (!(await lockLivePublication(client, name))) continue;
     await dropPublication(client, name);
-    await client.query(`select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext($1), pg_catalog.hashtext($2))`, [livePrefix, name]);
+    await client.query(`select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext($1), pg_catalog.hashtext($2))`, [
+      livePrefix,
+      name,
+    ]);
   }
 }

@@ -1,5 +1,12 @@
 import type { Client } from 'pg';
-import { isSynchronousStandby, quoteIdentifier, quoteTable, readServer, type Server, serverIssues } from '../catalog/server.ts';
+import {
+  isSynchronousStandby,
+  quoteIdentifier,
+  quoteTable,
+  readServer,
+  type Server,
+  serverIssues,
+} from '../catalog/server.ts';
 import { readTables } from '../catalog/tables.ts';
 import type { TypeCatalog } from '../catalog/types.ts';
 import { ConfigurationError, type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
@@ -56,7 +63,10 @@ export async function prepare(
 ): Promise<Prepared> {
   const server = await readServer(client);
   const issues: ConfigurationIssue[] = serverIssues(server, options);
-  const tables = await readTables(client, watchers.map(({ table }) => table));
+  const tables = await readTables(
+    client,
+    watchers.map(({ table }) => table),
+  );
   const { bound, issues: misfits } = bindWatchers(watchers, tables, server);
   issues.push(...misfits, ...check(bound));
   const { name } = options.publication;
@@ -64,7 +74,10 @@ export async function prepare(
   if (slot) issues.push(...slotIssues(options.slot.name, slot, server));
   throwIssues(issues);
   const warnings = [...standbyWarnings(server, options)];
-  await types.resolve(client, bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)));
+  await types.resolve(
+    client,
+    bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)),
+  );
 
   const needs = publicationNeeds(name, bound);
   // A standby can not be written to; what is needed comes from the primary.
@@ -84,7 +97,12 @@ export async function prepare(
 }
 
 /** Takes from the publication what nobody needs any more. Only for the one who holds the slot, and when no other slot uses it. */
-export async function narrow(client: Client, needs: PublicationNeeds, options: ResolvedOptions, server: Server): Promise<readonly string[]> {
+export async function narrow(
+  client: Client,
+  needs: PublicationNeeds,
+  options: ResolvedOptions,
+  server: Server,
+): Promise<readonly string[]> {
   if (options.manage !== 'create' || server.inRecovery) return [];
   const decide = (publication: Publication | undefined) => {
     if (!publication || publication.allTables) return [];
@@ -101,35 +119,58 @@ function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<Wa
   const error = new WatchError(
     'SYNCHRONOUS_STANDBY',
     `synchronous_standby_names (${server.synchronousStandbyNames}) makes commits wait for '${name}', that is for our acknowledgement`,
-    { solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = 'standby1'; SELECT pg_reload_conf();` },
+    {
+      solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = 'standby1'; SELECT pg_reload_conf();`,
+    },
   );
   // We would wait for a commit to become visible that waits for us.
   if (options.visibility === 'committed') throw error;
   yield error;
 }
 
-function checkPublication(publication: Publication | undefined, slot: Slot | undefined, memory: Memory, options: ResolvedOptions): void {
+function checkPublication(
+  publication: Publication | undefined,
+  slot: Slot | undefined,
+  memory: Memory,
+  options: ResolvedOptions,
+): void {
   const { name } = options.publication;
   const remedy =
     `Changes written without it can not be decoded. Bring what depends on the events up to date, then start anew: ` +
     `SELECT pg_drop_replication_slot('${options.slot.name}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)};`;
   const last = memory.acknowledged === undefined ? '' : ` (last acknowledged: ${memory.acknowledged})`;
   if (publication === undefined && (slot !== undefined || memory.publicationOid !== undefined)) {
-    throw new WatchError('PUBLICATION_LOST', `the publication '${name}' is missing, but its slot '${options.slot.name}' has been in use${last}`, { solution: remedy });
+    throw new WatchError(
+      'PUBLICATION_LOST',
+      `the publication '${name}' is missing, but its slot '${options.slot.name}' has been in use${last}`,
+      { solution: remedy },
+    );
   }
   if (publication !== undefined && memory.publicationOid !== undefined && memory.publicationOid !== publication.oid) {
-    throw new WatchError('PUBLICATION_LOST', `the publication '${name}' was dropped and made anew while it was in use${last}`, { solution: remedy });
+    throw new WatchError(
+      'PUBLICATION_LOST',
+      `the publication '${name}' was dropped and made anew while it was in use${last}`,
+      { solution: remedy },
+    );
   }
 }
 
 /** Tables that were dropped and made anew since the last connection: they fell out of the publication. */
-function* recreatedTables(needs: PublicationNeeds, publication: Publication | undefined, memory: Memory): Iterable<WatchError> {
+function* recreatedTables(
+  needs: PublicationNeeds,
+  publication: Publication | undefined,
+  memory: Memory,
+): Iterable<WatchError> {
   for (const table of needs.tables) {
     const before = memory.tableOids.get(quoteTable(table));
     if (before === undefined || before === table.oid || publication?.allTables) continue;
-    yield new WatchError('PUBLICATION_CHANGED', `${quoteTable(table)} was dropped and made anew, and so fell out of the publication '${needs.name}'`, {
-      solution: `Its changes until now were not seen. In migrations, add it at once: ALTER PUBLICATION ${quoteIdentifier(needs.name)} ADD TABLE ${quoteTable(table)};`,
-    });
+    yield new WatchError(
+      'PUBLICATION_CHANGED',
+      `${quoteTable(table)} was dropped and made anew, and so fell out of the publication '${needs.name}'`,
+      {
+        solution: `Its changes until now were not seen. In migrations, add it at once: ALTER PUBLICATION ${quoteIdentifier(needs.name)} ADD TABLE ${quoteTable(table)};`,
+      },
+    );
   }
 }
 
@@ -138,17 +179,22 @@ async function widen(client: Client, needs: PublicationNeeds, options: ResolvedO
     await dropOrphanedPublications(client);
     await lockLivePublication(client, needs.name);
   }
-  const decide = (current: Publication | undefined) => (current ? widenPublication(needs, current) : [createPublication(needs)]);
+  const decide = (current: Publication | undefined) =>
+    current ? widenPublication(needs, current) : [createPublication(needs)];
   const statements = decide(await readPublication(client, needs.name));
   if (statements.length > 0) {
     try {
       await alterPublication(client, needs.name, decide);
     } catch (error) {
       if ((error as { code?: string }).code !== '42501') throw error;
-      throw new WatchError('PERMISSION', `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`, {
-        solution: `Let the owner of the tables run: ${statements.join('; ')}; then use manage: 'verify'.`,
-        cause: error,
-      });
+      throw new WatchError(
+        'PERMISSION',
+        `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`,
+        {
+          solution: `Let the owner of the tables run: ${statements.join('; ')}; then use manage: 'verify'.`,
+          cause: error,
+        },
+      );
     }
   }
   return (await readPublication(client, needs.name))!;
@@ -166,7 +212,10 @@ function verifyPublication(
   const where = server.inRecovery ? ' (on the primary)' : '';
   if (statements.length > 0) {
     const what = publication ? 'does not carry what the watchers need' : 'does not exist';
-    issues.push({ message: `the publication '${needs.name}' ${what}`, solution: `Run${where}: ${statements.join('; ')};` });
+    issues.push({
+      message: `the publication '${needs.name}' ${what}`,
+      solution: `Run${where}: ${statements.join('; ')};`,
+    });
   }
   if (!slotExists) {
     issues.push({
@@ -187,16 +236,25 @@ async function prepareSlot(
   const { options, manage, server, slot, marker, memory, publicationOid } = facts;
   const { name, onLost } = options.slot;
   if (marker && slot && marker.publicationOid !== publicationOid) {
-    throw new WatchError('PUBLICATION_CHANGED', `the publication '${options.publication.name}' is not the one that the slot '${name}' was made with`, {
-      solution: `It was made anew, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(options.publication.name)} IS NULL;`,
-    });
+    throw new WatchError(
+      'PUBLICATION_CHANGED',
+      `the publication '${options.publication.name}' is not the one that the slot '${name}' was made with`,
+      {
+        solution: `It was made anew, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(options.publication.name)} IS NULL;`,
+      },
+    );
   }
   const acknowledged = memory.acknowledged;
   const confirmed = slot?.confirmedFlushLsn;
   if (acknowledged !== undefined && confirmed !== undefined && compareLsn(confirmed, acknowledged) > 0) {
-    throw new WatchError('SLOT_MOVED', `the slot '${name}' stands at ${confirmed}, but only ${acknowledged} was acknowledged`, {
-      solution: 'Somebody advanced or recreated it: changes between were not seen. Bring what depends on them up to date, then start again.',
-    });
+    throw new WatchError(
+      'SLOT_MOVED',
+      `the slot '${name}' stands at ${confirmed}, but only ${acknowledged} was acknowledged`,
+      {
+        solution:
+          'Somebody advanced or recreated it: changes between were not seen. Bring what depends on them up to date, then start again.',
+      },
+    );
   }
   const verdict = judgeSlot({ name, slot, marker, server, acknowledged });
   const remember = async (createdLsn: string) => {

@@ -57,7 +57,8 @@ export async function readPublication(client: Client, name: string): Promise<Pub
   const row = rows[0];
   if (row === undefined) return undefined;
   const operations = new Set<Operation>();
-  for (const operation of ['insert', 'update', 'delete', 'truncate'] as const) if (row[`pub${operation}`]) operations.add(operation);
+  for (const operation of ['insert', 'update', 'delete', 'truncate'] as const)
+    if (row[`pub${operation}`]) operations.add(operation);
   return {
     oid: row.oid,
     allTables: row.puballtables,
@@ -85,7 +86,8 @@ export function widenPublication(needs: PublicationNeeds, publication: Publicati
     statements.push(`${alter} SET (${optionList(new Set([...publication.operations, ...operations]))})`);
   }
   const listed = missing.filter((table) => !publication.listed.some(({ oid }) => oid === table.oid));
-  if (listed.length > 0 && !publication.allTables) statements.push(`${alter} ADD TABLE ${listed.map(quoteTable).join(', ')}`);
+  if (listed.length > 0 && !publication.allTables)
+    statements.push(`${alter} ADD TABLE ${listed.map(quoteTable).join(', ')}`);
   return statements;
 }
 
@@ -122,7 +124,10 @@ export async function alterPublication(
   await client.query('begin');
   try {
     await client.query(`set local lock_timeout = ${lockTimeout}`);
-    await client.query(`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('walwatch'), pg_catalog.hashtext($1))`, [name]);
+    await client.query(
+      `select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('walwatch'), pg_catalog.hashtext($1))`,
+      [name],
+    );
     const statements = decide(await readPublication(client, name));
     for (const statement of statements) await client.query(statement);
     await client.query('commit');

@@ -40,9 +40,12 @@ export async function readSlot(client: Client, name: string, server: Pick<Server
 export function slotIssues(name: string, slot: Slot, server: Pick<Server, 'database'>): ConfigurationIssue[] {
   const solution = `Choose another name; or, when nobody needs it: SELECT pg_drop_replication_slot('${name}');`;
   if (slot.plugin === null) return [{ message: `'${name}' is a physical replication slot`, solution }];
-  if (slot.plugin !== 'pgoutput') return [{ message: `the slot '${name}' uses the plugin ${slot.plugin}, not pgoutput`, solution }];
+  if (slot.plugin !== 'pgoutput')
+    return [{ message: `the slot '${name}' uses the plugin ${slot.plugin}, not pgoutput`, solution }];
   if (slot.database !== server.database) {
-    return [{ message: `the slot '${name}' belongs to the database '${slot.database}', not '${server.database}'`, solution }];
+    return [
+      { message: `the slot '${name}' belongs to the database '${slot.database}', not '${server.database}'`, solution },
+    ];
   }
   return [];
 }
@@ -74,14 +77,24 @@ export function judgeSlot(facts: {
   const { name, slot, marker, server, acknowledged } = facts;
   if (slot) {
     const reason = invalidation(slot);
-    if (reason) return { kind: 'lost', from: slot.confirmedFlushLsn ?? acknowledged, reason: `the slot '${name}' was invalidated: ${reason}` };
+    if (reason)
+      return {
+        kind: 'lost',
+        from: slot.confirmedFlushLsn ?? acknowledged,
+        reason: `the slot '${name}' was invalidated: ${reason}`,
+      };
     return { kind: marker ? 'resume' : 'adopt' };
   }
   const from = acknowledged ?? marker?.createdLsn;
-  if (acknowledged !== undefined) return { kind: 'lost', from, reason: `the slot '${name}' was dropped while it was in use` };
+  if (acknowledged !== undefined)
+    return { kind: 'lost', from, reason: `the slot '${name}' was dropped while it was in use` };
   if (!marker) return { kind: 'create' };
   if (marker.systemIdentifier !== server.systemIdentifier) {
-    return { kind: 'lost', from, reason: `the slot '${name}' did not come along to this server (a restored dump, pg_upgrade or another cluster)` };
+    return {
+      kind: 'lost',
+      from,
+      reason: `the slot '${name}' did not come along to this server (a restored dump, pg_upgrade or another cluster)`,
+    };
   }
   // CREATE DATABASE … TEMPLATE copies the comment, and never the slot.
   if (marker.databaseOid !== server.databaseOid) return { kind: 'create' };
@@ -89,11 +102,15 @@ export function judgeSlot(facts: {
 }
 
 export function slotLost(name: string, reason: string, from: string | undefined): WatchError {
-  return new WatchError('SLOT_LOST', `${reason}; changes after ${from ?? 'an unknown position'} can not be had any more`, {
-    solution:
-      `Bring what depends on the events up to date by other means, then start anew: SELECT pg_drop_replication_slot('${name}'); ` +
-      `(if it still exists) and slot: { name: '${name}', onLost: 'recreate' }, which makes a new one and emits 'gap'.`,
-  });
+  return new WatchError(
+    'SLOT_LOST',
+    `${reason}; changes after ${from ?? 'an unknown position'} can not be had any more`,
+    {
+      solution:
+        `Bring what depends on the events up to date by other means, then start anew: SELECT pg_drop_replication_slot('${name}'); ` +
+        `(if it still exists) and slot: { name: '${name}', onLost: 'recreate' }, which makes a new one and emits 'gap'.`,
+    },
+  );
 }
 
 /** Milliseconds that making a slot waits for transactions that are writing. */

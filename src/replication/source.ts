@@ -17,7 +17,11 @@ interface WalsenderConnection {
 /** Where a source brings what it receives. Called in the socket's data callback: must neither throw nor keep the bytes. */
 export interface SourceSink {
   /** `createdLsn`: where a temporary slot begins, which is made with the connection. */
-  started(session: { readonly systemIdentifier: string; readonly timeline: number; readonly createdLsn: string | undefined }): void;
+  started(session: {
+    readonly systemIdentifier: string;
+    readonly timeline: number;
+    readonly createdLsn: string | undefined;
+  }): void;
   message(bytes: Buffer): void;
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
 }
@@ -47,7 +51,10 @@ export class Source {
     this.#options = options;
     const makeSocket = options.config.stream ?? (() => new Socket());
     const stream = () => (this.#socket = makeSocket());
-    this.#service = new LogicalReplicationService({ ...options.config, stream }, { acknowledge: { auto: false, timeoutSeconds: 0 } });
+    this.#service = new LogicalReplicationService(
+      { ...options.config, stream },
+      { acknowledge: { auto: false, timeoutSeconds: 0 } },
+    );
   }
 
   /** Streams until the connection ends. Rejects with PostgreSQL's or the socket's error; resolves when the server ended it. */
@@ -110,7 +117,9 @@ export class Source {
     const { rows } = await client.query('IDENTIFY_SYSTEM');
     let createdLsn: string | undefined;
     if (slot.temporary) {
-      const created = await client.query(`CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`);
+      const created = await client.query(
+        `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
+      );
       createdLsn = created.rows[0].consistent_point;
     }
     connection.once('replicationStart', () => {

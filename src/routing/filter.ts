@@ -7,7 +7,11 @@ import type { Filter } from './subscription.ts';
  * What is wrong with a filter. `primaryKey` is undefined as long as only the database knows it: a bare table name before
  * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns.
  */
-export function filterIssues(watcher: Watcher, filter: Filter, primaryKey: readonly string[] | undefined): ConfigurationIssue[] {
+export function filterIssues(
+  watcher: Watcher,
+  filter: Filter,
+  primaryKey: readonly string[] | undefined,
+): ConfigurationIssue[] {
   const issue = (message: string, solution?: string, column?: string): ConfigurationIssue => ({
     message: `${watcher.name}: ${message}`,
     solution,
@@ -16,14 +20,27 @@ export function filterIssues(watcher: Watcher, filter: Filter, primaryKey: reado
     ...(column !== undefined && { column }),
   });
   const filterable = watcher.extraColumns.join(', ') || 'none';
-  if (watcher.type === 'truncated') return [issue("'truncated' concerns the whole table: there is nothing to filter by", 'Subscribe without a filter.')];
+  if (watcher.type === 'truncated')
+    return [
+      issue("'truncated' concerns the whole table: there is nothing to filter by", 'Subscribe without a filter.'),
+    ];
   if (isScalar(filter)) {
     if (filter === null) return [issue('an id is never null', 'Is the value that you pass loaded yet?')];
     if (watcher.type === 'inserted') {
-      return [issue("there is no id to subscribe to on 'inserted'", `Filter by extraColumns (${filterable}): subscribe('${watcher.name}', { column: value }, handler).`)];
+      return [
+        issue(
+          "there is no id to subscribe to on 'inserted'",
+          `Filter by extraColumns (${filterable}): subscribe('${watcher.name}', { column: value }, handler).`,
+        ),
+      ];
     }
     if (primaryKey !== undefined && primaryKey.length > 1) {
-      return [issue(`the primary key has ${primaryKey.length} columns, not one`, `Filter by them: { ${primaryKey.map((column) => `${column}: …`).join(', ')} }.`)];
+      return [
+        issue(
+          `the primary key has ${primaryKey.length} columns, not one`,
+          `Filter by them: { ${primaryKey.map((column) => `${column}: …`).join(', ')} }.`,
+        ),
+      ];
     }
     return [];
   }
@@ -46,6 +63,12 @@ export function filterIssues(watcher: Watcher, filter: Filter, primaryKey: reado
     ),
     ...columns
       .filter((column) => !isScalar(filter[column]))
-      .map((column) => issue(`the value for '${column}' is ${filter[column] === undefined ? 'undefined' : 'not a scalar'}`, 'A string, number, bigint, boolean or null.', column)),
+      .map((column) =>
+        issue(
+          `the value for '${column}' is ${filter[column] === undefined ? 'undefined' : 'not a scalar'}`,
+          'A string, number, bigint, boolean or null.',
+          column,
+        ),
+      ),
   ];
 }

@@ -107,13 +107,14 @@ export class Route implements Registry {
     const key = shape.key(texts);
     if (key === undefined) {
       const absent = columns[texts.indexOf(undefined)]!.name;
-      for (const subscription of [...shape.all()]) found(subscription, absent);
+      for (const subscription of Array.from(shape.all())) found(subscription, absent);
       return;
     }
     for (const subscription of shape.find(key)) found(subscription, undefined);
     if (old === undefined) return; // an identity that did not change, or of which nothing is known
     const before = shape.key(columns.map((column: PlannedColumn) => previousText(column, row, old)));
-    if (before !== undefined && before !== key) for (const subscription of shape.find(before)) found(subscription, undefined);
+    if (before !== undefined && before !== key)
+      for (const subscription of shape.find(before)) found(subscription, undefined);
   }
 
   #bindShape(shape: Shape): void {
@@ -123,7 +124,9 @@ export class Route implements Registry {
     const columns = shape.columns.length > 0 ? shape.columns : bound.primaryKey;
     shape.bind(
       columns.map((name) => {
-        const column = bound.table.columns.find((candidate) => candidate.name === databaseName(bound.watcher.table, name));
+        const column = bound.table.columns.find(
+          (candidate) => candidate.name === databaseName(bound.watcher.table, name),
+        );
         return column ? types.baseType(column.typeOid) : 0;
       }),
     );
@@ -135,5 +138,7 @@ function columnsOf(filter: Exclude<Filter, undefined>): readonly string[] {
 }
 
 function shapeName(filter: Exclude<Filter, undefined>): string {
-  return columnsOf(filter).map((column) => `${column.length}:${column}`).join();
+  return columnsOf(filter)
+    .map((column) => `${column.length}:${column}`)
+    .join();
 }

@@ -63,7 +63,10 @@ export class Router {
       names.push(subscription.name);
       meant.push(() => this.#deliver(subscription, occurrence, obstacle));
     });
-    this.#log.debug({ watcher: route.name, eventId: change.eventId, subscriptions: names }, `delivering to ${names.length} subscriptions`);
+    this.#log.debug(
+      { watcher: route.name, eventId: change.eventId, subscriptions: names },
+      `delivering to ${names.length} subscriptions`,
+    );
     for (const deliver of meant) deliver();
   }
 }

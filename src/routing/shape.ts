@@ -58,7 +58,10 @@ export class Shape {
   columnsIn(planned: PlannedWatcher): readonly PlannedColumn[] {
     if (planned !== this.#planned) {
       const { columns } = this;
-      this.#plannedColumns = columns.length === 0 ? planned.primaryKey : columns.map((name) => planned.columns.find((column) => column.name === name)!);
+      this.#plannedColumns =
+        columns.length === 0
+          ? planned.primaryKey
+          : columns.map((name) => planned.columns.find((column) => column.name === name)!);
       this.#planned = planned;
     }
     return this.#plannedColumns;

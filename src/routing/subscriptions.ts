@@ -3,6 +3,7 @@ import type { SubscribeOptions } from '../delivery/types.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import { onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';
+import type { BoundWatcher } from '../watchers/bind.ts';
 import type { Route } from './route.ts';
 import type { Router } from './router.ts';
 import { ActiveSubscription, type Filter, type Handler } from './subscription.ts';
@@ -28,7 +29,10 @@ export class Subscriptions {
     const issues: ConfigurationIssue[] = [];
     if (filtered) issues.push(...filterIssues(route.watcher, filter, route.primaryKey));
     if (typeof handler !== 'function') {
-      issues.push({ message: `${name}: the handler is not a function`, solution: `subscribe('${name}', (event, context) => …)` });
+      issues.push({
+        message: `${name}: the handler is not a function`,
+        solution: `subscribe('${name}', (event, context) => …)`,
+      });
     }
     const settings = options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues);
     throwIssues(issues);
@@ -61,21 +65,29 @@ export class Subscriptions {
     const route = this.#router.routes.get(name);
     if (route) return route;
     const known = [...this.#router.routes.keys()].join(', ') || 'none';
-    throwIssues([{ message: `there is no watcher '${String(name)}'`, solution: `Known: ${known}.`, watcher: String(name) }]);
+    throwIssues([
+      { message: `there is no watcher '${String(name)}'`, solution: `Known: ${known}.`, watcher: String(name) },
+    ]);
     throw new TypeError('unreachable');
   }
 
+  /** `(watcher, options?)` or `(watcher, filter, options?)`: only options have a signal that is an AbortSignal. */
+  iterate(name: string, rest: readonly unknown[], handler: Handler): ActiveSubscription {
+    const isOptions = (given: unknown) =>
+      (given as { signal?: unknown } | null | undefined)?.signal instanceof AbortSignal;
+    const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
+    const options = filtered ? rest[1] : rest[0];
+    return this.subscribe(name, [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])]);
+  }
+
   /** What is wrong with subscriptions that were made before the primary keys were known. */
-  issues(primaryKeyOf: (route: Route) => readonly string[] | undefined): ConfigurationIssue[] {
-    const issues: ConfigurationIssue[] = [];
-    for (const route of this.#router.routes.values()) {
-      const primaryKey = primaryKeyOf(route);
-      if (route.watcher.table.primaryKey !== undefined || primaryKey === undefined) continue;
-      for (const { filter } of route.subscriptions()) {
-        if (filter !== undefined) issues.push(...filterIssues(route.watcher, filter, primaryKey));
-      }
-    }
-    return issues;
+  issues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
+    return bound.flatMap(({ watcher, primaryKey }) => {
+      const route = this.#router.routes.get(watcher.name);
+      if (!route || watcher.table.primaryKey !== undefined) return [];
+      const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
+      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey));
+    });
   }
 
   #settings(options: SubscribeOptions, issues: ConfigurationIssue[]): DeliverySettings {
@@ -86,10 +98,14 @@ export class Subscriptions {
     unknownKeys(options, optionNames, 'subscribe option', issues);
     const { name, timeout, concurrency = 1, onError = this.#defaults.onError } = options;
     issues.push(...onErrorIssues(onError));
-    if (!Number.isInteger(concurrency) || concurrency < 1) issues.push({ message: 'concurrency is a whole number, 1 or more', solution: undefined });
-    if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0)) issues.push({ message: 'timeout is a number of milliseconds, above 0', solution: undefined });
-    if (name !== undefined && (typeof name !== 'string' || name === '')) issues.push({ message: 'name is a non-empty string', solution: undefined });
-    if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) issues.push({ message: 'signal is an AbortSignal', solution: undefined });
+    if (!Number.isInteger(concurrency) || concurrency < 1)
+      issues.push({ message: 'concurrency is a whole number, 1 or more', solution: undefined });
+    if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0))
+      issues.push({ message: 'timeout is a number of milliseconds, above 0', solution: undefined });
+    if (name !== undefined && (typeof name !== 'string' || name === ''))
+      issues.push({ message: 'name is a non-empty string', solution: undefined });
+    if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
+      issues.push({ message: 'signal is an AbortSignal', solution: undefined });
     return { name, timeout, concurrency, onError };
   }
 }

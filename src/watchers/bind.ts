@@ -36,13 +36,18 @@ export function bindWatchers(
     if (!table) {
       issues.push({
         message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,
-        solution: 'Names are taken literally, upper and lower case included; outside the schema public write schema.table.',
+        solution:
+          'Names are taken literally, upper and lower case included; outside the schema public write schema.table.',
         watcher: watcher.name,
         table: watcher.table.name,
       });
       return [];
     }
-    const found = [...tableIssues(watcher, table), ...keyIssues(watcher, table), ...columnIssues(watcher, table, server)];
+    const found = [
+      ...tableIssues(watcher, table),
+      ...keyIssues(watcher, table),
+      ...columnIssues(watcher, table, server),
+    ];
     issues.push(...found);
     if (found.length > 0) return [];
     const primaryKey = watcher.table.primaryKey ?? table.primaryKey!.map((column) => codeName(watcher.table, column));
@@ -61,11 +66,31 @@ const unwatchable: Readonly<Record<string, string>> = {
 function tableIssues({ name: watcher }: Watcher, table: Table): ConfigurationIssue[] {
   const where = { watcher, table: table.name };
   const kind = unwatchable[table.kind];
-  if (kind) return [{ ...where, message: `${watcher}: ${quoteTable(table)} ${kind}, whose changes PostgreSQL does not replicate`, solution: 'Watch the tables it reads from.' }];
+  if (kind)
+    return [
+      {
+        ...where,
+        message: `${watcher}: ${quoteTable(table)} ${kind}, whose changes PostgreSQL does not replicate`,
+        solution: 'Watch the tables it reads from.',
+      },
+    ];
   if (table.persistence === 'u') {
-    return [{ ...where, message: `${watcher}: ${quoteTable(table)} is unlogged: its changes are not in the WAL`, solution: `ALTER TABLE ${quoteTable(table)} SET LOGGED;` }];
+    return [
+      {
+        ...where,
+        message: `${watcher}: ${quoteTable(table)} is unlogged: its changes are not in the WAL`,
+        solution: `ALTER TABLE ${quoteTable(table)} SET LOGGED;`,
+      },
+    ];
   }
-  if (table.persistence === 't') return [{ ...where, message: `${watcher}: ${quoteTable(table)} is temporary: its changes are not in the WAL`, solution: 'Watch a permanent table.' }];
+  if (table.persistence === 't')
+    return [
+      {
+        ...where,
+        message: `${watcher}: ${quoteTable(table)} is temporary: its changes are not in the WAL`,
+        solution: 'Watch a permanent table.',
+      },
+    ];
   return [];
 }
 
@@ -107,7 +132,13 @@ function columnIssues(watcher: Watcher, table: Table, server: Pick<Server, 'majo
     const where = { watcher: watcher.name, table: table.name, column: name };
     if (!column) {
       const known = table.columns.map((candidate) => candidate.name).join(', ');
-      return [{ ...where, message: `${watcher.name}: ${quoteTable(table)} has no column '${name}'`, solution: `Its columns: ${known}.` }];
+      return [
+        {
+          ...where,
+          message: `${watcher.name}: ${quoteTable(table)} has no column '${name}'`,
+          solution: `Its columns: ${known}.`,
+        },
+      ];
     }
     if (column.generated === undefined) return [];
     return [{

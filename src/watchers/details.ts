@@ -3,7 +3,12 @@ import { type BoundWatcher, codeName } from './bind.ts';
 import type { Watcher } from './validate.ts';
 
 /** What `watch.details()` tells. Columns are by their names in code. */
-export function describeWatcher(watcher: Watcher, bound: BoundWatcher | undefined, slot: string, publication: string): WatcherDetails {
+export function describeWatcher(
+  watcher: Watcher,
+  bound: BoundWatcher | undefined,
+  slot: string,
+  publication: string,
+): WatcherDetails {
   const { table } = watcher;
   return {
     watcher: watcher.name,

@@ -37,7 +37,10 @@ export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | u
 }
 
 /** The primary key as text: what events of one record have in common. Undefined where PostgreSQL did not send it. */
-export function recordKey(columns: readonly PlannedColumn[], texts: (column: PlannedColumn) => string | null | undefined): string | undefined {
+export function recordKey(
+  columns: readonly PlannedColumn[],
+  texts: (column: PlannedColumn) => string | null | undefined,
+): string | undefined {
   if (columns.length === 1) return texts(columns[0]!) ?? undefined;
   let key = '';
   for (const column of columns) {

@@ -60,7 +60,12 @@ export function columnsOf({ watcher, primaryKey }: BoundWatcher): string[] {
   return needed.map((column) => databaseName(watcher.table, column));
 }
 
-function planWatcher(bound: BoundWatcher, relation: Relation, wanted: readonly number[], types: TypeCatalog): PlannedWatcher {
+function planWatcher(
+  bound: BoundWatcher,
+  relation: Relation,
+  wanted: readonly number[],
+  types: TypeCatalog,
+): PlannedWatcher {
   const { watcher, primaryKey } = bound;
   const plan = (name: string): PlannedColumn => {
     const index = relation.columns.findIndex((column) => column.name === databaseName(watcher.table, name));
@@ -87,7 +92,9 @@ function parserFor({ watcher }: BoundWatcher, name: string, typeOid: number, typ
   const column = watcher.table.drizzle?.columns[name];
   if (!column) return types.parser(typeOid);
   // As Drizzle's driver does: pg's own parsers, but text for dates and times; then the column maps it.
-  const parse = drizzleTextTypes.has(typeOid) ? (text: string) => text : (pg.types.getTypeParser(typeOid, 'text') as Parser);
+  const parse = drizzleTextTypes.has(typeOid)
+    ? (text: string) => text
+    : (pg.types.getTypeParser(typeOid, 'text') as Parser);
   return (text) => column.mapFromDriverValue(parse(text));
 }
 

@@ -1,8 +1,89 @@
-import type { TypeCatalog } from '../catalog/types.ts';
-import { WatchError } from '../errors.ts';
+import type { Session } from '../catalog/session.ts';
+import { quoteTable, type Server } from '../catalog/server.ts';
+import { readTables } from '../catalog/tables.ts';
+import { TypeCatalog } from '../catalog/types.ts';
+import { ConfigurationError, type ConfigurationIssue, WatchError } from '../errors.ts';
+import type { CustomTypesConfig } from 'pg';
 import type { Relation } from '../pgoutput/messages.ts';
-import { type BoundWatcher, databaseName } from './bind.ts';
-import { columnsOf } from './plan.ts';
+import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
+import { columnsOf, planRelation, type RelationPlan } from './plan.ts';
+import type { Watcher } from './validate.ts';
+
+export interface SchemaHost {
+  /** What else is wrong, of what only others know. */
+  issues(bound: readonly BoundWatcher[]): readonly ConfigurationIssue[];
+  /** The watchers have got tables, or others than before. */
+  bound(bound: readonly BoundWatcher[]): void;
+  warn(warnings: Iterable<WatchError>): void;
+}
+
+/** The watchers' tables as the catalog has them, kept in step with what the stream says of them. */
+export class Schema {
+  readonly types: TypeCatalog;
+  readonly #watchers: readonly Watcher[];
+  readonly #host: SchemaHost;
+  #bound: readonly BoundWatcher[] = [];
+  #server: Pick<Server, 'major'> | undefined;
+
+  constructor(watchers: readonly Watcher[], types: CustomTypesConfig | undefined, host: SchemaHost) {
+    this.types = new TypeCatalog(types);
+    this.#watchers = watchers;
+    this.#host = host;
+  }
+
+  /** By quoted name. */
+  get tableOids(): ReadonlyMap<string, number> {
+    return new Map(this.#bound.map(({ table }) => [quoteTable(table), table.oid]));
+  }
+
+  bind(bound: readonly BoundWatcher[], server: Pick<Server, 'major'>): void {
+    this.#bound = bound;
+    this.#server = server;
+    this.#host.bound(bound);
+  }
+
+  plan(relation: Relation): RelationPlan | undefined {
+    return planRelation(relation, watchersOf(relation, this.#bound), this.types);
+  }
+
+  /** The stream describes a relation. A promise: the catalog must be asked before its changes can be understood. */
+  described(relation: Relation, session: Session): Promise<void> | undefined {
+    const watchers = watchersOf(relation, this.#bound);
+    if (watchers.length === 0) return undefined;
+    this.#host.warn(identityWarnings(relation, watchers));
+    return isUnknown(relation, watchers, this.types) ? this.#refresh(relation, session) : undefined;
+  }
+
+  async #refresh(relation: Relation, session: Session): Promise<void> {
+    await session.use(async (client) => {
+      const tables = await readTables(
+        client,
+        this.#watchers.map(({ table }) => table),
+      );
+      const { bound, issues } = bindWatchers(this.#watchers, tables, this.#server!);
+      const misfits = [...issues, ...this.#host.issues(bound)];
+      if (misfits.length > 0) throw schemaChanged(relation, misfits);
+      const columns = [...relation.columns, ...tables.flatMap((table) => table.columns)];
+      await this.types.resolve(
+        client,
+        columns.map((column) => column.typeOid),
+      );
+      this.bind(bound, this.#server!);
+    });
+  }
+}
+
+function schemaChanged(relation: Relation, issues: readonly ConfigurationIssue[]): WatchError {
+  const cause = new ConfigurationError(issues);
+  return new WatchError(
+    'SCHEMA_CHANGED',
+    `${relation.schema}.${relation.name} was changed, and does not fit the watchers any more: ${cause.message}`,
+    {
+      solution: 'Deploy watchers that fit the new schema. What was written since was not acknowledged and comes again.',
+      cause,
+    },
+  );
+}
 
 /** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
 export function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonly BoundWatcher[] {
@@ -31,7 +112,11 @@ export function identityWarnings(relation: Relation, bound: readonly BoundWatche
   return bound.flatMap((one) => {
     const { watcher, primaryKey } = one;
     const needed =
-      watcher.type === 'deleted' ? [...primaryKey, ...watcher.extraColumns] : watcher.type === 'updated' ? watcher.triggerColumns : [];
+      watcher.type === 'deleted'
+        ? [...primaryKey, ...watcher.extraColumns]
+        : watcher.type === 'updated'
+          ? watcher.triggerColumns
+          : [];
     const missing = needed.map((column) => databaseName(watcher.table, column)).filter((column) => !known.has(column));
     if (missing.length === 0) return [];
     return [

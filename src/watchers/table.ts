@@ -46,7 +46,12 @@ export function table(drizzleTable?: object): (definition: any) => TableDefiniti
     ]);
   }
   return ({ primaryKey }: Pick<TableDefinition, 'primaryKey'>) =>
-    ({ tableName: shape.name, schema: shape.schema ?? 'public', primaryKey, [drizzleSource]: shape }) as TableDefinition;
+    ({
+      tableName: shape.name,
+      schema: shape.schema ?? 'public',
+      primaryKey,
+      [drizzleSource]: shape,
+    }) as TableDefinition;
 }
 
 /** Reads the first element of an entry. Returns a string that says what is wrong with it. */
@@ -58,7 +63,8 @@ export function referTo(given: unknown): TableReference | string {
   const shape = readDrizzleTable(given);
   if (shape) {
     const key = Object.keys(shape.columns).filter((property) => shape.columns[property]!.primary);
-    if (key.length === 0) return `the Drizzle table '${shape.name}' marks no primary key: name it with table(${shape.name})({ primaryKey: […] })`;
+    if (key.length === 0)
+      return `the Drizzle table '${shape.name}' marks no primary key: name it with table(${shape.name})({ primaryKey: […] })`;
     return fromDrizzle(shape, key);
   }
   return fromDefinition(given as Partial<TableDefinition> & { [drizzleSource]?: DrizzleShape });
@@ -73,13 +79,18 @@ function parseName(given: string): TableReference | string {
 }
 
 function fromDrizzle(shape: DrizzleShape, primaryKey: readonly string[]): TableReference {
-  const columnMap = Object.fromEntries(Object.entries(shape.columns).map(([property, column]) => [property, column.name]));
+  const columnMap = Object.fromEntries(
+    Object.entries(shape.columns).map(([property, column]) => [property, column.name]),
+  );
   return { schema: shape.schema ?? 'public', name: shape.name, primaryKey, columnMap, drizzle: shape };
 }
 
-function fromDefinition(definition: Partial<TableDefinition> & { [drizzleSource]?: DrizzleShape }): TableReference | string {
+function fromDefinition(
+  definition: Partial<TableDefinition> & { [drizzleSource]?: DrizzleShape },
+): TableReference | string {
   const { tableName, schema = 'public', primaryKey, columnMap = {} } = definition;
-  if (typeof tableName !== 'string' || tableName === '') return "table()({ tableName }) is missing: table()({ tableName: 'users', primaryKey: 'id' })";
+  if (typeof tableName !== 'string' || tableName === '')
+    return "table()({ tableName }) is missing: table()({ tableName: 'users', primaryKey: 'id' })";
   if (typeof schema !== 'string' || schema === '') return `schema of table '${tableName}' is not a name`;
   const key: readonly unknown[] = typeof primaryKey === 'string' ? [primaryKey] : (primaryKey ?? []);
   if (key.length === 0 || !key.every((column) => typeof column === 'string')) {

@@ -28,7 +28,12 @@ export function checkEntries(entries: unknown): { watchers: Watcher[]; issues: C
   const watchers = entries.flatMap((entry, index) => checkEntry(entry, index, issues) ?? []);
   const names = new Set<string>();
   for (const { name } of watchers) {
-    if (names.has(name)) issues.push({ watcher: name, message: `two watchers are called '${name}'`, solution: 'Give one of them a label.' });
+    if (names.has(name))
+      issues.push({
+        watcher: name,
+        message: `two watchers are called '${name}'`,
+        solution: 'Give one of them a label.',
+      });
     names.add(name);
   }
   return { watchers, issues };
@@ -36,7 +41,11 @@ export function checkEntries(entries: unknown): { watchers: Watcher[]; issues: C
 
 function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[]): Watcher | undefined {
   const report = (message: string, solution?: string, watcher?: string) =>
-    issues.push({ message: `${watcher ?? `watcher ${index}`}: ${message}`, solution, ...(watcher !== undefined && { watcher }) });
+    issues.push({
+      message: `${watcher ?? `watcher ${index}`}: ${message}`,
+      solution,
+      ...(watcher !== undefined && { watcher }),
+    });
   if (!Array.isArray(entry) || entry.length < 2 || entry.length > 3) {
     report('an entry is [table, type, options?]', "['users', 'updated', { extraColumns: ['role_id'] }]");
     return undefined;
@@ -44,7 +53,8 @@ function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[])
   const [given, type, options = {}] = entry as unknown[];
   const table = referTo(given);
   if (typeof table === 'string') report(table);
-  if (!updateTypes.includes(type)) report(`${JSON.stringify(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
+  if (!updateTypes.includes(type))
+    report(`${JSON.stringify(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     report('options are an object');
     return undefined;
@@ -56,7 +66,8 @@ function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[])
   const name = typeof labelled === 'string' && labelled !== '' ? labelled : identifier(table, type as UpdateType);
   const wrong = (message: string, solution?: string) => report(message, solution, name);
   for (const key of Object.keys(options)) {
-    if (!(optionNames as string[]).includes(key)) wrong(`there is no watcher option '${key}'`, `Known: ${optionNames.join(', ')}.`);
+    if (!(optionNames as string[]).includes(key))
+      wrong(`there is no watcher option '${key}'`, `Known: ${optionNames.join(', ')}.`);
   }
   if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
     wrong(`${JSON.stringify(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
@@ -68,7 +79,8 @@ function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[])
   if (type === 'truncated' && extraColumns.length > 0) wrong("'truncated' has no row, so no extraColumns");
   if (triggerColumns.length > 0) {
     if (type !== 'updated') wrong(`triggerColumns is for 'updated', not '${String(type)}'`);
-    if (label === undefined) wrong('triggerColumns needs a label', "Add label: 'contact_changed', and subscribe to that.");
+    if (label === undefined)
+      wrong('triggerColumns needs a label', "Add label: 'contact_changed', and subscribe to that.");
   }
   checkDrizzleColumns(table, [...(table.primaryKey ?? []), ...extraColumns, ...triggerColumns], name, issues);
   return {
@@ -86,11 +98,22 @@ function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '');
 }
 
-function checkDrizzleColumns(table: TableReference, columns: readonly string[], watcher: string, issues: ConfigurationIssue[]) {
+function checkDrizzleColumns(
+  table: TableReference,
+  columns: readonly string[],
+  watcher: string,
+  issues: ConfigurationIssue[],
+) {
   const { drizzle, name } = table;
   if (!drizzle) return;
   for (const column of columns.filter((given) => !Object.hasOwn(drizzle.columns, given))) {
     const solution = `Drizzle property names are wanted: ${Object.keys(drizzle.columns).join(', ')}.`;
-    issues.push({ message: `${watcher}: the Drizzle table '${name}' has no column '${column}'`, solution, watcher, table: name, column });
+    issues.push({
+      message: `${watcher}: the Drizzle table '${name}' has no column '${column}'`,
+      solution,
+      watcher,
+      table: name,
+      column,
+    });
   }
 }
