@@ -1,0 +1,22 @@
+-- How far the workers are behind, and what that costs. For psql and for monitoring; every role may run it.
+--
+--   psql -d accounts -f lag.sql
+--
+-- lag_bytes        WAL between what was acknowledged and now. It grows while a handler fails or hangs, while a
+--                  transaction is open, and while no worker runs (active_pid is null).
+-- retained_bytes   WAL that the server keeps on its disk for the slot.
+-- wal_status       reserved, extended: all is there. unreserved: the slot is about to be lost. lost: it is (SLOT_LOST).
+-- safe_wal_size    bytes that may still be written before that; null: no max_slot_wal_keep_size, the disk is the limit.
+
+SELECT s.slot_name,
+       s.active_pid,
+       s.confirmed_flush_lsn,
+       pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::bigint AS lag_bytes,
+       pg_wal_lsn_diff(now.lsn, s.restart_lsn)::bigint AS retained_bytes,
+       pg_size_pretty(pg_wal_lsn_diff(now.lsn, s.restart_lsn)) AS retained,
+       s.wal_status,
+       s.safe_wal_size
+FROM pg_replication_slots s,
+     (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) now
+WHERE s.slot_type = 'logical' AND s.database = current_database()
+ORDER BY retained_bytes DESC NULLS FIRST;

@@ -1,0 +1,32 @@
+-- 1 of 4: the role that a worker connects as, with no more rights than it needs.
+--
+--   psql -v ON_ERROR_STOP=1 -d accounts -f role.sql
+--
+-- Replace: walwatch (the role), accounts (the database), public.users and public.packages (what your handlers read).
+-- Run by a superuser; since PostgreSQL 16 a role with CREATEROLE and REPLICATION will do. Can be run again.
+-- Amazon RDS has no REPLICATION for you to give: leave it out below, and GRANT rds_replication TO walwatch;
+--
+-- This is for a worker with manage: 'verify', for which a DBA makes publication and slot (the next files).
+-- manage: 'create' needs more: CREATE on the database, and a role that owns the watched tables.
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'walwatch') THEN
+    CREATE ROLE walwatch;
+  END IF;
+END
+$$;
+
+-- REPLICATION lets a role read the changes of every table, whatever may be granted on it, and copy the whole server
+-- where pg_hba.conf has a line for the database "replication". A worker needs no such line: its sessions match the
+-- ordinary lines, like this one:
+--   hostssl  accounts  walwatch  10.0.0.0/8  scram-sha-256
+ALTER ROLE walwatch LOGIN REPLICATION;
+
+-- The password: in psql  \password walwatch  so that it is in no file and in no log.
+
+GRANT CONNECT ON DATABASE accounts TO walwatch;
+
+-- walwatch itself reads no table: the values of events come out of the WAL. Your handlers often do.
+GRANT USAGE ON SCHEMA public TO walwatch;
+GRANT SELECT ON public.users, public.packages TO walwatch;
