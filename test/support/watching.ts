@@ -1,0 +1,53 @@
+/** Watches of a test: stopped, and their slots and publications dropped, when it has finished. */
+import { onTestFinished } from 'vitest';
+import { createWatch, type SlotWatch, type WatchOptions, type Watchers } from '../../src/index.ts';
+import type { Database } from './database.ts';
+import { until } from './until.ts';
+
+let made = 0;
+
+/** A slot name that no other test uses. */
+export function slotName(): string {
+  return `test_${process.pid}_${++made}`;
+}
+
+/** Drops what was made under this name, once its watch has stopped. */
+export async function dropSlotAndPublication(db: Pick<Database, 'sql' | 'dropSlot'>, name: string): Promise<void> {
+  const [slot] = await db.sql('select from pg_replication_slots where slot_name = $1', [name]);
+  if (slot) await db.dropSlot(name);
+  await db.sql(`drop publication if exists "${name}"`);
+}
+
+/** Makes watches on the database, each on a slot of its own unless the test names one. */
+export function watchOn(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
+  return <W extends Watchers>(watchers: W, options: Partial<WatchOptions<W>> = {}): SlotWatch<W> => {
+    const slot = options.slot ?? slotName();
+    const watch = createWatch<W>({ connection: db.url, slot, watchers, ...options } as WatchOptions<W>);
+    onTestFinished(async () => {
+      await watch.stop();
+      await dropSlotAndPublication(db, watch.status().slot);
+    });
+    return watch;
+  };
+}
+
+/** Resolves when the watch has handled and acknowledged all that was committed before the call. */
+export async function settled(db: Pick<Database, 'sql'>, watch: SlotWatch<any>): Promise<void> {
+  const [end] = await db.sql<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+  // A write that nobody watches moves the server's position past it.
+  await db.sql(`select pg_logical_emit_message(false, 'test', '')`);
+  const { slot } = watch.status();
+  await until(
+    async () => {
+      const [row] = await db.sql<{ done: boolean }>(
+        'select confirmed_flush_lsn >= $1::pg_lsn as done from pg_replication_slots where slot_name = $2',
+        [end!.lsn, slot],
+      );
+      return row?.done === true;
+    },
+    {
+      describe: () => `all until ${end!.lsn} to be acknowledged; status: ${JSON.stringify(watch.status())}`,
+      timeout: 20_000,
+    },
+  );
+}
