@@ -43,11 +43,8 @@ export function bindWatchers(
       });
       return [];
     }
-    const found = [
-      ...tableIssues(watcher, table),
-      ...keyIssues(watcher, table),
-      ...columnIssues(watcher, table, server),
-    ];
+    const unfit = tableIssues(watcher, table);
+    const found = unfit.length > 0 ? unfit : [...keyIssues(watcher, table), ...columnIssues(watcher, table, server)];
     issues.push(...found);
     if (found.length > 0) return [];
     const primaryKey = watcher.table.primaryKey ?? table.primaryKey!.map((column) => codeName(watcher.table, column));

@@ -20,11 +20,15 @@ export async function dropSlotAndPublication(db: Pick<Database, 'sql' | 'dropSlo
 
 /** Makes watches on the database, each on a slot of its own unless the test names one. */
 export function watchOn(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
+  const watches = new Set<SlotWatch<any>>();
   return <W extends Watchers>(watchers: W, options: Partial<WatchOptions<W>> = {}): SlotWatch<W> => {
     const slot = options.slot ?? slotName();
     const watch = createWatch<W>({ connection: db.url, slot, watchers, ...options } as WatchOptions<W>);
+    watches.add(watch);
     onTestFinished(async () => {
-      await watch.stop();
+      // All of them first: several may be workers on one slot.
+      await Promise.all([...watches].map((one) => one.stop()));
+      watches.delete(watch);
       await dropSlotAndPublication(db, watch.status().slot);
     });
     return watch;
