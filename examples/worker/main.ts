@@ -1,0 +1,65 @@
+/** A worker that hears of every change in some tables, whoever makes it. `npm start` runs it. */
+import { pino } from 'pino';
+import { createWatch, defineWatchers } from 'walwatch';
+import { createTables, hasSlot, openDatabase } from './database.ts';
+import { print } from './print.ts';
+import type { DB } from './schema.ts';
+import { startWriter } from './writer.ts';
+
+await using database = await openDatabase();
+await createTables(database.url);
+
+// More than once is the rule: npm hands on the Ctrl-C that the terminal has already sent.
+const interrupted = new Promise<void>((resolve) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
+});
+
+const watchers = defineWatchers<DB>()([
+  ['walwatch_example.users', 'inserted', { extraColumns: ['name', 'role_id'] }],
+  ['walwatch_example.users', 'updated', { extraColumns: ['name', 'role_id'] }],
+  ['walwatch_example.users', 'deleted', { extraColumns: ['name'] }],
+  [
+    'walwatch_example.users',
+    'updated',
+    // `debug`: with LOG_LEVEL=debug, each step of this watcher is logged.
+    { label: 'contact_changed', triggerColumns: ['email', 'phone'], extraColumns: ['email', 'phone'], debug: true },
+  ],
+  ['walwatch_example.packages', 'inserted', { extraColumns: ['name', 'user_id'] }],
+  ['walwatch_example.packages', 'updated', { extraColumns: ['user_id'] }],
+]);
+
+const slot = 'walwatch_example';
+const isFirstStart = !(await hasSlot(database.url, slot));
+
+await using watch = createWatch({
+  connection: database.url,
+  slot,
+  watchers,
+  logger: pino({ level: process.env['LOG_LEVEL'] ?? 'warn' }, pino.destination(2)),
+});
+
+// A handler may be asynchronous. Its event counts as handled when the promise resolves, and comes again when it rejects.
+watch.subscribe('walwatch_example.users:inserted', print);
+watch.subscribe('walwatch_example.users:updated', print);
+watch.subscribe('walwatch_example.users:deleted', print);
+watch.subscribe('contact_changed', print);
+watch.subscribe('walwatch_example.packages:inserted', print);
+watch.subscribe('walwatch_example.packages:updated', print);
+
+// By association: only users that have the role 1, or had it until now.
+watch.subscribe('walwatch_example.users:updated', { role_id: 1 }, (event, context) => print(event, context, 'role 1'));
+
+watch.on('connected', ({ reconnects }) => {
+  const { confirmedLsn } = watch.status();
+  if (reconnects > 0) console.log('connected again');
+  else if (isFirstStart) console.log(`first start at ${confirmedLsn}`);
+  else console.log(`resumed at ${confirmedLsn}: what was written since then comes first`);
+});
+
+await Promise.race([watch.start(), interrupted]);
+console.log(`Ctrl-C stops it. Or: kill -9 ${process.pid}`);
+await using _writer = startWriter(database.url);
+
+// `closed` rejects if the watch ends by an error, which then ends the program.
+await Promise.race([watch.closed, interrupted]);
+console.log('stopping');

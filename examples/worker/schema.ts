@@ -1,0 +1,31 @@
+/** The tables as TypeScript sees them: a Kysely `Database` interface has this form too. */
+export interface DB {
+  'walwatch_example.roles': { id: number; name: string };
+  'walwatch_example.users': {
+    id: number;
+    name: string;
+    email: string | null;
+    phone: string | null;
+    role_id: number | null;
+  };
+  'walwatch_example.packages': { id: number; name: string; user_id: number | null };
+}
+
+/** Makes what is missing. */
+export const tables = `
+  create schema if not exists walwatch_example;
+  set search_path to walwatch_example;
+
+  create table if not exists roles (id int primary key, name text not null);
+  create table if not exists users (
+    id int generated always as identity primary key,
+    name text not null, email text, phone text, role_id int references roles
+  );
+  create table if not exists packages (
+    id int generated always as identity primary key,
+    name text not null, user_id int references users on delete cascade
+  );
+  insert into roles values (1, 'admin'), (2, 'member') on conflict do nothing;
+
+  -- contact_changed compares old with new values, and users:deleted carries a name: both need the whole old row.
+  alter table users replica identity full;`;

@@ -1,0 +1,124 @@
+/** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { inSession } from '../support/template.ts';
+import { until } from '../support/until.ts';
+
+const program = fileURLToPath(new URL('../../.build/examples/worker/main.js', import.meta.url));
+
+interface Worker {
+  readonly process: ChildProcess;
+  /** Waits for a line of its output. */
+  line(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
+  end(signal: NodeJS.Signals): Promise<unknown>;
+}
+
+const workers: Worker[] = [];
+
+function startWorker(environment: NodeJS.ProcessEnv): Worker {
+  const child = spawn(process.execPath, [program], { env: { ...process.env, ...environment } });
+  const exited = once(child, 'exit');
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => (output += text));
+  }
+  const worker: Worker = {
+    process: child,
+    line: (pattern) =>
+      until(
+        () => {
+          const found = pattern.exec(output);
+          if (!found && isOver(worker)) throw new Error(`the worker has ended:\n${output}`);
+          return found;
+        },
+        { describe: () => `${String(pattern)} in the output of the worker:\n${output}`, timeout: 20_000 },
+      ),
+    async end(signal) {
+      child.kill(signal);
+      const [code, endedBy] = await exited;
+      return code ?? endedBy;
+    },
+  };
+  workers.push(worker);
+  return worker;
+}
+
+const isOver = ({ process: { exitCode, signalCode } }: Worker) => exitCode !== null || signalCode !== null;
+
+/** Where a worker without DATABASE_URL keeps its server. */
+let temporary: string;
+
+beforeAll(async () => {
+  temporary = await mkdtemp(join(tmpdir(), 'walwatch-npm-start-'));
+  await chmod(temporary, 0o755); // PostgreSQL runs as another user if we are root
+});
+
+afterAll(async () => {
+  // What a test that failed has left running.
+  for (const worker of workers) if (!isOver(worker)) await worker.end('SIGTERM');
+  const pidFile = join(temporary, `walwatch-example-${process.getuid?.() ?? 'data'}`, 'data', 'postmaster.pid');
+  const pid = await readFile(pidFile, 'utf8').then(
+    (text) => Number(text.split('\n')[0]),
+    () => undefined,
+  );
+  if (pid !== undefined) process.kill(pid, 'SIGQUIT');
+  await rm(temporary, { recursive: true, maxRetries: 10 });
+});
+
+const eachWatcher = [
+  /users:inserted +id \d+, name "Ada"/,
+  /users:updated +id \d+, name "Ada", role_id 1 {2}was role_id 2/,
+  /users:updated role 1 +id \d+/,
+  /users:deleted +id \d+, name "Ada/,
+  /contact_changed +id \d+, email "ada@example.org", phone "[^"]+" {2}was phone null/,
+  /packages:inserted +id \d+, name "A book", user_id \d+/,
+  /packages:updated +id \d+, user_id \d+ +[0-9A-F]+\/[0-9A-F]+\/0\n/,
+];
+
+const insert = (url: string, name: string) =>
+  inSession(url, (client) => client.query('insert into walwatch_example.users (name) values ($1)', [name]));
+
+test('prints a line for each watcher, goes on after SIGKILL where it was, and ends cleanly at Ctrl-C', async () => {
+  const environment = { TMPDIR: temporary, DATABASE_URL: '' };
+
+  const first = startWorker(environment);
+  const [, url] = await first.line(/database: (postgres:\S+),/);
+  await first.line(/first start at [0-9A-F]+\/[0-9A-F]+\n/);
+  for (const pattern of eachWatcher) await first.line(pattern);
+  expect(await first.end('SIGKILL')).toBe('SIGKILL');
+
+  await insert(url!, 'Written meanwhile');
+
+  const second = startWorker(environment);
+  const resumed = await second.line(/resumed at [0-9A-F]+\/[0-9A-F]+/);
+  const event = await second.line(/users:inserted +id \d+, name "Written meanwhile"/);
+  expect(event.index).toBeGreaterThan(resumed.index);
+  expect(await second.end('SIGINT')).toBe(0);
+  await expect(insert(url!, 'too late')).rejects.toThrow('ECONNREFUSED');
+});
+
+const database = useDatabase();
+
+beforeAll(async () => {
+  // A server that is used for more than this test may have it from an example that somebody has run.
+  const slots = await database.sql(`select from pg_replication_slots where slot_name = 'walwatch_example'`);
+  if (slots.length > 0) throw new Error(`the server already has a slot 'walwatch_example': drop it`);
+});
+
+test('on DATABASE_URL it keeps to its own schema, and SIGTERM ends it cleanly as well', async () => {
+  const worker = startWorker({ DATABASE_URL: database.url });
+  await worker.line(/first start at/);
+  await insert(database.url, 'Grace');
+  await worker.line(/users:inserted +id \d+, name "Grace"/);
+  expect(await worker.end('SIGTERM')).toBe(0);
+  expect(await database.sql('select from users union all select from packages')).toEqual([]);
+  await database.dropSlot('walwatch_example');
+});
