@@ -1,0 +1,116 @@
+import { describe, expectTypeOf, test } from 'vitest';
+import { defineWatchers, type FilterOf, table, type Watch } from '../../src/index.ts';
+import type { DB, UserId } from './database.ts';
+
+const lines = table<DB['order_lines']>()({ tableName: 'order_lines', primaryKey: ['order_id', 'line'] });
+const watchers = defineWatchers<DB>()([
+  ['users', 'inserted'],
+  ['users', 'updated', { extraColumns: ['role_id', 'email'] }],
+  ['users', 'deleted'],
+  ['users', 'truncated'],
+  ['users', 'inserted', { label: 'joined', extraColumns: ['role_id'] }],
+  [
+    'users',
+    'updated',
+    { label: 'values', extraColumns: ['state', 'balance', 'verified', 'address', 'tags', 'created_at', 'raw'] },
+  ],
+  ['users', 'updated', { label: 'marked', extraColumns: ['deleted_at'] }],
+  ['users', 'updated', { label: 'omitting', extraColumns: ['email'], absent: 'omit' }],
+  ['billing.invoices', 'updated', { extraColumns: ['user_id'] }],
+  [lines, 'updated'],
+  [lines, 'inserted'],
+]);
+type W = typeof watchers;
+declare const watch: Watch<W>;
+const handler = () => {};
+
+describe('a filter is', () => {
+  test('an id, or primary-key columns', () => {
+    expectTypeOf<FilterOf<W, 'users:deleted'>>().toEqualTypeOf<number | { readonly id?: number }>();
+    watch.subscribe('users:deleted', 7, handler);
+    watch.subscribe('users:deleted', { id: 7 }, handler);
+  });
+
+  test('any of the extra columns, null where the column may be null', () => {
+    expectTypeOf<FilterOf<W, 'users:updated'>>().toEqualTypeOf<
+      number | { readonly id?: number; readonly role_id?: number | null; readonly email?: string }
+    >();
+    watch.subscribe('users:updated', { role_id: 7 }, handler);
+    watch.subscribe('users:updated', { role_id: null, email: 'a@example.org' }, handler);
+  });
+
+  test('of the type of the column, as a select returns it', () => {
+    expectTypeOf<FilterOf<W, 'billing.invoices:updated'>>().toEqualTypeOf<
+      UserId | { readonly id?: UserId; readonly user_id?: number }
+    >();
+    // @ts-expect-error a number without the brand
+    watch.subscribe('billing.invoices:updated', 7, handler);
+    // @ts-expect-error the id is a number
+    watch.subscribe('users:deleted', '7', handler);
+    // @ts-expect-error role_id is a number
+    watch.subscribe('users:updated', { role_id: '7' }, handler);
+    // @ts-expect-error email is never null
+    watch.subscribe('users:updated', { email: null }, handler);
+  });
+
+  test('of scalar columns only; unknown may be any scalar', () => {
+    expectTypeOf<FilterOf<W, 'values'>>().toEqualTypeOf<
+      | number
+      | {
+          readonly id?: number;
+          readonly state?: 'active' | 'blocked';
+          readonly balance?: bigint;
+          readonly verified?: boolean;
+          readonly raw?: string | number | bigint | boolean | null;
+        }
+    >();
+    // @ts-expect-error a Date is not compared
+    watch.subscribe('values', { created_at: new Date(0) }, handler);
+    // @ts-expect-error nor is JSON
+    watch.subscribe('values', { address: { street: '' } }, handler);
+  });
+
+  test('null alone for a column that is no scalar but may be null', () => {
+    expectTypeOf<FilterOf<W, 'marked'>>().toEqualTypeOf<
+      number | { readonly id?: number; readonly deleted_at?: null }
+    >();
+  });
+
+  test("not affected by absent: 'omit'", () => {
+    expectTypeOf<FilterOf<W, 'omitting'>>().toEqualTypeOf<number | { readonly id?: number; readonly email?: string }>();
+  });
+
+  test('for a composite key its columns, all or some, and no id', () => {
+    type Columns = { readonly order_id?: number; readonly line?: number };
+    expectTypeOf<FilterOf<W, 'order_lines:updated'>>().toEqualTypeOf<Columns>();
+    watch.subscribe('order_lines:updated', { order_id: 1, line: 2 }, handler);
+    watch.subscribe('order_lines:updated', { order_id: 1 }, handler);
+    // A new line of a known order: part of the key is known before the row is.
+    watch.subscribe('order_lines:inserted', { order_id: 1 }, handler);
+    // @ts-expect-error the key has two columns
+    watch.subscribe('order_lines:updated', 1, handler);
+  });
+
+  test('for inserted extra columns, but no id', () => {
+    watch.subscribe('joined', { role_id: 7 }, handler);
+    // @ts-expect-error nobody knows the id before
+    watch.subscribe('joined', 7, handler);
+    // @ts-expect-error not as a column either
+    watch.subscribe('joined', { id: 7 }, handler);
+  });
+});
+
+test('where there is nothing to filter by, the type says so', () => {
+  expectTypeOf<
+    FilterOf<W, 'users:truncated'>
+  >().toEqualTypeOf<"'truncated' concerns the whole table: there is nothing to filter by">();
+  expectTypeOf<
+    FilterOf<W, 'users:inserted'>
+  >().toEqualTypeOf<"there is no id to subscribe to on 'inserted': filter by extraColumns">();
+});
+
+test('a filter can be declared apart', () => {
+  const filter: FilterOf<W, 'users:updated'> = { role_id: 7 };
+  watch.subscribe('users:updated', filter, handler);
+  watch.unsubscribe('users:updated', filter, handler);
+});

@@ -1,0 +1,140 @@
+import type { ClientConfig } from 'pg';
+import type { Logger as PinoLogger } from 'pino';
+import { describe, expectTypeOf, test } from 'vitest';
+import {
+  ConfigurationError, type ConfigurationIssue, createWatch, defineWatchers, errorCodes, type Logger, ProtocolError, type SlotWatch,
+  type SlotWatchStatus, type Watch, type WatcherName, type Watchers, WatchError, type WatchErrorCode, type WatchOptions, type WatchStatus,
+} from '../../src/index.ts'; // prettier-ignore
+import type { DB } from './database.ts';
+
+const watchers = defineWatchers<DB>()([
+  ['users', 'updated', { extraColumns: ['email'] }],
+  ['users', 'deleted'],
+]);
+type W = typeof watchers;
+declare const slotWatch: SlotWatch<W>;
+
+test('createWatch keeps the types of its watchers', () => {
+  expectTypeOf(createWatch<W>).returns.toEqualTypeOf<SlotWatch<W>>();
+  const make = () => createWatch({ slot: 'worker', watchers });
+  expectTypeOf(make).returns.toEqualTypeOf<SlotWatch<W>>();
+});
+
+describe('a SlotWatch is', () => {
+  test('the Watch<typeof watchers> that application code takes', () => {
+    expectTypeOf<SlotWatch<W>>().toExtend<Watch<W>>();
+    const application = (watch: Watch<typeof watchers>) =>
+      watch.subscribe('users:updated', (event) => expectTypeOf(event.email).toBeString());
+    application(slotWatch);
+  });
+
+  test('any Watch, for code that does not care what is watched', () => {
+    expectTypeOf<SlotWatch<W>>().toExtend<Watch>();
+    expectTypeOf<SlotWatch<W>>().toExtend<SlotWatch>();
+    expectTypeOf<SlotWatch<W>>().toExtend<SlotWatch<any>>();
+  });
+
+  test('more than a Watch', () => {
+    expectTypeOf<Watch<W>>().not.toExtend<SlotWatch<W>>();
+  });
+});
+
+test('status of a slot tells more than that of a watch', () => {
+  expectTypeOf(slotWatch.status()).toEqualTypeOf<SlotWatchStatus>();
+  expectTypeOf<Watch<W>['status']>().returns.toEqualTypeOf<WatchStatus>();
+  expectTypeOf<SlotWatchStatus>().toExtend<WatchStatus>();
+});
+
+test('a watch starts, ends and is disposed of', () => {
+  expectTypeOf<SlotWatch<W>['start']>().toEqualTypeOf<() => Promise<void>>();
+  expectTypeOf<SlotWatch<W>['stop']>().toEqualTypeOf<() => Promise<void>>();
+  expectTypeOf<SlotWatch<W>['closed']>().toEqualTypeOf<Promise<void>>();
+  expectTypeOf<SlotWatch<W>>().toExtend<AsyncDisposable>();
+  expectTypeOf<SlotWatch<W>['details']>().parameter(0).toEqualTypeOf<WatcherName<W>>();
+});
+
+test('each event of a watch has its own value, and on() returns what removes the listener', () => {
+  const remove = slotWatch.on('connected', ({ reconnects }) => expectTypeOf(reconnects).toBeNumber());
+  expectTypeOf(remove).toEqualTypeOf<() => void>();
+  slotWatch.on('error', (error) => expectTypeOf(error).toEqualTypeOf<WatchError>());
+  slotWatch.on('warning', ({ code }) => expectTypeOf(code).toEqualTypeOf<WatchErrorCode>());
+  slotWatch.on('acknowledged', ({ lsn }) => expectTypeOf(lsn).toBeString());
+  slotWatch.on('gap', ({ from }) => expectTypeOf(from).toEqualTypeOf<string | undefined>());
+  // @ts-expect-error no such event
+  slotWatch.on('reconnected', () => {});
+  // @ts-expect-error of a slot, which not every watch has
+  (slotWatch as Watch<W>).on('acknowledged', () => {});
+});
+
+describe('options of createWatch', () => {
+  test('take a URL or the configuration of pg', () => {
+    expectTypeOf<string | ClientConfig>().toExtend<NonNullable<WatchOptions['connection']>>();
+  });
+
+  test('need a slot and watchers, and have no other names than theirs', () => {
+    expectTypeOf<{ slot: string; watchers: W }>().toExtend<WatchOptions<W>>();
+    expectTypeOf<{ slot: { temporary: true }; watchers: W }>().toExtend<WatchOptions<W>>();
+    // @ts-expect-error watchers are missing
+    void (() => createWatch({ slot: 'worker' }));
+    // @ts-expect-error a slot is missing
+    void (() => createWatch({ watchers }));
+    // @ts-expect-error a durable slot needs a name
+    void (() => createWatch({ slot: { onLost: 'recreate' }, watchers }));
+    // @ts-expect-error a temporary slot is lost with every connection
+    void (() => createWatch({ slot: { temporary: true, onLost: 'recreate' }, watchers }));
+    // @ts-expect-error stopTimeout
+    void (() => createWatch({ slot: 'worker', watchers, stopTimeOut: 1 }));
+    // @ts-expect-error entries that defineWatchers did not check
+    void (() => createWatch({ slot: 'worker', watchers: [['users', 'updated']] }));
+  });
+
+  test("take pino's logger, and what has its shape", () => {
+    expectTypeOf<PinoLogger>().toExtend<Logger>();
+    expectTypeOf<PinoLogger<'audit'>>().toExtend<Logger>();
+    expectTypeOf<Console>().toExtend<Logger>();
+    expectTypeOf<Pick<PinoLogger, 'info' | 'error'>>().not.toExtend<Logger>();
+    expectTypeOf<Logger['error']>().toEqualTypeOf<(fields: object, message?: string) => void>();
+    void ((logger: PinoLogger) => createWatch({ slot: 'worker', watchers, logger }));
+  });
+});
+
+describe('errors', () => {
+  test('have one of the listed codes', () => {
+    expectTypeOf<WatchError['code']>().toEqualTypeOf<WatchErrorCode>();
+    expectTypeOf<(typeof errorCodes)[number]>().toEqualTypeOf<WatchErrorCode>();
+    expectTypeOf<
+      'CONNECTION' | 'SLOT_LOST' | 'VALUE_ABSENT' | 'HANDLER_FAILED' | 'STOPPED'
+    >().toExtend<WatchErrorCode>();
+    expectTypeOf<string>().not.toExtend<WatchErrorCode>();
+  });
+
+  test('tell what to do about them', () => {
+    expectTypeOf<WatchError>().toExtend<Error>();
+    expectTypeOf<WatchError['retry']>().toEqualTypeOf<'soon' | 'slowly' | 'never'>();
+    expectTypeOf<WatchError['solution']>().toEqualTypeOf<string | undefined>();
+    expectTypeOf<WatchError['cause']>().toBeUnknown();
+  });
+
+  test('are narrowed by their class, and then by their code', () => {
+    expectTypeOf<ConfigurationError['code']>().toEqualTypeOf<'CONFIGURATION'>();
+    expectTypeOf<ProtocolError['code']>().toEqualTypeOf<'PROTOCOL'>();
+    const report = (error: WatchError) => {
+      if (error instanceof ConfigurationError) return error.issues;
+      if (error instanceof ProtocolError) return error.offset;
+      return error.code;
+    };
+    expectTypeOf(report).returns.toEqualTypeOf<readonly ConfigurationIssue[] | number | WatchErrorCode>();
+  });
+});
+
+test('a watch of an empty list has nothing to subscribe to', () => {
+  const none = defineWatchers<DB>()([]);
+  expectTypeOf(none).toExtend<Watchers>();
+  const use = (watch: Watch<typeof none>) => {
+    // @ts-expect-error not watched
+    watch.subscribe('users:updated', () => {});
+    return watch.status();
+  };
+  expectTypeOf(use).parameter(0).toHaveProperty('start');
+  expectTypeOf(createWatch<typeof none>).returns.toExtend<Watch<typeof none>>();
+});
