@@ -35,10 +35,11 @@ test('slot and publication are made when missing, and hold just what is watched'
     slot,
   ]);
   expect(made).toEqual({ plugin: 'pgoutput', temporary: false, database: db.name });
-  const [walsender] = await db.sql('select state from pg_stat_replication where application_name = $1', [
-    `walwatch/${slot}`,
-  ]);
-  expect(walsender).toEqual({ state: 'streaming' });
+  const state = 'select state from pg_stat_replication where application_name = $1';
+  await until(async () => (await db.sql(state, [`walwatch/${slot}`]))[0]?.['state'] === 'streaming', {
+    describe: 'the walsender, under the name of its slot, to have caught up',
+  });
+});
 });
 
 test('other watchers alter the publication: what is new is added, what nobody watches is taken away', async () => {

@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { ConfigurationError, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { settled, watchOn } from '../support/watching.ts';
@@ -11,6 +11,7 @@ const watchers = defineWatchers([
   ['people', 'deleted', { extraColumns: ['role_id', 'team'] }],
 ]);
 
+beforeEach(() => db.sql('delete from people'));
 beforeAll(async () => {
   await db.sql('create table people (id int primary key, role_id int, team text, note text)');
   await db.sql('alter table people replica identity full');
@@ -58,7 +59,6 @@ test('an association subscription hears of rows that have the value, and of rows
   expect(seven.seen).toEqual([1, 1]);
   expect(eight.seen).toEqual([1, 2]);
   expect(nobody.seen).toEqual([2]);
-  await db.sql('delete from people');
 });
 
 test('several association columns must all be equal; null matches null', async () => {
@@ -132,7 +132,6 @@ test('unsubscribe mirrors subscribe: the same arguments end what they began, and
   await settled(db, watch);
   expect(a.seen).toEqual([1]);
   expect(b.seen).toEqual([1, 2]);
-  await db.sql('delete from people');
 });
 
 test('a subscription ends by its own method, by using, and by its signal', async () => {
@@ -157,7 +156,6 @@ test('a subscription ends by its own method, by using, and by its signal', async
   await db.sql('insert into people values (2, 1)');
   await settled(db, watch);
   expect(seen).toEqual([1, 1, 1]);
-  await db.sql('delete from people');
 });
 
 test('who subscribes while it runs hears what is read from then on; who unsubscribes in a handler hears no more', async () => {
@@ -171,7 +169,6 @@ test('who subscribes while it runs hears what is read from then on; who unsubscr
   await db.sql('insert into people (id) values (1), (2)');
   await settled(db, watch);
   expect(seen).toEqual([1]);
-  await db.sql('delete from people');
 });
 
 test('what cannot be subscribed to is refused, with every problem at once', async () => {

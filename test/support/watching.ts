@@ -1,6 +1,6 @@
 /** Watches of a test: stopped, and their slots and publications dropped, when it has finished. */
 import { onTestFinished } from 'vitest';
-import { createWatch, type SlotWatch, type WatchOptions, type Watchers } from '../../src/index.ts';
+import { compareLsn, createWatch, type SlotWatch, type WatchOptions, type Watchers } from '../../src/index.ts';
 import type { Database } from './database.ts';
 import { until } from './until.ts';
 
@@ -54,4 +54,10 @@ export async function settled(db: Pick<Database, 'sql'>, watch: SlotWatch<any>):
       timeout: 20_000,
     },
   );
+}
+
+/** Whether the transaction of an event is acknowledged. An idle slot moves by itself, so a position that stays is no proof. */
+export function isAcknowledged(watch: SlotWatch<any>, eventId: string): boolean {
+  const commitLsn = eventId.slice(0, eventId.lastIndexOf('/'));
+  return compareLsn(watch.status().confirmedLsn ?? '0/0', commitLsn) > 0;
 }
