@@ -24,7 +24,7 @@ export interface PublicationOptions {
 /** Options of `createWatch`. Sizes are bytes, times milliseconds. */
 export interface WatchOptions<W extends Watchers = Watchers> {
   /** URL or pg's configuration, of a direct connection (no pooler). Default: `DATABASE_URL`, then `PG*`. `types` parse the values of events. */
-  readonly connection?: string | ClientConfig;
+  readonly connection?: string | ClientConfig | undefined;
   /** A string is a durable slot's name. */
   readonly slot: string | SlotOptions;
   /** Name, default the slot's. */

@@ -108,6 +108,7 @@ class Assembly {
     });
     this.#supervisor = new Supervisor({
       attempt: () => this.#attempt(),
+      classify: (cause) => this.#classify(cause),
       disconnected: (error, retryIn) => this.#disconnected(error, retryIn),
     });
     this.#retainedWal = new RetainedWalMonitor(options.slot.name, options.retainedWalWarning, (warning) =>
@@ -145,7 +146,7 @@ class Assembly {
       this.#state = 'connecting';
       this.#reporter.log.info({ watchers: this.#watchers.map(({ name }) => name) }, 'starting');
       for (const watcher of this.#watchers) this.#debug(watcher, `starting: ${watcher.name}`);
-      this.#supervisor.run().catch((error: unknown) => this.#fail(classify(error)));
+      this.#supervisor.run().catch((error: unknown) => this.#fail(this.#classify(error)));
     }
     return this.#outcome.started;
   }
@@ -295,6 +296,11 @@ class Assembly {
     if (this.#state !== 'streaming') return;
     if (this.#budget.full || this.#waitingForCatalog) this.#connection?.pause();
     else this.#connection?.resume();
+  }
+
+  #classify(cause: unknown): WatchError {
+    const { slot, publication } = this.#options;
+    return classify(cause, { slot: slot.name, publication: publication.name });
   }
 
   #disconnected(error: WatchError, retryIn: number): void {

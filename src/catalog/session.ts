@@ -17,6 +17,18 @@ const textSettings = {
   search_path: '"$user",public', // how regclass and its like are written
 };
 
+/**
+ * Timeouts that are meant for queries of an application. pg would end the stream as a query that takes too long, and a
+ * server the ordinary session that is idle.
+ */
+const noTimeouts = { query_timeout: 0, statement_timeout: 0, lock_timeout: 0, idle_in_transaction_session_timeout: 0 };
+const noTimeoutSettings = {
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+};
+
 /** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
 export function sessionConfig(
   connection: ClientConfig,
@@ -26,10 +38,11 @@ export function sessionConfig(
     readonly settings?: Readonly<Record<string, string>>;
   },
 ): ClientConfig {
-  const settings = Object.entries({ ...textSettings, ...session.settings });
+  const settings = Object.entries({ ...textSettings, ...noTimeoutSettings, ...session.settings });
   const own = connection.options ?? process.env['PGOPTIONS'];
   return {
     ...connection,
+    ...noTimeouts,
     application_name: session.name,
     connectionTimeoutMillis: session.connectTimeout,
     keepAlive: true,

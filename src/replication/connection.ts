@@ -72,9 +72,7 @@ export class Connection {
       const { connection, connectTimeout, slot } = this.#options;
       const config = (name: string, settings: Record<string, string>): ClientConfig =>
         sessionConfig(connection, { name, connectTimeout, settings });
-      const session = new Session(
-        config(`${applicationName(slot.name)}:control`, { statement_timeout: '0', lock_timeout: '0' }),
-      );
+      const session = new Session(config(`${applicationName(slot.name)}:control`, {}));
       this.#session = session;
       await session.connect();
       const prepared = await this.#host.prepare(session);

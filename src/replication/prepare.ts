@@ -17,7 +17,7 @@ import { dropOrphanedPublications, isLivePublication, lockLivePublication } from
 import { compareLsn } from './lsn.ts';
 import { type Marker, parseComment, withMarker } from './marker.ts';
 import {
-  alterPublication, commentOnPublication, createPublication, narrowPublication, type Publication, publicationNeeds,
+  alterPublication, commentOnPublication, createPublication, narrowPublication, type Publication, publicationLost, publicationNeeds,
   type PublicationNeeds, readPublication, widenPublication,
 } from './publication.ts'; // prettier-ignore
 import { createSlot, judgeSlot, readSlot, type Slot, slotIssues, slotLost } from './slot.ts';
@@ -134,23 +134,18 @@ function checkPublication(
   memory: Memory,
   options: ResolvedOptions,
 ): void {
-  const { name } = options.publication;
-  const remedy =
-    `Changes written without it can not be decoded. Bring what depends on the events up to date, then start anew: ` +
-    `SELECT pg_drop_replication_slot('${options.slot.name}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)};`;
+  const names = { slot: options.slot.name, publication: options.publication.name };
   const last = memory.acknowledged === undefined ? '' : ` (last acknowledged: ${memory.acknowledged})`;
   if (publication === undefined && (slot !== undefined || memory.publicationOid !== undefined)) {
-    throw new WatchError(
-      'PUBLICATION_LOST',
-      `the publication '${name}' is missing, but its slot '${options.slot.name}' has been in use${last}`,
-      { solution: remedy },
+    throw publicationLost(
+      `the publication '${names.publication}' is missing, but its slot '${names.slot}' has been in use${last}`,
+      names,
     );
   }
   if (publication !== undefined && memory.publicationOid !== undefined && memory.publicationOid !== publication.oid) {
-    throw new WatchError(
-      'PUBLICATION_LOST',
-      `the publication '${name}' was dropped and made anew while it was in use${last}`,
-      { solution: remedy },
+    throw publicationLost(
+      `the publication '${names.publication}' was dropped and made anew while it was in use${last}`,
+      names,
     );
   }
 }

@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteTable } from '../catalog/server.ts';
 import type { Table } from '../catalog/tables.ts';
+import { WatchError } from '../errors.ts';
 import type { UpdateType } from '../watchers/types.ts';
 
 export type Operation = 'insert' | 'update' | 'delete' | 'truncate';
@@ -140,4 +141,18 @@ export async function alterPublication(
 
 export function commentOnPublication(name: string, comment: string): string {
   return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${pg.escapeLiteral(comment)}`;
+}
+
+/** It was missing while changes were written: PostgreSQL can not tell any more whether they were meant. */
+export function publicationLost(
+  reason: string,
+  names: { readonly slot: string; readonly publication: string },
+  cause?: unknown,
+): WatchError {
+  return new WatchError('PUBLICATION_LOST', reason, {
+    solution:
+      `Changes written without the publication can not be decoded. Bring what depends on the events up to date, then start anew: ` +
+      `SELECT pg_drop_replication_slot('${names.slot}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)};`,
+    cause,
+  });
 }

@@ -1,5 +1,4 @@
 import type { WatchError } from '../errors.ts';
-import { classify } from './classify.ts';
 import { reconnectDelay } from './timing.ts';
 
 export interface Attempt {
@@ -10,6 +9,8 @@ export interface Attempt {
 export interface SupervisorHost {
   /** A new attempt to connect. */
   attempt(): Attempt;
+  /** Which of walwatch's errors ended an attempt. */
+  classify(cause: unknown): WatchError;
   disconnected(error: WatchError, retryIn: number): void;
 }
 
@@ -36,7 +37,7 @@ export class Supervisor {
         await this.#host.attempt().run();
       } catch (cause) {
         if (this.#stopped) return;
-        const error = classify(cause);
+        const error = this.#host.classify(cause);
         if (error.retry === 'never') throw error;
         const retryIn = reconnectDelay(error.retry, ++this.#failures, Math.random());
         this.#host.disconnected(error, retryIn);
