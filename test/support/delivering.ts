@@ -1,0 +1,59 @@
+import { Budget } from '../../src/delivery/budget.ts';
+import { Dispatcher } from '../../src/delivery/dispatcher.ts';
+import type { DeliverySettings, Failure, Recipient } from '../../src/delivery/lane.ts';
+import { Ledger } from '../../src/delivery/ledger.ts';
+import { Occurrence } from '../../src/delivery/occurrence.ts';
+import type { OnError } from '../../src/delivery/types.ts';
+import type { WatchError } from '../../src/errors.ts';
+import { changeOf, transactionAt } from './sample-changes.ts';
+import { planFor, usersTable } from './sample-tables.ts';
+
+const plan = planFor(usersTable(), ['users', 'updated']);
+
+/** A dispatcher over a real ledger. Each event that is sent is a transaction of its own, at 0/1, 0/2 and so on. */
+export function dispatching() {
+  const failures: Failure[] = [];
+  const stops: WatchError[] = [];
+  const ledger = new Ledger(
+    new Budget(Infinity, () => {}, () => {}),
+    () => {},
+  ); // prettier-ignore
+  const dispatcher = new Dispatcher(ledger, {
+    failed: (failure) => failures.push(failure),
+    stop: (error) => stops.push(error),
+  });
+  let sent = 0n;
+  /** An update of a record; `oldId`: its primary key was that one before. */
+  const send = (recipients: Recipient | readonly Recipient[], id: string, more: SendOptions = {}) => {
+    const transaction = ledger.begin({ finalLsn: ++sent, xid: 1, committedAt: 0 });
+    const old = more.oldId === undefined ? {} : { old: { id: more.oldId } };
+    const occurrence = new Occurrence(
+      plan.watchers.updated[0]!,
+      changeOf(plan, 'updated', { row: { id }, ...old }, { transaction }),
+    );
+    for (const recipient of [recipients].flat()) dispatcher.deliver(recipient, occurrence, more.obstacle);
+    ledger.commit(transaction, sent);
+  };
+  return { dispatcher, ledger, failures, stops, send };
+}
+
+interface SendOptions {
+  readonly oldId?: string;
+  readonly obstacle?: WatchError;
+}
+
+export function recipient(handler: Recipient['handler'], settings: Partial<DeliverySettings> = {}): Recipient {
+  const all = { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1, ...settings } as const;
+  return { name: settings.name ?? 'users:updated', handler, settings: all, paused: false, lane: undefined };
+}
+
+/** The option `{ attempts, then }`. */
+export function afterAttempts(attempts: number, then: 'stop' | 'skip'): OnError {
+  return { attempts, then }; // oxlint-disable-line unicorn/no-thenable
+}
+
+/** An occurrence outside of any dispatcher. */
+export function occurrence(id = '1'): Occurrence {
+  const change = changeOf(plan, 'updated', { row: { id } }, { transaction: transactionAt(0x100n) });
+  return new Occurrence(plan.watchers.updated[0]!, change);
+}

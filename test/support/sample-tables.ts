@@ -1,0 +1,61 @@
+import type { Column, ReplicaIdentity, Table } from '../../src/catalog/tables.ts';
+import { TypeCatalog } from '../../src/catalog/types.ts';
+import { throwIssues } from '../../src/errors.ts';
+import type { Relation } from '../../src/pgoutput/messages.ts';
+import { type BoundWatcher, bindWatchers } from '../../src/watchers/bind.ts';
+import { planRelation, type RelationPlan } from '../../src/watchers/plan.ts';
+import type { WatcherEntry } from '../../src/watchers/types.ts';
+import { checkEntries, type Watcher } from '../../src/watchers/validate.ts';
+
+/** pg_type.dat */
+export const oids = { bool: 16, int4: 23, text: 25, bpchar: 1042, numeric: 1700, uuid: 2950, timestamptz: 1184 };
+
+export function column(name: string, typeOid = oids.text, more: Partial<Column> = {}): Column {
+  return { name, typeOid, notNull: false, generated: undefined, toastable: false, ...more };
+}
+
+const columns = [
+  column('id', oids.int4, { notNull: true }),
+  column('email', oids.text, { notNull: true }),
+  column('role_id', oids.int4),
+  column('bio', oids.text, { toastable: true }),
+];
+
+/** `users (id int primary key, email text not null, role_id int, bio text)`, as the catalog has it. */
+export function usersTable({ replicaIdentity = 'default', ...more }: Partial<Table> = {}): Table {
+  const table = {
+    oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], columns,
+    primaryKey: ['id'], uniqueKeys: [['id']], replicaIdentity, ...more,
+  }; // prettier-ignore
+  const covered: Record<ReplicaIdentity, readonly string[]> = {
+    default: table.primaryKey ?? [],
+    full: table.columns.map(({ name }) => name),
+    index: ['id', 'email'],
+    nothing: [],
+  };
+  return { identityColumns: new Set(covered[replicaIdentity]), ...table };
+}
+
+/** The table as the stream describes it. */
+export function relationOf({ oid, schema, name, replicaIdentity, columns: all, identityColumns }: Table): Relation {
+  const described = all.map((one) => ({ name: one.name, typeOid: one.typeOid, key: identityColumns.has(one.name) }));
+  return { oid, schema, name, replicaIdentity: replicaIdentity[0] as Relation['replicaIdentity'], columns: described };
+}
+
+/** Checked watchers. @throws ConfigurationError */
+export function watchersFor(...entries: readonly WatcherEntry[]): Watcher[] {
+  const { watchers, issues } = checkEntries(entries);
+  throwIssues(issues);
+  return watchers;
+}
+
+/** Watchers of one table, bound to it. @throws ConfigurationError */
+export function boundTo(table: Table, ...entries: readonly WatcherEntry[]): BoundWatcher[] {
+  const { bound, issues } = bindWatchers(watchersFor(...entries), [table], { major: 17 });
+  throwIssues(issues);
+  return bound;
+}
+
+export function planFor(table: Table, ...entries: readonly WatcherEntry[]): RelationPlan {
+  return planRelation(relationOf(table), boundTo(table, ...entries), new TypeCatalog(undefined))!;
+}

@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { WatchError } from '../../../src/errors.ts';
+import { dispatching, recipient } from '../../support/delivering.ts';
+import { deferred } from '../../support/until.ts';
+
+beforeEach(() => void vi.useFakeTimers({ now: Date.UTC(2024, 0, 1) }));
+afterEach(() => void vi.useRealTimers());
+const tick = () => vi.advanceTimersByTimeAsync(0);
+
+test('a handler that is done at once is called at once, and its event handled without being held', () => {
+  const { dispatcher, ledger, send } = dispatching();
+  const handler = vi.fn();
+  const one = recipient(handler);
+  send(one, '1');
+  expect(handler.mock.calls.map(([event, context]) => [event, context.attempt])).toEqual([[{ id: 1 }, 1]]);
+  expect([ledger.confirmed, dispatcher.running, dispatcher.heldBy, one.lane]).toEqual([1n, 0, undefined, undefined]);
+});
+
+test('an event is handled once the promise of its handler has resolved, whatever that gives', async () => {
+  const { dispatcher, ledger, send } = dispatching();
+  const done = deferred<unknown>();
+  send(recipient(() => done.promise), '1'); // prettier-ignore
+  await tick();
+  expect([ledger.confirmed, dispatcher.running]).toEqual([undefined, 1]);
+  done.resolve('whatever');
+  await tick();
+  expect([ledger.confirmed, dispatcher.running]).toEqual([1n, 0]);
+});
+
+test('a thenable is waited for as a promise is', async () => {
+  const { ledger, send } = dispatching();
+  let finish = () => {};
+  // oxlint-disable-next-line unicorn/no-thenable
+  const handler = () => ({ then: (resolve: () => void) => void (finish = resolve) });
+  send(recipient(handler), '1');
+  await tick();
+  expect(ledger.confirmed).toBeUndefined();
+  finish();
+  expect(ledger.confirmed).toBe(1n);
+});
+
+test('subscriptions do not wait for each other, but the position waits for all of them', async () => {
+  const { ledger, send } = dispatching();
+  const slow = deferred();
+  const fast = vi.fn();
+  const all = [recipient(() => slow.promise), recipient(fast)];
+  for (const id of ['1', '2', '3']) send(all, id);
+  expect(fast).toHaveBeenCalledTimes(3);
+  expect(ledger.confirmed).toBeUndefined();
+  slow.resolve();
+  await tick();
+  expect(ledger.confirmed).toBe(3n);
+});
+
+test('the oldest event that is not handled is named, with whom it waits for', async () => {
+  const { dispatcher, send } = dispatching();
+  const done = [deferred(), deferred()];
+  const handlers = done.map(({ promise }, index) => recipient(() => promise, { name: `handler ${index}` }));
+  send(handlers[0]!, '1');
+  await vi.advanceTimersByTimeAsync(1000);
+  send([...handlers].reverse(), '2');
+  const since = new Date(Date.UTC(2024, 0, 1));
+  expect(dispatcher.heldBy).toEqual({
+    subscription: 'handler 0', eventId: '0/1/0', since, attempt: 1, error: undefined,
+  }); // prettier-ignore
+  done[0]!.resolve();
+  await tick();
+  const later = new Date(since.getTime() + 1000);
+  expect(dispatcher.heldBy).toMatchObject({ subscription: 'handler 1', eventId: '0/2/0', since: later });
+  done[1]!.resolve();
+  await tick();
+  expect(dispatcher.heldBy).toBeUndefined();
+});
+
+test('a failing event shows its attempt and error in what holds the position', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+  const { dispatcher, send } = dispatching();
+  const broken = new Error('broken');
+  send(recipient(() => Promise.reject(broken)), '1'); // prettier-ignore
+  await vi.advanceTimersByTimeAsync(100);
+  expect(dispatcher.heldBy).toMatchObject({ attempt: 3, error: broken });
+});
+
+test('an obstacle goes to onError in place of the handler, also while nothing else waits', async () => {
+  const { ledger, failures, send } = dispatching();
+  const obstacle = new WatchError('VALUE_ABSENT', 'not sent');
+  const handler = vi.fn();
+  const onError = vi.fn(() => 'skip' as const);
+  send(recipient(handler, { onError }), '1', { obstacle });
+  await tick();
+  expect(handler).not.toHaveBeenCalled();
+  expect(onError.mock.calls).toEqual([[obstacle, expect.objectContaining({ eventId: '0/1/0', attempt: 1 })]]);
+  expect(failures).toMatchObject([{ error: obstacle, action: 'skip', retryIn: undefined }]);
+  expect(ledger.confirmed).toBe(1n);
+});
+
+test('the time of the last event is known', () => {
+  const { dispatcher, send } = dispatching();
+  expect(dispatcher.lastEventAt).toBe(0);
+  send(recipient(() => {}), '1'); // prettier-ignore
+  expect(dispatcher.lastEventAt).toBe(Date.UTC(2024, 0, 1));
+});
+
+test('closing calls no handler any more, and what was not handled is not confirmed', async () => {
+  const { dispatcher, ledger, send } = dispatching();
+  const handler = vi.fn();
+  await dispatcher.close(1000, 'stop');
+  send(recipient(handler), '1');
+  await tick();
+  expect(handler).not.toHaveBeenCalled();
+  expect([ledger.confirmed, vi.getTimerCount()]).toEqual([undefined, 0]);
+});
+
+test('closing waits for the handlers that run, and their events are handled then', async () => {
+  const { dispatcher, ledger, send } = dispatching();
+  const done = deferred();
+  const one = recipient(() => done.promise);
+  for (const id of ['1', '2']) send(one, id);
+  let closed = false;
+  const closing = dispatcher.close(1000, 'stop').then(() => {
+    closed = true;
+    return ledger.confirmed;
+  });
+  await vi.advanceTimersByTimeAsync(999);
+  expect(closed).toBe(false);
+  done.resolve();
+  expect(await closing).toBe(1n);
+  expect([dispatcher.running, vi.getTimerCount()]).toEqual([0, 0]);
+});
+
+test('closing aborts the signals after its timeout, and waits once more for those who heed that', async () => {
+  const { dispatcher, ledger, send } = dispatching();
+  const heeds = (_: unknown, { signal }: { signal: AbortSignal }) =>
+    new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  let reason: unknown;
+  send(recipient((event, context) => heeds(event, context).then(() => (reason = context.signal.reason))), '1'); // prettier-ignore
+  send(recipient(() => new Promise(() => {})), '2'); // prettier-ignore
+  const closing = dispatcher.close(1000, 'stop');
+  await vi.advanceTimersByTimeAsync(999);
+  expect(reason).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1 + 1); // an immediate is one step of the fake clock
+  await closing;
+  expect(reason).toBe('stop');
+  expect([ledger.confirmed, dispatcher.running]).toEqual([1n, 1]);
+});
+
+test('a handler that fails while closing is not tried again, and its event not confirmed', async () => {
+  const { dispatcher, ledger, send } = dispatching();
+  const done = deferred();
+  const handler = vi.fn(() => done.promise);
+  send(recipient(handler), '1');
+  const closing = dispatcher.close(1000, 'stop');
+  done.reject(new Error('broken'));
+  await closing;
+  await vi.runAllTimersAsync();
+  expect(handler).toHaveBeenCalledTimes(1);
+  expect([ledger.confirmed, vi.getTimerCount()]).toEqual([undefined, 0]);
+});
+
+test('closing forgets the retries that would come', async () => {
+  const { dispatcher, send } = dispatching();
+  send(recipient(() => Promise.reject(new Error('broken'))), '1'); // prettier-ignore
+  await tick();
+  expect(vi.getTimerCount()).toBe(1);
+  await dispatcher.close(1000, 'stop');
+  expect(vi.getTimerCount()).toBe(0);
+});

@@ -1,0 +1,150 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { DeliverySettings, Recipient } from '../../../src/delivery/lane.ts';
+import { WatchError } from '../../../src/errors.ts';
+import { afterAttempts, dispatching, recipient } from '../../support/delivering.ts';
+import { type Deferred, deferred } from '../../support/until.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+const tick = () => vi.advanceTimersByTimeAsync(0);
+const broken = new Error('broken');
+
+function handling(settings: Partial<DeliverySettings> = {}) {
+  const calls: Deferred<void>[] = [];
+  const one = recipient(() => {
+    const done = deferred();
+    calls.push(done);
+    return done.promise;
+  }, settings);
+  return { ...dispatching(), one, calls };
+}
+
+describe('a subscription that ends', () => {
+  test('while events wait: they are not delivered any more, and do not hold the position', async () => {
+    const { send, one, calls, ledger } = handling();
+    for (const id of ['1', '2', '3']) send(one, id);
+    one.lane!.drop();
+    calls[0]!.resolve();
+    await tick();
+    expect([calls.length, ledger.confirmed, one.lane]).toEqual([1, 3n, undefined]);
+  });
+
+  test('while its handler runs: that is still waited for', async () => {
+    const { send, one, calls, ledger, dispatcher } = handling({ concurrency: 2 });
+    for (const id of ['1', '2', '3']) send(one, id);
+    one.lane!.drop();
+    calls[1]!.resolve();
+    await tick();
+    expect([ledger.confirmed, dispatcher.running]).toEqual([undefined, 1]);
+    calls[0]!.resolve();
+    await tick();
+    expect([ledger.confirmed, calls.length]).toEqual([3n, 2]);
+  });
+
+  test('while a retry waits: it is not made', async () => {
+    const { send, one, calls, ledger, dispatcher } = handling();
+    for (const id of ['1', '2']) send(one, id);
+    calls[0]!.reject(broken);
+    await tick();
+    one.lane!.drop();
+    expect([ledger.confirmed, vi.getTimerCount(), dispatcher.heldBy]).toEqual([2n, 0, undefined]);
+    await vi.runAllTimersAsync();
+    expect(calls).toHaveLength(1);
+  });
+
+  test('while its handler runs, which fails then: it is told, and not tried again', async () => {
+    const { send, one, calls, ledger, failures } = handling();
+    send(one, '1');
+    one.lane!.drop();
+    calls[0]!.reject(broken);
+    await vi.runAllTimersAsync();
+    expect([calls.length, failures.length, ledger.confirmed]).toEqual([1, 1, 1n]);
+  });
+
+  test('while its handler runs over its timeout: that is still waited for, and not tried again', async () => {
+    const { send, one, calls, ledger } = handling({ timeout: 1000 });
+    send(one, '1');
+    await vi.advanceTimersByTimeAsync(1000);
+    one.lane!.drop();
+    expect(ledger.confirmed).toBeUndefined();
+    calls[0]!.resolve();
+    await vi.runAllTimersAsync();
+    expect([calls.length, ledger.confirmed]).toEqual([1, 1n]);
+  });
+
+  test('with concurrency: what waited for a record is not delivered when that is free', async () => {
+    const { send, one, calls, ledger } = handling({ concurrency: 4 });
+    for (const id of ['1', '1', '1']) send(one, id);
+    one.lane!.drop();
+    calls[0]!.resolve();
+    await tick();
+    expect([calls.length, ledger.confirmed]).toEqual([1, 3n]);
+  });
+});
+
+describe('a watch that ends', () => {
+  test('events that wait, or come in still, are not delivered, and hold the position for the next start', async () => {
+    const { send, one, calls, ledger, dispatcher } = handling();
+    for (const id of ['1', '2']) send(one, id);
+    const closing = dispatcher.close(1000, 'stop');
+    send(one, '3');
+    calls[0]!.resolve();
+    await closing;
+    await vi.runAllTimersAsync();
+    expect([calls.length, ledger.confirmed]).toEqual([1, 1n]);
+  });
+
+  test('a skip that was decided while it closes still counts', async () => {
+    const { send, one, calls, ledger, dispatcher } = handling({ onError: () => 'skip' });
+    send(one, '1');
+    const closing = dispatcher.close(1000, 'stop');
+    calls[0]!.reject(broken);
+    await closing;
+    expect(ledger.confirmed).toBe(1n);
+  });
+});
+
+describe('a paused subscription', () => {
+  const pausable = (handler: Recipient['handler']) => ({ ...recipient(handler), paused: true });
+
+  test('lets its events wait until it asks, in order', () => {
+    const { send, ledger } = dispatching();
+    const seen: number[] = [];
+    const one = pausable((event) => {
+      seen.push(event.id);
+      one.paused = event.id === 2;
+    });
+    for (const id of ['1', '2', '3']) send(one, id);
+    expect([seen, ledger.confirmed]).toEqual([[], undefined]);
+    one.paused = false;
+    one.lane!.run();
+    expect([seen, ledger.confirmed]).toEqual([[1, 2], 2n]);
+  });
+
+  test('can end while they wait', () => {
+    const { send, ledger } = dispatching();
+    const one = pausable(() => {});
+    send(one, '1');
+    one.lane!.drop();
+    expect([ledger.confirmed, one.lane]).toEqual([1n, undefined]);
+  });
+});
+
+test('an obstacle is tried again like any failure, in its turn', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+  const { send, one, calls, failures, ledger } = handling({ onError: afterAttempts(2, 'skip') });
+  const obstacle = new WatchError('VALUE_ABSENT', 'not sent');
+  send(one, '1');
+  send(one, '2', { obstacle });
+  send(one, '3');
+  expect(failures).toEqual([]);
+  calls[0]!.resolve();
+  await vi.advanceTimersByTimeAsync(99);
+  expect([failures.length, calls.length]).toEqual([1, 1]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(failures.map(({ attempt, action, error }) => [attempt, action, error])).toEqual([
+    [1, 'retry', obstacle],
+    [2, 'skip', obstacle],
+  ]);
+  expect([calls.length, ledger.confirmed]).toEqual([2, 2n]);
+});

@@ -1,0 +1,86 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { dispatching, recipient } from '../../support/delivering.ts';
+import { type Deferred, deferred } from '../../support/until.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+function hanging(settings: Parameters<typeof recipient>[1]) {
+  const calls: (Deferred<void> & { readonly signal: AbortSignal; readonly attempt: number })[] = [];
+  const one = recipient(
+    (_, { signal, attempt }) => {
+      const done = deferred();
+      calls.push({ ...done, signal, attempt });
+      return done.promise;
+    },
+    { name: 'mail', timeout: 1000, ...settings },
+  );
+  return { ...dispatching(), one, calls };
+}
+
+test('an attempt over its timeout has failed: its signal is aborted, and the failure told, with HANDLER_TIMEOUT', async () => {
+  const { send, one, calls, failures } = hanging({});
+  send(one, '1');
+  await vi.advanceTimersByTimeAsync(999);
+  expect([calls[0]!.signal.aborted, failures]).toEqual([false, []]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(calls[0]!.signal.reason).toMatchObject({ code: 'HANDLER_TIMEOUT' });
+  expect(failures).toMatchObject([{ error: { code: 'HANDLER_TIMEOUT' }, action: 'retry', attempt: 1, retryIn: 100 }]);
+});
+
+test.each(['resolves', 'rejects'])(
+  'the next attempt begins only once the handler has settled: it %s late',
+  async (how) => {
+    const { send, one, calls, failures, ledger } = hanging({});
+    send(one, '1');
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(calls).toHaveLength(1);
+    if (how === 'resolves') calls[0]!.resolve();
+    else calls[0]!.reject(new Error('aborted'));
+    await vi.advanceTimersByTimeAsync(99);
+    expect([calls.length, ledger.confirmed, failures.length]).toEqual([1, undefined, 1]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(calls[1]).toMatchObject({ attempt: 2, signal: { aborted: false } });
+    calls[1]!.resolve();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([ledger.confirmed, vi.getTimerCount()]).toEqual([1n, 0]);
+  },
+);
+
+test('a handler that is in time, or fails in time, is not timed out later', async () => {
+  const { send, one, calls, failures } = hanging({});
+  for (const id of ['1', '2']) send(one, id);
+  await vi.advanceTimersByTimeAsync(500);
+  calls[0]!.resolve();
+  await vi.advanceTimersByTimeAsync(999); // the second has a timeout of its own
+  expect([calls.length, failures]).toEqual([2, []]);
+  calls[1]!.resolve();
+  await vi.runAllTimersAsync();
+  expect(failures).toEqual([]);
+});
+
+test('what is skipped after a timeout is handled only once its handler has settled, so that nothing overlaps', async () => {
+  const { send, one, calls, ledger } = hanging({ onError: () => 'skip' });
+  for (const id of ['1', '2']) send(one, id);
+  await vi.advanceTimersByTimeAsync(5000);
+  expect([calls.length, ledger.confirmed]).toEqual([1, undefined]);
+  calls[0]!.resolve();
+  await vi.advanceTimersByTimeAsync(0);
+  expect([calls.length, ledger.confirmed]).toEqual([2, 1n]);
+});
+
+test('a stop after a timeout is carried out at once', async () => {
+  const { send, one, stops, ledger, calls } = hanging({ onError: () => 'stop' });
+  send(one, '1');
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(stops).toMatchObject([{ code: 'HANDLER_FAILED', cause: { code: 'HANDLER_TIMEOUT' } }]);
+  calls[0]!.resolve();
+  await vi.runAllTimersAsync();
+  expect([calls.length, ledger.confirmed]).toEqual([1, undefined]);
+});

@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { HandlerContext } from '../../../src/delivery/context.ts';
+import type { OnError } from '../../../src/delivery/types.ts';
+import { decide, isErrorAction, retryDelay } from '../../../src/delivery/retry.ts';
+import { afterAttempts, occurrence } from '../../support/delivering.ts';
+
+const context = (attempt: number) => new HandlerContext(occurrence(), attempt);
+const error = new Error('broken');
+
+test('retries come after 0.1 s, doubling up to a minute, for ever', () => {
+  expect([1, 2, 3, 10, 11, 1000].map((attempt) => retryDelay(attempt, 1))).toEqual([
+    100, 200, 400, 51_200, 60_000, 60_000,
+  ]);
+});
+
+test('up to a half of the delay is random, so that many failures do not come back at once', () => {
+  expect([0, 0.5, 1].map((random) => retryDelay(2, random))).toEqual([100, 150, 200]);
+});
+
+test("'retry' never gives up", () => {
+  expect(decide('retry', error, context(1_000_000))).toBe('retry');
+});
+
+test('so many attempts are made as were given, then what was said', () => {
+  const decisions = (onError: OnError) => [1, 2, 3, 4].map((attempt) => decide(onError, error, context(attempt)));
+  expect(decisions(afterAttempts(3, 'stop'))).toEqual(['retry', 'retry', 'stop', 'stop']);
+  expect(decisions(afterAttempts(1, 'skip'))).toEqual(['skip', 'skip', 'skip', 'skip']);
+});
+
+test('a function decides at each failure, knowing the error and the attempt', () => {
+  const told: unknown[] = [];
+  const given = context(2);
+  const onError = (...all: unknown[]) => {
+    told.push(...all);
+    return 'skip' as const;
+  };
+  expect(decide(onError, error, given)).toBe('skip');
+  expect(told).toEqual([error, given]);
+});
+
+test('only retry, stop and skip are actions', () => {
+  expect(['retry', 'stop', 'skip'].every(isErrorAction)).toBe(true);
+  expect([undefined, null, true, 'ignore', Promise.resolve('skip')].some(isErrorAction)).toBe(false);
+});
