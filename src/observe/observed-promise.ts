@@ -16,7 +16,6 @@ export class ObservedPromise<T> extends Promise<T> {
     return observed;
   }
 
-  // oxlint-disable-next-line unicorn/no-thenable -- a promise is one
   override then<A = T, B = never>(
     onfulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

@@ -121,10 +121,7 @@ type CheckedKey<DB, T, U, E, P, I> = [KeyOf<DB, T>] extends [never]
       options?: WatcherOptions,
     ]
   : P extends { readonly [K in Identifier<E>]: I }
-    ? [Options<E>, keyof Options<E>] extends [
-        CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>,
-        keyof WatcherOptions,
-      ]
+    ? [Options<E>] extends [CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>]
       ? E
       : readonly [table: T, type: U, options?: CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>]
     : readonly [
@@ -142,4 +139,4 @@ type CheckedOptions<Column extends string, U, O> = {
     : `triggerColumns is for 'updated', not '${U & string}'`;
   readonly absent?: 'throw' | 'omit';
   readonly debug?: boolean;
-};
+} & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `there is no option '${K & string}'` };

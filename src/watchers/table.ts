@@ -27,7 +27,7 @@ export function table<Row = Record<string, unknown>>(): <
   readonly schema?: Schema;
   readonly primaryKey: PK | readonly PK[];
   readonly columnMap?: { readonly [C in keyof Row & string]?: string };
-}) => TableDefinition<Name, Schema, PK, Row>;
+}) => TableDefinition<Name, NoInfer<Schema>, PK, Row>;
 /** Names the key of a Drizzle table whose types do not show it, i.e. a composite `primaryKey()`: `table(stock)({ primaryKey: ['partId', 'place'] })` */
 export function table<T extends DrizzleTable>(
   drizzleTable: T,

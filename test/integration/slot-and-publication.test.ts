@@ -40,7 +40,6 @@ test('slot and publication are made when missing, and hold just what is watched'
     describe: 'the walsender, under the name of its slot, to have caught up',
   });
 });
-});
 
 test('other watchers alter the publication: what is new is added, what nobody watches is taken away', async () => {
   const slot = slotName();

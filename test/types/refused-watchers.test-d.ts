@@ -68,9 +68,11 @@ describe('refused in defineWatchers is', () => {
     define([['users', 'truncated', { extraColumns: ['email'] }]]);
   });
 
-  test('a misspelt option', () => {
+  test('a misspelt option, alone or beside right ones', () => {
     // @ts-expect-error extraColumns
     define([['users', 'updated', { extraColumn: ['email'] }]]);
+    // @ts-expect-error triggerColumns
+    define([['users', 'updated', { label: 'a', extraColumns: ['email'], trigger_columns: ['email'] }]]);
   });
 
   test('an option of another type', () => {

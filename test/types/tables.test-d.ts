@@ -65,6 +65,11 @@ test('a table with a schema can be made within the list', () => {
   }>();
 });
 
+test('a table without a schema is in public, also when it is made within the list', () => {
+  const made = defineWatchers([[table<Line>()({ tableName: 'lines', primaryKey: 'line' }), 'deleted']]);
+  expectTypeOf<WatcherName<typeof made>>().toEqualTypeOf<'lines:deleted'>();
+});
+
 test('an event has the whole composite key and the extra columns, by their names in code', () => {
   expectTypeOf<EventOf<W, 'erp.Order Lines:updated'>>().toEqualTypeOf<{
     readonly order_id: number;

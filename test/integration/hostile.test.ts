@@ -1,0 +1,77 @@
+/** What an application's configuration, or a DBA's, may hold against a connection that streams for days. */
+import { expect, test } from 'vitest';
+import { defineWatchers } from '../../src/index.ts';
+import { useDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+
+test("timeouts of the application's queries do not end the stream", async () => {
+  const watch = watchOf(defineWatchers([['users', 'inserted']]), {
+    connection: {
+      connectionString: db.url,
+      query_timeout: 100,
+      statement_timeout: 100,
+      idle_in_transaction_session_timeout: 100,
+    },
+  });
+  const disconnects: unknown[] = [];
+  watch.on('disconnected', (event) => disconnects.push(event));
+  await watch.start();
+  const later = Date.now() + 400;
+  await until(() => Date.now() > later, { describe: 'several of the timeouts to be over' });
+  expect(disconnects).toEqual([]);
+});
+
+test('a publication that was missing while changes were written is PUBLICATION_LOST, although it is there again', async ({
+  skip,
+}) => {
+  const [version] = await db.sql<{ major: number }>(
+    `select current_setting('server_version_num')::int / 10000 as major`,
+  );
+  if (version!.major >= 18) skip('from 18 on such changes are skipped by the server without a word');
+  const slot = slotName();
+  const first = watchOf(defineWatchers([['users', 'inserted']]), { slot });
+  await first.start();
+  await first.stop();
+  await db.sql(`drop publication "${slot}"`);
+  await db.sql(`insert into users (name) values ('unpublished')`);
+  await db.sql(`create publication "${slot}" for table users`);
+  const second = watchOf(defineWatchers([['users', 'inserted']]), { slot });
+  second.start().catch(() => {});
+  await expect(second.closed).rejects.toMatchObject({ code: 'PUBLICATION_LOST' });
+});
+
+test('settings of the role decide nothing about values', async () => {
+  await db.sql(
+    `create table written (id int primary key, at timestamptz, span interval, bytes bytea, real float8, day date)`,
+  );
+  const role = `hostile_${process.pid}`;
+  await db.sql(`create role ${role} login superuser`);
+  try {
+    for (const setting of [
+      `datestyle = 'German'`, `intervalstyle = 'iso_8601'`, `timezone = 'Asia/Tokyo'`, `extra_float_digits = -15`,
+      `bytea_output = 'escape'`, `client_encoding = 'LATIN1'`, `search_path = 'nowhere'`, `statement_timeout = '50ms'`,
+    ]) await db.sql(`alter role ${role} set ${setting}`); // prettier-ignore
+    const url = new URL(db.url);
+    url.username = role;
+    const columns = ['at', 'span', 'bytes', 'real', 'day'];
+    const watch = watchOf(defineWatchers([['written', 'inserted', { extraColumns: columns }]]), {
+      connection: url.href,
+    });
+    const events: unknown[] = [];
+    watch.subscribe('written:inserted', (event) => void events.push(event));
+    await watch.start();
+    await db.sql(
+      `insert into written values (1, '2026-11-22 10:00:00.123456+02', '1 year 2 mons 3 days 04:05:06', '\\x00ff41', 0.1 + 0.2, '2026-11-22')`,
+    );
+    await settled(db, watch);
+    await watch.stop();
+    await dropSlotAndPublication(db, watch.status().slot); // the role owns it
+    expect(events).toEqual(await db.sql('select * from written'));
+  } finally {
+    await db.sql(`drop role ${role}`);
+  }
+});
