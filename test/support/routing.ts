@@ -1,0 +1,44 @@
+import type { Table } from '../../src/catalog/tables.ts';
+import { TypeCatalog } from '../../src/catalog/types.ts';
+import type { Obstacle } from '../../src/delivery/occurrence.ts';
+import type { Logger } from '../../src/observe/logger.ts';
+import { Router } from '../../src/routing/router.ts';
+import { Subscriptions } from '../../src/routing/subscriptions.ts';
+import { planRelation } from '../../src/watchers/plan.ts';
+import type { UpdateType, WatcherEntry } from '../../src/watchers/types.ts';
+import { changeOf, type Values } from './sample-changes.ts';
+import { boundTo, relationOf } from './sample-tables.ts';
+
+/** A router over one table; what it delivers is kept. */
+export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
+  const bound = boundTo(table, ...entries);
+  const types = new TypeCatalog(undefined);
+  const plan = planRelation(relationOf(table), bound, types)!;
+  const delivered: { readonly to: string; readonly event: object; readonly obstacle: Obstacle }[] = [];
+  const lines: string[] = [];
+  const debug = (_: object, message = '') => void lines.push(message);
+  const log: Logger = { debug, info: debug, warn: debug, error: debug };
+  const watchers = bound.map(({ watcher }) => watcher);
+  const router = new Router(
+    watchers,
+    (subscription, { event }, obstacle) => {
+      delivered.push({ to: subscription.name, event, obstacle });
+      subscription.handler(event, undefined);
+    },
+    log,
+  );
+  const bind = () => router.bind(bound, types);
+  const subscriptions = new Subscriptions(router, { onError: 'retry' });
+  return {
+    router,
+    subscriptions,
+    bind,
+    lines,
+    delivered,
+    /** Names of those to whom something was delivered since the last call. */
+    receivers: () => delivered.splice(0).map(({ to }) => to),
+    subscribe: (name: string, ...rest: readonly unknown[]) => subscriptions.subscribe(name, rest),
+    changed: (type: UpdateType, row: Values, old?: Values) =>
+      router.route(changeOf(plan, type, old === undefined ? { row } : { row, old })),
+  };
+}

@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest';
+import { filterIssues } from '../../../src/routing/filter.ts';
+import type { Filter } from '../../../src/routing/subscription.ts';
+import type { UpdateType } from '../../../src/watchers/types.ts';
+import { watchersFor } from '../../support/sample-tables.ts';
+
+function issues(type: UpdateType, filter: unknown, primaryKey: readonly string[] | undefined = ['id']) {
+  const options = type === 'truncated' ? {} : { extraColumns: ['role_id', 'team_id'] };
+  return filterIssues(watchersFor(['users', type, options])[0]!, filter as Filter, primaryKey);
+}
+const messages = (...given: Parameters<typeof issues>) => issues(...given).map(({ message }) => message);
+
+describe('what fits', () => {
+  test.each([1, '1', 1n, true, ''])('an id: %s', (id) => {
+    for (const type of ['updated', 'deleted'] as const) expect(issues(type, id)).toEqual([]);
+  });
+
+  test('values of extra columns, null included, and of the primary key', () => {
+    for (const filter of [{ role_id: 7 }, { role_id: null, team_id: 'x' }, { id: 1, role_id: 2 }])
+      expect(issues('updated', filter)).toEqual([]);
+    expect(issues('inserted', { role_id: 7 })).toEqual([]);
+  });
+
+  test('all of a composite key, on inserted too: a row may be awaited by it', () => {
+    for (const type of ['inserted', 'updated'] as const)
+      expect(issues(type, { order_id: 1, line: 2 }, ['order_id', 'line'])).toEqual([]);
+  });
+
+  test('a key that only the database knows yet: it may be id, or any other', () => {
+    const unknown = undefined;
+    const before = (filter: unknown) => filterIssues(watchersFor(['users', 'updated'])[0]!, filter as Filter, unknown);
+    expect(before(1)).toEqual([]);
+    expect(before({ id: 1 })).toEqual([]);
+    expect(before({ order_id: 1, line: 2 })).toEqual([]);
+  });
+});
+
+describe('what does not', () => {
+  test('a truncate has nothing to filter by', () => {
+    expect(messages('truncated', 1)).toEqual([expect.stringContaining('there is nothing to filter by')]);
+  });
+
+  test('an insert has no id to subscribe to, neither as a value nor by its column', () => {
+    expect(messages('inserted', 1)).toEqual([expect.stringContaining("no id to subscribe to on 'inserted'")]);
+    expect(messages('inserted', { id: 1 })).toEqual([expect.stringContaining("'id' is neither primary key")]);
+  });
+
+  test('one value for a key of several columns', () => {
+    const [issue] = issues('updated', 1, ['order_id', 'line']);
+    expect(issue!.message).toContain('the primary key has 2 columns, not one');
+    expect(issue!.solution).toContain('{ order_id: …, line: … }');
+  });
+
+  test('null for an id, which none ever is', () => {
+    expect(messages('updated', null)).toEqual([expect.stringContaining('an id is never null')]);
+  });
+
+  test.each([undefined, () => {}, Symbol('s')])('something that is no filter: %s', (filter) => {
+    const found = filterIssues(watchersFor(['users', 'updated'])[0]!, filter as unknown as Filter, ['id']);
+    expect(found).toMatchObject([{ message: expect.stringContaining('is no filter') }]);
+  });
+
+  test.each([[{}], [[]], [new Date(0)]])('a filter without columns: %j', (filter) => {
+    expect(messages('updated', filter)).toEqual(['users:updated: the filter names no column']);
+  });
+
+  test('columns that the event does not carry, each of them named', () => {
+    const found = issues('updated', { email: 'a', role_id: 1, bio: 'b' });
+    expect(found).toMatchObject(
+      ['email', 'bio'].map((column) => ({
+        message: `users:updated: '${column}' is neither primary key nor in extraColumns`,
+        solution: expect.stringContaining('now: role_id, team_id'),
+        watcher: 'users:updated',
+        table: 'users',
+        column,
+      })),
+    );
+  });
+
+  test('one column that can not be the whole key, before the database was asked', () => {
+    const [issue] = filterIssues(watchersFor(['users', 'updated'])[0]!, { email: 'a' }, undefined);
+    expect(issue!.message).toContain("'email' is neither primary key nor in extraColumns");
+    expect(issue!.solution).toContain('name the key with table(…)');
+  });
+
+  test('values that are not scalars, each of them named', () => {
+    expect(messages('updated', { role_id: undefined, team_id: new Date(0), id: 1 })).toEqual([
+      "users:updated: the value for 'role_id' is undefined",
+      "users:updated: the value for 'team_id' is not a scalar",
+    ]);
+  });
+});

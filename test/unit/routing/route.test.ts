@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'vitest';
+import { routingFor } from '../../support/routing.ts';
+import { column, oids, usersTable } from '../../support/sample-tables.ts';
+
+const noop = () => {};
+const updated = ['users', 'updated', { extraColumns: ['role_id', 'email'] }] as const;
+const watching = (replicaIdentity: 'default' | 'full' = 'default') =>
+  routingFor(usersTable({ replicaIdentity }), updated);
+const row = { id: '1', role_id: '7', email: 'a@b' };
+
+describe('an update goes to', () => {
+  test('who wants all rows, this id, or these values; all of them must be equal', () => {
+    const { bind, subscribe, changed, receivers } = watching();
+    bind();
+    subscribe('users:updated', noop);
+    for (const filter of [
+      1,
+      2,
+      { role_id: 7 },
+      { role_id: 8 },
+      { role_id: 7, email: 'a@b' },
+      { role_id: 7, email: 'c' },
+    ])
+      subscribe('users:updated', filter, noop);
+    changed('updated', row);
+    expect(receivers()).toEqual([
+      'users:updated',
+      'users:updated 1',
+      'users:updated {"role_id":7}',
+      'users:updated {"role_id":7,"email":"a@b"}',
+    ]);
+  });
+
+  test('the order of the columns in a filter makes no difference', () => {
+    const { subscribe, changed, receivers } = watching();
+    subscribe('users:updated', { role_id: 7, email: 'a@b' }, noop);
+    subscribe('users:updated', { email: 'a@b', role_id: 7 }, noop);
+    changed('updated', row);
+    expect(receivers()).toHaveLength(2);
+  });
+
+  test('null matches null, and neither the text null nor an empty one', () => {
+    const { subscribe, changed, receivers } = watching();
+    for (const value of [null, 'null', '']) subscribe('users:updated', { email: value }, noop);
+    for (const value of [null, 'null']) subscribe('users:updated', { email: value, role_id: 7 }, noop);
+    changed('updated', { ...row, email: null });
+    expect(receivers()).toEqual(['users:updated {"email":null}', 'users:updated {"email":null,"role_id":7}']);
+  });
+
+  test('the subscribers of the old value too, when it is known and differs', () => {
+    const { subscribe, changed, receivers } = watching('full');
+    for (const filter of [{ role_id: 7 }, { role_id: 8 }, { role_id: 9 }, 1]) subscribe('users:updated', filter, noop);
+    changed('updated', { ...row, role_id: '8' }, row);
+    expect(receivers()).toEqual(['users:updated {"role_id":8}', 'users:updated {"role_id":7}', 'users:updated 1']);
+  });
+
+  test('each subscriber once, when the value did not change', () => {
+    const { subscribe, changed, receivers } = watching('full');
+    subscribe('users:updated', { role_id: 7 }, noop);
+    changed('updated', row, row);
+    expect(receivers()).toEqual(['users:updated {"role_id":7}']);
+  });
+
+  test('the subscribers of the new value only, when the old one is not known', () => {
+    const { subscribe, changed, receivers } = watching();
+    for (const role of [7, 8]) subscribe('users:updated', { role_id: role }, noop);
+    changed('updated', { ...row, role_id: '8' });
+    changed('updated', { ...row, id: '2', role_id: '8' }, { id: '1' });
+    expect(receivers()).toEqual(['users:updated {"role_id":8}', 'users:updated {"role_id":8}']);
+  });
+
+  test('both ids, when the primary key changed', () => {
+    const { subscribe, changed, receivers } = watching();
+    for (const id of [1, 2, 3]) subscribe('users:updated', id, noop);
+    changed('updated', { ...row, id: '2' }, { id: '1' });
+    expect(receivers()).toEqual(['users:updated 2', 'users:updated 1']);
+  });
+});
+
+describe('a value that was not sent', () => {
+  test('is taken from the old row, when there is one', () => {
+    const { subscribe, changed, delivered } = watching('full');
+    subscribe('users:updated', { email: 'a@b' }, noop);
+    changed('updated', { id: '1', role_id: '7' }, row);
+    expect(delivered).toMatchObject([{ event: { email: 'a@b' }, obstacle: undefined }]);
+  });
+
+  test('is an obstacle for all who filter by it, and nobody else: never silently nobody', () => {
+    const { subscribe, changed, delivered } = watching();
+    subscribe('users:updated', noop);
+    for (const filter of [1, 2, { email: 'a@b' }, { email: 'c@d' }, { role_id: 7, email: 'x' }, { role_id: 7 }])
+      subscribe('users:updated', filter, noop);
+    changed('updated', { id: '1', role_id: '7' });
+    expect(delivered.map(({ to, obstacle }) => [to, obstacle?.code])).toEqual([
+      ['users:updated', undefined],
+      ['users:updated 1', undefined],
+      ['users:updated {"email":"a@b"}', 'VALUE_ABSENT'],
+      ['users:updated {"email":"c@d"}', 'VALUE_ABSENT'],
+      ['users:updated {"role_id":7,"email":"x"}', 'VALUE_ABSENT'],
+      ['users:updated {"role_id":7}', undefined],
+    ]);
+    expect(delivered[2]!.obstacle!.message).toContain("'email'");
+  });
+});
+
+describe('keys compare as PostgreSQL does, by the type of the column,', () => {
+  const uuid = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11';
+  const table = usersTable({
+    columns: [
+      column('id', oids.uuid, { notNull: true }),
+      column('role_id', oids.numeric),
+      column('email', oids.bpchar),
+      column('active', oids.bool),
+    ],
+  });
+  const entry = ['users', 'updated', { extraColumns: ['role_id', 'email', 'active'] }] as const;
+  const values = { id: uuid.toLowerCase(), role_id: '1.50', email: 'ab   ', active: 't' };
+  const filters = [
+    uuid,
+    { role_id: 1.5 },
+    { email: 'ab' },
+    { active: true },
+    { role_id: '1.5', email: 'ab', active: 'true' },
+  ];
+
+  test.each(['before', 'after'])('for subscriptions made %s the types were known', (when) => {
+    const { bind, subscribe, changed, receivers } = routingFor(table, entry);
+    if (when === 'after') bind();
+    const all = filters.map((filter) => subscribe('users:updated', filter, noop));
+    bind();
+    changed('updated', values);
+    expect(receivers()).toHaveLength(filters.length);
+    bind(); // at each connection
+    changed('updated', values);
+    expect(receivers()).toHaveLength(filters.length);
+    for (const one of all) one.unsubscribe();
+    changed('updated', values);
+    expect(receivers()).toEqual([]);
+  });
+});
