@@ -1,4 +1,14 @@
-import type { ChangeOf, FilterOf, HandlerOf, SubscribeOptions, Subscription, WatcherName } from './delivery/types.ts';
+import type {
+  ChangeOf,
+  DeliveryContext,
+  DeliveryOptions,
+  FilterOf,
+  HandlerOf,
+  LogicalMessage,
+  SubscribeOptions,
+  Subscription,
+  WatcherName,
+} from './delivery/types.ts';
 import type {
   SlotWatchEventMap,
   SlotWatchStatus,
@@ -71,6 +81,16 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
 
 /** The watch that owns the slot. */
 export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
+  /** Messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes, acknowledged like events.
+   *  @example
+   *  ```ts
+   *  watch.onMessage('outbox', async ({ content }, { eventId }) => publish(eventId, content.toString()));
+   *  ``` */
+  onMessage(
+    prefix: string,
+    handler: (message: LogicalMessage, context: DeliveryContext) => unknown,
+    options?: DeliveryOptions,
+  ): Subscription;
   status(): SlotWatchStatus;
   on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void;
 }

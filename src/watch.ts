@@ -2,7 +2,9 @@ import type { Session } from './catalog/session.ts';
 import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
-import type { Subscription } from './delivery/types.ts';
+import type { CapturedChange } from './delivery/change.ts';
+import type { CapturedMessage } from './delivery/message.ts';
+import type { DeliveryOptions, Subscription } from './delivery/types.ts';
 import { throwIssues, type WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import { Outcome, stopped } from './observe/outcome.ts';
@@ -22,6 +24,7 @@ import { parseSnapshot } from './replication/visibility.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
 import { type TakeSnapshot, VisibilityGate } from './routing/gate.ts';
 import { Router } from './routing/router.ts';
+import type { Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
 import type { SlotWatch } from './watch-interface.ts';
 import { type BoundWatcher, bindWarnings } from './watchers/bind.ts';
@@ -64,7 +67,7 @@ class Assembly {
   readonly #ledger: Ledger;
   readonly #dispatcher: Dispatcher;
   readonly #router: Router;
-  readonly #gate: VisibilityGate;
+  readonly #gate: VisibilityGate<CapturedChange | CapturedMessage>;
   readonly #intake: Intake;
   readonly #subscriptions: Subscriptions;
   readonly #supervisor: Supervisor;
@@ -97,9 +100,11 @@ class Assembly {
       stop: (error) => this.#fail(error),
     }));
     const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log));
-    const gate = (this.#gate = new VisibilityGate(ledger, (change) => router.route(change)));
+    const gate = (this.#gate = new VisibilityGate<CapturedChange | CapturedMessage>(ledger, (captured) =>
+      router.route(captured),
+    ));
     const gated = options.visibility === 'committed';
-    this.#intake = new Intake(ledger, (change) => (gated ? gate.push(change) : router.route(change)));
+    this.#intake = new Intake(ledger, (captured) => (gated ? gate.push(captured) : router.route(captured)));
     this.#subscriptions = new Subscriptions(router, options);
     this.#schema = new Schema(watchers, options.connection.types, {
       issues: (bound) => this.#subscriptions.issues(bound),
@@ -126,6 +131,11 @@ class Assembly {
     if (route.bound && subscription.filter !== undefined)
       this.#reporter.warnOnce(bindWarnings(route.bound, route.filteredBy));
     return subscription;
+  }
+
+  onMessage(prefix: string, handler: Handler, options?: DeliveryOptions): Subscription {
+    if (this.#ending) throw stopped();
+    return this.#subscriptions.subscribeToMessages(prefix, handler, options);
   }
 
   unsubscribe(watcher: string, ...rest: readonly unknown[]): boolean {

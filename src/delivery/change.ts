@@ -1,10 +1,10 @@
 import type { Tuple } from '../pgoutput/messages.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
 import type { UpdateType } from '../watchers/types.ts';
-import type { LedgerTransaction } from './ledger.ts';
+import type { Captured, LedgerTransaction } from './ledger.ts';
 
 /** One change of one relation on its way from the decoder to the handlers. */
-export class CapturedChange {
+export class CapturedChange implements Captured {
   readonly transaction: LedgerTransaction;
   readonly ordinal: number;
   readonly type: UpdateType;

@@ -1,42 +1,21 @@
-import type { UpdateType } from '../watchers/types.ts';
-import type { Occurrence } from './occurrence.ts';
-import type { EventContext } from './types.ts';
+import type { Captured } from './ledger.ts';
+import type { DeliveryContext } from './types.ts';
 
 /** The second argument of a handler. What few handlers read is made when it is read. */
-export class HandlerContext implements EventContext {
-  readonly watcher: string;
-  readonly type: UpdateType;
-  readonly schema: string;
-  readonly table: string;
+export class HandlerContext implements DeliveryContext {
   readonly eventId: string;
   readonly commitLsn: string;
-  readonly ordinal: number;
   readonly xid: number;
   readonly committedAt: Date;
-  readonly absent: readonly string[];
   readonly attempt: number;
-  readonly #occurrence: Occurrence;
   #abortion: AbortController | undefined;
 
-  constructor(occurrence: Occurrence, attempt: number) {
-    const { change, planned } = occurrence;
-    const { transaction } = change;
-    this.watcher = planned.bound.watcher.name;
-    this.type = change.type;
-    this.schema = planned.bound.table.schema;
-    this.table = planned.bound.table.name;
-    this.eventId = change.eventId;
+  constructor({ eventId, transaction }: Captured, attempt: number) {
+    this.eventId = eventId;
     this.commitLsn = transaction.commitLsn;
-    this.ordinal = change.ordinal;
     this.xid = transaction.xid;
     this.committedAt = transaction.committedAt;
-    this.absent = occurrence.absent;
     this.attempt = attempt;
-    this.#occurrence = occurrence;
-  }
-
-  get previous(): Readonly<Record<string, unknown>> {
-    return this.#occurrence.previous;
   }
 
   get signal(): AbortSignal {

@@ -1,11 +1,10 @@
 import type { WatchError } from '../errors.ts';
 import type { HeldBy } from '../observe/types.ts';
-import { HandlerContext } from './context.ts';
-import { type Failure, isThenable, Lane, type LaneHost, type Recipient } from './lane.ts';
+import type { Deliverable } from './deliverable.ts';
+import { type Failure, isThenable, Lane, type LaneHost, type Obstacle, type Recipient } from './lane.ts';
 import type { Ledger } from './ledger.ts';
-import type { Obstacle, Occurrence } from './occurrence.ts';
 
-/** Brings occurrences to handlers, and knows what has not settled. */
+/** Brings what happened to handlers, and knows what has not settled. */
 export class Dispatcher implements LaneHost {
   readonly #ledger: Ledger;
   readonly #onFailed: (failure: Failure) => void;
@@ -27,24 +26,24 @@ export class Dispatcher implements LaneHost {
     this.#onStop = on.stop;
   }
 
-  deliver(recipient: Recipient, occurrence: Occurrence, obstacle: Obstacle): void {
+  deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
     this.lastEventAt = Date.now();
     if (recipient.lane !== undefined || obstacle !== undefined || recipient.paused || this.closing) {
-      this.#laneOf(recipient).enqueue(occurrence, obstacle);
+      this.#laneOf(recipient).enqueue(deliverable, obstacle);
       return;
     }
     // Nothing is before it: most handlers are done at once, and then nothing has to be remembered.
-    const context = new HandlerContext(occurrence, 1);
+    const context = deliverable.context(1);
     this.started();
     let result: unknown;
     try {
-      result = recipient.handler(occurrence.event, context);
+      result = recipient.handler(deliverable.event, context);
     } catch (error) {
       this.ended();
-      this.#laneOf(recipient).adoptFailure(occurrence, context, error);
+      this.#laneOf(recipient).adoptFailure(deliverable, context, error);
       return;
     }
-    if (isThenable(result)) this.#laneOf(recipient).adopt(occurrence, context, result);
+    if (isThenable(result)) this.#laneOf(recipient).adopt(deliverable, context, result);
     else this.ended();
   }
 
@@ -55,7 +54,7 @@ export class Dispatcher implements LaneHost {
     for (const lane of this.#busy) {
       const delivery = lane.oldest;
       if (!delivery) continue;
-      const { transaction, ordinal, eventId } = delivery.occurrence.change;
+      const { transaction, ordinal, eventId } = delivery.deliverable.change;
       if (
         position &&
         (transaction.finalLsn > position[0] || (transaction.finalLsn === position[0] && ordinal >= position[1]))
@@ -88,12 +87,12 @@ export class Dispatcher implements LaneHost {
     clearTimeout(timer);
   }
 
-  hold(occurrence: Occurrence): void {
-    this.#ledger.hold(occurrence.change);
+  hold(deliverable: Deliverable): void {
+    this.#ledger.hold(deliverable.change);
   }
 
-  settle(occurrence: Occurrence): void {
-    this.#ledger.settle(occurrence.change);
+  settle(deliverable: Deliverable): void {
+    this.#ledger.settle(deliverable.change);
   }
 
   busy(lane: Lane, busy: boolean): void {

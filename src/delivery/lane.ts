@@ -1,6 +1,6 @@
 import { WatchError } from '../errors.ts';
 import { HandlerContext } from './context.ts';
-import type { Obstacle, Occurrence } from './occurrence.ts';
+import type { Deliverable } from './deliverable.ts';
 import { Queue } from './queue.ts';
 import { decide, isErrorAction, retryDelay } from './retry.ts';
 import type { ErrorAction, OnError } from './types.ts';
@@ -24,12 +24,15 @@ export interface Recipient {
   lane: Lane | undefined;
 }
 
+/** Why something cannot be handled by a subscription before its handler is even called. */
+export type Obstacle = WatchError | undefined;
+
 /** What lanes need of the watch. */
 export interface LaneHost {
   /** No handler is called any more. */
   readonly closing: boolean;
-  hold(occurrence: Occurrence): void;
-  settle(occurrence: Occurrence): void;
+  hold(deliverable: Deliverable): void;
+  settle(deliverable: Deliverable): void;
   /** `busy`: the lane has something that has not settled. */
   busy(lane: Lane, busy: boolean): void;
   started(): void;
@@ -48,9 +51,9 @@ export interface Failure {
   readonly retryIn: number | undefined;
 }
 
-/** One occurrence on its way to one subscription, unless its handler was done at once. */
+/** Something on its way to one subscription, unless its handler was done at once. */
 export interface Delivery {
-  readonly occurrence: Occurrence;
+  readonly deliverable: Deliverable;
   readonly obstacle: Obstacle;
   readonly records: readonly string[];
   readonly since: number;
@@ -92,21 +95,21 @@ export class Lane {
   }
 
   /** Delivers when it is its turn. */
-  enqueue(occurrence: Occurrence, obstacle: Obstacle): void {
-    const delivery = this.#track(occurrence, obstacle);
+  enqueue(deliverable: Deliverable, obstacle: Obstacle): void {
+    const delivery = this.#track(deliverable, obstacle);
     if (delivery.blockedBy > 0) return;
     this.#ready.push(delivery);
     this.run();
   }
 
   /** Takes over a handler that was called at once and has not finished. */
-  adopt(occurrence: Occurrence, context: HandlerContext, result: PromiseLike<unknown>): void {
-    this.#watch(this.#track(occurrence, undefined), context, result);
+  adopt(deliverable: Deliverable, context: HandlerContext, result: PromiseLike<unknown>): void {
+    this.#watch(this.#track(deliverable, undefined), context, result);
   }
 
   /** Takes over a handler that was called at once and threw. */
-  adoptFailure(occurrence: Occurrence, context: HandlerContext, error: unknown): void {
-    this.#attemptFailed(this.#track(occurrence, undefined), context, error);
+  adoptFailure(deliverable: Deliverable, context: HandlerContext, error: unknown): void {
+    this.#attemptFailed(this.#track(deliverable, undefined), context, error);
   }
 
   /** Calls handlers as far as it may. */
@@ -141,10 +144,10 @@ export class Lane {
     for (const delivery of this.#pending) clearTimeout(delivery.timer);
   }
 
-  #track(occurrence: Occurrence, obstacle: Obstacle): Delivery {
-    const records = this.recipient.settings.concurrency === 1 ? allRecords : occurrence.records;
+  #track(deliverable: Deliverable, obstacle: Obstacle): Delivery {
+    const records = this.recipient.settings.concurrency === 1 ? allRecords : deliverable.records;
     const delivery: Delivery = {
-      occurrence, obstacle, records, since: Date.now(), blockedBy: 0,
+      deliverable, obstacle, records, since: Date.now(), blockedBy: 0,
       waiters: undefined, attempt: 1, error: undefined, context: undefined, timer: undefined,
     }; // prettier-ignore
     for (const record of records) {
@@ -155,22 +158,22 @@ export class Lane {
       }
       this.#last.set(record, delivery);
     }
-    this.#host.hold(occurrence);
+    this.#host.hold(deliverable);
     this.#pending.add(delivery);
     if (this.#pending.size === 1) this.#host.busy(this, true);
     return delivery;
   }
 
   #attempt(delivery: Delivery): void {
-    const { occurrence, obstacle } = delivery;
-    const context = new HandlerContext(occurrence, delivery.attempt);
+    const { deliverable, obstacle } = delivery;
+    const context = deliverable.context(delivery.attempt);
     if (obstacle) {
       this.#attemptFailed(delivery, context, obstacle);
       return;
     }
     this.#host.started();
     try {
-      const result = this.recipient.handler(occurrence.event, context);
+      const result = this.recipient.handler(deliverable.event, context);
       if (isThenable(result)) {
         this.#watch(delivery, context, result);
         return;
@@ -282,7 +285,7 @@ export class Lane {
     if (!this.#pending.delete(delivery)) return;
     for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
     for (const waiter of delivery.waiters ?? []) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
-    this.#host.settle(delivery.occurrence);
+    this.#host.settle(delivery.deliverable);
     if (this.#pending.size === 0) this.#host.busy(this, false);
   }
 }

@@ -8,6 +8,13 @@ export interface Held {
   holders: number;
 }
 
+/** What was received and may be delivered: a change of a row, or a logical message. */
+export interface Captured extends Held {
+  /** Place among the changes of its transaction. */
+  readonly ordinal: number;
+  readonly eventId: string;
+}
+
 /** A transaction from its first change until it is acknowledged. */
 export class LedgerTransaction {
   readonly xid: number;
@@ -20,10 +27,11 @@ export class LedgerTransaction {
   /** Position right after the commit record; undefined until that was received. */
   endLsn: Lsn | undefined = undefined;
 
-  constructor(begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number }) {
+  /** `shownLsn`: what users see as its position. */
+  constructor(begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number }, shownLsn: Lsn = begin.finalLsn) {
     this.xid = begin.xid;
     this.finalLsn = begin.finalLsn;
-    this.commitLsn = formatLsn(begin.finalLsn);
+    this.commitLsn = formatLsn(shownLsn);
     this.committedAt = new Date(begin.committedAt);
   }
 }
@@ -56,8 +64,11 @@ export class Ledger {
     return this.#head === this.#open.length;
   }
 
-  begin(begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number }): LedgerTransaction {
-    const transaction = new LedgerTransaction(begin);
+  begin(
+    begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number },
+    shownLsn: Lsn = begin.finalLsn,
+  ): LedgerTransaction {
+    const transaction = new LedgerTransaction(begin, shownLsn);
     this.#open.push(transaction);
     this.#idleLsn = undefined;
     return transaction;

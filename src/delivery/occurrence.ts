@@ -1,12 +1,15 @@
-import type { WatchError } from '../errors.ts';
 import { type Event, makeEvent, makePrevious, recordKey } from '../watchers/event.ts';
 import { currentText, type PlannedWatcher, previousText } from '../watchers/plan.ts';
+import type { UpdateType } from '../watchers/types.ts';
 import type { CapturedChange } from './change.ts';
+import { HandlerContext } from './context.ts';
+import type { Deliverable } from './deliverable.ts';
+import type { EventContext } from './types.ts';
 
 const nothing: Event = Object.freeze({});
 
 /** A change as one watcher sees it: shared by all subscriptions that it is delivered to. */
-export class Occurrence {
+export class Occurrence implements Deliverable {
   readonly planned: PlannedWatcher;
   readonly change: CapturedChange;
   readonly event: Event;
@@ -27,6 +30,10 @@ export class Occurrence {
     return (this.#previous ??= makePrevious(planned, change.row, change.old));
   }
 
+  context(attempt: number): EventHandlerContext {
+    return new EventHandlerContext(this, attempt);
+  }
+
   /** The records it concerns: two when the primary key changed, one otherwise. */
   get records(): readonly string[] {
     const { planned, change } = this;
@@ -38,5 +45,29 @@ export class Occurrence {
   }
 }
 
-/** Why an occurrence cannot be handled by a subscription before its handler is even called. */
-export type Obstacle = WatchError | undefined;
+/** Of a handler of row changes. */
+export class EventHandlerContext extends HandlerContext implements EventContext {
+  readonly watcher: string;
+  readonly type: UpdateType;
+  readonly schema: string;
+  readonly table: string;
+  readonly ordinal: number;
+  readonly absent: readonly string[];
+  readonly #occurrence: Occurrence;
+
+  constructor(occurrence: Occurrence, attempt: number) {
+    const { change, planned } = occurrence;
+    super(change, attempt);
+    this.watcher = planned.bound.watcher.name;
+    this.type = change.type;
+    this.schema = planned.bound.table.schema;
+    this.table = planned.bound.table.name;
+    this.ordinal = change.ordinal;
+    this.absent = occurrence.absent;
+    this.#occurrence = occurrence;
+  }
+
+  get previous(): Readonly<Record<string, unknown>> {
+    return this.#occurrence.previous;
+  }
+}

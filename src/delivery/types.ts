@@ -44,6 +44,14 @@ export interface EventContext<
   readonly absent: readonly (keyof Event & string)[];
 }
 
+/** A message of `pg_logical_emit_message`. */
+export interface LogicalMessage {
+  readonly prefix: string;
+  readonly content: Buffer;
+  /** False: written outside any transaction's order (`xid` 0); `commitLsn` and `committedAt` are then those of the message and its arrival. */
+  readonly transactional: boolean;
+}
+
 /** A handler is done when it returns or its promise resolves; what it returns is ignored. Only then is its change acknowledged. */
 export interface EventHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType> {
   (event: Event, context: EventContext<N, Event, Type>): unknown;

@@ -1,7 +1,8 @@
 import { CapturedChange } from '../delivery/change.ts';
 import type { Ledger, LedgerTransaction } from '../delivery/ledger.ts';
 import { WatchError } from '../errors.ts';
-import type { Begin, Commit, Relation, RowChange, Tuple } from '../pgoutput/messages.ts';
+import { CapturedMessage } from '../delivery/message.ts';
+import type { Begin, Commit, LogicalMessage, Relation, RowChange, Tuple } from '../pgoutput/messages.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
 import type { UpdateType } from '../watchers/types.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
@@ -17,16 +18,18 @@ const updateTypes = { insert: 'inserted', update: 'updated', delete: 'deleted' }
  */
 export class Intake {
   readonly #ledger: Ledger;
-  readonly #emit: (change: CapturedChange) => void;
-  /** The newest transaction that was begun, and how many of its changes were received. */
+  readonly #emit: (captured: CapturedChange | CapturedMessage) => void;
+  /** The newest transaction that was begun, and how many of its changes and messages were received. */
   #newest: LedgerTransaction | undefined;
   #received = 0;
   /** The transaction that this connection is in; undefined also while it repeats one that was received whole. */
   #current: LedgerTransaction | undefined;
   #inside = false;
+  /** Changes and messages of the transaction so far, on this connection. */
   #ordinal = 0;
+  #messages = 0;
 
-  constructor(ledger: Ledger, emit: (change: CapturedChange) => void) {
+  constructor(ledger: Ledger, emit: (captured: CapturedChange | CapturedMessage) => void) {
     this.#ledger = ledger;
     this.#emit = emit;
   }
@@ -49,6 +52,7 @@ export class Intake {
     const newest = this.#newest;
     this.#inside = true;
     this.#ordinal = 0;
+    this.#messages = 0;
     if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
       // Received before: skipped when it was received whole, else taken up where it broke off.
       this.#current = begin.finalLsn === newest.finalLsn && newest.endLsn === undefined ? newest : undefined;
@@ -71,8 +75,7 @@ export class Intake {
   change(message: RowChange, planOf: (relation: Relation) => RelationPlan | undefined, bytes: number): void {
     const ordinal = this.#ordinal++;
     const transaction = this.#current;
-    if (transaction === undefined || ordinal < this.#received) return;
-    this.#received = this.#ordinal;
+    if (transaction === undefined || this.#wasReceived()) return;
     if (message.tag === 'truncate') {
       for (const relation of message.relations)
         this.#capture(transaction, ordinal, 'truncated', planOf(relation), empty, undefined, bytes);
@@ -81,6 +84,17 @@ export class Intake {
     const row = message.tag === 'delete' ? message.old : message.new;
     const old = message.tag === 'update' ? message.old : undefined;
     this.#capture(transaction, ordinal, updateTypes[message.tag], planOf(message.relation), row, old, bytes);
+  }
+
+  message(message: LogicalMessage, bytes: number): void {
+    if (!message.transactional) {
+      this.#outside(message, bytes);
+      return;
+    }
+    const number = this.#messages++;
+    const transaction = this.#current;
+    if (transaction === undefined || this.#wasReceived()) return;
+    this.#emit(new CapturedMessage(transaction, this.#ordinal, number, message, bytes + overhead));
   }
 
   commit(commit: Commit): void {
@@ -93,6 +107,25 @@ export class Intake {
   /** A keepalive outside of transactions: the server has come this far without anything for us. */
   idle(lsn: Lsn): void {
     this.#ledger.idle(lsn);
+  }
+
+  /** Whether the change or message at hand came in over an earlier connection; if not, it is counted now. */
+  #wasReceived(): boolean {
+    const count = this.#ordinal + this.#messages;
+    if (count <= this.#received) return true;
+    this.#received = count;
+    return false;
+  }
+
+  /** A message outside of transactions is one of its own: begun and ended by a single record, of which the end is known. */
+  #outside(message: LogicalMessage, bytes: number): void {
+    const newest = this.#newest;
+    const finalLsn = message.lsn - 1n; // somewhere in the record: the next one may begin at its end
+    if (newest !== undefined && finalLsn <= newest.finalLsn) return;
+    const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
+    this.#newest = transaction;
+    this.#emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
+    this.#ledger.commit(transaction, message.lsn);
   }
 
   #capture(

@@ -79,6 +79,10 @@ export class Receiver {
         this.#host.reached(message.endLsn);
         this.#intake.commit(message);
         break;
+      case 'message':
+        if (!message.transactional) this.#host.reached(message.lsn);
+        this.#intake.message(message, bytes.length);
+        break;
       case 'relation': {
         const asked = this.#host.described(message.relation);
         if (asked) this.#waitFor(asked);

@@ -126,7 +126,11 @@ export class Source {
       this.#connection = connection;
       sink.started({ systemIdentifier: rows[0].systemid, timeline: Number(rows[0].timeline), createdLsn });
     });
-    const options = [`proto_version '1'`, `publication_names ${quoteOption(quoteIdentifier(publication))}`];
+    const options = [
+      `proto_version '1'`,
+      `publication_names ${quoteOption(quoteIdentifier(publication))}`,
+      `messages 'true'`,
+    ];
     if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
     await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);
   }

@@ -1,5 +1,4 @@
-import type { CapturedChange } from '../delivery/change.ts';
-import type { Ledger, LedgerTransaction } from '../delivery/ledger.ts';
+import type { Captured, Ledger, LedgerTransaction } from '../delivery/ledger.ts';
 import { Queue } from '../delivery/queue.ts';
 import { isVisible, type Snapshot } from '../replication/visibility.ts';
 
@@ -13,10 +12,10 @@ const longestPause = 50;
  * visible, with synchronous replication much before. At most one question is on its way to the server; while catching
  * up one answer lets many transactions pass.
  */
-export class VisibilityGate {
+export class VisibilityGate<T extends Captured> {
   readonly #ledger: Ledger;
-  readonly #pass: (change: CapturedChange) => void;
-  readonly #waiting = new Queue<CapturedChange>();
+  readonly #pass: (change: T) => void;
+  readonly #waiting = new Queue<T>();
   #takeSnapshot: TakeSnapshot | undefined;
   #snapshot: Snapshot | undefined;
   /** The newest transaction known to be visible; all before it are let through already. */
@@ -25,7 +24,7 @@ export class VisibilityGate {
   #timer: NodeJS.Timeout | undefined;
   #pause = 0;
 
-  constructor(ledger: Ledger, pass: (change: CapturedChange) => void) {
+  constructor(ledger: Ledger, pass: (change: T) => void) {
     this.#ledger = ledger;
     this.#pass = pass;
   }
@@ -45,7 +44,7 @@ export class VisibilityGate {
     if (this.waiting) this.#ask();
   }
 
-  push(change: CapturedChange): void {
+  push(change: T): void {
     if (!this.waiting && this.#sees(change.transaction)) {
       this.#pass(change);
       return;
@@ -61,7 +60,7 @@ export class VisibilityGate {
   }
 
   #sees(transaction: LedgerTransaction): boolean {
-    if (transaction === this.#visible) return true;
+    if (transaction === this.#visible || transaction.xid === 0) return true; // 0: a message outside of transactions
     if (this.#snapshot === undefined || !isVisible(transaction.xid, this.#snapshot)) return false;
     this.#visible = transaction;
     return true;

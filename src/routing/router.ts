@@ -1,19 +1,25 @@
 import type { TypeCatalog } from '../catalog/types.ts';
 import type { CapturedChange } from '../delivery/change.ts';
-import { type Obstacle, Occurrence } from '../delivery/occurrence.ts';
+import type { Deliverable } from '../delivery/deliverable.ts';
+import type { Obstacle } from '../delivery/lane.ts';
+import { CapturedMessage } from '../delivery/message.ts';
+import { Occurrence } from '../delivery/occurrence.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { absentError } from '../watchers/event.ts';
 import { isTriggered, type PlannedWatcher } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
+import { MessageRoutes } from './message-routes.ts';
 import { Route } from './route.ts';
 import type { ActiveSubscription } from './subscription.ts';
 
-export type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, obstacle: Obstacle) => void;
+export type Deliver = (subscription: ActiveSubscription, deliverable: Deliverable, obstacle: Obstacle) => void;
 
 /** Brings each change to the subscriptions that are meant by it. */
 export class Router {
   readonly routes: ReadonlyMap<string, Route>;
+  /** The subscriptions to logical messages. */
+  readonly messages = new MessageRoutes();
   readonly #byWatcher: ReadonlyMap<Watcher, Route>;
   readonly #deliver: Deliver;
   readonly #log: Logger;
@@ -27,7 +33,7 @@ export class Router {
   }
 
   get subscriptions(): number {
-    let count = 0;
+    let { count } = this.messages;
     for (const route of this.routes.values()) count += route.count;
     return count;
   }
@@ -37,7 +43,12 @@ export class Router {
     for (const one of bound) this.#byWatcher.get(one.watcher)?.bind(one, types);
   }
 
-  route(change: CapturedChange): void {
+  route(captured: CapturedChange | CapturedMessage): void {
+    if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
+    else this.#routeChange(captured);
+  }
+
+  #routeChange(change: CapturedChange): void {
     for (const planned of change.plan.watchers[change.type]) {
       const route = this.#byWatcher.get(planned.bound.watcher)!;
       const { debug } = route.watcher;

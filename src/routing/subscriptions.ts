@@ -1,5 +1,5 @@
 import type { DeliverySettings } from '../delivery/lane.ts';
-import type { SubscribeOptions } from '../delivery/types.ts';
+import type { DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import { onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';
@@ -8,7 +8,8 @@ import type { Route } from './route.ts';
 import type { Router } from './router.ts';
 import { ActiveSubscription, type Filter, type Handler } from './subscription.ts';
 
-const optionNames = ['name', 'signal', 'onError', 'timeout', 'concurrency'] satisfies (keyof SubscribeOptions)[];
+const deliveryOptionNames = ['name', 'signal', 'onError', 'timeout'] satisfies (keyof DeliveryOptions)[];
+const optionNames = [...deliveryOptionNames, 'concurrency'] satisfies (keyof SubscribeOptions)[];
 
 /** Registers handlers: reads the arguments of `subscribe` and `unsubscribe`, and checks them. */
 export class Subscriptions {
@@ -34,21 +35,25 @@ export class Subscriptions {
         solution: `subscribe('${name}', (event, context) => …)`,
       });
     }
-    const settings = options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues);
+    const settings =
+      options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, optionNames);
     throwIssues(issues);
     const subscription = new ActiveSubscription(route, filter, handler as Handler, settings);
-    const signal = (options as SubscribeOptions | undefined)?.signal;
-    if (signal?.aborted) {
-      subscription.active = false;
-      return subscription;
-    }
-    route.add(subscription);
-    if (signal) {
-      const end = () => subscription.unsubscribe();
-      signal.addEventListener('abort', end, { once: true });
-      subscription.onEnd = () => signal.removeEventListener('abort', end);
-    }
-    return subscription;
+    return register(subscription, (options as SubscribeOptions | undefined)?.signal, () => route.add(subscription));
+  }
+
+  /** `(prefix, handler, options?)`. @throws ConfigurationError */
+  subscribeToMessages(prefix: string, handler: Handler, options: DeliveryOptions | undefined): ActiveSubscription {
+    const issues: ConfigurationIssue[] = [];
+    if (typeof prefix !== 'string')
+      issues.push({ message: 'the prefix of messages is a string', solution: "onMessage('outbox', (message) => …)" });
+    if (typeof handler !== 'function')
+      issues.push({ message: 'the handler is not a function', solution: "onMessage('outbox', (message) => …)" });
+    const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
+    throwIssues(issues);
+    const { messages } = this.#router;
+    const subscription = new ActiveSubscription(messages.registry(prefix), undefined, handler, settings);
+    return register(subscription, options?.signal, () => messages.add(prefix, subscription));
   }
 
   /** Ends all that were made with these arguments. Returns how many. */
@@ -90,12 +95,12 @@ export class Subscriptions {
     });
   }
 
-  #settings(options: SubscribeOptions, issues: ConfigurationIssue[]): DeliverySettings {
+  #settings(options: SubscribeOptions, issues: ConfigurationIssue[], known: readonly string[]): DeliverySettings {
     if (typeof options !== 'object' || options === null) {
       issues.push({ message: 'the options of subscribe are an object', solution: '{ concurrency: 8 }' });
       return this.#defaults;
     }
-    unknownKeys(options, optionNames, 'subscribe option', issues);
+    unknownKeys(options, known, 'subscribe option', issues);
     const { name, timeout, concurrency = 1, onError = this.#defaults.onError } = options;
     issues.push(...onErrorIssues(onError));
     if (!Number.isInteger(concurrency) || concurrency < 1)
@@ -108,4 +113,23 @@ export class Subscriptions {
       issues.push({ message: 'signal is an AbortSignal', solution: undefined });
     return { name, timeout, concurrency, onError };
   }
+}
+
+/** Adds a subscription that its signal ends; not at all when the signal is aborted already. */
+function register(
+  subscription: ActiveSubscription,
+  signal: AbortSignal | undefined,
+  add: () => void,
+): ActiveSubscription {
+  if (signal?.aborted) {
+    subscription.active = false;
+    return subscription;
+  }
+  add();
+  if (signal) {
+    const end = () => subscription.unsubscribe();
+    signal.addEventListener('abort', end, { once: true });
+    subscription.onEnd = () => signal.removeEventListener('abort', end);
+  }
+  return subscription;
 }

@@ -1,0 +1,36 @@
+import type { LogicalMessage as DecodedMessage } from '../pgoutput/messages.ts';
+import { HandlerContext } from './context.ts';
+import type { Deliverable } from './deliverable.ts';
+import type { Captured, LedgerTransaction } from './ledger.ts';
+import type { LogicalMessage } from './types.ts';
+
+const oneRecord = [''] as const;
+
+/** A logical message on its way from the decoder to the handlers. */
+export class CapturedMessage implements Captured, Deliverable {
+  readonly transaction: LedgerTransaction;
+  readonly ordinal: number;
+  /** Messages are counted apart, so that they do not renumber changes. */
+  readonly eventId: string;
+  readonly event: LogicalMessage;
+  readonly bytes: number;
+  readonly records = oneRecord;
+  holders = 0;
+
+  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: DecodedMessage, bytes: number) {
+    const { prefix, content, transactional } = message;
+    this.transaction = transaction;
+    this.ordinal = ordinal;
+    this.eventId = `${transaction.commitLsn}/m${number}`;
+    this.event = { prefix, content, transactional };
+    this.bytes = bytes;
+  }
+
+  get change(): this {
+    return this;
+  }
+
+  context(attempt: number): HandlerContext {
+    return new HandlerContext(this, attempt);
+  }
+}

@@ -1,0 +1,41 @@
+import type { CapturedMessage } from '../delivery/message.ts';
+import type { ActiveSubscription, Registry } from './subscription.ts';
+
+/** The subscriptions to logical messages, by prefix. */
+export class MessageRoutes {
+  readonly #byPrefix = new Map<string, readonly ActiveSubscription[]>();
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Where subscriptions to messages with this prefix are registered. */
+  registry(prefix: string): Registry {
+    return {
+      name: `message:${prefix}`,
+      remove: (subscription) => {
+        this.#count--;
+        const rest = this.#of(prefix).filter((one) => one !== subscription);
+        if (rest.length > 0) this.#byPrefix.set(prefix, rest);
+        else this.#byPrefix.delete(prefix);
+      },
+    };
+  }
+
+  add(prefix: string, subscription: ActiveSubscription): void {
+    this.#count++;
+    this.#byPrefix.set(prefix, [...this.#of(prefix), subscription]);
+  }
+
+  route(
+    message: CapturedMessage,
+    deliver: (subscription: ActiveSubscription, message: CapturedMessage, obstacle: undefined) => void,
+  ): void {
+    for (const subscription of this.#of(message.event.prefix)) deliver(subscription, message, undefined);
+  }
+
+  #of(prefix: string): readonly ActiveSubscription[] {
+    return this.#byPrefix.get(prefix) ?? [];
+  }
+}
