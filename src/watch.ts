@@ -18,6 +18,7 @@ import { Intake } from './replication/intake.ts';
 import { dropPublication, isLivePublication } from './replication/live-publication.ts';
 import { formatLsn, type Lsn, parseLsn } from './replication/lsn.ts';
 import { narrow, prepare, type Prepared } from './replication/prepare.ts';
+import { fallenOut, readFallenOut } from './replication/publication.ts';
 import { Receiver } from './replication/receiver.ts';
 import { Supervisor } from './replication/supervisor.ts';
 import { parseSnapshot } from './replication/visibility.ts';
@@ -333,6 +334,9 @@ class Assembly {
     const heldBy = this.#dispatcher.heldBy?.subscription;
     const end = await session.use((client) => this.#retainedWal.inspect(client, limit, heldBy));
     if (end !== undefined && parseLsn(end) > this.#serverLsn) this.#serverLsn = parseLsn(end);
+    const { needs } = this.#prepared!;
+    const lost = await session.use((client) => readFallenOut(client, needs));
+    this.#reporter.warnOnce(lost.map(({ table, dropped }) => fallenOut(needs.name, table, dropped)));
   }
 
   // ── Observing ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,8 @@ export const since = {
   invalidationReason: 17,
   /** The `origin` option of pgoutput. */
   origin: 16,
+  /** `publish_generated_columns` of publications. */
+  generatedColumns: 18,
   /** Logical decoding on a standby. */
   standbyDecoding: 16,
 } as const;

@@ -11,6 +11,14 @@ export interface Column {
   readonly toastable: boolean;
 }
 
+/** A partition that holds rows. */
+export interface Leaf {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly replicaIdentity: ReplicaIdentity;
+}
+
 /** A table as the catalog has it now. Columns are by their names in the database. */
 export interface Table {
   readonly oid: number;
@@ -24,15 +32,24 @@ export interface Table {
   readonly ancestors: readonly number[];
   readonly columns: readonly Column[];
   readonly primaryKey: readonly string[] | undefined;
+  /** The partitions of a partitioned table that hold rows: their replica identities decide what old values are sent. */
+  readonly leaves: readonly Leaf[];
   /** Column lists of the indexes that guarantee uniqueness at every moment. */
   readonly uniqueKeys: readonly (readonly string[])[];
   readonly replicaIdentity: ReplicaIdentity;
-  /** The columns whose old values a change carries. */
+  /** The columns whose old values a change carries: of a partitioned table, whichever partition it is in. */
   readonly identityColumns: ReadonlySet<string>;
 }
 
 const identities: Readonly<Record<string, ReplicaIdentity>> = { d: 'default', f: 'full', i: 'index', n: 'nothing' };
 const generations: Readonly<Record<string, Column['generated']>> = { s: 'stored', v: 'virtual' };
+
+interface Key {
+  primary: boolean;
+  identity: boolean;
+  immediate: boolean;
+  columns: string[];
+}
 
 interface Row {
   oid: number;
@@ -43,7 +60,8 @@ interface Row {
   identity: string;
   ancestors: number[];
   columns: { name: string; type: number; not_null: boolean; generated: string; toastable: boolean }[];
-  keys: { primary: boolean; identity: boolean; immediate: boolean; columns: string[] }[];
+  keys: Key[];
+  leaves: { oid: number; schema: string; name: string; identity: string; keys: Key[] }[];
 }
 
 /** Reads the tables that exist among those named. */
@@ -58,6 +76,18 @@ export async function readTables(
   return rows.map(toTable);
 }
 
+/** The unique indexes of a relation, as JSON. */
+const keysOf = (relation: string) => `
+  coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
+                     'primary', i.indisprimary, 'identity', i.indisreplident, 'immediate', i.indimmediate,
+                     'columns', (select pg_catalog.json_agg(a.attname order by k.position)
+                                 from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, position)
+                                 join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                                 where k.position <= i.indnkeyatts)))
+            from pg_catalog.pg_index i
+            where i.indrelid = ${relation} and i.indisunique and i.indisvalid
+              and i.indpred is null and i.indexprs is null), '[]')`;
+
 const tablesQuery = `
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence, c.relreplident as identity,
          coalesce((select pg_catalog.json_agg(a.relid::pg_catalog.oid::int8)
@@ -67,16 +97,16 @@ const tablesQuery = `
                             'generated', a.attgenerated, 'toastable', a.attlen = -1 and a.attstorage <> 'p') order by a.attnum)
                    from pg_catalog.pg_attribute a
                    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as columns,
-         coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
-                            'primary', i.indisprimary, 'identity', i.indisreplident, 'immediate', i.indimmediate,
-                            'columns', (select pg_catalog.json_agg(a.attname order by k.position)
-                                        from pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, position)
-                                        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-                                        where k.position <= i.indnkeyatts)))
-                   from pg_catalog.pg_index i
-                   where i.indrelid = c.oid and i.indisunique and i.indisvalid
-                     and i.indpred is null and i.indexprs is null), '[]') as keys
-  from (select distinct * from unnest($1::text[], $2::text[]) w(schema, name)) w -- PostgreSQL knows this form by its bare name only
+         ${keysOf('c.oid')} as keys,
+         case when c.relkind = 'p' then
+           coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
+                              'oid', l.oid::int8, 'schema', ln.nspname, 'name', l.relname, 'identity', l.relreplident,
+                              'keys', ${keysOf('l.oid')}))
+                     from pg_catalog.pg_partition_tree(c.oid) t join pg_catalog.pg_class l on l.oid = t.relid
+                     join pg_catalog.pg_namespace ln on ln.oid = l.relnamespace where t.isleaf), '[]')
+         else '[]' end as leaves
+  -- PostgreSQL knows unnest() of several arrays by its bare name only.
+  from (select distinct * from unnest($1::text[], $2::text[]) w(schema, name)) w
   join pg_catalog.pg_namespace n on n.nspname = w.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name and c.relkind not in ('i', 'I', 'S', 't', 'c')`;
 
@@ -88,15 +118,8 @@ function toTable(row: Row): Table {
     generated: generations[column.generated],
     toastable: column.toastable,
   }));
-  const immediate = row.keys.filter((key) => key.immediate);
-  const replicaIdentity = identities[row.identity] ?? 'nothing';
-  const covered: Readonly<Record<ReplicaIdentity, readonly string[]>> = {
-    full: columns.map((column) => column.name),
-    // PostgreSQL falls back to nothing when the index was dropped, or the primary key is deferrable.
-    index: immediate.find((key) => key.identity)?.columns ?? [],
-    default: immediate.find((key) => key.primary)?.columns ?? [],
-    nothing: [],
-  };
+  const names = columns.map((column) => column.name);
+  const covered = [row, ...row.leaves].map(({ identity, keys }) => new Set(identityColumns(identity, keys, names)));
   return {
     oid: row.oid,
     schema: row.schema,
@@ -106,8 +129,18 @@ function toTable(row: Row): Table {
     ancestors: row.ancestors,
     columns,
     primaryKey: row.keys.find((key) => key.primary)?.columns,
-    uniqueKeys: immediate.map((key) => key.columns),
-    replicaIdentity,
-    identityColumns: new Set(covered[replicaIdentity]),
+    uniqueKeys: row.keys.filter((key) => key.immediate).map((key) => key.columns),
+    replicaIdentity: identities[row.identity] ?? 'nothing',
+    identityColumns: new Set(names.filter((name) => covered.every((set) => set.has(name)))),
+    leaves: row.leaves.map(({ oid, schema, name, identity }) => ({
+      oid, schema, name, replicaIdentity: identities[identity] ?? 'nothing',
+    })), // prettier-ignore
   };
+}
+
+/** PostgreSQL falls back to nothing when the index was dropped, or the primary key is deferrable. */
+function identityColumns(identity: string, keys: readonly Key[], all: readonly string[]): readonly string[] {
+  if (identity === 'f') return all;
+  const key = keys.find((one) => one.immediate && (identity === 'i' ? one.identity : identity === 'd' && one.primary));
+  return key?.columns ?? [];
 }

@@ -28,7 +28,10 @@ export class LedgerTransaction {
   endLsn: Lsn | undefined = undefined;
 
   /** `shownLsn`: what users see as its position. */
-  constructor(begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number }, shownLsn: Lsn = begin.finalLsn) {
+  constructor(
+    begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number },
+    shownLsn: Lsn = begin.finalLsn,
+  ) {
     this.xid = begin.xid;
     this.finalLsn = begin.finalLsn;
     this.commitLsn = formatLsn(shownLsn);

@@ -17,7 +17,7 @@ import { dropOrphanedPublications, isLivePublication, lockLivePublication } from
 import { compareLsn } from './lsn.ts';
 import { type Marker, parseComment, withMarker } from './marker.ts';
 import {
-  alterPublication, commentOnPublication, createPublication, narrowPublication, type Publication, publicationLost, publicationNeeds,
+  alterPublication, commentOnPublication, createPublication, fallenOut, narrowPublication, type Publication, publicationLost, publicationNeeds,
   type PublicationNeeds, readPublication, widenPublication,
 } from './publication.ts'; // prettier-ignore
 import { createSlot, judgeSlot, readSlot, type Slot, slotIssues, slotLost } from './slot.ts';
@@ -67,8 +67,8 @@ export async function prepare(
     client,
     watchers.map(({ table }) => table),
   );
-  const { bound, issues: misfits } = bindWatchers(watchers, tables, server);
-  issues.push(...misfits, ...check(bound));
+  const { bound, issues: misfits, identity } = bindWatchers(watchers, tables, server);
+  issues.push(...misfits, ...identity, ...check(bound));
   const { name } = options.publication;
   const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
   if (slot) issues.push(...slotIssues(options.slot.name, slot, server));
@@ -79,13 +79,13 @@ export async function prepare(
     bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)),
   );
 
-  const needs = publicationNeeds(name, bound);
+  const needs = publicationNeeds(name, bound, server);
   // A standby can not be written to; what is needed comes from the primary.
   const manage = server.inRecovery ? 'verify' : options.manage;
-  let publication = await readPublication(client, name);
+  let publication = await readPublication(client, name, server);
   checkPublication(publication, slot, memory, options);
   warnings.push(...recreatedTables(needs, publication, memory));
-  if (manage === 'create') publication = await widen(client, needs, options);
+  if (manage === 'create') publication = await widen(client, needs, options, server);
   else verifyPublication(publication, needs, slot !== undefined || options.slot.temporary, options, server);
 
   const { oid, comment } = publication!;
@@ -109,8 +109,8 @@ export async function narrow(
     const shared = parseComment(publication.comment).markers.some(({ slot }) => slot !== options.slot.name);
     return shared ? [] : narrowPublication(needs, publication);
   };
-  const publication = await readPublication(client, needs.name);
-  return decide(publication).length === 0 ? [] : alterPublication(client, needs.name, decide);
+  const publication = await readPublication(client, needs.name, server);
+  return decide(publication).length === 0 ? [] : alterPublication(client, needs.name, server, decide);
 }
 
 function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {
@@ -151,35 +151,30 @@ function checkPublication(
 }
 
 /** Tables that were dropped and made anew since the last connection: they fell out of the publication. */
-function* recreatedTables(
-  needs: PublicationNeeds,
-  publication: Publication | undefined,
-  memory: Memory,
-): Iterable<WatchError> {
-  for (const table of needs.tables) {
-    const before = memory.tableOids.get(quoteTable(table));
-    if (before === undefined || before === table.oid || publication?.allTables) continue;
-    yield new WatchError(
-      'PUBLICATION_CHANGED',
-      `${quoteTable(table)} was dropped and made anew, and so fell out of the publication '${needs.name}'`,
-      {
-        solution: `Its changes until now were not seen. In migrations, add it at once: ALTER PUBLICATION ${quoteIdentifier(needs.name)} ADD TABLE ${quoteTable(table)};`,
-      },
-    );
-  }
+function recreatedTables(needs: PublicationNeeds, publication: Publication | undefined, memory: Memory): WatchError[] {
+  if (publication?.allTables) return [];
+  const recreated = needs.tables.filter(
+    (table) => (memory.tableOids.get(quoteTable(table)) ?? table.oid) !== table.oid,
+  );
+  return recreated.map((table) => fallenOut(needs.name, table, false));
 }
 
-async function widen(client: Client, needs: PublicationNeeds, options: ResolvedOptions): Promise<Publication> {
+async function widen(
+  client: Client,
+  needs: PublicationNeeds,
+  options: ResolvedOptions,
+  server: Server,
+): Promise<Publication> {
   if (isLivePublication(options)) {
     await dropOrphanedPublications(client);
     await lockLivePublication(client, needs.name);
   }
   const decide = (current: Publication | undefined) =>
     current ? widenPublication(needs, current) : [createPublication(needs)];
-  const statements = decide(await readPublication(client, needs.name));
+  const statements = decide(await readPublication(client, needs.name, server));
   if (statements.length > 0) {
     try {
-      await alterPublication(client, needs.name, decide);
+      await alterPublication(client, needs.name, server, decide);
     } catch (error) {
       if ((error as { code?: string }).code !== '42501') throw error;
       throw new WatchError(
@@ -192,7 +187,7 @@ async function widen(client: Client, needs: PublicationNeeds, options: ResolvedO
       );
     }
   }
-  return (await readPublication(client, needs.name))!;
+  return (await readPublication(client, needs.name, server))!;
 }
 
 function verifyPublication(
@@ -255,7 +250,7 @@ async function prepareSlot(
   const remember = async (createdLsn: string) => {
     const { systemIdentifier, databaseOid } = server;
     const entry: Marker = { version: 1, slot: name, systemIdentifier, databaseOid, publicationOid, createdLsn };
-    await alterPublication(client, options.publication.name, (publication) => [
+    await alterPublication(client, options.publication.name, server, (publication) => [
       commentOnPublication(options.publication.name, withMarker(publication?.comment ?? null, entry)),
     ]);
   };

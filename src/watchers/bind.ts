@@ -1,4 +1,4 @@
-import { quoteTable, type Server } from '../catalog/server.ts';
+import { quoteTable, type Server, since } from '../catalog/server.ts';
 import type { Table } from '../catalog/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { TableReference } from './table.ts';
@@ -23,13 +23,14 @@ export function codeName(reference: TableReference, column: string): string {
   return Object.keys(reference.columnMap).find((name) => reference.columnMap[name] === column) ?? column;
 }
 
-/** Brings watchers and catalog together, and finds all that does not fit. */
+/** Brings watchers and catalog together, and finds all that does not fit; what concerns the replica identity apart. */
 export function bindWatchers(
   watchers: readonly Watcher[],
   tables: readonly Table[],
   server: Pick<Server, 'major'>,
-): { bound: BoundWatcher[]; issues: ConfigurationIssue[] } {
+): { bound: BoundWatcher[]; issues: ConfigurationIssue[]; identity: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
+  const identity: ConfigurationIssue[] = [];
   const published = new Set(watchers.map((watcher) => watcher.type));
   const bound = watchers.flatMap((watcher) => {
     const table = tables.find(({ schema, name }) => schema === watcher.table.schema && name === watcher.table.name);
@@ -49,11 +50,11 @@ export function bindWatchers(
     if (found.length > 0) return [];
     const primaryKey = watcher.table.primaryKey ?? table.primaryKey!.map((column) => codeName(watcher.table, column));
     const result: BoundWatcher = { watcher, table, primaryKey };
-    issues.push(...identityIssues(result, published));
+    identity.push(...identityIssues(result, published, server));
     return [result];
   });
   issues.push(...partitionIssues(bound));
-  return { bound, issues };
+  return { bound, issues, identity };
 }
 
 const unwatchable: Readonly<Record<string, string>> = {
@@ -137,10 +138,12 @@ function columnIssues(watcher: Watcher, table: Table, server: Pick<Server, 'majo
         },
       ];
     }
-    if (column.generated === undefined) return [];
+    if (column.generated === undefined || (column.generated === 'stored' && server.major >= since.generatedColumns))
+      return [];
+    const which = column.generated === 'virtual' ? 'a virtual generated column' : 'a generated column';
     return [{
       ...where,
-      message: `${watcher.name}: '${name}' of ${quoteTable(table)} is a generated column, which PostgreSQL ${server.major} does not send`,
+      message: `${watcher.name}: '${name}' of ${quoteTable(table)} is ${which}, which PostgreSQL ${server.major} does not send`,
       solution: 'Watch the columns that it is computed from.',
     }]; // prettier-ignore
   });
@@ -151,29 +154,50 @@ function eventColumns({ watcher, primaryKey }: BoundWatcher): string[] {
   return [...primaryKey, ...watcher.extraColumns].map((column) => databaseName(watcher.table, column));
 }
 
-function identityIssues(bound: BoundWatcher, published: ReadonlySet<UpdateType>): ConfigurationIssue[] {
+function identityIssues(
+  bound: BoundWatcher,
+  published: ReadonlySet<UpdateType>,
+  server: Pick<Server, 'major'>,
+): ConfigurationIssue[] {
   const { watcher, table } = bound;
   const where = { watcher: watcher.name, table: table.name };
-  const full = `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;`;
-  if (table.identityColumns.size === 0 && (published.has('updated') || published.has('deleted'))) {
+  const changes = published.has('updated') || published.has('deleted');
+  if (changes && table.identityColumns.size === 0) {
     // Publishing it would make the application's own UPDATE and DELETE fail with 55000.
     return [{
       ...where,
       message: `${watcher.name}: ${quoteTable(table)} has no replica identity, so that PostgreSQL would refuse its updates and deletes once they are published`,
-      solution: table.primaryKey ? `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY DEFAULT;` : full,
+      solution: table.primaryKey ? alterIdentity(table, 'default') : alterIdentity(table, 'full'),
+    }]; // prettier-ignore
+  }
+  const virtual = table.columns.find((column) => column.generated === 'virtual');
+  if (changes && virtual && table.replicaIdentity === 'full' && server.major >= since.generatedColumns) {
+    return [{
+      ...where,
+      message: `${watcher.name}: ${quoteTable(table)} has the virtual generated column '${virtual.name}' and REPLICA IDENTITY FULL: PostgreSQL would refuse its updates and deletes once they are published`,
+      solution: `${alterIdentity(table, 'default')} or ALTER TABLE ${quoteTable(table)} DROP COLUMN "${virtual.name}";`,
     }]; // prettier-ignore
   }
   const triggers = watcher.triggerColumns.map((column) => databaseName(watcher.table, column));
   const oldValues = watcher.type === 'deleted' ? eventColumns(bound) : watcher.type === 'updated' ? triggers : [];
   const missing = oldValues.filter((column) => !table.identityColumns.has(column));
   if (missing.length === 0) return [];
+  const which = table.leaves.length > 0 ? `${quoteTable(table)} or of a partition` : quoteTable(table);
   return [{
     ...where,
     message:
       `${watcher.name}: PostgreSQL does not send the old value of ${missing.map((column) => `'${column}'`).join(', ')}, ` +
-      `because the replica identity of ${quoteTable(table)} is ${table.replicaIdentity}`,
-    solution: full,
+      `because of the replica identity of ${which} (${table.replicaIdentity})`,
+    solution: alterIdentity(table, 'full'),
   }]; // prettier-ignore
+}
+
+/** For a partitioned table and each of its partitions, because partitions do not inherit it. */
+function alterIdentity(table: Table, identity: 'default' | 'full'): string {
+  return [table, ...table.leaves]
+    .filter((one) => one.replicaIdentity !== identity)
+    .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY ${identity.toUpperCase()};`)
+    .join(' ');
 }
 
 function partitionIssues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
@@ -195,8 +219,8 @@ function partitionIssues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
 export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[]): WatchError[] {
   const { watcher, table } = bound;
   const warnings: WatchError[] = [];
-  if (watcher.type !== 'updated' || table.replicaIdentity === 'full') return warnings;
-  const solution = `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;`;
+  if (watcher.type !== 'updated') return warnings;
+  const solution = alterIdentity(table, 'full');
   const names = (columns: readonly string[]) => columns.map((column) => `'${column}'`).join(', ');
   const unknown = filteredBy.filter((column) => !table.identityColumns.has(databaseName(watcher.table, column)));
   if (unknown.length > 0) {
@@ -211,7 +235,8 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
   const toastable = watcher.extraColumns.filter(
     (column) => table.columns.find(({ name }) => name === databaseName(watcher.table, column))?.toastable,
   );
-  if (toastable.length > 0 && watcher.absent === 'throw') {
+  const full = table.identityColumns.size === table.columns.length;
+  if (toastable.length > 0 && !full && watcher.absent === 'throw') {
     warnings.push(
       new WatchError(
         'VALUE_ABSENT',

@@ -14,6 +14,8 @@ export interface PlannedColumn {
   readonly slot: number;
   /** Part of the replica identity: without an old tuple it did not change. */
   readonly key: boolean;
+  /** An old row has its value. False where partitions differ in what they send: what they do not send looks like null. */
+  readonly old: boolean;
   /** Base type of a domain. */
   readonly typeOid: number;
   readonly parse: Parser;
@@ -75,6 +77,7 @@ function planWatcher(
       name,
       slot: column ? wanted.indexOf(index) : -1,
       key: column?.key ?? false,
+      old: bound.table.leaves.length === 0 || bound.table.identityColumns.has(databaseName(watcher.table, name)),
       typeOid,
       parse: named(bound, name, parserFor(bound, name, typeOid, types)),
     };
@@ -116,12 +119,12 @@ function named({ watcher, table }: BoundWatcher, column: string, parse: Parser):
 export function currentText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
   const text = row[column.slot];
   // Unchanged TOAST: the old row has it, if there is one.
-  return text === undefined && old !== undefined ? old[column.slot] : text;
+  return text === undefined && old !== undefined && column.old ? old[column.slot] : text;
 }
 
 /** A column's text before an update. Undefined: not known. */
 export function previousText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
-  if (old !== undefined) return old[column.slot];
+  if (old !== undefined) return column.old ? old[column.slot] : undefined;
   return column.key ? row[column.slot] : undefined; // no old row: the identity did not change
 }
 

@@ -1,12 +1,12 @@
 import type { Session } from '../catalog/session.ts';
 import { quoteTable, type Server } from '../catalog/server.ts';
-import { readTables } from '../catalog/tables.ts';
+import { readTables, type ReplicaIdentity, type Table } from '../catalog/tables.ts';
 import { TypeCatalog } from '../catalog/types.ts';
 import { ConfigurationError, type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { CustomTypesConfig } from 'pg';
 import type { Relation } from '../pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
-import { columnsOf, planRelation, type RelationPlan } from './plan.ts';
+import { planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
 
 export interface SchemaHost {
@@ -22,6 +22,8 @@ export class Schema {
   readonly types: TypeCatalog;
   readonly #watchers: readonly Watcher[];
   readonly #host: SchemaHost;
+  /** Described relations that no watcher's table has to do with. */
+  readonly #strangers = new Set<number>();
   #bound: readonly BoundWatcher[] = [];
   #server: Pick<Server, 'major'> | undefined;
 
@@ -49,29 +51,53 @@ export class Schema {
   /** The stream describes a relation. A promise: the catalog must be asked before its changes can be understood. */
   described(relation: Relation, session: Session): Promise<void> | undefined {
     const watchers = watchersOf(relation, this.#bound);
-    if (watchers.length === 0) return undefined;
+    if (watchers.length === 0) return this.#isNewPartition(relation) ? this.#refresh(relation, session) : undefined;
     this.#host.warn(identityWarnings(relation, watchers));
-    return isUnknown(relation, watchers, this.types) ? this.#refresh(relation, session) : undefined;
+    return isUnknown(relation, watchers[0]!.table, this.types) ? this.#refresh(relation, session) : undefined;
+  }
+
+  /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
+  #isNewPartition(relation: Relation): boolean {
+    const partitioned = this.#bound.filter(({ table }) => table.kind === 'p');
+    if (partitioned.length === 0 || this.#strangers.has(relation.oid)) return false;
+    const known = partitioned.flatMap(({ table }) => table.leaves).find((leaf) => leaf.oid === relation.oid);
+    return known === undefined || known.replicaIdentity !== identityNames[relation.replicaIdentity];
   }
 
   async #refresh(relation: Relation, session: Session): Promise<void> {
+    const before = this.#bound;
+    const server = this.#server!;
     await session.use(async (client) => {
       const tables = await readTables(
         client,
         this.#watchers.map(({ table }) => table),
       );
-      const { bound, issues } = bindWatchers(this.#watchers, tables, this.#server!);
-      const misfits = [...issues, ...this.#host.issues(bound)];
+      const { bound, issues, identity } = bindWatchers(this.#watchers, tables, server);
+      const misfits = [...issues, ...changedKeys(before, bound), ...this.#host.issues(bound)];
       if (misfits.length > 0) throw schemaChanged(relation, misfits);
       const columns = [...relation.columns, ...tables.flatMap((table) => table.columns)];
       await this.types.resolve(
         client,
         columns.map((column) => column.typeOid),
       );
-      this.bind(bound, this.#server!);
+      this.#host.warn(lostColumns(before, bound));
+      if (watchersOf(relation, bound).length === 0) {
+        this.#strangers.add(relation.oid);
+        this.#host.warn(
+          identity.map(({ message, solution }) => new WatchError('REPLICA_IDENTITY', message, { solution })),
+        );
+      }
+      this.bind(bound, server);
     });
   }
 }
+
+const identityNames: Readonly<Record<Relation['replicaIdentity'], ReplicaIdentity>> = {
+  d: 'default',
+  f: 'full',
+  i: 'index',
+  n: 'nothing',
+};
 
 function schemaChanged(relation: Relation, issues: readonly ConfigurationIssue[]): WatchError {
   const cause = new ConfigurationError(issues);
@@ -85,28 +111,63 @@ function schemaChanged(relation: Relation, issues: readonly ConfigurationIssue[]
   );
 }
 
+/** Bare table names have the table's own key: another one would make other events. */
+function changedKeys(before: readonly BoundWatcher[], now: readonly BoundWatcher[]): ConfigurationIssue[] {
+  return now.flatMap(({ watcher, primaryKey }) => {
+    const known = before.find((one) => one.watcher === watcher)?.primaryKey ?? primaryKey;
+    if (known.join('\0') === primaryKey.join('\0')) return [];
+    return [
+      {
+        message: `${watcher.name}: the primary key was ${known.join(', ')} and is now ${primaryKey.join(', ')}`,
+        solution: 'Start again: events have the new key from then on. Or name the key with table(…).',
+        watcher: watcher.name,
+      },
+    ];
+  });
+}
+
+/** Columns that are gone, or of another type, and that no watcher needs: otherwise it would be an error. */
+function lostColumns(before: readonly BoundWatcher[], now: readonly BoundWatcher[]): WatchError[] {
+  return before.flatMap(({ watcher, table }) => {
+    const after = now.find((one) => one.watcher === watcher)?.table;
+    const lost = table.columns.filter(
+      ({ name, typeOid }) => !after?.columns.some((column) => column.name === name && column.typeOid === typeOid),
+    );
+    return lost.map(({ name }) => {
+      const gone = !after?.columns.some((column) => column.name === name);
+      return new WatchError(
+        'SCHEMA_CHANGED',
+        `the column '${name}' of ${quoteTable(table)} ${gone ? 'is gone' : 'has another type now'}`,
+        {
+          solution: gone ? 'No watcher needs it.' : 'Events have values of the new type from now on.',
+        },
+      );
+    });
+  });
+}
+
 /** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
-export function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonly BoundWatcher[] {
+function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonly BoundWatcher[] {
   const byOid = bound.filter(({ table }) => table.oid === relation.oid);
   if (byOid.length > 0) return byOid;
   return bound.filter(({ table }) => table.schema === relation.schema && table.name === relation.name);
 }
 
-/** Whether the catalog must be asked before changes of the relation can be understood. */
-export function isUnknown(relation: Relation, bound: readonly BoundWatcher[], types: TypeCatalog): boolean {
-  const columns = new Map(relation.columns.map((column) => [column.name, column]));
-  return bound.some(
-    (one) =>
-      one.table.schema !== relation.schema ||
-      one.table.name !== relation.name ||
-      columnsOf(one).some((name) => {
-        const column = columns.get(name);
-        return column === undefined || !types.knows(column.typeOid);
-      }),
+/** Whether a relation is not as the catalog had its table: it was changed, or the WAL is older than the last change. */
+export function isUnknown(relation: Relation, table: Table, types: TypeCatalog): boolean {
+  if (table.schema !== relation.schema || table.name !== relation.name) return true;
+  const described = new Map(relation.columns.map((column) => [column.name, column]));
+  if (table.columns.some(({ name, generated }) => generated === undefined && !described.has(name))) return true;
+  const known = new Map(table.columns.map((column) => [column.name, column]));
+  return relation.columns.some(
+    ({ name, typeOid, key }) =>
+      known.get(name)?.typeOid !== typeOid ||
+      !types.knows(typeOid) ||
+      (table.kind !== 'p' && key !== table.identityColumns.has(name)),
   );
 }
 
-/** What a relation's replica identity does not give any more although a watcher needs it. */
+/** What a relation's replica identity does not give although a watcher needs it. */
 export function identityWarnings(relation: Relation, bound: readonly BoundWatcher[]): WatchError[] {
   const known = new Set(relation.columns.filter((column) => column.key).map((column) => column.name));
   return bound.flatMap((one) => {
@@ -119,12 +180,15 @@ export function identityWarnings(relation: Relation, bound: readonly BoundWatche
           : [];
     const missing = needed.map((column) => databaseName(watcher.table, column)).filter((column) => !known.has(column));
     if (missing.length === 0) return [];
+    const what =
+      watcher.type === 'updated'
+        ? 'updates are delivered whether or not these changed'
+        : 'reading it throws VALUE_ABSENT';
     return [
       new WatchError(
         'REPLICA_IDENTITY',
-        `${watcher.name}: the replica identity of ${relation.schema}.${relation.name} does not give the old value of ${missing.join(', ')}` +
-          (watcher.type === 'updated' ? '; updates are delivered whether or not these changed' : ''),
-        { solution: `ALTER TABLE "${relation.schema}"."${relation.name}" REPLICA IDENTITY FULL;` },
+        `${watcher.name}: the replica identity of ${relation.schema}.${relation.name} does not give the old value of ${missing.join(', ')}; ${what}`,
+        { solution: `ALTER TABLE ${quoteTable(relation)} REPLICA IDENTITY FULL;` },
       ),
     ];
   });
