@@ -24,7 +24,7 @@ async function streaming(type: string) {
     name,
     arrived,
     /** What arrived is what select returns, and what is expected. */
-    async expectRows(expected: readonly unknown[]) {
+    expectRows: async (expected: readonly unknown[]) => {
       expect(await arrived()).toStrictEqual(expected);
       expect(events).toStrictEqual(await db.sql(`select * from ${name} order by id`));
     },
