@@ -1,0 +1,129 @@
+/** Large values are kept out of line, and are not sent when an update leaves them as they are. */
+import { expect, test } from 'vitest';
+import { defineWatchers, type WatchError } from '../../src/index.ts';
+import { useDatabase } from '../support/database.ts';
+import { settled, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const large = `repeat('x', 10000)`;
+let number = 0;
+
+async function tableWith(identity: string): Promise<string> {
+  const table = `toasted_${++number}`;
+  await db.sql(`create table ${table} (id int primary key, n int, doc text, slug text not null)`);
+  await db.sql(`alter table ${table} alter doc set storage external, alter slug set storage external`);
+  await db.sql(`alter table ${table} replica identity ${identity}`);
+  return table;
+}
+
+test('without FULL, a large value that did not change is absent: reading it throws, and it is listed', async () => {
+  const table = await tableWith('default');
+  const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'] }]]));
+  const warnings: WatchError[] = [];
+  const seen: unknown[] = [];
+  watch.on('warning', (warning) => warnings.push(warning));
+  watch.subscribe(`${table}:updated`, (event, { absent }) => {
+    let doc: unknown;
+    try {
+      doc = (event['doc'] as string | null)?.length ?? null;
+    } catch (error) {
+      doc = (error as WatchError).code;
+    }
+    seen.push({ ...event, doc, absent });
+  });
+  await watch.start();
+  await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
+  await db.sql(`update ${table} set n = 2`);
+  await db.sql(`update ${table} set doc = doc || 'y'`);
+  await db.sql(`update ${table} set doc = null`);
+  await db.sql(`update ${table} set n = 3`);
+  await settled(db, watch);
+  expect(seen).toEqual([
+    { id: 1, n: 2, doc: 'VALUE_ABSENT', absent: ['doc'] },
+    { id: 1, n: 2, doc: 10_001, absent: [] },
+    { id: 1, n: 2, doc: null, absent: [] },
+    { id: 1, n: 3, doc: null, absent: [] },
+  ]);
+  expect(warnings).toMatchObject([{ code: 'VALUE_ABSENT' }]);
+});
+
+test("with absent: 'omit' it is left out, and no warning is given", async () => {
+  const table = await tableWith('default');
+  const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'], absent: 'omit' }]]));
+  const warnings: WatchError[] = [];
+  const seen: unknown[] = [];
+  watch.on('warning', (warning) => warnings.push(warning));
+  watch.subscribe(`${table}:updated`, (event, { absent }) => void seen.push([event, event['doc'], absent]));
+  await watch.start();
+  await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
+  await db.sql(`update ${table} set n = 2`);
+  await settled(db, watch);
+  expect(seen).toEqual([[{ id: 1, n: 2 }, undefined, ['doc']]]);
+  expect(warnings).toEqual([]);
+});
+
+test('with FULL the value is the old one, also as trigger and for routing', async () => {
+  const table = await tableWith('full');
+  const watch = watchOf(
+    defineWatchers([
+      [table, 'updated', { extraColumns: ['doc'] }],
+      [table, 'updated', { label: 'doc_changed', triggerColumns: ['doc'] }],
+    ]),
+  );
+  const all: unknown[] = [];
+  const changed: unknown[] = [];
+  const routed: unknown[] = [];
+  watch.subscribe(`${table}:updated`, (event, { absent, previous }) => {
+    all.push([(event['doc'] as string).length, (previous['doc'] as string).length, absent]);
+  });
+  watch.subscribe('doc_changed', (event) => void changed.push(event));
+  watch.subscribe(`${table}:updated`, { doc: 'x'.repeat(10_000) }, (event) => void routed.push(event['id']));
+  await watch.start();
+  await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
+  await db.sql(`update ${table} set n = 2`);
+  await db.sql(`update ${table} set doc = 'short'`);
+  await db.sql(`update ${table} set n = 3`);
+  await settled(db, watch);
+  expect(all).toEqual([[10_000, 10_000, []], [5, 10_000, []], [5, 5, []]]); // prettier-ignore
+  expect(changed).toEqual([{ id: 1 }]);
+  expect(routed).toEqual([1, 1]); // the unchanged one, and the one that it leaves
+});
+
+test('without FULL, routing by a large value that was not sent is a failure, not silence', async () => {
+  const table = await tableWith('default');
+  const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['doc'] }]]));
+  const failures: unknown[] = [];
+  const heard: string[] = [];
+  watch.on('handlerFailed', ({ error }) => failures.push((error as WatchError).code));
+  watch.subscribe(`${table}:updated`, () => void heard.push('all'));
+  watch.subscribe(`${table}:updated`, { doc: 'x' }, () => void heard.push('one'), {
+    onError: { attempts: 1, then: 'skip' },
+  });
+  await watch.start();
+  await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
+  await db.sql(`update ${table} set n = 2`);
+  await settled(db, watch);
+  expect(heard).toEqual(['all']);
+  expect(failures).toEqual(['VALUE_ABSENT']);
+});
+
+test('a large column of an index identity that did not change is no trigger, and one that did is', async () => {
+  const table = await tableWith('default');
+  await db.sql(`create unique index ${table}_key on ${table} (id, slug)`);
+  await db.sql(`alter table ${table} replica identity using index ${table}_key`);
+  const watch = watchOf(
+    defineWatchers([[table, 'updated', { label: 'renamed', triggerColumns: ['slug'], extraColumns: ['slug'] }]]),
+  );
+  const seen: unknown[] = [];
+  watch.subscribe(
+    'renamed',
+    (event, { previous }) => void seen.push([(event['slug'] as string).length, (previous['slug'] as string).length]),
+  );
+  await watch.start();
+  await db.sql(`insert into ${table} values (1, 1, null, repeat('x', 2500))`);
+  await db.sql(`update ${table} set n = 2`);
+  await db.sql(`update ${table} set slug = slug || 'y'`);
+  await settled(db, watch);
+  expect(seen).toEqual([[2501, 2500]]);
+});
