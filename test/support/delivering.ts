@@ -49,7 +49,7 @@ export function recipient(handler: Recipient['handler'], settings: Partial<Deliv
 
 /** The option `{ attempts, then }`. */
 export function afterAttempts(attempts: number, then: 'stop' | 'skip'): OnError {
-  return { attempts, then }; // oxlint-disable-line unicorn/no-thenable
+  return { attempts, then };
 }
 
 /** An occurrence outside of any dispatcher. */

@@ -1,6 +1,6 @@
 import type { Table } from '../../src/catalog/tables.ts';
 import { TypeCatalog } from '../../src/catalog/types.ts';
-import type { Obstacle } from '../../src/delivery/occurrence.ts';
+import type { Obstacle } from '../../src/delivery/lane.ts';
 import type { Logger } from '../../src/observe/logger.ts';
 import { Router } from '../../src/routing/router.ts';
 import { Subscriptions } from '../../src/routing/subscriptions.ts';
@@ -14,7 +14,7 @@ export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
   const bound = boundTo(table, ...entries);
   const types = new TypeCatalog(undefined);
   const plan = planRelation(relationOf(table), bound, types)!;
-  const delivered: { readonly to: string; readonly event: object; readonly obstacle: Obstacle }[] = [];
+  const delivered: { readonly to: string; readonly event: unknown; readonly obstacle: Obstacle }[] = [];
   const lines: string[] = [];
   const debug = (_: object, message = '') => void lines.push(message);
   const log: Logger = { debug, info: debug, warn: debug, error: debug };

@@ -25,7 +25,7 @@ const columns = [
 export function usersTable({ replicaIdentity = 'default', ...more }: Partial<Table> = {}): Table {
   const table = {
     oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], columns,
-    primaryKey: ['id'], uniqueKeys: [['id']], replicaIdentity, ...more,
+    primaryKey: ['id'], leaves: [], uniqueKeys: [['id']], replicaIdentity, ...more,
   }; // prettier-ignore
   const covered: Record<ReplicaIdentity, readonly string[]> = {
     default: table.primaryKey ?? [],
@@ -51,8 +51,8 @@ export function watchersFor(...entries: readonly WatcherEntry[]): Watcher[] {
 
 /** Watchers of one table, bound to it. @throws ConfigurationError */
 export function boundTo(table: Table, ...entries: readonly WatcherEntry[]): BoundWatcher[] {
-  const { bound, issues } = bindWatchers(watchersFor(...entries), [table], { major: 17 });
-  throwIssues(issues);
+  const { bound, issues, identity } = bindWatchers(watchersFor(...entries), [table], { major: 17 });
+  throwIssues([...issues, ...identity]);
   return bound;
 }
 

@@ -30,7 +30,6 @@ test('an event is handled once the promise of its handler has resolved, whatever
 test('a thenable is waited for as a promise is', async () => {
   const { ledger, send } = dispatching();
   let finish = () => {};
-  // oxlint-disable-next-line unicorn/no-thenable
   const handler = () => ({ then: (resolve: () => void) => void (finish = resolve) });
   send(recipient(handler), '1');
   await tick();

@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest';
-import { HandlerContext } from '../../../src/delivery/context.ts';
 import type { OnError } from '../../../src/delivery/types.ts';
 import { decide, isErrorAction, retryDelay } from '../../../src/delivery/retry.ts';
 import { afterAttempts, occurrence } from '../../support/delivering.ts';
 
-const context = (attempt: number) => new HandlerContext(occurrence(), attempt);
+const context = (attempt: number) => occurrence().context(attempt);
 const error = new Error('broken');
 
 test('retries come after 0.1 s, doubling up to a minute, for ever', () => {

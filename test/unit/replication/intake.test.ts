@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { Budget } from '../../../src/delivery/budget.ts';
-import type { CapturedChange } from '../../../src/delivery/change.ts';
+import { CapturedChange } from '../../../src/delivery/change.ts';
 import { Ledger } from '../../../src/delivery/ledger.ts';
 import type { Relation, RowChange } from '../../../src/pgoutput/messages.ts';
 import { Intake } from '../../../src/replication/intake.ts';
@@ -18,9 +18,9 @@ function intaking() {
   const changes: CapturedChange[] = [];
   const advance = vi.fn<() => void>();
   const ledger = new Ledger(new Budget(1_000_000, vi.fn(), vi.fn()), advance);
-  const intake = new Intake(ledger, (change) => {
-    ledger.hold(change); // nothing settles, unless a test does it
-    changes.push(change);
+  const intake = new Intake(ledger, (captured) => {
+    ledger.hold(captured); // nothing settles, unless a test does it
+    if (captured instanceof CapturedChange) changes.push(captured);
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });

@@ -1,15 +1,17 @@
 import { describe, expect, test } from 'vitest';
+import type { Table } from '../../../src/catalog/tables.ts';
 import {
-  commentOnPublication, createPublication, narrowPublication, type Operation, type Publication, publicationNeeds,
+  commentOnPublication, createPublication, fallenOut, narrowPublication, type Operation, type Publication, publicationNeeds,
   widenPublication,
 } from '../../../src/replication/publication.ts'; // prettier-ignore
-import { boundTo, usersTable } from '../../support/sample-tables.ts';
+import { bindWatchers } from '../../../src/watchers/bind.ts';
+import { boundTo, column, oids, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
 const users = usersTable();
 const lines = usersTable({ oid: 16_500, schema: 'erp', name: 'Order "Lines"' });
 
 function needs(operations: readonly Operation[], tables = [users]) {
-  return { name: 'accounts', tables, operations: new Set(operations) };
+  return { name: 'accounts', tables, operations: new Set(operations), generatedColumns: false };
 }
 
 function publication(more: Partial<Publication> = {}): Publication {
@@ -18,6 +20,7 @@ function publication(more: Partial<Publication> = {}): Publication {
     allTables: false,
     operations: new Set(['insert']),
     viaRoot: true,
+    generatedColumns: false,
     listed: [users],
     carried: new Set(['"public"."users"']),
     comment: null,
@@ -32,23 +35,43 @@ describe('what the watchers need', () => {
       ...boundTo(users, ['users', 'inserted'], ['users', 'updated']),
       ...boundTo(lines, ['erp.Order "Lines"', 'deleted'], ['erp.Order "Lines"', 'truncated']),
     ];
-    expect(publicationNeeds('accounts', bound)).toEqual({
-      name: 'accounts', tables: [users, lines], operations: new Set(['insert', 'update', 'delete', 'truncate']),
+    const operations = new Set(['insert', 'update', 'delete', 'truncate']);
+    expect(publicationNeeds('accounts', bound, { major: 18 })).toEqual({
+      name: 'accounts', tables: [users, lines], operations, generatedColumns: false,
     }); // prettier-ignore
-    expect(publicationNeeds('accounts', bound.slice(0, 1)).operations).toEqual(new Set(['insert']));
+    expect(publicationNeeds('accounts', bound.slice(0, 1), { major: 18 }).operations).toEqual(new Set(['insert']));
+  });
+
+  test('stored generated columns, where the server sends them: when they are wanted, or are part of the identity', () => {
+    const computed = column('total', oids.int4, { generated: 'stored' });
+    const table = (more: Partial<Table>) => usersTable({ columns: [...users.columns, computed], ...more });
+    const needed = (major: number, more: Partial<Table>, extraColumns: string[]) => {
+      const { bound } = bindWatchers(watchersFor(['users', 'updated', { extraColumns }]), [table(more)], { major: 18 });
+      return publicationNeeds('accounts', bound, { major }).generatedColumns;
+    };
+    expect(needed(18, {}, [])).toBe(false);
+    expect(needed(18, {}, ['total'])).toBe(true);
+    expect(needed(18, { replicaIdentity: 'full' }, [])).toBe(true);
+    expect(needed(17, { replicaIdentity: 'full' }, ['total'])).toBe(false);
   });
 });
 
 describe('making one', () => {
   test('it carries the tables and operations that are needed, partitions under their root', () => {
     expect(createPublication(needs(['insert', 'delete']))).toBe(
-      `CREATE PUBLICATION "accounts" FOR TABLE "public"."users" WITH (publish = 'insert, delete', publish_via_partition_root = true)`,
+      `CREATE PUBLICATION "accounts" FOR TABLE ONLY "public"."users" WITH (publish = 'insert, delete', publish_via_partition_root = true)`,
     );
   });
 
   test('names are quoted, whatever is in them', () => {
     expect(createPublication({ ...needs(['insert'], [users, lines]), name: 'My "own"' })).toBe(
-      `CREATE PUBLICATION "My ""own""" FOR TABLE "public"."users", "erp"."Order ""Lines""" WITH (publish = 'insert', publish_via_partition_root = true)`,
+      `CREATE PUBLICATION "My ""own""" FOR TABLE ONLY "public"."users", ONLY "erp"."Order ""Lines""" WITH (publish = 'insert', publish_via_partition_root = true)`,
+    );
+  });
+
+  test('generated columns are part of it, when they are needed', () => {
+    expect(createPublication({ ...needs(['insert']), generatedColumns: true })).toContain(
+      `publish_via_partition_root = true, publish_generated_columns = stored)`,
     );
   });
 
@@ -66,7 +89,7 @@ describe('widening one', () => {
 
   test('a missing table is added', () => {
     expect(widenPublication(needs(['insert'], [users, lines]), publication())).toEqual([
-      'ALTER PUBLICATION "accounts" ADD TABLE "erp"."Order ""Lines"""',
+      'ALTER PUBLICATION "accounts" ADD TABLE ONLY "erp"."Order ""Lines"""',
     ]);
   });
 
@@ -74,6 +97,17 @@ describe('widening one', () => {
     expect(widenPublication(needs(['update', 'insert']), publication({ operations: new Set(['truncate']) }))).toEqual([
       `ALTER PUBLICATION "accounts" SET (publish = 'truncate, update, insert', publish_via_partition_root = true)`,
     ]);
+  });
+
+  test('missing generated columns are added, and are not taken away again', () => {
+    const generated = { ...needs(['insert']), generatedColumns: true };
+    expect(widenPublication(generated, publication())).toEqual([
+      `ALTER PUBLICATION "accounts" SET (publish = 'insert', publish_via_partition_root = true, publish_generated_columns = stored)`,
+    ]);
+    expect(widenPublication(generated, publication({ generatedColumns: true }))).toEqual([]);
+    expect(widenPublication(needs(['insert']), publication({ generatedColumns: true }))).toEqual([]);
+    const wide = publication({ generatedColumns: true, operations: new Set(['insert', 'update']) });
+    expect(narrowPublication(generated, wide)).toEqual([expect.stringContaining('publish_generated_columns = stored')]);
   });
 
   test('a table that it carries for another reason than its name is not added: of all tables, or of a schema', () => {
@@ -89,7 +123,7 @@ describe('widening one', () => {
   test('a table that was made anew under the same name is another table', () => {
     const older = publication({ listed: [{ ...users, oid: 1 }], carried: new Set() });
     expect(widenPublication(needs(['insert']), older)).toEqual([
-      'ALTER PUBLICATION "accounts" ADD TABLE "public"."users"',
+      'ALTER PUBLICATION "accounts" ADD TABLE ONLY "public"."users"',
     ]);
   });
 
@@ -112,7 +146,7 @@ describe('narrowing one', () => {
 
   test('a table that nobody watches any more is dropped', () => {
     expect(narrowPublication(needs(['insert']), publication({ listed: [users, lines] }))).toEqual([
-      'ALTER PUBLICATION "accounts" DROP TABLE "erp"."Order ""Lines"""',
+      'ALTER PUBLICATION "accounts" DROP TABLE ONLY "erp"."Order ""Lines"""',
     ]);
   });
 
@@ -136,4 +170,14 @@ describe('narrowing one', () => {
 test('a comment is a quoted literal, whatever is in it', () => {
   expect(commentOnPublication('My "own"', `it's`)).toBe(`COMMENT ON PUBLICATION "My ""own""" IS 'it''s'`);
   expect(commentOnPublication('a', '\\')).toBe(`COMMENT ON PUBLICATION "a" IS  E'\\\\'`);
+});
+
+test('a table that fell out is told with what happened and how to add it', () => {
+  const error = fallenOut('accounts', lines, false);
+  expect(error).toMatchObject({
+    code: 'PUBLICATION_CHANGED',
+    message: expect.stringContaining('made anew, or taken out'),
+  });
+  expect(error.solution).toContain('ALTER PUBLICATION "accounts" ADD TABLE ONLY "erp"."Order ""Lines""";');
+  expect(fallenOut('accounts', lines, true).message).toContain('was dropped or renamed');
 });

@@ -1,0 +1,34 @@
+import { Budget } from '../../src/delivery/budget.ts';
+import { CapturedChange } from '../../src/delivery/change.ts';
+import { Ledger } from '../../src/delivery/ledger.ts';
+import { Intake } from '../../src/replication/intake.ts';
+import { Receiver, type ReceiverHost } from '../../src/replication/receiver.ts';
+import * as encode from './pgoutput-messages.ts';
+import { planFor, usersTable } from './sample-tables.ts';
+
+export const plan = planFor(usersTable(), ['users', 'inserted']);
+export const described = encode.relation(plan.relation);
+export const row = (id: string): Buffer => encode.insert(plan.relation.oid, [id, 'a@b', null, null]);
+export const begin = (lsn: bigint): Buffer => encode.begin(lsn, Date.UTC(2024, 0, 1), 7);
+export const commit = (lsn: bigint): Buffer => encode.commit(lsn, lsn + 8n);
+
+/** A receiver over a real intake and ledger; in `told` is what it told its host, in order. */
+export function receiving(more: Partial<ReceiverHost> = {}) {
+  const told: string[] = [];
+  const budget = new Budget(Infinity, () => {}, () => {}); // prettier-ignore
+  const ledger = new Ledger(budget, () => told.push(`confirmed ${ledger.confirmed}`));
+  const intake = new Intake(ledger, (captured) => {
+    told.push(`${captured.eventId}=${captured instanceof CapturedChange ? captured.row[0] : captured.event.prefix}`);
+  });
+  const failures: unknown[] = [];
+  const receiver = new Receiver(intake, {
+    plan: () => plan,
+    described: () => undefined,
+    reached: (lsn) => told.push(`reached ${lsn}`),
+    keepalive: (walEnd, replyRequested) => told.push(`keepalive ${walEnd}${replyRequested ? ' ?' : ''}`),
+    wait: (waiting) => told.push(waiting ? 'wait' : 'go on'),
+    failed: (error) => failures.push(error),
+    ...more,
+  });
+  return { receiver, told, failures, ledger };
+}

@@ -1,0 +1,102 @@
+import { integer, pgSchema, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { describe, expect, test } from 'vitest';
+import { ConfigurationError } from '../../../src/errors.ts';
+import { referTo, table } from '../../../src/watchers/table.ts';
+
+describe('a name', () => {
+  test.each([
+    ['users', 'public', 'users'],
+    ['Users', 'public', 'Users'],
+    ['Order Lines', 'public', 'Order Lines'],
+    ['erp.lines', 'erp', 'lines'],
+    ['erp.lines.2024', 'erp', 'lines.2024'],
+    ['"users"', 'public', '"users"'],
+  ])('%s is taken literally, but a first dot parts schema and table', (given, schema, name) => {
+    expect(referTo(given)).toEqual({ schema, name, primaryKey: undefined, columnMap: {}, drizzle: undefined });
+  });
+
+  test.each(['', '.', '.users', 'public.'])('%j is none', (given) => {
+    expect(referTo(given)).toBe(`${JSON.stringify(given)} is no table name: 'table' or 'schema.table'`);
+  });
+});
+
+describe('a table by hand', () => {
+  test('names its key, and may name schema and columns', () => {
+    const lines = table<{ order_id: number; line: number; qty: number }>()({
+      tableName: 'Order.Lines',
+      schema: 'erp',
+      primaryKey: ['order_id', 'line'],
+      columnMap: { qty: 'QTY' },
+    });
+    expect(referTo(lines)).toEqual({
+      schema: 'erp',
+      name: 'Order.Lines',
+      primaryKey: ['order_id', 'line'],
+      columnMap: { qty: 'QTY' },
+      drizzle: undefined,
+    });
+    expect(referTo(table()({ tableName: 'users', primaryKey: 'id' }))).toMatchObject({
+      schema: 'public',
+      primaryKey: ['id'],
+      columnMap: {},
+    });
+  });
+
+  test('has each key column once', () => {
+    expect(referTo({ tableName: 'users', primaryKey: ['id', 'id'] })).toMatchObject({ primaryKey: ['id'] });
+  });
+
+  test('is not the object that was given, which may change', () => {
+    const definition = { tableName: 'users', primaryKey: 'id' } as const;
+    expect(table()(definition)).not.toBe(definition);
+  });
+
+  test.each([
+    [{ primaryKey: 'id' }, 'table()({ tableName }) is missing'],
+    [{ tableName: '', primaryKey: 'id' }, 'table()({ tableName }) is missing'],
+    [{ tableName: 'users', schema: '', primaryKey: 'id' }, "schema of table 'users' is not a name"],
+    [{ tableName: 'users', schema: 7, primaryKey: 'id' }, "schema of table 'users' is not a name"],
+    [{ tableName: 'users' }, "primaryKey of table 'users' is missing"],
+    [{ tableName: 'users', primaryKey: [] }, "primaryKey of table 'users' is missing"],
+    [{ tableName: 'users', primaryKey: ['id', 7] }, "primaryKey of table 'users' is missing"],
+  ])('%j: what is wrong is said', (definition, message) => {
+    expect(referTo(definition)).toEqual(expect.stringContaining(message));
+  });
+});
+
+describe('a Drizzle table', () => {
+  const users = pgTable('users', { id: integer().primaryKey(), roleId: integer('role_id') });
+  const stock = pgSchema('erp').table('stock', { partId: integer('part_id'), place: text() }, (own) => [
+    primaryKey({ columns: [own.partId, own.place] }),
+  ]);
+
+  test('gives key and columns by property names, mapped to those in the database', () => {
+    expect(referTo(users)).toMatchObject({
+      schema: 'public',
+      name: 'users',
+      primaryKey: ['id'],
+      columnMap: { id: 'id', roleId: 'role_id' },
+    });
+    expect(Object.keys((referTo(users) as { drizzle: { columns: object } }).drizzle.columns)).toEqual(['id', 'roleId']);
+  });
+
+  test('that marks no key must be told its key', () => {
+    expect(referTo(stock)).toContain("'stock' marks no primary key");
+    expect(referTo(table(stock)({ primaryKey: ['partId', 'place'] }))).toMatchObject({
+      schema: 'erp',
+      name: 'stock',
+      primaryKey: ['partId', 'place'],
+      columnMap: { partId: 'part_id', place: 'place' },
+    });
+    expect(referTo(table(stock)({ primaryKey: 'place' }))).toMatchObject({ primaryKey: ['place'] });
+  });
+
+  test('is what table(…) wants, and nothing else', () => {
+    for (const other of [{}, { tableName: 'users' }, 'users'])
+      expect(() => table(other as unknown as typeof users)).toThrow(ConfigurationError);
+  });
+});
+
+test.each([undefined, null, 7, true])('%s is no table', (given) => {
+  expect(referTo(given)).toBe('a table is a name, what table() returned, or a Drizzle table');
+});

@@ -1,0 +1,150 @@
+import { integer, pgTable } from 'drizzle-orm/pg-core';
+import { describe, expect, test } from 'vitest';
+import { ConfigurationError } from '../../../src/errors.ts';
+import { defineWatchers } from '../../../src/watchers/define.ts';
+import { checkEntries } from '../../../src/watchers/validate.ts';
+
+const messages = (...entries: unknown[]) => checkEntries(entries).issues.map(({ message }) => message);
+
+describe('a watcher', () => {
+  test('is called table:type, with the schema outside of public, or by its label', () => {
+    const { watchers, issues } = checkEntries([
+      ['users', 'inserted'],
+      ['public.users', 'updated'],
+      ['erp.lines', 'deleted'],
+      ['users', 'updated', { label: 'contact_changed' }],
+    ]);
+    expect(issues).toEqual([]);
+    expect(watchers.map(({ name }) => name)).toEqual([
+      'users:inserted', 'users:updated', 'erp.lines:deleted', 'contact_changed',
+    ]); // prettier-ignore
+  });
+
+  test('has its options, or their defaults', () => {
+    const options = {
+      label: 'mailed',
+      extraColumns: ['a', 'b', 'a'],
+      triggerColumns: ['c', 'c'],
+      absent: 'omit',
+      debug: true,
+    };
+    expect(checkEntries([['users', 'updated', options]]).watchers).toMatchObject([
+      {
+        type: 'updated',
+        label: 'mailed',
+        extraColumns: ['a', 'b'],
+        triggerColumns: ['c'],
+        absent: 'omit',
+        debug: true,
+      },
+    ]);
+    expect(checkEntries([['users', 'truncated']]).watchers).toMatchObject([
+      { type: 'truncated', label: undefined, extraColumns: [], triggerColumns: [], absent: 'throw', debug: false },
+    ]);
+  });
+});
+
+describe('refused is', () => {
+  test.each([undefined, null, 'users', {}])('%s in place of a list', (entries) => {
+    expect(checkEntries(entries)).toMatchObject({
+      watchers: [],
+      issues: [{ message: 'watchers are a list of entries' }],
+    });
+  });
+
+  test.each([[null], ['users'], [[]], [['users']], [['users', 'updated', {}, 1]]])(
+    '%j in place of an entry',
+    (entry) => {
+      expect(messages(['users', 'updated'], entry)).toEqual(['watcher 1: an entry is [table, type, options?]']);
+    },
+  );
+
+  test.each([null, 'x', []])('%j in place of options', (options) => {
+    expect(messages(['users', 'updated', options])).toEqual(['watcher 0: options are an object']);
+  });
+
+  test('a table that is none, and an unknown update type, both at once', () => {
+    expect(messages([7, 'changed'])).toEqual([
+      'watcher 0: a table is a name, what table() returned, or a Drizzle table',
+      'watcher 0: "changed" is no update type',
+    ]);
+  });
+
+  test.each([
+    [{ lable: 'x' }, "there is no watcher option 'lable'"],
+    [{ extraColumns: 'a' }, 'extraColumns is a list of column names'],
+    [{ extraColumns: ['a', ''] }, 'extraColumns is a list of column names'],
+    [{ extraColumns: [7] }, 'extraColumns is a list of column names'],
+    [{ label: 'x', triggerColumns: {} }, 'triggerColumns is a list of column names'],
+    [{ absent: 'null' }, "absent is 'throw' or 'omit'"],
+    [{ label: '' }, '"" is no label'],
+    [{ label: 7 }, '7 is no label'],
+    [{ triggerColumns: ['a'] }, 'triggerColumns needs a label'],
+  ])('%j', (options, message) => {
+    const name = 'label' in options && options.label === 'x' ? 'x' : 'users:updated';
+    expect(checkEntries([['users', 'updated', options]]).issues).toMatchObject([
+      { message: `${name}: ${message}`, watcher: name },
+    ]);
+  });
+
+  test('a colon in a label, which would look like another identifier', () => {
+    expect(messages(['users', 'updated', { label: 'a:b' }])).toEqual(['a:b: "a:b" is no label']);
+  });
+
+  test.each(['inserted', 'deleted', 'truncated'])('triggerColumns on %s', (type) => {
+    expect(messages(['users', type, { label: 'x', triggerColumns: ['a'] }])).toEqual([
+      `x: triggerColumns is for 'updated', not '${type}'`,
+    ]);
+  });
+
+  test('extraColumns on truncated, which has no row', () => {
+    expect(messages(['users', 'truncated', { extraColumns: ['a'] }])).toEqual([
+      "users:truncated: 'truncated' has no row, so no extraColumns",
+    ]);
+  });
+
+  test('a second watcher of the same identifier, however it got that', () => {
+    const two = (...entries: unknown[]) => checkEntries(entries).issues;
+    const clash = [{ message: "two watchers are called 'users:updated'", watcher: 'users:updated' }];
+    expect(two(['users', 'updated'], ['public.users', 'updated'])).toMatchObject(clash);
+    const mailed = { label: 'mailed' };
+    expect(two(['users', 'updated', mailed], ['posts', 'inserted', mailed])).toHaveLength(1);
+    expect(two(['users', 'updated'], ['users', 'updated', mailed], ['users', 'inserted'])).toEqual([]);
+  });
+
+  test('a column that a Drizzle table does not have, by its property names', () => {
+    const users = pgTable('users', { id: integer().primaryKey(), roleId: integer('role_id') });
+    const { issues } = checkEntries([
+      [users, 'updated', { label: 'x', extraColumns: ['roleId', 'role_id'], triggerColumns: ['toString'] }],
+    ]);
+    expect(issues).toMatchObject([
+      { message: "x: the Drizzle table 'users' has no column 'role_id'", column: 'role_id', table: 'users' },
+      { message: "x: the Drizzle table 'users' has no column 'toString'", column: 'toString', table: 'users' },
+    ]);
+    expect(issues[0]!.solution).toContain('id, roleId');
+  });
+});
+
+describe('defineWatchers', () => {
+  const define = defineWatchers as (entries: unknown) => { entries: readonly unknown[] };
+
+  test('throws everything at once', () => {
+    const wrong = [
+      ['users', 'changed'],
+      [7, 'updated'],
+      ['users', 'updated', { absent: 'x' }],
+    ];
+    expect(() => define(wrong)).toThrow(ConfigurationError);
+    expect(() => define(wrong)).toThrow('3 problems:');
+  });
+
+  test('gives the same with and without a schema type, and keeps what it checked', () => {
+    const entries: unknown[] = [['users', 'updated']];
+    const typed = defineWatchers<{ users: { id: number } }>()([['users', 'updated']]);
+    expect(define(entries)).toEqual(typed);
+    const { entries: kept } = define(entries);
+    entries.push('nonsense');
+    expect(kept).toHaveLength(1);
+    expect(Object.isFrozen(kept)).toBe(true);
+  });
+});
