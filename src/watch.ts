@@ -20,10 +20,10 @@ import { formatLsn, type Lsn, parseLsn } from './replication/lsn.ts';
 import { narrow, prepare, type Prepared } from './replication/prepare.ts';
 import { fallenOut, readFallenOut } from './replication/publication.ts';
 import { Receiver } from './replication/receiver.ts';
+import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
 import { Supervisor } from './replication/supervisor.ts';
-import { parseSnapshot } from './replication/visibility.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
-import { type TakeSnapshot, VisibilityGate } from './routing/gate.ts';
+import { VisibilityGate } from './routing/gate.ts';
 import { Router } from './routing/router.ts';
 import type { Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
@@ -262,18 +262,23 @@ class Assembly {
     this.#error = undefined;
     this.#waitingForCatalog = false;
     this.#supervisor.succeeded();
-    if (this.#options.visibility === 'committed') this.#gate.connect(snapshots(session, prepared.server.inRecovery));
+    const takeSnapshot = snapshotsOf(session, prepared.server.inRecovery);
+    if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot);
     this.#reporter.streaming(this.#connects++, this.#confirmedLsn, gap);
     this.#outcome.streaming();
     this.#narrow(session, prepared);
     this.#pace();
-    return this.#receiver(this.#connection!, session);
+    return this.#receiver(this.#connection!, session, takeSnapshot);
   }
 
-  #receiver(connection: Connection, session: Session): Receiver {
+  #receiver(connection: Connection, session: Session, takeSnapshot: TakeSnapshot): Receiver {
     return new Receiver(this.#intake, {
       plan: (relation) => this.#schema.plan(relation),
-      described: (relation) => this.#schema.described(relation, session),
+      described: (relation) => {
+        // The catalog shows a change of the schema only once its transaction is visible.
+        const { xid } = this.#intake;
+        return this.#schema.described(relation, session, () => untilVisible(takeSnapshot, xid));
+      },
       reached: (lsn) => {
         if (lsn > this.#receivedLsn) this.#receivedLsn = lsn;
         connection.reached(lsn, this.#ledger.confirmed);
@@ -382,14 +387,4 @@ class Assembly {
     const fields = { watcher: name, type, schema: table.schema, table: table.name, extraColumns, triggerColumns };
     this.#reporter.log.debug(fields, message);
   }
-}
-
-/** Asks for what a new snapshot of another session would see. */
-function snapshots(session: Session, inRecovery: boolean): TakeSnapshot {
-  return async () => {
-    const { rows } = await session.use((client) =>
-      client.query<{ snapshot: string }>('select pg_catalog.pg_current_snapshot()::text as snapshot'),
-    );
-    return parseSnapshot(rows[0]!.snapshot, inRecovery);
-  };
 }

@@ -25,6 +25,7 @@ export class Intake {
   /** The transaction that this connection is in; undefined also while it repeats one that was received whole. */
   #current: LedgerTransaction | undefined;
   #inside = false;
+  #xid = 0;
   /** Changes and messages of the transaction so far, on this connection. */
   #ordinal = 0;
   #messages = 0;
@@ -39,6 +40,11 @@ export class Intake {
     return this.#inside;
   }
 
+  /** Of the transaction that this connection is in, also of one that is skipped. */
+  get xid(): number {
+    return this.#xid;
+  }
+
   /** A new connection. `continues`: it goes on in the history that was received so far. */
   connect(continues: boolean): void {
     this.#current = undefined;
@@ -51,6 +57,7 @@ export class Intake {
   begin(begin: Begin): void {
     const newest = this.#newest;
     this.#inside = true;
+    this.#xid = begin.xid;
     this.#ordinal = 0;
     this.#messages = 0;
     if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {

@@ -1,11 +1,7 @@
 import type { Captured, Ledger, LedgerTransaction } from '../delivery/ledger.ts';
 import { Queue } from '../delivery/queue.ts';
+import { nextPause, type TakeSnapshot } from '../replication/snapshot.ts';
 import { isVisible, type Snapshot } from '../replication/visibility.ts';
-
-/** Asks the server for a new snapshot. Rejects when the connection is lost. */
-export type TakeSnapshot = () => Promise<Snapshot>;
-
-const longestPause = 50;
 
 /**
  * Holds changes until other sessions can see their transaction, because a walsender may send a commit before it is
@@ -90,7 +86,7 @@ export class VisibilityGate<T extends Captured> {
     }
     if (!this.waiting) return;
     // A commit that waits for a synchronous standby may take long: ask less and less often.
-    this.#pause = passed ? 0 : Math.min(longestPause, this.#pause * 2 || 1);
+    this.#pause = passed ? 0 : nextPause(this.#pause);
     if (this.#pause === 0) {
       this.#ask();
       return;

@@ -73,11 +73,13 @@ function planWatcher(
     const index = relation.columns.findIndex((column) => column.name === databaseName(watcher.table, name));
     const column = relation.columns[index];
     const typeOid = column ? types.baseType(column.typeOid) : 0;
+    // Partitions may send less than their root promises, which is known for the columns that all of them send.
+    const old = bound.table.leaves.length === 0 || bound.table.identityColumns.has(databaseName(watcher.table, name));
     return {
       name,
       slot: column ? wanted.indexOf(index) : -1,
-      key: column?.key ?? false,
-      old: bound.table.leaves.length === 0 || bound.table.identityColumns.has(databaseName(watcher.table, name)),
+      key: (column?.key ?? false) && old,
+      old,
       typeOid,
       parse: named(bound, name, parserFor(bound, name, typeOid, types)),
     };

@@ -48,12 +48,16 @@ export class Schema {
     return planRelation(relation, watchersOf(relation, this.#bound), this.types);
   }
 
-  /** The stream describes a relation. A promise: the catalog must be asked before its changes can be understood. */
-  described(relation: Relation, session: Session): Promise<void> | undefined {
+  /**
+   * The stream describes a relation. A promise: the catalog must be asked before its changes can be understood, once
+   * the transaction is `visible`.
+   */
+  described(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> | undefined {
     const watchers = watchersOf(relation, this.#bound);
-    if (watchers.length === 0) return this.#isNewPartition(relation) ? this.#refresh(relation, session) : undefined;
+    if (watchers.length === 0)
+      return this.#isNewPartition(relation) ? this.#refresh(relation, session, visible) : undefined;
     this.#host.warn(identityWarnings(relation, watchers));
-    return isUnknown(relation, watchers[0]!.table, this.types) ? this.#refresh(relation, session) : undefined;
+    return isUnknown(relation, watchers[0]!.table, this.types) ? this.#refresh(relation, session, visible) : undefined;
   }
 
   /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
@@ -64,7 +68,8 @@ export class Schema {
     return known === undefined || known.replicaIdentity !== identityNames[relation.replicaIdentity];
   }
 
-  async #refresh(relation: Relation, session: Session): Promise<void> {
+  async #refresh(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> {
+    await visible();
     const before = this.#bound;
     const server = this.#server!;
     await session.use(async (client) => {
