@@ -1,0 +1,63 @@
+/** What was itself replicated carries an origin: `origin: 'none'` leaves it out. */
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { ConfigurationError, defineWatchers } from '../../src/index.ts';
+import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
+import { settled, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const watchers = defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]);
+
+/** A session whose writes count as replicated from elsewhere, as those of a subscription do. */
+async function replicatingSession() {
+  const origin = `elsewhere_${process.pid}`; // of the whole server
+  const client = await db.client();
+  await client.query('select pg_replication_origin_create($1)', [origin]);
+  await client.query('select pg_replication_origin_session_setup($1)', [origin]);
+  onTestFinished(async () => {
+    await client.query('select pg_replication_origin_session_reset()');
+    await client.query('select pg_replication_origin_drop($1)', [origin]);
+  });
+  return client;
+}
+
+test("'none' leaves out what was replicated, 'any' delivers it, and both go past it", async ({ skip }) => {
+  if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
+  const [local, all, byDefault] = [{ origin: 'none' } as const, { origin: 'any' } as const, {}].map((options) => {
+    const watch = watchOf(watchers, options);
+    return { watch, ...recorder(watch, 'users:inserted') };
+  });
+  for (const { watch } of [local!, all!, byDefault!]) await watch.start();
+  const replicating = await replicatingSession();
+  await db.sql(`insert into users (name) values ('here')`);
+  await replicating.query(`insert into users (name) values ('elsewhere')`);
+  // A transaction of a time when the position at the origin is known.
+  await replicating.query(`begin; select pg_replication_origin_xact_setup('0/100', now());
+    insert into users (name) values ('elsewhere too'); commit`);
+  await db.sql(`insert into users (name) values ('here again')`);
+  for (const { watch } of [local!, all!, byDefault!]) await settled(db, watch);
+  const names = (events: readonly any[]) => events.map(({ name }) => name);
+  expect(names(local!.events)).toEqual(['here', 'here again']);
+  expect(names(all!.events)).toEqual(['here', 'elsewhere', 'elsewhere too', 'here again']);
+  expect(byDefault!.events).toEqual(all!.events);
+});
+
+test("before PostgreSQL 16 'none' is refused", async ({ skip }) => {
+  if (inject('server').version >= 16) skip('the server has it');
+  const watch = watchOf(watchers, { origin: 'none' });
+  const started = watch.start();
+  await expect(started).rejects.toThrow(ConfigurationError);
+  await expect(started).rejects.toThrow(/origin: 'none' needs PostgreSQL 16/);
+  await expect(watch.closed).rejects.toThrow(ConfigurationError);
+});
+
+test('what was replicated arrives on every version when nobody asks for less', async () => {
+  const watch = watchOf(watchers);
+  const { events } = recorder(watch, 'users:inserted');
+  await watch.start();
+  const replicating = await replicatingSession();
+  await replicating.query(`insert into users (name) values ('elsewhere')`);
+  await settled(db, watch);
+  expect(events).toMatchObject([{ name: 'elsewhere' }]);
+});
