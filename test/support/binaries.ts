@@ -9,6 +9,14 @@ const run = promisify(execFile);
 export const versions = [14, 15, 16, 17, 18] as const;
 export type Version = (typeof versions)[number];
 
+/** The version that the environment asks for, 17 when it does not. */
+export function wantedVersion(environment: NodeJS.ProcessEnv): Version {
+  const wanted = environment['WALWATCH_TEST_PG'] || '17';
+  const version = versions.find((known) => String(known) === wanted);
+  if (!version) throw new Error(`WALWATCH_TEST_PG is '${wanted}', not one of ${versions.join(', ')}`);
+  return version;
+}
+
 /** Runs one of PostgreSQL's programs, as the user that may. */
 export type RunProgram = (name: 'initdb' | 'pg_ctl', args: readonly string[]) => Promise<string>;
 

@@ -4,7 +4,7 @@ import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { programs, serverUser, type Version } from './binaries.ts';
+import { programs, serverUser, type Version, wantedVersion } from './binaries.ts';
 import { inSession } from './template.ts';
 import { until } from './until.ts';
 
@@ -12,7 +12,7 @@ import { until } from './until.ts';
 export type Settings = Readonly<Record<string, string | number | boolean>>;
 
 export interface ClusterOptions {
-  /** Default 17. */
+  /** Default: what WALWATCH_TEST_PG says, else 17. */
   readonly version?: Version;
   /** On top of `serverSettings`. */
   readonly settings?: Settings;
@@ -58,7 +58,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'walwatch-')));
   if (user) await chown(directory, user.uid, user.gid);
 
-  const run = await programs(options.version ?? 17, user, directory);
+  const run = await programs(options.version ?? wantedVersion(process.env), user, directory);
   const dataDirectory = join(directory, 'data');
   const pidFile = join(dataDirectory, 'postmaster.pid');
   const logFile = join(directory, 'log');

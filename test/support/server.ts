@@ -1,5 +1,5 @@
 /** Which PostgreSQL the tests run against: the only file that decides it. */
-import { versions, type Version } from './binaries.ts';
+import { type Version, wantedVersion } from './binaries.ts';
 import { serverSettings, startCluster } from './cluster.ts';
 
 export type Choice =
@@ -9,10 +9,7 @@ export type Choice =
 export function chooseServer(environment: NodeJS.ProcessEnv, dockerAnswers: boolean): Choice {
   const url = environment['WALWATCH_TEST_DATABASE_URL'];
   if (url) return { kind: 'url', url };
-  const wanted = environment['WALWATCH_TEST_PG'] || '17';
-  const version = versions.find((known) => String(known) === wanted);
-  if (!version) throw new Error(`WALWATCH_TEST_PG is '${wanted}', not one of ${versions.join(', ')}`);
-  return { kind: dockerAnswers ? 'docker' : 'embedded', version };
+  return { kind: dockerAnswers ? 'docker' : 'embedded', version: wantedVersion(environment) };
 }
 
 export interface Server extends AsyncDisposable {
