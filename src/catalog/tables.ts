@@ -12,7 +12,7 @@ export interface Column {
 }
 
 /** A partition that holds rows. */
-export interface Leaf {
+interface Leaf {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;

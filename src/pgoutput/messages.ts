@@ -39,28 +39,28 @@ export interface Commit {
   /** The position right after the commit record: what is acknowledged. */
   readonly endLsn: Lsn;
 }
-export interface RelationMessage {
+interface RelationMessage {
   readonly tag: 'relation';
   readonly relation: Relation;
 }
-export interface Insert {
+interface Insert {
   readonly tag: 'insert';
   readonly relation: Relation;
   readonly new: Tuple;
 }
-export interface Update {
+interface Update {
   readonly tag: 'update';
   readonly relation: Relation;
   /** Undefined: no column of the identity changed. */
   readonly old: Tuple | undefined;
   readonly new: Tuple;
 }
-export interface Delete {
+interface Delete {
   readonly tag: 'delete';
   readonly relation: Relation;
   readonly old: Tuple;
 }
-export interface Truncate {
+interface Truncate {
   readonly tag: 'truncate';
   readonly relations: readonly Relation[];
 }
@@ -74,7 +74,7 @@ export interface LogicalMessage {
   readonly content: Buffer;
 }
 /** Read and checked, and of no further use. */
-export interface Ignored {
+interface Ignored {
   readonly tag: 'ignored';
 }
 

@@ -1,7 +1,7 @@
 import type { WatchError } from '../errors.ts';
 import { reconnectDelay } from './timing.ts';
 
-export interface Attempt {
+interface Attempt {
   /** Rejects when the connection is lost, resolves when it was closed. */
   run(): Promise<void>;
 }

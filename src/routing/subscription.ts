@@ -50,6 +50,6 @@ export class ActiveSubscription implements Subscription, Recipient {
   }
 }
 
-export function describeFilter(filter: Exclude<Filter, undefined>): string {
+function describeFilter(filter: Exclude<Filter, undefined>): string {
   return JSON.stringify(filter, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 }

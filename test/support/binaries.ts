@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-export const versions = [14, 15, 16, 17, 18] as const;
+const versions = [14, 15, 16, 17, 18] as const;
 export type Version = (typeof versions)[number];
 
 /** The version that the environment asks for, 17 when it does not. */
