@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import { HandlerContext } from '../../../src/delivery/context.ts';
+import { Occurrence } from '../../../src/delivery/occurrence.ts';
+import { table } from '../../../src/watchers/table.ts';
+import type { UpdateType, WatcherEntry } from '../../../src/watchers/types.ts';
+import { changeOf, transactionAt, type Values } from '../../support/sample-changes.ts';
+import { planFor, usersTable } from '../../support/sample-tables.ts';
+
+const full = usersTable({ schema: 'erp', replicaIdentity: 'full' });
+
+function occurrenceOf(type: UpdateType, row: Values, old?: Values, key?: string[]) {
+  const given = key === undefined ? 'erp.users' : table()({ tableName: 'users', schema: 'erp', primaryKey: key });
+  const entry: WatcherEntry = [given, type, type === 'truncated' ? {} : { extraColumns: ['role_id', 'bio'] }];
+  const plan = planFor(full, entry);
+  const change = changeOf(plan, type, old ? { row, old } : { row }, {
+    transaction: transactionAt(0x16_b374_d848n, 77),
+    ordinal: 3,
+  });
+  return new Occurrence(plan.watchers[type][0]!, change);
+}
+const row = { id: '1', role_id: '7', bio: 'x' };
+
+describe('the context', () => {
+  test('tells where the event comes from', () => {
+    expect(occurrenceOf('updated', row).context(2)).toMatchObject({
+      watcher: 'erp.users:updated',
+      type: 'updated',
+      schema: 'erp',
+      table: 'users',
+      eventId: '16/B374D848/3',
+      commitLsn: '16/B374D848',
+      ordinal: 3,
+      xid: 77,
+      committedAt: new Date(Date.UTC(2024, 0, 1)),
+      absent: [],
+      attempt: 2,
+    });
+  });
+
+  test('has the old values of an update only, made once', () => {
+    const context = occurrenceOf('updated', row, { ...row, role_id: '6' }).context(1);
+    expect(context.previous).toEqual({ id: 1, role_id: 6, bio: 'x' });
+    expect(context.previous).toBe(context.previous);
+    for (const type of ['inserted', 'deleted', 'truncated'] as const)
+      expect(occurrenceOf(type, row).context(1).previous).toEqual({});
+  });
+
+  test('names the values that were not sent', () => {
+    expect(occurrenceOf('updated', { id: '1', role_id: '7' }).context(1).absent).toEqual(['bio']);
+  });
+
+  test('has a signal of its own, that may be aborted before or after it was read', () => {
+    const occurrence = occurrenceOf('updated', row);
+    const [first, second, third] = [occurrence.context(1), occurrence.context(2), occurrence.context(3)];
+    const { signal } = first;
+    expect(first.signal).toBe(signal);
+    HandlerContext.abort(first, 'late');
+    HandlerContext.abort(second, 'early');
+    expect([signal.reason, second.signal.reason, third.signal.aborted]).toEqual(['late', 'early', false]);
+  });
+});
+
+describe('the records that an event concerns', () => {
+  test('are one, by its primary key', () => {
+    expect(occurrenceOf('inserted', row).records).toEqual(['1']);
+    expect(occurrenceOf('updated', row).records).toEqual(['1']);
+    expect(occurrenceOf('updated', row, row).records).toEqual(['1']);
+    expect(occurrenceOf('deleted', row).records).toEqual(['1']);
+  });
+
+  test('are two when the primary key changed, also one of several columns', () => {
+    expect(occurrenceOf('updated', { ...row, id: '2' }, row).records).toEqual(['2', '1']);
+    const [now, before] = occurrenceOf('updated', { ...row, id: '2', email: 'a' }, { ...row, email: 'a' }, [
+      'id',
+      'email',
+    ]).records;
+    expect(now).not.toBe(before);
+    expect([now, before]).toEqual([
+      occurrenceOf('inserted', { id: '2', email: 'a' }, undefined, ['id', 'email']).records[0],
+      occurrenceOf('inserted', { id: '1', email: 'a' }, undefined, ['id', 'email']).records[0],
+    ]);
+  });
+
+  test('are one, for all events whose key was not sent, and for truncates', () => {
+    expect(occurrenceOf('updated', {}).records).toEqual(['']);
+    expect(occurrenceOf('truncated', {}).records).toEqual(['']);
+  });
+});

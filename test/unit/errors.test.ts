@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigurationError, errorCodes, ProtocolError, throwIssues, WatchError } from '../../src/errors.ts';
+
+test('an error has a code, what to do about it, and what caused it', () => {
+  const cause = new Error('below');
+  const error = new WatchError('SLOT_LOST', 'gone', { solution: 'start anew', cause });
+  expect(error).toBeInstanceOf(Error);
+  expect(error).toMatchObject({
+    name: 'WatchError',
+    code: 'SLOT_LOST',
+    message: 'gone',
+    solution: 'start anew',
+    cause,
+  });
+  expect(new WatchError('STOPPED', 'over')).toMatchObject({ solution: undefined, cause: undefined });
+});
+
+test('only what may mend itself is tried again', () => {
+  const retried = errorCodes.map((code) => [code, new WatchError(code, '').retry] as const);
+  expect(Object.fromEntries(retried.filter(([, retry]) => retry !== 'never'))).toEqual({
+    CONNECTION: 'soon',
+    SERVER_BUSY: 'slowly',
+    SLOT_ACTIVE: 'soon',
+    SLOT_BLOCKED: 'soon',
+  });
+});
+
+describe('a configuration that does not fit', () => {
+  const issue = { message: 'a is wrong', solution: 'do b' };
+
+  test('with one problem reads as that problem', () => {
+    const error = new ConfigurationError([issue]);
+    expect(error).toMatchObject({ name: 'ConfigurationError', code: 'CONFIGURATION', retry: 'never', issues: [issue] });
+    expect(error).toMatchObject({ message: 'a is wrong\n    do b', solution: 'do b' });
+  });
+
+  test('with several lists them all', () => {
+    const error = new ConfigurationError([issue, { message: 'c is wrong', solution: undefined }]);
+    expect(error.message).toBe('2 problems:\n  - a is wrong\n    do b\n  - c is wrong');
+    expect(error.issues).toHaveLength(2);
+    expect(error.solution).toMatch(/issues/);
+  });
+
+  test('is thrown when there is a problem, and only then', () => {
+    expect(() => throwIssues([])).not.toThrow();
+    expect(() => throwIssues([issue])).toThrow(ConfigurationError);
+  });
+});
+
+test('bytes that make no sense name the message and the place', () => {
+  const error = new ProtocolError('I', 5, '4 bytes wanted, 1 left');
+  expect(error).toBeInstanceOf(WatchError);
+  expect(error).toMatchObject({ name: 'ProtocolError', code: 'PROTOCOL', retry: 'never', messageType: 'I', offset: 5 });
+  expect(error.message).toBe('pgoutput message "I", offset 5: 4 bytes wanted, 1 left');
+});

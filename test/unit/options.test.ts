@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ConfigurationError } from '../../src/errors.ts';
+import { onErrorIssues, resolveOptions, type WatchOptions } from '../../src/options.ts';
+import { defineWatchers } from '../../src/watchers/define.ts';
+
+const watchers = defineWatchers([['users', 'updated']]);
+const resolve = (options: object) => resolveOptions({ slot: 'worker', watchers, ...options } as WatchOptions);
+
+function problems(options: unknown): string[] {
+  try {
+    resolveOptions(options as WatchOptions);
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.issues.map(({ message }) => message);
+    throw error;
+  }
+  return [];
+}
+const wrong = (options: object) => problems({ slot: 'worker', watchers, ...options });
+
+beforeEach(() => void vi.stubEnv('DATABASE_URL', undefined));
+afterEach(() => void vi.unstubAllEnvs());
+
+test('a slot and watchers are enough: everything else has a default', () => {
+  expect(resolve({})).toEqual({
+    connection: {},
+    slot: { name: 'worker', temporary: false, onLost: 'stop' },
+    publication: { name: 'worker' },
+    manage: 'create',
+    visibility: 'committed',
+    onError: 'retry',
+    origin: 'any',
+    retainedWalWarning: undefined,
+    highWaterMark: 16 * 1024 * 1024,
+    connectTimeout: 10_000,
+    stopTimeout: 10_000,
+    debug: false,
+  });
+});
+
+test('what is given is what holds', () => {
+  const given = {
+    publication: 'Accounts', manage: 'verify', visibility: 'immediate', onError: () => 'skip', origin: 'none',
+    retainedWalWarning: 5, highWaterMark: 0, connectTimeout: 7, stopTimeout: 8, debug: true,
+  }; // prettier-ignore
+  expect(resolve({ ...given, slot: { name: 'a_1', onLost: 'recreate' } })).toEqual({
+    ...given,
+    connection: {},
+    slot: { name: 'a_1', temporary: false, onLost: 'recreate' },
+    publication: { name: 'Accounts' },
+  });
+  expect(resolve({ publication: { name: 'x' } }).publication).toEqual({ name: 'x' });
+  expect(resolve({ publication: {} }).publication).toEqual({ name: 'worker' });
+});
+
+describe('the connection', () => {
+  test('is a URL or the settings of node-postgres; both give the same', () => {
+    const parts = { user: 'ann', password: 'hunter2', host: 'db', port: 5433, database: 'shop' };
+    expect(resolve({ connection: 'postgres://ann:hunter2@db:5433/shop' }).connection).toEqual(parts);
+    expect(resolve({ connection: parts }).connection).toEqual(parts);
+  });
+
+  test('may mix a URL with other settings, and its URL is never left whole', () => {
+    const types = { getTypeParser: vi.fn() };
+    const connection = { connectionString: 'postgres://ann:x@db/shop', types, host: 'other' };
+    const parts = { user: 'ann', password: 'x', host: 'db', database: 'shop' };
+    expect(resolve({ connection }).connection).toEqual({ ...parts, types });
+  });
+
+  test('is DATABASE_URL when it is left out, and else what node-postgres finds by itself', () => {
+    vi.stubEnv('DATABASE_URL', 'postgres://db/shop');
+    expect(resolve({}).connection).toMatchObject({ host: 'db', database: 'shop' });
+    expect(resolve({ connection: { host: 'other' } }).connection).toEqual({ host: 'other' });
+    vi.stubEnv('DATABASE_URL', '');
+    expect(resolve({}).connection).toEqual({});
+  });
+
+  test.each([
+    'postgres://ann:hunter2@db:notaport/shop',
+    'postgres://ann:hunter2@[db',
+    'postgres://ann:hunter2@db/shop?sslrootcert=/none',
+  ])('that can not be read is refused without ever showing a password: %#', (connection) => {
+    for (const given of [connection, { connectionString: connection }]) {
+      let error: unknown;
+      try {
+        resolve({ connection: given });
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).toMatchObject({ issues: [{ message: 'connection is not a URL that node-postgres can read' }] });
+      const { message, stack, cause, issues, solution } = error as ConfigurationError;
+      expect(JSON.stringify({ message, stack, cause, issues, solution })).not.toContain('hunter2');
+    }
+  });
+
+  test.each([7, true])('is not %s', (connection) => {
+    expect(wrong({ connection })).toEqual(['connection is a URL or an object of node-postgres']);
+  });
+});
+
+describe('a slot', () => {
+  test.each(['Worker', 'worker-1', 'a b', '', 'x'.repeat(64), 'ä', 'a\n'])('is not called %j', (slot) => {
+    for (const given of [slot, { name: slot }])
+      expect(problems({ slot: given, watchers, publication: 'p' })).toEqual([
+        `${JSON.stringify(slot)} is no name for a replication slot`,
+      ]);
+  });
+
+  test('may have 63 letters, digits and underscores', () => {
+    for (const slot of ['x'.repeat(63), '0', '_']) expect(resolve({ slot }).slot.name).toBe(slot);
+  });
+
+  test('has to be named, unless it is temporary', () => {
+    for (const slot of [undefined, {}, { temporary: false }])
+      expect(problems({ slot, watchers, publication: 'p' })).toEqual(['slot is missing']);
+  });
+
+  test('that is temporary has a name of its own, with its publication: two live watches never share one', () => {
+    const [one, other] = [resolve({ slot: { temporary: true } }), resolve({ slot: { temporary: true } })];
+    expect(one.slot).toMatchObject({ temporary: true, name: expect.stringMatching(/^walwatch_live_[a-z0-9_]{1,40}$/) });
+    expect(one.publication.name).toBe(one.slot.name);
+    expect(one.slot.name).not.toBe(other.slot.name);
+    expect(resolve({ slot: { temporary: true, name: 'live' } }).slot.name).toBe('live');
+  });
+});
+
+test.each([
+  [{ slott: 1 }, "there is no option 'slott'"],
+  [{ slot: { name: 'a', onlost: 'stop' } }, "there is no slot option 'onlost'"],
+  [{ slot: { name: 'a', onLost: 'ignore' } }, "slot.onLost is 'stop' or 'recreate'"],
+  [{ publication: { nam: 'a' } }, "there is no publication option 'nam'"],
+  [{ publication: '' }, '"" is no name for a publication'],
+  [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is no name for a publication`],
+  [{ publication: 'a\0' }, '"a\\u0000" is no name for a publication'],
+  [{ publication: 7 }, '7 is no name for a publication'],
+  [{ manage: 'ignore' }, "manage is 'create' or 'verify'"],
+  [{ visibility: 'later' }, "visibility is 'committed' or 'immediate'"],
+  [{ origin: 'local' }, "origin is 'any' or 'none'"],
+  [{ onError: 'skip' }, 'onError is none of its forms'],
+  [{ watchers: [] }, 'watchers is missing'],
+  [{ watchers: undefined }, 'watchers is missing'],
+  [{ highWaterMark: -1 }, 'highWaterMark is a number of bytes, 0 or more'],
+  [{ highWaterMark: '16MB' }, 'highWaterMark is a number of bytes, 0 or more'],
+  [{ retainedWalWarning: Number.NaN }, 'retainedWalWarning is a number of bytes, 0 or more'],
+  [{ connectTimeout: -1 }, 'connectTimeout is a number of milliseconds, 0 or more'],
+  [{ stopTimeout: null }, 'stopTimeout is a number of milliseconds, 0 or more'],
+  [{ logger: { info() {} } }, 'logger has no debug, info, warn and error methods'],
+  [{ logger: null }, 'logger has no debug, info, warn and error methods'],
+])('refused: %j', (options, message) => {
+  expect(wrong(options)).toEqual([message]);
+});
+
+test('all problems are told at once', () => {
+  const options = {
+    slot: 'No',
+    publication: '',
+    watchers: 1,
+    manage: 1,
+    visibility: 1,
+    origin: 1,
+    onError: 1,
+    connection: 1,
+    x: 1,
+  };
+  expect(problems(options)).toHaveLength(9);
+  for (const none of [undefined, null, 'x'])
+    expect(problems(none)).toEqual(['createWatch() takes an object of options']);
+});
+
+test('onError has three forms', () => {
+  const right = ['retry', { attempts: 1, then: 'stop' }, { attempts: 5, then: 'skip' }, () => 'retry'];
+  const others = ['stop', null, undefined, {}, { attempts: 5 }, { then: 'skip' }, { attempts: 0, then: 'skip' }];
+  const more = [
+    { attempts: 1.5, then: 'skip' },
+    { attempts: '5', then: 'skip' },
+    { attempts: 5, then: 'retry' },
+  ];
+  const accepted = [...right, ...others, ...more].filter((one) => onErrorIssues(one as 'retry').length === 0);
+  expect(accepted).toEqual(right);
+});

@@ -1,0 +1,106 @@
+import { describe, expect, test } from 'vitest';
+import { makeEvent, makePrevious, recordKey } from '../../../src/watchers/event.ts';
+import type { WatcherOptions } from '../../../src/watchers/types.ts';
+import { tupleOf, type Values } from '../../support/sample-changes.ts';
+import { planFor, usersTable } from '../../support/sample-tables.ts';
+
+function making(
+  options: WatcherOptions,
+  replicaIdentity: 'default' | 'full' = 'default',
+  type: 'updated' | 'deleted' = 'updated',
+) {
+  const plan = planFor(usersTable({ replicaIdentity }), ['users', type, options]);
+  const planned = plan.watchers[type][0]!;
+  const tuples = (row: Values, old?: Values) => [tupleOf(plan, row), old && tupleOf(plan, old)] as const;
+  return {
+    event: (row: Values, old?: Values) => makeEvent(planned, ...tuples(row, old)),
+    previous: (row: Values, old?: Values) => makePrevious(planned, ...tuples(row, old)),
+  };
+}
+
+describe('an event', () => {
+  test('is the primary key and the extra columns, nothing else, with parsed values and nulls', () => {
+    const { event } = making({ label: 'x', extraColumns: ['role_id', 'bio'], triggerColumns: ['email'] }, 'full');
+    expect(event({ id: '1', role_id: '7', bio: null, email: 'a@b' })).toEqual({
+      event: { id: 1, role_id: 7, bio: null }, absent: [],
+    }); // prettier-ignore
+  });
+
+  test('can not be changed, because subscriptions share it', () => {
+    const { event } = making({ extraColumns: ['bio'] });
+    for (const row of [{ id: '1', bio: 'x' }, { id: '1' }]) expect(Object.isFrozen(event(row).event)).toBe(true);
+  });
+
+  test('takes what was not sent from the old row, when that has it', () => {
+    const { event } = making({ extraColumns: ['bio', 'role_id'] }, 'full');
+    expect(event({ id: '1', role_id: '7' }, { id: '1', role_id: '6', bio: 'long' })).toEqual({
+      event: { id: 1, role_id: 7, bio: 'long' }, absent: [],
+    }); // prettier-ignore
+  });
+});
+
+describe('a value that was not sent', () => {
+  const row = { id: '1', role_id: '7' };
+
+  test('is absent, and reading it throws: it is never mistaken for null', () => {
+    const { event: make } = making({ extraColumns: ['bio', 'role_id'] });
+    const { event, absent } = make(row);
+    expect(absent).toEqual(['bio']);
+    expect(() => event['bio']).toThrow(expect.objectContaining({ code: 'VALUE_ABSENT', retry: 'never' }));
+    expect(() => event['bio']).toThrow("users:updated: PostgreSQL did not send the value of 'bio'");
+  });
+
+  test('does not keep the event from being copied and written, without it', () => {
+    const { event } = making({ extraColumns: ['bio', 'role_id'] }).event(row);
+    expect({ ...event }).toEqual({ id: 1, role_id: 7 });
+    expect(JSON.stringify(event)).toBe('{"id":1,"role_id":7}');
+    expect('bio' in event).toBe(true);
+  });
+
+  test('is left out when the watcher says so', () => {
+    const { event, absent } = making({ extraColumns: ['bio', 'role_id'], absent: 'omit' }).event(row);
+    expect([absent, 'bio' in event, event['bio']]).toEqual([['bio'], false, undefined]);
+  });
+
+  test('may be the key itself', () => {
+    const { event, absent } = making({}).event({});
+    expect(absent).toEqual(['id']);
+    expect(() => event['id']).toThrow("did not send the value of 'id'");
+  });
+});
+
+describe('previous', () => {
+  test('holds the old values of the event, all of them with FULL', () => {
+    const { previous } = making({ extraColumns: ['role_id', 'bio'] }, 'full');
+    expect(previous({ id: '2', role_id: '8', bio: 'new' }, { id: '1', role_id: '7', bio: null })).toEqual({
+      id: 1, role_id: 7, bio: null,
+    }); // prettier-ignore
+  });
+
+  test('holds what is known of them: a key that did not change is', () => {
+    const { previous } = making({ extraColumns: ['role_id'] });
+    expect(previous({ id: '1', role_id: '8' })).toEqual({ id: 1 });
+    expect(previous({ id: '2', role_id: '8' }, { id: '1' })).toEqual({ id: 1 });
+  });
+
+  test('can not be changed', () => {
+    expect(Object.isFrozen(making({}).previous({ id: '1' }))).toBe(true);
+  });
+});
+
+describe('the key of a record', () => {
+  const columns = (count: number) => Array.from({ length: count }, (_, index) => ({ slot: index }) as never);
+  const keyOf = (...texts: (string | null | undefined)[]) =>
+    recordKey(columns(texts.length), ({ slot }) => texts[slot]);
+
+  test('is the same for the same values, and no other', () => {
+    const keys = [['a', 'b'], ['ab', ''], ['', 'ab'], ['a1:b', ''], ['1:a', 'b'], ['a', '1:b']].map((texts) => keyOf(...texts)); // prettier-ignore
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(keyOf('a', 'b')).toBe(keyOf('a', 'b'));
+    expect(keyOf('42')).toBe('42');
+  });
+
+  test('is not known when a part of it is not', () => {
+    expect([keyOf(undefined), keyOf('a', undefined), keyOf(null, 'b')]).toEqual([undefined, undefined, undefined]);
+  });
+});

@@ -1,0 +1,145 @@
+import { integer, pgTable, timestamp } from 'drizzle-orm/pg-core';
+import { describe, expect, test } from 'vitest';
+import type { ReplicaIdentity, Table } from '../../../src/catalog/tables.ts';
+import { TypeCatalog } from '../../../src/catalog/types.ts';
+import type { Relation } from '../../../src/pgoutput/messages.ts';
+import { isTriggered, planRelation } from '../../../src/watchers/plan.ts';
+import { table } from '../../../src/watchers/table.ts';
+import { tupleOf, type Values } from '../../support/sample-changes.ts';
+import { boundTo, column, oids, planFor, relationOf, usersTable } from '../../support/sample-tables.ts';
+
+const full = usersTable({ replicaIdentity: 'full' });
+const types = new TypeCatalog(undefined);
+
+describe('a plan', () => {
+  test('wants the columns of all watchers and no other, in the order of the relation', () => {
+    const plan = planFor(
+      full,
+      ['users', 'updated', { label: 'x', extraColumns: ['bio'], triggerColumns: ['email'] }],
+      ['users', 'inserted', { extraColumns: ['email'] }],
+    );
+    expect(plan.wanted).toEqual([0, 1, 3]);
+    const [planned] = plan.watchers.updated;
+    expect(planned!.columns.map(({ name, slot }) => [name, slot])).toEqual([['id', 0], ['bio', 2]]); // prettier-ignore
+    expect(planned!.triggers.map(({ name, slot }) => [name, slot])).toEqual([['email', 1]]);
+    expect(planned!.primaryKey.map(({ name, slot }) => [name, slot])).toEqual([['id', 0]]);
+  });
+
+  test('sorts the watchers by what they watch; a truncate has no columns', () => {
+    const plan = planFor(full, ['users', 'updated'], ['users', 'truncated'], ['users', 'updated', { label: 'x' }]);
+    const { inserted, updated, deleted, truncated } = plan.watchers;
+    expect([inserted, deleted]).toEqual([[], []]);
+    expect(updated.map(({ bound }) => bound.watcher.name)).toEqual(['users:updated', 'x']);
+    expect(truncated.map(({ columns }) => columns)).toEqual([[]]);
+  });
+
+  test('of no watchers is none', () => {
+    expect(planRelation(relationOf(full), [], types)).toBeUndefined();
+  });
+
+  test('names columns as code does, and finds them by their names in the database', () => {
+    const byHand = table<{ key: number; role: number }>()({
+      tableName: 'users', primaryKey: 'key', columnMap: { key: 'id', role: 'role_id' },
+    }); // prettier-ignore
+    const plan = planFor(full, [byHand, 'updated', { extraColumns: ['role'] }]);
+    expect(plan.wanted).toEqual([0, 2]);
+    expect(plan.watchers.updated[0]!.columns.map(({ name, slot }) => [name, slot])).toEqual([['key', 0], ['role', 1]]); // prettier-ignore
+  });
+
+  test('knows a column that the relation did not have yet, when the change was written, as one without a value', () => {
+    const older: Relation = { ...relationOf(full), columns: relationOf(full).columns.slice(0, 2) };
+    const bound = boundTo(full, ['users', 'inserted', { extraColumns: ['bio'] }]);
+    const plan = planRelation(older, bound, types)!;
+    expect(plan.wanted).toEqual([0]);
+    expect(plan.watchers.inserted[0]!.columns[1]).toMatchObject({ name: 'bio', slot: -1, key: false });
+  });
+
+  test('parses values by the type that the relation has, which may be newer than the catalog', () => {
+    const { columns, ...relation } = relationOf(full);
+    const retyped = columns.map((one) => (one.name === 'role_id' ? { ...one, typeOid: oids.bool } : one));
+    const bound = boundTo(full, ['users', 'inserted', { extraColumns: ['role_id'] }]);
+    const { watchers } = planRelation({ ...relation, columns: retyped }, bound, types)!;
+    expect(watchers.inserted[0]!.columns[1]!.parse('t')).toBe(true);
+  });
+
+  test('maps the values of a Drizzle table as Drizzle does: dates from text', () => {
+    const drizzle = pgTable('users', {
+      id: integer().primaryKey(),
+      at: timestamp({ withTimezone: true, mode: 'string' }),
+    });
+    const dated = usersTable({ columns: [column('id', oids.int4, { notNull: true }), column('at', oids.timestamptz)] });
+    const [planned] = planFor(dated, [drizzle, 'inserted', { extraColumns: ['at'] }]).watchers.inserted;
+    expect(planned!.columns.map(({ parse }, index) => parse(index === 0 ? '7' : '2024-01-01 00:00:00+00'))).toEqual([
+      7, '2024-01-01 00:00:00+00',
+    ]); // prettier-ignore
+  });
+
+  test('makes a parser that throws known by its watcher and column', () => {
+    const throwing = new TypeCatalog({
+      getTypeParser: () => () => {
+        throw new Error('no number');
+      },
+    });
+    const { watchers } = planRelation(relationOf(full), boundTo(full, ['users', 'inserted']), throwing)!;
+    const expected = {
+      code: 'CONFIGURATION',
+      message: expect.stringContaining("type parser of 'id' threw: Error: no number"),
+    };
+    expect(() => watchers.inserted[0]!.columns[0]!.parse('x')).toThrow(expect.objectContaining(expected));
+  });
+});
+
+describe('an update is news to a watcher with trigger columns', () => {
+  /** `now`: the identity that the table has when the change is written; the watcher was checked against `checked`. */
+  function triggered(
+    checked: ReplicaIdentity,
+    row: Values,
+    old: Values | undefined,
+    now: Table = usersTable({ replicaIdentity: checked }),
+  ) {
+    const entry = ['users', 'updated', { label: 'x', triggerColumns: ['email'] }] as const;
+    const plan = planRelation(relationOf(now), boundTo(usersTable({ replicaIdentity: checked }), entry), types)!;
+    return isTriggered(plan.watchers.updated[0]!, tupleOf(plan, row), old && tupleOf(plan, old));
+  }
+  const row = { id: '1', email: 'a' };
+
+  test('with REPLICA IDENTITY FULL: when the value is another one, null included', () => {
+    expect(triggered('full', row, { id: '1', email: 'b' })).toBe(true);
+    expect(triggered('full', row, { id: '1', email: null })).toBe(true);
+    expect(triggered('full', { ...row, email: null }, row)).toBe(true);
+    expect(triggered('full', row, row)).toBe(false);
+    expect(triggered('full', { ...row, email: null }, { ...row, email: null })).toBe(false);
+  });
+
+  test('not for unchanged TOAST, which is not sent again', () => {
+    expect(triggered('full', { id: '1' }, row)).toBe(false);
+    expect(triggered('index', { id: '1' }, undefined)).toBe(false);
+  });
+
+  test('with an index identity: no old row says that nothing changed, an old row does not say that something did', () => {
+    expect(triggered('index', row, undefined)).toBe(false);
+    expect(triggered('index', row, row)).toBe(false);
+    expect(triggered('index', row, { id: '1', email: 'b' })).toBe(true);
+  });
+
+  test('when the identity does not tell any more, since it was changed: rather once too often than never', () => {
+    const weaker = usersTable();
+    expect(triggered('full', row, undefined, weaker)).toBe(true);
+    expect(triggered('full', row, { id: '2' }, weaker)).toBe(true);
+    expect(triggered('full', { id: '1' }, undefined, weaker)).toBe(true);
+  });
+
+  test('or to any watcher without', () => {
+    const plan = planFor(usersTable(), ['users', 'updated']);
+    expect(isTriggered(plan.watchers.updated[0]!, tupleOf(plan, row), undefined)).toBe(true);
+  });
+
+  test('when one of several changed', () => {
+    const plan = planFor(full, ['users', 'updated', { label: 'x', triggerColumns: ['email', 'role_id'] }]);
+    const is = (old: Values) =>
+      isTriggered(plan.watchers.updated[0]!, tupleOf(plan, { ...row, role_id: '7' }), tupleOf(plan, old));
+    expect([is({ ...row, role_id: '8' }), is({ email: 'b', role_id: '7' }), is({ ...row, role_id: '7' })]).toEqual([
+      true, true, false,
+    ]); // prettier-ignore
+  });
+});

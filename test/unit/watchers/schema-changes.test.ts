@@ -1,0 +1,155 @@
+import type { Client } from 'pg';
+import { describe, expect, test } from 'vitest';
+import type { Session } from '../../../src/catalog/session.ts';
+import type { Column, Table } from '../../../src/catalog/tables.ts';
+import type { ConfigurationIssue } from '../../../src/errors.ts';
+import { bindWatchers } from '../../../src/watchers/bind.ts';
+import { Schema } from '../../../src/watchers/schema.ts';
+import type { WatcherEntry } from '../../../src/watchers/types.ts';
+import { column, oids, relationOf, usersTable, watchersFor } from '../../support/sample-tables.ts';
+
+const users = usersTable();
+const letters = { default: 'd', full: 'f', index: 'i', nothing: 'n' };
+
+/** A table as the query of the catalog gives it. */
+function rowOf(table: Table) {
+  const key = { primary: true, identity: false, immediate: true, columns: table.primaryKey };
+  return {
+    ...table,
+    identity: letters[table.replicaIdentity],
+    columns: table.columns.map((one) => ({
+      name: one.name,
+      type: one.typeOid,
+      not_null: one.notNull,
+      generated: '',
+      toastable: one.toastable,
+    })),
+    keys: table.primaryKey ? [key] : [],
+    leaves: table.leaves.map((leaf) => ({ ...leaf, identity: letters[leaf.replicaIdentity], keys: [key] })),
+  };
+}
+
+/** Watchers bound to `known`, over a catalog that has `now` by now. */
+function watching(
+  known: Table,
+  now: readonly Table[],
+  entries: readonly WatcherEntry[],
+  more: readonly ConfigurationIssue[] = [],
+) {
+  const watchers = watchersFor(...entries);
+  const steps: string[] = [];
+  const schema = new Schema(watchers, undefined, {
+    issues: () => more,
+    bound: (bound) =>
+      steps.push(`bound to ${bound.map(({ table }) => `${table.name} ${table.columns.length}`).join(', ')}`),
+    warn: (warnings) => steps.push(...Array.from(warnings, ({ code, message }) => `${code} ${message}`)),
+  });
+  const query = (text: string) => Promise.resolve({ rows: text.includes('pg_class') ? now.map(rowOf) : [] });
+  const session = {
+    use: (task: (client: Client) => unknown) => (steps.push('ask'), task({ query } as unknown as Client)),
+  } as unknown as Session;
+  schema.bind(bindWatchers(watchers, [known], { major: 17 }).bound, { major: 17 });
+  steps.length = 0;
+  const described = (table: Table) =>
+    schema.described(relationOf(table), session, () => Promise.resolve(void steps.push('visible')));
+  return { schema, steps, described };
+}
+const withColumns = (...columns: readonly Column[]) => usersTable({ columns });
+
+describe('a table that is described as the catalog had it', () => {
+  test('needs no question; its plan follows from what is known', () => {
+    const { schema, steps, described } = watching(users, [], [['users', 'updated', { extraColumns: ['email'] }]]);
+    expect([described(users), steps]).toEqual([undefined, []]);
+    expect(schema.plan(relationOf(users))).toMatchObject({ wanted: [0, 1] });
+    expect(schema.tableOids).toEqual(new Map([['"public"."users"', users.oid]]));
+  });
+
+  test('nor does one that nobody watches', () => {
+    const { schema, steps, described } = watching(users, [], [['users', 'updated']]);
+    const posts = usersTable({ oid: 9, name: 'posts' });
+    expect([described(posts), steps, schema.plan(relationOf(posts))]).toEqual([undefined, [], undefined]);
+  });
+
+  test('is known by its OID, whatever its name was when the change was written; else by its name', () => {
+    const { schema } = watching(users, [], [['users', 'updated']]);
+    expect(schema.plan(relationOf(usersTable({ name: 'people' })))).toBeDefined();
+    expect(schema.plan(relationOf(usersTable({ oid: 9 })))).toBeDefined();
+    expect(schema.plan(relationOf(usersTable({ oid: 9, schema: 'erp' })))).toBeUndefined();
+  });
+});
+
+describe('a table that was changed', () => {
+  test('is looked up once its transaction is visible, and then the watchers are bound to it anew', async () => {
+    const wider = withColumns(...users.columns, column('age', oids.int4));
+    const { steps, described } = watching(users, [wider], [['users', 'updated']]);
+    await described(wider);
+    expect(steps).toEqual(['visible', 'ask', 'bound to users 5']);
+    expect(described(wider)).toBeUndefined();
+  });
+
+  test('is told when it lost a column that no watcher needs, or has one of another type', async () => {
+    const [id, email, role] = users.columns;
+    const changed = withColumns(id!, { ...email!, typeOid: 1043 }, role!);
+    const { steps, described } = watching(users, [changed], [['users', 'updated', { extraColumns: ['email'] }]]);
+    await described(changed);
+    expect(steps.filter((step) => step.startsWith('SCHEMA_CHANGED'))).toEqual([
+      `SCHEMA_CHANGED the column 'email' of "public"."users" has another type now`,
+      `SCHEMA_CHANGED the column 'bio' of "public"."users" is gone`,
+    ]);
+  });
+
+  test.each([
+    ['lost a column that a watcher needs', withColumns(users.columns[0]!), "has no column 'email'"],
+    ['has another primary key', usersTable({ primaryKey: ['email'] }), 'the primary key was id and is now email'],
+  ])('and %s ends the watch: nothing of it is acknowledged', async (_, changed, message) => {
+    const { steps, described } = watching(users, [changed], [['users', 'updated', { extraColumns: ['email'] }]]);
+    await expect(described(changed)).rejects.toMatchObject({
+      code: 'SCHEMA_CHANGED',
+      retry: 'never',
+      message: expect.stringContaining(message),
+      cause: { code: 'CONFIGURATION' },
+    });
+    expect(steps).not.toContainEqual(expect.stringContaining('bound'));
+  });
+
+  test('and fits no filter any more ends it as well', async () => {
+    const wider = withColumns(...users.columns, column('age', oids.int4));
+    const { described } = watching(
+      users,
+      [wider],
+      [['users', 'updated']],
+      [{ message: 'no such filter', solution: undefined }],
+    );
+    await expect(described(wider)).rejects.toThrow('no such filter');
+  });
+
+  test('in its identity is a warning: what is needed of old values is not sent any more', async () => {
+    const full = usersTable({ replicaIdentity: 'full' });
+    const { steps, described } = watching(full, [users], [['users', 'deleted', { extraColumns: ['role_id'] }]]);
+    await described(users);
+    expect(steps).toEqual([expect.stringMatching(/^REPLICA_IDENTITY .*role_id/), 'visible', 'ask', 'bound to users 4']);
+  });
+});
+
+describe('a partition', () => {
+  const leaf = { oid: 50, schema: 'public', name: 'users_1', replicaIdentity: 'default' } as const;
+  const root = usersTable({ kind: 'p', leaves: [leaf] });
+  const described = (oid: number, replicaIdentity: 'default' | 'full' = 'default') =>
+    usersTable({ oid, name: `users_${oid}`, replicaIdentity });
+
+  test('that is known needs no question', () => {
+    const one = watching(root, [root], [['users', 'updated']]);
+    expect([one.described(described(leaf.oid)), one.steps]).toEqual([undefined, []]);
+  });
+
+  test('that is new, or has another identity, is asked about; a stranger once', async () => {
+    const one = watching(root, [root], [['users', 'updated']]);
+    for (const table of [described(leaf.oid, 'full'), described(77)]) await one.described(table);
+    expect(one.steps.filter((step) => step === 'ask')).toHaveLength(2);
+    expect(one.described(described(77))).toBeUndefined();
+  });
+
+  test('of no watched table is never asked about where no table is partitioned', () => {
+    expect(watching(users, [users], [['users', 'updated']]).described(described(77))).toBeUndefined();
+  });
+});
