@@ -1,11 +1,11 @@
 /** A value of an event is what `select` through pg returns for the same row. */
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { quoteIdentifier } from '../../src/catalog/server.ts';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { recorder } from '../support/recorder.ts';
 import { optionalValues, type Samples, sampleTypes, sampleValues, unwritable } from '../support/sample-values.ts';
-import { settled, watchOn } from '../support/watching.ts';
+import { dropSlotAndPublication, settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
@@ -45,7 +45,7 @@ async function makeTable(name: string, samples: Samples) {
 
 const byId = (a: any, b: any) => a.id - b.id;
 
-async function expectEqualValues(name: string, samples: Samples) {
+async function expectEqualValues(name: string, samples: Samples, connection = db.url) {
   const rows = await makeTable(name, samples);
   const options = { extraColumns: samples.map(([type]) => type) };
   const watch = watchOf(
@@ -54,6 +54,7 @@ async function expectEqualValues(name: string, samples: Samples) {
       [name, 'updated', options],
       [name, 'deleted', options],
     ]),
+    { connection },
   );
   const inserted = recorder(watch, `${name}:inserted`);
   const updated = recorder(watch, `${name}:updated`);
@@ -71,6 +72,8 @@ async function expectEqualValues(name: string, samples: Samples) {
   expect(updated.events.toSorted(byId)).toStrictEqual(after);
   expect(updated.contexts.map(({ previous }) => previous).toSorted(byId)).toStrictEqual(before);
   expect(deleted.events.toSorted(byId)).toStrictEqual(after);
+  await watch.stop();
+  await dropSlotAndPublication(db, watch.status().slot);
 }
 
 describe('values of every type are what select returns, new, old and deleted', () => {
@@ -112,4 +115,20 @@ describe('values of every type are what select returns, new, old and deleted', (
     ]);
     expect(builtIn.map(({ name }) => name).filter((name) => !names.some((one) => one.name === name))).toEqual([]);
   });
+});
+
+test('settings of the role that walwatch connects as change no value', async () => {
+  const role = `samples_${process.pid}`;
+  await db.sql(`create role ${role} login superuser`);
+  onTestFinished(async () => {
+    await db.sql(`drop role ${role}`);
+  });
+  for (const setting of [
+    `datestyle = 'German'`, `intervalstyle = 'iso_8601'`, `timezone = 'Asia/Tokyo'`, 'extra_float_digits = -15',
+    `bytea_output = 'escape'`, `client_encoding = 'LATIN1'`, `search_path = 'nowhere'`, `xmloption = 'document'`,
+    `default_text_search_config = 'french'`, `array_nulls = off`, 'row_security = off',
+  ]) await db.sql(`alter role ${role} set ${setting}`); // prettier-ignore
+  const url = new URL(db.url);
+  url.username = role;
+  await expectEqualValues('of_all', Object.values(sampleValues).flat(), url.href);
 });
