@@ -1,6 +1,6 @@
 export type {
-  Change, ChangeOf, ContextOf, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
-  FilterOf, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, WatcherName,
+  Change, ChangeOf, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
+  FilterOf, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transactional, WatcherName,
 } from './delivery/types.ts'; // prettier-ignore
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, WatchError, type WatchErrorCode,

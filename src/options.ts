@@ -142,12 +142,12 @@ export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
   const right =
     onError === 'retry' ||
     typeof onError === 'function' ||
-    (Number.isInteger(attempts) && attempts >= 1 && (then === 'stop' || then === 'skip'));
+    (Number.isInteger(attempts) && attempts >= 1 && (then === 'stop' || then === 'skip' || then === 'deadLetter'));
   if (right) return [];
   return [
     {
       message: 'onError is none of its forms',
-      solution: "'retry', { attempts: 5, then: 'stop' | 'skip' } or a function.",
+      solution: "'retry', { attempts: 5, then: 'stop' | 'skip' | 'deadLetter' } or a function.",
     },
   ];
 }

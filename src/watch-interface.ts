@@ -1,5 +1,6 @@
 import type {
   ChangeOf,
+  DeadLetters,
   DeliveryContext,
   DeliveryOptions,
   FilterOf,
@@ -16,7 +17,7 @@ import type {
   WatchEventMap,
   WatchStatus,
 } from './observe/types.ts';
-import type { MapOf } from './watchers/inference.ts';
+import type { ClientIn, MapOf } from './watchers/inference.ts';
 import type { Watchers } from './watchers/types.ts';
 
 /** What all watches share. Application code takes a `Watch<typeof watchers>` and does not care where its events come from. */
@@ -29,16 +30,16 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  ```ts
    *  watch.subscribe('users:updated', { role_id: 7 }, async (event, context) => cache.delete(event.id));
    *  ``` */
-  subscribe<N extends keyof MapOf<W> & string>(
+  subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
     watcher: N,
-    handler: HandlerOf<W, N>,
-    options?: SubscribeOptions,
+    handler: HandlerOf<W, N, NoInfer<O>>,
+    options?: O & SubscribeOptions,
   ): Subscription;
-  subscribe<N extends keyof MapOf<W> & string>(
+  subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
     watcher: N,
     filter: FilterOf<W, N>,
-    handler: HandlerOf<W, N>,
-    options?: SubscribeOptions,
+    handler: HandlerOf<W, N, NoInfer<O>>,
+    options?: O & SubscribeOptions,
   ): Subscription;
   /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
   unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: (...args: any) => unknown): boolean;
@@ -86,11 +87,18 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
    *  ```ts
    *  watch.onMessage('outbox', async ({ content }, { eventId }) => publish(eventId, content.toString()));
    *  ``` */
-  onMessage(
+  onMessage<const O extends DeliveryOptions = {}>(
     prefix: string,
-    handler: (message: LogicalMessage, context: DeliveryContext) => unknown,
-    options?: DeliveryOptions,
+    handler: (message: LogicalMessage, context: DeliveryContext & ClientIn<O>) => unknown,
+    options?: O & DeliveryOptions,
   ): Subscription;
+  /** Events that their handlers could not handle, with `onError: { attempts, then: 'deadLetter' }`.
+   *  @example
+   *  ```ts
+   *  for await (const letter of watch.deadLetters.list({ subscription: 'mailer' })) console.log(letter.error);
+   *  await watch.deadLetters.replay({ subscription: 'mailer' });
+   *  ``` */
+  readonly deadLetters: DeadLetters;
   status(): SlotWatchStatus;
   on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void;
 }

@@ -1,9 +1,12 @@
-import type { Session } from './catalog/session.ts';
+import type { Client } from 'pg';
+import { Session, sessionConfig } from './catalog/session.ts';
 import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
 import type { CapturedChange } from './delivery/change.ts';
-import type { CapturedMessage } from './delivery/message.ts';
+import { DeadLetterBox } from './delivery/dead-letters.ts';
+import type { Letter } from './delivery/letter.ts';
+import { type CapturedMessage, messageOf } from './delivery/message.ts';
 import type { DeliveryOptions, Subscription } from './delivery/types.ts';
 import { throwIssues, type WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
@@ -17,7 +20,7 @@ import { Connection, type StreamSession, type StreamSink } from './replication/c
 import { Intake } from './replication/intake.ts';
 import { dropPublication, isLivePublication } from './replication/live-publication.ts';
 import { formatLsn, type Lsn, parseLsn } from './replication/lsn.ts';
-import { narrow, prepare, type Prepared } from './replication/prepare.ts';
+import { applicationName, narrow, prepare, type Prepared } from './replication/prepare.ts';
 import { fallenOut, readFallenOut } from './replication/publication.ts';
 import { Receiver } from './replication/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
@@ -25,7 +28,7 @@ import { Supervisor } from './replication/supervisor.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
 import { VisibilityGate } from './routing/gate.ts';
 import { Router } from './routing/router.ts';
-import type { Handler } from './routing/subscription.ts';
+import type { ActiveSubscription, Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
 import type { SlotWatch } from './watch-interface.ts';
 import { type BoundWatcher, bindWarnings } from './watchers/bind.ts';
@@ -73,6 +76,7 @@ class Assembly {
   readonly #subscriptions: Subscriptions;
   readonly #supervisor: Supervisor;
   readonly #retainedWal: RetainedWalMonitor;
+  readonly deadLetters: DeadLetterBox;
 
   #state: WatchState = 'idle';
   #error: WatchError | undefined;
@@ -99,6 +103,7 @@ class Assembly {
     const dispatcher = (this.#dispatcher = new Dispatcher(ledger, {
       failed: (failure) => reporter.handlerFailed(failure),
       stop: (error) => this.#fail(error),
+      bury: (dead) => this.deadLetters.write(dead),
     }));
     const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log));
     const gate = (this.#gate = new VisibilityGate<CapturedChange | CapturedMessage>(ledger, (captured) =>
@@ -106,7 +111,20 @@ class Assembly {
     ));
     const gated = options.visibility === 'committed';
     this.#intake = new Intake(ledger, (captured) => (gated ? gate.push(captured) : router.route(captured)));
-    this.#subscriptions = new Subscriptions(router, options);
+    const { name: slot } = options.slot;
+    const create = options.manage === 'create';
+    const open = () => this.#openSession();
+    const systemIdentifier = () => this.#prepared?.server.systemIdentifier ?? '';
+    this.#subscriptions = new Subscriptions(router, options, { slot, create, open, systemIdentifier });
+    this.deadLetters = new DeadLetterBox({
+      slot,
+      create,
+      open,
+      current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
+      parse: (client, watcher, texts) => this.#parse(client, watcher, texts),
+      redeliver: (name) => redelivery(this.#subscriptions.named(name)),
+      warn: (warning) => reporter.warn(warning),
+    });
     this.#schema = new Schema(watchers, options.connection.types, {
       issues: (bound) => this.#subscriptions.issues(bound),
       bound: (bound) => this.#bound(bound),
@@ -195,6 +213,7 @@ class Assembly {
     this.#connection?.pause();
     this.#gate.connect(undefined);
     await this.#dispatcher.close(this.#options.stopTimeout, stopped());
+    this.#subscriptions.close();
     const { name } = this.#options.publication;
     const ours = isLivePublication(this.#options) && this.#prepared !== undefined;
     const cleanUp = ours ? (session: Session) => session.use((client) => dropPublication(client, name)) : undefined;
@@ -218,6 +237,20 @@ class Assembly {
       inspect: (session) => this.#inspect(session),
       settled: () => this.#ledger.settled && !this.#intake.inside,
     }));
+  }
+
+  /** An ordinary session besides the one that belongs to the stream. */
+  async #openSession(): Promise<Session> {
+    const { connection, connectTimeout, slot } = this.#options;
+    const session = new Session(
+      sessionConfig(connection, { name: `${applicationName(slot.name)}:delivery`, connectTimeout }),
+    );
+    await session.connect();
+    return session;
+  }
+
+  async #parse(client: Client, watcher: string, texts: Letter['event']): Promise<Record<string, unknown>> {
+    return watcher.startsWith('message:') ? { ...messageOf(texts) } : this.#schema.parse(client, watcher, texts);
   }
 
   async #prepare(session: Session): Promise<Prepared> {
@@ -387,4 +420,13 @@ class Assembly {
     const fields = { watcher: name, type, schema: table.schema, table: table.name, extraColumns, triggerColumns };
     this.#reporter.log.debug(fields, message);
   }
+}
+
+/** Calls the handler of a subscription with what was left behind. */
+function redelivery(subscription: ActiveSubscription | undefined) {
+  if (!subscription) return undefined;
+  const { exactlyOnce, userHandler } = subscription;
+  return async (event: unknown, context: object): Promise<void> => {
+    await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+  };
 }

@@ -54,6 +54,7 @@ export function sessionConfig(
 export class Session {
   readonly #client: pg.Client;
   #turn: Promise<unknown> = Promise.resolve();
+  #isLost = false;
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
@@ -63,7 +64,11 @@ export class Session {
       client.on('error', reject);
       client.on('end', () => reject(new Error('the connection has ended')));
     });
-    this.lost.catch(() => {}); // whoever waits for it hears of it; nobody has to
+    this.lost.catch(() => (this.#isLost = true)); // whoever waits for it hears of it; nobody has to
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   async connect(): Promise<void> {

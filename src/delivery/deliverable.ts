@@ -1,5 +1,6 @@
 import type { HandlerContext } from './context.ts';
 import type { Captured } from './ledger.ts';
+import type { Letter } from './letter.ts';
 
 /** What a handler is called with. */
 export interface Deliverable {
@@ -10,4 +11,6 @@ export interface Deliverable {
   readonly records: readonly string[];
   /** The handler's second argument. */
   context(attempt: number): HandlerContext;
+  /** What is kept of it when it can not be handled. */
+  letter(): Letter;
 }

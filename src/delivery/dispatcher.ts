@@ -9,6 +9,7 @@ export class Dispatcher implements LaneHost {
   readonly #ledger: Ledger;
   readonly #onFailed: (failure: Failure) => void;
   readonly #onStop: (error: WatchError) => void;
+  readonly #bury: LaneHost['bury'];
   readonly #busy = new Set<Lane>();
   #whenIdle: (() => void) | undefined;
   closing = false;
@@ -19,11 +20,16 @@ export class Dispatcher implements LaneHost {
 
   constructor(
     ledger: Ledger,
-    on: { readonly failed: (failure: Failure) => void; readonly stop: (error: WatchError) => void },
+    on: {
+      readonly failed: (failure: Failure) => void;
+      readonly stop: (error: WatchError) => void;
+      readonly bury: LaneHost['bury'];
+    },
   ) {
     this.#ledger = ledger;
     this.#onFailed = on.failed;
     this.#onStop = on.stop;
+    this.#bury = on.bury;
   }
 
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
@@ -114,6 +120,10 @@ export class Dispatcher implements LaneHost {
 
   failed(failure: Failure): void {
     this.#onFailed(failure);
+  }
+
+  bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
+    return this.#bury(dead);
   }
 
   stop(error: WatchError): void {

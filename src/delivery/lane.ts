@@ -11,6 +11,7 @@ export interface DeliverySettings {
   readonly onError: OnError;
   readonly timeout: number | undefined;
   readonly concurrency: number;
+  readonly transaction: boolean;
 }
 
 /** A subscription as far as delivery is concerned. */
@@ -38,6 +39,13 @@ export interface LaneHost {
   started(): void;
   ended(): void;
   failed(failure: Failure): void;
+  /** Keeps what its handler could not handle. */
+  bury(dead: {
+    readonly recipient: Recipient;
+    readonly deliverable: Deliverable;
+    readonly attempts: number;
+    readonly error: unknown;
+  }): Promise<void>;
   /** Ends the watch. */
   stop(error: WatchError): void;
 }
@@ -270,6 +278,7 @@ export class Lane {
   }
 
   #follow(delivery: Delivery, action: ErrorAction, retryIn: number | undefined): void {
+    if (action === 'deadLetter' && !this.#host.closing) this.#bury(delivery, 1);
     if (action === 'skip' || (action === 'retry' && this.#dropped)) this.#settle(delivery);
     if (action !== 'retry' || this.#dropped || this.#host.closing) return;
     // It keeps its records, so that nothing overtakes it, but not its place among those that run.
@@ -278,6 +287,21 @@ export class Lane {
       this.#ready.push(delivery);
       this.run();
     }, retryIn);
+  }
+
+  /** Settles it once its letter is written; until then it is kept, and the slot with it. */
+  #bury(delivery: Delivery, attempt: number): void {
+    const { deliverable, attempt: attempts, error } = delivery;
+    this.#host.bury({ recipient: this.recipient, deliverable, attempts, error }).then(
+      () => {
+        this.#settle(delivery);
+        this.run();
+      },
+      () => {
+        if (this.#host.closing) return;
+        delivery.timer = setTimeout(() => this.#bury(delivery, attempt + 1), retryDelay(attempt, Math.random()));
+      },
+    );
   }
 
   #settle(delivery: Delivery): void {

@@ -2,6 +2,7 @@ import type { LogicalMessage as DecodedMessage } from '../pgoutput/messages.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Captured, LedgerTransaction } from './ledger.ts';
+import type { Letter } from './letter.ts';
 import type { LogicalMessage } from './types.ts';
 
 const oneRecord = [''] as const;
@@ -30,7 +31,30 @@ export class CapturedMessage implements Captured, Deliverable {
     return this;
   }
 
+  letter(): Letter {
+    const { transaction, event } = this;
+    const { commitLsn, xid, committedAt } = transaction;
+    return {
+      watcher: `message:${event.prefix}`,
+      event: {
+        prefix: event.prefix,
+        content: event.content.toString('hex'),
+        transactional: String(event.transactional),
+      },
+      context: { commitLsn, xid, committedAt: committedAt.toISOString() },
+    };
+  }
+
   context(attempt: number): HandlerContext {
     return new HandlerContext(this, attempt);
   }
+}
+
+/** A message as it was before it became a letter. */
+export function messageOf(event: Letter['event']): LogicalMessage {
+  return {
+    prefix: event['prefix'] ?? '',
+    content: Buffer.from(event['content'] ?? '', 'hex'),
+    transactional: event['transactional'] === 'true',
+  };
 }

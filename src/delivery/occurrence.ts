@@ -1,9 +1,11 @@
 import { type Event, makeEvent, makePrevious, recordKey } from '../watchers/event.ts';
-import { currentText, type PlannedWatcher, previousText } from '../watchers/plan.ts';
+import type { TupleValue } from '../pgoutput/messages.ts';
+import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
 import type { UpdateType } from '../watchers/types.ts';
 import type { CapturedChange } from './change.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
+import type { Letter } from './letter.ts';
 import type { EventContext } from './types.ts';
 
 const nothing: Event = Object.freeze({});
@@ -32,6 +34,25 @@ export class Occurrence implements Deliverable {
 
   context(attempt: number): EventHandlerContext {
     return new EventHandlerContext(this, attempt);
+  }
+
+  letter(): Letter {
+    const { planned, change, absent } = this;
+    const { row, old, transaction, type, ordinal } = change;
+    const { watcher, table } = planned.bound;
+    const texts = (of: (column: PlannedColumn) => TupleValue) =>
+      Object.fromEntries(planned.columns.map((column) => [column.name, of(column)])) as Record<string, string | null>;
+    const previous = type === 'updated' ? texts((column) => previousText(column, row, old)) : {};
+    return {
+      watcher: watcher.name,
+      event: texts((column) => currentText(column, row, old)),
+      context: {
+        commitLsn: transaction.commitLsn,
+        xid: transaction.xid,
+        committedAt: transaction.committedAt.toISOString(),
+        change: { type, schema: table.schema, table: table.name, ordinal, previous, absent },
+      },
+    };
   }
 
   /** The records it concerns: two when the primary key changed, one otherwise. */

@@ -20,5 +20,5 @@ export function decide(onError: OnError, error: unknown, context: DeliveryContex
 }
 
 export function isErrorAction(value: unknown): value is ErrorAction {
-  return value === 'retry' || value === 'stop' || value === 'skip';
+  return value === 'retry' || value === 'stop' || value === 'skip' || value === 'deadLetter';
 }

@@ -1,4 +1,5 @@
-import type { MapOf } from '../watchers/inference.ts';
+import type { Client } from 'pg';
+import type { ClientIn, MapOf } from '../watchers/inference.ts';
 import type { UpdateType, Watchers, WatcherSpec } from '../watchers/types.ts';
 
 /** A watcher's identifier: its label, or `table:type`, or `schema.table:type` outside `public`. */
@@ -53,8 +54,8 @@ export interface LogicalMessage {
 }
 
 /** A handler is done when it returns or its promise resolves; what it returns is ignored. Only then is its change acknowledged. */
-export interface EventHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType> {
-  (event: Event, context: EventContext<N, Event, Type>): unknown;
+export interface EventHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType, More = {}> {
+  (event: Event, context: EventContext<N, Event, Type> & More): unknown;
 }
 
 export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<
@@ -63,11 +64,12 @@ export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventConte
   MapOf<W>[N]['type']
 >;
 
-/** The handler that `subscribe` wants. */
-export type HandlerOf<W extends Watchers, N extends WatcherName<W>> = EventHandler<
+/** The handler that `subscribe` wants, given the options it is subscribed with. */
+export type HandlerOf<W extends Watchers, N extends WatcherName<W>, O = {}> = EventHandler<
   N,
   EventOf<W, N>,
-  MapOf<W>[N]['type']
+  MapOf<W>[N]['type'],
+  ClientIn<O>
 >;
 
 /** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
@@ -80,10 +82,10 @@ export type ChangeOf<W extends Watchers, N extends WatcherName<W> = WatcherName<
   [K in N]: Change<K, EventOf<W, K>, ContextOf<W, K>>;
 }[N];
 
-export type ErrorAction = 'retry' | 'stop' | 'skip';
+export type ErrorAction = 'retry' | 'stop' | 'skip' | 'deadLetter';
 
 /** What happens when a handler throws, rejects or times out. `'retry'` (default): for ever, with backoff and jitter, 0.1 s to 60 s.
- *  An object: after so many attempts the watch stops with `HANDLER_FAILED`, or the event is skipped.
+ *  An object: after so many attempts the watch stops with `HANDLER_FAILED`, or the event is skipped, or goes to `walwatch.dead_letters`.
  *  A function decides at each failure. Until then the event, and so the slot, is held. */
 export type OnError =
   | 'retry'
@@ -91,7 +93,7 @@ export type OnError =
   | ((error: unknown, context: DeliveryContext) => ErrorAction);
 
 export interface DeliveryOptions {
-  /** Stable name, in logs, metrics and status. Default: watcher and filter. */
+  /** Stable name, in logs, metrics and status; required to be unique with `transaction` or dead letters. Default: watcher and filter. */
   readonly name?: string;
   /** Ends the subscription. */
   readonly signal?: AbortSignal;
@@ -100,6 +102,15 @@ export interface DeliveryOptions {
   /** Milliseconds for one attempt. After that `context.signal` aborts and the attempt has failed with `HANDLER_TIMEOUT`;
    *  the next one begins once the handler has settled. Default: none. */
   readonly timeout?: number;
+  /** Gives the handler `context.client`: its writes and the position commit in one transaction, so each event takes effect
+   *  exactly once in this database. `createWatch` only, and one event at a time. Default false. */
+  readonly transaction?: boolean;
+}
+
+/** With `transaction: true`: what is written through `client` commits together with the position. */
+export interface Transactional {
+  /** Inside BEGIN … COMMIT, which are walwatch's. */
+  readonly client: Client;
 }
 
 export interface SubscribeOptions extends DeliveryOptions {
@@ -111,4 +122,30 @@ export interface Subscription extends Disposable {
   readonly name: string;
   /** No further events; a running handler is still waited for before its event is acknowledged. Idempotent. */
   unsubscribe(): void;
+}
+
+/** An event that its handler could not handle. */
+export interface DeadLetter {
+  readonly id: string;
+  readonly subscription: string;
+  readonly watcher: string;
+  readonly eventId: string;
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly attempts: number;
+  readonly error: string;
+  readonly failedAt: Date;
+}
+
+export interface DeadLetterFilter {
+  readonly subscription?: string;
+  readonly watcher?: string;
+  readonly ids?: readonly string[];
+}
+
+/** `walwatch.dead_letters`, over the ordinary connection. `which` narrows by subscription, watcher or ids; none means all. */
+export interface DeadLetters {
+  list(which?: DeadLetterFilter): AsyncIterable<DeadLetter>;
+  /** Hands them to the subscription of that name again, removes those that succeed, returns how many did. */
+  replay(which?: DeadLetterFilter): Promise<number>;
+  discard(which: DeadLetterFilter): Promise<number>;
 }

@@ -96,6 +96,11 @@ export class Connection {
     this.#failure?.(error);
   }
 
+  /** The ordinary one. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
   get write(): Lsn {
     return this.#acknowledgement.write;
   }

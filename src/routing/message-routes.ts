@@ -35,6 +35,10 @@ export class MessageRoutes {
     for (const subscription of this.#of(message.event.prefix)) deliver(subscription, message, undefined);
   }
 
+  *subscriptions(): Iterable<ActiveSubscription> {
+    for (const subscriptions of this.#byPrefix.values()) yield* subscriptions;
+  }
+
   #of(prefix: string): readonly ActiveSubscription[] {
     return this.#byPrefix.get(prefix) ?? [];
   }

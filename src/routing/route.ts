@@ -86,7 +86,7 @@ export class Route implements Registry {
   /** The subscriptions that were made with this filter and handler. */
   like(filter: Filter, handler: Handler): ActiveSubscription[] {
     const candidates = filter === undefined ? this.#all : (this.#shapes.get(shapeName(filter))?.like(filter) ?? []);
-    return candidates.filter((subscription) => subscription.handler === handler);
+    return candidates.filter((subscription) => subscription.userHandler === handler);
   }
 
   *subscriptions(): Iterable<ActiveSubscription> {

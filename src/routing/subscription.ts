@@ -1,3 +1,4 @@
+import type { ExactlyOnce } from '../delivery/exactly-once.ts';
 import type { DeliverySettings, Lane, Recipient } from '../delivery/lane.ts';
 import type { Subscription } from '../delivery/types.ts';
 import type { Scalar } from './keys.ts';
@@ -17,19 +18,31 @@ export interface Registry {
 export class ActiveSubscription implements Subscription, Recipient {
   readonly registry: Registry;
   readonly filter: Filter;
+  readonly userHandler: Handler;
+  /** What is called: the user's handler, or what stands around it. */
   readonly handler: Handler;
   readonly settings: DeliverySettings;
+  /** With `transaction`: what calls the user's handler, and has a session of its own. */
+  readonly exactlyOnce: ExactlyOnce | undefined;
   lane: Lane | undefined = undefined;
   /** Called once, when it ends. */
   onEnd: (() => void) | undefined = undefined;
   active = true;
   paused = false;
 
-  constructor(registry: Registry, filter: Filter, handler: Handler, settings: DeliverySettings) {
+  constructor(
+    registry: Registry,
+    filter: Filter,
+    handler: Handler,
+    settings: DeliverySettings,
+    exactlyOnce?: ExactlyOnce,
+  ) {
     this.registry = registry;
     this.filter = filter;
-    this.handler = handler;
+    this.userHandler = handler;
     this.settings = settings;
+    this.exactlyOnce = exactlyOnce;
+    this.handler = exactlyOnce ? (event, context) => exactlyOnce.handle(event, context) : handler;
   }
 
   get name(): string {

@@ -1,3 +1,4 @@
+import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import type { DeliverySettings } from '../delivery/lane.ts';
 import type { DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
@@ -6,19 +7,29 @@ import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import type { Route } from './route.ts';
 import type { Router } from './router.ts';
-import { ActiveSubscription, type Filter, type Handler } from './subscription.ts';
+import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
 
-const deliveryOptionNames = ['name', 'signal', 'onError', 'timeout'] satisfies (keyof DeliveryOptions)[];
+const deliveryOptionNames = ['name', 'signal', 'onError', 'timeout', 'transaction'] satisfies (keyof DeliveryOptions)[];
 const optionNames = [...deliveryOptionNames, 'concurrency'] satisfies (keyof SubscribeOptions)[];
 
 /** Registers handlers: reads the arguments of `subscribe` and `unsubscribe`, and checks them. */
 export class Subscriptions {
   readonly #router: Router;
   readonly #defaults: DeliverySettings;
+  readonly #exactlyOnce: ExactlyOnceHost;
+  /** Subscriptions under whose names something is kept. */
+  readonly #named = new Map<string, ActiveSubscription>();
 
-  constructor(router: Router, defaults: Pick<DeliverySettings, 'onError'>) {
+  constructor(router: Router, defaults: Pick<DeliverySettings, 'onError'>, exactlyOnce: ExactlyOnceHost) {
     this.#router = router;
-    this.#defaults = { name: undefined, timeout: undefined, concurrency: 1, onError: defaults.onError };
+    this.#defaults = {
+      name: undefined,
+      timeout: undefined,
+      concurrency: 1,
+      transaction: false,
+      onError: defaults.onError,
+    };
+    this.#exactlyOnce = exactlyOnce;
   }
 
   /** `(watcher, handler, options?)` or `(watcher, filter, handler, options?)`. @throws ConfigurationError */
@@ -38,8 +49,10 @@ export class Subscriptions {
     const settings =
       options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, optionNames);
     throwIssues(issues);
-    const subscription = new ActiveSubscription(route, filter, handler as Handler, settings);
-    return register(subscription, (options as SubscribeOptions | undefined)?.signal, () => route.add(subscription));
+    const subscription = this.#make(route, filter, handler as Handler, settings);
+    return this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () =>
+      route.add(subscription),
+    );
   }
 
   /** `(prefix, handler, options?)`. @throws ConfigurationError */
@@ -52,8 +65,8 @@ export class Subscriptions {
     const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
     throwIssues(issues);
     const { messages } = this.#router;
-    const subscription = new ActiveSubscription(messages.registry(prefix), undefined, handler, settings);
-    return register(subscription, options?.signal, () => messages.add(prefix, subscription));
+    const subscription = this.#make(messages.registry(prefix), undefined, handler, settings);
+    return this.#register(subscription, options?.signal, () => messages.add(prefix, subscription));
   }
 
   /** Ends all that were made with these arguments. Returns how many. */
@@ -95,13 +108,31 @@ export class Subscriptions {
     });
   }
 
+  /** The subscription of this name. */
+  named(name: string): ActiveSubscription | undefined {
+    const named = this.#named.get(name);
+    if (named) return named;
+    for (const subscription of this.#all()) if (subscription.name === name) return subscription;
+    return undefined;
+  }
+
+  /** Nothing is delivered any more: what still runs is rolled back. */
+  close(): void {
+    for (const { exactlyOnce } of this.#named.values()) exactlyOnce?.cut();
+  }
+
+  *#all(): Iterable<ActiveSubscription> {
+    for (const route of this.#router.routes.values()) yield* route.subscriptions();
+    yield* this.#router.messages.subscriptions();
+  }
+
   #settings(options: SubscribeOptions, issues: ConfigurationIssue[], known: readonly string[]): DeliverySettings {
     if (typeof options !== 'object' || options === null) {
       issues.push({ message: 'the options of subscribe are an object', solution: '{ concurrency: 8 }' });
       return this.#defaults;
     }
     unknownKeys(options, known, 'subscribe option', issues);
-    const { name, timeout, concurrency = 1, onError = this.#defaults.onError } = options;
+    const { name, timeout, concurrency = 1, onError = this.#defaults.onError, transaction = false } = options;
     issues.push(...onErrorIssues(onError));
     if (!Number.isInteger(concurrency) || concurrency < 1)
       issues.push({ message: 'concurrency is a whole number, 1 or more', solution: undefined });
@@ -111,25 +142,58 @@ export class Subscriptions {
       issues.push({ message: 'name is a non-empty string', solution: undefined });
     if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
       issues.push({ message: 'signal is an AbortSignal', solution: undefined });
-    return { name, timeout, concurrency, onError };
+    if (transaction && concurrency !== 1) {
+      issues.push({
+        message: 'transaction: true handles one event at a time, so it goes without concurrency',
+        solution: 'Leave concurrency out.',
+      });
+    }
+    return { name, timeout, concurrency, onError, transaction: Boolean(transaction) };
   }
-}
 
-/** Adds a subscription that its signal ends; not at all when the signal is aborted already. */
-function register(
-  subscription: ActiveSubscription,
-  signal: AbortSignal | undefined,
-  add: () => void,
-): ActiveSubscription {
-  if (signal?.aborted) {
-    subscription.active = false;
+  #make(registry: Registry, filter: Filter, handler: Handler, settings: DeliverySettings): ActiveSubscription {
+    const subscription = new ActiveSubscription(registry, filter, handler, settings);
+    const keeps = typeof settings.onError === 'object' && settings.onError.then === 'deadLetter';
+    if (!settings.transaction && !keeps) return subscription;
+    const { name } = subscription;
+    if (this.#named.has(name)) {
+      const what = settings.transaction ? 'positions are' : 'dead letters are';
+      throwIssues([
+        {
+          message: `two subscriptions are called '${name}', under which ${what} kept`,
+          solution: "Give them names that stay: { name: 'mailer' }.",
+        },
+      ]);
+    }
+    if (!settings.transaction) return subscription;
+    return new ActiveSubscription(
+      registry,
+      filter,
+      handler,
+      settings,
+      new ExactlyOnce(this.#exactlyOnce, name, handler),
+    );
+  }
+
+  /** Adds a subscription that its signal ends; not at all when the signal is aborted already. */
+  #register(subscription: ActiveSubscription, signal: AbortSignal | undefined, add: () => void): ActiveSubscription {
+    if (signal?.aborted) {
+      subscription.active = false;
+      return subscription;
+    }
+    add();
+    const { exactlyOnce, settings } = subscription;
+    const end = () => subscription.unsubscribe();
+    signal?.addEventListener('abort', end, { once: true });
+    const named =
+      exactlyOnce !== undefined || (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter');
+    if (named) this.#named.set(subscription.name, subscription);
+    if (!signal && !named) return subscription; // the many that hold nothing
+    subscription.onEnd = () => {
+      signal?.removeEventListener('abort', end);
+      if (named) this.#named.delete(subscription.name);
+      exactlyOnce?.close();
+    };
     return subscription;
   }
-  add();
-  if (signal) {
-    const end = () => subscription.unsubscribe();
-    signal.addEventListener('abort', end, { once: true });
-    subscription.onEnd = () => signal.removeEventListener('abort', end);
-  }
-  return subscription;
 }

@@ -2,6 +2,7 @@
  * What the types of a watch follow from: the schema type and the entries of `defineWatchers`. None of it is public;
  * the public API shows it as the types of events, filters and identifiers. `test/types` holds what it must do.
  */
+import type { Client } from 'pg';
 import type {
   DrizzleTable,
   TableDefinition,
@@ -13,6 +14,7 @@ import type {
 } from './types.ts';
 
 export type MapOf<W extends Watchers> = NonNullable<W['$map']>;
+export type ClientIn<O> = O extends { readonly transaction: true } ? { readonly client: Client } : {};
 export type Untyped = { readonly [table: string]: { readonly [column: string]: unknown } };
 type Flat<T> = { readonly [K in keyof T]: T[K] } & {};
 /** Kysely's ColumnType → what a select returns, structurally. */

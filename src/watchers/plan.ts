@@ -81,7 +81,7 @@ function planWatcher(
       key: (column?.key ?? false) && old,
       old,
       typeOid,
-      parse: named(bound, name, parserFor(bound, name, typeOid, types)),
+      parse: columnParser(bound, name, typeOid, types),
     };
   };
   const columns = new Map([...new Set([...primaryKey, ...watcher.extraColumns])].map((name) => [name, plan(name)]));
@@ -91,6 +91,11 @@ function planWatcher(
     primaryKey: primaryKey.map((name) => columns.get(name)!),
     triggers: watcher.triggerColumns.map((name) => columns.get(name) ?? plan(name)),
   };
+}
+
+/** What makes a column's value of its text. */
+export function columnParser(bound: BoundWatcher, name: string, typeOid: number, types: TypeCatalog): Parser {
+  return named(bound, name, parserFor(bound, name, typeOid, types));
 }
 
 function parserFor({ watcher }: BoundWatcher, name: string, typeOid: number, types: TypeCatalog): Parser {

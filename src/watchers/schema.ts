@@ -1,12 +1,12 @@
 import type { Session } from '../catalog/session.ts';
-import { quoteTable, type Server } from '../catalog/server.ts';
+import { quoteTable, readServer, type Server } from '../catalog/server.ts';
 import { readTables, type ReplicaIdentity, type Table } from '../catalog/tables.ts';
 import { TypeCatalog } from '../catalog/types.ts';
 import { ConfigurationError, type ConfigurationIssue, WatchError } from '../errors.ts';
-import type { CustomTypesConfig } from 'pg';
+import type { Client, CustomTypesConfig } from 'pg';
 import type { Relation } from '../pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
-import { planRelation, type RelationPlan } from './plan.ts';
+import { columnParser, planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
 
 export interface SchemaHost {
@@ -66,6 +66,38 @@ export class Schema {
     if (partitioned.length === 0 || this.#strangers.has(relation.oid)) return false;
     const known = partitioned.flatMap(({ table }) => table.leaves).find((leaf) => leaf.oid === relation.oid);
     return known === undefined || known.replicaIdentity !== identityNames[relation.replicaIdentity];
+  }
+
+  /** Parses texts of a watcher's columns as if they had just been received; leaves them as they are when there is no such watcher. */
+  async parse(
+    client: Client,
+    watcher: string,
+    texts: Readonly<Record<string, string | null>>,
+  ): Promise<Record<string, unknown>> {
+    if (this.#bound.length === 0) await this.#lookUp(client);
+    const bound = this.#bound.find((one) => one.watcher.name === watcher);
+    if (!bound) return { ...texts };
+    const parse = (name: string, text: string) => {
+      const column = bound.table.columns.find((one) => one.name === databaseName(bound.watcher.table, name));
+      return column ? columnParser(bound, name, this.types.baseType(column.typeOid), this.types)(text) : text;
+    };
+    return Object.fromEntries(
+      Object.entries(texts).map(([name, text]) => [name, text === null ? null : parse(name, text)]),
+    );
+  }
+
+  /** What start() would have found, for who does not stream. */
+  async #lookUp(client: Client): Promise<void> {
+    const server = await readServer(client);
+    const tables = await readTables(
+      client,
+      this.#watchers.map(({ table }) => table),
+    );
+    await this.types.resolve(
+      client,
+      tables.flatMap((table) => table.columns.map((column) => column.typeOid)),
+    );
+    this.#bound = bindWatchers(this.#watchers, tables, server).bound;
   }
 
   async #refresh(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> {

@@ -1,6 +1,6 @@
 /** The server stops, crashes or hangs up. */
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
+import { compareLsn, createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
@@ -52,7 +52,8 @@ test('a fast stop of the server ends at once while a handler hangs, and nothing 
   const [after] = await sql(
     `select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = '${slot}'`,
   );
-  expect(after).toEqual(before);
+  // Before 17 a restarted server may have forgotten the newest acknowledgement, and sends more again.
+  expect(compareLsn(String(after!['lsn']), String(before!['lsn']))).toBeLessThanOrEqual(0);
   release.resolve();
   await until(acknowledged(watch), { describe: 'the acknowledgement' });
   expect(seen).toEqual([entry!['id']]);

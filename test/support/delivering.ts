@@ -5,6 +5,7 @@ import { Ledger } from '../../src/delivery/ledger.ts';
 import { Occurrence } from '../../src/delivery/occurrence.ts';
 import type { OnError } from '../../src/delivery/types.ts';
 import type { WatchError } from '../../src/errors.ts';
+import { ActiveSubscription } from '../../src/routing/subscription.ts';
 import { changeOf, transactionAt } from './sample-changes.ts';
 import { planFor, usersTable } from './sample-tables.ts';
 
@@ -21,6 +22,7 @@ export function dispatching() {
   const dispatcher = new Dispatcher(ledger, {
     failed: (failure) => failures.push(failure),
     stop: (error) => stops.push(error),
+    bury: () => Promise.reject(new Error('there is no database')),
   });
   let sent = 0n;
   /** An update of a record; `oldId`: its primary key was that one before. */
@@ -42,9 +44,13 @@ interface SendOptions {
   readonly obstacle?: WatchError;
 }
 
-export function recipient(handler: Recipient['handler'], settings: Partial<DeliverySettings> = {}): Recipient {
-  const all = { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1, ...settings } as const;
-  return { name: settings.name ?? 'users:updated', handler, settings: all, paused: false, lane: undefined };
+/** Those of a subscription that was made without options. */
+export function settingsOf(more: Partial<DeliverySettings> = {}): DeliverySettings {
+  return { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1, transaction: false, ...more };
+}
+
+export function recipient(handler: Recipient['handler'], more: Partial<DeliverySettings> = {}): ActiveSubscription {
+  return new ActiveSubscription({ name: 'users:updated', remove: () => {} }, undefined, handler, settingsOf(more));
 }
 
 /** The option `{ attempts, then }`. */

@@ -1,3 +1,4 @@
+import type { ExactlyOnceHost } from '../../src/delivery/exactly-once.ts';
 import type { Table } from '../../src/catalog/tables.ts';
 import { TypeCatalog } from '../../src/catalog/types.ts';
 import type { Obstacle } from '../../src/delivery/lane.ts';
@@ -28,7 +29,7 @@ export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
     log,
   );
   const bind = () => router.bind(bound, types);
-  const subscriptions = new Subscriptions(router, { onError: 'retry' });
+  const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   return {
     router,
     subscriptions,
@@ -42,3 +43,11 @@ export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
       router.route(changeOf(plan, type, old === undefined ? { row } : { row, old })),
   };
 }
+
+/** For subscriptions without `transaction`. */
+export const noSession: ExactlyOnceHost = {
+  slot: 'test',
+  create: false,
+  open: () => Promise.reject(new Error('there is no database')),
+  systemIdentifier: () => '',
+};

@@ -2,13 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { ChangeIterator } from '../../../src/routing/change-iterator.ts';
 import { Route } from '../../../src/routing/route.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
-import { dispatching } from '../../support/delivering.ts';
+import { dispatching, settingsOf } from '../../support/delivering.ts';
 import { watchersFor } from '../../support/sample-tables.ts';
 import { deferred } from '../../support/until.ts';
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 const over = { done: true, value: undefined };
-const settings = { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1 } as const;
 
 function iterating() {
   const delivery = dispatching();
@@ -16,7 +15,7 @@ function iterating() {
   const route = new Route(watchersFor(['users', 'updated'])[0]!);
   let subscription!: ActiveSubscription;
   const iterator = new ChangeIterator((handler) => {
-    route.add((subscription = new ActiveSubscription(route, undefined, handler, settings)));
+    route.add((subscription = new ActiveSubscription(route, undefined, handler, settingsOf())));
     return subscription;
   }, end.promise);
   const send = (...ids: string[]) => {
@@ -121,7 +120,7 @@ describe('the subscription ends', () => {
     let subscription!: ActiveSubscription;
     const iterator = new ChangeIterator(
       (handler) => {
-        route.add((subscription = new ActiveSubscription(route, undefined, handler, settings)));
+        route.add((subscription = new ActiveSubscription(route, undefined, handler, settingsOf())));
         subscription.onEnd = () => told.push('signal let go of');
         return subscription;
       },
@@ -136,7 +135,7 @@ describe('the subscription ends', () => {
     const route = new Route(watchersFor(['users', 'updated'])[0]!);
     const iterator = new ChangeIterator(
       (handler) => {
-        const ended = new ActiveSubscription(route, undefined, handler, settings);
+        const ended = new ActiveSubscription(route, undefined, handler, settingsOf());
         ended.active = false;
         return ended;
       },

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { ConfigurationError } from '../../../src/errors.ts';
-import { afterAttempts } from '../../support/delivering.ts';
+import { afterAttempts, settingsOf } from '../../support/delivering.ts';
 import { routingFor } from '../../support/routing.ts';
 import { boundTo, usersTable } from '../../support/sample-tables.ts';
 
@@ -22,13 +22,16 @@ function problems(run: () => unknown): string[] {
 describe('subscribe reads', () => {
   test('a handler, or a filter and a handler, each with options or without', () => {
     const { subscribe } = watching();
-    const settings = { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1 };
-    const options = { concurrency: 8, timeout: 500, name: 'mail', onError: 'retry' } as const;
+    const settings = settingsOf();
+    const options = { concurrency: 8, timeout: 500, name: 'mail' };
     expect(subscribe('users:updated', noop)).toMatchObject({ filter: undefined, handler: noop, settings });
     expect(subscribe('users:updated', 1, noop)).toMatchObject({ filter: 1, handler: noop, settings });
-    expect(subscribe('users:updated', noop, options)).toMatchObject({ filter: undefined, settings: options });
+    expect(subscribe('users:updated', noop, options)).toMatchObject({
+      filter: undefined,
+      settings: settingsOf(options),
+    });
     expect(subscribe('users:updated', { role_id: 7 }, noop, options)).toMatchObject({
-      filter: { role_id: 7 }, handler: noop, settings: options,
+      filter: { role_id: 7 }, handler: noop, settings: settingsOf(options),
     }); // prettier-ignore
   });
 

@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import type { Client } from 'pg';
+import { WatchError } from '../errors.ts';
+
+/** Files of sql/migrations, which the package carries. */
+export type Migration = '001_dead_letters' | '002_positions';
+
+const undefinedTable = '42P01';
+const invalidSchemaName = '3F000';
+
+/**
+ * Runs a task that needs the table of a migration; when that is missing, makes it if `create`, and runs the task again.
+ * The task must not be inside a transaction.
+ */
+export async function withMigration<T>(
+  client: Client,
+  migration: Migration,
+  create: boolean,
+  task: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== undefinedTable && code !== invalidSchemaName) throw error;
+    if (!create) throw missing(migration, error);
+    await migrate(client, migration);
+    return await task();
+  }
+}
+
+async function migrate(client: Client, migration: Migration): Promise<void> {
+  const sql = await readFile(new URL(`../../sql/migrations/${migration}.sql`, import.meta.url), 'utf8');
+  try {
+    await client.query(sql);
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === '42501') throw missing(migration, error);
+    // IF NOT EXISTS does not keep two workers from making the same thing at the same time.
+    if (code !== '23505' && code !== '42P06' && code !== '42P07') throw error;
+  }
+}
+
+function missing(migration: Migration, cause: unknown): WatchError {
+  return new WatchError('PERMISSION', `the table of sql/migrations/${migration}.sql is missing`, {
+    solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, with its grants.`,
+    cause,
+  });
+}

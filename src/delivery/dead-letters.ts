@@ -1,0 +1,238 @@
+import type { Client } from 'pg';
+import { withMigration } from '../catalog/migration.ts';
+import type { Session } from '../catalog/session.ts';
+import { ConfigurationError, WatchError } from '../errors.ts';
+import type { Deliverable } from './deliverable.ts';
+import type { Recipient } from './lane.ts';
+import type { LetterContext } from './letter.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetters } from './types.ts';
+
+/** What dead letters need of the watch. */
+export interface DeadLetterHost {
+  readonly slot: string;
+  /** The table may be made when it is missing. */
+  readonly create: boolean;
+  /** A session of one's own. */
+  open(): Promise<Session>;
+  /** The session that is open while streaming. */
+  current(): Session | undefined;
+  /** Parses the texts of an event as they were parsed when it was received. */
+  parse(
+    client: Client,
+    watcher: string,
+    texts: Readonly<Record<string, string | null>>,
+  ): Promise<Record<string, unknown>>;
+  /** Calls the handler of the subscription of this name. Undefined: there is none. */
+  redeliver(subscription: string): ((event: unknown, context: object) => Promise<void>) | undefined;
+  warn(warning: WatchError): void;
+}
+
+interface Row {
+  readonly id: string;
+  readonly subscription: string;
+  readonly watcher: string;
+  readonly event_id: string;
+  readonly event: Record<string, string | null>;
+  readonly context: LetterContext;
+  readonly attempts: number;
+  readonly error: string;
+  readonly failed_at: Date;
+}
+
+const pageSize = 100;
+const matching = `slot = $1 and ($2::text is null or subscription = $2) and ($3::text is null or watcher = $3)
+  and ($4::bigint[] is null or id = any ($4))`;
+
+/** Events that their handlers could not handle, in the table walwatch.dead_letters. */
+export class DeadLetterBox implements DeadLetters {
+  readonly #host: DeadLetterHost;
+
+  constructor(host: DeadLetterHost) {
+    this.#host = host;
+  }
+
+  /** Writes a letter. Rejects, after a warning, when it is not written. */
+  async write({
+    recipient,
+    deliverable,
+    attempts,
+    error,
+  }: {
+    recipient: Recipient;
+    deliverable: Deliverable;
+    attempts: number;
+    error: unknown;
+  }): Promise<void> {
+    const { slot, create } = this.#host;
+    const { watcher, event, context } = deliverable.letter();
+    const { eventId } = deliverable.change;
+    try {
+      const session = this.#host.current();
+      if (!session) throw new WatchError('CONNECTION', 'there is no connection');
+      await session.use((client) =>
+        withMigration(client, '001_dead_letters', create, () =>
+          client.query(
+            `insert into walwatch.dead_letters (slot, subscription, watcher, event_id, event, context, attempts, error)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict (slot, subscription, event_id)
+             do update set attempts = excluded.attempts, error = excluded.error, failed_at = excluded.failed_at`,
+            [
+              slot,
+              recipient.name,
+              watcher,
+              eventId,
+              JSON.stringify(event),
+              JSON.stringify(context),
+              attempts,
+              describe(error),
+            ],
+          ),
+        ),
+      );
+    } catch (cause) {
+      this.#host.warn(
+        new WatchError(
+          'DEAD_LETTER',
+          `${recipient.name}: the dead letter of event ${eventId} could not be written: ${(cause as Error).message}`,
+          {
+            solution:
+              (cause as WatchError).solution ?? 'The event is kept, and the slot with it; writing is tried again.',
+            cause,
+          },
+        ),
+      );
+      throw cause;
+    }
+  }
+
+  async *list(which: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
+    const session = await this.#host.open();
+    try {
+      let after = '0';
+      for (;;) {
+        const rows = await this.#read(session, which, after);
+        for (const row of rows) {
+          const event = await session.use((client) => this.#host.parse(client, row.watcher, row.event));
+          const { id, subscription, watcher, event_id: eventId, attempts, error, failed_at: failedAt } = row;
+          yield { id, subscription, watcher, eventId, event, attempts, error, failedAt };
+        }
+        if (rows.length < pageSize) return;
+        after = rows.at(-1)!.id;
+      }
+    } finally {
+      session.close();
+    }
+  }
+
+  async replay(which: DeadLetterFilter = {}): Promise<number> {
+    const session = await this.#host.open();
+    let succeeded = 0;
+    try {
+      let after: string | undefined = '0';
+      while (after !== undefined) {
+        const outcome: { id: string; succeeded: boolean } | undefined = await session.use((client) =>
+          this.#replayNext(client, which, after!),
+        );
+        if (outcome?.succeeded) succeeded++;
+        after = outcome?.id;
+      }
+      return succeeded;
+    } finally {
+      session.close();
+    }
+  }
+
+  async discard(which: DeadLetterFilter): Promise<number> {
+    const { slot, create } = this.#host;
+    const session = await this.#host.open();
+    try {
+      return await session.use((client) =>
+        withMigration(client, '001_dead_letters', create, async () => {
+          const { rowCount } = await client.query(
+            `delete from walwatch.dead_letters where ${matching}`,
+            parameters(slot, which),
+          );
+          return rowCount ?? 0;
+        }),
+      );
+    } finally {
+      session.close();
+    }
+  }
+
+  #read(session: Session, which: DeadLetterFilter, after: string): Promise<Row[]> {
+    const { slot, create } = this.#host;
+    return session.use((client) =>
+      withMigration(client, '001_dead_letters', create, async () => {
+        const { rows } = await client.query<Row>(
+          `select * from walwatch.dead_letters where ${matching} and id > $5 order by id limit ${pageSize}`,
+          [...parameters(slot, which), after],
+        );
+        return rows;
+      }),
+    );
+  }
+
+  /** Locked while its handler runs, so that two replays at once do not hand it over twice. */
+  async #replayNext(
+    client: Client,
+    which: DeadLetterFilter,
+    after: string,
+  ): Promise<{ id: string; succeeded: boolean } | undefined> {
+    const { slot, create } = this.#host;
+    await withMigration(client, '001_dead_letters', create, () =>
+      client.query('select from walwatch.dead_letters limit 0'),
+    );
+    await client.query('begin');
+    try {
+      const { rows } = await client.query<Row>(
+        `select * from walwatch.dead_letters where ${matching} and id > $5 order by id limit 1 for update skip locked`,
+        [...parameters(slot, which), after],
+      );
+      const row = rows[0];
+      const succeeded = row !== undefined && (await this.#redeliver(client, row));
+      await client.query('commit');
+      return row && { id: row.id, succeeded };
+    } catch (error) {
+      await client.query('rollback').catch(() => {}); // what failed is thrown
+      throw error;
+    }
+  }
+
+  /** Whether the handler succeeded; the letter is removed then. */
+  async #redeliver(client: Client, row: Row): Promise<boolean> {
+    const { id, subscription, attempts, watcher, event_id: eventId, context } = row;
+    const handle = this.#host.redeliver(subscription);
+    if (!handle) {
+      throw new ConfigurationError([
+        {
+          message: `there is no subscription '${subscription}' to replay the dead letter ${id} to`,
+          solution: 'Subscribe under that name first, or narrow what is replayed: replay({ subscription }).',
+        },
+      ]);
+    }
+    const { change, commitLsn, xid } = context;
+    const { signal } = new AbortController();
+    const event = await this.#host.parse(client, watcher, row.event);
+    const previous = change && (await this.#host.parse(client, watcher, change.previous));
+    const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1, signal };
+    try {
+      await handle(event, change ? { watcher, ...told, ...change, previous } : told);
+      await client.query('delete from walwatch.dead_letters where id = $1', [id]);
+      return true;
+    } catch (error) {
+      const update =
+        'update walwatch.dead_letters set attempts = attempts + 1, error = $2, failed_at = now() where id = $1';
+      await client.query(update, [id, describe(error)]);
+      return false;
+    }
+  }
+}
+
+function parameters(slot: string, { subscription, watcher, ids }: DeadLetterFilter): unknown[] {
+  return [slot, subscription ?? null, watcher ?? null, ids ?? null];
+}
+
+function describe(error: unknown): string {
+  return (error instanceof Error ? (error.stack ?? String(error)) : String(error)).replaceAll('\0', '');
+}

@@ -1,0 +1,112 @@
+import type { Client } from 'pg';
+import { withMigration } from '../catalog/migration.ts';
+import type { Session } from '../catalog/session.ts';
+import type { HandlerContext } from './context.ts';
+
+export interface ExactlyOnceHost {
+  readonly slot: string;
+  /** The table may be made when it is missing. */
+  readonly create: boolean;
+  /** A session of one's own. */
+  open(): Promise<Session>;
+  systemIdentifier(): string;
+}
+
+type Handler = (event: any, context: any) => unknown;
+
+/**
+ * Runs a handler inside a transaction that also moves the subscription's position: either both take effect or neither,
+ * so that what comes again after a crash is recognized. One event at a time, or a position would pass what is not done.
+ */
+export class ExactlyOnce {
+  readonly #host: ExactlyOnceHost;
+  readonly #name: string;
+  readonly #handler: Handler;
+  #session: Promise<Session> | undefined;
+
+  constructor(host: ExactlyOnceHost, name: string, handler: Handler) {
+    this.#host = host;
+    this.#name = name;
+    this.#handler = handler;
+  }
+
+  /** Handles an event unless its position was reached before. */
+  async handle(event: unknown, context: HandlerContext): Promise<void> {
+    await this.#transaction(async (client) => {
+      context.signal.throwIfAborted(); // opening the session may have taken the time
+      if (!(await this.#advance(client, context))) return false;
+      await this.#handler(event, Object.assign(context, { client }));
+      // The attempt has failed although the handler went on: what it wrote must not stay.
+      context.signal.throwIfAborted();
+      return true;
+    });
+  }
+
+  /** Handles an event that was left behind, wherever the position is. */
+  async handleAgain(event: unknown, context: object): Promise<void> {
+    await this.#transaction(async (client) => {
+      await this.#handler(event, { ...context, client });
+      return true;
+    });
+  }
+
+  /** Closes its session once what runs has finished. */
+  close(): void {
+    this.#session?.then((session) => session.use(async () => session.close())).catch(() => {}); // one that is lost needs no closing
+    this.#session = undefined;
+  }
+
+  /** Cuts its session, and with it the transaction of a handler that still runs. */
+  cut(): void {
+    this.#session?.then((session) => session.close()).catch(() => {});
+    this.#session = undefined;
+  }
+
+  async #transaction(work: (client: Client) => Promise<boolean>): Promise<void> {
+    const session = await (this.#session ??= this.#open());
+    try {
+      await session.use(async (client) => {
+        await client.query('begin');
+        try {
+          await client.query((await work(client)) ? 'commit' : 'rollback');
+        } catch (error) {
+          await client.query('rollback').catch(() => {}); // a lost connection has rolled back by itself
+          throw error;
+        }
+      });
+    } catch (error) {
+      if (session.isLost) this.#session = undefined; // the next attempt opens another
+      throw error;
+    }
+  }
+
+  async #open(): Promise<Session> {
+    try {
+      const session = await this.#host.open();
+      await session.use((client) =>
+        withMigration(client, '002_positions', this.#host.create, () =>
+          client.query('select from walwatch.positions limit 0'),
+        ),
+      );
+      return session;
+    } catch (error) {
+      this.#session = undefined;
+      throw error;
+    }
+  }
+
+  /** False: the position was reached before. The row stays locked until the commit, also against a worker that was thought dead. */
+  async #advance(client: Client, { commitLsn, eventId }: HandlerContext): Promise<boolean> {
+    const ordinal = Number(/\d+$/.exec(eventId)![0]);
+    const { rowCount } = await client.query(
+      `insert into walwatch.positions as p (slot, subscription, system_identifier, commit_lsn, ordinal)
+       values ($1, $2, $3, $4, $5)
+       on conflict (slot, subscription) do update
+       set system_identifier = excluded.system_identifier, commit_lsn = excluded.commit_lsn, ordinal = excluded.ordinal
+       where p.system_identifier <> excluded.system_identifier
+          or (p.commit_lsn, p.ordinal) < (excluded.commit_lsn, excluded.ordinal)`,
+      [this.#host.slot, this.#name, this.#host.systemIdentifier(), commitLsn, ordinal],
+    );
+    return rowCount === 1;
+  }
+}

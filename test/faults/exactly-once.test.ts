@@ -1,0 +1,112 @@
+/** With transaction: true the handler's writes and its position commit together. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { defineWatchers } from '../../src/index.ts';
+import { useDatabase } from '../support/database.ts';
+import { deferred, until } from '../support/until.ts';
+import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const watchers = defineWatchers<{ sales: { id: number } }>()([['sales', 'inserted']]);
+
+beforeAll(async () => {
+  await db.sql('create table sales (id int generated always as identity primary key)');
+  await db.sql('create table totals (name text primary key, count int not null)');
+});
+beforeEach(() => db.sql(`truncate totals`));
+
+const add = `insert into totals values ($1, 1) on conflict (name) do update set count = totals.count + 1`;
+const total = async (name: string) =>
+  (await db.sql<{ count: number }>('select count from totals where name = $1', [name]))[0]?.count ?? 0;
+
+test('what the handler writes commits with its position, and is rolled back when the handler fails', async () => {
+  const watch = watchOf(watchers);
+  watch.subscribe('sales:inserted', async (_, { client, attempt }) => {
+    await client.query(add, ['retried']);
+    if (attempt === 1) throw new Error('after writing');
+  }, { transaction: true, name: 'retried' }); // prettier-ignore
+  await watch.start();
+  await db.sql('insert into sales default values');
+  await db.sql('insert into sales default values');
+  await settled(db, watch);
+  expect(await total('retried')).toBe(2);
+  const [position] = await db.sql(
+    `select subscription, commit_lsn is not null as known from walwatch.positions where slot = $1`,
+    [watch.status().slot],
+  );
+  expect(position).toEqual({ subscription: 'retried', known: true });
+});
+
+test('an attempt over its timeout takes no effect, although the handler goes on and succeeds', async () => {
+  const watch = watchOf(watchers);
+  const aborted = deferred();
+  watch.subscribe('sales:inserted', async (_, { client, attempt, signal }) => {
+    await client.query(add, ['late']);
+    if (attempt > 1) return;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    aborted.resolve();
+  }, { transaction: true, name: 'late', timeout: 500 }); // prettier-ignore
+  await watch.start();
+  await db.sql('insert into sales default values');
+  await aborted.promise;
+  await settled(db, watch);
+  expect(await total('late')).toBe(1);
+});
+
+test('a session that is lost in the middle of a handler is replaced, and the event handled again', async () => {
+  const watch = watchOf(watchers);
+  watch.subscribe('sales:inserted', async (_, { client, attempt }) => {
+    await client.query(add, ['lost']);
+    if (attempt === 1) await client.query('select pg_terminate_backend(pg_backend_pid())');
+  }, { transaction: true, name: 'lost' }); // prettier-ignore
+  await watch.start();
+  await db.sql('insert into sales default values');
+  await settled(db, watch);
+  expect(await total('lost')).toBe(1);
+});
+
+test('one event at a time, under a name of its own', () => {
+  const watch = watchOf(watchers);
+  const subscribe = (options: object) =>
+    watch.subscribe('sales:inserted', () => {}, { transaction: true, ...options } as object);
+  expect(() => subscribe({ concurrency: 2 })).toThrow(expect.objectContaining({ code: 'CONFIGURATION' }));
+  subscribe({ name: 'counter' });
+  expect(() => subscribe({ name: 'counter' })).toThrow(expect.objectContaining({ code: 'CONFIGURATION' }));
+});
+
+test('a counter is exact although its worker is killed again and again', { timeout: 60_000 }, async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const start = () => {
+    const worker = spawn(process.execPath, ['.build/test/programs/counter.js', db.url, slot], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    onTestFinished(() => void worker.kill('SIGKILL'));
+    return worker;
+  };
+  let worker = start();
+  await until(
+    async () => (await db.sql('select from pg_replication_slots where slot_name = $1 and active', [slot])).length === 1,
+    { describe: 'the worker' },
+  );
+  let written = 0;
+  for (let round = 0; round < 6; round++) {
+    const rows = 50 + Math.floor(Math.random() * 100);
+    await db.sql(`do $$ begin for i in 1..${rows} loop insert into sales default values; commit; end loop; end $$`);
+    written += rows;
+    const enough = written - Math.floor(Math.random() * rows);
+    await until(async () => (await total('killed')) >= enough, {
+      describe: () => `a count of ${enough}`,
+      timeout: 20_000,
+    });
+    worker.kill('SIGKILL');
+    await once(worker, 'exit');
+    worker = start();
+  }
+  await until(async () => (await total('killed')) >= written, { describe: `a count of ${written}`, timeout: 20_000 });
+  worker.kill('SIGTERM');
+  await once(worker, 'exit');
+  expect(await total('killed')).toBe(written);
+});

@@ -1,0 +1,103 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Route } from '../../../src/routing/route.ts';
+import { Shape } from '../../../src/routing/shape.ts';
+import { ActiveSubscription, type Filter } from '../../../src/routing/subscription.ts';
+import { settingsOf } from '../../support/delivering.ts';
+import { oids, planFor, usersTable, watchersFor } from '../../support/sample-tables.ts';
+
+const route = new Route(watchersFor(['users', 'updated'])[0]!);
+const subscription = (filter: Filter) => new ActiveSubscription(route, filter, () => {}, settingsOf());
+
+/** The subscriptions by id, each of them added. */
+function shapeOf(...filters: readonly Filter[]) {
+  const shape = new Shape([]);
+  const all = filters.map(subscription);
+  for (const one of all) shape.add(one);
+  const find = (text: string | null) => shape.find(shape.key([text]) ?? null).map((one) => all.indexOf(one));
+  return { shape, all, find };
+}
+
+describe('subscriptions are found by one look-up', () => {
+  test('one, several, or none, in the order in which they were added', () => {
+    const { find } = shapeOf(1, 2, '1', 1n);
+    expect([find('1'), find('2'), find('3'), find(null)]).toEqual([[0, 2, 3], [1], [], []]);
+  });
+
+  test('and taken out again, whichever of them; what was found before stays as it was', () => {
+    const { shape, all, find } = shapeOf(1, 1, 1);
+    const before = shape.find('1');
+    shape.remove(all[1]!);
+    shape.remove(all[1]!);
+    expect([find('1'), before.length]).toEqual([[0, 2], 3]);
+    shape.remove(all[0]!);
+    expect([find('1'), shape.empty]).toEqual([[2], false]);
+    shape.remove(all[2]!);
+    shape.remove(subscription(9));
+    expect([find('1'), shape.empty]).toEqual([[], true]);
+  });
+
+  test('whatever is added and removed, what is there is found', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ add: fc.boolean(), id: fc.nat({ max: 3 }), pick: fc.nat() })), (steps) => {
+        const shape = new Shape([]);
+        const there: ActiveSubscription[] = [];
+        for (const { add, id, pick } of steps) {
+          if (add) there.push(subscription(id));
+          if (add) shape.add(there.at(-1)!);
+          else if (there.length > 0) shape.remove(there.splice(pick % there.length, 1)[0]!);
+        }
+        for (let id = 0; id <= 3; id++)
+          expect(shape.find(`${id}`)).toEqual(there.filter(({ filter }) => filter === id));
+        expect(new Set(shape.all())).toEqual(new Set(there));
+        expect(shape.empty).toBe(there.length === 0);
+      }),
+    );
+  });
+});
+
+describe('once the types are known', () => {
+  test('equal values are found under one key, those from before as well', () => {
+    const { shape, all, find } = shapeOf('AB', 'ab', 'c');
+    shape.bind([oids.uuid]);
+    expect([find('ab'), find('AB'), find('C')]).toEqual([[0, 1], [0, 1], [2]]);
+    expect(shape.like('Ab')).toEqual(all.slice(0, 2));
+    shape.remove(all[0]!);
+    expect(find('ab')).toEqual([1]);
+  });
+
+  test('and become others, values are found as those want it', () => {
+    const { shape, find } = shapeOf('AB', 'ab');
+    shape.bind([oids.uuid]);
+    shape.bind([oids.text]);
+    expect([find('ab'), find('AB')]).toEqual([[1], [0]]);
+  });
+});
+
+test('a key of several columns is that of all of them, in the order of their names', () => {
+  const shape = new Shape(['a', 'b']);
+  const one = subscription({ b: 2, a: null });
+  shape.add(one);
+  expect(shape.find(shape.key([null, '2'])!)).toEqual([one]);
+  expect(shape.find(shape.key(['2', null])!)).toEqual([]);
+  expect(shape.like({ a: null, b: '2' })).toEqual([one]);
+});
+
+test('a key of which a value is not known is not known', () => {
+  const shape = new Shape(['a', 'b']);
+  expect([shape.key(['1', undefined]), shape.key([undefined, null])]).toEqual([undefined, undefined]);
+});
+
+test('its columns are found in each relation anew', () => {
+  const shape = new Shape(['email', 'role_id']);
+  const entry = (...extraColumns: string[]) => ['users', 'updated', { extraColumns }] as const;
+  const plans = [entry('role_id', 'email'), entry('email', 'bio', 'role_id')].map(
+    (one) => planFor(usersTable(), one).watchers.updated[0]!,
+  );
+  for (const planned of [plans[0]!, plans[1]!, plans[0]!]) {
+    const columns = shape.columnsIn(planned);
+    expect(columns.map(({ name }) => name)).toEqual(['email', 'role_id']);
+    for (const column of columns) expect(planned.columns).toContain(column);
+  }
+  expect(new Shape([]).columnsIn(plans[0]!)).toBe(plans[0]!.primaryKey);
+});
