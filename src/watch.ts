@@ -1,5 +1,5 @@
-import type { Client } from 'pg';
-import { Session, sessionConfig } from './catalog/session.ts';
+import type { Client, ClientConfig } from 'pg';
+import { handlerConfig, Session, sessionConfig } from './catalog/session.ts';
 import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
@@ -113,13 +113,18 @@ class Assembly {
     this.#intake = new Intake(ledger, (captured) => (gated ? gate.push(captured) : router.route(captured)));
     const { name: slot } = options.slot;
     const create = options.manage === 'create';
-    const open = () => this.#openSession();
-    const systemIdentifier = () => this.#prepared?.server.systemIdentifier ?? '';
-    this.#subscriptions = new Subscriptions(router, options, { slot, create, open, systemIdentifier });
+    const { connection, connectTimeout } = options;
+    this.#subscriptions = new Subscriptions(router, options, {
+      slot,
+      create,
+      open: () => this.#openSession(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout)),
+      systemIdentifier: () => this.#prepared?.server.systemIdentifier ?? '',
+    });
     this.deadLetters = new DeadLetterBox({
       slot,
       create,
-      open,
+      open: () =>
+        this.#openSession(sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout })),
       current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
       parse: (client, watcher, texts) => this.#parse(client, watcher, texts),
       redeliver: (name) => redelivery(this.#subscriptions.named(name)),
@@ -240,11 +245,8 @@ class Assembly {
   }
 
   /** An ordinary session besides the one that belongs to the stream. */
-  async #openSession(): Promise<Session> {
-    const { connection, connectTimeout, slot } = this.#options;
-    const session = new Session(
-      sessionConfig(connection, { name: `${applicationName(slot.name)}:delivery`, connectTimeout }),
-    );
+  async #openSession(config: ClientConfig): Promise<Session> {
+    const session = new Session(config);
     await session.connect();
     return session;
   }
@@ -307,6 +309,7 @@ class Assembly {
   #receiver(connection: Connection, session: Session, takeSnapshot: TakeSnapshot): Receiver {
     return new Receiver(this.#intake, {
       plan: (relation) => this.#schema.plan(relation),
+      type: (message) => this.#schema.types.describe(message),
       described: (relation) => {
         // The catalog shows a change of the schema only once its transaction is visible.
         const { xid } = this.#intake;

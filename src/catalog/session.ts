@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
-import type { ClientConfig } from 'pg';
+import type { ClientConfig, CustomTypesConfig } from 'pg';
 
 /**
  * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
@@ -15,6 +15,7 @@ const textSettings = {
   bytea_output: 'hex',
   client_encoding: 'UTF8',
   search_path: '"$user",public', // how regclass and its like are written
+  quote_all_identifiers: 'off', // the same
 };
 
 /**
@@ -27,6 +28,22 @@ const noTimeoutSettings = {
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
+};
+
+const { BOOL, INT2, INT4, OID, FLOAT8, JSON: JSON_OID } = pg.types.builtins;
+const parsers: Readonly<Record<number, (text: string) => unknown>> = {
+  [BOOL]: (text) => text === 't',
+  [INT2]: Number,
+  [INT4]: Number,
+  [OID]: Number,
+  [FLOAT8]: Number,
+  [JSON_OID]: JSON.parse,
+};
+
+/** What our own queries return. The application's parsers, global ones included, are for the values of its events. */
+const ownResults = {
+  types: { getTypeParser: (oid: number) => parsers[oid] ?? ((text: string) => text) } as CustomTypesConfig,
+  binary: false, // pg has it, its types do not
 };
 
 /** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
@@ -43,11 +60,20 @@ export function sessionConfig(
   return {
     ...connection,
     ...noTimeouts,
+    ...ownResults,
     application_name: session.name,
     connectionTimeoutMillis: session.connectTimeout,
     keepAlive: true,
     options: settings.map(([name, value]) => `-c ${name}=${value}`).join(' ') + (own ? ` ${own}` : ''),
   };
+}
+
+/** The application's own configuration, for a session that its handlers write through. */
+export function handlerConfig(connection: ClientConfig, name: string, connectTimeout: number): ClientConfig {
+  const own = connection.options ?? process.env['PGOPTIONS'];
+  // The position must not be durable later than the slot.
+  const options = `${own ? `${own} ` : ''}-c synchronous_commit=on`;
+  return { ...connection, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
 /** An ordinary connection, over which the catalog is asked and everything but streaming is done. */

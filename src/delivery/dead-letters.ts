@@ -4,7 +4,7 @@ import type { Session } from '../catalog/session.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Recipient } from './lane.ts';
-import type { LetterContext } from './letter.ts';
+import type { Letter, LetterContext } from './letter.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from './types.ts';
 
 /** What dead letters need of the watch. */
@@ -31,13 +31,17 @@ interface Row {
   readonly id: string;
   readonly subscription: string;
   readonly watcher: string;
-  readonly event_id: string;
-  readonly event: Record<string, string | null>;
+  readonly eventId: string;
+  readonly event: Letter['event'];
   readonly context: LetterContext;
   readonly attempts: number;
   readonly error: string;
-  readonly failed_at: Date;
+  /** Milliseconds since 1970. */
+  readonly failedAt: number;
 }
+
+const columns = `id, subscription, watcher, event_id as "eventId", event::json, context::json, attempts, error,
+  (extract(epoch from failed_at) * 1000)::float8 as "failedAt"`;
 
 const pageSize = 100;
 const matching = `slot = $1 and ($2::text is null or subscription = $2) and ($3::text is null or watcher = $3)
@@ -113,8 +117,8 @@ export class DeadLetterBox implements DeadLetters {
         const rows = await this.#read(session, which, after);
         for (const row of rows) {
           const event = await session.use((client) => this.#host.parse(client, row.watcher, row.event));
-          const { id, subscription, watcher, event_id: eventId, attempts, error, failed_at: failedAt } = row;
-          yield { id, subscription, watcher, eventId, event, attempts, error, failedAt };
+          const { id, subscription, watcher, eventId, attempts, error, failedAt } = row;
+          yield { id, subscription, watcher, eventId, event, attempts, error, failedAt: new Date(failedAt) };
         }
         if (rows.length < pageSize) return;
         after = rows.at(-1)!.id;
@@ -165,7 +169,7 @@ export class DeadLetterBox implements DeadLetters {
     return session.use((client) =>
       withMigration(client, '001_dead_letters', create, async () => {
         const { rows } = await client.query<Row>(
-          `select * from walwatch.dead_letters where ${matching} and id > $5 order by id limit ${pageSize}`,
+          `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit ${pageSize}`,
           [...parameters(slot, which), after],
         );
         return rows;
@@ -186,7 +190,7 @@ export class DeadLetterBox implements DeadLetters {
     await client.query('begin');
     try {
       const { rows } = await client.query<Row>(
-        `select * from walwatch.dead_letters where ${matching} and id > $5 order by id limit 1 for update skip locked`,
+        `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit 1 for update skip locked`,
         [...parameters(slot, which), after],
       );
       const row = rows[0];
@@ -201,7 +205,7 @@ export class DeadLetterBox implements DeadLetters {
 
   /** Whether the handler succeeded; the letter is removed then. */
   async #redeliver(client: Client, row: Row): Promise<boolean> {
-    const { id, subscription, attempts, watcher, event_id: eventId, context } = row;
+    const { id, subscription, attempts, watcher, eventId, context } = row;
     const handle = this.#host.redeliver(subscription);
     if (!handle) {
       throw new ConfigurationError([

@@ -73,11 +73,8 @@ export class Decoder {
         const prefix = reader.string();
         return { tag: 'message', transactional, lsn, prefix, content: reader.copy(reader.uint32()) };
       }
-      case 0x59: // 'Y', a type: the catalog tells more about it
-        reader.skip(4);
-        reader.string();
-        reader.string();
-        return ignored;
+      case 0x59: // 'Y'
+        return { tag: 'type', oid: reader.uint32(), schema: reader.string() || 'pg_catalog', name: reader.string() };
       case 0x4f: // 'O', the origin of what was itself replicated
         reader.skip(8);
         reader.string();

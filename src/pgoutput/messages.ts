@@ -73,10 +73,18 @@ export interface LogicalMessage {
   readonly prefix: string;
   readonly content: Buffer;
 }
+/** Comes before the description of a relation that has a column of a type that is not built in. */
+export interface TypeMessage {
+  readonly tag: 'type';
+  readonly oid: number;
+  /** Of a domain: its base type, as it was when the change was written. */
+  readonly schema: string;
+  readonly name: string;
+}
 /** Read and checked, and of no further use. */
 interface Ignored {
   readonly tag: 'ignored';
 }
 
 export type RowChange = Insert | Update | Delete | Truncate;
-export type Message = Begin | Commit | RelationMessage | RowChange | LogicalMessage | Ignored;
+export type Message = Begin | Commit | RelationMessage | RowChange | LogicalMessage | TypeMessage | Ignored;

@@ -1,5 +1,5 @@
 import { Decoder } from '../pgoutput/decoder.ts';
-import type { Relation } from '../pgoutput/messages.ts';
+import type { Relation, TypeMessage } from '../pgoutput/messages.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
 import type { Intake } from './intake.ts';
 import type { Lsn } from './lsn.ts';
@@ -8,6 +8,8 @@ export interface ReceiverHost {
   plan(relation: Relation): RelationPlan | undefined;
   /** Called at each description of a relation. A promise: what follows waits until the catalog has answered. */
   described(relation: Relation): Promise<void> | undefined;
+  /** Called at each description of a type. */
+  type(message: TypeMessage): void;
   /** A position outside of transactions was reached. */
   reached(lsn: Lsn): void;
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
@@ -82,6 +84,9 @@ export class Receiver {
       case 'message':
         if (!message.transactional) this.#host.reached(message.lsn);
         this.#intake.message(message, bytes.length);
+        break;
+      case 'type':
+        this.#host.type(message);
         break;
       case 'relation': {
         const asked = this.#host.described(message.relation);

@@ -17,7 +17,7 @@ export function makeEvent(
   for (const column of planned.columns) {
     const text = currentText(column, row, old);
     if (text === undefined) (absent ??= []).push(column.name);
-    else event[column.name] = text === null ? null : column.parse(text);
+    else setValue(event, column.name, text === null ? null : column.parse(text));
   }
   if (absent !== undefined && planned.bound.watcher.absent === 'throw') {
     for (const column of absent) guard(event, column, planned);
@@ -31,9 +31,15 @@ export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | u
   const previous: Event = {};
   for (const column of planned.columns) {
     const text = previousText(column, row, old);
-    if (text !== undefined) previous[column.name] = text === null ? null : column.parse(text);
+    if (text !== undefined) setValue(previous, column.name, text === null ? null : column.parse(text));
   }
   return Object.freeze(previous);
+}
+
+/** As pg does: a column called __proto__ is a column like any other. */
+function setValue(event: Event, column: string, value: unknown): void {
+  if (column === '__proto__') Object.defineProperty(event, column, { value, enumerable: true });
+  else event[column] = value;
 }
 
 /** The primary key as text: what events of one record have in common. Undefined where PostgreSQL did not send it. */

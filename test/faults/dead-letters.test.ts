@@ -51,7 +51,7 @@ test('after its attempts an event becomes a letter with its values, and is ackno
 
 test('replay hands letters to the subscription of their name again, removes those that succeed and keeps the others', async () => {
   const watch = watchOf(watchers);
-  let works = (_: number) => false;
+  let works: (id: number) => boolean = () => false;
   const calls: unknown[] = [];
   watch.subscribe('letters:updated', (event, { attempt, previous, eventId, table }) => {
     calls.push([event.id, attempt, previous.tag, table]);

@@ -53,7 +53,7 @@ test('settings of the role decide nothing about values', async () => {
   try {
     for (const setting of [
       `datestyle = 'German'`, `intervalstyle = 'iso_8601'`, `timezone = 'Asia/Tokyo'`, `extra_float_digits = -15`,
-      `bytea_output = 'escape'`, `client_encoding = 'LATIN1'`, `search_path = 'nowhere'`, `statement_timeout = '50ms'`,
+      `bytea_output = 'escape'`, `client_encoding = 'LATIN1'`, `search_path = 'nowhere'`, `quote_all_identifiers = on`, `statement_timeout = '50ms'`,
     ]) await db.sql(`alter role ${role} set ${setting}`); // prettier-ignore
     const url = new URL(db.url);
     url.username = role;

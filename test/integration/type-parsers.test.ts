@@ -78,3 +78,19 @@ test('pg.types.setTypeParser applies', async () => {
   const event = await expectSameParsers({});
   expect(event).toMatchObject({ big: 9007199254740993n, domain: -7n, document: 'raw {"a": 1}' });
 });
+
+test("parsers that change every type do not change what walwatch's own queries mean", async () => {
+  const types = { getTypeParser: () => (text: string) => ({ text }) } as unknown as CustomTypesConfig;
+  const event = await expectSameParsers({ types });
+  expect(event).toMatchObject({ id: { text: '1' }, flag: { text: 't' } });
+});
+
+test("global parsers do not change what walwatch's own queries mean either", async () => {
+  for (const oid of [pgTypes.builtins.INT4, pgTypes.builtins.OID, pgTypes.builtins.JSON]) {
+    const before = pgTypes.getTypeParser(oid, 'text');
+    onTestFinished(() => pgTypes.setTypeParser(oid, 'text', before));
+    pgTypes.setTypeParser(oid, (text) => `raw ${text}`);
+  }
+  const event = await expectSameParsers({});
+  expect(event).toMatchObject({ id: 'raw 1' });
+});

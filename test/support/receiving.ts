@@ -23,6 +23,7 @@ export function receiving(more: Partial<ReceiverHost> = {}) {
   const failures: unknown[] = [];
   const receiver = new Receiver(intake, {
     plan: () => plan,
+    type: () => {},
     described: () => undefined,
     reached: (lsn) => told.push(`reached ${lsn}`),
     keepalive: (walEnd, replyRequested) => told.push(`keepalive ${walEnd}${replyRequested ? ' ?' : ''}`),

@@ -23,7 +23,7 @@ test('built-in types are known without asking; others are looked up once', async
   expect(query).not.toHaveBeenCalled();
   await types.resolve(client, [oids.text, domain, unknown, domain]);
   await types.resolve(client, [domain, unknown]);
-  expect(query.mock.calls.map(([, values]) => values)).toEqual([[[domain, unknown]]]);
+  expect(query.mock.calls.map(([, [asked]]) => asked)).toEqual([[domain, unknown]]);
   expect([types.knows(domain), types.knows(unknown)]).toEqual([true, true]);
 });
 

@@ -23,7 +23,7 @@ describe('a subscription that ends', () => {
   test('while events wait: they are not delivered any more, and do not hold the position', async () => {
     const { send, one, calls, ledger } = handling();
     for (const id of ['1', '2', '3']) send(one, id);
-    one.lane!.drop();
+    one.unsubscribe();
     calls[0]!.resolve();
     await tick();
     expect([calls.length, ledger.confirmed, one.lane]).toEqual([1, 3n, undefined]);
@@ -32,7 +32,7 @@ describe('a subscription that ends', () => {
   test('while its handler runs: that is still waited for', async () => {
     const { send, one, calls, ledger, dispatcher } = handling({ concurrency: 2 });
     for (const id of ['1', '2', '3']) send(one, id);
-    one.lane!.drop();
+    one.unsubscribe();
     calls[1]!.resolve();
     await tick();
     expect([ledger.confirmed, dispatcher.running]).toEqual([undefined, 1]);
@@ -46,7 +46,7 @@ describe('a subscription that ends', () => {
     for (const id of ['1', '2']) send(one, id);
     calls[0]!.reject(broken);
     await tick();
-    one.lane!.drop();
+    one.unsubscribe();
     expect([ledger.confirmed, vi.getTimerCount(), dispatcher.heldBy]).toEqual([2n, 0, undefined]);
     await vi.runAllTimersAsync();
     expect(calls).toHaveLength(1);
@@ -55,7 +55,7 @@ describe('a subscription that ends', () => {
   test('while its handler runs, which fails then: it is told, and not tried again', async () => {
     const { send, one, calls, ledger, failures } = handling();
     send(one, '1');
-    one.lane!.drop();
+    one.unsubscribe();
     calls[0]!.reject(broken);
     await vi.runAllTimersAsync();
     expect([calls.length, failures.length, ledger.confirmed]).toEqual([1, 1, 1n]);
@@ -65,7 +65,7 @@ describe('a subscription that ends', () => {
     const { send, one, calls, ledger } = handling({ timeout: 1000 });
     send(one, '1');
     await vi.advanceTimersByTimeAsync(1000);
-    one.lane!.drop();
+    one.unsubscribe();
     expect(ledger.confirmed).toBeUndefined();
     calls[0]!.resolve();
     await vi.runAllTimersAsync();
@@ -75,7 +75,7 @@ describe('a subscription that ends', () => {
   test('with concurrency: what waited for a record is not delivered when that is free', async () => {
     const { send, one, calls, ledger } = handling({ concurrency: 4 });
     for (const id of ['1', '1', '1']) send(one, id);
-    one.lane!.drop();
+    one.unsubscribe();
     calls[0]!.resolve();
     await tick();
     expect([calls.length, ledger.confirmed]).toEqual([1, 3n]);
@@ -105,7 +105,7 @@ describe('a watch that ends', () => {
 });
 
 describe('a paused subscription', () => {
-  const pausable = (handler: Recipient['handler']) => ({ ...recipient(handler), paused: true });
+  const pausable = (handler: Recipient['handler']) => Object.assign(recipient(handler), { paused: true });
 
   test('lets its events wait until it asks, in order', () => {
     const { send, ledger } = dispatching();
@@ -125,7 +125,7 @@ describe('a paused subscription', () => {
     const { send, ledger } = dispatching();
     const one = pausable(() => {});
     send(one, '1');
-    one.lane!.drop();
+    one.unsubscribe();
     expect([ledger.confirmed, one.lane]).toEqual([1n, undefined]);
   });
 });

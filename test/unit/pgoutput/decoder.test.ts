@@ -102,9 +102,14 @@ test('a logical message gives its content, which stays when the buffer is used a
   expect(decoding([])(encode.logicalMessage(true, 1n, '', Buffer.alloc(0)))).toMatchObject({ transactional: true });
 });
 
-test('Type and Origin are read and of no further use', () => {
-  expect(decoding([])(encode.type(16_400, 'public', 'mood'))).toEqual({ tag: 'ignored' });
-  expect(decoding([])(encode.origin(0x100n, 'elsewhere'))).toEqual({ tag: 'ignored' });
+test('Type names a type, or the base type of a domain', () => {
+  const type = { tag: 'type', oid: 16_400, schema: 'public', name: 'mood' };
+  expect(decoding([])(encode.type(16_400, 'public', 'mood'))).toEqual(type);
+  expect(decoding([])(encode.type(16_400, '', 'int4'))).toEqual({ ...type, schema: 'pg_catalog', name: 'int4' });
+});
+
+test('Origin is read and of no further use', () => {
+  for (const name of ['elsewhere', '']) expect(decoding([])(encode.origin(0x100n, name))).toEqual({ tag: 'ignored' });
 });
 
 test('only the wanted columns are decoded, in the order of the table', () => {

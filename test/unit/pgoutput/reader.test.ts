@@ -31,6 +31,18 @@ test.each(Object.entries(reads))('%s never reads outside the message', (_, [read
   }
 });
 
+test('nor behind what was read already', () => {
+  const reader = new Reader();
+  for (const [read] of Object.values(reads)) {
+    reader.open(Buffer.from([1]));
+    reader.skip(1);
+    expect(() => read(reader)).toThrow(ProtocolError);
+  }
+  reader.open(Buffer.from([1, 2, 3, 4, 5]));
+  reader.skip(2);
+  expect(() => reader.uint32()).toThrow('4 bytes wanted, 3 left');
+});
+
 test('a copy does not change with the buffer, which pg-protocol uses again', () => {
   const bytes = Buffer.from([1, 2, 3]);
   const reader = new Reader();
@@ -56,6 +68,12 @@ test('a failure names the message and the place', () => {
   const failure = expect.objectContaining({ code: 'PROTOCOL', messageType: 'I', offset: 1 });
   expect(() => reader.uint32()).toThrow(failure);
   expect(() => reader.uint32()).toThrow('4 bytes wanted, 1 left');
+});
+
+test('an empty message has no type', () => {
+  const reader = new Reader();
+  reader.open(Buffer.alloc(0));
+  expect(() => reader.byte()).toThrow(expect.objectContaining({ messageType: '', offset: 0 }));
 });
 
 test('each message is read from its start', () => {

@@ -25,6 +25,13 @@ test('a position is never acknowledged beyond what this connection received', ()
   expect(acknowledgement.flush).toBe(100n);
 });
 
+test('a position behind one that was reached takes nothing back', () => {
+  const acknowledgement = new Acknowledgement();
+  for (const lsn of [50n, 40n]) acknowledgement.reached(lsn);
+  acknowledgement.advance(100n);
+  expect(acknowledgement).toMatchObject({ write: 50n, flush: 50n });
+});
+
 test('there is something to send only when the position moved', () => {
   const acknowledgement = new Acknowledgement();
   acknowledgement.reached(50n);

@@ -49,6 +49,11 @@ test.each([
   if (expected === 'PUBLICATION_LOST') expect(error.solution).toContain('DROP PUBLICATION IF EXISTS "accounts"');
 });
 
+test('a slot that another worker has is not lost, though the same function says so', () => {
+  const active = failure('replication slot is active', { code: '55006', routine: 'ReplicationSlotAcquire' });
+  expect(classify(active)).toMatchObject({ code: 'SLOT_ACTIVE', retry: 'soon' });
+});
+
 test.each([
   failure('self-signed certificate', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }),
   failure('certificate has expired', { code: 'CERT_HAS_EXPIRED' }),

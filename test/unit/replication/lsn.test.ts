@@ -19,6 +19,7 @@ test('every position survives being written and read', () => {
 
 test('positions are ordered by their value, not by their text', () => {
   expect(['10/0', '9/FF', '9/0', 'A/0'].toSorted(compareLsn)).toEqual(['9/0', '9/FF', 'A/0', '10/0']);
+  expect(compareLsn('16/B374D848', '16/b374d848')).toBe(0);
   fc.assert(
     fc.property(lsn, lsn, (a, b) => {
       expect(compareLsn(formatLsn(a), formatLsn(b))).toBe(a < b ? -1 : a > b ? 1 : 0);

@@ -18,6 +18,10 @@ test('a comment holds one marker for each slot, and remembers all that is in the
   expect(parseComment(comment)).toEqual({ text: '', markers: [marker, other] });
 });
 
+test('a comment of ours alone begins with its marker', () => {
+  expect(withMarker(null, marker)).toBe(`walwatch: ${JSON.stringify(marker)}`);
+});
+
 test('a newer marker of a slot takes the place of its older one', () => {
   const newer = { ...marker, createdLsn: '1/0' };
   expect(parseComment(withMarker(withMarker(null, marker), newer)).markers).toEqual([newer]);
@@ -50,7 +54,11 @@ test('what only looks like a marker is text of the user', () => {
     null,
     [],
   ];
-  for (const text of ['walwatch: {', ...broken.map((value) => `walwatch: ${JSON.stringify(value)}`)])
+  for (const text of [
+    'walwatch: {',
+    `walwatsh: ${JSON.stringify(marker)}`,
+    ...broken.map((value) => `walwatch: ${JSON.stringify(value)}`),
+  ])
     expect(parseComment(text)).toEqual({ text, markers: [] });
 });
 

@@ -53,6 +53,7 @@ describe('what the watchers need', () => {
     expect(needed(18, {}, ['total'])).toBe(true);
     expect(needed(18, { replicaIdentity: 'full' }, [])).toBe(true);
     expect(needed(17, { replicaIdentity: 'full' }, ['total'])).toBe(false);
+    expect(needed(18, { replicaIdentity: 'full', columns: users.columns }, [])).toBe(false);
   });
 });
 
