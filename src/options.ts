@@ -9,8 +9,12 @@ import type { Watchers } from './watchers/types.ts';
 export type SlotOptions =
   | {
       readonly name: string;
+      /** What to do when another worker holds the slot: `'wait'` as its standby (default), or end its session. */
+      readonly takeover?: 'wait' | 'terminate';
       /** What to do when the slot is lost: stop with `SLOT_LOST` (default), or make a new one and tell the `gap`. */
       readonly onLost?: 'stop' | 'recreate';
+      /** Synchronises the slot to standbys (PostgreSQL 17+). Default false. */
+      readonly failover?: boolean;
       readonly temporary?: false;
     }
   /** Live only: dropped with the connection, each reconnect is a `gap`. */
@@ -38,6 +42,8 @@ export interface WatchOptions<W extends Watchers = Watchers> {
   readonly onError?: OnError;
   /** `'none'` leaves out what was itself replicated (PostgreSQL 16+). Default `'any'`. */
   readonly origin?: 'any' | 'none';
+  /** Milliseconds between `pg_logical_emit_message` heartbeats, which prove the way end to end and move an idle slot. Default: none. */
+  readonly heartbeat?: number;
   /** Bytes of WAL held back by the slot, from which on `WAL_RETAINED` warns. Default: 80 % of `max_slot_wal_keep_size`, if that is set. */
   readonly retainedWalWarning?: number;
   /** Bytes of undelivered changes above which reading pauses. Default 16 MiB. */
@@ -55,12 +61,19 @@ export interface WatchOptions<W extends Watchers = Watchers> {
 /** `WatchOptions` with every default filled in. */
 export interface ResolvedOptions {
   readonly connection: ClientConfig;
-  readonly slot: { readonly name: string; readonly temporary: boolean; readonly onLost: 'stop' | 'recreate' };
+  readonly slot: {
+    readonly name: string;
+    readonly temporary: boolean;
+    readonly takeover: 'wait' | 'terminate';
+    readonly onLost: 'stop' | 'recreate';
+    readonly failover: boolean;
+  };
   readonly publication: { readonly name: string };
   readonly manage: 'create' | 'verify';
   readonly visibility: 'committed' | 'immediate';
   readonly onError: OnError;
   readonly origin: 'any' | 'none';
+  readonly heartbeat: number | undefined;
   readonly retainedWalWarning: number | undefined;
   readonly highWaterMark: number;
   readonly connectTimeout: number;
@@ -69,7 +82,7 @@ export interface ResolvedOptions {
 }
 
 const known = [
-  'connection', 'slot', 'publication', 'watchers', 'manage', 'visibility', 'onError', 'origin', 'retainedWalWarning',
+  'connection', 'slot', 'publication', 'watchers', 'manage', 'visibility', 'onError', 'origin', 'heartbeat', 'retainedWalWarning',
   'highWaterMark', 'connectTimeout', 'stopTimeout', 'logger', 'debug',
 ] as const satisfies readonly (keyof WatchOptions)[]; // prettier-ignore
 
@@ -93,6 +106,7 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
     visibility = 'committed',
     onError = 'retry',
     origin = 'any',
+    heartbeat,
     retainedWalWarning,
   } = options;
   check(manage === 'create' || manage === 'verify', "manage is 'create' or 'verify'");
@@ -102,7 +116,13 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   const watchers: Watchers | undefined = options.watchers;
   check(Array.isArray(watchers?.entries), 'watchers is missing', 'Pass what defineWatchers([…]) returned.');
   const { highWaterMark = 16 * 1024 * 1024, connectTimeout = 10_000, stopTimeout = 10_000, debug = false } = options;
-  for (const [name, value] of Object.entries({ highWaterMark, connectTimeout, stopTimeout, retainedWalWarning })) {
+  for (const [name, value] of Object.entries({
+    highWaterMark,
+    connectTimeout,
+    stopTimeout,
+    heartbeat,
+    retainedWalWarning,
+  })) {
     check(
       value === undefined || (typeof value === 'number' && value >= 0 && !Number.isNaN(value)),
       `${name} is ${name === 'highWaterMark' || name === 'retainedWalWarning' ? 'a number of bytes' : 'a number of milliseconds'}, 0 or more`,
@@ -118,7 +138,7 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   const connection = resolveConnection(options.connection, issues);
   throwIssues(issues);
   return {
-    connection, slot, publication, manage, visibility, onError, origin, retainedWalWarning, highWaterMark, connectTimeout, stopTimeout, debug,
+    connection, slot, publication, manage, visibility, onError, origin, heartbeat, retainedWalWarning, highWaterMark, connectTimeout, stopTimeout, debug,
   }; // prettier-ignore
 }
 
@@ -161,8 +181,11 @@ export const livePrefix = 'walwatch_live_';
 function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): ResolvedOptions['slot'] {
   const given: unknown = slot;
   const object = typeof given === 'object' && given !== null;
-  if (object) unknownKeys(given, ['name', 'temporary', 'onLost'], 'slot option', issues);
-  const options = (object ? given : { name: given }) as { name?: unknown; temporary?: unknown; onLost?: unknown };
+  if (object) unknownKeys(given, ['name', 'temporary', 'takeover', 'onLost', 'failover'], 'slot option', issues);
+  const options = (object ? given : { name: given }) as Record<
+    'name' | 'temporary' | 'takeover' | 'onLost' | 'failover',
+    unknown
+  >;
   const temporary = options.temporary === true;
   // One temporary slot for each watch: two live pages of one process must not take each other's.
   const name =
@@ -177,7 +200,16 @@ function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): 
   const onLost = options.onLost ?? 'stop';
   if (onLost !== 'stop' && onLost !== 'recreate')
     issues.push({ message: "slot.onLost is 'stop' or 'recreate'", solution: undefined });
-  return { name: name as string, temporary, onLost: onLost as 'stop' | 'recreate' };
+  const takeover = options.takeover ?? 'wait';
+  if (takeover !== 'wait' && takeover !== 'terminate')
+    issues.push({ message: "slot.takeover is 'wait' or 'terminate'", solution: undefined });
+  return {
+    name: name as string,
+    temporary,
+    takeover,
+    onLost,
+    failover: options.failover === true,
+  } as ResolvedOptions['slot'];
 }
 
 function resolvePublication(

@@ -12,7 +12,7 @@ import { throwIssues, type WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import { Outcome, stopped } from './observe/outcome.ts';
 import { Reporter } from './observe/reporter.ts';
-import { RetainedWalMonitor } from './observe/retained-wal.ts';
+import { handlerSlow, RetainedWalMonitor } from './observe/held-back.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchState } from './observe/types.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from './options.ts';
 import { classify } from './replication/classify.ts';
@@ -21,7 +21,7 @@ import { Intake } from './replication/intake.ts';
 import { dropPublication, isLivePublication } from './replication/live-publication.ts';
 import { formatLsn, type Lsn, parseLsn } from './replication/lsn.ts';
 import { applicationName, narrow, prepare, type Prepared } from './replication/prepare.ts';
-import { fallenOut, readFallenOut } from './replication/publication.ts';
+import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from './replication/publication.ts';
 import { Receiver } from './replication/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
 import { Supervisor } from './replication/supervisor.ts';
@@ -56,6 +56,8 @@ export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotW
   return new Assembly(resolved, loud, options.logger) as unknown as SlotWatch<W>;
 }
 
+/** Milliseconds after which an event that is not done is warned of. */
+const slowAfter = 10_000;
 /** Milliseconds that the server has to confirm the end of the stream. */
 const endTimeout = 2000;
 
@@ -315,6 +317,7 @@ class Assembly {
         const { xid } = this.#intake;
         return this.#schema.described(relation, session, () => untilVisible(takeSnapshot, xid));
       },
+      message: (prefix) => connection.heard(prefix),
       reached: (lsn) => {
         if (lsn > this.#receivedLsn) this.#receivedLsn = lsn;
         connection.reached(lsn, this.#ledger.confirmed);
@@ -375,7 +378,17 @@ class Assembly {
     const heldBy = this.#dispatcher.heldBy?.subscription;
     const end = await session.use((client) => this.#retainedWal.inspect(client, limit, heldBy));
     if (end !== undefined && parseLsn(end) > this.#serverLsn) this.#serverLsn = parseLsn(end);
-    const { needs } = this.#prepared!;
+    this.#warnOfSlowness();
+    const { needs, publicationOid } = this.#prepared!;
+    const { slot, publication } = this.#options;
+    // From PostgreSQL 18 on changes are passed over in silence while it is missing.
+    if ((await session.use((client) => readPublicationOid(client, publication.name))) !== publicationOid) {
+      const names = { slot: slot.name, publication: publication.name };
+      throw publicationLost(
+        `the publication '${publication.name}' was dropped while it was in use (last acknowledged: ${this.#confirmedLsn})`,
+        names,
+      );
+    }
     const lost = await session.use((client) => readFallenOut(client, needs));
     this.#reporter.warnOnce(lost.map(({ table, dropped }) => fallenOut(needs.name, table, dropped)));
   }
@@ -412,6 +425,11 @@ class Assembly {
     const { watcher: described, bound } = this.#subscriptions.route(watcher);
     const { slot, publication } = this.#options;
     return describeWatcher(described, bound, slot.name, publication.name);
+  }
+
+  #warnOfSlowness(): void {
+    const heldBy = this.#dispatcher.heldBy;
+    if (heldBy && Date.now() - heldBy.since.getTime() >= slowAfter) this.#reporter.warnOnce([handlerSlow(heldBy)]);
   }
 
   #position(): string | undefined {

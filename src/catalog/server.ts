@@ -26,6 +26,10 @@ export const since = {
   invalidationReason: 17,
   /** The `origin` option of pgoutput. */
   origin: 16,
+  /** Slots that are synchronised to standbys. */
+  failover: 17,
+  /** A missing publication is passed over in silence; before, decoding fails. */
+  silentPublications: 18,
   /** `publish_generated_columns` of publications. */
   generatedColumns: 18,
   /** Logical decoding on a standby. */
@@ -72,7 +76,10 @@ export async function readServer(client: Client): Promise<Server> {
 }
 
 /** What of the server does not fit. */
-export function serverIssues(server: Server, options: { readonly origin: 'any' | 'none' }): ConfigurationIssue[] {
+export function serverIssues(
+  server: Server,
+  options: { readonly origin: 'any' | 'none'; readonly slot: { readonly failover: boolean } },
+): ConfigurationIssue[] {
   const issues: ConfigurationIssue[] = [];
   if (server.walLevel !== 'logical') {
     issues.push({
@@ -91,6 +98,12 @@ export function serverIssues(server: Server, options: { readonly origin: 'any' |
     issues.push({
       message: `origin: 'none' needs PostgreSQL ${since.origin}, the server is ${server.major}`,
       solution: "Leave origin out, or set it to 'any'.",
+    });
+  }
+  if (options.slot.failover && server.major < since.failover) {
+    issues.push({
+      message: `slot.failover needs PostgreSQL ${since.failover}, the server is ${server.major}`,
+      solution: 'Leave it out: after a failover the slot is lost, which SLOT_LOST tells.',
     });
   }
   if (server.inRecovery && server.major < since.standbyDecoding) {

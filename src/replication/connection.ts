@@ -42,6 +42,11 @@ export interface StreamSink {
 const acknowledgeInterval = 10;
 const standbyInterval = 250;
 const inspectInterval = 10_000;
+const mostMissingHeartbeats = 3;
+
+function heartbeatPrefix(slot: string): string {
+  return `walwatch:heartbeat:${slot}`;
+}
 
 /**
  * One connection attempt: an ordinary session for the catalog, and the walsender's stream. It ends with either of them.
@@ -58,6 +63,7 @@ export class Connection {
   #acknowledgeTimer: NodeJS.Timeout | undefined;
   #acknowledgedAt = 0;
   #paused = false;
+  #missingHeartbeats = 0;
   #closed = false;
   #ended: Promise<void> | undefined;
 
@@ -133,6 +139,11 @@ export class Connection {
     else this.#acknowledgeTimer = setTimeout(() => this.#sendAcknowledgement(), wait);
   }
 
+  /** A logical message was received. */
+  heard(prefix: string): void {
+    if (prefix === heartbeatPrefix(this.#options.slot.name)) this.#missingHeartbeats = 0;
+  }
+
   reply(): void {
     this.#source?.sendStatus(this.#acknowledgement.reply(this.#host.settled()));
   }
@@ -167,7 +178,7 @@ export class Connection {
 
   /** While another worker has the slot, this one is its standby. */
   async #waitForSlot(session: Session): Promise<void> {
-    const { name } = this.#options.slot;
+    const { name, takeover } = this.#options.slot;
     for (;;) {
       const { rows } = await session.use((client) =>
         client.query<{ active_pid: number | null }>(
@@ -178,6 +189,9 @@ export class Connection {
       const pid = rows[0]?.active_pid;
       if (pid === null || pid === undefined) return;
       this.#host.standby(pid);
+      if (takeover === 'terminate') {
+        await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
+      }
       await delay(standbyInterval);
     }
   }
@@ -191,7 +205,7 @@ export class Connection {
     const ended = source.run({
       started: ({ systemIdentifier, timeline, createdLsn }) => {
         this.#sink = this.#host.streaming({ session, prepared, systemIdentifier, timeline, createdLsn });
-        this.#keepAlive(session, source, timeout);
+        this.#keepAlive(session, source, timeout, prepared.server.inRecovery);
       },
       message: (bytes) => this.#sink?.message(bytes),
       keepalive: (walEnd, replyRequested) => this.#sink?.keepalive(walEnd, replyRequested),
@@ -203,7 +217,7 @@ export class Connection {
     await Promise.race([over, session.lost, failed]);
   }
 
-  #keepAlive(session: Session, source: Source, timeout: number): void {
+  #keepAlive(session: Session, source: Source, timeout: number, inRecovery: boolean): void {
     let bytesRead = source.bytesRead;
     let heardAt = performance.now();
     const interval = statusInterval(timeout);
@@ -232,7 +246,31 @@ export class Connection {
       this.#host.inspect(session).catch((error: unknown) => this.fail(error));
     };
     inspect();
+    const { heartbeat } = this.#options;
+    if (heartbeat && !inRecovery) this.#timers.push(setInterval(() => this.#beat(session), heartbeat));
     this.#timers.push(setInterval(tick, interval), setInterval(inspect, inspectInterval));
+  }
+
+  /** Writes a heartbeat, which must come back on the stream: what is in between works then. */
+  #beat(session: Session): void {
+    if (this.#paused) return; // nothing can come back
+    if (++this.#missingHeartbeats > mostMissingHeartbeats) {
+      this.fail(
+        new WatchError(
+          'CONNECTION',
+          `${mostMissingHeartbeats} heartbeats were written and have not come back on the stream`,
+          {
+            solution:
+              'It is tried again. Does the walsender decode (pg_stat_replication, pg_stat_activity), or does it wait for a long transaction?',
+          },
+        ),
+      );
+      return;
+    }
+    const prefix = heartbeatPrefix(this.#options.slot.name);
+    session
+      .use((client) => client.query(`select pg_catalog.pg_logical_emit_message(false, $1, '')`, [prefix]))
+      .catch((error: unknown) => this.fail(error));
   }
 
   #sendAcknowledgement(): void {

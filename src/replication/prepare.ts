@@ -6,6 +6,7 @@ import {
   readServer,
   type Server,
   serverIssues,
+  since,
 } from '../catalog/server.ts';
 import { readTables } from '../catalog/tables.ts';
 import type { TypeCatalog } from '../catalog/types.ts';
@@ -71,7 +72,7 @@ export async function prepare(
   issues.push(...misfits, ...identity, ...check(bound));
   const { name } = options.publication;
   const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
-  if (slot) issues.push(...slotIssues(options.slot.name, slot, server));
+  if (slot) issues.push(...slotIssues(options.slot, slot, server));
   throwIssues(issues);
   const warnings = [...standbyWarnings(server, options)];
   await types.resolve(
@@ -90,9 +91,10 @@ export async function prepare(
 
   const { oid, comment } = publication!;
   const marker = parseComment(comment).markers.find((one) => one.slot === options.slot.name);
-  const { confirmedLsn, gap } = options.slot.temporary
-    ? { confirmedLsn: undefined, gap: undefined }
+  const { confirmedLsn, gap, adopted } = options.slot.temporary
+    ? { confirmedLsn: undefined, gap: undefined, adopted: false }
     : await prepareSlot(client, { options, manage, server, slot, marker, memory, publicationOid: oid, comment });
+  if (adopted && server.major >= since.silentPublications) warnings.push(adoptionWarning(options));
   return { server, bound, needs, publicationOid: oid, confirmedLsn, gap, warnings };
 }
 
@@ -159,6 +161,18 @@ function recreatedTables(needs: PublicationNeeds, publication: Publication | und
   return recreated.map((table) => fallenOut(needs.name, table, false));
 }
 
+/** Whether somebody made the publication anew cannot be seen, and the server does not tell of it either. */
+function adoptionWarning({ slot, publication }: ResolvedOptions): WatchError {
+  return new WatchError(
+    'PUBLICATION_CHANGED',
+    `the slot '${slot.name}' is used with a publication '${publication.name}' that does not know of it`,
+    {
+      solution:
+        'Nothing, if both were made by hand for this worker. But if the publication was dropped and made anew, changes written in between are not seen: bring what depends on them up to date.',
+    },
+  );
+}
+
 async function widen(
   client: Client,
   needs: PublicationNeeds,
@@ -222,9 +236,9 @@ async function prepareSlot(
     options: ResolvedOptions; manage: 'create' | 'verify'; server: Server; slot: Slot | undefined;
     marker: Marker | undefined; memory: Memory; publicationOid: number; comment: string | null;
   }, // prettier-ignore
-): Promise<{ confirmedLsn: string | undefined; gap: Prepared['gap'] }> {
+): Promise<{ confirmedLsn: string | undefined; gap: Prepared['gap']; adopted?: boolean }> {
   const { options, manage, server, slot, marker, memory, publicationOid } = facts;
-  const { name, onLost } = options.slot;
+  const { name, onLost, failover } = options.slot;
   if (marker && slot && marker.publicationOid !== publicationOid) {
     throw new WatchError(
       'PUBLICATION_CHANGED',
@@ -259,16 +273,16 @@ async function prepareSlot(
       return { confirmedLsn: confirmed, gap: undefined };
     case 'adopt':
       if (manage === 'create' && confirmed !== undefined) await remember(confirmed);
-      return { confirmedLsn: confirmed, gap: undefined };
+      return { confirmedLsn: confirmed, gap: undefined, adopted: manage === 'create' };
     case 'create': {
-      const createdLsn = await createSlot(client, name);
+      const createdLsn = await createSlot(client, name, failover);
       await remember(createdLsn);
       return { confirmedLsn: createdLsn, gap: undefined };
     }
     case 'lost': {
       if (onLost === 'stop' || manage === 'verify') throw slotLost(name, verdict.reason, verdict.from);
       if (slot) await client.query('select pg_catalog.pg_drop_replication_slot($1)', [name]);
-      const createdLsn = await createSlot(client, name);
+      const createdLsn = await createSlot(client, name, failover);
       await remember(createdLsn);
       return { confirmedLsn: createdLsn, gap: { from: verdict.from, to: createdLsn, reason: verdict.reason } };
     }

@@ -173,6 +173,14 @@ export function commentOnPublication(name: string, comment: string): string {
   return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${pg.escapeLiteral(comment)}`;
 }
 
+/** Undefined: it is gone. */
+export async function readPublicationOid(client: Client, name: string): Promise<number | undefined> {
+  const { rows } = await client.query<{ oid: number }>('select oid from pg_catalog.pg_publication where pubname = $1', [
+    name,
+  ]);
+  return rows[0]?.oid;
+}
+
 /** The tables that the publication does not carry any more, and what became of them. */
 export async function readFallenOut(
   client: Client,

@@ -10,6 +10,8 @@ export interface ReceiverHost {
   described(relation: Relation): Promise<void> | undefined;
   /** Called at each description of a type. */
   type(message: TypeMessage): void;
+  /** Called at each logical message. */
+  message(prefix: string): void;
   /** A position outside of transactions was reached. */
   reached(lsn: Lsn): void;
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
@@ -83,6 +85,7 @@ export class Receiver {
         break;
       case 'message':
         if (!message.transactional) this.#host.reached(message.lsn);
+        this.#host.message(message.prefix);
         this.#intake.message(message, bytes.length);
         break;
       case 'type':

@@ -13,13 +13,15 @@ export interface Slot {
   /** `lost` when WAL that it needs is gone. */
   readonly walStatus: string | null;
   readonly invalidationReason: string | undefined;
+  /** Synchronised to standbys. */
+  readonly failover: boolean;
 }
 
 /** Undefined: there is none of this name. */
 export async function readSlot(client: Client, name: string, server: Pick<Server, 'major'>): Promise<Slot | undefined> {
   const reason = server.major >= since.invalidationReason ? 'invalidation_reason' : 'null';
   const { rows } = await client.query(
-    `select plugin, database, active_pid, confirmed_flush_lsn::text, restart_lsn::text, wal_status, ${reason} as invalidation_reason
+    `select ${server.major >= since.failover ? 'failover' : 'false'} as failover, plugin, database, active_pid, confirmed_flush_lsn::text, restart_lsn::text, wal_status, ${reason} as invalidation_reason
      from pg_catalog.pg_replication_slots where slot_name = $1`,
     [name],
   );
@@ -33,11 +35,16 @@ export async function readSlot(client: Client, name: string, server: Pick<Server
     restartLsn: row.restart_lsn ?? undefined,
     walStatus: row.wal_status,
     invalidationReason: row.invalidation_reason ?? undefined,
+    failover: row.failover,
   };
 }
 
 /** What is wrong with a slot that somebody else made. */
-export function slotIssues(name: string, slot: Slot, server: Pick<Server, 'database'>): ConfigurationIssue[] {
+export function slotIssues(
+  { name, failover }: { readonly name: string; readonly failover: boolean },
+  slot: Slot,
+  server: Pick<Server, 'database'>,
+): ConfigurationIssue[] {
   const solution = `Choose another name; or, when nobody needs it: SELECT pg_drop_replication_slot('${name}');`;
   if (slot.plugin === null) return [{ message: `'${name}' is a physical replication slot`, solution }];
   if (slot.plugin !== 'pgoutput')
@@ -45,6 +52,14 @@ export function slotIssues(name: string, slot: Slot, server: Pick<Server, 'datab
   if (slot.database !== server.database) {
     return [
       { message: `the slot '${name}' belongs to the database '${slot.database}', not '${server.database}'`, solution },
+    ];
+  }
+  if (failover && !slot.failover) {
+    return [
+      {
+        message: `the slot '${name}' was made without failover`,
+        solution: `Stop its workers, and on a replication connection (psql "dbname=${server.database} replication=database") run: ALTER_REPLICATION_SLOT ${name} (FAILOVER true);`,
+      },
     ];
   }
   return [];
@@ -117,13 +132,13 @@ export function slotLost(name: string, reason: string, from: string | undefined)
 const creationTimeout = 10_000;
 
 /** @throws WatchError SLOT_BLOCKED, naming who is waited for */
-export async function createSlot(client: Client, name: string): Promise<string> {
+export async function createSlot(client: Client, name: string, failover: boolean): Promise<string> {
   // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.
   await client.query(`set lock_timeout = ${creationTimeout}`);
   await client.query(`set statement_timeout = ${creationTimeout * 2}`);
   try {
     const { rows } = await client.query(
-      `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')`,
+      `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ', false, false, true' : ''})`,
       [name],
     );
     return rows[0].lsn;

@@ -24,6 +24,7 @@ export function receiving(more: Partial<ReceiverHost> = {}) {
   const receiver = new Receiver(intake, {
     plan: () => plan,
     type: () => {},
+    message: () => {},
     described: () => undefined,
     reached: (lsn) => told.push(`reached ${lsn}`),
     keepalive: (walEnd, replyRequested) => told.push(`keepalive ${walEnd}${replyRequested ? ' ?' : ''}`),

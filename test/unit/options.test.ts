@@ -23,12 +23,13 @@ afterEach(() => void vi.unstubAllEnvs());
 test('a slot and watchers are enough: everything else has a default', () => {
   expect(resolve({})).toEqual({
     connection: {},
-    slot: { name: 'worker', temporary: false, onLost: 'stop' },
+    slot: { name: 'worker', temporary: false, takeover: 'wait', onLost: 'stop', failover: false },
     publication: { name: 'worker' },
     manage: 'create',
     visibility: 'committed',
     onError: 'retry',
     origin: 'any',
+    heartbeat: undefined,
     retainedWalWarning: undefined,
     highWaterMark: 16 * 1024 * 1024,
     connectTimeout: 10_000,
@@ -40,12 +41,14 @@ test('a slot and watchers are enough: everything else has a default', () => {
 test('what is given is what holds', () => {
   const given = {
     publication: 'Accounts', manage: 'verify', visibility: 'immediate', onError: () => 'skip', origin: 'none',
-    retainedWalWarning: 5, highWaterMark: 0, connectTimeout: 7, stopTimeout: 8, debug: true,
+    heartbeat: 9, retainedWalWarning: 5, highWaterMark: 0, connectTimeout: 7, stopTimeout: 8, debug: true,
   }; // prettier-ignore
-  expect(resolve({ ...given, slot: { name: 'a_1', onLost: 'recreate' } })).toEqual({
+  expect(
+    resolve({ ...given, slot: { name: 'a_1', takeover: 'terminate', onLost: 'recreate', failover: true } }),
+  ).toEqual({
     ...given,
     connection: {},
-    slot: { name: 'a_1', temporary: false, onLost: 'recreate' },
+    slot: { name: 'a_1', temporary: false, takeover: 'terminate', onLost: 'recreate', failover: true },
     publication: { name: 'Accounts' },
   });
   expect(resolve({ publication: { name: 'x' } }).publication).toEqual({ name: 'x' });

@@ -55,13 +55,19 @@ describe('a server', () => {
     major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
     inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'Ann "the" DBA', mayReplicate: true,
   }; // prettier-ignore
-  const issues = (more: Partial<Server>, origin: 'any' | 'none' = 'any') =>
-    serverIssues({ ...server, ...more }, { origin }).map(({ message, solution }) => [message, solution]);
+  const issues = (more: Partial<Server>, origin: 'any' | 'none' = 'any', failover = false) =>
+    serverIssues({ ...server, ...more }, { origin, slot: { failover } }).map(({ message, solution }) => [
+      message,
+      solution,
+    ]);
 
   test('that fits has no problem, with all that its version can do', () => {
     expect(issues({})).toEqual([]);
     expect(issues({ major: 16, inRecovery: true }, 'none')).toEqual([]);
     expect(issues({ major: 14 })).toEqual([]);
+    expect(issues({ major: 16 }, 'any', true)).toEqual([
+      [expect.stringContaining('failover needs PostgreSQL 17'), expect.anything()],
+    ]);
   });
 
   test('needs wal_level logical, and a role that may replicate; everything is said at once', () => {

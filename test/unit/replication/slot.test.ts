@@ -10,6 +10,7 @@ const slot: Slot = {
   restartLsn: '0/10',
   walStatus: 'reserved',
   invalidationReason: undefined,
+  failover: false,
 };
 const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
 const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
@@ -95,7 +96,15 @@ describe('a slot is invalidated', () => {
 });
 
 describe('a slot that somebody else made', () => {
-  const issue = (more: Partial<Slot>) => slotIssues('worker', { ...slot, ...more }, { database: 'shop' });
+  const issue = (more: Partial<Slot>, failover = false) =>
+    slotIssues({ name: 'worker', failover }, { ...slot, ...more }, { database: 'shop' });
+
+  test('with failover must have been made with it', () => {
+    expect(issue({ failover: true }, true)).toEqual([]);
+    expect(issue({}, true)).toMatchObject([
+      { solution: expect.stringContaining('ALTER_REPLICATION_SLOT worker (FAILOVER true)') },
+    ]);
+  });
 
   test('fits when it is one of pgoutput in this database', () => {
     expect(issue({})).toEqual([]);

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import type { WatchError } from '../../../src/errors.ts';
-import { RetainedWalMonitor, warningThreshold } from '../../../src/observe/retained-wal.ts';
+import { RetainedWalMonitor, warningThreshold } from '../../../src/observe/held-back.ts';
 
 /** A server that says how much the slot holds back, inspection by inspection; undefined: there is no such slot. */
 function monitoring(threshold: number | undefined, ...retained: readonly (number | null | undefined)[]) {

@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
+import type { HeldBy } from './types.ts';
 
 interface RetainedWal {
   /** The server's end of WAL. */
@@ -34,6 +35,21 @@ function walRetained(slot: string, bytes: number, threshold: number, heldBy: str
     `the slot '${slot}' holds back ${bytes} bytes of WAL, more than ${Math.round(threshold)}`,
     {
       solution: `${culprit} Past max_slot_wal_keep_size the slot is lost, and without that limit the disk fills.`,
+    },
+  );
+}
+
+/** A subscription holds the slot back. */
+export function handlerSlow({ subscription, eventId, since, attempt, error }: HeldBy): WatchError {
+  const failing =
+    error === undefined ? '' : `, failing (${error instanceof Error ? error.message : 'not with an Error'})`;
+  return new WatchError(
+    'HANDLER_SLOW',
+    `${subscription} has not finished event ${eventId} since ${since.toISOString()}, attempt ${attempt}${failing}: the slot is held back`,
+    {
+      solution:
+        'Look at its handler. A `timeout` ends attempts that hang, and onError says what then; `concurrency` lets other records go on.',
+      cause: error,
     },
   );
 }
