@@ -1,0 +1,63 @@
+/** Memory does not grow with the transaction, the number of subscriptions, or time. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication, slotName } from '../support/watching.ts';
+
+const db = useDatabase();
+beforeAll(() => db.sql('create table bulk (id int primary key, note text)'));
+
+/** Runs the program with 128 MB of heap; gives the lines that it has printed. */
+function run(mode: string, amount: number): { lines: Record<string, number>[]; exited: Promise<number | null> } {
+  const slot = slotName();
+  const args = [
+    '--expose-gc',
+    '--max-old-space-size=128',
+    '.build/test/programs/endurance.js',
+    db.url,
+    slot,
+    mode,
+    String(amount),
+  ];
+  const program = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: Record<string, number>[] = [];
+  createInterface(program.stdout).on('line', (line) => lines.push(JSON.parse(line) as Record<string, number>));
+  const exited = once(program, 'exit').then(([code]) => code as number | null);
+  onTestFinished(async () => {
+    program.kill('SIGKILL');
+    await exited;
+    await dropSlotAndPublication(db, slot);
+    await db.sql('truncate bulk');
+  });
+  return { lines, exited };
+}
+
+test('a transaction of 2,000,000 rows passes through 128 MB of heap', { timeout: 180_000 }, async () => {
+  const { lines, exited } = run('rows', 2_000_000);
+  await until(() => lines.length > 0, { describe: 'the worker', timeout: 20_000 });
+  await db.sql(`insert into bulk select n, 'note ' || n from generate_series(1, 2000000) n`);
+  expect(await exited).toBe(0);
+  expect(lines.at(-1)).toMatchObject({ handled: 2_000_000 });
+});
+
+test('subscriptions by id take little, and an event finds its own among 300,000', { timeout: 60_000 }, async () => {
+  const { lines, exited } = run('subscriptions', 300_000);
+  expect(await exited).toBe(0);
+  expect(lines).toEqual([{ heard: [299_999], bytes: expect.any(Number) }]);
+  expect(lines[0]!['bytes']).toBeLessThan(400);
+});
+
+test(
+  'after 200 reconnects and 20,000 subscriptions that came and went nothing is left of them',
+  { timeout: 120_000 },
+  async () => {
+    const { lines, exited } = run('churn', 200);
+    expect(await exited).toBe(0);
+    const [measured] = lines;
+    expect(measured).toMatchObject({ subscriptions: 0, resources: 0 });
+    expect(measured!['growth']).toBeLessThan(2_000_000);
+  },
+);

@@ -1,0 +1,98 @@
+/**
+ * Long work in little memory, to be started with --expose-gc and a small --max-old-space-size:
+ * `node endurance.js <url> <slot> rows <count>`: handles so many inserts into `bulk`, asynchronously.
+ * `node endurance.js <url> <slot> subscriptions <count>`: so many subscriptions by id, and one event.
+ * `node endurance.js <url> <slot> churn <rounds>`: subscribes and unsubscribes ten thousand times, and reconnects so often.
+ * Prints one JSON line with what it measured.
+ */
+import pg from 'pg';
+import { createWatch, defineWatchers } from 'walwatch';
+
+const [connection = '', slot = '', mode = '', amount = ''] = process.argv.slice(2);
+const count = Number(amount);
+const watchers = defineWatchers<{ bulk: { id: number; note: string } }>()([
+  ['bulk', 'inserted', { extraColumns: ['note'] }],
+  ['bulk', 'updated'],
+]);
+const watch = createWatch({ connection, slot, watchers });
+watch.on('error', (error) => console.error(error));
+
+const heap = () => {
+  globalThis.gc!();
+  return process.memoryUsage().heapUsed;
+};
+const report = (line: object) => console.log(JSON.stringify(line));
+
+async function rows(): Promise<void> {
+  let handled = 0;
+  let most = 0;
+  const all = new Promise<void>((resolve) => {
+    watch.subscribe('bulk:inserted', async () => {
+      if (handled % 1000 === 0) await new Promise(setImmediate);
+      if (handled % 50_000 === 0) most = Math.max(most, process.memoryUsage().heapUsed);
+      if (++handled === count) resolve();
+    });
+  });
+  await watch.start();
+  report({ started: true });
+  await all;
+  report({ handled, mostHeap: most });
+}
+
+async function subscriptions(): Promise<void> {
+  const heard: number[] = [];
+  const handler = ({ id }: { id: number }) => void heard.push(id);
+  const before = heap();
+  for (let id = 0; id < count; id++) watch.subscribe('bulk:updated', id, handler);
+  const bytes = (heap() - before) / count;
+  await watch.start();
+  const client = new pg.Client(connection);
+  await client.connect();
+  await client.query(`insert into bulk values (${count - 1}, 'x'), (${count + 1}, 'y')`);
+  await client.query(`update bulk set note = 'z'`);
+  await client.end();
+  while (heard.length === 0) await new Promise(setImmediate);
+  report({ heard, bytes });
+}
+
+async function churn(): Promise<void> {
+  await watch.start();
+  const client = new pg.Client(connection);
+  await client.connect();
+  const resources = () => process.getActiveResourcesInfo().length;
+  const once = async (reconnects: number) => {
+    for (let round = 0; round < 10_000; round++) {
+      const controller = new AbortController();
+      watch.subscribe('bulk:updated', round, () => {}, { signal: controller.signal });
+      const other = watch.subscribe('bulk:inserted', { note: String(round) }, () => {});
+      controller.abort();
+      other.unsubscribe();
+    }
+    for (let round = 0; round < reconnects; round++) {
+      const connected = new Promise<void>((resolve) => {
+        const off = watch.on('connected', () => {
+          off();
+          resolve();
+        });
+      });
+      await client.query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [
+        slot,
+      ]);
+      await connected;
+    }
+  };
+  await once(10); // what is made once is made
+  const before = { heap: heap(), resources: resources() };
+  await once(count);
+  report({
+    subscriptions: watch.status().subscriptions,
+    growth: heap() - before.heap,
+    resources: resources() - before.resources,
+  });
+  await client.end();
+}
+
+await { rows, subscriptions, churn }[mode as 'rows' | 'subscriptions' | 'churn']();
+await watch.stop();
+await watch.stop();
+await watch.stop();
