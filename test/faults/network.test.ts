@@ -1,0 +1,239 @@
+/** The network fails in every way it can, or the server does not let us in. */
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
+import { type Cluster, startCluster } from '../support/cluster.ts';
+import { useDatabase } from '../support/database.ts';
+import { errorResponse, startProxy } from '../support/proxy.ts';
+import { inSession } from '../support/template.ts';
+import { until } from '../support/until.ts';
+import { settled, slotName, watchOn } from '../support/watching.ts';
+
+const watchers = defineWatchers<{ entries: { id: number; note: string } }>()([
+  ['entries', 'inserted', { extraColumns: ['note'] }],
+]);
+
+/** What happens to a watch, as it tells. */
+function record(watch: SlotWatch<typeof watchers>) {
+  const seen: number[] = [];
+  const connects: number[] = [];
+  const disconnects: { readonly error: WatchError | undefined; readonly state: string; readonly shown: unknown }[] = [];
+  watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
+  watch.on('connected', ({ reconnects }) => connects.push(reconnects));
+  watch.on('disconnected', ({ error }) => {
+    const { state, error: shown } = watch.status();
+    disconnects.push({ error, state, shown });
+  });
+  return { seen, connects, disconnects, codes: () => disconnects.map(({ error }) => error?.code) };
+}
+
+describe('the way to the server', () => {
+  const db = useDatabase();
+  const watchOf = watchOn(db);
+  beforeAll(async () => {
+    await db.sql('create table entries (id int generated always as identity primary key, note text)');
+  });
+  const write = async (rows: number, bytes = 1): Promise<number[]> => {
+    const written = await db.sql<{ id: number }>(
+      `insert into entries (note) select repeat('x', $2) from generate_series(1, $1) returning id`,
+      [rows, bytes],
+    );
+    return written.map(({ id }) => id);
+  };
+  const proxied = async () => {
+    const proxy = await startProxy(db.url);
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    return proxy;
+  };
+
+  test('a connection that is reset again and again is replaced, and nothing is lost or repeated', async () => {
+    const proxy = await proxied();
+    const watch = watchOf(watchers, { connection: proxy.url });
+    const { seen, connects, codes } = record(watch);
+    await watch.start();
+    const written: number[] = [];
+    for (let round = 1; round <= 5; round++) {
+      written.push(...(await write(20)));
+      await until(() => seen.length >= written.length - Math.floor(Math.random() * 20), { describe: 'some events' });
+      proxy.reset();
+      written.push(...(await write(20)));
+      await until(() => connects.length > round, { describe: 'the reconnect' });
+    }
+    await settled(db, watch);
+    expect(seen).toEqual(written);
+    expect(new Set(codes())).toEqual(new Set(['CONNECTION']));
+  });
+
+  test('a half-open connection is noticed, told, and replaced without loss', async () => {
+    const proxy = await proxied();
+    const connection = { connectionString: proxy.url, options: '-c wal_sender_timeout=2000' };
+    const watch = watchOf(watchers, { connection });
+    const { seen, connects, disconnects } = record(watch);
+    await watch.start();
+    const written = await write(5);
+    await until(() => seen.length === 5, { describe: 'the first events' });
+    proxy.swallow();
+    written.push(...(await write(5)));
+    await until(() => disconnects.length > 0, { describe: 'the silence to be noticed' });
+    expect(disconnects[0]).toMatchObject({
+      error: { code: 'CONNECTION', message: expect.stringContaining('silent') },
+      state: 'disconnected',
+    });
+    expect(disconnects[0]!.shown).toBe(disconnects[0]!.error);
+    // The server has to notice as well, before the slot is free again.
+    await until(() => connects.length === 2, { describe: 'the reconnect' });
+    written.push(...(await write(5)));
+    await settled(db, watch);
+    expect(seen).toEqual(written);
+    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+  });
+
+  test('a server that accepts and never answers is given up after connectTimeout, and tried again', async () => {
+    const proxy = await proxied();
+    proxy.behave('silent');
+    const watch = watchOf(watchers, { connection: proxy.url, connectTimeout: 100 });
+    const { seen, disconnects, codes } = record(watch);
+    const started = watch.start();
+    await until(() => disconnects.length >= 2, { describe: 'two attempts' });
+    expect(new Set(codes())).toEqual(new Set(['CONNECTION']));
+    expect(proxy.accepted).toBeGreaterThanOrEqual(2);
+    proxy.behave('forward');
+    // 100 ms may be too short for a busy machine, then it is tried once more.
+    await started;
+    const written = await write(3);
+    await settled(db, watch);
+    expect(seen).toEqual(written);
+  });
+
+  test('over a link that is slower than several wal_sender_timeouts the session stays up', async () => {
+    const proxy = await proxied();
+    proxy.behave('slow');
+    const connection = { connectionString: proxy.url, options: '-c wal_sender_timeout=1000' };
+    const watch = watchOf(watchers, { connection });
+    const { seen, codes } = record(watch);
+    await watch.start();
+    const written = await write(600, 1500);
+    await settled(db, watch);
+    expect(seen).toEqual(written);
+    expect(codes()).toEqual([]);
+  });
+
+  test('a server that is starting up is asked again, slowly', async () => {
+    const proxy = await proxied();
+    proxy.behave(errorResponse('57P03', 'the database system is starting up'));
+    const watch = watchOf(watchers, { connection: proxy.url });
+    const { disconnects } = record(watch);
+    const started = watch.start();
+    await until(() => disconnects.length === 1, { describe: 'the first attempt' });
+    expect(disconnects[0]!.error).toMatchObject({ code: 'SERVER_BUSY', retry: 'slowly' });
+    proxy.behave('forward');
+    await started;
+  });
+
+  test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {
+    const proxy = await proxied();
+    proxy.behave(errorResponse('08P01', 'unsupported startup parameter in options: datestyle'));
+    const watch = watchOf(watchers, { connection: proxy.url });
+    await expect(watch.start()).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining('unsupported startup parameter'),
+      solution: expect.stringContaining('pooler'),
+    });
+    expect(proxy.accepted).toBe(1);
+  });
+
+  test('sslmode=verify-full never falls back to a server without TLS', async () => {
+    const proxy = await proxied();
+    const watch = watchOf(watchers, { connection: `${proxy.url}?sslmode=verify-full` });
+    await expect(watch.start()).rejects.toMatchObject({
+      code: 'TLS',
+      solution: expect.stringContaining('never falls back'),
+    });
+    expect(proxy.accepted).toBe(1);
+  });
+
+  test('a database that does not exist is final', async () => {
+    const url = new URL(db.url);
+    url.pathname = '/no_such_database';
+    const watch = watchOf(watchers, { connection: url.href });
+    await expect(watch.start()).rejects.toMatchObject({
+      code: 'AUTHENTICATION',
+      message: expect.stringContaining('no_such_database'),
+    });
+  });
+});
+
+describe('a server of its own', () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await startCluster({
+      hba: ['host all postgres 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256'],
+    });
+    await sql(`create role worker login replication password 'right' connection limit 3`);
+    await sql('grant create on database postgres to worker');
+    await sql('create table entries (id int generated always as identity primary key, note text)');
+    await sql('alter table entries owner to worker');
+    return () => cluster[Symbol.asyncDispose]();
+  });
+  const sql = (text: string) => inSession(cluster.url, (client) => client.query(text));
+  const urlOfWorker = (password: string): string => {
+    const url = new URL(cluster.url);
+    Object.assign(url, { username: 'worker', password });
+    return url.href;
+  };
+  const watchAs = (connection: string): SlotWatch<typeof watchers> => {
+    const watch = createWatch({ connection, slot: slotName(), watchers });
+    onTestFinished(() => watch.stop());
+    return watch;
+  };
+
+  test('a wrong password is final', async () => {
+    const watch = watchAs(urlOfWorker('wrong'));
+    const { disconnects } = record(watch);
+    await expect(watch.start()).rejects.toMatchObject({ code: 'AUTHENTICATION', retry: 'never' });
+    expect(disconnects).toEqual([]);
+    expect(watch.status()).toMatchObject({ state: 'failed', error: { code: 'AUTHENTICATION' } });
+  });
+
+  test('too many connections: tried until there is room', async () => {
+    const hold = new Set(['1', '2', '3']);
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const holders = [...hold].map((one) =>
+      inSession(urlOfWorker('right'), async (client) => {
+        await client.query('select');
+        hold.delete(one);
+        await released;
+      }),
+    );
+    await until(() => hold.size === 0, { describe: 'all of the connections that the role may have' });
+    const watch = watchAs(urlOfWorker('right'));
+    const { disconnects } = record(watch);
+    const started = watch.start();
+    await until(() => disconnects.length > 0, { describe: 'the first attempt' });
+    expect(disconnects[0]!.error).toMatchObject({ code: 'SERVER_BUSY', retry: 'slowly' });
+    release();
+    await Promise.all(holders);
+    await started;
+    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+  });
+
+  test('a server in recovery, which accepts nobody yet, is waited for', { timeout: 60_000 }, async () => {
+    await sql('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
+    // A standby that nobody may read: what a server in recovery says, for as long as the test likes.
+    const signal = join(cluster.dataDirectory, 'standby.signal');
+    await cluster.reload({ hot_standby: false });
+    await writeFile(signal, '', { mode: 0o644 });
+    await cluster.restart('fast');
+    const watch = watchAs(cluster.url);
+    const { disconnects, codes } = record(watch);
+    const started = watch.start();
+    await until(() => disconnects.length > 0, { describe: 'the first attempt' });
+    expect(codes()).toEqual(['SERVER_BUSY']);
+    await rm(signal);
+    await cluster.restart('fast');
+    await started;
+    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+  });
+});

@@ -1,0 +1,121 @@
+/** A TCP proxy before a server, that makes the faults of a network. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** What happens to a new connection. `silent`: accepted, never answered. Bytes: the answer to its first packet, then it is closed. */
+export type Behaviour = 'forward' | 'slow' | 'silent' | Buffer;
+
+export interface Proxy extends AsyncDisposable {
+  /** The server's, by way of the proxy. */
+  readonly url: string;
+  /** Accepted so far. */
+  readonly accepted: number;
+  /** From now on, for new connections. Default `forward`. */
+  behave(behaviour: Behaviour): void;
+  /** Resets all connections, on both sides. */
+  reset(): void;
+  /** Makes all connections half-open: they stay, and nothing that is sent on them arrives, not even their end. */
+  swallow(): void;
+}
+
+interface Link {
+  readonly client: Socket;
+  readonly upstream: Socket | undefined;
+  swallowed: boolean;
+}
+
+export async function startProxy(serverUrl: string): Promise<Proxy> {
+  const target = new URL(serverUrl);
+  const links = new Set<Link>();
+  let behaviour: Behaviour = 'forward';
+  let accepted = 0;
+
+  const server = createServer((client) => {
+    accepted++;
+    const forwarded = behaviour === 'forward' || behaviour === 'slow';
+    const upstream = forwarded ? connect(Number(target.port), target.hostname) : undefined;
+    const link: Link = { client, upstream, swallowed: false };
+    links.add(link);
+    for (const socket of [client, upstream]) socket?.on('error', () => {}); // its 'close' follows
+    if (upstream) forward(link, upstream, behaviour === 'slow');
+    else {
+      const answer = behaviour;
+      client.on('data', () => {
+        if (Buffer.isBuffer(answer)) client.end(answer);
+      });
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = new URL(serverUrl);
+  url.hostname = '127.0.0.1';
+  url.port = String((server.address() as AddressInfo).port);
+
+  return {
+    url: url.href,
+    get accepted() {
+      return accepted;
+    },
+    behave: (next) => (behaviour = next),
+    reset() {
+      for (const { client, upstream } of links) {
+        client.resetAndDestroy();
+        upstream?.resetAndDestroy();
+      }
+      links.clear();
+    },
+    swallow() {
+      for (const link of links) link.swallowed = true;
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const { client, upstream } of links) {
+        client.destroy();
+        upstream?.destroy();
+      }
+      await closed;
+    },
+  };
+}
+
+function forward(link: Link, upstream: Socket, slow: boolean): void {
+  const { client } = link;
+  client.on('data', (bytes) => {
+    if (!link.swallowed) upstream.write(bytes);
+  });
+  if (slow) void trickle(upstream, client);
+  else {
+    upstream.on('data', (bytes) => {
+      if (!link.swallowed) client.write(bytes);
+    });
+  }
+  for (const [socket, peer] of [[client, upstream], [upstream, client]] as const) {
+    socket.on('close', () => {
+      if (!link.swallowed) peer.destroySoon();
+    });
+  } // prettier-ignore
+}
+
+/** About 200 kB a second, and no more than that is taken from the server. */
+async function trickle(from: Socket, to: Socket): Promise<void> {
+  try {
+    for await (const bytes of from as AsyncIterable<Buffer>) {
+      for (let at = 0; at < bytes.length && !to.destroyed; at += 4096) {
+        to.write(bytes.subarray(at, at + 4096));
+        await delay(20);
+      }
+    }
+  } catch {
+    to.destroy(); // the link was cut
+  }
+}
+
+/** What PostgreSQL, or a pooler, sends when it refuses. https://www.postgresql.org/docs/current/protocol-error-fields.html */
+export function errorResponse(code: string, message: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0M${message}\0\0`);
+  const head = Buffer.alloc(5);
+  head.write('E');
+  head.writeInt32BE(fields.length + 4, 1);
+  return Buffer.concat([head, fields]);
+}
