@@ -1,0 +1,115 @@
+/** The primary fails, and a physical standby takes its place; or changes are decoded on the standby. */
+import { Socket } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { createWatch, defineWatchers, type SlotOptions, type SlotWatch } from '../../src/index.ts';
+import { wantedVersion } from '../support/binaries.ts';
+import { type Cluster, startCluster } from '../support/cluster.ts';
+import { replayed, startStandby } from '../support/standby.ts';
+import { inSession } from '../support/template.ts';
+import { until } from '../support/until.ts';
+
+const version = wantedVersion(process.env);
+const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
+const sql = (cluster: Cluster, text: string) =>
+  inSession(cluster.url, async (client) => (await client.query(text)).rows as Record<string, unknown>[]);
+
+/** A watch whose host name leads to another server from one moment on, as a virtual address does. */
+function movable(first: Cluster, slot: SlotOptions) {
+  let { port } = first;
+  const stream = () => {
+    const socket = new Socket();
+    const connect = socket.connect.bind(socket) as (port: number, host: string) => Socket;
+    return Object.assign(socket, { connect: () => connect(port, '127.0.0.1') });
+  };
+  const connection = { host: 'db', port: 5432, user: 'postgres', database: 'postgres', stream };
+  const watch = createWatch({ connection, slot, watchers });
+  const seen = new Set<number>();
+  watch.subscribe('entries:inserted', ({ id }) => void seen.add(id));
+  onTestFinished(() => watch.stop());
+  return { watch, seen, moveTo: (cluster: Cluster) => void ({ port } = cluster) };
+}
+
+async function pair(settings = {}) {
+  const primary = await startCluster();
+  onTestFinished(() => primary[Symbol.asyncDispose]());
+  await sql(primary, 'create table entries (id int generated always as identity primary key)');
+  const standby = await startStandby(primary, settings);
+  onTestFinished(() => standby[Symbol.asyncDispose]());
+  return { primary, standby };
+}
+
+const slotOn = async (cluster: Cluster, watch: SlotWatch) =>
+  (
+    await sql(
+      cluster,
+      `select to_jsonb(s) as slot from pg_replication_slots s where slot_name = '${watch.status().slot}'`,
+    )
+  )[0]?.['slot'] as Record<string, unknown> | undefined;
+
+test.skipIf(version < 17)(
+  'with slot.failover the promoted standby has the slot, and nothing is missed',
+  { timeout: 90_000 },
+  async () => {
+    const { primary, standby } = await pair({ sync_replication_slots: true });
+    const { watch, seen, moveTo } = movable(primary, { name: 'failing_over', failover: true });
+    await watch.start();
+    await sql(primary, 'insert into entries select from generate_series(1, 100)');
+    await until(() => seen.size === 100, { describe: 'the first events' });
+    await until(
+      async () =>
+        (await slotOn(standby, watch))?.['synced'] === true && (await slotOn(standby, watch))?.['temporary'] === false,
+      {
+        describe: 'the slot to be synchronised',
+        timeout: 40_000,
+      },
+    );
+    await sql(primary, 'insert into entries select from generate_series(1, 100)');
+    await replayed(primary, standby);
+    await primary.stop('immediate');
+    await sql(standby, 'select pg_promote()');
+    moveTo(standby);
+    await sql(standby, 'insert into entries select from generate_series(1, 100)');
+    await until(() => seen.size === 300, {
+      describe: () => `all events, so far ${seen.size}; ${JSON.stringify(watch.status())}`,
+      timeout: 30_000,
+    });
+    expect(watch.status().state).toBe('streaming');
+  },
+);
+
+test('without it the slot is lost, which ends the watch loudly', { timeout: 60_000 }, async () => {
+  const { primary, standby } = await pair();
+  const { watch, seen, moveTo } = movable(primary, { name: 'left_behind' });
+  await watch.start();
+  await sql(primary, 'insert into entries default values');
+  await until(() => seen.size === 1, { describe: 'the first event' });
+  await replayed(primary, standby);
+  await primary.stop('immediate');
+  await sql(standby, 'select pg_promote()');
+  moveTo(standby);
+  await expect(watch.closed).rejects.toMatchObject({ code: 'SLOT_LOST' });
+});
+
+test.skipIf(version < 16)(
+  'changes can be decoded on a standby, with a slot and publication made by hand',
+  { timeout: 60_000 },
+  async () => {
+    const { primary, standby } = await pair();
+    await sql(primary, `create publication on_standby for table entries`);
+    await replayed(primary, standby);
+    const made = sql(standby, `select pg_create_logical_replication_slot('on_standby', 'pgoutput')`);
+    // It waits for a record of the running transactions, which an idle primary does not write.
+    let done = false;
+    made.finally(() => (done = true)).catch(() => {});
+    await until(async () => {
+    await sql(primary, 'select pg_log_standby_snapshot()');
+    return done;
+  }, { describe: 'the slot on the standby', timeout: 20_000 }); // prettier-ignore
+    await made;
+    const { watch, seen } = movable(standby, { name: 'on_standby' });
+    await watch.start();
+    await sql(primary, 'insert into entries select from generate_series(1, 50)');
+    await until(() => seen.size === 50, { describe: () => `the events, so far ${seen.size}` });
+    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+  },
+);
