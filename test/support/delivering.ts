@@ -1,6 +1,6 @@
 import { Budget } from '../../src/delivery/budget.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
-import type { DeliverySettings, Failure, Recipient } from '../../src/delivery/lane.ts';
+import type { DeliverySettings, Failure, LaneHost, Recipient } from '../../src/delivery/lane.ts';
 import { Ledger } from '../../src/delivery/ledger.ts';
 import { Occurrence } from '../../src/delivery/occurrence.ts';
 import type { OnError } from '../../src/delivery/types.ts';
@@ -8,11 +8,12 @@ import type { WatchError } from '../../src/errors.ts';
 import { ActiveSubscription } from '../../src/routing/subscription.ts';
 import { changeOf, transactionAt } from './sample-changes.ts';
 import { planFor, usersTable } from './sample-tables.ts';
+import { type Deferred, deferred } from './until.ts';
 
 const plan = planFor(usersTable(), ['users', 'updated']);
 
 /** A dispatcher over a real ledger. Each event that is sent is a transaction of its own, at 0/1, 0/2 and so on. */
-export function dispatching() {
+export function dispatching({ bury = noDatabase }: { readonly bury?: LaneHost['bury'] } = {}) {
   const failures: Failure[] = [];
   const stops: WatchError[] = [];
   const ledger = new Ledger(
@@ -22,7 +23,7 @@ export function dispatching() {
   const dispatcher = new Dispatcher(ledger, {
     failed: (failure) => failures.push(failure),
     stop: (error) => stops.push(error),
-    bury: () => Promise.reject(new Error('there is no database')),
+    bury,
   });
   let sent = 0n;
   /** An update of a record; `oldId`: its primary key was that one before. */
@@ -39,6 +40,8 @@ export function dispatching() {
   return { dispatcher, ledger, failures, stops, send };
 }
 
+const noDatabase = () => Promise.reject(new Error('there is no database'));
+
 interface SendOptions {
   readonly oldId?: string;
   readonly obstacle?: WatchError;
@@ -53,13 +56,25 @@ export function recipient(handler: Recipient['handler'], more: Partial<DeliveryS
   return new ActiveSubscription({ name: 'users:updated', remove: () => {} }, undefined, handler, settingsOf(more));
 }
 
+/** A dispatcher and one subscription, whose handler ends as each test says, call by call. */
+export function handling(settings: Partial<DeliverySettings> = {}, options: Parameters<typeof dispatching>[0] = {}) {
+  const calls: (Deferred<void> & { readonly id: number; readonly attempt: number; readonly signal: AbortSignal })[] =
+    [];
+  const one = recipient((event, { attempt, signal }) => {
+    const done = deferred();
+    calls.push({ ...done, id: event.id, attempt, signal });
+    return done.promise;
+  }, settings);
+  return { ...dispatching(options), one, calls, ids: () => calls.map(({ id }) => id) };
+}
+
 /** The option `{ attempts, then }`. */
-export function afterAttempts(attempts: number, then: 'stop' | 'skip'): OnError {
+export function afterAttempts(attempts: number, then: 'stop' | 'skip' | 'deadLetter'): OnError {
   return { attempts, then };
 }
 
 /** An occurrence outside of any dispatcher. */
-export function occurrence(id = '1'): Occurrence {
-  const change = changeOf(plan, 'updated', { row: { id } }, { transaction: transactionAt(0x100n) });
+export function occurrence(id = '1', where: Parameters<typeof changeOf>[3] = {}): Occurrence {
+  const change = changeOf(plan, 'updated', { row: { id } }, { transaction: transactionAt(0x100n), ...where });
   return new Occurrence(plan.watchers.updated[0]!, change);
 }

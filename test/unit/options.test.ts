@@ -1,20 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ConfigurationError } from '../../src/errors.ts';
+import type { ConfigurationError } from '../../src/errors.ts';
 import { onErrorIssues, resolveOptions, type WatchOptions } from '../../src/options.ts';
 import { defineWatchers } from '../../src/watchers/define.ts';
+import { problemsOf } from '../support/problems.ts';
 
 const watchers = defineWatchers([['users', 'updated']]);
 const resolve = (options: object) => resolveOptions({ slot: 'worker', watchers, ...options } as WatchOptions);
 
-function problems(options: unknown): string[] {
-  try {
-    resolveOptions(options as WatchOptions);
-  } catch (error) {
-    if (error instanceof ConfigurationError) return error.issues.map(({ message }) => message);
-    throw error;
-  }
-  return [];
-}
+const problems = (options: unknown) => problemsOf(() => resolveOptions(options as WatchOptions));
 const wrong = (options: object) => problems({ slot: 'worker', watchers, ...options });
 
 beforeEach(() => void vi.stubEnv('DATABASE_URL', undefined));

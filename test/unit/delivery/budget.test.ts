@@ -22,6 +22,7 @@ test('it goes on once half is free, not before, and it is said once', () => {
   budget.release(69);
   expect([budget.full, told]).toEqual([true, ['full']]);
   budget.release(1);
+  expect(told).toEqual(['full', 'free']);
   budget.release(50);
   expect([budget.full, budget.bytes, told]).toEqual([false, 0, ['full', 'free']]);
   budget.add(101);

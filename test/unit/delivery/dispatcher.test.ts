@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
-import { dispatching, recipient } from '../../support/delivering.ts';
+import { dispatching, occurrence, recipient } from '../../support/delivering.ts';
+import { transactionAt } from '../../support/sample-changes.ts';
 import { deferred } from '../../support/until.ts';
 
 beforeEach(() => void vi.useFakeTimers({ now: Date.UTC(2024, 0, 1) }));
@@ -11,7 +12,9 @@ test('a handler that is done at once is called at once, and its event handled wi
   const { dispatcher, ledger, send } = dispatching();
   const handler = vi.fn();
   const one = recipient(handler);
+  const hold = vi.spyOn(ledger, 'hold');
   send(one, '1');
+  expect(hold).not.toHaveBeenCalled();
   expect(handler.mock.calls.map(([event, context]) => [event, context.attempt])).toEqual([[{ id: 1 }, 1]]);
   expect([ledger.confirmed, dispatcher.running, dispatcher.heldBy, one.lane]).toEqual([1n, 0, undefined, undefined]);
 });
@@ -69,6 +72,25 @@ test('the oldest event that is not handled is named, with whom it waits for', as
   done[1]!.resolve();
   await tick();
   expect(dispatcher.heldBy).toBeUndefined();
+});
+
+test('of the events of one transaction the one that comes first is the oldest', () => {
+  const { dispatcher } = dispatching();
+  const transaction = transactionAt(0x100n);
+  for (const ordinal of [5, 3, 4])
+    dispatcher.deliver(
+      recipient(() => new Promise(() => {})),
+      occurrence('1', { transaction, ordinal }),
+      undefined,
+    );
+  expect(dispatcher.heldBy).toMatchObject({ eventId: '0/100/3' });
+  const earlier = occurrence('1', { transaction: transactionAt(0x90n), ordinal: 9 });
+  dispatcher.deliver(
+    recipient(() => new Promise(() => {})),
+    earlier,
+    undefined,
+  );
+  expect(dispatcher.heldBy).toMatchObject({ eventId: '0/90/9' });
 });
 
 test('a failing event shows its attempt and error in what holds the position', async () => {
@@ -132,7 +154,8 @@ test('closing aborts the signals after its timeout, and waits once more for thos
   const heeds = (_: unknown, { signal }: { signal: AbortSignal }) =>
     new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   let reason: unknown;
-  send(recipient((event, context) => heeds(event, context).then(() => (reason = context.signal.reason))), '1'); // prettier-ignore
+  const heeding = recipient((event, context) => heeds(event, context).then(() => (reason = context.signal.reason)));
+  for (const id of ['1', '2']) send(heeding, id); // the second waits, and has no signal to be aborted
   send(recipient(() => new Promise(() => {})), '2'); // prettier-ignore
   const closing = dispatcher.close(1000, 'stop');
   await vi.advanceTimersByTimeAsync(999);
@@ -151,9 +174,8 @@ test('a handler that fails while closing is not tried again, and its event not c
   const closing = dispatcher.close(1000, 'stop');
   done.reject(new Error('broken'));
   await closing;
-  await vi.runAllTimersAsync();
-  expect(handler).toHaveBeenCalledTimes(1);
   expect([ledger.confirmed, vi.getTimerCount()]).toEqual([undefined, 0]);
+  expect(handler).toHaveBeenCalledTimes(1);
 });
 
 test('closing forgets the retries that would come', async () => {

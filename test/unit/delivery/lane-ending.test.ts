@@ -1,23 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { DeliverySettings, Recipient } from '../../../src/delivery/lane.ts';
+import type { Recipient } from '../../../src/delivery/lane.ts';
 import { WatchError } from '../../../src/errors.ts';
-import { afterAttempts, dispatching, recipient } from '../../support/delivering.ts';
-import { type Deferred, deferred } from '../../support/until.ts';
+import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 const tick = () => vi.advanceTimersByTimeAsync(0);
 const broken = new Error('broken');
-
-function handling(settings: Partial<DeliverySettings> = {}) {
-  const calls: Deferred<void>[] = [];
-  const one = recipient(() => {
-    const done = deferred();
-    calls.push(done);
-    return done.promise;
-  }, settings);
-  return { ...dispatching(), one, calls };
-}
 
 describe('a subscription that ends', () => {
   test('while events wait: they are not delivered any more, and do not hold the position', async () => {
@@ -57,8 +46,9 @@ describe('a subscription that ends', () => {
     send(one, '1');
     one.unsubscribe();
     calls[0]!.reject(broken);
-    await vi.runAllTimersAsync();
-    expect([calls.length, failures.length, ledger.confirmed]).toEqual([1, 1, 1n]);
+    await tick();
+    expect([failures.length, ledger.confirmed, vi.getTimerCount()]).toEqual([1, 1n, 0]);
+    expect(calls).toHaveLength(1);
   });
 
   test('while its handler runs over its timeout: that is still waited for, and not tried again', async () => {

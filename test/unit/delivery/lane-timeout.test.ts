@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { dispatching, recipient } from '../../support/delivering.ts';
-import { type Deferred, deferred } from '../../support/until.ts';
+import { handling } from '../../support/delivering.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -11,18 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function hanging(settings: Parameters<typeof recipient>[1]) {
-  const calls: (Deferred<void> & { readonly signal: AbortSignal; readonly attempt: number })[] = [];
-  const one = recipient(
-    (_, { signal, attempt }) => {
-      const done = deferred();
-      calls.push({ ...done, signal, attempt });
-      return done.promise;
-    },
-    { name: 'mail', timeout: 1000, ...settings },
-  );
-  return { ...dispatching(), one, calls };
-}
+const hanging = (settings: Parameters<typeof handling>[0]) => handling({ name: 'mail', timeout: 1000, ...settings });
 
 test('an attempt over its timeout has failed: its signal is aborted, and the failure told, with HANDLER_TIMEOUT', async () => {
   const { send, one, calls, failures } = hanging({});
@@ -63,6 +51,17 @@ test('a handler that is in time, or fails in time, is not timed out later', asyn
   calls[1]!.resolve();
   await vi.runAllTimersAsync();
   expect(failures).toEqual([]);
+});
+
+test('a handler that fails in time is not timed out later, while its next attempt is awaited', async () => {
+  const { send, one, calls, failures } = hanging({});
+  send(one, '1');
+  for (const attempt of [1, 2, 3, 4, 5]) {
+    calls[attempt - 1]!.reject(new Error('broken'));
+    await vi.advanceTimersByTimeAsync(100 * 2 ** (attempt - 1));
+  }
+  expect(calls).toHaveLength(6);
+  expect(failures.map(({ error }) => (error as Error).message)).toEqual(Array(5).fill('broken'));
 });
 
 test('what is skipped after a timeout is handled only once its handler has settled, so that nothing overlaps', async () => {

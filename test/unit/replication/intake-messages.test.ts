@@ -51,6 +51,7 @@ test('a message has its place among the changes of its transaction', () => {
   message(1n);
   insert();
   expect(received.map(({ ordinal }) => ordinal)).toEqual([0, 1, 1]);
+  expect(received[1]!.bytes).toBeGreaterThan(100);
   expect((received[1] as CapturedMessage).event).toEqual({
     prefix: 'outbox',
     content: Buffer.from('x'),
@@ -61,7 +62,8 @@ test('a message has its place among the changes of its transaction', () => {
 test('a message outside of transactions is acknowledged exactly at its end, once it is handled', () => {
   const { ledger, message, received } = intaking();
   message(0x150n, false);
-  expect(received).toMatchObject([{ eventId: '0/150/m0', transaction: { commitLsn: '0/150', xid: 0 } }]);
+  expect(received).toMatchObject([{ eventId: '0/150/m0', ordinal: 0, transaction: { commitLsn: '0/150', xid: 0 } }]);
+  expect(received[0]!.bytes).toBeGreaterThan(100);
   expect(ledger.confirmed).toBeUndefined();
   ledger.settle(received[0]!);
   expect(ledger.confirmed).toBe(0x150n);

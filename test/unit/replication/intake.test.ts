@@ -139,6 +139,32 @@ test('a partly received transaction is taken up where it broke off, however ofte
   expect(ledger.confirmed).toBe(0x108n);
 });
 
+test('a whole transaction that comes again before a partly received one adds nothing to that', () => {
+  const { intake, begin, commit, insert, ids } = intaking();
+  const sendFirst = () => {
+    begin(0x100n);
+    for (const id of ['a', 'b', 'c']) insert(id);
+    commit(0x100n);
+  };
+  sendFirst();
+  begin(0x200n);
+  insert('d');
+  intake.connect(true);
+  sendFirst();
+  begin(0x200n);
+  for (const id of ['d', 'e']) insert(id);
+  expect(ids().slice(3)).toEqual(['0/200/0=d', '0/200/1=e']);
+});
+
+test('the xid is that of the transaction at hand, also while it is skipped', () => {
+  const { intake, commit } = intaking();
+  for (const xid of [7, 8, 7]) {
+    intake.begin({ tag: 'begin', finalLsn: BigInt(xid), committedAt: 0, xid });
+    expect(intake.xid).toBe(xid);
+    commit(BigInt(xid));
+  }
+});
+
 test('a partly received transaction that the server does not send again was skipped by somebody: SLOT_MOVED', () => {
   const { intake, begin, insert } = intaking();
   begin(0x100n);

@@ -127,7 +127,7 @@ describe('keys compare as PostgreSQL does, by the type of the column,', () => {
     const { bind, subscribe, changed, receivers } = routingFor(table, entry);
     if (when === 'after') bind();
     const all = filters.map((filter) => subscribe('users:updated', filter, noop));
-    bind();
+    if (when === 'before') bind();
     changed('updated', values);
     expect(receivers()).toHaveLength(filters.length);
     bind(); // at each connection
@@ -137,4 +137,15 @@ describe('keys compare as PostgreSQL does, by the type of the column,', () => {
     changed('updated', values);
     expect(receivers()).toEqual([]);
   });
+});
+
+test('the columns that subscriptions filter by are known, as long as there is one', () => {
+  const { router, subscribe } = watching();
+  expect(router.routes.get('users:updated')!.filteredBy).toEqual([]);
+  const all = [{ role_id: 7, email: 'a' }, { role_id: 8 }, 1].map((filter) => subscribe('users:updated', filter, noop));
+  expect(new Set(router.routes.get('users:updated')!.filteredBy)).toEqual(new Set(['email', 'role_id']));
+  all[0]!.unsubscribe();
+  expect(router.routes.get('users:updated')!.filteredBy).toEqual(['role_id']);
+  all[1]!.unsubscribe();
+  expect(router.routes.get('users:updated')!.filteredBy).toEqual([]);
 });

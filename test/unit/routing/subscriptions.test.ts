@@ -1,23 +1,13 @@
-import { describe, expect, test, vi } from 'vitest';
-import { ConfigurationError } from '../../../src/errors.ts';
+import { describe, expect, test } from 'vitest';
 import { afterAttempts, settingsOf } from '../../support/delivering.ts';
+import { problemsOf } from '../../support/problems.ts';
 import { routingFor } from '../../support/routing.ts';
 import { boundTo, usersTable } from '../../support/sample-tables.ts';
+import { table } from '../../../src/watchers/table.ts';
 
 const noop = () => {};
-const row = { id: '1', role_id: '7' };
 const watching = () =>
   routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id'] }], ['users', 'inserted']);
-
-function problems(run: () => unknown): string[] {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ConfigurationError) return error.issues.map(({ message }) => message);
-    throw error;
-  }
-  return [];
-}
 
 describe('subscribe reads', () => {
   test('a handler, or a filter and a handler, each with options or without', () => {
@@ -33,6 +23,12 @@ describe('subscribe reads', () => {
     expect(subscribe('users:updated', { role_id: 7 }, noop, options)).toMatchObject({
       filter: { role_id: 7 }, handler: noop, settings: settingsOf(options),
     }); // prettier-ignore
+  });
+
+  test('options that leave something out, which has its default then', () => {
+    const { subscribe } = watching();
+    expect(subscribe('users:updated', noop, {}).settings).toEqual(settingsOf());
+    expect(subscribe('users:updated', noop, { timeout: 0.5 }).settings).toEqual(settingsOf({ timeout: 0.5 }));
   });
 
   test('onError of its own, before that of the watch', () => {
@@ -67,7 +63,7 @@ describe('subscribe refuses', () => {
 
   test.each([undefined, null, 'x', {}])('%s for a handler', (handler) => {
     const { subscribe } = watching();
-    expect(problems(() => subscribe('users:updated', 1, handler))).toEqual([
+    expect(problemsOf(() => subscribe('users:updated', 1, handler))).toEqual([
       'users:updated: the handler is not a function',
     ]);
   });
@@ -89,85 +85,36 @@ describe('subscribe refuses', () => {
     [5, 'the options of subscribe are an object'],
   ])('the options %j', (options, message) => {
     const { subscribe, router } = watching();
-    expect(problems(() => subscribe('users:updated', noop, options))).toEqual([message]);
+    expect(problemsOf(() => subscribe('users:updated', noop, options))).toEqual([message]);
     expect(router.subscriptions).toBe(0);
+  });
+
+  test('a function for a filter', () => {
+    const { subscribe } = watching();
+    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([expect.stringContaining('is no filter')]);
   });
 
   test('everything at once: filter, handler and options', () => {
     const { subscribe } = watching();
     const rest = [{ email: 'a' }, 'no handler', { concurrency: 0, timeout: -1, retries: 3 }];
-    expect(problems(() => subscribe('users:updated', ...rest))).toHaveLength(5);
+    expect(problemsOf(() => subscribe('users:updated', ...rest))).toHaveLength(5);
+  });
+
+  test('one value for a key of several columns, as soon as that is known', () => {
+    const keyed = table()({ tableName: 'users', primaryKey: ['id', 'email'] });
+    const { subscribe } = routingFor(usersTable(), [keyed, 'updated']);
+    expect(problemsOf(() => subscribe('users:updated', 1, noop))).toEqual([
+      'users:updated: the primary key has 2 columns, not one',
+    ]);
+    expect(problemsOf(() => subscribe('users:updated', { id: 1, email: 'a' }, noop))).toEqual([]);
   });
 
   test('a filter after all that is undefined: a value that is not loaded is not everything', () => {
     const { subscribe } = watching();
-    expect(problems(() => subscribe('users:updated', undefined, noop))).toEqual([
+    expect(problemsOf(() => subscribe('users:updated', undefined, noop))).toEqual([
       'users:updated: undefined is no filter',
     ]);
   });
-});
-
-describe('a signal', () => {
-  test('ends the subscription, and is let go of when that ends before', () => {
-    const { subscribe, changed, receivers } = watching();
-    const controller = new AbortController();
-    const forget = vi.spyOn(controller.signal, 'removeEventListener');
-    const one = subscribe('users:updated', noop, { signal: controller.signal });
-    subscribe('users:updated', 1, noop, { signal: controller.signal });
-    one.unsubscribe();
-    expect(forget).toHaveBeenCalledTimes(1);
-    changed('updated', row);
-    expect(receivers()).toEqual(['users:updated 1']);
-    controller.abort();
-    changed('updated', row);
-    expect(receivers()).toEqual([]);
-  });
-
-  test('that was aborted before makes a subscription that has ended', () => {
-    const { subscribe, router } = watching();
-    const one = subscribe('users:updated', noop, { signal: AbortSignal.abort() });
-    expect([one.active, router.subscriptions]).toEqual([false, 0]);
-    expect(() => one.unsubscribe()).not.toThrow();
-  });
-});
-
-describe('unsubscribe', () => {
-  test('mirrors subscribe: it ends those of this watcher, filter and handler, and no other', () => {
-    const { subscribe, subscriptions, changed, receivers } = watching();
-    const other = () => {};
-    for (const rest of [[noop], [noop], [other], [1, noop], [{ role_id: 7 }, noop], [{ role_id: 7 }, other]])
-      subscribe('users:updated', ...rest);
-    const ended = (...rest: unknown[]) => subscriptions.unsubscribe('users:updated', rest);
-    expect([ended(noop), ended(noop), ended('1', noop), ended({ role_id: '7' }, noop), ended({ role_id: 8 }, other)]).toEqual([2, 0, 1, 1, 0]); // prettier-ignore
-    changed('updated', row);
-    expect(receivers()).toEqual(['users:updated', 'users:updated {"role_id":7}']);
-  });
-
-  test('is the same as disposing of the subscription, which may be done twice', () => {
-    const { subscribe, router } = watching();
-    {
-      using _one = subscribe('users:updated', noop);
-      expect(router.subscriptions).toBe(1);
-    }
-    expect(router.subscriptions).toBe(0);
-    expect(() => watching().subscriptions.unsubscribe('users', [noop])).toThrow(ConfigurationError);
-  });
-});
-
-test('what an iterator is given: a filter or none, and options or none', () => {
-  const { subscriptions } = watching();
-  const signal = new AbortController().signal;
-  const filters = [
-    [],
-    [undefined],
-    [{ signal }],
-    [1],
-    [{ role_id: 7 }],
-    [{ role_id: 7 }, { signal }],
-    [1, undefined],
-  ].map((rest) => subscriptions.iterate('users:updated', rest, noop).filter);
-  expect(filters).toEqual([undefined, undefined, undefined, 1, { role_id: 7 }, { role_id: 7 }, 1]);
-  expect(problems(() => subscriptions.iterate('users:updated', [undefined, { signal }], noop))).toHaveLength(1);
 });
 
 test('filters that were given before the primary key was known are checked once it is', () => {

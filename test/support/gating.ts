@@ -1,0 +1,38 @@
+import { Budget } from '../../src/delivery/budget.ts';
+import type { CapturedChange } from '../../src/delivery/change.ts';
+import { Ledger } from '../../src/delivery/ledger.ts';
+import type { Snapshot } from '../../src/replication/visibility.ts';
+import { VisibilityGate } from '../../src/routing/gate.ts';
+import { changeOf } from './sample-changes.ts';
+import { planFor, usersTable } from './sample-tables.ts';
+import { type Deferred, deferred } from './until.ts';
+
+const plan = planFor(usersTable(), ['users', 'inserted']);
+
+/** A gate that asks a server which answers when it is told to. */
+export function gated() {
+  const ledger = new Ledger(new Budget(Infinity, () => {}, () => {}), () => {}); // prettier-ignore
+  const passed: number[] = [];
+  const gate = new VisibilityGate<CapturedChange>(ledger, (change) => passed.push(change.transaction.xid));
+  const questions: Deferred<Snapshot>[] = [];
+  const connect = () =>
+    gate.connect(() => {
+      questions.push(deferred());
+      return questions.at(-1)!.promise;
+    });
+  /** All transactions below `xmax` are visible, but those in progress. */
+  const answer = (xmax: number, ...inProgress: number[]) => {
+    const { resolve, promise } = questions.at(-1)!;
+    resolve({ xmin: Math.min(xmax, ...inProgress), xmax, inProgress: new Set(inProgress) });
+    return promise.then(() => {}); // later than the gate, which has waited longer
+  };
+  const begin = (xid: number) => ledger.begin({ finalLsn: BigInt(xid), xid, committedAt: 0 });
+  const push = (transaction: ReturnType<typeof begin>) => gate.push(changeOf(plan, 'inserted', {}, { transaction }));
+  /** A whole transaction of one change. */
+  const send = (xid: number) => {
+    const transaction = begin(xid);
+    push(transaction);
+    ledger.commit(transaction, BigInt(xid) + 1n);
+  };
+  return { gate, ledger, passed, questions, connect, answer, begin, push, send };
+}

@@ -1,0 +1,12 @@
+import { ConfigurationError } from '../../src/errors.ts';
+
+/** What a `ConfigurationError` lists; nothing when none is thrown. */
+export function problemsOf(run: () => unknown): string[] {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.issues.map(({ message }) => message);
+    throw error;
+  }
+  return [];
+}

@@ -1,0 +1,86 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
+import { deferred } from '../../support/until.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+const tick = () => vi.advanceTimersByTimeAsync(0);
+
+test.each([
+    ['throws', () => { throw new Error('broken'); }],
+    ['rejects', () => Promise.reject(new Error('broken'))],
+  ])('a handler that %s is called again with backoff, and every failure is told', async (_, handler) => {
+    const { send, failures, ledger, stops } = dispatching();
+    const calls = vi.fn(handler);
+    send(recipient(calls, { name: 'mail' }), '1');
+    await vi.advanceTimersByTimeAsync(100 + 200 + 399);
+    expect(calls).toHaveBeenCalledTimes(3);
+    expect(failures.map(({ attempt, action, retryIn, eventId }) => [attempt, action, retryIn, eventId])).toEqual([
+      [1, 'retry', 100, '0/1/0'],
+      [2, 'retry', 200, '0/1/0'],
+      [3, 'retry', 400, '0/1/0'],
+    ]);
+    expect(failures[0]).toMatchObject({ error: new Error('broken'), recipient: { name: 'mail' } });
+    expect([ledger.confirmed, stops]).toEqual([undefined, []]);
+  }); // prettier-ignore
+
+test('an event is skipped when the user said so, and what is behind it goes on', async () => {
+  const { send, one, calls, ledger, stops } = handling({ onError: afterAttempts(2, 'skip') });
+  for (const id of ['1', '2']) send(one, id);
+  calls[0]!.reject(new Error('broken'));
+  await vi.advanceTimersByTimeAsync(100);
+  calls[1]!.reject(new Error('broken'));
+  await tick();
+  expect(calls.map(({ id, attempt }) => [id, attempt])).toEqual([[1, 1], [1, 2], [2, 1]]); // prettier-ignore
+  expect([ledger.confirmed, stops, vi.getTimerCount()]).toEqual([1n, [], 0]);
+});
+
+test('an event is skipped also when its handler fails at once, one after the other', () => {
+  const { send, ledger, failures } = dispatching();
+  const one = recipient(() => { throw new Error('broken'); }, { onError: () => 'skip' }); // prettier-ignore
+  for (const id of ['1', '2', '3']) send(one, id);
+  expect([failures.length, ledger.confirmed, one.lane, vi.getTimerCount()]).toEqual([3, 3n, undefined, 0]);
+});
+
+test('events are skipped as often as need be, without exhausting the stack', async () => {
+  const { send, ledger, failures } = dispatching();
+  const first = deferred();
+  const one = recipient(
+    (event) => {
+      if (event.id === 0) return first.promise;
+      throw new Error('broken');
+    },
+    { onError: () => 'skip' },
+  );
+  for (let id = 0; id < 20_000; id++) send(one, `${id}`);
+  first.resolve();
+  await tick();
+  expect([failures.length, ledger.confirmed]).toEqual([19_999, 20_000n]);
+});
+
+test('a failure stops the watch when the user said so, and its event is never confirmed', async () => {
+  const { send, one, calls, ledger, stops } = handling({ onError: afterAttempts(1, 'stop') });
+  for (const id of ['1', '2']) send(one, id);
+  const broken = new Error('broken');
+  calls[0]!.reject(broken);
+  await vi.runAllTimersAsync();
+  expect(stops).toMatchObject([{ code: 'HANDLER_FAILED', cause: broken, message: expect.stringContaining('0/1/0') }]);
+  expect([calls.length, ledger.confirmed]).toEqual([1, undefined]);
+});
+
+test('nothing is skipped that the user did not say to skip: neither by another word nor by an onError that throws', async () => {
+    const [broken, worse] = [new Error('broken'), new Error('worse')];
+    for (const [onError, error] of [[() => 'ignore' as 'skip', broken], [() => { throw worse; }, worse]] as const) {
+      const { send, ledger, failures } = dispatching();
+      send(recipient(() => Promise.reject(broken), { onError }), '1');
+      await tick();
+      expect(failures).toMatchObject([{ action: 'retry', retryIn: 100, error }]);
+      expect(ledger.confirmed).toBeUndefined();
+    }
+  }); // prettier-ignore

@@ -1,0 +1,95 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { gated } from '../../support/gating.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+const tick = () => vi.advanceTimersByTimeAsync(0);
+
+test('later changes of a transaction that passed pass at once', async () => {
+  const { gate, passed, questions, connect, begin, push, answer } = gated();
+  connect();
+  const transaction = begin(10);
+  push(transaction);
+  await answer(11);
+  for (let times = 0; times < 2; times++) push(transaction);
+  gate.connect(undefined);
+  push(transaction); // known to be visible, whatever the connection
+  expect([passed, questions.length]).toEqual([[10, 10, 10, 10], 1]);
+});
+
+test('without a connection changes wait, and the next connection is asked at once', async () => {
+  const { gate, passed, questions, connect, send, answer } = gated();
+  send(10);
+  expect([gate.waiting, questions.length]).toEqual([true, 0]);
+  connect();
+  await answer(11);
+  expect(passed).toEqual([10]);
+});
+
+test('an answer of a lost connection says nothing: the new one is asked', async () => {
+  const { gate, passed, questions, connect, send, answer } = gated();
+  connect();
+  expect(questions).toEqual([]);
+  send(10);
+  gate.connect(undefined);
+  questions[0]!.resolve({ xmin: 99, xmax: 99, inProgress: new Set() });
+  await tick();
+  expect(passed).toEqual([]);
+  connect();
+  expect(questions).toHaveLength(2);
+  await answer(11);
+  expect(passed).toEqual([10]);
+});
+
+test('what was visible over a lost connection is not taken for visible over the next', async () => {
+  const { passed, questions, connect, send, answer } = gated();
+  connect();
+  send(10);
+  await answer(20);
+  connect();
+  send(11);
+  expect([passed, questions.length]).toEqual([[10], 2]);
+});
+
+test('a question that fails with its connection disturbs nothing, nor does a pause that was going on', async () => {
+  const { gate, passed, questions, connect, send, answer } = gated();
+  connect();
+  send(10);
+  questions[0]!.reject(new Error('lost'));
+  await tick();
+  connect();
+  await answer(20, 10);
+  expect(vi.getTimerCount()).toBe(1);
+  gate.connect(undefined);
+  expect(vi.getTimerCount()).toBe(0);
+  connect();
+  await answer(11);
+  expect(passed).toEqual([10]);
+});
+
+test('the pauses begin small again with each connection', async () => {
+  const { questions, connect, send, answer } = gated();
+  connect();
+  send(10);
+  for (const pause of [1, 2, 4]) {
+    await answer(20, 10);
+    await vi.advanceTimersByTimeAsync(pause);
+  }
+  connect();
+  await answer(20, 10);
+  const before = questions.length;
+  await vi.advanceTimersByTimeAsync(1);
+  expect(questions.length - before).toBe(1);
+});
+
+test('what is cleared is never passed on, and holds nothing', async () => {
+  const { gate, ledger, passed, connect, send, answer } = gated();
+  connect();
+  for (const xid of [10, 11]) send(xid);
+  gate.clear();
+  expect([gate.waiting, ledger.settled]).toEqual([false, true]);
+  await answer(20);
+  expect(passed).toEqual([]);
+  send(12);
+  expect(passed).toEqual([12]);
+});

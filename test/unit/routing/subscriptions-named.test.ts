@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest';
+import { afterAttempts, settingsOf } from '../../support/delivering.ts';
+import { problemsOf } from '../../support/problems.ts';
+import { routingFor } from '../../support/routing.ts';
+import { usersTable } from '../../support/sample-tables.ts';
+
+const noop = () => {};
+const watching = () => routingFor(usersTable(), ['users', 'updated'], ['users', 'inserted']);
+const letters = { onError: afterAttempts(3, 'deadLetter') };
+
+describe('a name under which something is kept', () => {
+  test.each([
+    ['positions', { transaction: true }],
+    ['dead letters', letters],
+  ])('belongs to one subscription: %s', (what, options) => {
+    const { subscribe, router } = watching();
+    subscribe('users:updated', noop, options);
+    expect(problemsOf(() => subscribe('users:updated', noop, options))).toEqual([
+      `two subscriptions are called 'users:updated', under which ${what} are kept`,
+    ]);
+    expect(problemsOf(() => subscribe('users:updated', noop, { ...options, name: 'mail' }))).toEqual([]);
+    expect(problemsOf(() => subscribe('users:inserted', noop, { ...options, name: 'mail' }))).toHaveLength(1);
+    expect(router.subscriptions).toBe(2);
+  });
+
+  test('is free again when that has ended', () => {
+    const { subscribe } = watching();
+    subscribe('users:updated', noop, letters).unsubscribe();
+    const controller = new AbortController();
+    subscribe('users:updated', noop, { ...letters, signal: controller.signal });
+    controller.abort();
+    subscribe('users:updated', noop, { ...letters, signal: AbortSignal.abort() });
+    expect(problemsOf(() => subscribe('users:updated', noop, letters))).toEqual([]);
+  });
+
+  test('may be shared with those under which nothing is kept', () => {
+    const { subscribe } = watching();
+    subscribe('users:updated', noop, letters);
+    for (let times = 0; times < 2; times++) expect(problemsOf(() => subscribe('users:updated', noop))).toEqual([]);
+  });
+
+  test('belongs to one, of messages as well', () => {
+    const { subscribe, subscriptions } = watching();
+    subscribe('users:updated', noop, { ...letters, name: 'mail' });
+    const more = { ...letters, name: 'mail' };
+    expect(problemsOf(() => subscriptions.subscribeToMessages('outbox', noop, more))).toHaveLength(1);
+  });
+});
+
+test('a subscription is found by its name: that under which something is kept first', () => {
+  const { subscribe, subscriptions } = watching();
+  subscribe('users:updated', noop, { name: 'mail' });
+  const kept = subscribe('users:updated', noop, { ...letters, name: 'mail' });
+  const plain = subscribe('users:updated', 1, noop);
+  const message = subscriptions.subscribeToMessages('outbox', noop, undefined);
+  const names = ['mail', 'users:updated 1', 'message:outbox', 'none'];
+  expect(names.map((name) => subscriptions.named(name))).toEqual([kept, plain, message, undefined]);
+});
+
+test('with a transaction events are handled one at a time', () => {
+  const { subscribe } = watching();
+  expect(subscribe('users:updated', noop, { transaction: true }).settings).toEqual(settingsOf({ transaction: true }));
+  expect(problemsOf(() => subscribe('users:inserted', noop, { transaction: true, concurrency: 2 }))).toEqual([
+    'transaction: true handles one event at a time, so it goes without concurrency',
+  ]);
+});
+
+test('a handler inside of a transaction is found by the function that was subscribed', () => {
+  const { subscribe, subscriptions } = watching();
+  const one = subscribe('users:updated', noop, { transaction: true });
+  expect([one.handler === noop, one.userHandler === noop]).toEqual([false, true]);
+  expect(subscriptions.unsubscribe('users:updated', [noop])).toBe(1);
+});
