@@ -1,0 +1,75 @@
+/** Nothing that is watched happens: the slot moves all the same, and says so when it can not. */
+import { beforeAll, expect, test } from 'vitest';
+import { defineWatchers, type WatchError } from '../../src/index.ts';
+import { useDatabase } from '../support/database.ts';
+import { deferred, until } from '../support/until.ts';
+import { settled, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
+beforeAll(async () => {
+  await db.sql('create table entries (id int generated always as identity primary key)');
+  await db.sql('create table unwatched (id int generated always as identity primary key, note text)');
+});
+
+const serverEnd = async () => (await db.sql('select pg_current_wal_insert_lsn()::text as lsn'))[0]!['lsn'] as string;
+const slotIsPast = async (slot: string, lsn: string) =>
+  (
+    await db.sql('select confirmed_flush_lsn >= $2::pg_lsn as past from pg_replication_slots where slot_name = $1', [
+      slot,
+      lsn,
+    ])
+  )[0]!['past'] === true;
+
+test('writes to unpublished tables alone move the slot', { timeout: 60_000 }, async () => {
+  const watch = watchOf(watchers);
+  const { slot } = watch.status();
+  await watch.start();
+  for (let round = 0; round < 2; round++) {
+    await db.sql(`insert into unwatched (note) select repeat('x', 1000) from generate_series(1, 2000)`);
+    const end = await serverEnd();
+    await until(() => slotIsPast(slot, end), { describe: `the slot to pass ${end}`, timeout: 30_000 });
+  }
+  expect(watch.status()).toMatchObject({ state: 'streaming', heldBy: undefined, lastEventAt: undefined });
+});
+
+test('heartbeats come back, call nobody, and move the slot of an idle server', async () => {
+  const watch = watchOf(watchers, { heartbeat: 500 });
+  const { slot } = watch.status();
+  const disconnects: unknown[] = [];
+  const seen: number[] = [];
+  watch.on('disconnected', (event) => disconnects.push(event));
+  watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
+  const beats = new Set<string>();
+  watch.onMessage(`walwatch:heartbeat:${slot}`, (_, { eventId }) => void beats.add(eventId));
+  await watch.start();
+  const start = await serverEnd();
+  await until(() => beats.size >= 5, { describe: 'heartbeats' });
+  // Past the end that there was, although nobody but the heartbeats writes here.
+  await until(() => slotIsPast(slot, start), { describe: 'the slot to move' });
+  expect(disconnects).toEqual([]);
+  expect(seen).toEqual([]);
+});
+
+test('the warning of retained WAL names the subscription that holds the slot back', { timeout: 60_000 }, async () => {
+  const watch = watchOf(watchers, { retainedWalWarning: 1_000_000, stopTimeout: 10 });
+  const warnings: WatchError[] = [];
+  watch.on('warning', (warning) => warnings.push(warning));
+  const hang = deferred();
+  watch.subscribe('entries:inserted', () => hang.promise, { name: 'the slow one' });
+  await watch.start();
+  await settled(db, watch);
+  await db.sql('insert into entries default values');
+  await until(() => watch.status().running === 1, { describe: 'the handler' });
+  await db.sql(`insert into unwatched (note) select repeat('x', 1000) from generate_series(1, 3000)`);
+  const warning = await until(() => warnings.find(({ code }) => code === 'WAL_RETAINED'), {
+    describe: 'the warning',
+    timeout: 30_000,
+  });
+  expect(warning.solution).toContain('the slow one');
+  expect(watch.status().heldBy?.subscription).toBe('the slow one');
+  expect(watch.status().lagBytes).toBeGreaterThan(1_000_000);
+  hang.resolve();
+  await settled(db, watch);
+});
