@@ -93,6 +93,8 @@ class Assembly {
   #confirmedLsn: string | undefined;
   #receivedLsn: Lsn = 0n;
   #serverLsn: Lsn = 0n;
+  /** The last one that was warned of. */
+  #slowEvent: string | undefined;
 
   constructor(options: ResolvedOptions, watchers: readonly Watcher[], logger: Logger | undefined) {
     this.#options = options;
@@ -128,7 +130,8 @@ class Assembly {
       open: () =>
         this.#openSession(sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout })),
       current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
-      parse: (client, watcher, texts) => this.#parse(client, watcher, texts),
+      parse: (client, watcher, texts, absent) => this.#parse(client, watcher, texts, absent),
+      unique: (name) => this.#subscriptions.isUnique(name),
       redeliver: (name) => redelivery(this.#subscriptions.named(name)),
       warn: (warning) => reporter.warn(warning),
     });
@@ -253,8 +256,15 @@ class Assembly {
     return session;
   }
 
-  async #parse(client: Client, watcher: string, texts: Letter['event']): Promise<Record<string, unknown>> {
-    return watcher.startsWith('message:') ? { ...messageOf(texts) } : this.#schema.parse(client, watcher, texts);
+  async #parse(
+    client: Client,
+    watcher: string,
+    texts: Letter['event'],
+    absent: readonly string[],
+  ): Promise<Record<string, unknown>> {
+    return watcher.startsWith('message:')
+      ? { ...messageOf(texts) }
+      : this.#schema.parse(client, watcher, texts, absent);
   }
 
   async #prepare(session: Session): Promise<Prepared> {
@@ -390,7 +400,7 @@ class Assembly {
       );
     }
     const lost = await session.use((client) => readFallenOut(client, needs));
-    this.#reporter.warnOnce(lost.map(({ table, dropped }) => fallenOut(needs.name, table, dropped)));
+    this.#reporter.warnOnce(lost.map(({ table, oid }) => fallenOut(needs.name, table, oid)));
   }
 
   // ── Observing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -429,7 +439,9 @@ class Assembly {
 
   #warnOfSlowness(): void {
     const heldBy = this.#dispatcher.heldBy;
-    if (heldBy && Date.now() - heldBy.since.getTime() >= slowAfter) this.#reporter.warnOnce([handlerSlow(heldBy)]);
+    if (!heldBy || heldBy.eventId === this.#slowEvent || Date.now() - heldBy.since.getTime() < slowAfter) return;
+    this.#slowEvent = heldBy.eventId;
+    this.#reporter.warn(handlerSlow(heldBy));
   }
 
   #position(): string | undefined {

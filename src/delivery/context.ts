@@ -1,3 +1,4 @@
+import type { Lsn } from '../replication/lsn.ts';
 import type { Captured } from './ledger.ts';
 import type { DeliveryContext } from './types.ts';
 
@@ -8,9 +9,12 @@ export class HandlerContext implements DeliveryContext {
   readonly xid: number;
   readonly committedAt: Date;
   readonly attempt: number;
+  readonly #captured: Captured;
   #abortion: AbortController | undefined;
 
-  constructor({ eventId, transaction }: Captured, attempt: number) {
+  constructor(captured: Captured, attempt: number) {
+    const { eventId, transaction } = captured;
+    this.#captured = captured;
     this.eventId = eventId;
     this.commitLsn = transaction.commitLsn;
     this.xid = transaction.xid;
@@ -25,5 +29,11 @@ export class HandlerContext implements DeliveryContext {
   /** Aborts the signal of a context. Not a method, because contexts are the user's to hold. */
   static abort(context: HandlerContext, reason: unknown): void {
     (context.#abortion ??= new AbortController()).abort(reason);
+  }
+
+  /** Orders what one subscription is called with: the later, the greater. */
+  static position(context: HandlerContext): { readonly lsn: Lsn; readonly ordinal: number } {
+    const { transaction, eventId } = context.#captured;
+    return { lsn: transaction.finalLsn, ordinal: Number(/\d+$/.exec(eventId)![0]) };
   }
 }

@@ -16,11 +16,14 @@ export interface DeadLetterHost {
   open(): Promise<Session>;
   /** The session that is open while streaming. */
   current(): Session | undefined;
+  /** Whether only one subscription has this name. */
+  unique(subscription: string): boolean;
   /** Parses the texts of an event as they were parsed when it was received. */
   parse(
     client: Client,
     watcher: string,
     texts: Readonly<Record<string, string | null>>,
+    absent: readonly string[],
   ): Promise<Record<string, unknown>>;
   /** Calls the handler of the subscription of this name. Undefined: there is none. */
   redeliver(subscription: string): ((event: unknown, context: object) => Promise<void>) | undefined;
@@ -71,6 +74,14 @@ export class DeadLetterBox implements DeadLetters {
     const { watcher, event, context } = deliverable.letter();
     const { eventId } = deliverable.change;
     try {
+      if (!this.#host.unique(recipient.name)) {
+        throw new ConfigurationError([
+          {
+            message: `several subscriptions are called '${recipient.name}', and dead letters are kept under their names`,
+            solution: "Give them names of their own that stay: { name: 'mailer' }.",
+          },
+        ]);
+      }
       const session = this.#host.current();
       if (!session) throw new WatchError('CONNECTION', 'there is no connection');
       await session.use((client) =>
@@ -116,7 +127,9 @@ export class DeadLetterBox implements DeadLetters {
       for (;;) {
         const rows = await this.#read(session, which, after);
         for (const row of rows) {
-          const event = await session.use((client) => this.#host.parse(client, row.watcher, row.event));
+          const event = await session.use((client) =>
+            this.#host.parse(client, row.watcher, row.event, row.context.change?.absent ?? []),
+          );
           const { id, subscription, watcher, eventId, attempts, error, failedAt } = row;
           yield { id, subscription, watcher, eventId, event, attempts, error, failedAt: new Date(failedAt) };
         }
@@ -217,8 +230,8 @@ export class DeadLetterBox implements DeadLetters {
     }
     const { change, commitLsn, xid } = context;
     const { signal } = new AbortController();
-    const event = await this.#host.parse(client, watcher, row.event);
-    const previous = change && (await this.#host.parse(client, watcher, change.previous));
+    const event = await this.#host.parse(client, watcher, row.event, change?.absent ?? []);
+    const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
     const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1, signal };
     try {
       await handle(event, change ? { watcher, ...told, ...change, previous } : told);

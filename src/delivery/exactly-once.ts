@@ -1,7 +1,8 @@
 import type { Client } from 'pg';
 import { withMigration } from '../catalog/migration.ts';
 import type { Session } from '../catalog/session.ts';
-import type { HandlerContext } from './context.ts';
+import { formatLsn } from '../replication/lsn.ts';
+import { HandlerContext } from './context.ts';
 
 export interface ExactlyOnceHost {
   readonly slot: string;
@@ -96,8 +97,8 @@ export class ExactlyOnce {
   }
 
   /** False: the position was reached before. The row stays locked until the commit, also against a worker that was thought dead. */
-  async #advance(client: Client, { commitLsn, eventId }: HandlerContext): Promise<boolean> {
-    const ordinal = Number(/\d+$/.exec(eventId)![0]);
+  async #advance(client: Client, context: HandlerContext): Promise<boolean> {
+    const { lsn, ordinal } = HandlerContext.position(context);
     const { rowCount } = await client.query(
       `insert into walwatch.positions as p (slot, subscription, system_identifier, commit_lsn, ordinal)
        values ($1, $2, $3, $4, $5)
@@ -105,7 +106,7 @@ export class ExactlyOnce {
        set system_identifier = excluded.system_identifier, commit_lsn = excluded.commit_lsn, ordinal = excluded.ordinal
        where p.system_identifier <> excluded.system_identifier
           or (p.commit_lsn, p.ordinal) < (excluded.commit_lsn, excluded.ordinal)`,
-      [this.#host.slot, this.#name, this.#host.systemIdentifier(), commitLsn, ordinal],
+      [this.#host.slot, this.#name, this.#host.systemIdentifier(), formatLsn(lsn), ordinal],
     );
     return rowCount === 1;
   }

@@ -11,7 +11,7 @@ const oneRecord = [''] as const;
 export class CapturedMessage implements Captured, Deliverable {
   readonly transaction: LedgerTransaction;
   readonly ordinal: number;
-  /** Messages are counted apart, so that they do not renumber changes. */
+  /** Messages are counted apart, so that they do not renumber changes; one outside of transactions may share its position with the commit record after it. */
   readonly eventId: string;
   readonly event: LogicalMessage;
   readonly bytes: number;
@@ -22,7 +22,7 @@ export class CapturedMessage implements Captured, Deliverable {
     const { prefix, content, transactional } = message;
     this.transaction = transaction;
     this.ordinal = ordinal;
-    this.eventId = `${transaction.commitLsn}/m${number}`;
+    this.eventId = `${transaction.commitLsn}/${transactional ? 'm' : 'n'}${number}`;
     this.event = { prefix, content, transactional };
     this.bytes = bytes;
   }

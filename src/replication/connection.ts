@@ -4,7 +4,7 @@ import { Session, sessionConfig } from '../catalog/session.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { Acknowledgement } from './acknowledgement.ts';
-import type { Lsn } from './lsn.ts';
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import { applicationName, type Prepared } from './prepare.ts';
 import { Source } from './source.ts';
 import { judgeSilence, sessionTimeout, statusInterval } from './timing.ts';
@@ -42,7 +42,7 @@ export interface StreamSink {
 const acknowledgeInterval = 10;
 const standbyInterval = 250;
 const inspectInterval = 10_000;
-const mostMissingHeartbeats = 3;
+const maximumLsn = 0xffff_ffff_ffff_ffffn;
 
 function heartbeatPrefix(slot: string): string {
   return `walwatch:heartbeat:${slot}`;
@@ -63,7 +63,8 @@ export class Connection {
   #acknowledgeTimer: NodeJS.Timeout | undefined;
   #acknowledgedAt = 0;
   #paused = false;
-  #missingHeartbeats = 0;
+  /** Of the heartbeat that was written and has not come back. */
+  #heartbeatLsn: Lsn | undefined;
   #closed = false;
   #ended: Promise<void> | undefined;
 
@@ -141,7 +142,7 @@ export class Connection {
 
   /** A logical message was received. */
   heard(prefix: string): void {
-    if (prefix === heartbeatPrefix(this.#options.slot.name)) this.#missingHeartbeats = 0;
+    if (prefix === heartbeatPrefix(this.#options.slot.name)) this.#heartbeatLsn = undefined;
   }
 
   reply(): void {
@@ -247,30 +248,35 @@ export class Connection {
     };
     inspect();
     const { heartbeat } = this.#options;
-    if (heartbeat && !inRecovery) this.#timers.push(setInterval(() => this.#beat(session), heartbeat));
+    if (heartbeat && !inRecovery) {
+      const beat = () => void this.#beat(session).catch((error: unknown) => this.fail(error));
+      this.#timers.push(setInterval(beat, heartbeat));
+    }
     this.#timers.push(setInterval(tick, interval), setInterval(inspect, inspectInterval));
   }
 
-  /** Writes a heartbeat, which must come back on the stream: what is in between works then. */
-  #beat(session: Session): void {
-    if (this.#paused) return; // nothing can come back
-    if (++this.#missingHeartbeats > mostMissingHeartbeats) {
-      this.fail(
-        new WatchError(
-          'CONNECTION',
-          `${mostMissingHeartbeats} heartbeats were written and have not come back on the stream`,
-          {
-            solution:
-              'It is tried again. Does the walsender decode (pg_stat_replication, pg_stat_activity), or does it wait for a long transaction?',
-          },
-        ),
+  /**
+   * Writes a heartbeat, which must come back on the stream: what is in between works then. It may take as long as what
+   * is decoded before it; but once the walsender has passed it, it has been sent.
+   */
+  async #beat(session: Session): Promise<void> {
+    const before = this.#heartbeatLsn;
+    if (before !== undefined) {
+      if (this.#paused || this.#acknowledgement.write < before) return;
+      throw new WatchError(
+        'CONNECTION',
+        `the heartbeat at ${formatLsn(before)} has not come back, although the server has passed it`,
+        {
+          solution: 'It is tried again. Does something between walwatch and PostgreSQL leave messages out?',
+        },
       );
-      return;
     }
     const prefix = heartbeatPrefix(this.#options.slot.name);
-    session
-      .use((client) => client.query(`select pg_catalog.pg_logical_emit_message(false, $1, '')`, [prefix]))
-      .catch((error: unknown) => this.fail(error));
+    this.#heartbeatLsn = maximumLsn; // it may come back before the answer
+    const { rows } = await session.use((client) =>
+      client.query<{ lsn: string }>(`select pg_catalog.pg_logical_emit_message(false, $1, '')::text as lsn`, [prefix]),
+    );
+    if (this.#heartbeatLsn !== undefined) this.#heartbeatLsn = parseLsn(rows[0]!.lsn);
   }
 
   #sendAcknowledgement(): void {

@@ -158,7 +158,7 @@ function recreatedTables(needs: PublicationNeeds, publication: Publication | und
   const recreated = needs.tables.filter(
     (table) => (memory.tableOids.get(quoteTable(table)) ?? table.oid) !== table.oid,
   );
-  return recreated.map((table) => fallenOut(needs.name, table, false));
+  return recreated.map((table) => fallenOut(needs.name, table, table.oid));
 }
 
 /** Whether somebody made the publication anew cannot be seen, and the server does not tell of it either. */
@@ -224,7 +224,7 @@ function verifyPublication(
   if (!slotExists) {
     issues.push({
       message: `the replication slot '${options.slot.name}' does not exist`,
-      solution: `Run, after the publication was made: SELECT pg_create_logical_replication_slot('${options.slot.name}', 'pgoutput');`,
+      solution: `Run, after the publication was made: SELECT pg_create_logical_replication_slot('${options.slot.name}', 'pgoutput'${options.slot.failover ? ', false, false, true' : ''});`,
     });
   }
   if (issues.length > 0) throw new ConfigurationError(issues);

@@ -185,7 +185,7 @@ export async function readPublicationOid(client: Client, name: string): Promise<
 export async function readFallenOut(
   client: Client,
   { name, tables }: PublicationNeeds,
-): Promise<{ readonly table: Table; readonly dropped: boolean }[]> {
+): Promise<{ readonly table: Table; readonly oid: number | undefined }[]> {
   if (tables.length === 0) return [];
   const { rows } = await client.query<{ schema: string; name: string; oid: number; carried: boolean }>(
     `select n.nspname as schema, c.relname as name, c.oid,
@@ -198,16 +198,21 @@ export async function readFallenOut(
   );
   return tables.flatMap((table) => {
     const now = rows.find((row) => row.schema === table.schema && row.name === table.name);
-    return now?.carried && now.oid === table.oid ? [] : [{ table, dropped: now === undefined }];
+    return now?.carried && now.oid === table.oid ? [] : [{ table, oid: now?.oid }];
   });
 }
 
-/** A watched table is no longer what the publication carries. */
-export function fallenOut(publication: string, table: Table, dropped: boolean): WatchError {
-  const what = dropped ? 'was dropped or renamed' : 'was dropped and made anew, or taken out by hand';
+/** A watched table is no longer what the publication carries. `oid`: of the table that has its name now. */
+export function fallenOut(publication: string, table: Table, oid: number | undefined): WatchError {
+  const lost = `${quoteTable(table)} fell out of the publication '${publication}'`;
+  if (oid === undefined) {
+    return new WatchError('PUBLICATION_CHANGED', `${lost}: it was dropped or renamed`, {
+      solution: 'Deploy watchers without it. Or make it anew, and add it to the publication in the same transaction.',
+    });
+  }
   return new WatchError(
     'PUBLICATION_CHANGED',
-    `${quoteTable(table)} fell out of the publication '${publication}': it ${what}`,
+    `${lost}: it was dropped and made anew (OID ${oid}), or taken out by hand`,
     {
       solution:
         `Its changes are not seen until it is added: ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${only(table)}; ` +

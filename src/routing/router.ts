@@ -63,7 +63,11 @@ export class Router {
     let occurrence: Occurrence | undefined; // made for the first who is meant
     route.find(planned, change.row, change.old, (subscription, absentColumn) => {
       occurrence ??= new Occurrence(planned, change);
-      deliver(subscription, occurrence, absentColumn === undefined ? undefined : absentError(planned, absentColumn));
+      deliver(
+        subscription,
+        occurrence,
+        absentColumn === undefined ? undefined : absentError(planned.bound, absentColumn),
+      );
     });
   }
 

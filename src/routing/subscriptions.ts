@@ -116,6 +116,13 @@ export class Subscriptions {
     return undefined;
   }
 
+  /** Looks at all of them: for what seldom happens. */
+  isUnique(name: string): boolean {
+    let count = 0;
+    for (const subscription of this.#all()) if (subscription.name === name) count++;
+    return count <= 1;
+  }
+
   /** Nothing is delivered any more: what still runs is rolled back. */
   close(): void {
     for (const { exactlyOnce } of this.#named.values()) exactlyOnce?.cut();

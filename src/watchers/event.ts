@@ -1,5 +1,7 @@
 import { WatchError } from '../errors.ts';
 import type { Tuple } from '../pgoutput/messages.ts';
+import { quoteTable } from '../catalog/server.ts';
+import type { BoundWatcher } from './bind.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from './plan.ts';
 
 export type Event = Record<string, unknown>;
@@ -19,9 +21,7 @@ export function makeEvent(
     if (text === undefined) (absent ??= []).push(column.name);
     else setValue(event, column.name, text === null ? null : column.parse(text));
   }
-  if (absent !== undefined && planned.bound.watcher.absent === 'throw') {
-    for (const column of absent) guard(event, column, planned);
-  }
+  if (absent !== undefined) guardAbsent(event, absent, planned.bound);
   // Subscriptions share it, and so do the attempts of one.
   return { event: Object.freeze(event), absent: absent ?? none };
 }
@@ -34,12 +34,6 @@ export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | u
     if (text !== undefined) setValue(previous, column.name, text === null ? null : column.parse(text));
   }
   return Object.freeze(previous);
-}
-
-/** As pg does: a column called __proto__ is a column like any other. */
-function setValue(event: Event, column: string, value: unknown): void {
-  if (column === '__proto__') Object.defineProperty(event, column, { value, enumerable: true });
-  else event[column] = value;
 }
 
 /** The primary key as text: what events of one record have in common. Undefined where PostgreSQL did not send it. */
@@ -58,19 +52,30 @@ export function recordKey(
 }
 
 /** The error that stands for a value that was not sent. */
-export function absentError(planned: PlannedWatcher, column: string): WatchError {
-  const { watcher, table } = planned.bound;
+export function absentError({ watcher, table }: BoundWatcher, column: string): WatchError {
   return new WatchError('VALUE_ABSENT', `${watcher.name}: PostgreSQL did not send the value of '${column}'`, {
-    solution: `ALTER TABLE "${table.schema}"."${table.name}" REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and look at context.absent.`,
+    solution: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and look at context.absent.`,
   });
 }
 
-/** Reading the column throws; it is not enumerable, so that the event can still be copied and printed. */
-function guard(event: Event, column: string, planned: PlannedWatcher): void {
-  Object.defineProperty(event, column, {
-    enumerable: false,
-    get: () => {
-      throw absentError(planned, column);
-    },
-  });
+/**
+ * Lets the reading of absent columns throw, unless the watcher says otherwise. They are not enumerable, so that the event
+ * can still be copied and printed.
+ */
+export function guardAbsent(event: Event, absent: readonly string[], bound: BoundWatcher): void {
+  if (bound.watcher.absent === 'omit') return;
+  for (const column of absent) {
+    Object.defineProperty(event, column, {
+      enumerable: false,
+      get: () => {
+        throw absentError(bound, column);
+      },
+    });
+  }
+}
+
+/** As pg does: a column called __proto__ is a column like any other. */
+export function setValue(event: Event, column: string, value: unknown): void {
+  if (column === '__proto__') Object.defineProperty(event, column, { value, enumerable: true });
+  else event[column] = value;
 }

@@ -6,6 +6,7 @@ import { ConfigurationError, type ConfigurationIssue, WatchError } from '../erro
 import type { Client, CustomTypesConfig } from 'pg';
 import type { Relation } from '../pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
+import { guardAbsent, setValue } from './event.ts';
 import { columnParser, planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
 
@@ -73,6 +74,7 @@ export class Schema {
     client: Client,
     watcher: string,
     texts: Readonly<Record<string, string | null>>,
+    absent: readonly string[],
   ): Promise<Record<string, unknown>> {
     if (this.#bound.length === 0) await this.#lookUp(client);
     const bound = this.#bound.find((one) => one.watcher.name === watcher);
@@ -81,9 +83,10 @@ export class Schema {
       const column = bound.table.columns.find((one) => one.name === databaseName(bound.watcher.table, name));
       return column ? columnParser(bound, name, this.types.baseType(column.typeOid), this.types)(text) : text;
     };
-    return Object.fromEntries(
-      Object.entries(texts).map(([name, text]) => [name, text === null ? null : parse(name, text)]),
-    );
+    const event: Record<string, unknown> = {};
+    for (const [name, text] of Object.entries(texts)) setValue(event, name, text === null ? null : parse(name, text));
+    guardAbsent(event, absent, bound);
+    return event;
   }
 
   /** What start() would have found, for who does not stream. */

@@ -55,6 +55,11 @@ test(
     let writing = true;
     const writer = (async () => {
       for (let version = 1; writing; version++) {
+        // Not so far ahead that the test becomes one of speed.
+        await until(() => !writing || written - delivered().length < 2000, {
+          describe: 'the worker to follow',
+          timeout: 60_000,
+        });
         const rows = await db.sql(
           `insert into entries (record, version) select record, $1 from generate_series(1, 20) record returning id`,
           [version],

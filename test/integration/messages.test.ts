@@ -55,7 +55,7 @@ test('a message outside of transactions arrives although its transaction was rol
   await client.query('rollback');
   await settled(db, watch);
   expect(heard).toEqual([
-    ['ü', expect.objectContaining({ xid: 0, attempt: 1, eventId: expect.stringMatching(/\/m0$/) })],
+    ['ü', expect.objectContaining({ xid: 0, attempt: 1, eventId: expect.stringMatching(/\/n0$/) })],
   ]);
   expect(heard[0]![1].commitLsn).toBe(rows[0]!.lsn); // both are the end of the record
 });
@@ -97,4 +97,20 @@ test('a subscription to messages ends, and counts, like any other', async () => 
   );
   await watch.stop();
   expect(() => watch.onMessage('x', () => {})).toThrow(expect.objectContaining({ code: 'STOPPED' }));
+});
+
+test('a message outside of transactions and the commit that touches it have ids of their own', async () => {
+  const watch = watchOf(users);
+  const ids: string[] = [];
+  watch.onMessage('p', ({ content }, { eventId }) => void ids.push(`${content.toString()} ${eventId}`));
+  await watch.start();
+  const client = await db.client();
+  // Both messages are written right before the commit record: the end of the second is where that begins.
+  await client.query('begin');
+  await client.query(`select pg_logical_emit_message(true, 'p', 'a')`);
+  await client.query(`select pg_logical_emit_message(false, 'p', 'b')`);
+  await client.query('commit');
+  await settled(db, watch);
+  expect(ids.map((id) => id.split(' ')[0])).toEqual(['b', 'a']);
+  expect(new Set(ids.map((id) => id.split(' ')[1])).size).toBe(2);
 });

@@ -96,3 +96,4 @@ await { rows, subscriptions, churn }[mode as 'rows' | 'subscriptions' | 'churn']
 await watch.stop();
 await watch.stop();
 await watch.stop();
+await watch.stop();

@@ -123,6 +123,8 @@ test.each([
   [{ slott: 1 }, "there is no option 'slott'"],
   [{ slot: { name: 'a', onlost: 'stop' } }, "there is no slot option 'onlost'"],
   [{ slot: { name: 'a', onLost: 'ignore' } }, "slot.onLost is 'stop' or 'recreate'"],
+  [{ slot: { name: 'a', takeover: 'kill' } }, "slot.takeover is 'wait' or 'terminate'"],
+  [{ heartbeat: -1 }, 'heartbeat is a number of milliseconds, 0 or more'],
   [{ publication: { nam: 'a' } }, "there is no publication option 'nam'"],
   [{ publication: '' }, '"" is no name for a publication'],
   [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is no name for a publication`],

@@ -62,7 +62,7 @@ test('a message has its place among the changes of its transaction', () => {
 test('a message outside of transactions is acknowledged exactly at its end, once it is handled', () => {
   const { ledger, message, received } = intaking();
   message(0x150n, false);
-  expect(received).toMatchObject([{ eventId: '0/150/m0', ordinal: 0, transaction: { commitLsn: '0/150', xid: 0 } }]);
+  expect(received).toMatchObject([{ eventId: '0/150/n0', ordinal: 0, transaction: { commitLsn: '0/150', xid: 0 } }]);
   expect(received[0]!.bytes).toBeGreaterThan(100);
   expect(ledger.confirmed).toBeUndefined();
   ledger.settle(received[0]!);
@@ -76,7 +76,7 @@ test('a transaction whose commit record begins where a message ends is another o
   insert();
   commit(0x150n);
   message(0x160n, false);
-  expect(ids()).toEqual(['0/150/m0', '0/150/0', '0/160/m0']);
+  expect(ids()).toEqual(['0/150/n0', '0/150/0', '0/160/n0']);
 });
 
 test('a reconnect delivers no message twice, inside or outside of transactions', () => {
@@ -99,7 +99,7 @@ test('a reconnect delivers no message twice, inside or outside of transactions',
     intake.connect(true);
   }
   expect(ids()).toEqual([
-    '0/50/m0', '0/60/m0', '0/100/m0', '0/100/0', '0/100/m1', '0/100/1', '0/100/m2', '0/150/m0',
+    '0/50/n0', '0/60/n0', '0/100/m0', '0/100/0', '0/100/m1', '0/100/1', '0/100/m2', '0/150/n0',
   ]); // prettier-ignore
   for (const captured of received) ledger.settle(captured);
   expect([ledger.confirmed, ledger.settled]).toEqual([0x150n, true]);

@@ -39,7 +39,7 @@ test('a message outside of transactions is reached and confirmed at its end, exa
   receiver.message(encode.logicalMessage(true, 200n, 'outbox', Buffer.alloc(0)));
   receiver.message(commit(256n));
   expect(told).toEqual([
-    'reached 100', '0/64/m0=cache', 'confirmed 100', '0/100/m0=outbox', 'reached 264', 'confirmed 264',
+    'reached 100', '0/64/n0=cache', 'confirmed 100', '0/100/m0=outbox', 'reached 264', 'confirmed 264',
   ]); // prettier-ignore
 });
 

@@ -43,13 +43,13 @@ test('it ends by unsubscribing, by its signal, or before it began', () => {
   const { subscriptions, delivered, send, router } = listening();
   const controller = new AbortController();
   const one = subscriptions.subscribeToMessages('outbox', () => {}, undefined);
-  subscriptions.subscribeToMessages('outbox', () => {}, { signal: controller.signal });
+  subscriptions.subscribeToMessages('outbox', () => {}, { signal: controller.signal, name: 'other' });
   subscriptions.subscribeToMessages('outbox', () => {}, { signal: AbortSignal.abort() });
   expect(router.subscriptions).toBe(2);
   one.unsubscribe();
   one.unsubscribe();
   send('outbox');
-  expect([delivered.length, router.subscriptions]).toEqual([1, 1]);
+  expect([delivered, router.subscriptions]).toEqual([['other: outbox'], 1]);
   controller.abort();
   send('outbox');
   expect([delivered.length, router.subscriptions]).toEqual([1, 0]);

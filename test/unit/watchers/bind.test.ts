@@ -94,6 +94,12 @@ describe('a key that is named is refused', () => {
     ]);
   });
 
+  test('when a part of it may be', () => {
+    expect(keyed([users], 'id', 'bio')).toMatchObject([
+      { message: expect.stringContaining("the key column 'bio' of") },
+    ]);
+  });
+
   test('when it is not unique', () => {
     expect(keyed([users], 'email')).toMatchObject([
       {
@@ -133,6 +139,13 @@ describe('a column is refused', () => {
         column: 'ROLE',
       },
     ]);
+  });
+
+  test('that there is not, whatever it was named for', () => {
+    const full = usersTable({ replicaIdentity: 'full' });
+    const missing = `x: "public"."users" has no column 'age'`;
+    expect(messages([full], ['users', 'updated', { label: 'x', extraColumns: ['age'] }])).toEqual([missing]);
+    expect(messages([full], ['users', 'updated', { label: 'x', triggerColumns: ['age'] }])).toEqual([missing]);
   });
 
   test.each([
