@@ -62,6 +62,7 @@ export class Router {
   #routeTo(route: Route, planned: PlannedWatcher, change: CapturedChange, deliver: Deliver): void {
     let occurrence: Occurrence | undefined; // made for the first who is meant
     route.find(planned, change.row, change.old, (subscription, absentColumn) => {
+      if (!subscription.active) return; // ended by a handler that this very change was delivered to before
       occurrence ??= new Occurrence(planned, change);
       deliver(
         subscription,

@@ -171,6 +171,20 @@ test('who subscribes while it runs hears what is read from then on; who unsubscr
   expect(seen).toEqual([1]);
 });
 
+test('a handler that ends another subscription ends it for the very event it was called with', async () => {
+  const watch = watchOf(watchers);
+  const seen: string[] = [];
+  watch.subscribe('people:inserted', () => {
+    seen.push('first');
+    second.unsubscribe();
+  });
+  const second = watch.subscribe('people:inserted', () => void seen.push('second'));
+  await watch.start();
+  await db.sql('insert into people (id) values (1)');
+  await settled(db, watch);
+  expect(seen).toEqual(['first']);
+});
+
 test('what cannot be subscribed to is refused, with every problem at once', async () => {
   const watch = watchOf(watchers);
   const subscribe = watch.subscribe.bind(watch) as (...args: unknown[]) => unknown;
