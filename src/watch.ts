@@ -88,6 +88,8 @@ class Assembly {
   /** The server's history that the received positions belong to. */
   #history: string | undefined;
   #prepared: Prepared | undefined;
+  /** Of the last walsender. */
+  #pid: number | undefined;
   #waitingForCatalog = false;
   #acknowledged: Lsn | undefined;
   #confirmedLsn: string | undefined;
@@ -240,6 +242,7 @@ class Assembly {
       prepare: (session) => this.#prepare(session),
       standby: (activePid) => {
         this.#state = 'standby';
+        if (activePid !== this.#pid) this.#forget();
         this.#reporter.standby(this.#options.slot.name, activePid);
       },
       streaming: (session) => this.#streaming(session),
@@ -271,6 +274,7 @@ class Assembly {
     const memory = {
       acknowledged: this.#acknowledged === undefined ? undefined : formatLsn(this.#acknowledged),
       publicationOid: this.#prepared?.publicationOid,
+      pid: this.#pid,
       tableOids: this.#schema.tableOids,
     };
     const check = (bound: readonly BoundWatcher[]) => this.#subscriptions.issues(bound);
@@ -305,6 +309,7 @@ class Assembly {
       ? { from: this.#position(), to: createdLsn, reason: 'a temporary slot ends with its connection' }
       : prepared.gap;
     this.#history = history;
+    this.#pid = stream.pid;
     this.#state = 'streaming';
     this.#error = undefined;
     this.#waitingForCatalog = false;
@@ -366,6 +371,12 @@ class Assembly {
   #classify(cause: unknown): WatchError {
     const { slot, publication } = this.#options;
     return classify(cause, { slot: slot.name, publication: publication.name });
+  }
+
+  /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
+  #forget(): void {
+    this.#history = undefined;
+    this.#acknowledged = undefined;
   }
 
   #disconnected(error: WatchError, retryIn: number): void {

@@ -30,6 +30,8 @@ export interface StreamSession {
   readonly systemIdentifier: string;
   readonly timeline: number;
   readonly createdLsn: string | undefined;
+  /** Of the walsender. */
+  readonly pid: number;
 }
 
 export interface StreamSink {
@@ -41,6 +43,7 @@ export interface StreamSink {
 /** Least milliseconds between two acknowledgements; one for each transaction would cost more than decoding it. */
 const acknowledgeInterval = 10;
 const standbyInterval = 250;
+const terminatedInterval = 5;
 const inspectInterval = 10_000;
 const maximumLsn = 0xffff_ffff_ffff_ffffn;
 
@@ -82,8 +85,9 @@ export class Connection {
       const session = new Session(config(`${applicationName(slot.name)}:control`, {}));
       this.#session = session;
       await session.connect();
-      const prepared = await this.#host.prepare(session);
-      if (!slot.temporary) await this.#waitForSlot(session);
+      let prepared = await this.#host.prepare(session);
+      // What was true before a wait of hours need not be true after it.
+      if (!slot.temporary && (await this.#waitForSlot(session))) prepared = await this.#host.prepare(session);
       const timeout = sessionTimeout(prepared.server.walSenderTimeout);
       await this.#stream(
         session,
@@ -177,10 +181,10 @@ export class Connection {
     this.#failure?.(new Error('closed'));
   }
 
-  /** While another worker has the slot, this one is its standby. */
-  async #waitForSlot(session: Session): Promise<void> {
+  /** While another worker has the slot, this one is its standby. Returns whether it had to wait. */
+  async #waitForSlot(session: Session): Promise<boolean> {
     const { name, takeover } = this.#options.slot;
-    for (;;) {
+    for (let waited = false; ; waited = true) {
       const { rows } = await session.use((client) =>
         client.query<{ active_pid: number | null }>(
           'select active_pid from pg_catalog.pg_replication_slots where slot_name = $1',
@@ -188,12 +192,13 @@ export class Connection {
         ),
       );
       const pid = rows[0]?.active_pid;
-      if (pid === null || pid === undefined) return;
+      if (pid === null || pid === undefined) return waited;
       this.#host.standby(pid);
       if (takeover === 'terminate') {
         await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
       }
-      await delay(standbyInterval);
+      // Who was terminated connects again soon: be there first.
+      await delay(takeover === 'terminate' ? terminatedInterval : standbyInterval);
     }
   }
 
@@ -204,8 +209,8 @@ export class Connection {
     const failed = new Promise<never>((_, reject) => (this.#failure = reject));
     failed.catch(() => {}); // raced below; it may come later
     const ended = source.run({
-      started: ({ systemIdentifier, timeline, createdLsn }) => {
-        this.#sink = this.#host.streaming({ session, prepared, systemIdentifier, timeline, createdLsn });
+      started: ({ systemIdentifier, timeline, createdLsn, pid }) => {
+        this.#sink = this.#host.streaming({ session, prepared, systemIdentifier, timeline, createdLsn, pid });
         this.#keepAlive(session, source, timeout, prepared.server.inRecovery);
       },
       message: (bytes) => this.#sink?.message(bytes),

@@ -28,6 +28,8 @@ export interface Memory {
   /** Last position that was sent as flushed. */
   readonly acknowledged: string | undefined;
   readonly publicationOid: number | undefined;
+  /** Of the last walsender. */
+  readonly pid: number | undefined;
   /** By quoted name. */
   readonly tableOids: ReadonlyMap<string, number>;
 }
@@ -248,7 +250,9 @@ async function prepareSlot(
       },
     );
   }
-  const acknowledged = memory.acknowledged;
+  // While another worker has the slot it is that one which moves it; this one is then to forget where it was.
+  const others = slot?.activePid !== undefined && slot.activePid !== memory.pid;
+  const acknowledged = others ? undefined : memory.acknowledged;
   const confirmed = slot?.confirmedFlushLsn;
   if (acknowledged !== undefined && confirmed !== undefined && compareLsn(confirmed, acknowledged) > 0) {
     throw new WatchError(

@@ -21,6 +21,8 @@ export interface SourceSink {
     readonly systemIdentifier: string;
     readonly timeline: number;
     readonly createdLsn: string | undefined;
+    /** Of the walsender. */
+    readonly pid: number;
   }): void;
   message(bytes: Buffer): void;
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
@@ -114,6 +116,7 @@ export class Source {
   async #start(client: Client, sink: SourceSink): Promise<void> {
     const { slot, publication, origin, server } = this.#options;
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
+    const { processID: pid } = client as unknown as { processID: number };
     const { rows } = await client.query('IDENTIFY_SYSTEM');
     let createdLsn: string | undefined;
     if (slot.temporary) {
@@ -124,7 +127,7 @@ export class Source {
     }
     connection.once('replicationStart', () => {
       this.#connection = connection;
-      sink.started({ systemIdentifier: rows[0].systemid, timeline: Number(rows[0].timeline), createdLsn });
+      sink.started({ systemIdentifier: rows[0].systemid, timeline: Number(rows[0].timeline), createdLsn, pid });
     });
     const options = [
       `proto_version '1'`,

@@ -45,6 +45,7 @@ describe('the old values that a change carries are', () => {
     expect(await identity({ identity: 'i' })).toEqual(['email', 'role_id']);
     expect(await identity({ identity: 'f' })).toEqual(names);
     expect(await identity({ identity: 'n' })).toEqual([]);
+    expect((await read({ identity: '?' })).replicaIdentity).toBe('nothing');
   });
 
   test('none when the index was dropped, or the primary key is deferrable or missing', async () => {

@@ -18,7 +18,9 @@ function serving() {
 test('built-in types are known without asking; others are looked up once', async () => {
   const { client, query } = serving();
   const types = new TypeCatalog(undefined);
-  expect([types.knows(oids.text), types.knows(domain)]).toEqual([true, false]);
+  expect([types.knows(oids.text), types.knows(9999), types.knows(10_000), types.knows(domain)]).toEqual([
+    true, true, false, false,
+  ]); // prettier-ignore
   await types.resolve(client, [oids.text, oids.int4]);
   expect(query).not.toHaveBeenCalled();
   await types.resolve(client, [oids.text, domain, unknown, domain]);
@@ -44,3 +46,17 @@ test("without parsers of the user's own, values are parsed as pg does", () => {
   for (const [oid, text] of [[oids.int4, '42'], [oids.bool, 't'], [oids.timestamptz, '2024-01-01 00:00:00+00'], [unknown, 'x']] as const)
     expect(types.parser(oid)(text)).toEqual((pg.types.getTypeParser(oid, 'text') as (text: string) => unknown)(text));
 }); // prettier-ignore
+
+test('what the stream says of types that are not known is asked about with them, once', async () => {
+  const { client, query } = serving();
+  const types = new TypeCatalog(undefined);
+  const describe = (oid: number) => types.describe({ tag: 'type', oid, schema: 'pg_catalog', name: `type_${oid}` });
+  for (const oid of [domain, oids.text]) describe(oid);
+  await types.resolve(client, [domain, unknown]);
+  describe(domain); // known by now
+  await types.resolve(client, [unknown + 1]);
+  expect(query.mock.calls.map(([, values]) => values)).toEqual([
+    [[domain, unknown], [domain], ['pg_catalog'], [`type_${domain}`]],
+    [[unknown + 1], [], [], []],
+  ]);
+});

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { makeEvent, makePrevious, recordKey } from '../../../src/watchers/event.ts';
 import type { WatcherOptions } from '../../../src/watchers/types.ts';
 import { tupleOf, type Values } from '../../support/sample-changes.ts';
-import { planFor, usersTable } from '../../support/sample-tables.ts';
+import { column, planFor, usersTable } from '../../support/sample-tables.ts';
 
 function making(
   options: WatcherOptions,
@@ -29,6 +29,19 @@ describe('an event', () => {
   test('can not be changed, because subscriptions share it', () => {
     const { event } = making({ extraColumns: ['bio'] });
     for (const row of [{ id: '1', bio: 'x' }, { id: '1' }]) expect(Object.isFrozen(event(row).event)).toBe(true);
+  });
+
+  test('has a column called __proto__ as it has any other', () => {
+    const table = usersTable({ columns: [...usersTable().columns, column('__proto__')], replicaIdentity: 'full' });
+    const plan = planFor(table, ['users', 'updated', { extraColumns: ['__proto__'] }]);
+    const [planned] = plan.watchers.updated;
+    for (const made of [
+      makeEvent(planned!, ['1', 'x'], undefined).event,
+      makePrevious(planned!, ['1', 'x'], ['1', 'x']),
+    ]) {
+      expect(Object.entries(made)).toEqual([['id', 1], ['__proto__', 'x']]); // prettier-ignore
+      expect(Object.getPrototypeOf(made)).toBe(Object.prototype);
+    }
   });
 
   test('takes what was not sent from the old row, when that has it', () => {
@@ -101,6 +114,7 @@ describe('the key of a record', () => {
   });
 
   test('is not known when a part of it is not', () => {
-    expect([keyOf(undefined), keyOf('a', undefined), keyOf(null, 'b')]).toEqual([undefined, undefined, undefined]);
+    const unknown = [keyOf(undefined), keyOf(null), keyOf('a', undefined), keyOf(null, 'b')];
+    expect(unknown).toEqual(Array(4).fill(undefined));
   });
 });

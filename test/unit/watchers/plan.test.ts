@@ -1,9 +1,9 @@
-import { integer, pgTable, timestamp } from 'drizzle-orm/pg-core';
+import { boolean, integer, pgTable, timestamp } from 'drizzle-orm/pg-core';
 import { describe, expect, test } from 'vitest';
 import type { ReplicaIdentity, Table } from '../../../src/catalog/tables.ts';
 import { TypeCatalog } from '../../../src/catalog/types.ts';
 import type { Relation } from '../../../src/pgoutput/messages.ts';
-import { isTriggered, planRelation } from '../../../src/watchers/plan.ts';
+import { currentText, isTriggered, planRelation, previousText } from '../../../src/watchers/plan.ts';
 import { table } from '../../../src/watchers/table.ts';
 import { tupleOf, type Values } from '../../support/sample-changes.ts';
 import { boundTo, column, oids, planFor, relationOf, usersTable } from '../../support/sample-tables.ts';
@@ -66,12 +66,17 @@ describe('a plan', () => {
     const drizzle = pgTable('users', {
       id: integer().primaryKey(),
       at: timestamp({ withTimezone: true, mode: 'string' }),
+      active: boolean(),
     });
-    const dated = usersTable({ columns: [column('id', oids.int4, { notNull: true }), column('at', oids.timestamptz)] });
-    const [planned] = planFor(dated, [drizzle, 'inserted', { extraColumns: ['at'] }]).watchers.inserted;
-    expect(planned!.columns.map(({ parse }, index) => parse(index === 0 ? '7' : '2024-01-01 00:00:00+00'))).toEqual([
-      7, '2024-01-01 00:00:00+00',
-    ]); // prettier-ignore
+    const columns = [
+      column('id', oids.int4, { notNull: true }),
+      column('at', oids.timestamptz),
+      column('active', oids.bool),
+    ];
+    const entry = [drizzle, 'inserted', { extraColumns: ['at', 'active'] }] as const;
+    const [planned] = planFor(usersTable({ columns }), entry).watchers.inserted;
+    const texts: Record<string, string> = { id: '7', at: '2024-01-01 00:00:00+00', active: 't' };
+    expect(planned!.columns.map(({ name, parse }) => parse(texts[name]!))).toEqual([7, '2024-01-01 00:00:00+00', true]);
   });
 
   test('makes a parser that throws known by its watcher and column', () => {
@@ -142,4 +147,19 @@ describe('an update is news to a watcher with trigger columns', () => {
       true, true, false,
     ]); // prettier-ignore
   });
+});
+
+test('of a partition only those old values are taken for known that every partition sends', () => {
+  const leaves = [{ oid: 9, schema: 'public', name: 'users_1', replicaIdentity: 'default' } as const];
+  const root = usersTable({ kind: 'p', leaves, identityColumns: new Set(['id']) });
+  const promising = relationOf(usersTable({ replicaIdentity: 'full' }));
+  const bound = boundTo(root, ['users', 'updated', { extraColumns: ['role_id'] }]);
+  const [id, role] = planRelation(promising, bound, types)!.watchers.updated[0]!.columns;
+  // What was not sent looks like null.
+  expect([previousText(id!, ['1', '7'], ['1', null]), previousText(role!, ['1', '7'], ['1', null])]).toEqual(['1', undefined]); // prettier-ignore
+  expect([previousText(id!, ['1', '7'], undefined), previousText(role!, ['1', '7'], undefined)]).toEqual([
+    '1',
+    undefined,
+  ]);
+  expect(currentText(role!, ['1', undefined], ['1', null])).toBeUndefined();
 });

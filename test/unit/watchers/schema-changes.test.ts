@@ -5,6 +5,7 @@ import type { Column, Table } from '../../../src/catalog/tables.ts';
 import type { ConfigurationIssue } from '../../../src/errors.ts';
 import { bindWatchers } from '../../../src/watchers/bind.ts';
 import { Schema } from '../../../src/watchers/schema.ts';
+import { table } from '../../../src/watchers/table.ts';
 import type { WatcherEntry } from '../../../src/watchers/types.ts';
 import { column, oids, relationOf, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
@@ -88,14 +89,23 @@ describe('a table that was changed', () => {
   });
 
   test('is told when it lost a column that no watcher needs, or has one of another type', async () => {
-    const [id, email, role] = users.columns;
-    const changed = withColumns(id!, { ...email!, typeOid: 1043 }, role!);
+    const [id, email, , bio] = users.columns;
+    const changed = withColumns(id!, { ...email!, typeOid: 1043 }, bio!);
     const { steps, described } = watching(users, [changed], [['users', 'updated', { extraColumns: ['email'] }]]);
     await described(changed);
     expect(steps.filter((step) => step.startsWith('SCHEMA_CHANGED'))).toEqual([
       `SCHEMA_CHANGED the column 'email' of "public"."users" has another type now`,
-      `SCHEMA_CHANGED the column 'bio' of "public"."users" is gone`,
+      `SCHEMA_CHANGED the column 'role_id' of "public"."users" is gone`,
     ]);
+  });
+
+  test('has its types looked up: those of the change, and those that it has by now', async () => {
+    const [id, email] = users.columns;
+    const written = withColumns(id!, { ...email!, typeOid: 16_500 });
+    const now = withColumns(id!, { ...email!, typeOid: 16_600 });
+    const { schema, described } = watching(users, [now], [['users', 'updated', { extraColumns: ['email'] }]]);
+    await described(written);
+    expect([schema.types.knows(16_500), schema.types.knows(16_600)]).toEqual([true, true]);
   });
 
   test.each([
@@ -149,7 +159,43 @@ describe('a partition', () => {
     expect(one.described(described(77))).toBeUndefined();
   });
 
+  test('that is new and gives less than the watchers need is a warning', async () => {
+    const entry = ['users', 'deleted', { extraColumns: ['role_id'] }] as const;
+    const leaves = [leaf, { ...leaf, oid: 77, name: 'users_77' }];
+    const known = usersTable({ kind: 'p', leaves: [{ ...leaf, replicaIdentity: 'full' }], replicaIdentity: 'full' });
+    const { steps, described: describes } = watching(known, [{ ...known, leaves }], [entry]);
+    await describes(described(77));
+    expect(steps).toContainEqual(expect.stringMatching(/^REPLICA_IDENTITY .*'role_id'/));
+  });
+
   test('of no watched table is never asked about where no table is partitioned', () => {
     expect(watching(users, [users], [['users', 'updated']]).described(described(77))).toBeUndefined();
+  });
+});
+
+describe('texts that were kept are parsed as if they had just been received', () => {
+  const none = {} as Client;
+  const entry = [
+    table<{ id: number; role: number }>()({ tableName: 'users', primaryKey: 'id', columnMap: { role: 'role_id' } }),
+    'updated',
+    { extraColumns: ['role'] },
+  ] as const;
+
+  test('by the types of the watcher, under its names', async () => {
+    const { schema } = watching(users, [], [entry, ['users', 'inserted']]);
+    expect(await schema.parse(none, 'users:updated', { id: '1', role: '7' }, [])).toEqual({ id: 1, role: 7 });
+    expect(await schema.parse(none, 'users:updated', { id: '1', role: null }, [])).toEqual({ id: 1, role: null });
+  });
+
+  test('and stay what they are where nothing is known of them', async () => {
+    const { schema } = watching(users, [], [entry]);
+    expect(await schema.parse(none, 'users:updated', { gone: '1' }, [])).toEqual({ gone: '1' });
+    expect(await schema.parse(none, 'message:outbox', { id: '1' }, [])).toEqual({ id: '1' });
+  });
+  test('and what was absent is so still', async () => {
+    const { schema } = watching(users, [], [entry]);
+    const event = await schema.parse(none, 'users:updated', { id: '1' }, ['role']);
+    expect({ ...event }).toEqual({ id: 1 });
+    expect(() => event['role']).toThrow("did not send the value of 'role'");
   });
 });

@@ -64,6 +64,11 @@ describe('an identity that does not give what a watcher needs any more', () => {
     expect(warnings(relationOf(full), full, triggered, deleted)).toEqual([]);
   });
 
+  test('is told for the key of a deleted row', () => {
+    const other = relationOf(usersTable({ identityColumns: new Set(['email']) }));
+    expect(warnings(other, full, ['users', 'deleted'])).toEqual(['id; reading it throws VALUE_ABSENT']);
+  });
+
   test('is not told where nothing old is needed', () => {
     const extra = { extraColumns: ['role_id'] };
     expect(

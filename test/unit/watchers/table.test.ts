@@ -89,6 +89,11 @@ describe('a Drizzle table', () => {
       columnMap: { partId: 'part_id', place: 'place' },
     });
     expect(referTo(table(stock)({ primaryKey: 'place' }))).toMatchObject({ primaryKey: ['place'] });
+    expect(table(users)({ primaryKey: 'id' })).toMatchObject({
+      tableName: 'users',
+      schema: 'public',
+      primaryKey: 'id',
+    });
   });
 
   test('is what table(…) wants, and nothing else', () => {

@@ -2,6 +2,7 @@ import { integer, pgTable } from 'drizzle-orm/pg-core';
 import { describe, expect, test } from 'vitest';
 import { ConfigurationError } from '../../../src/errors.ts';
 import { defineWatchers } from '../../../src/watchers/define.ts';
+import { table } from '../../../src/watchers/table.ts';
 import { checkEntries } from '../../../src/watchers/validate.ts';
 
 const messages = (...entries: unknown[]) => checkEntries(entries).issues.map(({ message }) => message);
@@ -68,6 +69,11 @@ describe('refused is', () => {
       'watcher 0: a table is a name, what table() returned, or a Drizzle table',
       'watcher 0: "changed" is no update type',
     ]);
+    for (const entry of [
+      [7, 'updated'],
+      ['users', 'changed'],
+    ])
+      expect(checkEntries([entry]).watchers).toEqual([]);
   });
 
   test.each([
@@ -122,6 +128,10 @@ describe('refused is', () => {
       { message: "x: the Drizzle table 'users' has no column 'toString'", column: 'toString', table: 'users' },
     ]);
     expect(issues[0]!.solution).toContain('id, roleId');
+    const keyed = table(users)({ primaryKey: 'role_id' as 'roleId' });
+    expect(messages([keyed, 'inserted'])).toEqual([
+      "users:inserted: the Drizzle table 'users' has no column 'role_id'",
+    ]);
   });
 });
 

@@ -1,0 +1,78 @@
+/** The slot or the publication is in other hands, lost, or not to be had. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
+import { startCluster } from '../support/cluster.ts';
+import { useDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
+import { inSession } from '../support/template.ts';
+import { deferred, until } from '../support/until.ts';
+import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+beforeAll(async () => {
+  await db.sql(
+    'create table entries (id int generated always as identity primary key, record int default 0, version int default 0)',
+  );
+  await db.sql('create table others (id int generated always as identity primary key)');
+});
+
+interface Tables {
+  entries: { id: number };
+  others: { id: number };
+}
+const watchers = defineWatchers<Tables>()([['entries', 'inserted']]);
+const both = defineWatchers<Tables>()([
+  ['entries', 'inserted'],
+  ['others', 'inserted'],
+]);
+
+const insert = async (table = 'entries') =>
+  (await db.sql<{ id: number }>(`insert into ${table} default values returning id`))[0]!.id;
+const listen = (watch: SlotWatch<any>, watcher = 'entries:inserted') => {
+  const seen: number[] = [];
+  watch.subscribe(watcher, ({ id }: any) => void seen.push(id));
+  return seen;
+};
+
+test("takeover: 'terminate' ends the session of the worker that has the slot, and repeats what that had not done", async () => {
+  const slot = slotName();
+  const first = watchOf(watchers, { slot, stopTimeout: 10 });
+  first.subscribe('entries:inserted', () => new Promise(() => {})); // never done
+  await first.start();
+  const id = await insert();
+  await until(() => first.status().running === 1, { describe: 'the handler' });
+  const disconnected = new Promise<WatchError | undefined>((resolve) =>
+    first.on('disconnected', ({ error }) => resolve(error)),
+  );
+  const second = watchOf(watchers, { slot: { name: slot, takeover: 'terminate' } });
+  const seen = listen(second);
+  await second.start();
+  expect(await disconnected).toMatchObject({ code: 'CONNECTION' });
+  await settled(db, second);
+  expect(seen).toEqual([id]);
+});
+
+test('a worker whose connection broke while its standby took over becomes the standby, instead of failing with SLOT_MOVED', async () => {
+  const proxy = await startProxy(db.url);
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  const slot = slotName();
+  const first = watchOf(watchers, { slot, connection: proxy.url, connectTimeout: 200 });
+  await first.start();
+  await settled(db, first);
+  const second = watchOf(watchers, { slot });
+  const seen = listen(second);
+  const started = second.start();
+  await until(() => second.status().state === 'standby', { describe: 'the standby' });
+  proxy.behave('silent');
+  proxy.reset();
+  await started;
+  const id = await insert();
+  await settled(db, second);
+  expect(seen).toEqual([id]);
+  proxy.behave('forward');
+  await until(() => ['standby', 'failed'].includes(first.status().state), { describe: 'the first to be back' });
+  expect(first.status()).toMatchObject({ state: 'standby' });
+});
