@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import type { WatchError } from '../../../src/errors.ts';
-import { RetainedWalMonitor, warningThreshold } from '../../../src/observe/held-back.ts';
+import { handlerSlow, RetainedWalMonitor, warningThreshold } from '../../../src/observe/held-back.ts';
 
 /** A server that says how much the slot holds back, inspection by inspection; undefined: there is no such slot. */
 function monitoring(threshold: number | undefined, ...retained: readonly (number | null | undefined)[]) {
@@ -49,4 +49,20 @@ test("it tells the server's end of WAL, and nothing of a slot that is not there 
   const { warnings, asked, inspect } = monitoring(0, 0, null, undefined);
   expect([await inspect(), await inspect(), await inspect()]).toEqual(['0/1', '0/1', undefined]);
   expect([warnings, asked[0]]).toEqual([[], ['worker']]);
+});
+
+test('a subscription that holds the slot back is named with its event, and with what it fails of', () => {
+  const since = new Date(Date.UTC(2024, 0, 1));
+  const held = { subscription: 'mail', eventId: '0/1/0', since, attempt: 3, error: undefined };
+  const hanging = handlerSlow(held);
+  expect(hanging).toMatchObject({ code: 'HANDLER_SLOW', cause: undefined });
+  expect(hanging.message).toBe(
+    'mail has not finished event 0/1/0 since 2024-01-01T00:00:00.000Z, attempt 3: the slot is held back',
+  );
+  const broken = new Error('no route to host');
+  expect(handlerSlow({ ...held, error: broken })).toMatchObject({
+    message: expect.stringContaining('attempt 3, failing (no route to host): '),
+    cause: broken,
+  });
+  expect(handlerSlow({ ...held, error: 'text' }).message).toContain('failing (not with an Error)');
 });

@@ -93,6 +93,14 @@ describe('a fatal error', () => {
     ]);
   });
 
+  test('is given without a detail when there is nothing to do about it', async () => {
+    const outcome = new Outcome();
+    outcome.over.catch(() => {});
+    outcome.failed(new WatchError('STOPPED', 'over'), false);
+    await immediately();
+    expect(warned.mock.calls).toEqual([['walwatch has ended: over', { code: 'STOPPED' }]]);
+  });
+
   test('is not when somebody heard of it by other means', async () => {
     expect(await failing(true)).toEqual([]);
   });

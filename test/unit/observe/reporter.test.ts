@@ -38,11 +38,22 @@ test('a worker that stands by says so when it begins to, and when another one ha
   ]);
 });
 
+test('a connection that is lost or made is told, in the log as well', () => {
+  const { reporter, events, log } = reporting();
+  const lost = new WatchError('CONNECTION', 'reset');
+  reporter.disconnected(lost, 100);
+  reporter.streaming(1, '0/2', undefined);
+  expect(events).toEqual([['disconnected', { error: lost, retryIn: 100 }], ['connected', { reconnects: 1 }]]); // prettier-ignore
+  expect(log.warn.mock.calls).toEqual([[{ err: lost, code: 'CONNECTION', retryIn: 100 }, 'disconnected: reset']]);
+  expect(log.info.mock.calls).toEqual([[{ reconnects: 1, confirmedLsn: '0/2' }, 'streaming']]);
+});
+
 test('a gap is told before the connection that has it', () => {
-  const { reporter, events } = reporting();
+  const { reporter, events, log } = reporting();
   const gap = { from: '0/1', to: '0/2', reason: 'dropped' };
   reporter.streaming(1, '0/2', gap);
   expect(events).toEqual([['gap', gap], ['connected', { reconnects: 1 }]]); // prettier-ignore
+  expect(log.warn.mock.calls[0]![0]).toBe(gap);
 });
 
 test('a failed handler is told with the name of its subscription, an error with what to do', () => {
@@ -50,8 +61,10 @@ test('a failed handler is told with the name of its subscription, an error with 
   const error = new Error('broken');
   const failure = { eventId: '0/1/0', attempt: 2, error, action: 'retry', retryIn: 200 } as const;
   reporter.handlerFailed({ recipient: recipient(() => {}, { name: 'mail' }), ...failure }); // prettier-ignore
-  reporter.failed(warning('over'));
+  const over = warning('over');
+  reporter.failed(over);
   expect(events[0]).toEqual(['handlerFailed', { subscription: 'mail', ...failure }]);
+  expect(events[1]).toEqual(['error', over]);
   expect(log.warn.mock.calls[0]![0]).toMatchObject({ subscription: 'mail', err: error, eventId: '0/1/0' });
   expect(log.error.mock.calls[0]![0]).toMatchObject({ code: 'REPLICA_IDENTITY', solution: 'x' });
 });

@@ -5,7 +5,6 @@ import type { Column, Table } from '../../../src/catalog/tables.ts';
 import type { ConfigurationIssue } from '../../../src/errors.ts';
 import { bindWatchers } from '../../../src/watchers/bind.ts';
 import { Schema } from '../../../src/watchers/schema.ts';
-import { table } from '../../../src/watchers/table.ts';
 import type { WatcherEntry } from '../../../src/watchers/types.ts';
 import { column, oids, relationOf, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
@@ -170,32 +169,5 @@ describe('a partition', () => {
 
   test('of no watched table is never asked about where no table is partitioned', () => {
     expect(watching(users, [users], [['users', 'updated']]).described(described(77))).toBeUndefined();
-  });
-});
-
-describe('texts that were kept are parsed as if they had just been received', () => {
-  const none = {} as Client;
-  const entry = [
-    table<{ id: number; role: number }>()({ tableName: 'users', primaryKey: 'id', columnMap: { role: 'role_id' } }),
-    'updated',
-    { extraColumns: ['role'] },
-  ] as const;
-
-  test('by the types of the watcher, under its names', async () => {
-    const { schema } = watching(users, [], [entry, ['users', 'inserted']]);
-    expect(await schema.parse(none, 'users:updated', { id: '1', role: '7' }, [])).toEqual({ id: 1, role: 7 });
-    expect(await schema.parse(none, 'users:updated', { id: '1', role: null }, [])).toEqual({ id: 1, role: null });
-  });
-
-  test('and stay what they are where nothing is known of them', async () => {
-    const { schema } = watching(users, [], [entry]);
-    expect(await schema.parse(none, 'users:updated', { gone: '1' }, [])).toEqual({ gone: '1' });
-    expect(await schema.parse(none, 'message:outbox', { id: '1' }, [])).toEqual({ id: '1' });
-  });
-  test('and what was absent is so still', async () => {
-    const { schema } = watching(users, [], [entry]);
-    const event = await schema.parse(none, 'users:updated', { id: '1' }, ['role']);
-    expect({ ...event }).toEqual({ id: 1 });
-    expect(() => event['role']).toThrow("did not send the value of 'role'");
   });
 });
