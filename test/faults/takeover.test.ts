@@ -1,33 +1,15 @@
-/** The slot or the publication is in other hands, lost, or not to be had. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+/** A worker takes the slot from another one. */
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
-import { startCluster } from '../support/cluster.ts';
+import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';
-import { inSession } from '../support/template.ts';
-import { deferred, until } from '../support/until.ts';
-import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
+import { until } from '../support/until.ts';
+import { settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
-beforeAll(async () => {
-  await db.sql(
-    'create table entries (id int generated always as identity primary key, record int default 0, version int default 0)',
-  );
-  await db.sql('create table others (id int generated always as identity primary key)');
-});
-
-interface Tables {
-  entries: { id: number };
-  others: { id: number };
-}
-const watchers = defineWatchers<Tables>()([['entries', 'inserted']]);
-const both = defineWatchers<Tables>()([
-  ['entries', 'inserted'],
-  ['others', 'inserted'],
-]);
+beforeAll(() => db.sql('create table entries (id int generated always as identity primary key)'));
+const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 
 const insert = async (table = 'entries') =>
   (await db.sql<{ id: number }>(`insert into ${table} default values returning id`))[0]!.id;

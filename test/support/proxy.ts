@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** What happens to a new connection. `silent`: accepted, never answered. Bytes: the answer to its first packet, then it is closed. */
-export type Behaviour = 'forward' | 'slow' | 'silent' | Buffer;
+type Behaviour = 'forward' | 'slow' | 'silent' | Buffer;
 
 export interface Proxy extends AsyncDisposable {
   /** The server's, by way of the proxy. */
