@@ -97,3 +97,4 @@ await watch.stop();
 await watch.stop();
 await watch.stop();
 await watch.stop();
+await watch.stop();
