@@ -92,9 +92,6 @@ async function churn(): Promise<void> {
   await client.end();
 }
 
-await { rows, subscriptions, churn }[mode as 'rows' | 'subscriptions' | 'churn']();
-await watch.stop();
-await watch.stop();
-await watch.stop();
-await watch.stop();
+const modes = { rows, subscriptions, churn };
+await modes[mode as keyof typeof modes]();
 await watch.stop();
