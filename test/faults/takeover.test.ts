@@ -1,4 +1,6 @@
 /** A worker takes the slot from another one. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -8,7 +10,9 @@ import { settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
-beforeAll(() => db.sql('create table entries (id int generated always as identity primary key)'));
+beforeAll(() =>
+  db.sql('create table entries (id int generated always as identity primary key, record int, version int)'),
+);
 const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 
 const insert = async (table = 'entries') =>
@@ -58,3 +62,30 @@ test('a worker whose connection broke while its standby took over becomes the st
   await until(() => ['standby', 'failed'].includes(first.status().state), { describe: 'the first to be back' });
   expect(first.status()).toMatchObject({ state: 'standby' });
 });
+
+test(
+  'a worker that is frozen loses the slot to its standby, once the server has given it up',
+  { timeout: 60_000 },
+  async () => {
+    const slot = slotName();
+    const url = new URL(db.url);
+    url.searchParams.set('options', '-c wal_sender_timeout=2000');
+    const frozen = spawn(process.execPath, ['.build/test/programs/recorder.js', url.href, slot], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    onTestFinished(async () => {
+      frozen.kill('SIGKILL');
+      await once(frozen, 'exit');
+    });
+    await once(frozen.stdout, 'data'); // it has started
+    const second = watchOf(watchers, { slot });
+    const seen = listen(second);
+    const started = second.start();
+    await until(() => second.status().state === 'standby', { describe: 'the standby' });
+    frozen.kill('SIGSTOP');
+    const id = await insert();
+    await started;
+    await settled(db, second);
+    expect(seen).toEqual([id]);
+  },
+);

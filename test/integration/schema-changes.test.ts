@@ -181,8 +181,9 @@ test(
     const watch = watchOf(defineWatchers([[name, 'inserted']]));
     const { events, warnings } = record(watch, `${name}:inserted`);
     await watch.start();
-    await db.sql(`drop table ${name}`);
-    await db.sql(`create table ${name} (id int primary key)`);
+    const client = await db.client();
+    for (const step of ['begin', `drop table ${name}`, `create table ${name} (id int primary key)`, 'commit'])
+      await client.query(step);
     await until(() => warnings.length > 0, { describe: 'the warning', timeout: 20_000 });
     expect(warnings[0]).toMatchObject({
       code: 'PUBLICATION_CHANGED',
