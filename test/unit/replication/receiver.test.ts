@@ -93,3 +93,15 @@ test('a table of another shape is decoded as its own description says', () => {
     receiver.message(bytes);
   expect([told, failures]).toEqual([['0/100/0=1', '0/100/1=2'], []]);
 });
+
+test('types are told as they are described, and messages by their prefix before they are delivered', () => {
+  const heard: unknown[] = [];
+  const { receiver, told } = receiving({
+    type: (type) => heard.push(type),
+    message: (prefix) => told.push(`message ${prefix}`),
+  });
+  receiver.message(encode.type(16_500, 'public', 'mood'));
+  receiver.message(encode.logicalMessage(false, 100n, 'cache', Buffer.alloc(0)));
+  expect(heard).toEqual([{ tag: 'type', oid: 16_500, schema: 'public', name: 'mood' }]);
+  expect(told).toEqual(['reached 100', 'message cache', '0/64/n0=cache', 'confirmed 100']);
+});

@@ -79,8 +79,25 @@ test('a key of several columns is that of all of them, in the order of their nam
   const one = subscription({ b: 2, a: null });
   shape.add(one);
   expect(shape.find(shape.key([null, '2'])!)).toEqual([one]);
-  expect(shape.find(shape.key(['2', null])!)).toEqual([]);
+  for (const other of [
+    ['2', null],
+    [null, '3'],
+    ['1', '2'],
+    [null, null],
+  ])
+    expect(shape.find(shape.key(other)!)).toEqual([]);
   expect(shape.like({ a: null, b: '2' })).toEqual([one]);
+});
+
+test('null is null, whatever the types are', () => {
+  const [single, double] = [new Shape(['a']), new Shape(['a', 'b'])];
+  single.bind([oids.uuid]);
+  double.bind([oids.uuid, oids.uuid]);
+  const [one, other] = [subscription({ a: null }), subscription({ a: null, b: 'AB' })];
+  single.add(one);
+  double.add(other);
+  expect(single.find(single.key([null])!)).toEqual([one]);
+  expect(double.find(double.key([null, 'ab'])!)).toEqual([other]);
 });
 
 test('a key of which a value is not known is not known', () => {

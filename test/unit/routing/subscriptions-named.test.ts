@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { afterAttempts, settingsOf } from '../../support/delivering.ts';
 import { problemsOf } from '../../support/problems.ts';
 import { routingFor } from '../../support/routing.ts';
@@ -37,6 +37,8 @@ describe('a name under which something is kept', () => {
     const { subscribe } = watching();
     subscribe('users:updated', noop, letters);
     for (let times = 0; times < 2; times++) expect(problemsOf(() => subscribe('users:updated', noop))).toEqual([]);
+    subscribe('users:updated', noop, { signal: new AbortController().signal }).unsubscribe();
+    expect(problemsOf(() => subscribe('users:updated', noop, letters))).toHaveLength(1);
   });
 
   test('belongs to one, of messages as well', () => {
@@ -55,6 +57,23 @@ test('a subscription is found by its name: that under which something is kept fi
   const message = subscriptions.subscribeToMessages('outbox', noop, undefined);
   const names = ['mail', 'users:updated 1', 'message:outbox', 'none'];
   expect(names.map((name) => subscriptions.named(name))).toEqual([kept, plain, message, undefined]);
+});
+
+test('a subscription without options, of which there are many, holds nothing; one with letters calls the handler itself', () => {
+  const { subscribe } = watching();
+  expect(subscribe('users:updated', noop)).toMatchObject({ onEnd: undefined, exactlyOnce: undefined, handler: noop });
+  expect(subscribe('users:updated', noop, letters)).toMatchObject({ exactlyOnce: undefined, handler: noop });
+});
+
+test('the session of a transaction is closed with its subscription, and cut with the watch', () => {
+  const { subscribe, subscriptions } = watching();
+  const [one, other] = ['a', 'b'].map(
+    (name) => subscribe('users:updated', noop, { transaction: true, name }).exactlyOnce!,
+  );
+  const [close, cut] = [vi.spyOn(one!, 'close'), vi.spyOn(other!, 'cut')];
+  subscriptions.named('a')!.unsubscribe();
+  subscriptions.close();
+  expect([close.mock.calls.length, cut.mock.calls.length]).toEqual([1, 1]);
 });
 
 test('with a transaction events are handled one at a time', () => {
