@@ -86,6 +86,9 @@ const known = [
   'highWaterMark', 'connectTimeout', 'stopTimeout', 'logger', 'debug',
 ] as const satisfies readonly (keyof WatchOptions)[]; // prettier-ignore
 
+/** Milliseconds. Node turns longer ones into 1 ms. */
+export const longestTimeout = 2 ** 31 - 1;
+
 /** Fills in the defaults. @throws ConfigurationError with every problem that shows without asking the database. */
 export function resolveOptions(options: WatchOptions): ResolvedOptions {
   const issues: ConfigurationIssue[] = [];
@@ -123,9 +126,11 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
     heartbeat,
     retainedWalWarning,
   })) {
+    const bytes = name === 'highWaterMark' || name === 'retainedWalWarning';
     check(
-      value === undefined || (typeof value === 'number' && value >= 0 && !Number.isNaN(value)),
-      `${name} is ${name === 'highWaterMark' || name === 'retainedWalWarning' ? 'a number of bytes' : 'a number of milliseconds'}, 0 or more`,
+      value === undefined || (typeof value === 'number' && value >= 0 && (bytes || value <= longestTimeout)),
+      `${name} is a number of ${bytes ? 'bytes' : 'milliseconds'}, 0 or more`,
+      bytes ? undefined : `At most ${longestTimeout}.`,
     );
   }
   const { logger } = options;
@@ -221,6 +226,7 @@ function resolvePublication(
   if (typeof given === 'object') unknownKeys(given as object, ['name'], 'publication option', issues);
   const name: unknown = typeof given === 'object' ? ((given as PublicationOptions).name ?? slot) : given;
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > 63 || name.includes('\0')) {
+    if (publication === undefined) return { name: slot }; // the slot's name, which is reported already
     issues.push({
       message: `${JSON.stringify(name)} is no name for a publication`,
       solution: 'A name of 1 to 63 bytes.',

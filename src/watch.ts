@@ -315,12 +315,13 @@ class Assembly {
     this.#waitingForCatalog = false;
     this.#supervisor.succeeded();
     const takeSnapshot = snapshotsOf(session, prepared.server.inRecovery);
-    if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot);
+    const connection = this.#connection!;
+    if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot, (error) => connection.fail(error));
     this.#reporter.streaming(this.#connects++, this.#confirmedLsn, gap);
     this.#outcome.streaming();
     this.#narrow(session, prepared);
     this.#pace();
-    return this.#receiver(this.#connection!, session, takeSnapshot);
+    return this.#receiver(connection, session, takeSnapshot);
   }
 
   #receiver(connection: Connection, session: Session, takeSnapshot: TakeSnapshot): Receiver {

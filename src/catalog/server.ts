@@ -125,10 +125,8 @@ export function isSynchronousStandby(synchronousStandbyNames: string, applicatio
   const names = list.match(/"(?:[^"]|"")*"|[^",\s]+/g) ?? [];
   // PostgreSQL cuts application_name at 63 bytes (NAMEDATALEN - 1).
   const own = Buffer.from(applicationName).subarray(0, 63).toString().toLowerCase();
-  return names.some(
-    (name) =>
-      name === '*' || (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name).toLowerCase() === own,
-  );
+  const unquoted = names.map((name) => (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name));
+  return unquoted.some((name) => name === '*' || name.toLowerCase() === own); // a quoted * matches all as well
 }
 
 export function quoteIdentifier(name: string): string {

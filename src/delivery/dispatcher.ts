@@ -33,6 +33,7 @@ export class Dispatcher implements LaneHost {
   }
 
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
+    if (!recipient.active) return; // ended by another handler of the same change
     this.lastEventAt = Date.now();
     if (recipient.lane !== undefined || obstacle !== undefined || recipient.paused || this.closing) {
       this.#laneOf(recipient).enqueue(deliverable, obstacle);
@@ -79,7 +80,7 @@ export class Dispatcher implements LaneHost {
    */
   async close(timeout: number, reason: unknown): Promise<void> {
     this.closing = true;
-    for (const lane of this.#busy) lane.close();
+    for (const lane of this.#busy) lane.close(false);
     if (this.running === 0) return;
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve));
     let timer: NodeJS.Timeout | undefined;
@@ -91,6 +92,7 @@ export class Dispatcher implements LaneHost {
     });
     await Promise.race([idle, patience]);
     clearTimeout(timer);
+    for (const lane of this.#busy) lane.close(true);
   }
 
   hold(deliverable: Deliverable): void {

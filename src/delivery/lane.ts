@@ -19,6 +19,8 @@ export interface Recipient {
   readonly name: string;
   readonly handler: (event: any, context: any) => unknown;
   readonly settings: DeliverySettings;
+  /** False once it has ended. */
+  readonly active: boolean;
   /** Its events wait, because nobody has asked for the next one: an iterator. */
   readonly paused: boolean;
   /** There is one while something has not settled. */
@@ -71,7 +73,10 @@ export interface Delivery {
   waiters: Delivery[] | undefined;
   attempt: number;
   error: unknown;
+  /** Of the attempt that is on its way; undefined between attempts. */
   context: HandlerContext | undefined;
+  /** Its dead letter is on its way: it is kept until that is written, whatever becomes of the subscription. */
+  burying: boolean;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -90,7 +95,6 @@ export class Lane {
   readonly #last = new Map<string, Delivery>();
   #running = 0;
   #inRun = false;
-  #dropped = false;
 
   constructor(recipient: Recipient, host: LaneHost) {
     this.recipient = recipient;
@@ -135,10 +139,9 @@ export class Lane {
 
   /** The subscription has ended: what has not begun is not delivered any more. */
   drop(): void {
-    this.#dropped = true;
     this.#ready.drain();
     for (const delivery of this.#pending) {
-      if (delivery.context === undefined) this.#settle(delivery);
+      if (delivery.context === undefined && !delivery.burying) this.#settle(delivery);
     }
   }
 
@@ -147,16 +150,16 @@ export class Lane {
     for (const { context } of this.#pending) if (context) HandlerContext.abort(context, reason);
   }
 
-  /** Forgets the timers of attempts that will not be made. */
-  close(): void {
-    for (const delivery of this.#pending) clearTimeout(delivery.timer);
+  /** Forgets the timers of attempts that will not be made, and of those that run when nobody waits for them any more. */
+  close(abandoned: boolean): void {
+    for (const { context, timer } of this.#pending) if (abandoned || context === undefined) clearTimeout(timer);
   }
 
   #track(deliverable: Deliverable, obstacle: Obstacle): Delivery {
     const records = this.recipient.settings.concurrency === 1 ? allRecords : deliverable.records;
     const delivery: Delivery = {
       deliverable, obstacle, records, since: Date.now(), blockedBy: 0,
-      waiters: undefined, attempt: 1, error: undefined, context: undefined, timer: undefined,
+      waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined,
     }; // prettier-ignore
     for (const record of records) {
       const before = this.#last.get(record);
@@ -180,6 +183,7 @@ export class Lane {
       return;
     }
     this.#host.started();
+    delivery.context = context; // it runs from now on, though its subscription may end meanwhile
     try {
       const result = this.recipient.handler(deliverable.event, context);
       if (isThenable(result)) {
@@ -187,10 +191,12 @@ export class Lane {
         return;
       }
     } catch (error) {
+      delivery.context = undefined;
       this.#host.ended();
       this.#attemptFailed(delivery, context, error);
       return;
     }
+    delivery.context = undefined;
     this.#host.ended();
     this.#settle(delivery);
   }
@@ -278,9 +284,10 @@ export class Lane {
   }
 
   #follow(delivery: Delivery, action: ErrorAction, retryIn: number | undefined): void {
+    const { active } = this.recipient;
     if (action === 'deadLetter' && !this.#host.closing) this.#bury(delivery, 1);
-    if (action === 'skip' || (action === 'retry' && this.#dropped)) this.#settle(delivery);
-    if (action !== 'retry' || this.#dropped || this.#host.closing) return;
+    if (action === 'skip' || (action === 'retry' && !active)) this.#settle(delivery);
+    if (action !== 'retry' || !active || this.#host.closing) return;
     // It keeps its records, so that nothing overtakes it, but not its place among those that run.
     delivery.attempt++;
     delivery.timer = setTimeout(() => {
@@ -292,6 +299,7 @@ export class Lane {
   /** Settles it once its letter is written; until then it is kept, and the slot with it. */
   #bury(delivery: Delivery, attempt: number): void {
     const { deliverable, attempt: attempts, error } = delivery;
+    delivery.burying = true;
     this.#host.bury({ recipient: this.recipient, deliverable, attempts, error }).then(
       () => {
         this.#settle(delivery);

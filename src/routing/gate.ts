@@ -13,6 +13,7 @@ export class VisibilityGate<T extends Captured> {
   readonly #pass: (change: T) => void;
   readonly #waiting = new Queue<T>();
   #takeSnapshot: TakeSnapshot | undefined;
+  #failed: (error: unknown) => void = () => {};
   #snapshot: Snapshot | undefined;
   /** The newest transaction known to be visible; all before it are let through already. */
   #visible: LedgerTransaction | undefined;
@@ -29,11 +30,15 @@ export class VisibilityGate<T extends Captured> {
     return this.#waiting.length > 0;
   }
 
-  /** At each connection; undefined when it is lost. What waits goes on waiting. */
-  connect(takeSnapshot: TakeSnapshot | undefined): void {
+  /**
+   * At each connection; undefined when it is lost. What waits goes on waiting. `failed` hears of a question that was not
+   * answered, and of what was thrown on the way from here: the connection must end.
+   */
+  connect(takeSnapshot: TakeSnapshot | undefined, failed: (error: unknown) => void = () => {}): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#takeSnapshot = takeSnapshot;
+    this.#failed = failed;
     this.#snapshot = undefined;
     this.#asking = false;
     this.#pause = 0;
@@ -66,12 +71,13 @@ export class VisibilityGate<T extends Captured> {
     const takeSnapshot = this.#takeSnapshot;
     if (this.#asking || this.#timer !== undefined || takeSnapshot === undefined) return;
     this.#asking = true;
-    takeSnapshot().then(
-      (snapshot) => {
+    takeSnapshot()
+      .then((snapshot) => {
         if (this.#takeSnapshot === takeSnapshot) this.#answered(snapshot);
-      },
-      () => {}, // the connection is lost, which the supervisor hears as well; connect() goes on
-    );
+      })
+      .catch((error: unknown) => {
+        if (this.#takeSnapshot === takeSnapshot) this.#failed(error);
+      });
   }
 
   #answered(snapshot: Snapshot): void {

@@ -2,7 +2,7 @@ import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import type { DeliverySettings } from '../delivery/lane.ts';
 import type { DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
-import { onErrorIssues, unknownKeys } from '../options.ts';
+import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import type { Route } from './route.ts';
@@ -36,7 +36,7 @@ export class Subscriptions {
   subscribe(name: string, rest: readonly unknown[]): ActiveSubscription {
     const route = this.route(name);
     const filtered = typeof rest[0] !== 'function' || typeof rest[1] === 'function';
-    const filter = filtered ? (rest[0] as Filter) : undefined;
+    const filter = filtered ? copyOf(rest[0] as Filter) : undefined;
     const [handler, options] = filtered ? rest.slice(1) : rest;
     const issues: ConfigurationIssue[] = [];
     if (filtered) issues.push(...filterIssues(route.watcher, filter, route.primaryKey));
@@ -143,8 +143,11 @@ export class Subscriptions {
     issues.push(...onErrorIssues(onError));
     if (!Number.isInteger(concurrency) || concurrency < 1)
       issues.push({ message: 'concurrency is a whole number, 1 or more', solution: undefined });
-    if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0))
-      issues.push({ message: 'timeout is a number of milliseconds, above 0', solution: undefined });
+    if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0 && timeout <= longestTimeout))
+      issues.push({
+        message: 'timeout is a number of milliseconds, above 0',
+        solution: `At most ${longestTimeout}; leave it out for none.`,
+      });
     if (name !== undefined && (typeof name !== 'string' || name === ''))
       issues.push({ message: 'name is a non-empty string', solution: undefined });
     if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
@@ -203,4 +206,9 @@ export class Subscriptions {
     };
     return subscription;
   }
+}
+
+/** The subscription is found by its filter, which the caller may change. */
+function copyOf(filter: Filter): Filter {
+  return typeof filter === 'object' && filter !== null ? { ...filter } : filter;
 }

@@ -1,0 +1,49 @@
+import { expect, test, vi } from 'vitest';
+import { Budget } from '../../../src/delivery/budget.ts';
+import { Ledger } from '../../../src/delivery/ledger.ts';
+import type { Snapshot } from '../../../src/replication/visibility.ts';
+import { VisibilityGate } from '../../../src/routing/gate.ts';
+import { changeOf, transactionAt } from '../../support/sample-changes.ts';
+import { planFor, usersTable } from '../../support/sample-tables.ts';
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+const plan = planFor(usersTable(), ['users', 'inserted']);
+const change = () => changeOf(plan, 'inserted', {}, { transaction: transactionAt(10n) });
+const visible: Snapshot = { xmin: 100, xmax: 100, inProgress: new Set() };
+const gated = (pass: () => void) =>
+  new VisibilityGate(new Ledger(new Budget(Infinity, vi.fn(), vi.fn()), vi.fn()), pass);
+
+test('what throws on its way from the gate, such as a type parser, ends the connection and not the process', async () => {
+  const unhandled = vi.fn();
+  process.on('unhandledRejection', unhandled);
+  const broken = new Error('the type parser threw');
+  const gate = gated(() => {
+    throw broken;
+  });
+  const failed = vi.fn();
+  gate.connect(() => Promise.resolve(visible), failed);
+  gate.push(change());
+  await settle();
+  process.off('unhandledRejection', unhandled);
+  expect([failed.mock.calls, unhandled.mock.calls.length]).toEqual([[[broken]], 0]);
+});
+
+test('a question that fails while the connection lives (pg_cancel_backend) ends the connection, instead of holding everything for ever', async () => {
+  const gate = gated(vi.fn());
+  const failed = vi.fn();
+  const cancelled = new Error('canceling statement due to user request');
+  gate.connect(() => Promise.reject(cancelled), failed);
+  gate.push(change());
+  await settle();
+  expect(failed.mock.calls).toEqual([[cancelled]]);
+});
+
+test('a question of a connection that is lost already ends no other one', async () => {
+  const gate = gated(vi.fn());
+  const [first, second] = [vi.fn(), vi.fn()];
+  gate.connect(() => Promise.reject(new Error('lost')), first);
+  gate.push(change());
+  gate.connect(() => new Promise(() => {}), second);
+  await settle();
+  expect([first.mock.calls, second.mock.calls]).toEqual([[], []]);
+});
