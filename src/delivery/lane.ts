@@ -95,6 +95,7 @@ export class Lane {
   readonly #last = new Map<string, Delivery>();
   #running = 0;
   #inRun = false;
+  #aborted = false;
 
   constructor(recipient: Recipient, host: LaneHost) {
     this.recipient = recipient;
@@ -147,6 +148,7 @@ export class Lane {
 
   /** Aborts the signals of the handlers that run. */
   abort(reason: unknown): void {
+    this.#aborted = true;
     for (const { context } of this.#pending) if (context) HandlerContext.abort(context, reason);
   }
 
@@ -227,8 +229,9 @@ export class Lane {
       this.#running--;
       this.#host.ended();
       if (timedOut) this.#follow(delivery, timedOut.action, timedOut.retryIn);
-      else if (failed) this.#attemptFailed(delivery, context, error);
-      else this.#settle(delivery);
+      else if (!failed) this.#settle(delivery);
+      // What fails because we end it has not failed: onError may say to skip it, but it must come again.
+      else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
       this.run();
     };
     result.then(

@@ -112,10 +112,6 @@ export class Connection {
     return this.#session;
   }
 
-  get write(): Lsn {
-    return this.#acknowledgement.write;
-  }
-
   pause(): void {
     this.#paused = true;
     this.#source?.pause();

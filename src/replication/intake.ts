@@ -65,16 +65,7 @@ export class Intake {
       this.#current = begin.finalLsn === newest.finalLsn && newest.endLsn === undefined ? newest : undefined;
       return;
     }
-    if (newest !== undefined && newest.endLsn === undefined) {
-      throw new WatchError(
-        'SLOT_MOVED',
-        `the server does not send the transaction at ${newest.commitLsn} again, of which a part was received, but goes on at ${formatLsn(begin.finalLsn)}`,
-        {
-          solution:
-            'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.',
-        },
-      );
-    }
+    this.#refuseJump(begin.finalLsn);
     this.#newest = this.#current = this.#ledger.begin(begin);
     this.#received = 0;
   }
@@ -124,11 +115,27 @@ export class Intake {
     return false;
   }
 
+  /** What was received in part must be sent again before anything that follows it. */
+  #refuseJump(next: Lsn): void {
+    const newest = this.#newest;
+    if (newest !== undefined && newest.endLsn === undefined) {
+      throw new WatchError(
+        'SLOT_MOVED',
+        `the server does not send the transaction at ${newest.commitLsn} again, of which a part was received, but goes on at ${formatLsn(next)}`,
+        {
+          solution:
+            'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.',
+        },
+      );
+    }
+  }
+
   /** A message outside of transactions is one of its own: begun and ended by a single record, of which the end is known. */
   #outside(message: LogicalMessage, bytes: number): void {
     const newest = this.#newest;
     const finalLsn = message.lsn - 1n; // somewhere in the record: the next one may begin at its end
     if (newest !== undefined && finalLsn <= newest.finalLsn) return;
+    this.#refuseJump(message.lsn);
     const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
     this.#newest = transaction;
     this.#emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));

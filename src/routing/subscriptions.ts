@@ -72,6 +72,7 @@ export class Subscriptions {
   /** Ends all that were made with these arguments. Returns how many. */
   unsubscribe(name: string, rest: readonly unknown[]): number {
     const route = this.route(name);
+    if (rest.length > 1 && rest[0] === undefined) return 0; // no filter that subscribe would have taken
     const [filter, handler] = rest.length > 1 ? rest : [undefined, rest[0]];
     const found = route.like(filter as Filter, handler as Handler);
     for (const subscription of found) subscription.unsubscribe();

@@ -67,3 +67,16 @@ test('a handler that runs is timed out also while the watch closes, and no timer
   await closing;
   expect([signal.reason, vi.getTimerCount()]).toEqual(['stop', 0]);
 });
+
+test('an attempt that fails because the watch stops is not skipped, although its failures are', async () => {
+  const { dispatcher, send, ledger, failures } = dispatching();
+  const heeding = (_: unknown, { signal }: { signal: AbortSignal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+  send(recipient(heeding, { onError: { attempts: 1, then: 'skip' } }), '1');
+  const closed = dispatcher.close(10, new Error('stopped'));
+  await vi.advanceTimersByTimeAsync(20);
+  await closed;
+  await tick();
+  expect(ledger.confirmed).toBeUndefined();
+  expect(failures).toEqual([]);
+});
