@@ -57,7 +57,8 @@ test(
     const { lines, exited } = run('churn', 200);
     expect(await exited).toBe(0);
     const [measured] = lines;
-    expect(measured).toMatchObject({ subscriptions: 0, resources: 0 });
+    expect(measured).toMatchObject({ subscriptions: 0 });
+    expect(measured!['resources']).toBeLessThanOrEqual(0); // less: the timer of an acknowledgement has run out since
     expect(measured!['growth']).toBeLessThan(2_000_000);
   },
 );
