@@ -4,6 +4,7 @@ import { Session, sessionConfig } from '../catalog/session.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { Acknowledgement } from './acknowledgement.ts';
+import type { CopySink } from './copy-stream.ts';
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import { applicationName, type Prepared } from './prepare.ts';
 import { Source } from './source.ts';
@@ -34,9 +35,7 @@ export interface StreamSession {
   readonly pid: number;
 }
 
-export interface StreamSink {
-  message(bytes: Buffer): void;
-  keepalive(walEnd: Lsn, replyRequested: boolean): void;
+export interface StreamSink extends CopySink {
   close(): void;
 }
 
@@ -209,7 +208,7 @@ export class Connection {
         this.#sink = this.#host.streaming({ session, prepared, systemIdentifier, timeline, createdLsn, pid });
         this.#keepAlive(session, source, timeout, prepared.server.inRecovery);
       },
-      message: (bytes) => this.#sink?.message(bytes),
+      message: (bytes, start, end) => this.#sink?.message(bytes, start, end),
       keepalive: (walEnd, replyRequested) => this.#sink?.keepalive(walEnd, replyRequested),
     });
     this.#ended = ended.catch(() => {});
