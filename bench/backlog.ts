@@ -4,6 +4,9 @@ import { type Run, program, run } from './measure.ts';
 import { type BenchServer, findProgram } from './server.ts';
 import { backlogs, type BacklogName, recreateTables, watchersOf } from './workloads.ts';
 
+/** Such as `--cpu-prof --cpu-prof-dir=/tmp/profiles`. */
+const nodeOptions = (process.env['BENCH_NODE_OPTIONS'] ?? '').split(' ').filter((option) => option !== '');
+
 export interface Contestant {
   readonly name: string;
   readonly seconds: number;
@@ -71,7 +74,7 @@ export async function benchBacklog(
       return { ...measured, drained: measured.seconds };
     };
   const node = async (copy: string, name: string, ...args: string[]) => {
-    const measured = await run(process.execPath, [program(name), url, copy, ...args], client, copy);
+    const measured = await run(process.execPath, [...nodeOptions, program(name), url, copy, ...args], client, copy);
     return { ...measured, drained: (JSON.parse(measured.lines.at(-1)!) as { seconds: number }).seconds };
   };
   const sizes = [table, type, String(rows), commit] as const;

@@ -16,5 +16,5 @@ export type { SlotWatch, Watch } from './watch-interface.ts';
 export { defineWatchers } from './watchers/define.ts';
 export { table } from './watchers/table.ts';
 export type {
-  DrizzleTable, TableDefinition, UpdateType, WatcherEntry, WatcherOptions, Watchers, WatcherSpec,
+  Condition, Conditions, DrizzleTable, TableDefinition, UpdateType, WatcherEntry, WatcherOptions, Watchers, WatcherSpec,
 } from './watchers/types.ts'; // prettier-ignore

@@ -50,7 +50,7 @@ import { checkEntries, type Watcher } from './watchers/validate.ts';
  */
 export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotWatch<W> {
   const resolved = resolveOptions(options);
-  const { watchers, issues } = checkEntries(options.watchers.entries);
+  const { watchers, issues } = checkEntries(options.watchers.entries, options.watchers.when);
   throwIssues(issues);
   const loud = resolved.debug ? watchers.map((watcher) => ({ ...watcher, debug: true })) : watchers;
   return new Assembly(resolved, loud, options.logger) as unknown as SlotWatch<W>;

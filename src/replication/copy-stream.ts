@@ -53,7 +53,7 @@ export class CopyStream {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#readable();
+    queueMicrotask(() => this.#readable()); // whoever freed memory is in the middle of a delivery
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /** Milliseconds between two reads below which they count as one stream of data without a break. */
-const gap = Number(process.env['X_GAP'] ?? 0.25);
+const gap = 0.25;
 /** So many reads without a break, and the sender is catching up, not live. */
 const tightReads = 32;
 /** Bytes. Node reads so much at once; a full read means that there is more. */
@@ -8,6 +8,7 @@ const fullRead = 65_536;
 const worthwhile = 16_384;
 /** So many of them in a row: between transactions it pauses as well. */
 const vainPauses = 4;
+const burst = Number(process.env['X_BURST'] ?? 6);
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking
@@ -20,6 +21,7 @@ export class ReadPace {
   #paused = false;
   #last = 0;
   #vain = 0;
+  #burst = 0;
 
   /** After a read of so many bytes, which ended at `now` (milliseconds). Returns whether to pause before the next one. */
   shouldPause(bytes: number, now: number): boolean {
@@ -33,7 +35,8 @@ export class ReadPace {
       this.#tight = 0;
       this.#vain = 0;
     } else if (this.#tight >= tightReads) this.#catchingUp = true;
-    this.#paused = this.#catchingUp && bytes < fullRead;
+    this.#burst = afterPause ? 1 : this.#burst + 1;
+    this.#paused = this.#catchingUp && (bytes < fullRead || this.#burst >= burst);
     return this.#paused;
   }
 }
