@@ -157,7 +157,7 @@ const configurationLoadedAt = (socketDirectory: string, port: number): Promise<D
   });
 
 /** Below the range that the system gives to outgoing connections: one of those could take it while the server is down. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const port = 20_000 + Math.floor(Math.random() * 12_000);
   const server = createServer();
   const isFree = await new Promise<boolean>((resolve) => {
