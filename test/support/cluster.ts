@@ -53,9 +53,18 @@ export const serverSettings: Settings = {
 };
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const user = await serverUser();
   if (options.directory) await mkdir(options.directory, { recursive: true, mode: 0o700 });
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'walwatch-')));
+  try {
+    return await startIn(directory, options);
+  } catch (error) {
+    if (!options.directory) await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function startIn(directory: string, options: ClusterOptions): Promise<Cluster> {
+  const user = await serverUser();
   if (user) await chown(directory, user.uid, user.gid);
 
   const run = await programs(options.version ?? wantedVersion(process.env), user, directory);
@@ -132,7 +141,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     ['local all all trust', ...(options.hba ?? trusting), ''].join('\n'),
   );
   await configure();
-  await cluster.start();
+  try {
+    await cluster.start();
+  } catch (error) {
+    await cluster[Symbol.asyncDispose](); // it may only have been too slow
+    throw error;
+  }
   return cluster;
 }
 
