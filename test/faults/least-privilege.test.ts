@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { defineWatchers, type WatchError } from '../../src/index.ts';
+import { type ConfigurationError, defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
@@ -36,11 +36,16 @@ beforeAll(async () => {
     expect(uncommented.match(/^GRANT .* TO walwatch;$/gm)).toHaveLength(2);
     await db.sql(uncommented.replaceAll('TO walwatch;', `TO ${role};`));
   }
+});
+
+/** What the DBA makes for a worker. Dropped, by watchOn, when the test has finished. */
+async function makeSlot(): Promise<void> {
   await db.sql(
     `create publication ${slot} for table users, packages with (publish = 'insert', publish_via_partition_root = true)`,
   );
   await db.sql(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
-});
+}
+
 afterAll(() =>
   inSession(inject('server').url, async (client) => {
     const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role]);
@@ -51,6 +56,7 @@ afterAll(() =>
 );
 
 test('it runs everything: reading, heartbeats, dead letters, positions, a takeover, and comes back after a loss', async () => {
+  await makeSlot();
   const options = { connection: asRole(), manage: 'verify', heartbeat: 200 } as const;
   const first = watchOf(watchers, { ...options, slot });
   await first.start();
@@ -120,4 +126,34 @@ test('it can read the watched tables and not write them, and sees nothing of the
       await expect(client.query(statement), statement).rejects.toMatchObject({ code: '42501' });
     }
   });
+});
+
+test('without a table of positions, or the rights on it, the start fails with the SQL that its owner has to run', async () => {
+  await makeSlot();
+  const subscribed = () => {
+    const watch = watchOf(watchers, { connection: asRole(), manage: 'verify', slot });
+    const seen: number[] = [];
+    watch.subscribe('packages:inserted', ({ id }) => void seen.push(id), { transaction: true, name: 'counted' });
+    return { watch, seen };
+  };
+  for (const missing of [
+    'drop schema walwatch cascade',
+    `revoke update on walwatch.positions from ${role}`,
+    `revoke usage on schema walwatch from ${role}`,
+  ]) {
+    await db.sql(missing);
+    const { watch } = subscribed();
+    const error = await watch.start().catch((thrown: unknown) => thrown as ConfigurationError);
+    expect(error, missing).toMatchObject({
+      code: 'CONFIGURATION',
+      issues: [{ message: expect.stringContaining(role) }],
+    });
+    const [, sql] = /^Let the owner of the database run: (.*)$/.exec(error!.solution!)!;
+    await db.sql(sql!);
+  }
+  const { watch, seen } = subscribed();
+  await watch.start();
+  const [row] = await db.sql<{ id: number }>(`insert into packages (name) values ('three') returning id`);
+  await settled(db, watch);
+  expect(seen).toEqual([row!.id]);
 });
