@@ -8,7 +8,7 @@ import { finder } from '../support/finding.ts';
 import { startStandby } from '../support/standby.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
-import { settled, slotName, watchOn } from '../support/watching.ts';
+import { slotName, watchOn } from '../support/watching.ts';
 
 const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 const table = 'create table entries (id int generated always as identity primary key)';
