@@ -4,7 +4,7 @@ import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
 import type { CapturedChange } from './delivery/change.ts';
-import { DeadLetterBox } from './delivery/dead-letters.ts';
+import { DeadLetterBox, type Replayed } from './delivery/dead-letters.ts';
 import type { Letter } from './delivery/letter.ts';
 import { type CapturedMessage, messageOf } from './delivery/message.ts';
 import type { DeliveryOptions, Subscription } from './delivery/types.ts';
@@ -134,7 +134,7 @@ class Assembly {
       current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
       parse: (client, watcher, texts, absent) => this.#parse(client, watcher, texts, absent),
       unique: (name) => this.#subscriptions.isUnique(name),
-      redeliver: (name) => redelivery(this.#subscriptions.named(name)),
+      recipient: (name) => replayed(this.#subscriptions.named(name)),
       warn: (warning) => reporter.warn(warning),
     });
     this.#schema = new Schema(watchers, options.connection.types, {
@@ -245,6 +245,9 @@ class Assembly {
         if (activePid !== this.#pid) this.#forget();
         this.#reporter.standby(this.#options.slot.name, activePid);
       },
+      // Who comes newly takes over. One that had the slot and lost it does not take it back, or two would fight for ever;
+      // but a session of its own that the server has not given up is in nobody's service.
+      mayTerminate: (activePid) => this.#connects === 0 || activePid === this.#pid,
       streaming: (session) => this.#streaming(session),
       acknowledged: (lsn) => this.#acknowledge(lsn),
       inspect: (session) => this.#inspect(session),
@@ -277,9 +280,11 @@ class Assembly {
       pid: this.#pid,
       tableOids: this.#schema.tableOids,
     };
-    const check = (bound: readonly BoundWatcher[]) => this.#subscriptions.issues(bound);
     const prepared = await session.use((client) =>
-      prepare(client, this.#options, this.#watchers, this.#schema.types, memory, check),
+      prepare(client, this.#options, this.#watchers, this.#schema.types, memory, async (bound, server) => [
+        ...this.#subscriptions.issues(bound),
+        ...(await this.#subscriptions.positionIssues(client, server)),
+      ]),
     );
     this.#prepared = prepared;
     this.#schema.bind(prepared.bound, prepared.server);
@@ -468,10 +473,13 @@ class Assembly {
 }
 
 /** Calls the handler of a subscription with what was left behind. */
-function redelivery(subscription: ActiveSubscription | undefined) {
+function replayed(subscription: ActiveSubscription | undefined): Replayed | undefined {
   if (!subscription) return undefined;
-  const { exactlyOnce, userHandler } = subscription;
-  return async (event: unknown, context: object): Promise<void> => {
-    await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+  const { exactlyOnce, userHandler, settings } = subscription;
+  return {
+    timeout: settings.timeout,
+    handle: async (event, context) => {
+      await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+    },
   };
 }

@@ -1,6 +1,8 @@
 import type { Client } from 'pg';
-import { withMigration } from '../catalog/migration.ts';
+import { insufficientPrivilege, migrationFor, withMigration } from '../catalog/migration.ts';
+import type { Server } from '../catalog/server.ts';
 import type { Session } from '../catalog/session.ts';
+import type { ConfigurationIssue } from '../errors.ts';
 import { formatLsn } from '../replication/lsn.ts';
 import { HandlerContext } from './context.ts';
 
@@ -11,6 +13,43 @@ export interface ExactlyOnceHost {
   /** A session of one's own. */
   open(): Promise<Session>;
   systemIdentifier(): string;
+}
+
+/** What keeps positions from being kept. Makes their table when it is missing and may be made. */
+export async function positionIssues(
+  client: Client,
+  server: Pick<Server, 'inRecovery' | 'role'>,
+  create: boolean,
+): Promise<ConfigurationIssue[]> {
+  if (server.inRecovery) {
+    return [
+      {
+        message: 'transaction: true writes, and the server is a standby',
+        solution: 'Connect to the primary, or leave transaction out.',
+      },
+    ];
+  }
+  try {
+    // Raises when there is no such table, or its schema may not be used.
+    await withMigration(client, '002_positions', create, () =>
+      client.query(`select 'walwatch.positions'::pg_catalog.regclass`),
+    );
+    const { rows } = await client.query<{ granted: boolean }>(
+      `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
+          and pg_catalog.has_table_privilege('walwatch.positions', 'INSERT')
+          and pg_catalog.has_table_privilege('walwatch.positions', 'UPDATE') as granted`,
+    );
+    if (rows[0]!.granted) return [];
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== insufficientPrivilege && code !== 'PERMISSION') throw error;
+  }
+  return [
+    {
+      message: `transaction: true keeps positions in the table walwatch.positions, which the role '${server.role}' can neither use nor make`,
+      solution: `Let the owner of the database run: ${await migrationFor(server.role, '002_positions')}`,
+    },
+  ];
 }
 
 type Handler = (event: any, context: any) => unknown;
@@ -44,9 +83,10 @@ export class ExactlyOnce {
   }
 
   /** Handles an event that was left behind, wherever the position is. */
-  async handleAgain(event: unknown, context: object): Promise<void> {
+  async handleAgain(event: unknown, context: { readonly signal: AbortSignal }): Promise<void> {
     await this.#transaction(async (client) => {
       await this.#handler(event, { ...context, client });
+      context.signal.throwIfAborted();
       return true;
     });
   }

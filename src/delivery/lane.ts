@@ -3,6 +3,7 @@ import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { Queue } from './queue.ts';
 import { decide, isErrorAction, retryDelay } from './retry.ts';
+import { handlerTimeout } from './timeout.ts';
 import type { ErrorAction, OnError } from './types.ts';
 
 /** `SubscribeOptions` with the watch's defaults filled in. One object for all subscriptions that give none. */
@@ -211,14 +212,7 @@ export class Lane {
     let timedOut: { readonly action: ErrorAction; readonly retryIn: number | undefined } | undefined;
     if (timeout !== undefined) {
       delivery.timer = setTimeout(() => {
-        const error = new WatchError(
-          'HANDLER_TIMEOUT',
-          `${this.recipient.name}: the handler has not finished after ${timeout} ms`,
-          {
-            solution:
-              'Let it heed context.signal, or give it more time: { timeout }. The next attempt begins once it has settled.',
-          },
-        );
+        const error = handlerTimeout(this.recipient.name, timeout);
         HandlerContext.abort(context, error);
         timedOut = this.#judge(delivery, context, error);
       }, timeout);

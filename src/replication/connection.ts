@@ -15,6 +15,8 @@ export interface ConnectionHost {
   prepare(session: Session): Promise<Prepared>;
   /** Another worker has the slot: this one waits. */
   standby(activePid: number): void;
+  /** Whether this worker may end the session of the one that has the slot, if it is set to. */
+  mayTerminate(activePid: number): boolean;
   /** Streaming has begun. Returns where to bring what is received. */
   streaming(session: StreamSession): StreamSink;
   acknowledged(lsn: Lsn): void;
@@ -189,11 +191,12 @@ export class Connection {
       const pid = rows[0]?.active_pid;
       if (pid === null || pid === undefined) return waited;
       this.#host.standby(pid);
-      if (takeover === 'terminate') {
+      const terminate = takeover === 'terminate' && this.#host.mayTerminate(pid);
+      if (terminate) {
         await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
       }
       // Who was terminated connects again soon: be there first.
-      await delay(takeover === 'terminate' ? terminatedInterval : standbyInterval);
+      await delay(terminate ? terminatedInterval : standbyInterval);
     }
   }
 

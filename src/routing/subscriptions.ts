@@ -1,7 +1,9 @@
-import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
+import type { Client } from 'pg';
+import type { Server } from '../catalog/server.ts';
+import { ExactlyOnce, type ExactlyOnceHost, positionIssues } from '../delivery/exactly-once.ts';
 import type { DeliverySettings } from '../delivery/lane.ts';
 import type { DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
-import { type ConfigurationIssue, throwIssues } from '../errors.ts';
+import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
@@ -84,9 +86,9 @@ export class Subscriptions {
     const route = this.#router.routes.get(name);
     if (route) return route;
     const known = [...this.#router.routes.keys()].join(', ') || 'none';
-    throwIssues([
-      { message: `there is no watcher '${String(name)}'`, solution: `Known: ${known}.`, watcher: String(name) },
-    ]);
+    const named: unknown = name;
+    const given = typeof named === 'string' ? named : shown(named);
+    throwIssues([{ message: `there is no watcher '${given}'`, solution: `Known: ${known}.`, watcher: given }]);
     throw new TypeError('unreachable');
   }
 
@@ -107,6 +109,14 @@ export class Subscriptions {
       const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
       return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey));
     });
+  }
+
+  /** What keeps subscriptions with `transaction` from working. */
+  async positionIssues(client: Client, server: Server): Promise<ConfigurationIssue[]> {
+    for (const { exactlyOnce } of this.#named.values()) {
+      if (exactlyOnce) return positionIssues(client, server, this.#exactlyOnce.create);
+    }
+    return [];
   }
 
   /** The subscription of this name. */

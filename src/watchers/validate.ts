@@ -1,4 +1,4 @@
-import type { ConfigurationIssue } from '../errors.ts';
+import { type ConfigurationIssue, shown } from '../errors.ts';
 import { referTo, type TableReference } from './table.ts';
 import type { Condition, UpdateType, WatcherOptions, Watchers } from './types.ts';
 
@@ -63,8 +63,7 @@ function checkEntry(
   const [given, type, options = {}] = entry as unknown[];
   const table = referTo(given);
   if (typeof table === 'string') report(table);
-  if (!updateTypes.includes(type))
-    report(`${JSON.stringify(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
+  if (!updateTypes.includes(type)) report(`${shown(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     report('options are an object');
     return undefined;
@@ -80,7 +79,7 @@ function checkEntry(
       wrong(`there is no watcher option '${key}'`, `Known: ${optionNames.join(', ')}.`);
   }
   if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
-    wrong(`${JSON.stringify(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
+    wrong(`${shown(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
   }
   if (!isNames(extraColumns)) wrong('extraColumns is a list of column names');
   if (!isNames(triggerColumns)) wrong('triggerColumns is a list of column names');
