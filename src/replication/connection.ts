@@ -145,6 +145,11 @@ export class Connection {
     if (prefix === heartbeatPrefix(this.#options.slot.name)) this.#heartbeatLsn = undefined;
   }
 
+  /** Asks the walsender how far it is: it answers with a keepalive. */
+  ask(): void {
+    this.#source?.sendStatus(this.#acknowledgement.update(true));
+  }
+
   reply(): void {
     this.#source?.sendStatus(this.#acknowledgement.reply(this.#host.settled()));
   }
