@@ -93,8 +93,8 @@ const gauges: readonly (readonly [name: string, help: string, value: (of: Measur
   ['walwatch_lag_seconds', 'How long the oldest commit that is not handled has been waiting', (of) => of.lagSeconds()],
   ['walwatch_retained_wal_bytes', 'WAL that the server keeps for the slot', (of) => of.retainedWal()],
   ['walwatch_retained_wal_limit_bytes', 'max_slot_wal_keep_size of the server, if it is set: past it the slot is lost', (of) => of.retainedWalLimit()],
-  ['walwatch_confirmed_lsn', 'Position that was acknowledged last, as a number of bytes', ({ status }) => {
-    const { confirmedLsn } = status();
+  ['walwatch_confirmed_lsn', 'Position that was acknowledged last, as a number of bytes', (of) => {
+    const { confirmedLsn } = of.status();
     return confirmedLsn === undefined ? undefined : Number(parseLsn(confirmedLsn));
   }],
 ]; // prettier-ignore
