@@ -30,6 +30,10 @@ export class LagClock {
   /** Those that are not handled yet, the oldest first. */
   #samples: Sample[] = [];
 
+  get samples(): number {
+    return this.#samples.length;
+  }
+
   note(lsn: Lsn, at: number, newest: LedgerTransaction | undefined): void {
     this.#samples.push({ lsn, at, newest });
     // A slot that is held for days: half as many do as well.
