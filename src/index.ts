@@ -6,6 +6,8 @@ export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, WatchError, type WatchErrorCode,
 } from './errors.ts'; // prettier-ignore
 export type { Logger } from './observe/logger.ts';
+export { collectMetrics } from './observe/metrics.ts';
+export type { ConnectionTrace, HandlerTrace } from './observe/tracing.ts';
 export type {
   SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
 } from './observe/types.ts'; // prettier-ignore

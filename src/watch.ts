@@ -11,10 +11,16 @@ import type { DeliveryOptions, Subscription } from './delivery/types.ts';
 import { throwIssues, type WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import { Outcome, stopped } from './observe/outcome.ts';
+import { HandlerHook } from './observe/handler-hook.ts';
+import { type Health, judgeHealth } from './observe/health.ts';
+import { LagClock } from './observe/lag.ts';
+import { type Measurements, measurements } from './observe/measurements.ts';
 import { Reporter } from './observe/reporter.ts';
+import { AttemptTrace } from './observe/tracing.ts';
 import { handlerSlow, RetainedWalMonitor } from './observe/held-back.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchState } from './observe/types.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from './options.ts';
+import { CaughtUp } from './replication/caught-up.ts';
 import { classify } from './replication/classify.ts';
 import { Connection, type StreamSession, type StreamSink } from './replication/connection.ts';
 import { Intake } from './replication/intake.ts';
@@ -25,6 +31,7 @@ import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from '.
 import { Receiver } from './replication/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
 import { Supervisor } from './replication/supervisor.ts';
+import { readWalEnd } from './replication/wal-end.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
 import { VisibilityGate } from './routing/gate.ts';
 import { Router } from './routing/router.ts';
@@ -71,6 +78,9 @@ class Assembly {
   readonly #schema: Schema;
   readonly #budget: Budget;
   readonly #ledger: Ledger;
+  readonly #caughtUp: CaughtUp;
+  readonly #hook: HandlerHook;
+  readonly #lag = new LagClock();
   readonly #dispatcher: Dispatcher;
   readonly #router: Router;
   readonly #gate: VisibilityGate<CapturedChange | CapturedMessage>;
@@ -82,6 +92,11 @@ class Assembly {
 
   #state: WatchState = 'idle';
   #error: WatchError | undefined;
+  /** Milliseconds since 1970; undefined while all is well. */
+  #downSince: number | undefined;
+  /** Of the walsender that has the slot while this watch stands by. */
+  #activePid: number | undefined;
+  #trace: AttemptTrace | undefined;
   #ending: Promise<void> | undefined;
   #connection: Connection | undefined;
   #connects = 0;
@@ -105,9 +120,18 @@ class Assembly {
     const reporter = (this.#reporter = new Reporter(logger, options.slot.name));
     const pace = () => this.#pace();
     const budget = (this.#budget = new Budget(options.highWaterMark, pace, pace));
-    const ledger = (this.#ledger = new Ledger(budget, () => this.#connection?.acknowledge(ledger.confirmed)));
+    const ledger = (this.#ledger = new Ledger(budget, () => {
+      this.#connection?.acknowledge(ledger.confirmed);
+      caughtUp.check();
+    }));
+    const caughtUp = (this.#caughtUp = new CaughtUp(ledger));
+    const hook = (this.#hook = new HandlerHook(options.slot.name));
     const dispatcher = (this.#dispatcher = new Dispatcher(ledger, {
-      failed: (failure) => reporter.handlerFailed(failure),
+      failed: (failure) => {
+        reporter.handlerFailed(failure);
+        hook.failed(failure);
+      },
+      hook,
       stop: (error) => this.#fail(error),
       bury: (dead) => this.deadLetters.write(dead),
     }));
@@ -143,7 +167,7 @@ class Assembly {
       warn: (warnings) => reporter.warnOnce(warnings),
     });
     this.#supervisor = new Supervisor({
-      attempt: () => this.#attempt(),
+      attempt: () => this.#traced(this.#attempt()),
       classify: (cause) => this.#classify(cause),
       disconnected: (error, retryIn) => this.#disconnected(error, retryIn),
     });
@@ -151,6 +175,16 @@ class Assembly {
       reporter.warn(warning),
     );
   }
+
+  /** For `collectMetrics`. */
+  readonly [measurements]: Measurements = {
+    status: () => this.status(),
+    lagSeconds: () => this.#lagSeconds(),
+    retainedWal: () => this.#retainedWal.bytes,
+    retainedWalLimit: () => this.#prepared?.server.maxSlotWalKeepSize,
+    reconnects: () => Math.max(0, this.#connects - 1),
+    observe: (observer) => this.#hook.add(observer),
+  };
 
   // ── Subscribing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,6 +231,7 @@ class Assembly {
       this.#state = 'stopped';
       this.#reporter.log.info({ confirmedLsn: this.#confirmedLsn }, 'stopped');
       this.#outcome.ending(stopped());
+      this.#caughtUp.end(stopped());
       this.#outcome.stopped();
     }));
   }
@@ -217,13 +252,16 @@ class Assembly {
     });
     this.#reporter.failed(error);
     this.#outcome.ending(error);
+    this.#caughtUp.end(error);
   }
 
   async #shutDown(state: 'stopping' | 'failed'): Promise<void> {
     this.#state = state;
+    this.#downSince ??= Date.now();
     this.#supervisor.stop();
     this.#connection?.pause();
     this.#gate.connect(undefined);
+    this.#caughtUp.disconnect();
     await this.#dispatcher.close(this.#options.stopTimeout, stopped());
     this.#subscriptions.close();
     const { name } = this.#options.publication;
@@ -242,6 +280,8 @@ class Assembly {
       prepare: (session) => this.#prepare(session),
       standby: (activePid) => {
         this.#state = 'standby';
+        this.#downSince = undefined;
+        this.#activePid = activePid;
         if (activePid !== this.#pid) this.#forget();
         this.#reporter.standby(this.#options.slot.name, activePid);
       },
@@ -253,6 +293,12 @@ class Assembly {
       inspect: (session) => this.#inspect(session),
       settled: () => this.#ledger.settled && !this.#intake.inside,
     }));
+  }
+
+  #traced(connection: Connection): Pick<Connection, 'run'> {
+    const trace = new AttemptTrace(this.#options.slot.name, this.#connects, (cause) => this.#classify(cause));
+    this.#trace = trace;
+    return { run: () => trace.run(() => connection.run()) };
   }
 
   /** An ordinary session besides the one that belongs to the stream. */
@@ -307,6 +353,7 @@ class Assembly {
       // Positions of another history, or a slot that begins anew, say nothing about what was received before.
       this.#gate.clear();
       this.#ledger.forget();
+      this.#lag.clear();
     }
     this.#intake.connect(continues);
     const restarted = createdLsn !== undefined && this.#connects > 0;
@@ -316,12 +363,22 @@ class Assembly {
     this.#history = history;
     this.#pid = stream.pid;
     this.#state = 'streaming';
+    this.#trace?.over();
+    this.#downSince = undefined;
     this.#error = undefined;
     this.#waitingForCatalog = false;
     this.#supervisor.succeeded();
     const takeSnapshot = snapshotsOf(session, prepared.server.inRecovery);
     const connection = this.#connection!;
     if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot, (error) => connection.fail(error));
+    this.#caughtUp.connect(
+      {
+        readEnd: () => readWalEnd(session),
+        ask: () => connection.ask(),
+        failed: (error) => connection.fail(error),
+      },
+      continues,
+    );
     this.#reporter.streaming(this.#connects++, this.#confirmedLsn, gap);
     this.#outcome.streaming();
     this.#narrow(session, prepared);
@@ -347,6 +404,7 @@ class Assembly {
         if (walEnd > this.#serverLsn) this.#serverLsn = walEnd;
         connection.named(walEnd);
         if (replyRequested) connection.reply();
+        this.#caughtUp.answered();
       },
       wait: (waiting) => {
         this.#waitingForCatalog = waiting;
@@ -387,8 +445,10 @@ class Assembly {
 
   #disconnected(error: WatchError, retryIn: number): void {
     this.#state = 'disconnected';
+    this.#downSince ??= Date.now();
     this.#error = error;
     this.#gate.connect(undefined);
+    this.#caughtUp.disconnect();
     this.#reporter.disconnected(error, retryIn);
   }
 
@@ -404,7 +464,11 @@ class Assembly {
     const limit = this.#prepared?.server.maxSlotWalKeepSize;
     const heldBy = this.#dispatcher.heldBy?.subscription;
     const end = await session.use((client) => this.#retainedWal.inspect(client, limit, heldBy));
-    if (end !== undefined && parseLsn(end) > this.#serverLsn) this.#serverLsn = parseLsn(end);
+    if (end !== undefined) {
+      const lsn = parseLsn(end);
+      if (lsn > this.#serverLsn) this.#serverLsn = lsn;
+      this.#lag.note(lsn, Date.now(), this.#intake.newest);
+    }
     this.#warnOfSlowness();
     const { needs, publicationOid } = this.#prepared!;
     const { slot, publication } = this.#options;
@@ -448,6 +512,21 @@ class Assembly {
     };
   }
 
+  async caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#ending) throw this.#state === 'failed' ? this.#error! : stopped();
+    await this.#caughtUp.wait(signal);
+  }
+
+  health(): Health {
+    return judgeHealth({
+      status: this.status(),
+      now: Date.now(),
+      downSince: this.#downSince,
+      activePid: this.#activePid,
+      full: this.#budget.full,
+    });
+  }
+
   details(watcher: string): WatcherDetails {
     const { watcher: described, bound } = this.#subscriptions.route(watcher);
     const { slot, publication } = this.#options;
@@ -459,6 +538,14 @@ class Assembly {
     if (!heldBy || heldBy.eventId === this.#slowEvent || Date.now() - heldBy.since.getTime() < slowAfter) return;
     this.#slowEvent = heldBy.eventId;
     this.#reporter.warn(handlerSlow(heldBy));
+  }
+
+  /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
+  #lagSeconds(): number | undefined {
+    if (this.#state === 'idle' || this.#state === 'standby') return undefined;
+    const { handled, oldest } = this.#ledger;
+    const { newest } = this.#intake;
+    return this.#lag.seconds({ now: Date.now(), handled, oldest, newest, downSince: this.#downSince });
   }
 
   #position(): string | undefined {

@@ -31,6 +31,10 @@ export class HandlerContext implements DeliveryContext {
     (context.#abortion ??= new AbortController()).abort(reason);
   }
 
+  static isAborted(context: HandlerContext): boolean {
+    return context.#abortion?.signal.aborted === true;
+  }
+
   /** Orders what one subscription is called with: the later, the greater. */
   static position(context: HandlerContext): { readonly lsn: Lsn; readonly ordinal: number } {
     const { transaction, eventId } = context.#captured;

@@ -1,5 +1,7 @@
 import type { WatchError } from '../errors.ts';
+import type { HandlerHook } from '../observe/handler-hook.ts';
 import type { HeldBy } from '../observe/types.ts';
+import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { type Failure, isThenable, Lane, type LaneHost, type Obstacle, type Recipient } from './lane.ts';
 import type { Ledger } from './ledger.ts';
@@ -10,6 +12,7 @@ export class Dispatcher implements LaneHost {
   readonly #onFailed: (failure: Failure) => void;
   readonly #onStop: (error: WatchError) => void;
   readonly #bury: LaneHost['bury'];
+  readonly #hook: HandlerHook | undefined;
   readonly #busy = new Set<Lane>();
   #whenIdle: (() => void) | undefined;
   closing = false;
@@ -24,12 +27,14 @@ export class Dispatcher implements LaneHost {
       readonly failed: (failure: Failure) => void;
       readonly stop: (error: WatchError) => void;
       readonly bury: LaneHost['bury'];
+      readonly hook?: HandlerHook;
     },
   ) {
     this.#ledger = ledger;
     this.#onFailed = on.failed;
     this.#onStop = on.stop;
     this.#bury = on.bury;
+    this.#hook = on.hook;
   }
 
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
@@ -44,7 +49,7 @@ export class Dispatcher implements LaneHost {
     this.started();
     let result: unknown;
     try {
-      result = recipient.handler(deliverable.event, context);
+      result = this.call(recipient, deliverable, context);
     } catch (error) {
       this.ended();
       this.#laneOf(recipient).adoptFailure(deliverable, context, error);
@@ -118,6 +123,11 @@ export class Dispatcher implements LaneHost {
   ended(): void {
     this.running--;
     if (this.running === 0 && this.#whenIdle) queueMicrotask(this.#whenIdle); // after the handler's event has settled
+  }
+
+  call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown {
+    const hook = this.#hook;
+    return hook?.on ? hook.call(recipient, deliverable, context) : recipient.handler(deliverable.event, context);
   }
 
   failed(failure: Failure): void {

@@ -18,6 +18,8 @@ export interface DeliverySettings {
 /** A subscription as far as delivery is concerned. */
 export interface Recipient {
   readonly name: string;
+  /** What it subscribed to: a watcher's name, or `message:prefix`. */
+  readonly watcher: string;
   readonly handler: (event: any, context: any) => unknown;
   readonly settings: DeliverySettings;
   /** False once it has ended. */
@@ -41,6 +43,8 @@ export interface LaneHost {
   busy(lane: Lane, busy: boolean): void;
   started(): void;
   ended(): void;
+  /** Calls its handler. */
+  call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown;
   failed(failure: Failure): void;
   /** Keeps what its handler could not handle. */
   bury(dead: {
@@ -188,7 +192,7 @@ export class Lane {
     this.#host.started();
     delivery.context = context; // it runs from now on, though its subscription may end meanwhile
     try {
-      const result = this.recipient.handler(deliverable.event, context);
+      const result = this.#host.call(this.recipient, deliverable, context);
       if (isThenable(result)) {
         this.#watch(delivery, context, result);
         return;

@@ -8,6 +8,7 @@ import type { CopySink } from './copy-stream.ts';
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import { applicationName, type Prepared } from './prepare.ts';
 import { Source } from './source.ts';
+import type { StatusUpdate } from './status-update.ts';
 import { judgeSilence, sessionTimeout, statusInterval } from './timing.ts';
 
 /** What a connection needs of the watch, and tells it. */
@@ -146,8 +147,13 @@ export class Connection {
     if (prefix === heartbeatPrefix(this.#options.slot.name)) this.#heartbeatLsn = undefined;
   }
 
+  /** Asks the walsender how far it is: it answers with a keepalive. */
+  ask(): void {
+    this.#send(this.#acknowledgement.update(true));
+  }
+
   reply(): void {
-    this.#source?.sendStatus(this.#acknowledgement.reply(this.#host.settled()));
+    this.#send(this.#acknowledgement.reply(this.#host.settled()));
   }
 
   /**
@@ -244,7 +250,7 @@ export class Connection {
         );
         return;
       }
-      source.sendStatus(this.#acknowledgement.update(verdict === 'ask'));
+      this.#send(this.#acknowledgement.update(verdict === 'ask'));
     };
     const inspect = () => {
       this.#host.inspect(session).catch((error: unknown) => this.fail(error));
@@ -285,8 +291,12 @@ export class Connection {
   #sendAcknowledgement(): void {
     this.#acknowledgeTimer = undefined;
     this.#acknowledgedAt = performance.now();
-    const { flush } = this.#acknowledgement;
-    this.#source?.sendStatus(this.#acknowledgement.update(false));
-    if (flush > 0n) this.#host.acknowledged(flush);
+    this.#send(this.#acknowledgement.update(false));
+  }
+
+  /** Whatever it is sent for, what it acknowledges must be known: a slot that is further looks as if somebody had moved it. */
+  #send(update: StatusUpdate): void {
+    this.#source?.sendStatus(update);
+    if (update.flush > 0n) this.#host.acknowledged(update.flush);
   }
 }

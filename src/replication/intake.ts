@@ -40,6 +40,11 @@ export class Intake {
     return this.#inside;
   }
 
+  /** The last transaction that was begun. */
+  get newest(): LedgerTransaction | undefined {
+    return this.#newest;
+  }
+
   /** Of the transaction that this connection is in, also of one that is skipped. */
   get xid(): number {
     return this.#xid;
