@@ -10,9 +10,9 @@ export interface Backlog {
   readonly type: 'inserted' | 'updated';
   readonly rows: number;
   /** Before the slot is made. */
-  prepare(client: pg.Client, rows: number): Promise<void>;
+  readonly prepare: (client: pg.Client, rows: number) => Promise<void>;
   /** After it. */
-  write(client: pg.Client, rows: number): Promise<void>;
+  readonly write: (client: pg.Client, rows: number) => Promise<void>;
 }
 
 /** About 400 bytes a row; two of eight columns are watched. */

@@ -1,6 +1,6 @@
 export type {
-  Change, ChangeOf, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
-  FilterOf, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transactional, WatcherName,
+  BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
+  FilterOf, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional, WatcherName,
 } from './delivery/types.ts'; // prettier-ignore
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, WatchError, type WatchErrorCode,

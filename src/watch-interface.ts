@@ -8,6 +8,7 @@ import type {
   LogicalMessage,
   SubscribeOptions,
   Subscription,
+  Transaction,
   WatcherName,
 } from './delivery/types.ts';
 import type {
@@ -82,6 +83,19 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
 
 /** The watch that owns the slot. */
 export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
+  /** All watched changes of a transaction at once, one transaction after the other. Acknowledged like events. The handler is
+   *  called at the first of them; larger transactions than `highWaterMark` can be read only once, so that a failure in
+   *  the middle of one ends the watch: it comes again after a restart.
+   *  @example
+   *  ```ts
+   *  watch.onTransaction(async (transaction, { commitLsn }) => {
+   *    for (const { watcher, event } of await transaction.toArray()) console.log(commitLsn, watcher, event);
+   *  });
+   *  ``` */
+  onTransaction<const O extends DeliveryOptions = {}>(
+    handler: (transaction: Transaction<W>, context: DeliveryContext & ClientIn<O>) => unknown,
+    options?: O & DeliveryOptions,
+  ): Subscription;
   /** Messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes, acknowledged like events.
    *  @example
    *  ```ts

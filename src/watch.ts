@@ -3,12 +3,11 @@ import { handlerConfig, Session, sessionConfig } from './catalog/session.ts';
 import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
-import type { CapturedChange } from './delivery/change.ts';
 import { DeadLetterBox, type Replayed } from './delivery/dead-letters.ts';
 import type { Letter } from './delivery/letter.ts';
-import { type CapturedMessage, messageOf } from './delivery/message.ts';
-import type { DeliveryOptions, Subscription } from './delivery/types.ts';
-import { throwIssues, type WatchError } from './errors.ts';
+import { messageOf } from './delivery/message.ts';
+import type { BatchContext, DeliveryOptions, EventContext, Subscription } from './delivery/types.ts';
+import { throwIssues, WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import { Outcome, stopped } from './observe/outcome.ts';
 import { HandlerHook } from './observe/handler-hook.ts';
@@ -34,7 +33,7 @@ import { Supervisor } from './replication/supervisor.ts';
 import { readWalEnd } from './replication/wal-end.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
 import { VisibilityGate } from './routing/gate.ts';
-import { Router } from './routing/router.ts';
+import { type Routed, Router } from './routing/router.ts';
 import type { ActiveSubscription, Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
 import type { SlotWatch } from './watch-interface.ts';
@@ -83,7 +82,7 @@ class Assembly {
   readonly #lag = new LagClock();
   readonly #dispatcher: Dispatcher;
   readonly #router: Router;
-  readonly #gate: VisibilityGate<CapturedChange | CapturedMessage>;
+  readonly #gate: VisibilityGate<Routed>;
   readonly #intake: Intake;
   readonly #subscriptions: Subscriptions;
   readonly #supervisor: Supervisor;
@@ -135,12 +134,20 @@ class Assembly {
       stop: (error) => this.#fail(error),
       bury: (dead) => this.deadLetters.write(dead),
     }));
-    const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log));
-    const gate = (this.#gate = new VisibilityGate<CapturedChange | CapturedMessage>(ledger, (captured) =>
-      router.route(captured),
+    const router = (this.#router = new Router(
+      watchers,
+      (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
+      reporter.log,
+      { ledger, limit: options.highWaterMark },
     ));
+    const gate = (this.#gate = new VisibilityGate<Routed>(ledger, (captured) => router.route(captured)));
     const gated = options.visibility === 'committed';
-    this.#intake = new Intake(ledger, (captured) => (gated ? gate.push(captured) : router.route(captured)));
+    this.#intake = new Intake(ledger, {
+      emit: (captured) => (gated ? gate.push(captured) : router.route(captured)),
+      get wantsCommits() {
+        return router.transactions.count > 0;
+      },
+    });
     const { name: slot } = options.slot;
     const create = options.manage === 'create';
     const { connection, connectTimeout } = options;
@@ -201,6 +208,11 @@ class Assembly {
   onMessage(prefix: string, handler: Handler, options?: DeliveryOptions): Subscription {
     if (this.#ending) throw stopped();
     return this.#subscriptions.subscribeToMessages(prefix, handler, options);
+  }
+
+  onTransaction(handler: Handler, options?: DeliveryOptions): Subscription {
+    if (this.#ending) throw stopped();
+    return this.#subscriptions.subscribeToTransactions(handler, options);
   }
 
   unsubscribe(watcher: string, ...rest: readonly unknown[]): boolean {
@@ -352,6 +364,7 @@ class Assembly {
     if (!continues) {
       // Positions of another history, or a slot that begins anew, say nothing about what was received before.
       this.#gate.clear();
+      this.#router.transactions.abandon(outdated());
       this.#ledger.forget();
       this.#lag.clear();
     }
@@ -559,14 +572,29 @@ class Assembly {
   }
 }
 
+/** Why a transaction that was on its way ends in the middle. */
+function outdated(): WatchError {
+  return new WatchError('CONNECTION', 'the server does not go on where the transaction broke off', {
+    solution: 'Nothing: what was committed comes again, whole.',
+  });
+}
+
 /** Calls the handler of a subscription with what was left behind. */
 function replayed(subscription: ActiveSubscription | undefined): Replayed | undefined {
   if (!subscription) return undefined;
   const { exactlyOnce, userHandler, settings } = subscription;
+  const handle = async (event: unknown, context: { readonly signal: AbortSignal }) => {
+    await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+  };
+  const { timeout, batch } = settings;
+  if (!batch) return { timeout, handle };
+  // One letter is a batch of one.
   return {
-    timeout: settings.timeout,
-    handle: async (event, context) => {
-      await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+    timeout,
+    handle: (event, context) => {
+      const { watcher, attempt, signal } = context as EventContext;
+      const whole: BatchContext = { watcher, attempt, signal, contexts: [context as EventContext] };
+      return handle([event], whole);
     },
   };
 }

@@ -40,7 +40,8 @@ export class Dispatcher implements LaneHost {
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
     if (!recipient.active) return; // ended by another handler of the same change
     this.lastEventAt = Date.now();
-    if (recipient.lane !== undefined || obstacle !== undefined || recipient.paused || this.closing) {
+    const direct = obstacle === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
+    if (recipient.lane !== undefined || !direct || recipient.paused || this.closing) {
       this.#laneOf(recipient).enqueue(deliverable, obstacle);
       return;
     }
@@ -100,12 +101,15 @@ export class Dispatcher implements LaneHost {
     for (const lane of this.#busy) lane.close(true);
   }
 
+  /** The parts of a batch are held since they came. */
   hold(deliverable: Deliverable): void {
-    this.#ledger.hold(deliverable.change);
+    if (!deliverable.parts) this.#ledger.hold(deliverable.change);
   }
 
   settle(deliverable: Deliverable): void {
-    this.#ledger.settle(deliverable.change);
+    if (deliverable.parts) for (const part of deliverable.parts) this.#ledger.settle(part.change);
+    else this.#ledger.settle(deliverable.change);
+    deliverable.settled?.();
   }
 
   busy(lane: Lane, busy: boolean): void {
@@ -134,8 +138,8 @@ export class Dispatcher implements LaneHost {
     this.#onFailed(failure);
   }
 
-  bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
-    return this.#bury(dead);
+  async bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
+    for (const deliverable of dead.deliverable.parts ?? [dead.deliverable]) await this.#bury({ ...dead, deliverable });
   }
 
   stop(error: WatchError): void {

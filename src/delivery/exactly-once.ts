@@ -3,7 +3,8 @@ import { insufficientPrivilege, migrationFor, withMigration } from '../catalog/m
 import type { Server } from '../catalog/server.ts';
 import type { Session } from '../catalog/session.ts';
 import type { ConfigurationIssue } from '../errors.ts';
-import { formatLsn } from '../replication/lsn.ts';
+import { formatLsn, parseLsn } from '../replication/lsn.ts';
+import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 
 export interface ExactlyOnceHost {
@@ -74,8 +75,10 @@ export class ExactlyOnce {
   async handle(event: unknown, context: HandlerContext): Promise<void> {
     await this.#transaction(async (client) => {
       context.signal.throwIfAborted(); // opening the session may have taken the time
-      if (!(await this.#advance(client, context))) return false;
-      await this.#handler(event, Object.assign(context, { client }));
+      const fresh =
+        context instanceof BatchHandlerContext ? await this.#notReached(client, context) : { events: event, context };
+      if (!fresh || !(await this.#advance(client, fresh.context))) return false;
+      await this.#handler(fresh.events, Object.assign(fresh.context, { client }));
       // The attempt has failed although the handler went on: what it wrote must not stay.
       context.signal.throwIfAborted();
       return true;
@@ -134,6 +137,20 @@ export class ExactlyOnce {
       this.#session = undefined;
       throw error;
     }
+  }
+
+  /** What of a batch was not handled before: after a crash batches are cut elsewhere. */
+  async #notReached(client: Client, context: BatchHandlerContext) {
+    const { rows } = await client.query<{ lsn: string; ordinal: number }>(
+      `select commit_lsn::text as lsn, ordinal from walwatch.positions
+       where slot = $1 and subscription = $2 and system_identifier = $3 for update`,
+      [this.#host.slot, this.#name, this.#host.systemIdentifier()],
+    );
+    const [row] = rows;
+    return BatchHandlerContext.after(context, {
+      lsn: row ? parseLsn(row.lsn) : 0n,
+      ordinal: Number(row?.ordinal ?? -1),
+    });
   }
 
   /** False: the position was reached before. The row stays locked until the commit, also against a worker that was thought dead. */

@@ -1,10 +1,11 @@
 import { WatchError } from '../errors.ts';
+import { Batcher } from './batcher.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { Queue } from './queue.ts';
 import { decide, isErrorAction, retryDelay } from './retry.ts';
 import { handlerTimeout } from './timeout.ts';
-import type { ErrorAction, OnError } from './types.ts';
+import type { BatchOptions, ErrorAction, OnError } from './types.ts';
 
 /** `SubscribeOptions` with the watch's defaults filled in. One object for all subscriptions that give none. */
 export interface DeliverySettings {
@@ -13,6 +14,7 @@ export interface DeliverySettings {
   readonly timeout: number | undefined;
   readonly concurrency: number;
   readonly transaction: boolean;
+  readonly batch: Required<BatchOptions> | undefined;
 }
 
 /** A subscription as far as delivery is concerned. */
@@ -30,8 +32,8 @@ export interface Recipient {
   lane: Lane | undefined;
 }
 
-/** Why something cannot be handled by a subscription before its handler is even called. */
-export type Obstacle = WatchError | undefined;
+/** Why something cannot be handled by a subscription before its handler is even called. Undefined: nothing. */
+export type Obstacle = unknown;
 
 /** What lanes need of the watch. */
 export interface LaneHost {
@@ -98,6 +100,7 @@ export class Lane {
   readonly #pending = new Set<Delivery>();
   readonly #ready = new Queue<Delivery>();
   readonly #last = new Map<string, Delivery>();
+  readonly #batcher: Batcher | undefined;
   #running = 0;
   #inRun = false;
   #aborted = false;
@@ -105,19 +108,42 @@ export class Lane {
   constructor(recipient: Recipient, host: LaneHost) {
     this.recipient = recipient;
     this.#host = host;
+    const { batch } = recipient.settings;
+    if (batch)
+      this.#batcher = new Batcher(
+        batch,
+        () => this.#isFree(),
+        (whole) => this.#queue(whole, undefined),
+      );
   }
 
   /** What has waited longest. */
-  get oldest(): Delivery | undefined {
-    return this.#pending.values().next().value;
+  get oldest(): Pick<Delivery, 'deliverable' | 'since' | 'attempt' | 'error'> | undefined {
+    return this.#pending.values().next().value ?? this.#batcher?.oldest;
   }
 
   /** Delivers when it is its turn. */
   enqueue(deliverable: Deliverable, obstacle: Obstacle): void {
+    if (this.#batcher && obstacle === undefined) {
+      this.#host.hold(deliverable);
+      this.#host.busy(this, true);
+      this.#batcher.add(deliverable);
+      return;
+    }
+    this.#batcher?.flush(); // what was before it comes before it
+    this.#queue(deliverable, obstacle);
+  }
+
+  #queue(deliverable: Deliverable, obstacle: Obstacle): void {
     const delivery = this.#track(deliverable, obstacle);
     if (delivery.blockedBy > 0) return;
     this.#ready.push(delivery);
     this.run();
+  }
+
+  #isFree(): boolean {
+    const { settings, paused } = this.recipient;
+    return this.#running < settings.concurrency && this.#ready.length === 0 && !paused && !this.#host.closing;
   }
 
   /** Takes over a handler that was called at once and has not finished. */
@@ -141,14 +167,17 @@ export class Lane {
       if (this.#pending.has(delivery)) this.#attempt(delivery);
     }
     this.#inRun = false;
+    if (this.#batcher && this.#isFree()) this.#batcher.freed();
   }
 
   /** The subscription has ended: what has not begun is not delivered any more. */
   drop(): void {
     this.#ready.drain();
+    for (const part of this.#batcher?.drain() ?? []) this.#host.settle(part);
     for (const delivery of this.#pending) {
       if (delivery.context === undefined && !delivery.burying) this.#settle(delivery);
     }
+    this.#rest();
   }
 
   /** Aborts the signals of the handlers that run. */
@@ -159,6 +188,7 @@ export class Lane {
 
   /** Forgets the timers of attempts that will not be made, and of those that run when nobody waits for them any more. */
   close(abandoned: boolean): void {
+    this.#batcher?.close();
     for (const { context, timer } of this.#pending) if (abandoned || context === undefined) clearTimeout(timer);
   }
 
@@ -178,14 +208,18 @@ export class Lane {
     }
     this.#host.hold(deliverable);
     this.#pending.add(delivery);
-    if (this.#pending.size === 1) this.#host.busy(this, true);
+    this.#host.busy(this, true);
     return delivery;
   }
 
   #attempt(delivery: Delivery): void {
     const { deliverable, obstacle } = delivery;
+    if (deliverable.outdated) {
+      this.#settle(delivery);
+      return;
+    }
     const context = deliverable.context(delivery.attempt);
-    if (obstacle) {
+    if (obstacle !== undefined) {
       this.#attemptFailed(delivery, context, obstacle);
       return;
     }
@@ -227,7 +261,7 @@ export class Lane {
       this.#running--;
       this.#host.ended();
       if (timedOut) this.#follow(delivery, timedOut.action, timedOut.retryIn);
-      else if (!failed) this.#settle(delivery);
+      else if (!failed || delivery.deliverable.outdated) this.#settle(delivery);
       // What fails because we end it has not failed: onError may say to skip it, but it must come again.
       else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
       this.run();
@@ -260,6 +294,7 @@ export class Lane {
     } catch (cause) {
       delivery.error = cause;
     }
+    if (action === 'retry' && delivery.deliverable.repeatable === false) action = 'stop';
     const retryIn = action === 'retry' ? retryDelay(delivery.attempt, Math.random()) : undefined;
     this.#host.failed({
       recipient,
@@ -319,7 +354,12 @@ export class Lane {
     for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
     for (const waiter of delivery.waiters ?? []) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
     this.#host.settle(delivery.deliverable);
-    if (this.#pending.size === 0) this.#host.busy(this, false);
+    this.#rest();
+  }
+
+  /** With nothing left, the lane is of no use. */
+  #rest(): void {
+    if (this.#pending.size === 0 && !this.#batcher?.oldest) this.#host.busy(this, false);
   }
 }
 

@@ -8,7 +8,8 @@ const fullRead = 65_536;
 const worthwhile = 16_384;
 /** So many of them in a row: between transactions it pauses as well. */
 const vainPauses = 4;
-const burst = Number(process.env['X_BURST'] ?? 6);
+/** Reads without a pause: a sender whose reader is behind sends larger pieces. */
+const burst = 5;
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking

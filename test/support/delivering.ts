@@ -57,7 +57,15 @@ interface SendOptions {
 
 /** Those of a subscription that was made without options. */
 export function settingsOf(more: Partial<DeliverySettings> = {}): DeliverySettings {
-  return { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1, transaction: false, ...more };
+  return {
+    name: undefined,
+    onError: 'retry',
+    timeout: undefined,
+    concurrency: 1,
+    transaction: false,
+    batch: undefined,
+    ...more,
+  };
 }
 
 export function recipient(handler: Recipient['handler'], more: Partial<DeliverySettings> = {}): ActiveSubscription {
