@@ -1,34 +1,15 @@
 /** Draining a backlog: each contestant in its turn reads a copy of the same slot. */
 import { createWatch } from 'walwatch';
-import { type Run, program, run } from './measure.ts';
+import { median, type Run, run, runProgram, type Table } from './measure.ts';
 import { type BenchServer, findProgram } from './server.ts';
 import { backlogs, type BacklogName, recreateTables, watchersOf } from './workloads.ts';
 
-/** Such as `--cpu-prof --cpu-prof-dir=/tmp/profiles`. */
-const nodeOptions = (process.env['BENCH_NODE_OPTIONS'] ?? '').split(' ').filter((option) => option !== '');
-
-export interface Contestant {
-  readonly name: string;
-  readonly seconds: number;
-  readonly clientCpu: number;
-  readonly walsenderCpu: number | undefined;
-  readonly rss: number;
-}
-
-export interface BacklogResult {
-  readonly workload: BacklogName;
-  readonly what: string;
-  readonly rows: number;
-  /** Medians. */
-  readonly contestants: readonly Contestant[];
-}
-
 export async function benchBacklog(
-  server: BenchServer,
   workload: BacklogName,
+  server: BenchServer,
   rounds: number,
   scale: number,
-): Promise<BacklogResult> {
+): Promise<Table> {
   const { client, url } = server;
   const { what, table, type, rows: most, prepare, write } = backlogs[workload];
   const rows = Math.round(most * scale);
@@ -74,7 +55,7 @@ export async function benchBacklog(
       return { ...measured, drained: measured.seconds };
     };
   const node = async (copy: string, name: string, ...args: string[]) => {
-    const measured = await run(process.execPath, [...nodeOptions, program(name), url, copy, ...args], client, copy);
+    const measured = await runProgram(name, [url, copy, ...args], client, copy);
     return { ...measured, drained: (JSON.parse(measured.lines.at(-1)!) as { seconds: number }).seconds };
   };
   const sizes = [table, type, String(rows), commit] as const;
@@ -107,19 +88,25 @@ export async function benchBacklog(
   await dropSlot(server, slot);
   await dropSlot(server, lists);
   await client.query(`drop publication if exists ${whole}; drop publication if exists ${lists}`);
+  const medianOf = (name: string, value: (one: Run & { drained: number }) => number) =>
+    median(runs.get(name)!.map(value));
+  const base = medianOf(names[0]!, (one) => one.drained);
   return {
-    workload, what, rows,
-    contestants: names.map((name) => {
-      const of = (value: (one: Run & { drained: number }) => number) => median(runs.get(name)!.map(value));
+    title: `${workload}: ${rows} ${what}`,
+    rows: names.map((name) => {
+      const seconds = medianOf(name, (one) => one.drained);
       return {
-        name,
-        seconds: of((one) => one.drained),
-        clientCpu: of((one) => one.client.cpu),
-        walsenderCpu: runs.get(name)!.every((one) => one.walsender) ? of((one) => one.walsender!.cpu) : undefined,
-        rss: of((one) => one.client.rss),
+        contestant: name,
+        [`time, ${names[0]!} = 1`]: Number((seconds / base).toFixed(2)),
+        seconds: Number(seconds.toFixed(2)),
+        'client CPU s': Number(medianOf(name, (one) => one.client.cpu).toFixed(2)),
+        'walsender CPU s': runs.get(name)!.every((one) => one.walsender)
+          ? Number(medianOf(name, (one) => one.walsender!.cpu).toFixed(2))
+          : '',
+        'peak RSS MB': Math.round(medianOf(name, (one) => one.client.rss) / 1e6),
       };
     }),
-  }; // prettier-ignore
+  };
 }
 
 /** Whoever has not moved the slot to the end has not acknowledged what it read. */
@@ -140,9 +127,4 @@ async function dropSlot({ client }: BenchServer, slot: string): Promise<void> {
     if (rows.length === 0) return;
     if (!rows[0]!.active) await client.query('select pg_drop_replication_slot($1)', [slot]);
   }
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

@@ -27,6 +27,14 @@ export function program(name: string): string {
   return fileURLToPath(new URL(`./contestants/${name}.js`, import.meta.url));
 }
 
+/** Such as `--cpu-prof --cpu-prof-dir=/tmp/profiles`. */
+const nodeOptions = (process.env['BENCH_NODE_OPTIONS'] ?? '').split(' ').filter((option) => option !== '');
+
+/** Runs a program of the folder contestants. */
+export function runProgram(name: string, args: readonly string[], client: pg.Client, slot?: string): Promise<Run> {
+  return run(process.execPath, ['--expose-gc', ...nodeOptions, program(name), ...args], client, slot);
+}
+
 /** @throws when the program fails, with what it wrote to stderr */
 export async function run(command: string, args: readonly string[], client: pg.Client, slot?: string): Promise<Run> {
   const begin = performance.now();
@@ -85,4 +93,14 @@ function read(pid: number, usage: Usage): void {
   } catch {
     // It has ended, or is on another machine: what was read last stays.
   }
+}
+
+export interface Table {
+  readonly title: string;
+  readonly rows: readonly Readonly<Record<string, string | number>>[];
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

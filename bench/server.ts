@@ -19,7 +19,14 @@ export async function openServer(): Promise<BenchServer> {
   const cluster = given
     ? undefined
     : await startCluster({
-        settings: { shared_buffers: '512MB', max_wal_size: '8GB', checkpoint_timeout: '1h', autovacuum: 'off' },
+        // Commits cost what they cost in production.
+        settings: {
+          fsync: true,
+          shared_buffers: '512MB',
+          max_wal_size: '8GB',
+          checkpoint_timeout: '1h',
+          autovacuum: 'off',
+        },
       });
   const url = given ?? cluster!.url;
   const client = new pg.Client({ connectionString: url, application_name: 'walwatch bench' });

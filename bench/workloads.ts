@@ -16,9 +16,10 @@ export interface Backlog {
 }
 
 /** About 400 bytes a row; two of eight columns are watched. */
-export const accounts = `create table accounts (
+const accounts = `create table accounts (
   id int primary key, role_id int, email text, name text, bio text, active boolean, created_at timestamptz, updated_at timestamptz)`;
-const account = `n, n % 100, 'user' || n || '@example.com', 'Some Name ' || n, repeat('x', 280), true, now(), now()`;
+/** The values of row n. */
+export const account = `n, n % 100, 'user' || n || '@example.com', 'Some Name ' || n, repeat('x', 280), true, now(), now()`;
 /** 30 columns, of which two are watched. */
 const wide = `create table wide (id int primary key, role_id int, ${Array.from({ length: 28 }, (_, n) => `c${n} text`).join(', ')})`;
 const wideRow = `n, n % 100, ${Array.from({ length: 28 }, (_, n) => `'value ' || n || ' of ${n}'`).join(', ')}`;
