@@ -27,6 +27,7 @@ const asRole = () => {
 beforeAll(async () => {
   // What PostgreSQL grants to everybody must not be what makes it work.
   await db.sql(`revoke all on database "${db.name}" from public`);
+  await db.sql('revoke create on schema public from public'); // as it is from PostgreSQL 15 on
   const text = await read('role.sql');
   await db.sql(text.replaceAll(/\bwalwatch\b/g, role).replaceAll(/\baccounts\b/g, db.name));
   await db.sql(`alter role ${role} password '${password}'`);

@@ -53,8 +53,7 @@ test("of two workers with takeover: 'terminate' the newer one has the slot, and 
   await until(() => older.status().state === 'standby', { describe: 'the older one to wait' });
   const looks = () =>
     db.sql<{ at: Date }>(
-      `select max(query_start) as at from pg_stat_activity where application_name = $1 and pid <> all (
-         select pid from pg_stat_activity where query not like '%active_pid%')`,
+      `select max(query_start) as at from pg_stat_activity where application_name = $1 and query like '%active_pid%'`,
       [`walwatch/${slot.name}:control`],
     );
   const [first] = await looks();
