@@ -85,6 +85,15 @@ export interface Delivery {
   /** Its dead letter is on its way: it is kept until that is written, whatever becomes of the subscription. */
   burying: boolean;
   timer: NodeJS.Timeout | undefined;
+  /** What follows on the attempt that took too long, once it has settled. */
+  timedOut: Verdict | undefined;
+}
+
+/** What follows on a failure. */
+interface Verdict {
+  readonly action: ErrorAction;
+  /** Milliseconds. */
+  readonly retryIn: number | undefined;
 }
 
 const allRecords = [''] as const;
@@ -196,7 +205,7 @@ export class Lane {
     const records = this.recipient.settings.concurrency === 1 ? allRecords : deliverable.records;
     const delivery: Delivery = {
       deliverable, obstacle, records, since: Date.now(), blockedBy: 0,
-      waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined,
+      waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined, timedOut: undefined,
     }; // prettier-ignore
     for (const record of records) {
       const before = this.#last.get(record);
@@ -208,7 +217,7 @@ export class Lane {
     }
     this.#host.hold(deliverable);
     this.#pending.add(delivery);
-    this.#host.busy(this, true);
+    if (this.#pending.size === 1) this.#host.busy(this, true);
     return delivery;
   }
 
@@ -247,29 +256,33 @@ export class Lane {
     this.#running++;
     delivery.context = context;
     const { timeout } = this.recipient.settings;
-    let timedOut: { readonly action: ErrorAction; readonly retryIn: number | undefined } | undefined;
     if (timeout !== undefined) {
       delivery.timer = setTimeout(() => {
         const error = handlerTimeout(this.recipient.name, timeout);
         HandlerContext.abort(context, error);
-        timedOut = this.#judge(delivery, context, error);
+        delivery.timedOut = this.#judge(delivery, context, error);
       }, timeout);
     }
-    const settled = (failed: boolean, error: unknown) => {
-      clearTimeout(delivery.timer);
-      delivery.context = undefined;
-      this.#running--;
-      this.#host.ended();
-      if (timedOut) this.#follow(delivery, timedOut.action, timedOut.retryIn);
-      else if (!failed || delivery.deliverable.outdated) this.#settle(delivery);
-      // What fails because we end it has not failed: onError may say to skip it, but it must come again.
-      else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
-      this.run();
-    };
     result.then(
-      () => settled(false, undefined),
-      (error: unknown) => settled(true, error),
+      () => this.#settled(delivery, context, false, undefined),
+      (error: unknown) => this.#settled(delivery, context, true, error),
     );
+  }
+
+  /** A handler that was waited for has finished. */
+  #settled(delivery: Delivery, context: HandlerContext, failed: boolean, error: unknown): void {
+    if (delivery.timer !== undefined) clearTimeout(delivery.timer);
+    delivery.context = undefined;
+    this.#running--;
+    this.#host.ended();
+    const { timedOut } = delivery;
+    if (timedOut) {
+      delivery.timedOut = undefined;
+      this.#follow(delivery, timedOut.action, timedOut.retryIn);
+    } else if (!failed || delivery.deliverable.outdated) this.#settle(delivery);
+    // What fails because we end it has not failed: onError may say to skip it, but it must come again.
+    else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
+    this.run();
   }
 
   #attemptFailed(delivery: Delivery, context: HandlerContext, error: unknown): void {
@@ -279,11 +292,7 @@ export class Lane {
   }
 
   /** Decides what follows on a failure, and tells. A stop is carried out at once. */
-  #judge(
-    delivery: Delivery,
-    context: HandlerContext,
-    error: unknown,
-  ): { action: ErrorAction; retryIn: number | undefined } {
+  #judge(delivery: Delivery, context: HandlerContext, error: unknown): Verdict {
     delivery.error = error;
     const { recipient } = this;
     let action: ErrorAction = 'retry';
@@ -349,10 +358,10 @@ export class Lane {
   }
 
   #settle(delivery: Delivery): void {
-    clearTimeout(delivery.timer);
+    if (delivery.timer !== undefined) clearTimeout(delivery.timer);
     if (!this.#pending.delete(delivery)) return;
     for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
-    for (const waiter of delivery.waiters ?? []) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
+    if (delivery.waiters) for (const waiter of delivery.waiters) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
     this.#host.settle(delivery.deliverable);
     this.#rest();
   }

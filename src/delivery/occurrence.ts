@@ -59,9 +59,9 @@ export class Occurrence implements Deliverable {
   get records(): readonly string[] {
     const { planned, change } = this;
     const { row, old } = change;
-    const now = recordKey(planned.primaryKey, (column) => currentText(column, row, old)) ?? '';
+    const now = recordKey(planned.primaryKey, currentText, row, old) ?? '';
     if (old === undefined) return [now];
-    const before = recordKey(planned.primaryKey, (column) => previousText(column, row, old));
+    const before = recordKey(planned.primaryKey, previousText, row, old);
     return before === undefined || before === now ? [now] : [now, before];
   }
 }
