@@ -41,7 +41,7 @@ test('handlers and connections are spans, what fails says why, and spans of a ha
 
   const handled = named('handle orders:inserted');
   const mails = named('send mail');
-  expect(mails.map(({ parent }) => parent).toSorted()).toEqual(handled.map(({ id }) => id).toSorted());
+  expect(new Set(mails.map(({ parent }) => parent))).toEqual(new Set(handled.map(({ id }) => id)));
   for (const { text, parent } of handled) {
     expect(text).toContain(`'walwatch.subscription': 'mailer'`);
     expect(parent).toBeUndefined();

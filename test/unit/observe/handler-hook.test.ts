@@ -20,7 +20,7 @@ function listening<T extends object>(name: string) {
     parts.map((part) => [part, (message: T) => void told.push([part, { ...message }])]),
   ) as unknown as Parameters<typeof channel.subscribe>[0];
   channel.subscribe(listeners);
-  onTestFinished(() => void channel.unsubscribe(listeners));
+  onTestFinished(() => channel.unsubscribe(listeners));
   return { told, channel, parts: () => told.map(([part]) => part) };
 }
 
