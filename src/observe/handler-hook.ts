@@ -65,7 +65,7 @@ export class HandlerHook {
     const { event } = deliverable;
     if (!handlerChannel.hasSubscribers) return recipient.handler(event, context);
     const { watcher, name: subscription } = recipient;
-    return traceHandler({ slot: this.#slot, watcher, subscription, event, context }, () =>
+    return traceHandler({ slot: this.#slot, watcher, subscription, event, context, pending: false }, () =>
       recipient.handler(event, context),
     );
   }

@@ -21,6 +21,8 @@ export interface HandlerTrace {
   readonly event: unknown;
   /** Its second. */
   readonly context: DeliveryContext;
+  /** At `end`: whether the handler goes on, so that `asyncEnd` follows. */
+  pending: boolean;
   /** Why it failed, from `error` on. */
   error?: unknown;
 }
@@ -54,13 +56,16 @@ export function traceHandler(trace: HandlerTrace, call: () => unknown): unknown 
     try {
       const result = call();
       if (!isThenable(result)) return result;
+      trace.pending = true;
       // Asked for its result once: what looks like a promise may begin its work at each `then`.
       return Promise.resolve(result).then(
         (value) => {
+          trace.pending = false;
           finish(handlerChannel, trace);
           return value;
         },
         (error: unknown) => {
+          trace.pending = false;
           fail(handlerChannel, trace, error);
           finish(handlerChannel, trace);
           throw error;

@@ -141,7 +141,7 @@ test('tracing channels tell of connections and handlers of this very watch', asy
     const channel = tracingChannel<HandlerTrace | ConnectionTrace>(name);
     const listeners = Object.fromEntries(parts.map((part) => [part, tell(part)])) as unknown as Parameters<typeof channel.subscribe>[0]; // prettier-ignore
     channel.subscribe(listeners);
-    onTestFinished(() => void channel.unsubscribe(listeners));
+    onTestFinished(() => channel.unsubscribe(listeners));
   }
   let calls = 0;
   watch.subscribe('entries:inserted', async () => {

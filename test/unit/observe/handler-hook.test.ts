@@ -20,7 +20,7 @@ function listening<T extends object>(name: string) {
     parts.map((part) => [part, (message: T) => void told.push([part, { ...message }])]),
   ) as unknown as Parameters<typeof channel.subscribe>[0];
   channel.subscribe(listeners);
-  onTestFinished(() => void channel.unsubscribe(listeners));
+  onTestFinished(() => channel.unsubscribe(listeners));
   return { told, channel, parts: () => told.map(([part]) => part) };
 }
 
@@ -98,17 +98,19 @@ describe('the tracing channel walwatch:handler', () => {
     let given: unknown;
     send(recipient((event, context) => void (given = [event, context]), { name: 'mailer' }), '1'); // prettier-ignore
     expect(parts()).toEqual(['start', 'end']);
+    expect(told[1]![1].pending).toBe(false);
     const [, message] = told[0]!;
     expect(message).toMatchObject({ slot: 'worker', watcher: 'users:updated', subscription: 'mailer' });
     expect([message.event, message.context]).toEqual(given);
   });
 
   test('tells when a promise settles', async () => {
-    const { parts, send } = traced();
+    const { told, parts, send } = traced();
     const done = deferred();
     send(recipient(() => done.promise), '1'); // prettier-ignore
     await tick();
     expect(parts()).toEqual(['start', 'end']);
+    expect(told[1]![1].pending).toBe(true);
     done.resolve();
     await tick();
     expect(parts()).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
