@@ -17,4 +17,8 @@ await app.register(async (scope) => products(scope, pool));
 
 const address = await app.listen({ port: Number(process.env['PORT'] ?? 3000), host: '127.0.0.1' });
 console.log(`listening on ${address}`);
-await Promise.race([app.watch.closed, interrupted]).finally(() => app.close());
+try {
+  await Promise.race([app.watch.closed, interrupted]);
+} finally {
+  await app.close();
+}

@@ -39,6 +39,10 @@ class AppModule {}
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['warn', 'error'] });
 console.log('Ctrl-C stops it');
-// app.enableShutdownHooks() would close the application as well, but end the process before the database could be stopped.
-await Promise.race([app.get<SlotWatch>(WATCH).closed, interrupted]).finally(() => app.close());
-await app.get(Pool).end();
+try {
+  await Promise.race([app.get<SlotWatch>(WATCH).closed, interrupted]);
+} finally {
+  // app.enableShutdownHooks() does it as well, but ends the process before this example's database could be stopped.
+  await app.close();
+  await app.get(Pool).end();
+}

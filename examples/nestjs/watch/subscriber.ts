@@ -30,7 +30,7 @@ export class Subscriber implements OnApplicationBootstrap, OnApplicationShutdown
     await this.#watch.start();
   }
 
-  /** Before the modules' own connections are closed, so that running handlers can finish. */
+  /** Waits for running handlers: what they use must not be closed before, so not in an earlier shutdown hook. */
   onApplicationShutdown(): Promise<void> {
     return this.#watch.stop();
   }

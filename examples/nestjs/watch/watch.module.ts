@@ -1,4 +1,4 @@
-import { ConfigurableModuleBuilder, Inject, Module } from '@nestjs/common';
+import { ConfigurableModuleBuilder, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { createWatch, type WatchOptions } from 'walwatch';
 import { Subscriber, WATCH } from './subscriber.ts';
@@ -8,9 +8,7 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModule
   .setExtras({ isGlobal: true }, (module, { isGlobal }) => ({ ...module, global: isGlobal }))
   .build();
 
-/** Injects the watch itself: `constructor(@InjectWatch() watch: SlotWatch<typeof watchers>)`. */
-export const InjectWatch = () => Inject(WATCH);
-
+/** Makes the watch and starts it with the application. `@Inject(WATCH)` gives it to a provider. */
 @Module({
   imports: [DiscoveryModule],
   providers: [
