@@ -28,7 +28,6 @@ export const errorCodes = [
   'STOPPED', //          the watch has been stopped
 ] as const;
 
-
 /** One of `errorCodes`. */
 export type WatchErrorCode = (typeof errorCodes)[number];
 
