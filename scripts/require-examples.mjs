@@ -5,8 +5,9 @@ import { Converter, ReflectionKind } from 'typedoc';
 export function load(app) {
   app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     for (const reflection of project.getReflectionsByKind(ReflectionKind.Function | ReflectionKind.Class)) {
-      const comments = [reflection, ...(reflection.signatures ?? [])].map(({ comment }) => comment);
-      if (!comments.some((comment) => comment?.getTag('@example')))
+      // A function's comment is that of its signatures.
+      const signatures = reflection.isDeclaration() ? (reflection.signatures ?? []) : [];
+      if (![reflection, ...signatures].some(({ comment }) => comment?.getTag('@example')))
         app.logger.warn(`${reflection.getFriendlyFullName()} has no @example`);
     }
   });

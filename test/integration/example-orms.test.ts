@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
+import { inSession } from '../support/template.ts';
 
 const database = useDatabase();
 const start = (name: string) => startExample(name, { environment: { DATABASE_URL: database.url } });
@@ -18,6 +19,16 @@ test('drizzle: events have property names and Drizzle’s values; a row is there
   expect(deleted[1]).toBe('1'); // the subscription by authorId leaves the other one out
   expect(await example.end('SIGTERM')).toBe(0);
   await database.dropSlot('example_drizzle');
+});
+
+test('without DATABASE_URL an example starts a server of its own, which is gone when the example is', async () => {
+  const example = startExample('drizzle', { environment: { DATABASE_URL: '' } });
+  const [, url] = await example.line(/database: (postgres:\S+),/);
+  await example.line(/published 1 /);
+  await inSession(url!, (client) => client.query('delete from example.posts'));
+  await example.line(/deleted 1 of author 7\n/);
+  expect(await example.end('SIGINT')).toBe(0);
+  await expect(inSession(url!, () => Promise.resolve())).rejects.toThrow('ECONNREFUSED');
 });
 
 test('kysely: a row that comes to a team and leaves it is told to the team’s subscription; an update of nothing is no email_changed', async () => {
