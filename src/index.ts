@@ -9,7 +9,7 @@ export type { Logger } from './observe/logger.ts';
 export type {
   SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
 } from './observe/types.ts'; // prettier-ignore
-export type { PublicationOptions, SlotOptions, WatchOptions } from './options.ts';
+export { defineConfig, type PublicationOptions, type SlotOptions, type WatchOptions } from './options.ts';
 export { compareLsn } from './replication/lsn.ts';
 export { createWatch } from './watch.ts';
 export type { SlotWatch, Watch } from './watch-interface.ts';
