@@ -38,6 +38,7 @@ export async function readFacts(
   client: Client,
   tableOids: readonly number[],
   publication: string,
+  long = longSeconds,
 ): Promise<ServerFacts> {
   const { rows } = await client.query(
     `select pg_catalog.current_setting('server_version') as version,
@@ -55,7 +56,7 @@ export async function readFacts(
              where c.oid = any ($2::pg_catalog.oid[]) and not pg_catalog.pg_has_role(c.relowner, 'USAGE')) as "foreignTables",
             (select pg_catalog.pg_has_role(pubowner, 'USAGE') from pg_catalog.pg_publication where pubname = $3) as "ownsPublication",
             pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') as "seesOthers",
-            (select coalesce(pg_catalog.json_agg(t order by t.seconds desc), '[]') from (${longTransactions}) t) as transactions`,
+            (select coalesce(pg_catalog.json_agg(t order by t.seconds desc), '[]') from (${longTransactions(long)}) t) as transactions`,
     [providerRoles, tableOids, publication],
   );
   const { pid, tls, ownsPublication, ...facts } = rows[0];
@@ -69,10 +70,10 @@ export async function readFacts(
 }
 
 /** From how many seconds on a transaction is long. */
-const long = 60;
+const longSeconds = 60;
 
 /** Those that write: decoding has to begin anew before the oldest of them, so WAL is kept from there. */
-const longTransactions = `
+const longTransactions = (long: number) => `
   select pg_catalog.format('process %s (%s)', pid, coalesce(nullif(application_name, ''), usename)) as who,
          extract(epoch from pg_catalog.now() - xact_start)::float8 as seconds,
          pg_catalog.format('SELECT pg_terminate_backend(%s);', pid) as "end"

@@ -50,7 +50,7 @@ export function serverChecks(
     }),
     check(server.walSenderTimeout !== 0, 'warning', {
       name: 'wal_sender_timeout', found: server.walSenderTimeout === 0 ? 'none' : formatSeconds(server.walSenderTimeout / 1000),
-      why: 'after it the server gives up a worker that has vanished, so that another one gets the slot (walwatch sets at most 60 s for its own sessions)',
+      why: 'after it the server gives up a worker that has vanished, so that another one gets the slot',
       fix: "ALTER SYSTEM SET wal_sender_timeout = '60s'; SELECT pg_reload_conf();",
     }),
     check(keep !== undefined, 'warning', {

@@ -3,12 +3,13 @@ import type { Client } from 'pg';
 import { Session, sessionConfig } from '../catalog/session.ts';
 import { WatchError } from '../errors.ts';
 import { classify } from '../replication/classify.ts';
+import { UsageError } from './arguments.ts';
 import type { Configuration } from './config.ts';
 
 /** What the sessions of the command line are called in pg_stat_activity. */
 export const sessionName = 'walwatch:cli';
 
-/** Runs `work` over an ordinary session. @throws WatchError */
+/** Runs `work` over an ordinary session. @throws WatchError, UsageError */
 export async function withSession<T>({ resolved }: Configuration, work: (client: Client) => Promise<T>): Promise<T> {
   const { connection, connectTimeout } = resolved;
   const session = new Session(sessionConfig(connection, { name: sessionName, connectTimeout }));
@@ -16,7 +17,7 @@ export async function withSession<T>({ resolved }: Configuration, work: (client:
     await session.connect();
     return await session.use(work);
   } catch (error) {
-    throw failure(error, resolved);
+    throw error instanceof UsageError ? error : failure(error, resolved);
   } finally {
     session.close();
   }

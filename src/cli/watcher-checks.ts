@@ -28,7 +28,7 @@ export function watcherChecks(found: Survey, { watchers }: Configuration): Check
       const bound = found.bound.find((one) => one.watcher === watcher);
       const warnings = (bound ? bindWarnings(bound, []) : []).map(
         ({ message, solution }): Check => ({
-          name, level: 'warning', found: message, why: 'a handler that reads it would fail', fix: solution,
+          name, level: 'warning', found: message.replace(`${name}: `, ''), why: 'a handler that reads it would fail', fix: solution,
         }),
       ); // prettier-ignore
       const all = [...misfits, ...identity, ...warnings];
@@ -63,8 +63,10 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
   if (lost.length > 0) {
     return lost.map(({ error }) => ({ name, level: 'problem', found: error.message, why, fix: error.solution }));
   }
-  // What does not fit is told with the watchers.
-  if (bound.length < watchers.length) return [];
+  if (bound.length < watchers.length) {
+    const fix = 'Mend the watchers first.';
+    return [{ name, level: 'warning', found: 'not compared, because not all watchers fit', why, fix }];
+  }
   const byWorker = resolved.manage === 'create' && !found.server.inRecovery;
   const level = byWorker ? 'warning' : 'problem';
   const itself = byWorker ? ' (a worker does it by itself at its start)' : '';
