@@ -97,7 +97,12 @@ async function show(configuration: Configuration, which: DeadLetterFilter, { jso
 }
 
 async function replay(configuration: Configuration, which: DeadLetterFilter, { json }: Flags): Promise<ExitCode> {
-  const { options, resolved, subscribe, file } = configuration;
+  const {
+    options: { logger: _, ...options },
+    resolved,
+    subscribe,
+    file,
+  } = configuration; // a logger may write to stdout
   if (!subscribe) {
     throw new UsageError(
       `${file === undefined ? 'there is no configuration file' : `${file} has no export 'subscribe'`}, so the handlers are not known here`,

@@ -55,7 +55,8 @@ async function follow(
   json: boolean,
 ): Promise<ExitCode> {
   using end = interruption();
-  const { publication, ...shared } = options;
+  // A logger of the file may write to stdout, which is for events.
+  const { publication, logger: _, ...shared } = options;
   const watch: SlotWatch<any> = createWatch({
     ...shared,
     // Reading `absent` values must not throw; they are told apart.

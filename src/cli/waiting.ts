@@ -5,7 +5,7 @@ import type { Message, Relation } from '../pgoutput/messages.ts';
 import { tableName } from './watcher-name.ts';
 
 /** A change that was committed and not acknowledged. */
-export interface WaitingEvent {
+interface WaitingEvent {
   /** `users:updated` */
   readonly what: string;
   readonly committedAt: Date;

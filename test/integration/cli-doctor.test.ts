@@ -1,4 +1,5 @@
 /** doctor: finds what is wrong, says what to change, and what it says is right. */
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { readFacts } from '../../src/cli/facts.ts';
 import { cli, folder, onTerminal } from '../support/cli.ts';
@@ -144,6 +145,42 @@ describe('on a server that is right', () => {
     const granted = await examine(url.href, ['users:inserted', '--slot', slotName()]);
     expect(named(granted.checks, 'right to replicate')).toMatchObject([{ level: 'ok' }]);
     expect(named(granted.checks, 'replication connection')).toMatchObject([{ level: 'ok' }]);
+  });
+});
+
+describe('behind a pooler', () => {
+  const db = useDatabase();
+
+  test('it is seen, because another process answers than the one that was introduced', async () => {
+    const target = new URL(db.url);
+    const sockets = new Set<Socket>();
+    // As poolers do, it gives out keys of its own for cancelling queries: BackendKeyData, https://www.postgresql.org/docs/current/protocol-message-formats.html
+    const pooler = createServer((client) => {
+      const server = connect(Number(target.port || 5432), target.hostname);
+      for (const socket of [client, server])
+        sockets.add(socket.on('error', () => {}).on('close', () => socket.destroy()));
+      client.pipe(server);
+      let introduced = false;
+      server.on('data', (bytes) => {
+        const key = introduced ? -1 : bytes.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+        if (key !== -1) bytes.writeInt32BE(1_000_000, key + 5);
+        introduced ||= key !== -1;
+        client.write(bytes);
+      });
+      client.on('close', () => server.destroy());
+      server.on('close', () => client.destroy());
+    });
+    await new Promise<void>((resolve) => pooler.listen(0, '127.0.0.1', resolve));
+    onTestFinished(async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => pooler.close(resolve));
+    });
+    const url = new URL(db.url);
+    url.hostname = '127.0.0.1';
+    url.port = String((pooler.address() as AddressInfo).port);
+    const { code, checks } = await examine(url.href, []);
+    expect(code).toBe(1);
+    expect(named(checks, 'direct connection')).toMatchObject([{ level: 'problem', found: 'a pooler is in the way' }]);
   });
 });
 
