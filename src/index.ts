@@ -11,7 +11,7 @@ export type { ConnectionTrace, HandlerTrace } from './observe/tracing.ts';
 export type {
   SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
 } from './observe/types.ts'; // prettier-ignore
-export type { PublicationOptions, SlotOptions, WatchOptions } from './options.ts';
+export { defineConfig, type PublicationOptions, type SlotOptions, type WatchOptions } from './options.ts';
 export { compareLsn } from './replication/lsn.ts';
 export { createWatch } from './watch.ts';
 export type { SlotWatch, Watch } from './watch-interface.ts';

@@ -60,6 +60,18 @@ export interface WatchOptions<W extends Watchers = Watchers> {
   readonly debug?: boolean;
 }
 
+/**
+ * For `walwatch.config.ts`, which the command line reads: returns its argument.
+ *
+ * @example
+ * ```ts
+ * export default defineConfig({ connection: process.env.DATABASE_URL, slot: 'accounts_worker', watchers });
+ * ```
+ */
+export function defineConfig<W extends Watchers>(options: WatchOptions<W>): WatchOptions<W> {
+  return options;
+}
+
 /** `WatchOptions` with every default filled in. */
 export interface ResolvedOptions {
   readonly connection: ClientConfig;

@@ -38,7 +38,8 @@ export interface Replayed {
   handle(event: unknown, context: { readonly signal: AbortSignal }): Promise<void>;
 }
 
-interface Row {
+/** A letter as the table has it, with PostgreSQL's texts as values. */
+export interface StoredLetter {
   readonly id: string;
   readonly subscription: string;
   readonly watcher: string;
@@ -57,6 +58,20 @@ const columns = `id, subscription, watcher, event_id as "eventId", event::json, 
 const pageSize = 100;
 const matching = `slot = $1 and ($2::text is null or subscription = $2) and ($3::text is null or watcher = $3)
   and ($4::bigint[] is null or id = any ($4))`;
+
+/** A page of the letters of a slot, by id, those after `after`. */
+export async function readLetters(
+  client: Client,
+  slot: string,
+  which: DeadLetterFilter,
+  after: string,
+): Promise<StoredLetter[]> {
+  const { rows } = await client.query<StoredLetter>(
+    `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit ${pageSize}`,
+    [...parameters(slot, which), after],
+  );
+  return rows;
+}
 
 /** Events that their handlers could not handle, in the table walwatch.dead_letters. */
 export class DeadLetterBox implements DeadLetters {
@@ -185,16 +200,10 @@ export class DeadLetterBox implements DeadLetters {
     }
   }
 
-  #read(session: Session, which: DeadLetterFilter, after: string): Promise<Row[]> {
+  #read(session: Session, which: DeadLetterFilter, after: string): Promise<StoredLetter[]> {
     const { slot, create } = this.#host;
     return session.use((client) =>
-      withMigration(client, '001_dead_letters', create, async () => {
-        const { rows } = await client.query<Row>(
-          `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit ${pageSize}`,
-          [...parameters(slot, which), after],
-        );
-        return rows;
-      }),
+      withMigration(client, '001_dead_letters', create, () => readLetters(client, slot, which, after)),
     );
   }
 
@@ -210,7 +219,7 @@ export class DeadLetterBox implements DeadLetters {
     );
     await client.query('begin');
     try {
-      const { rows } = await client.query<Row>(
+      const { rows } = await client.query<StoredLetter>(
         `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit 1 for update skip locked`,
         [...parameters(slot, which), after],
       );
@@ -225,7 +234,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   /** Whether the handler succeeded; the letter is removed then. */
-  async #redeliver(client: Client, row: Row): Promise<boolean> {
+  async #redeliver(client: Client, row: StoredLetter): Promise<boolean> {
     const { id, subscription, attempts, watcher, eventId, context } = row;
     const recipient = this.#host.recipient(subscription);
     if (!recipient) {

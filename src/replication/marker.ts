@@ -39,6 +39,13 @@ export function withMarker(comment: string | null, marker: Marker): string {
   return [...(text === '' ? [] : [text]), ...lines].join('\n');
 }
 
+/** The comment without the marker of a slot. */
+export function withoutMarker(comment: string | null, slot: string): string {
+  const { text, markers } = parseComment(comment);
+  const lines = markers.filter((marker) => marker.slot !== slot).map((one) => label + JSON.stringify(one));
+  return [...(text === '' ? [] : [text]), ...lines].join('\n');
+}
+
 function isMarker(value: unknown): value is Marker {
   const marker = value as Partial<Marker> | null;
   return (

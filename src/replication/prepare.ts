@@ -21,7 +21,7 @@ import {
   alterPublication, commentOnPublication, createPublication, fallenOut, narrowPublication, type Publication, publicationLost, publicationNeeds,
   type PublicationNeeds, readPublication, widenPublication,
 } from './publication.ts'; // prettier-ignore
-import { createSlot, judgeSlot, readSlot, type Slot, slotIssues, slotLost } from './slot.ts';
+import { createSlot, judgeSlot, readSlot, type Slot, slotCreation, slotIssues, slotLost } from './slot.ts';
 
 /** What this process knows from its earlier connections. */
 export interface Memory {
@@ -117,7 +117,7 @@ export async function narrow(
   return decide(publication).length === 0 ? [] : alterPublication(client, needs.name, server, decide);
 }
 
-function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {
+export function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {
   const name = applicationName(options.slot.name);
   if (!isSynchronousStandby(server.synchronousStandbyNames, name)) return;
   const error = new WatchError(
@@ -132,7 +132,8 @@ function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<Wa
   yield error;
 }
 
-function checkPublication(
+/** @throws WatchError PUBLICATION_LOST */
+export function checkPublication(
   publication: Publication | undefined,
   slot: Slot | undefined,
   memory: Memory,
@@ -171,6 +172,17 @@ function adoptionWarning({ slot, publication }: ResolvedOptions): WatchError {
     {
       solution:
         'Nothing, if both were made by hand for this worker. But if the publication was dropped and made anew, changes written in between are not seen: bring what depends on them up to date.',
+    },
+  );
+}
+
+/** Another publication has its name now. */
+export function publicationReplaced({ slot, publication }: ResolvedOptions): WatchError {
+  return new WatchError(
+    'PUBLICATION_CHANGED',
+    `the publication '${publication.name}' is not the one that the slot '${slot.name}' was made with`,
+    {
+      solution: `It was made anew, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(publication.name)} IS NULL;`,
     },
   );
 }
@@ -226,7 +238,7 @@ function verifyPublication(
   if (!slotExists) {
     issues.push({
       message: `the replication slot '${options.slot.name}' does not exist`,
-      solution: `Run, after the publication was made: SELECT pg_create_logical_replication_slot('${options.slot.name}', 'pgoutput'${options.slot.failover ? ', false, false, true' : ''});`,
+      solution: `Run, after the publication was made: ${slotCreation(options.slot.name, options.slot.failover)};`,
     });
   }
   if (issues.length > 0) throw new ConfigurationError(issues);
@@ -242,13 +254,7 @@ async function prepareSlot(
   const { options, manage, server, slot, marker, memory, publicationOid } = facts;
   const { name, onLost, failover } = options.slot;
   if (marker && slot && marker.publicationOid !== publicationOid) {
-    throw new WatchError(
-      'PUBLICATION_CHANGED',
-      `the publication '${options.publication.name}' is not the one that the slot '${name}' was made with`,
-      {
-        solution: `It was made anew, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(options.publication.name)} IS NULL;`,
-      },
-    );
+    throw publicationReplaced(options);
   }
   // While another worker has the slot it is that one which moves it; this one is then to forget where it was.
   const others = slot?.activePid !== undefined && slot.activePid !== memory.pid;

@@ -131,6 +131,11 @@ export function slotLost(name: string, reason: string, from: string | undefined)
 /** Milliseconds that making a slot waits for transactions that are writing. */
 const creationTimeout = 10_000;
 
+/** The statement that makes a slot, for whoever runs it by hand. */
+export function slotCreation(name: string, failover: boolean): string {
+  return `SELECT pg_create_logical_replication_slot('${name}', 'pgoutput'${failover ? ', false, false, true' : ''})`;
+}
+
 /** @throws WatchError SLOT_BLOCKED, naming who is waited for */
 export async function createSlot(client: Client, name: string, failover: boolean): Promise<string> {
   // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.

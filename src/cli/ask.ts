@@ -1,0 +1,22 @@
+import { createInterface } from 'node:readline/promises';
+import { UsageError } from './arguments.ts';
+import { note } from './output.ts';
+
+/** Whether to go on. @throws UsageError when there is nobody to ask */
+export async function confirmed(question: string, flags: { readonly yes?: boolean | undefined }): Promise<boolean> {
+  if (flags.yes) return true;
+  if (process.stdin.isTTY !== true) {
+    throw new UsageError('this is no terminal to ask on, so nothing was changed', '--yes does it without asking.');
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // Ctrl-D and Ctrl-C are no answer.
+  const none = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+  try {
+    const answer = await Promise.race([terminal.question(`${question} [y/N] `), none]);
+    if (/^y(es)?$/i.test(answer.trim())) return true;
+    note('Nothing was changed.');
+    return false;
+  } finally {
+    terminal.close();
+  }
+}

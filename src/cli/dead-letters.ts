@@ -1,0 +1,206 @@
+import { readLetters, type StoredLetter } from '../delivery/dead-letters.ts';
+import type { DeadLetterFilter } from '../delivery/types.ts';
+import { createWatch } from '../watch.ts';
+import { type Command, configurationFlags, exit, type ExitCode, help, parse, UsageError } from './arguments.ts';
+import { confirmed } from './ask.ts';
+import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
+import { note, paint, print, printJson } from './output.ts';
+import { failure, withSession } from './session.ts';
+
+export const deadLetters: Command = {
+  summary: 'lists, shows, replays or discards events that could not be handled',
+  help: `Usage: walwatch dead-letters list [options]
+       walwatch dead-letters show <id …> [options]
+       walwatch dead-letters replay [id …] [options]
+       walwatch dead-letters discard <id …> [options]
+
+Dead letters are the events of onError: { then: 'deadLetter' }, kept in walwatch.dead_letters for each slot.
+
+replay hands them to the application's handlers again. Those live in the application, so the configuration file has to
+export a function that registers them, the same that the worker calls:
+
+  export function subscribe(watch) {
+    watch.subscribe('users:updated', sendMail, { name: 'mailer' });
+  }
+
+replay calls it with a watch that is not started, runs the handlers in this process, and removes the letters that
+succeed. Without such a function: watch.deadLetters.replay() in the worker.
+
+Which ones (all of them, if nothing is said; discard wants something said):
+      --subscription NAME
+      --watcher NAME
+      --all              discard: all of them
+
+${help.configuration}
+
+Options:
+  -y, --yes              discard: do not ask
+      --json             list and show: an array of objects; replay and discard: { count, left }
+
+${help.exit} replay ends with 1 if a letter failed again.
+
+Examples:
+  walwatch dead-letters list
+  walwatch dead-letters show 42
+  walwatch dead-letters replay --subscription mailer
+  walwatch dead-letters discard 42 43 --yes`,
+
+  async run(args) {
+    const { values, positionals } = parse(args, {
+      ...configurationFlags, subscription: { type: 'string' }, watcher: { type: 'string' }, all: { type: 'boolean' },
+      yes: { type: 'boolean', short: 'y' }, json: { type: 'boolean' },
+    }); // prettier-ignore
+    const [action, ...ids] = positionals;
+    const run =
+      action !== undefined && Object.hasOwn(actions, action) ? actions[action as keyof typeof actions] : undefined;
+    if (!run) {
+      const wrong = action === undefined ? 'what to do is missing' : `there is no 'dead-letters ${action}'`;
+      throw new UsageError(wrong, `Known: ${Object.keys(actions).join(', ')}.`);
+    }
+    const wrong = ids.find((id) => !/^[0-9]{1,18}$/.test(id));
+    if (wrong !== undefined) throw new UsageError(`'${wrong}' is no id of a dead letter: a number, see the list`);
+    const configuration = await loadConfiguration(values);
+    requireSlot(configuration);
+    const { subscription, watcher } = values;
+    const which: DeadLetterFilter = {
+      ...(subscription !== undefined && { subscription }), ...(watcher !== undefined && { watcher }), ...(ids.length > 0 && { ids }),
+    }; // prettier-ignore
+    return run(configuration, which, { all: values.all === true, json: values.json === true, yes: values.yes });
+  },
+};
+
+interface Flags {
+  readonly all: boolean;
+  readonly json: boolean;
+  readonly yes: boolean | undefined;
+}
+
+const actions = { list, show, replay, discard };
+
+async function list(configuration: Configuration, which: DeadLetterFilter, { json }: Flags): Promise<ExitCode> {
+  const letters = await readAll(configuration, which);
+  if (json) await printJson(letters.map(asJson));
+  else if (letters.length === 0) await print('No dead letters.');
+  else for (const letter of letters) await print(summary(letter));
+  return exit.ok;
+}
+
+async function show(configuration: Configuration, which: DeadLetterFilter, { json }: Flags): Promise<ExitCode> {
+  const { ids } = which;
+  if (ids === undefined) throw new UsageError('which one is missing', 'walwatch dead-letters show 42');
+  const letters = await readAll(configuration, which);
+  if (json) await printJson(letters.map(asJson));
+  else for (const letter of letters) await print(details(letter));
+  const missing = ids.filter((id) => !letters.some((letter) => letter.id === id));
+  if (missing.length > 0) note(`walwatch: there is no dead letter ${missing.join(', ')}`);
+  return missing.length > 0 ? exit.problem : exit.ok;
+}
+
+async function replay(configuration: Configuration, which: DeadLetterFilter, { json }: Flags): Promise<ExitCode> {
+  const {
+    options: { logger: _, ...options },
+    resolved,
+    subscribe,
+    file,
+  } = configuration; // a logger may write to stdout
+  if (!subscribe) {
+    throw new UsageError(
+      `${file === undefined ? 'there is no configuration file' : `${file} has no export 'subscribe'`}, so the handlers are not known here`,
+      'export function subscribe(watch) { watch.subscribe(…); } in it; or watch.deadLetters.replay() in the worker.',
+    );
+  }
+  if ((await readAll(configuration, which)).length === 0) {
+    await (json ? printJson({ count: 0, left: 0 }) : print('No dead letters.'));
+    return exit.ok;
+  }
+  const watch = createWatch<any>(options);
+  try {
+    await subscribe(watch);
+    const count = await watch.deadLetters.replay(which);
+    const left = (await readAll(configuration, which)).length;
+    await (json ? printJson({ count, left }) : print(`${count} replayed, ${left} left.`));
+    if (left > 0 && !json) note('walwatch: what failed again is kept, with its new error: walwatch dead-letters list');
+    return left > 0 ? exit.problem : exit.ok;
+  } catch (error) {
+    throw failure(error, resolved);
+  } finally {
+    await watch.stop();
+  }
+}
+
+async function discard(configuration: Configuration, which: DeadLetterFilter, flags: Flags): Promise<ExitCode> {
+  if (Object.keys(which).length === 0 && !flags.all) {
+    throw new UsageError('which ones is missing', 'Name ids, --subscription or --watcher; or --all.');
+  }
+  const letters = await readAll(configuration, which);
+  const { json } = flags;
+  if (!json) for (const letter of letters) await print(summary(letter));
+  if (letters.length > 0 && !(await confirmed(`Discard ${letters.length}?`, flags))) return exit.problem;
+  let count = 0;
+  if (letters.length > 0) {
+    const watch = createWatch<any>(configuration.options);
+    try {
+      // What was shown, not what has come meanwhile.
+      count = await watch.deadLetters.discard({ ids: letters.map(({ id }) => id) });
+    } catch (error) {
+      throw failure(error, configuration.resolved);
+    }
+  }
+  const left = (await readAll(configuration, {})).length;
+  await (json ? printJson({ count, left }) : print(`${count} discarded, ${left} left.`));
+  return exit.ok;
+}
+
+const undefinedTable = '42P01';
+const invalidSchemaName = '3F000';
+
+/** With PostgreSQL's texts as values, which need no watchers. */
+async function readAll(configuration: Configuration, which: DeadLetterFilter): Promise<StoredLetter[]> {
+  return withSession(configuration, async (client) => {
+    const { name } = configuration.resolved.slot;
+    const letters: StoredLetter[] = [];
+    try {
+      for (let after: string | undefined = '0'; after !== undefined;) {
+        const page: StoredLetter[] = await readLetters(client, name, which, after);
+        letters.push(...page);
+        after = page.at(-1)?.id;
+      }
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      // The table is made with the first letter.
+      if (code !== undefinedTable && code !== invalidSchemaName) throw error;
+    }
+    return letters;
+  });
+}
+
+function asJson(letter: StoredLetter): object {
+  return { ...letter, failedAt: new Date(letter.failedAt) };
+}
+
+function summary({ id, subscription, watcher, failedAt, attempts, error, event }: StoredLetter): string {
+  const times = `${attempts} attempt${attempts === 1 ? '' : 's'}`;
+  const values = Object.entries(event)
+    .map(([name, value]) => `${name} ${short(value)}`)
+    .join(', ');
+  const head = `${paint('bold', id)}  ${new Date(failedAt).toISOString()}  ${paint('cyan', watcher)} → ${subscription}`;
+  return `${head}  ${values}  ${times}: ${short(error.split('\n')[0] ?? '')}`;
+}
+
+function details(letter: StoredLetter): string {
+  const { event, context, error } = letter;
+  const lines = Object.entries({ event, context }).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`);
+  const stack = error.split('\n').map((line) => `    ${printable(line)}`);
+  return [summary(letter), `  event id: ${letter.eventId}`, ...lines, '  error:', ...stack].join('\n');
+}
+
+function short(value: unknown): string {
+  const text = printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** Without control characters, which could drive the terminal. */
+function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\uFFFD');
+}

@@ -1,0 +1,136 @@
+import pg from 'pg';
+import type { Client } from 'pg';
+import { sessionConfig } from '../catalog/session.ts';
+import type { WatchError } from '../errors.ts';
+import { type Command, configurationFlags, exit, help, parse, watcherFlags } from './arguments.ts';
+import type { Check } from './checks.ts';
+import { type Configuration, loadConfiguration } from './config.ts';
+import { readFacts } from './facts.ts';
+import { mark, paint, print, printJson, withoutSecrets } from './output.ts';
+import { ownershipChecks, serverChecks, transactionCheck } from './server-checks.ts';
+import { describeConnection, failure, sessionName, withSession } from './session.ts';
+import { otherSlotsCheck, slotChecks } from './slot-checks.ts';
+import { readSlotStates } from './slot-state.ts';
+import { survey } from './survey.ts';
+import { publicationChecks, watcherChecks } from './watcher-checks.ts';
+
+export const doctor: Command = {
+  summary: 'checks server, role, tables, publication and slot, and says what to change',
+  help: `Usage: walwatch doctor [watcher …] [options]
+
+Checks everything that a worker needs, and changes nothing. Each line is a requirement: ✓ all right, ! works but look
+at it, ✗ does not work; with what was found, why it matters, and the SQL or setting that changes it.
+Without a slot or watchers it checks the server alone.
+
+${help.watchers}
+
+${help.configuration}
+
+Options:
+      --json             { ok, checks: [{ name, level, found, why, fix }] }
+
+${help.exit} A line with ! is no problem.
+
+Examples:
+  walwatch doctor
+  walwatch doctor users:updated --slot accounts_worker
+  walwatch doctor --json | jq '.checks[] | select(.level == "problem")'`,
+
+  async run(args) {
+    const { values, positionals } = parse(args, { ...configurationFlags, ...watcherFlags, json: { type: 'boolean' } });
+    const configuration = await loadConfiguration(values, positionals);
+    const checks = await examine(configuration);
+    const ok = checks.every(({ level }) => level !== 'problem');
+    if (values.json) await printJson({ ok, checks });
+    else await print(report(checks));
+    return ok ? exit.ok : exit.problem;
+  },
+};
+
+async function examine(configuration: Configuration): Promise<Check[]> {
+  const name = 'connection';
+  const why = 'everything else is asked over it';
+  const to = describeConnection(configuration);
+  try {
+    return await withSession(configuration, async (client) => [
+      { name, level: 'ok', found: to, why },
+      ...(await examineServer(client, configuration)),
+    ]);
+  } catch (error) {
+    const { code, message, solution } = error as WatchError;
+    if (code === undefined) throw error;
+    // A server that is too old is no failed connection.
+    if (code === 'UNSUPPORTED' && message.startsWith('the server is')) {
+      return [
+        { name: 'server version', level: 'problem', found: message, why: 'nothing else was looked at', fix: solution },
+      ];
+    }
+    const { connection } = configuration.options;
+    const nowhere = connection === undefined && !process.env['DATABASE_URL'] && !process.env['PGHOST'];
+    const hint = nowhere ? ' Nothing names a server: set DATABASE_URL, or PGHOST, PGUSER and PGDATABASE.' : '';
+    const found = `${to}: ${withoutSecrets(message)}`;
+    return [{ name, level: 'problem', found, why, fix: `${solution ?? ''}${hint}`.trim() }];
+  }
+}
+
+async function examineServer(client: Client, configuration: Configuration): Promise<Check[]> {
+  const { resolved, watchers, hasSlot } = configuration;
+  const found = await survey(client, configuration);
+  const { server, slot } = found;
+  const oids = found.tables.map(({ oid }) => oid);
+  const facts = await readFacts(client, oids, resolved.publication.name);
+  const states = await readSlotStates(client);
+  const own = { exists: slot !== undefined || !hasSlot, active: slot?.activePid !== undefined };
+  return [
+    ...serverChecks(server, facts, resolved, own),
+    await replicationCheck(configuration),
+    ...(watchers.length > 0 ? watcherChecks(found, configuration) : [nothingNamed('watchers', 'tables and columns')]),
+    ...(hasSlot && watchers.length > 0 ? publicationChecks(found, configuration) : []),
+    ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
+    ...(hasSlot ? ownershipChecks(facts, resolved.manage) : []),
+    transactionCheck(facts),
+    otherSlotsCheck(states, hasSlot ? resolved.slot.name : ''),
+  ];
+}
+
+function nothingNamed(name: string, what: string): Check {
+  return {
+    name, level: 'warning', found: 'none named', why: `${what} were not looked at`,
+    fix: 'walwatch.config.mjs, or walwatch doctor users:updated --slot accounts_worker',
+  }; // prettier-ignore
+}
+
+/** Rights and pg_hba.conf show only when it is tried. */
+async function replicationCheck({ resolved }: Configuration): Promise<Check> {
+  const { connection, connectTimeout } = resolved;
+  const facts = { name: 'replication connection', why: 'changes come over one; pg_hba.conf and poolers may refuse it' };
+  const config = { ...sessionConfig(connection, { name: sessionName, connectTimeout }), replication: 'database' };
+  const client = new pg.Client(config);
+  client.on('error', () => {}); // connect() or query() tells
+  try {
+    await client.connect();
+    await client.query('IDENTIFY_SYSTEM');
+    return { ...facts, level: 'ok', found: 'the server lets it in' };
+  } catch (error) {
+    const { message, solution } = failure(error, resolved);
+    return { ...facts, level: 'problem', found: withoutSecrets(message), fix: solution };
+  } finally {
+    await client.end().catch(() => {}); // it may never have been open
+  }
+}
+
+function report(checks: readonly Check[]): string {
+  const lines = checks.flatMap(({ name, level, found, why, fix }) => [
+    `${mark(level)} ${paint('bold', name)}: ${found}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
+    ...(level === 'ok' ? [] : [`    why: ${why}`]),
+    ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', fix)}`] : []),
+  ]);
+  const count = (level: Check['level']) => checks.filter((one) => one.level === level).length;
+  const [problems, warnings] = [count('problem'), count('warning')];
+  const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
+  const sum =
+    problems > 0
+      ? `${mark('problem')} ${plural(problems, 'problem')}, ${plural(warnings, 'warning')}`
+      : `${mark('ok')} no problem, ${plural(warnings, 'warning')}`;
+  return [...lines, '', sum].join('\n');
+}

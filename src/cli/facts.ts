@@ -1,0 +1,85 @@
+import type { Client } from 'pg';
+import { providerRoles } from './providers.ts';
+
+/** What only the doctor asks of the server. */
+export interface ServerFacts {
+  readonly version: string;
+  readonly slots: number;
+  readonly maxSlots: number;
+  readonly walsenders: number;
+  readonly maxWalsenders: number;
+  /** Of `providerRoles`, those that there are. */
+  readonly roles: readonly string[];
+  readonly mayCreate: boolean;
+  /** The process that answers queries is another than the one that was introduced at the connect. */
+  readonly pooled: boolean;
+  /** Undefined: unencrypted. */
+  readonly tls: string | undefined;
+  /** Over a socket of this machine. */
+  readonly local: boolean;
+  /** Of the watched tables, those that the role does not own. */
+  readonly foreignTables: readonly string[];
+  /** Undefined: there is no publication. */
+  readonly ownsPublication: boolean | undefined;
+  readonly transactions: readonly LongTransaction[];
+  /** Whether other roles' transactions can be seen. */
+  readonly seesOthers: boolean;
+}
+
+interface LongTransaction {
+  /** `pid 42 (psql)` or `prepared transaction 'x'` */
+  readonly who: string;
+  readonly seconds: number;
+  /** The statement that ends it. */
+  readonly end: string;
+}
+
+export async function readFacts(
+  client: Client,
+  tableOids: readonly number[],
+  publication: string,
+  long = longSeconds,
+): Promise<ServerFacts> {
+  const { rows } = await client.query(
+    `select pg_catalog.current_setting('server_version') as version,
+            (select count(*)::int from pg_catalog.pg_replication_slots) as slots,
+            pg_catalog.current_setting('max_replication_slots')::int as "maxSlots",
+            (select count(*)::int from pg_catalog.pg_stat_replication) as walsenders,
+            pg_catalog.current_setting('max_wal_senders')::int as "maxWalsenders",
+            (select coalesce(pg_catalog.json_agg(rolname), '[]') from pg_catalog.pg_roles where rolname = any ($1)) as roles,
+            pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') as "mayCreate",
+            pg_catalog.pg_backend_pid() as pid,
+            (select case when ssl then version || ', ' || cipher end from pg_catalog.pg_stat_ssl
+             where pid = pg_catalog.pg_backend_pid()) as tls,
+            coalesce(pg_catalog.inet_client_addr() <<= '127.0.0.0/8' or pg_catalog.inet_client_addr() = '::1', true) as local,
+            (select coalesce(pg_catalog.json_agg(c.oid::pg_catalog.regclass::text order by c.oid), '[]') from pg_catalog.pg_class c
+             where c.oid = any ($2::pg_catalog.oid[]) and not pg_catalog.pg_has_role(c.relowner, 'USAGE')) as "foreignTables",
+            (select pg_catalog.pg_has_role(pubowner, 'USAGE') from pg_catalog.pg_publication where pubname = $3) as "ownsPublication",
+            pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') as "seesOthers",
+            (select coalesce(pg_catalog.json_agg(t order by t.seconds desc), '[]') from (${longTransactions(long)}) t) as transactions`,
+    [providerRoles, tableOids, publication],
+  );
+  const { pid, tls, ownsPublication, ...facts } = rows[0];
+  const { processID } = client as unknown as { processID: number };
+  return {
+    ...facts,
+    pooled: pid !== processID,
+    tls: tls ?? undefined,
+    ownsPublication: ownsPublication ?? undefined,
+  };
+}
+
+/** From how many seconds on a transaction is long. */
+const longSeconds = 60;
+
+/** Those that write: decoding has to begin anew before the oldest of them, so WAL is kept from there. */
+const longTransactions = (long: number) => `
+  select pg_catalog.format('process %s (%s)', pid, coalesce(nullif(application_name, ''), usename)) as who,
+         extract(epoch from pg_catalog.now() - xact_start)::float8 as seconds,
+         pg_catalog.format('SELECT pg_terminate_backend(%s);', pid) as "end"
+  from pg_catalog.pg_stat_activity
+  where backend_xid is not null and pid <> pg_catalog.pg_backend_pid() and xact_start < pg_catalog.now() - interval '${long} s'
+  union all
+  select pg_catalog.format('the prepared transaction %L', gid), extract(epoch from pg_catalog.now() - prepared)::float8,
+         pg_catalog.format('ROLLBACK PREPARED %L;', gid)
+  from pg_catalog.pg_prepared_xacts where prepared < pg_catalog.now() - interval '${long} s'`;

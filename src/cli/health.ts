@@ -1,0 +1,38 @@
+import { warningThreshold } from '../observe/held-back.ts';
+import { formatBytes, formatSeconds, type Level } from './output.ts';
+
+/** What decides whether all is well. */
+export interface Vitals {
+  /** Why the slot can not be used any more, or that there is none. */
+  readonly broken: string | undefined;
+  readonly activePid: number | null;
+  readonly walStatus: string | null;
+  readonly retainedBytes: number;
+  /** Bytes; undefined: no limit. */
+  readonly limitBytes: number | undefined;
+  /** The user's own threshold. */
+  readonly retainedWalWarning: number | undefined;
+  /** Age of the oldest change that was not acknowledged. */
+  readonly waitingSeconds: number;
+}
+
+/** Seconds that a change may wait before a person should look. */
+const patience = 60;
+
+/** Whether all is well, at a glance, and if not, why. */
+export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly reasons: readonly string[] } {
+  const { broken, activePid, walStatus, retainedBytes, limitBytes, retainedWalWarning, waitingSeconds } = vitals;
+  if (broken !== undefined) return { level: 'problem', reasons: [broken] };
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  if (activePid === null) problems.push('no worker is connected');
+  if (walStatus === 'unreserved')
+    problems.push('the slot is about to be lost: it holds more WAL than the server keeps');
+  const threshold = warningThreshold(retainedWalWarning, limitBytes);
+  if (threshold !== undefined && retainedBytes > threshold) {
+    warnings.push(`${formatBytes(retainedBytes)} of WAL are held back`);
+  }
+  if (waitingSeconds > patience) warnings.push(`the oldest event waits since ${formatSeconds(waitingSeconds)}`);
+  const level = problems.length > 0 ? 'problem' : warnings.length > 0 ? 'warning' : 'ok';
+  return { level, reasons: [...problems, ...warnings] };
+}

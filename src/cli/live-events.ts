@@ -1,0 +1,45 @@
+import { createWatch } from '../watch.ts';
+import type { Configuration } from './config.ts';
+import { withoutSecrets } from './output.ts';
+
+export interface LiveEvent {
+  readonly at: Date;
+  readonly watcher: string;
+  readonly eventId: string;
+}
+
+/** The last events as they happen, over a temporary slot beside the worker's, and with the worker's publication. */
+export class LiveEvents implements AsyncDisposable {
+  /** Newest first. */
+  readonly last: LiveEvent[] = [];
+  /** Why there are none. */
+  problem: string | undefined;
+  readonly #watch;
+
+  constructor({ options, resolved, watchers }: Configuration, kept: number) {
+    this.#watch = createWatch<any>({
+      watchers: options.watchers,
+      connection: resolved.connection,
+      publication: resolved.publication.name,
+      slot: { temporary: true },
+      manage: 'verify',
+    });
+    for (const { name } of watchers) {
+      this.#watch.subscribe(
+        name,
+        (_: unknown, { committedAt: at, eventId }: { committedAt: Date; eventId: string }) => {
+          this.last.unshift({ at, watcher: name, eventId });
+          this.last.length = Math.min(this.last.length, kept);
+        },
+      );
+    }
+    this.#watch.on('error', ({ message }) => (this.problem = withoutSecrets(message)));
+    this.#watch.on('disconnected', ({ error }) => (this.problem = error && withoutSecrets(error.message)));
+    this.#watch.on('connected', () => (this.problem = undefined));
+    this.#watch.start().catch(() => {}); // 'error' has told
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch.stop();
+  }
+}

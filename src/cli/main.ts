@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+import { readFile } from 'node:fs/promises';
+import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
+import { deadLetters } from './dead-letters.ts';
+import { doctor } from './doctor.ts';
+import { flush, note, print, watchPipe, withoutSecrets } from './output.ts';
+import { setup } from './setup.ts';
+import { status } from './status.ts';
+import { tail } from './tail.ts';
+import { teardown } from './teardown.ts';
+
+const commands: Readonly<Record<string, Command>> = {
+  doctor, setup, teardown, status, tail, 'dead-letters': deadLetters,
+}; // prettier-ignore
+
+const overview = `Usage: walwatch <command> [options]
+
+Commands:
+${Object.entries(commands)
+  .map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`)
+  .join('\n')}
+
+walwatch <command> --help tells more, with examples. walwatch --version tells the version.
+Exit codes: 0 all is well, 1 a problem was found or the command failed, 2 wrong usage or configuration.`;
+
+async function run([name, ...args]: readonly string[]): Promise<ExitCode> {
+  if (name === undefined) throw new UsageError('a command is missing', overview);
+  if (name === '--help' || name === '-h' || name === 'help') {
+    await print(overview);
+    return exit.ok;
+  }
+  if (name === '--version' || name === '-v') {
+    const file = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+    await print((JSON.parse(file) as { version: string }).version);
+    return exit.ok;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!command) throw new UsageError(`there is no command '${name}'`, `Known: ${Object.keys(commands).join(', ')}.`);
+  if (args.includes('--help') || args.includes('-h')) {
+    await print(command.help);
+    return exit.ok;
+  }
+  return command.run(args);
+}
+
+function failed(error: unknown): ExitCode {
+  const { message, solution, code, issues } = error as {
+    message?: string;
+    solution?: string;
+    code?: unknown;
+    issues?: unknown;
+  };
+  const usage = error instanceof UsageError;
+  const kind = typeof code === 'string' ? `${code}: ` : '';
+  // The message of a ConfigurationError holds its solutions.
+  const remedy = solution === undefined || issues !== undefined ? '' : `\n  ${solution}`;
+  note(withoutSecrets(`walwatch: ${kind}${message ?? String(error)}${remedy}`));
+  return usage ? exit.usage : exit.problem;
+}
+
+watchPipe();
+const code = await run(process.argv.slice(2)).catch(failed);
+await flush();
+// What a configuration file has opened must not keep the process.
+process.exit(code);

@@ -1,0 +1,105 @@
+/** What goes to stdout: for people on a terminal, for programs otherwise. */
+import type { WriteStream } from 'node:tty';
+
+const { stdout, stderr } = process;
+const closing = new AbortController();
+
+/** Aborts when whoever read stdout has closed the pipe. */
+export const closedPipe: AbortSignal = closing.signal;
+
+/** A reader that has gone is no failure; anything else is. To be called once. */
+export function watchPipe(): void {
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    closing.abort(error);
+  });
+  stderr.on('error', () => {}); // there is nobody to tell
+}
+
+export function isTerminal(): boolean {
+  return stdout.isTTY === true; // undefined in a pipe, whatever its type says
+}
+
+/** Resolves once the line was taken over by whoever reads. Rejects when nobody does. */
+export async function deliver(text: string): Promise<void> {
+  closedPipe.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    stdout.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** For output that somebody may read no further than they like. */
+export async function print(text: string): Promise<void> {
+  await deliver(text).catch((error: unknown) => {
+    if (!closedPipe.aborted && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  });
+}
+
+export async function printJson(value: unknown, indent = 2): Promise<void> {
+  await print(toJson(value, indent));
+}
+
+/** Beside the output proper: progress, and questions. */
+export function note(text: string): void {
+  stderr.write(`${text}\n`);
+}
+
+/** Waits until all is written. */
+export async function flush(): Promise<void> {
+  for (const stream of [stdout, stderr]) await new Promise<void>((resolve) => stream.write('', () => resolve()));
+}
+
+/** As PostgreSQL writes them where JSON has no form of its own: bytes as hexadecimal, whole numbers as digits. */
+export function toJson(value: unknown, indent?: number): string {
+  return JSON.stringify(
+    value,
+    function (this: Record<string, unknown>, key, converted: unknown) {
+      const given = this[key]; // before toJSON()
+      if (Buffer.isBuffer(given)) return `\\x${given.toString('hex')}`;
+      if (typeof given === 'bigint') return String(given);
+      if (typeof given === 'number' && !Number.isFinite(given)) return String(given);
+      return converted;
+    },
+    indent,
+  );
+}
+
+const codes = { red: 31, green: 32, yellow: 33, cyan: 36, bold: 1, dim: 2 };
+
+/** In colour only on a terminal that has them, and not with NO_COLOR. */
+export function paint(style: keyof typeof codes, text: string, stream: WriteStream = stdout): string {
+  const colours = stream.isTTY === true && !process.env['NO_COLOR'] && stream.hasColors();
+  return colours ? `\u001b[${codes[style]}m${text}\u001b[0m` : text;
+}
+
+export type Level = 'ok' | 'warning' | 'problem';
+
+export function mark(level: Level): string {
+  if (level === 'ok') return paint('green', '✓');
+  return level === 'warning' ? paint('yellow', '!') : paint('red', '✗');
+}
+
+/** Passwords in URLs, wherever they come from: a configuration's own error may repeat one. */
+export function withoutSecrets(text: string): string {
+  const password = process.env['PGPASSWORD'];
+  const shown = text.replace(/(\w+:\/\/[^\s/@:]*):[^\s@]*@/g, '$1:***@');
+  return password ? shown.replaceAll(password, '***') : shown;
+}
+
+/** 1536 → `1.5 kB`, with the units of PostgreSQL's settings. */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  const step = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
+  const value = bytes / 1024 ** step;
+  return `${value >= 10 || step === 0 ? Math.round(value) : Math.round(value * 10) / 10} ${units[step]}`;
+}
+
+/** 4000 → `1 h 7 min` */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}

@@ -1,0 +1,39 @@
+import pg from 'pg';
+import type { Client } from 'pg';
+import { Session, sessionConfig } from '../catalog/session.ts';
+import { WatchError } from '../errors.ts';
+import { classify } from '../replication/classify.ts';
+import { UsageError } from './arguments.ts';
+import type { Configuration } from './config.ts';
+
+/** What the sessions of the command line are called in pg_stat_activity. */
+export const sessionName = 'walwatch:cli';
+
+/** Runs `work` over an ordinary session. @throws WatchError, UsageError */
+export async function withSession<T>({ resolved }: Configuration, work: (client: Client) => Promise<T>): Promise<T> {
+  const { connection, connectTimeout } = resolved;
+  const session = new Session(sessionConfig(connection, { name: sessionName, connectTimeout }));
+  try {
+    await session.connect();
+    return await session.use(work);
+  } catch (error) {
+    throw error instanceof UsageError ? error : failure(error, resolved);
+  } finally {
+    session.close();
+  }
+}
+
+/** As a watch would say it, but for the comfort that it is tried again. */
+export function failure(error: unknown, { slot, publication }: Configuration['resolved']): WatchError {
+  const known = classify(error, { slot: slot.name, publication: publication.name });
+  const solution = known.solution?.replace(/^It is tried again[.:] /, '');
+  if (solution === known.solution) return known;
+  const shown = solution === undefined ? undefined : solution[0]!.toUpperCase() + solution.slice(1);
+  return new WatchError(known.code, known.message, { solution: shown, cause: known.cause });
+}
+
+/** Where it connects to; never the password. */
+export function describeConnection({ resolved }: Configuration): string {
+  const { host, port, user, database } = new pg.Client(resolved.connection); // pg fills in PG* and its defaults
+  return `${host}:${port}, database ${database ?? user ?? '(default)'}, role ${user ?? '(default)'}`;
+}

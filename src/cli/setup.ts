@@ -1,0 +1,139 @@
+import type { Client } from 'pg';
+import { TypeCatalog } from '../catalog/types.ts';
+import { serverIssues } from '../catalog/server.ts';
+import { throwIssues, WatchError } from '../errors.ts';
+import { prepare } from '../replication/prepare.ts';
+import {
+  alterPublication, commentOnPublication, createPublication, widenPublication,
+} from '../replication/publication.ts'; // prettier-ignore
+import { slotCreation, slotIssues } from '../replication/slot.ts';
+import {
+  changeFlags, type Command, configurationFlags, exit, help, parse, UsageError, watcherFlags,
+} from './arguments.ts'; // prettier-ignore
+import { confirmed } from './ask.ts';
+import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
+import { noteMarker } from './marker-sql.ts';
+import { mark, note, print } from './output.ts';
+import {
+  formerIdentities, type FormerIdentity, identityChanges, type IdentityChange, withIdentities,
+} from './replica-identity.ts'; // prettier-ignore
+import { withSession } from './session.ts';
+import { losses, noMemory, type Survey, survey } from './survey.ts';
+
+export const setup: Command = {
+  summary: 'makes publication, slot and replica identities, after showing the SQL',
+  help: `Usage: walwatch setup [watcher …] [options]
+
+Makes what the watchers need, as a worker with manage: 'create' would; a worker with manage: 'verify' starts
+afterwards. Shows the SQL and asks. Adds what is missing and takes nothing away, so it can be run again.
+
+${help.watchers}
+
+${help.configuration}
+
+Options:
+${help.change}
+
+${help.exit}
+
+Examples:
+  walwatch setup
+  walwatch setup users:inserted users:updated --slot accounts_worker
+  walwatch setup --print | psql -v ON_ERROR_STOP=1 -d accounts
+  walwatch setup --yes                   in a deploy script`,
+
+  async run(args) {
+    const { values, positionals } = parse(args, { ...configurationFlags, ...watcherFlags, ...changeFlags });
+    const configuration = await loadConfiguration(values, positionals);
+    requireSlot(configuration);
+    if (configuration.watchers.length === 0) {
+      throw new UsageError('there are no watchers', 'Name some, such as users:updated, or pass a configuration file.');
+    }
+    return withSession(configuration, async (client) => {
+      const plan = await makePlan(client, configuration, values.print === true);
+      const { name } = configuration.resolved.slot;
+      if (plan.statements.length === 0) {
+        await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is set up already.`);
+        return exit.ok;
+      }
+      await print(plan.statements.join('\n'));
+      if (values.print) return exit.ok;
+      if (!(await confirmed('Run this?', values))) return exit.problem;
+      const start = await carryOut(client, configuration, plan);
+      await print(`${mark('ok')} '${name}' is set up: changes are kept from ${start} on.`);
+      note('From now on the server keeps WAL for the slot, so start its worker soon.');
+      return exit.ok;
+    });
+  },
+};
+
+interface Plan {
+  readonly identities: readonly IdentityChange[];
+  readonly former: readonly FormerIdentity[];
+  /** Everything, to be run one after the other. */
+  readonly statements: readonly string[];
+}
+
+/** @throws what a worker would stop with */
+async function makePlan(client: Client, configuration: Configuration, forAnother: boolean): Promise<Plan> {
+  const { resolved, watchers } = configuration;
+  const found = await survey(client, configuration);
+  const server = forAnother ? { ...found.server, mayReplicate: true } : found.server;
+  if (server.inRecovery) {
+    throw new WatchError('UNSUPPORTED', 'the server is a standby, which can not be written to', {
+      solution: 'Connect to the primary.',
+    });
+  }
+  const { changes, unsolved } = identityChanges(watchers, found.tables, server);
+  const wrongSlot = found.slot ? slotIssues(resolved.slot, found.slot, server) : [];
+  throwIssues([...serverIssues(server, resolved), ...found.misfits, ...unsolved, ...wrongSlot]);
+  for (const { error } of losses(found, configuration)) throw error;
+  const former = await formerIdentities(client, changes);
+  return { identities: changes, former, statements: planStatements(found, configuration, changes, former) };
+}
+
+/** Identities first: a table that is published without one refuses updates. The slot last: it needs the publication. */
+function planStatements(
+  { needs, publication, slot, marker }: Survey,
+  { resolved }: Configuration,
+  changes: readonly IdentityChange[],
+  former: readonly FormerIdentity[],
+): string[] {
+  const { name, failover } = resolved.slot;
+  const published = publication ? widenPublication(needs, publication) : [createPublication(needs)];
+  const created = slot ? [] : [slotCreation(name, failover)];
+  const comment = withIdentities(publication?.comment ?? null, former);
+  const remembered = marker === undefined || former.length > 0;
+  return [
+    ...changes.map(({ statement }) => statement),
+    ...[...published, ...created].map((statement) => `${statement};`),
+    ...(remembered ? [noteMarker(needs.name, name, comment)] : []),
+  ];
+}
+
+/** Milliseconds that a change of a table waits, while the application queues up behind it. */
+const lockTimeout = 2000;
+
+/** Returns where the slot stands. */
+async function carryOut(client: Client, { resolved, watchers }: Configuration, plan: Plan): Promise<string> {
+  try {
+    for (const { statement } of plan.identities) {
+      await client.query(`begin; set local lock_timeout = ${lockTimeout}; ${statement} commit`);
+    }
+    const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
+    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, () => []);
+    if (plan.former.length > 0) {
+      const { name } = resolved.publication;
+      await alterPublication(client, name, prepared.server, (publication) => [
+        commentOnPublication(name, withIdentities(publication?.comment ?? null, plan.former)!),
+      ]);
+    }
+    return prepared.confirmedLsn!;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== '42501') throw error;
+    throw new WatchError('PERMISSION', (error as Error).message, {
+      solution: 'Let the owner of the tables run what `walwatch setup --print` prints.',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,83 @@
+import { warningThreshold } from '../observe/held-back.ts';
+import { slotCreation, slotIssues } from '../replication/slot.ts';
+import { type Check, check } from './checks.ts';
+import type { Configuration } from './config.ts';
+import { formatBytes } from './output.ts';
+import type { SlotState } from './slot-state.ts';
+import { losses, type Survey } from './survey.ts';
+
+export function slotChecks(found: Survey, configuration: Configuration, states: readonly SlotState[]): Check[] {
+  const { slot, server } = found;
+  const { resolved } = configuration;
+  const name = `slot '${resolved.slot.name}'`;
+  const why = 'it remembers how far the worker has come';
+  const problems = [
+    ...losses(found, configuration).flatMap(({ about, error }) => (about === 'slot' ? [error] : [])),
+    ...(slot ? slotIssues(resolved.slot, slot, server) : []),
+  ].map(({ message, solution }): Check => ({ name, level: 'problem', found: message, why, fix: solution }));
+  if (problems.length > 0) return problems;
+  if (!slot) {
+    const byWorker = resolved.manage === 'create' && !server.inRecovery;
+    const itself = byWorker ? '(a worker does it by itself at its start)' : '(after the publication was made)';
+    return [{
+      name, level: byWorker ? 'warning' : 'problem', found: 'does not exist yet', why,
+      fix: `walwatch setup, or ${slotCreation(resolved.slot.name, resolved.slot.failover)}; ${itself}`,
+    }]; // prettier-ignore
+  }
+  if (slot.confirmedFlushLsn === undefined) {
+    return [{
+      name, level: 'warning', found: 'is being made', why: 'making a slot waits for all transactions that write',
+      fix: 'Look at the long transactions below.',
+    }]; // prettier-ignore
+  }
+  const state = states.find((one) => one.name === resolved.slot.name);
+  const reader =
+    slot.activePid === undefined
+      ? 'no worker has it now'
+      : `process ${slot.activePid} sends it to ${state?.application ?? 'a worker'}`;
+  return [
+    { name, level: 'ok', found: `at ${slot.confirmedFlushLsn}; ${reader}`, why },
+    ...(state ? [retainedCheck(state, configuration, server.maxSlotWalKeepSize)] : []),
+  ];
+}
+
+function retainedCheck(state: SlotState, { resolved }: Configuration, limit: number | undefined): Check {
+  const threshold = warningThreshold(resolved.retainedWalWarning, limit);
+  const bytes = state.retainedBytes ?? 0;
+  const near =
+    limit === undefined ? 'no limit' : `${Math.round((bytes / limit) * 100)} % of the limit, ${formatBytes(limit)}`;
+  return check(threshold === undefined || bytes <= threshold, 'warning', {
+    name: 'retained WAL',
+    found: `${formatBytes(bytes)} (${near})`,
+    why: 'past the limit the slot is lost; without one the disk fills',
+    fix:
+      state.activePid === null
+        ? 'Start its worker; or drop the slot, if nobody needs it: walwatch teardown.'
+        : 'Look what the worker waits for: heldBy of its status(), or a long transaction below.',
+  });
+}
+
+/** From how many bytes on another slot is told of: less when nobody reads it, because then it grows. */
+const much = { active: 1024 ** 3, inactive: 64 * 1024 ** 2 };
+
+export function otherSlotsCheck(states: readonly SlotState[], own: string): Check {
+  const others = states.filter(
+    ({ name, activePid, retainedBytes }) =>
+      name !== own && (retainedBytes ?? 0) >= (activePid === null ? much.inactive : much.active),
+  );
+  const described = others.map(
+    ({ name, activePid, retainedBytes }) =>
+      `'${name}' holds ${formatBytes(retainedBytes!)}${activePid === null ? ', and nobody reads it' : ''}`,
+  );
+  const unread = others.filter(({ activePid }) => activePid === null);
+  return check(others.length === 0, 'warning', {
+    name: 'other slots',
+    found:
+      described.join('; ') || `none holds back much WAL (${states.filter(({ name }) => name !== own).length} others)`,
+    why: 'all slots of a server share its disk',
+    fix: [
+      ...unread.map(({ name }) => `SELECT pg_drop_replication_slot('${name}');`),
+      unread.length > 0 ? '-- only when nobody needs it' : 'Look at those who read them.',
+    ].join(' '),
+  });
+}

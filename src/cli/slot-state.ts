@@ -1,0 +1,43 @@
+import type { Client } from 'pg';
+
+/** How a slot stands to the server's WAL. */
+export interface SlotState {
+  readonly name: string;
+  readonly temporary: boolean;
+  readonly activePid: number | null;
+  /** Of who reads it, as far as this role may see. */
+  readonly application: string | null;
+  readonly address: string | null;
+  /** When it last said how far it has come. */
+  readonly lastReply: Date | null;
+  readonly walStatus: string | null;
+  readonly confirmedLsn: string | null;
+  readonly currentLsn: string;
+  /** Bytes of WAL after what was acknowledged. */
+  readonly lagBytes: number | null;
+  /** Bytes of WAL that the server keeps for it. */
+  readonly retainedBytes: number | null;
+  /** Bytes that may still be written before it is lost. */
+  readonly safeBytes: number | null;
+}
+
+/** Of all slots of the server: they share its disk. */
+export async function readSlotStates(client: Client): Promise<SlotState[]> {
+  const { rows } = await client.query(
+    `select s.slot_name as name, s.temporary, s.active_pid as "activePid", r.application_name as application, pg_catalog.host(r.client_addr) as address,
+            (extract(epoch from r.reply_time) * 1000)::float8 as "lastReply", s.wal_status as "walStatus",
+            s.confirmed_flush_lsn::text as "confirmedLsn", now.lsn::text as "currentLsn",
+            pg_catalog.pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::float8 as "lagBytes",
+            pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)::float8 as "retainedBytes",
+            s.safe_wal_size::float8 as "safeBytes"
+     from (select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end as lsn) now,
+          pg_catalog.pg_replication_slots s left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
+     order by s.slot_name`,
+  );
+  return rows.map((row) => ({
+    ...row,
+    lastReply: row.lastReply === null ? null : new Date(row.lastReply),
+    lagBytes: row.lagBytes === null ? null : Math.max(0, row.lagBytes),
+    retainedBytes: row.retainedBytes === null ? null : Math.max(0, row.retainedBytes),
+  }));
+}

@@ -1,0 +1,86 @@
+import type { Client } from 'pg';
+import { quoteIdentifier } from '../catalog/server.ts';
+import { Decoder } from '../pgoutput/decoder.ts';
+import type { Message, Relation } from '../pgoutput/messages.ts';
+import { tableName } from './watcher-name.ts';
+
+/** A change that was committed and not acknowledged. */
+interface WaitingEvent {
+  /** `users:updated` */
+  readonly what: string;
+  readonly committedAt: Date;
+}
+
+export interface Waiting {
+  /** The first ones, oldest first. */
+  readonly events: readonly WaitingEvent[];
+  /** There are more. */
+  readonly more: boolean;
+  /** Since the oldest was committed, by the server's clock. */
+  readonly seconds: number;
+  /** Why it is not known. */
+  readonly unknown: string | undefined;
+}
+
+/** Messages of the protocol that are looked at. */
+const most = 200;
+/** Milliseconds that the server may decode: what waits may be large. */
+const patience = 2000;
+
+/**
+ * What waits for the worker. Read from a copy of the slot that ends with this call, because the slot itself has at most
+ * one reader; it moves nothing.
+ */
+export async function readWaiting(client: Client, slot: string, publication: string): Promise<Waiting> {
+  const copy = `walwatch_status_${process.pid}`;
+  try {
+    await client.query(`set statement_timeout = ${patience}`);
+    await client.query('select pg_catalog.pg_copy_logical_replication_slot($1::name, $2::name, true)', [slot, copy]);
+    try {
+      const { rows } = await client.query<{ data: string; now: number }>(
+        `select data, (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::float8 as now
+         from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, ${most}, 'proto_version', '1', 'publication_names', $2)`,
+        [copy, quoteIdentifier(publication)],
+      );
+      return decode(rows);
+    } finally {
+      await client.query('select pg_catalog.pg_drop_replication_slot($1)', [copy]);
+    }
+  } catch (error) {
+    const tooMuch = (error as { code?: unknown }).code === '57014';
+    const unknown = tooMuch ? `more than can be read in ${patience / 1000} s` : (error as Error).message;
+    return { events: [], more: false, seconds: 0, unknown };
+  } finally {
+    await client.query('reset statement_timeout').catch(() => {}); // the connection may be what failed
+  }
+}
+
+function decode(rows: readonly { readonly data: string; readonly now: number }[]): Waiting {
+  const decoder = new Decoder(() => undefined);
+  const events: WaitingEvent[] = [];
+  let committedAt = new Date(0);
+  for (const { data } of rows) {
+    const message = decoder.decode(Buffer.from(data.slice(2), 'hex'));
+    if (message.tag === 'begin') committedAt = new Date(message.committedAt);
+    events.push(...changed(message).map((what) => ({ what, committedAt })));
+  }
+  const oldest = events[0]?.committedAt.getTime();
+  const seconds = oldest === undefined ? 0 : Math.max(0, (rows[0]!.now - oldest) / 1000);
+  return { events, more: rows.length >= most, seconds, unknown: undefined };
+}
+
+const types = { insert: 'inserted', update: 'updated', delete: 'deleted', truncate: 'truncated' } as const;
+
+function changed(message: Message): string[] {
+  const name = (relation: Relation, tag: keyof typeof types) => `${tableName(relation)}:${types[tag]}`;
+  switch (message.tag) {
+    case 'insert':
+    case 'update':
+    case 'delete':
+      return [name(message.relation, message.tag)];
+    case 'truncate':
+      return message.relations.map((relation) => name(relation, 'truncate'));
+    default:
+      return [];
+  }
+}

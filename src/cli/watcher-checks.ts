@@ -1,0 +1,91 @@
+import type { ConfigurationIssue } from '../errors.ts';
+import { createPublication, narrowPublication, widenPublication } from '../replication/publication.ts';
+import { parseComment } from '../replication/marker.ts';
+import { bindWarnings } from '../watchers/bind.ts';
+import { type Check, check } from './checks.ts';
+import type { Configuration } from './config.ts';
+import { identityChanges } from './replica-identity.ts';
+import { losses, type Survey } from './survey.ts';
+
+/** Tables, keys and replica identities: a line for each watcher, and for each thing that is wrong with it. */
+export function watcherChecks(found: Survey, { watchers }: Configuration): Check[] {
+  const { changes } = identityChanges(watchers, found.tables, found.server);
+  return [
+    ...watchers.flatMap((watcher): Check[] => {
+      const { name, table } = watcher;
+      const ofWatcher = (issue: ConfigurationIssue) => issue.watcher === name;
+      const misfits = found.misfits
+        .filter(ofWatcher)
+        .map(({ message, solution }) =>
+          problem(name, message, 'without it there are no events, or they do not tell which row is meant', solution),
+        );
+      const change = changes.find((one) => one.table.schema === table.schema && one.table.name === table.name);
+      const identity = found.identity
+        .filter(ofWatcher)
+        .map(({ message, solution }) =>
+          problem(name, message, 'old values come from the replica identity', change?.statement ?? solution),
+        );
+      const bound = found.bound.find((one) => one.watcher === watcher);
+      const warnings = (bound ? bindWarnings(bound, []) : []).map(
+        ({ message, solution }): Check => ({
+          name, level: 'warning', found: message.replace(`${name}: `, ''), why: 'a handler that reads it would fail', fix: solution,
+        }),
+      ); // prettier-ignore
+      const all = [...misfits, ...identity, ...warnings];
+      if (all.length > 0 || !bound) return all;
+      return [{
+        name, level: 'ok',
+        found: `key ${bound.primaryKey.join(', ')}, replica identity ${bound.table.replicaIdentity}`,
+        why: 'events carry the key, and old values come from the replica identity',
+      }]; // prettier-ignore
+    }),
+    // What concerns several watchers at once.
+    ...[...found.misfits, ...found.identity]
+      .filter(({ watcher }) => watcher === undefined)
+      .map(({ message, solution, table }) =>
+        problem(table ?? 'watchers', message, 'the watch would not start', solution),
+      ),
+  ];
+}
+
+function problem(name: string, message: string, why: string, fix: string | undefined): Check {
+  // The line begins with the name already.
+  return { name, level: 'problem', found: message.replace(`${name}: `, ''), why, fix };
+}
+
+const why = 'it says of which tables changes are sent';
+
+export function publicationChecks(found: Survey, configuration: Configuration): Check[] {
+  const { publication, needs, bound } = found;
+  const { resolved, watchers } = configuration;
+  const name = `publication '${needs.name}'`;
+  const lost = losses(found, configuration).filter(({ about }) => about === 'publication');
+  if (lost.length > 0) {
+    return lost.map(({ error }) => ({ name, level: 'problem', found: error.message, why, fix: error.solution }));
+  }
+  if (bound.length < watchers.length) {
+    const fix = 'Mend the watchers first.';
+    return [{ name, level: 'warning', found: 'not compared, because not all watchers fit', why, fix }];
+  }
+  const byWorker = resolved.manage === 'create' && !found.server.inRecovery;
+  const level = byWorker ? 'warning' : 'problem';
+  const itself = byWorker ? ' (a worker does it by itself at its start)' : '';
+  const run = (statements: readonly string[]) => `${statements.join('; ')};${itself}`;
+  if (!publication) {
+    return [{ name, level, found: 'does not exist yet', why, fix: run([createPublication(needs)]) }];
+  }
+  const missing = widenPublication(needs, publication);
+  if (missing.length > 0) {
+    return [{ name, level, found: 'does not carry what the watchers need', why, fix: run(missing) }];
+  }
+  const shared = parseComment(publication.comment).markers.some(({ slot }) => slot !== resolved.slot.name);
+  const superfluous = publication.allTables || shared ? [] : narrowPublication(needs, publication);
+  return [
+    check(superfluous.length === 0, 'warning', {
+      name,
+      found: superfluous.length === 0 ? 'carries what the watchers need' : 'carries more than the watchers need',
+      why: superfluous.length === 0 ? why : 'what nobody watches is sent all the same',
+      fix: run(superfluous),
+    }),
+  ];
+}

@@ -1,0 +1,4 @@
+/** As watchers name a table: without the schema public. */
+export function tableName({ schema, name }: { readonly schema: string; readonly name: string }): string {
+  return schema === 'public' ? name : `${schema}.${name}`;
+}

@@ -1,0 +1,258 @@
+/** doctor: finds what is wrong, says what to change, and what it says is right. */
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { readFacts } from '../../src/cli/facts.ts';
+import { cli, folder, onTerminal } from '../support/cli.ts';
+import { startCluster } from '../support/cluster.ts';
+import { createDatabase, useDatabase } from '../support/database.ts';
+import { inSession } from '../support/template.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication, slotName, watchOn } from '../support/watching.ts';
+import { defineWatchers } from '../../src/index.ts';
+
+interface Check {
+  readonly name: string;
+  readonly level: 'ok' | 'warning' | 'problem';
+  readonly found: string;
+  readonly why: string;
+  readonly fix?: string;
+}
+
+async function examine(url: string, args: readonly string[], cwd?: string): Promise<{ code: number; checks: Check[] }> {
+  const { code, stdout, stderr } = await cli(['doctor', '--json', ...args], { url, ...(cwd !== undefined && { cwd }) });
+  expect(stderr).toBe('');
+  const { ok, checks } = JSON.parse(stdout) as { ok: boolean; checks: Check[] };
+  expect(ok).toBe(checks.every(({ level }) => level !== 'problem'));
+  expect(code).toBe(ok ? 0 : 1);
+  for (const check of checks) {
+    expect(check).toMatchObject({ found: expect.stringMatching(/./), why: expect.stringMatching(/./) });
+    if (check.level !== 'ok') expect(check.fix).toMatch(/./);
+  }
+  return { code, checks };
+}
+
+const named = (checks: readonly Check[], name: string) => checks.filter((check) => check.name === name);
+
+describe('on a server that is right', () => {
+  const db = useDatabase();
+  const watchOf = watchOn(db);
+  beforeAll(() => db.sql('create table bare (line text)'));
+
+  test('each requirement is a line with what was found and why it matters, on a terminal and in a pipe', async () => {
+    const slot = slotName();
+    onTestFinished(() => dropSlotAndPublication(db, slot));
+    const args = ['users:inserted', 'packages:deleted', '--slot', slot];
+    await cli(['setup', ...args, '--yes'], { url: db.url });
+    const { code, checks } = await examine(db.url, args);
+    expect(code).toBe(0);
+    expect(checks.map(({ name }) => name)).toEqual([
+      'connection', 'server version', 'direct connection', 'TLS', 'wal_level', 'right to replicate', 'replication slots',
+      'walsenders', 'wal_sender_timeout', 'max_slot_wal_keep_size', 'synchronous_standby_names', 'replication connection',
+      'users:inserted', 'packages:deleted', `publication '${slot}'`, `slot '${slot}'`, 'retained WAL',
+      "rights for manage: 'create'", 'long transactions', 'other slots',
+    ]); // prettier-ignore
+    const piped = await cli(['doctor', ...args], { url: db.url });
+    expect(piped.stdout).toMatch(/^✓ wal_level: logical – without logical/m);
+    expect(piped.stdout).toMatch(/^! max_slot_wal_keep_size: no limit\n {4}why: .+\n {4}fix: ALTER SYSTEM SET/m);
+    expect(piped.stdout).toMatch(/\n\n✓ no problem, \d warnings?\n$/);
+    const shown = await onTerminal(['doctor', ...args], { url: db.url });
+    expect(shown.code).toBe(0);
+    expect(shown.stdout).toContain('\u001b[32m✓\u001b[0m');
+  });
+
+  test('without slot and watchers it looks at the server alone, and says so', async () => {
+    const { code, checks } = await examine(db.url, []);
+    expect(code).toBe(0);
+    expect(named(checks, 'slot')).toMatchObject([{ level: 'warning', found: 'none named' }]);
+    expect(named(checks, 'watchers')).toMatchObject([{ level: 'warning', found: 'none named' }]);
+  });
+
+  test('what it says of tables, keys and replica identities is the SQL that mends them', async () => {
+    const slot = slotName();
+    const cwd = await folder({
+      'walwatch.config.mjs': `import { defineWatchers } from 'walwatch';
+        export default { slot: '${slot}', manage: 'verify', watchers: defineWatchers([
+          ['users', 'updated', { label: 'moved', triggerColumns: ['role_id'] }], ['bare', 'inserted'], ['roles', 'deleted', { extraColumns: ['nome'] }],
+        ]) };`,
+    });
+    const { code, checks } = await examine(db.url, [], cwd);
+    expect(code).toBe(1);
+    const [moved] = named(checks, 'moved');
+    expect(moved).toMatchObject({ level: 'problem', fix: 'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;' });
+    expect(named(checks, 'bare:inserted')).toMatchObject([
+      { level: 'problem', found: '"public"."bare" has no primary key' },
+    ]);
+    expect(named(checks, 'roles:deleted')).toMatchObject([{ level: 'problem', fix: 'Its columns: id, name.' }]);
+    expect(named(checks, `slot '${slot}'`)).toMatchObject([{ level: 'problem', found: 'does not exist yet' }]);
+    onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
+    await db.sql(moved!.fix!);
+    expect(named((await examine(db.url, [], cwd)).checks, 'moved')).toMatchObject([{ level: 'ok' }]);
+  });
+
+  test('a publication that does not fit the watchers is told with the SQL that makes it fit', async () => {
+    const slot = slotName();
+    onTestFinished(() => dropSlotAndPublication(db, slot));
+    const about = async (...watchers: string[]) => {
+      const { checks } = await examine(db.url, [...watchers, '--slot', slot]);
+      return named(checks, `publication '${slot}'`)[0]!;
+    };
+    const missing = await about('users:inserted');
+    expect(missing).toMatchObject({ level: 'warning', found: 'does not exist yet' });
+    await db.sql(missing.fix!.split(';')[0]!);
+    expect(await about('users:inserted')).toMatchObject({ level: 'ok' });
+    const narrow = await about('users:inserted', 'roles:deleted');
+    expect(narrow).toMatchObject({ level: 'warning', found: 'does not carry what the watchers need' });
+    for (const statement of narrow.fix!.split(';').slice(0, -1)) await db.sql(statement);
+    expect(await about('users:inserted', 'roles:deleted')).toMatchObject({ level: 'ok' });
+    const wide = await about('roles:deleted');
+    expect(wide).toMatchObject({ level: 'warning', found: 'carries more than the watchers need' });
+    expect(wide.fix).toContain('DROP TABLE ONLY "public"."users"');
+  });
+
+  test('a slot is told with who reads it, and one of another kind or that was dropped is a problem', async () => {
+    const slot = slotName();
+    const watch = watchOf(defineWatchers([['users', 'inserted']]), { slot });
+    await watch.start();
+    const about = async () =>
+      named((await examine(db.url, ['users:inserted', '--slot', slot])).checks, `slot '${slot}'`)[0]!;
+    expect(await about()).toMatchObject({
+      level: 'ok',
+      found: expect.stringMatching(/process \d+ sends it to walwatch\//),
+    });
+    await watch.stop();
+    await db.dropSlot(slot);
+    expect(await about()).toMatchObject({ level: 'problem', found: expect.stringContaining('was dropped') });
+    await db.sql(`select pg_create_physical_replication_slot($1)`, [slot]);
+    expect(await about()).toMatchObject({ level: 'problem', found: expect.stringContaining('physical') });
+  });
+
+  test('a role without rights is told which, with the grant', async () => {
+    const role = slotName();
+    await db.sql(`create role ${role} login`);
+    onTestFinished(() => db.sql(`drop role ${role}`).then(() => {}));
+    const url = new URL(db.url);
+    url.username = role;
+    const { code, checks } = await examine(url.href, ['users:inserted', '--slot', slotName()]);
+    expect(code).toBe(1);
+    expect(named(checks, 'right to replicate')).toMatchObject([
+      { level: 'problem', fix: `ALTER ROLE "${role}" REPLICATION;` },
+    ]);
+    expect(named(checks, 'replication connection')).toMatchObject([{ level: 'problem' }]);
+    expect(named(checks, "rights for manage: 'create'")).toMatchObject([
+      { level: 'warning', found: 'missing: CREATE on the database; ownership of users' },
+    ]);
+    await db.sql(named(checks, 'right to replicate')[0]!.fix!);
+    const granted = await examine(url.href, ['users:inserted', '--slot', slotName()]);
+    expect(named(granted.checks, 'right to replicate')).toMatchObject([{ level: 'ok' }]);
+    expect(named(granted.checks, 'replication connection')).toMatchObject([{ level: 'ok' }]);
+  });
+});
+
+describe('behind a pooler', () => {
+  const db = useDatabase();
+
+  test('it is seen, because another process answers than the one that was introduced', async () => {
+    const target = new URL(db.url);
+    const sockets = new Set<Socket>();
+    // As poolers do, it gives out keys of its own for cancelling queries: BackendKeyData, https://www.postgresql.org/docs/current/protocol-message-formats.html
+    const pooler = createServer((client) => {
+      const server = connect(Number(target.port || 5432), target.hostname);
+      for (const socket of [client, server])
+        sockets.add(socket.on('error', () => {}).on('close', () => socket.destroy()));
+      client.pipe(server);
+      let introduced = false;
+      server.on('data', (bytes) => {
+        const key = introduced ? -1 : bytes.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+        if (key !== -1) bytes.writeInt32BE(1_000_000, key + 5);
+        introduced ||= key !== -1;
+        client.write(bytes);
+      });
+      client.on('close', () => server.destroy());
+      server.on('close', () => client.destroy());
+    });
+    await new Promise<void>((resolve) => pooler.listen(0, '127.0.0.1', resolve));
+    onTestFinished(async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => pooler.close(resolve));
+    });
+    const url = new URL(db.url);
+    url.hostname = '127.0.0.1';
+    url.port = String((pooler.address() as AddressInfo).port);
+    const { code, checks } = await examine(url.href, []);
+    expect(code).toBe(1);
+    expect(named(checks, 'direct connection')).toMatchObject([{ level: 'problem', found: 'a pooler is in the way' }]);
+  });
+});
+
+describe('transactions that do not end', () => {
+  const db = useDatabase();
+
+  test('are found, prepared ones too, with the statement that ends them', async () => {
+    const writer = await db.client();
+    await writer.query(`set application_name = 'forgetful'`);
+    await writer.query('begin');
+    await writer.query(`insert into roles (name) values ('x')`);
+    await db.sql(`begin; insert into roles (name) values ('y'); prepare transaction 'it''s ${db.name}'`);
+    const found = async () => {
+      const { transactions } = await readFacts(await db.client(), [], 'none', 0);
+      return transactions.filter(({ who }) => who.includes('forgetful') || who.includes(db.name));
+    };
+    const both = await found();
+    expect(both.map(({ who }) => who).toSorted()).toEqual([
+      expect.stringMatching(/^process \d+ \(forgetful\)$/),
+      `the prepared transaction 'it''s ${db.name}'`,
+    ]);
+    for (const { end } of both) await db.sql(end);
+    await until(async () => (await found()).length === 0, { describe: 'their end' });
+  });
+});
+
+test('on a server that is not, every requirement is told with its setting', async () => {
+  await using cluster = await startCluster({
+    settings: {
+      wal_level: 'replica', max_replication_slots: 0, max_wal_senders: 0, wal_sender_timeout: 0, max_slot_wal_keep_size: '64MB',
+      synchronous_standby_names: '*', synchronous_commit: 'local',
+    },
+  }); // prettier-ignore
+  await using db = await createDatabase(cluster.url);
+  const { code, checks } = await examine(db.url, ['users:inserted', '--slot', 'a']);
+  expect(code).toBe(1);
+  const level = (name: string) => named(checks, name).map((check) => [check.level, check.fix?.slice(0, 45)]);
+  expect(level('wal_level')).toEqual([['problem', "ALTER SYSTEM SET wal_level = 'logical'; and r"]]);
+  expect(level('replication slots')).toEqual([['problem', 'ALTER SYSTEM SET max_replication_slots = 10; ']]);
+  expect(level('walsenders')).toEqual([['problem', 'ALTER SYSTEM SET max_wal_senders = 10; and re']]);
+  expect(level('wal_sender_timeout')).toEqual([['warning', "ALTER SYSTEM SET wal_sender_timeout = '60s'; "]]);
+  expect(level('synchronous_standby_names')).toEqual([['problem', 'Name the standbys that are meant: ALTER SYSTE']]);
+  expect(level('replication connection')).toEqual([['problem', expect.anything()]]);
+  expect(named(checks, 'max_slot_wal_keep_size')).toMatchObject([{ level: 'ok', found: '64 MB' }]);
+});
+
+test('what holds the disk is told: an unread slot, near its limit, and another one', async () => {
+  await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '136MB' } });
+  await using db = await createDatabase(cluster.url);
+  const args = ['users:inserted', '--slot', 'own'];
+  expect((await cli(['setup', ...args, '--yes'], { url: db.url })).code).toBe(0);
+  await db.sql(`select pg_create_logical_replication_slot('forgotten', 'pgoutput')`);
+  // Each switch fills up a segment of 16 MB.
+  for (let i = 0; i < 8; i++) {
+    await db.sql(`select pg_logical_emit_message(false, 'x', 'x')`);
+    await db.sql('select pg_switch_wal()');
+  }
+  const { checks } = await examine(db.url, args);
+  expect(named(checks, 'retained WAL')).toMatchObject([
+    {
+      level: 'warning',
+      found: expect.stringMatching(/^1\d\d MB \(\d\d % of the limit, 136 MB\)$/),
+      fix: expect.stringContaining('Start its worker'),
+    },
+  ]);
+  const [others] = named(checks, 'other slots');
+  expect(others).toMatchObject({
+    level: 'warning',
+    found: expect.stringMatching(/^'forgotten' holds 1\d\d MB, and nobody reads it$/),
+  });
+  expect(others!.fix).toContain(`SELECT pg_drop_replication_slot('forgotten');`);
+  await inSession(db.url, (client) => client.query(`select pg_drop_replication_slot('forgotten')`));
+  expect((await cli(['teardown', '--slot', 'own', '--yes'], { url: db.url })).code).toBe(0);
+  await until(async () => (await db.sql('select from pg_replication_slots')).length === 0, { describe: 'no slots' });
+});

@@ -1,0 +1,302 @@
+/** setup and teardown: what they leave is what a worker wants, and what there was before. */
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { compareLsn, createWatch, defineWatchers } from '../../src/index.ts';
+import { cli, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
+import { useDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication, slotName, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const source = `[
+  ['users', 'inserted'],
+  ['users', 'updated', { label: 'moved', triggerColumns: ['role_id'] }],
+  ['packages', 'deleted'],
+]`;
+const watchers = defineWatchers([
+  ['users', 'inserted'],
+  ['users', 'updated', { label: 'moved', triggerColumns: ['role_id'] }],
+  ['packages', 'deleted'],
+]);
+const configured = (slot: string, more = '') =>
+  folder({
+    'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+      export default defineConfig({ slot: '${slot}', watchers: defineWatchers(${source}), ${more} });`,
+  });
+
+/** A slot's name, with nothing left of it when the test has finished. */
+function name(): string {
+  const made = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, made));
+  return made;
+}
+
+const identity = async (table: string) =>
+  (await db.sql<{ i: string }>(`select relreplident as i from pg_class where oid = $1::regclass`, [table]))[0]!.i;
+
+/** Slot, publication and replica identities; but for what differs each time. */
+async function state(slot: string) {
+  const [made] = await db.sql(
+    `select s.plugin, s.database, s.temporary, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
+            (select string_agg(schemaname || '.' || tablename, ' ' order by tablename) from pg_publication_tables where pubname = s.slot_name) as tables,
+            obj_description(p.oid, 'pg_publication') as comment, p.oid as publication, s.confirmed_flush_lsn::text as lsn,
+            (select oid from pg_database where datname = current_database()) as database_oid
+     from pg_replication_slots s join pg_publication p on p.pubname = s.slot_name where s.slot_name = $1`,
+    [slot],
+  );
+  const { comment, publication, lsn, database_oid: databaseOid, ...rest } = made!;
+  const line = String(comment)
+    .split('\n')
+    .find((one) => one.startsWith('walwatch: '))!;
+  const { createdLsn, systemIdentifier, ...marker } = JSON.parse(line.slice('walwatch: '.length));
+  expect(marker).toEqual({ version: 1, slot, databaseOid, publicationOid: publication });
+  expect(createdLsn).toMatch(/^[0-9A-F]+\/[0-9A-F]+$/);
+  expect(compareLsn(lsn, createdLsn)).toBeGreaterThanOrEqual(0);
+  return { ...rest, systemIdentifier, users: await identity('users'), packages: await identity('packages') };
+}
+
+beforeAll(() => db.sql('create table bare (line text)'));
+beforeEach(() => db.sql('alter table users replica identity default'));
+
+describe('setup', () => {
+  test("leaves what a worker with manage: 'create' leaves, and one with 'verify' starts on it", async () => {
+    const byWorker = name();
+    await db.sql('alter table users replica identity full');
+    const worker = watchOf(watchers, { slot: byWorker });
+    await worker.start();
+    await worker.stop();
+    const wanted = await state(byWorker);
+    await db.sql('alter table users replica identity default');
+
+    const slot = name();
+    const { code, stdout } = await cli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
+    expect(code).toBe(0);
+    expect(stdout).toContain('ALTER TABLE "public"."users" REPLICA IDENTITY FULL;\nCREATE PUBLICATION');
+    expect(stdout).toContain(`✓ '${slot}' is set up`);
+    expect(await state(slot)).toEqual(wanted);
+    const verifying = createWatch({ connection: db.url, slot, watchers, manage: 'verify' });
+    const seen: unknown[] = [];
+    verifying.subscribe('users:inserted', (event: unknown) => void seen.push(event));
+    await verifying.start();
+    const [user] = await db.sql(`insert into users (name) values ('Ada') returning id`);
+    await until(() => seen.length > 0, { describe: 'the event' });
+    await verifying.stop();
+    expect(seen).toEqual([user]);
+  });
+
+  test('prints SQL that does the same, in the order in which it must be run, and changes nothing itself', async () => {
+    const slot = name();
+    const cwd = await configured(slot);
+    const { code, stdout, stderr } = await cli(['setup', '--print'], { url: db.url, cwd });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+    const statements = stdout.match(/\s*(?:DO (\$\w+\$)[^]*?\1;|[^;]+;)/g)!;
+    expect(statements).toHaveLength(4);
+    for (const statement of statements) await db.sql(statement);
+    const byHand = await state(slot);
+    const other = name();
+    await cli(['setup', '--yes'], { url: db.url, cwd: await configured(other) });
+    expect(byHand).toEqual(await state(other));
+    expect(await cli(['setup', '--print'], { url: db.url, cwd })).toMatchObject({
+      code: 0,
+      stdout: '-- Nothing to do.\n',
+    });
+    await createWatchOnce(slot);
+  });
+
+  const createWatchOnce = async (slot: string) => {
+    const verifying = createWatch({ connection: db.url, slot, watchers, manage: 'verify' });
+    await verifying.start();
+    await verifying.stop();
+  };
+
+  test('can be run again, and then adds only what is missing', async () => {
+    const slot = name();
+    const cwd = await configured(slot);
+    await cli(['setup', '--yes'], { url: db.url, cwd });
+    const before = await state(slot);
+    const again = await cli(['setup', '--yes'], { url: db.url, cwd });
+    expect(again).toMatchObject({ code: 0, stdout: `✓ '${slot}' is set up already.\n`, stderr: '' });
+    expect(await state(slot)).toEqual(before);
+    const { code, stdout } = await cli(['setup', 'roles:truncated', '--yes'], { url: db.url, cwd });
+    expect(code).toBe(0);
+    expect(stdout.match(/;$/gm)).toHaveLength(2);
+    expect(await state(slot)).toMatchObject({ tables: 'public.packages public.roles public.users', pubtruncate: true });
+  });
+
+  test('takes watchers as arguments, without a configuration', async () => {
+    const slot = name();
+    const args = ['setup', 'packages:inserted', 'users:deleted', '--columns', 'name', '--slot', slot, '--yes'];
+    expect(await cli(args, { url: db.url })).toMatchObject({ code: 0 });
+    expect(await state(slot)).toMatchObject({ tables: 'public.packages public.users', pubupdate: false, users: 'f' });
+  });
+
+  test('asks on a terminal, and anything but yes changes nothing', async () => {
+    const slot = name();
+    const options = { url: db.url, cwd: await configured(slot) };
+    for (const answer of ['n\n', '\n', '\u0004']) {
+      const refused = startOnTerminal(['setup'], options);
+      await refused.says(/Run this\? \[y\/N\] /);
+      refused.type(answer);
+      expect(await refused.ended).toMatchObject({ code: 1, stdout: expect.stringContaining('Nothing was changed.') });
+    }
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+    expect(await identity('users')).toBe('d');
+    const accepted = startOnTerminal(['setup'], options);
+    await accepted.says(/CREATE PUBLICATION[^]*Run this\? \[y\/N\] /);
+    accepted.type('y\n');
+    expect(await accepted.ended).toMatchObject({ code: 0, stdout: expect.stringContaining('is set up') });
+    await state(slot);
+  });
+
+  test('without a terminal to ask on, it says so, ends with 2 and changes nothing', async () => {
+    const slot = name();
+    const { code, stderr } = await cli(['setup'], { url: db.url, cwd: await configured(slot) });
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      'walwatch: this is no terminal to ask on, so nothing was changed\n  --yes does it without asking.\n',
+    );
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+  });
+
+  test('goes on although nobody reads what it says', async () => {
+    const slot = name();
+    const cwd = await configured(slot);
+    const { spawnSync } = await import('node:child_process');
+    const program = new URL('../../dist/cli/main.js', import.meta.url).pathname;
+    const run = `"$0" "${program}" setup --yes | true; echo "$PIPESTATUS"`;
+    const { stdout } = spawnSync('bash', ['-c', run, process.execPath], {
+      cwd, env: { ...process.env, DATABASE_URL: db.url }, encoding: 'utf8',
+    }); // prettier-ignore
+    expect(stdout).toBe('0\n');
+    await state(slot);
+  });
+
+  test('refuses what does not fit, all of it at once, before it changes anything', async () => {
+    const slot = name();
+    const args = [
+      'setup',
+      'bare:updated',
+      'users:updated',
+      'nowhere:deleted',
+      '--columns',
+      'no_column',
+      '--slot',
+      slot,
+      '--yes',
+    ];
+    const { code, stdout, stderr } = await cli(args, { url: db.url });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain('"public"."bare" has no primary key');
+    expect(stderr).toContain(`"public"."users" has no column 'no_column'`);
+    expect(stderr).toContain('there is no table "public"."nowhere"');
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+  });
+
+  test('does not make a lost slot anew behind anybody’s back: teardown and setup do', async () => {
+    const slot = name();
+    const options = { url: db.url, cwd: await configured(slot) };
+    await cli(['setup', '--yes'], options);
+    await db.dropSlot(slot);
+    const { code, stderr } = await cli(['setup', '--yes'], options);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`SLOT_LOST: the slot '${slot}' was dropped`);
+    expect((await cli(['teardown', '--yes'], options)).code).toBe(0);
+    expect((await cli(['setup', '--yes'], options)).code).toBe(0);
+    await state(slot);
+  });
+
+  test('tells a role without rights to let an owner run what --print prints', async () => {
+    const slot = name();
+    const role = `cli_${slot}`;
+    await db.sql(`create role ${role} login replication`);
+    onTestFinished(() => db.sql(`drop role ${role}`).then(() => {}));
+    const url = new URL(db.url);
+    url.username = role;
+    const { code, stderr } = await cli(['setup', '--yes'], { url: url.href, cwd: await configured(slot) });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^walwatch: PERMISSION: must be owner of table users\n.*walwatch setup --print/);
+  });
+});
+
+describe('teardown', () => {
+  test('takes back all that setup made, replica identities as they were, and can be run again', async () => {
+    const slot = name();
+    const options = { url: db.url, cwd: await configured(slot) };
+    await db.sql('alter table users add column code int');
+    await db.sql('update users set code = id');
+    await db.sql('alter table users alter column code set not null');
+    await db.sql('create unique index users_code on users (code)');
+    await db.sql('alter table users replica identity using index users_code');
+    onTestFinished(() => db.sql('alter table users drop column code').then(() => {}));
+    await cli(['setup', '--yes'], options);
+    expect(await identity('users')).toBe('f');
+    const { code, stdout } = await cli(['teardown', '--yes'], options);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`SELECT pg_drop_replication_slot('${slot}');\nDROP PUBLICATION "${slot}";`);
+    expect(stdout).toContain('REPLICA IDENTITY USING INDEX "users_code"');
+    expect(await identity('users')).toBe('i');
+    expect(await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).toEqual([]);
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+    const again = await cli(['teardown', '--yes'], options);
+    expect(again).toMatchObject({ code: 0, stdout: `✓ nothing is left of '${slot}'.\n` });
+  });
+
+  test('leaves a replica identity that setup did not make, or that another publication needs', async () => {
+    const first = name();
+    const second = name();
+    await db.sql('alter table users replica identity full');
+    await cli(['setup', '--yes'], { url: db.url, cwd: await configured(first) });
+    await cli(['teardown', '--yes'], { url: db.url, cwd: await configured(first) });
+    expect(await identity('users')).toBe('f');
+    await db.sql('alter table users replica identity default');
+    await cli(['setup', '--yes'], { url: db.url, cwd: await configured(first) });
+    await cli(['setup', '--yes'], { url: db.url, cwd: await configured(second) });
+    const { stdout } = await cli(['teardown', '--yes'], { url: db.url, cwd: await configured(first) });
+    expect(stdout).not.toContain('REPLICA IDENTITY');
+    expect(await identity('users')).toBe('f');
+  });
+
+  test('leaves a publication that another slot uses', async () => {
+    const [first, second] = [name(), name()];
+    await cli(['setup', '--yes'], { url: db.url, cwd: await configured(first) });
+    await cli(['setup', '--yes'], { url: db.url, cwd: await configured(second, `publication: '${first}'`) });
+    const { stdout } = await cli(['teardown', '--yes'], { url: db.url, cwd: await configured(first) });
+    expect(stdout).not.toContain('DROP PUBLICATION');
+    const [left] = await db.sql(
+      `select obj_description(oid, 'pg_publication') as comment from pg_publication where pubname = $1`, [first],
+    ); // prettier-ignore
+    expect(left!['comment']).toContain(`"slot":"${second}"`);
+    expect(left!['comment']).not.toContain(`"slot":"${first}"`);
+    const last = await cli(['teardown', '--yes'], {
+      url: db.url,
+      cwd: await configured(second, `publication: '${first}'`),
+    });
+    expect(last.stdout).toContain('DROP PUBLICATION');
+    expect(last.code).toBe(0);
+  });
+
+  test('refuses while a worker has the slot, and asks on a terminal', async () => {
+    const slot = name();
+    const options = { url: db.url, cwd: await configured(slot) };
+    await cli(['setup', '--yes'], options);
+    const worker = createWatch({ connection: db.url, slot, watchers });
+    await worker.start();
+    const refused = await cli(['teardown', '--yes'], options);
+    await worker.stop();
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/SLOT_ACTIVE: a worker has the slot .* \(process \d+\)\n {2}Stop it first/);
+    await until(
+      async () =>
+        (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length > 0,
+      { describe: 'the worker to have gone' },
+    );
+    const printed = await cli(['teardown', '--print'], options);
+    expect(printed).toMatchObject({ code: 0, stdout: expect.stringContaining('DROP PUBLICATION'), stderr: '' });
+    const asked = startOnTerminal(['teardown'], options);
+    await asked.says(/Run this\?/);
+    asked.type('y\n');
+    expect((await asked.ended).code).toBe(0);
+    expect(await onTerminal(['teardown'], options)).toMatchObject({ code: 0 });
+  });
+});

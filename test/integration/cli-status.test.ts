@@ -1,0 +1,152 @@
+/** status: at a glance whether all is well, and why not. */
+import { expect, onTestFinished, test } from 'vitest';
+import { defineWatchers } from '../../src/index.ts';
+import { cli, folder, onTerminal, startCli, startOnTerminal } from '../support/cli.ts';
+import { startCluster } from '../support/cluster.ts';
+import { createDatabase, useDatabase } from '../support/database.ts';
+import { deferred, until } from '../support/until.ts';
+import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const watchers = defineWatchers([
+  ['users', 'inserted'],
+  ['packages', 'deleted'],
+]);
+
+const facts = async (slot: string) => {
+  const { code, stdout, stderr } = await cli(['status', '--slot', slot, '--json'], { url: db.url });
+  expect(stderr).toBe('');
+  return { code, ...JSON.parse(stdout) };
+};
+
+test('all is well while a worker keeps up, and it is told who that is', async () => {
+  const slot = slotName();
+  const watch = watchOf(watchers, { slot });
+  watch.subscribe('users:inserted', () => {});
+  await watch.start();
+  await db.sql(`insert into users (name) values ('Ada')`);
+  await settled(db, watch);
+  const status = await facts(slot);
+  expect(status).toMatchObject({
+    code: 0, slot, publication: slot, level: 'ok', reasons: [], activePid: expect.any(Number), application: `walwatch/${slot}`,
+    lagBytes: expect.any(Number), lagSeconds: 0, retainedBytes: expect.any(Number), walStatus: 'reserved',
+    waiting: { events: [], more: false },
+  }); // prettier-ignore
+  const piped = await cli(['status', '--slot', slot], { url: db.url });
+  expect(piped.code).toBe(0);
+  expect(piped.stdout).toMatch(
+    new RegExp(`^✓ ${slot}: all is well\n  worker +process ${status.activePid}, walwatch/${slot}`),
+  );
+  expect(piped.stdout).toMatch(/^ {2}lag +.*, 0 s \(nothing waits\)$/m);
+  expect(piped.stdout).toMatch(/^ {2}retained WAL +.*no limit \(max_slot_wal_keep_size\)$/m);
+  const shown = await onTerminal(['status', '--slot', slot], { url: db.url });
+  expect(shown).toMatchObject({ code: 0, stdout: expect.stringContaining('\u001b[32m✓\u001b[0m') });
+});
+
+test('what waits is told with its age, which grows, and looking at it takes nothing away from the worker', async () => {
+  const slot = slotName();
+  const held = deferred();
+  const seen: unknown[] = [];
+  const watch = watchOf(watchers, { slot });
+  watch.subscribe('users:inserted', async (event: unknown) => {
+    seen.push(event);
+    await held.promise;
+  });
+  await watch.start();
+  await db.sql(`insert into users (name) values ('Ada'), ('Grace')`);
+  await db.sql('delete from packages'); // no row, no change
+  const first = await facts(slot);
+  expect(first.waiting.events).toEqual([
+    { what: 'users:inserted', committedAt: expect.any(String) },
+    { what: 'users:inserted', committedAt: expect.any(String) },
+  ]);
+  expect(first.lagSeconds).toBeGreaterThan(0);
+  const second = await facts(slot);
+  expect(second.lagSeconds).toBeGreaterThan(first.lagSeconds);
+  expect(second.confirmedLsn).toBe(first.confirmedLsn);
+  held.resolve();
+  await settled(db, watch);
+  expect(seen).toHaveLength(2);
+  expect(await facts(slot)).toMatchObject({ lagSeconds: 0, waiting: { events: [] } });
+});
+
+test('without a worker, without a slot and without a publication it is a problem, and ends with 1', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  expect(await facts(slot)).toMatchObject({
+    code: 1,
+    level: 'problem',
+    reasons: [`there is no slot '${slot}': walwatch setup makes it`],
+  });
+  await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
+  expect(await facts(slot)).toMatchObject({
+    code: 1,
+    level: 'problem',
+    reasons: ['no worker is connected'],
+    activePid: null,
+  });
+  await db.sql(`drop publication "${slot}"`);
+  expect(await facts(slot)).toMatchObject({ code: 1, reasons: [`the publication '${slot}' is missing`] });
+});
+
+test('a lost slot is told with the reason', async () => {
+  await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '16MB' } });
+  await using own = await createDatabase(cluster.url);
+  await cli(['setup', 'users:inserted', '--slot', 'lost', '--yes'], { url: own.url });
+  const status = () => cli(['status', '--slot', 'lost'], { url: own.url });
+  expect((await status()).stdout).toMatch(/retained WAL .* of 16 MB \(\d+ %\), lost after \d+ MB more/);
+  for (let i = 0; i < 4; i++) {
+    await own.sql(`select pg_logical_emit_message(false, 'x', 'x')`);
+    await own.sql('select pg_switch_wal()');
+  }
+  await own.sql('checkpoint');
+  expect(await status()).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/^✗ lost: the slot is lost: wal_removed/),
+  });
+  await own.sql(`select pg_drop_replication_slot('lost')`);
+});
+
+const configured = (slot: string) =>
+  folder({
+    'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+      export default defineConfig({ slot: '${slot}', watchers: defineWatchers([['users', 'inserted']]) });`,
+  });
+
+test('--watch refreshes and shows the last events as they happen, beside the worker, until Ctrl-C', async () => {
+  const slot = slotName();
+  const cwd = await configured(slot);
+  const watch = watchOf(defineWatchers([['users', 'inserted']]), { slot });
+  const handled: unknown[] = [];
+  watch.subscribe('users:inserted', (event: unknown) => void handled.push(event));
+  await watch.start();
+  const running = startCli(['status', '--watch', '--json', '--interval', '0.05'], { url: db.url, cwd });
+  await running.says(/"lastEvents":\[\]/);
+  const beside = `select from pg_stat_replication where application_name like 'walwatch/walwatch\\_live\\_%' and state = 'streaming'`;
+  await until(async () => (await db.sql(beside)).length > 0, { describe: 'it to listen' });
+  await db.sql(`insert into users (name) values ('Ada')`);
+  await running.says(
+    /"lastEvents":\[\{"at":"[^"]+","watcher":"users:inserted","eventId":"[0-9A-F]+\/[0-9A-F]+\/0"\}\]/,
+  );
+  running.child.kill('SIGINT');
+  const { code, stdout } = await running.ended;
+  expect(code).toBe(0);
+  for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ slot });
+  await until(() => handled.length === 1, { describe: 'the worker to have it too' });
+});
+
+test('--watch draws over the same screen on a terminal, and ends cleanly with its pipe', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const cwd = await configured(slot);
+  await cli(['setup', '--yes'], { url: db.url, cwd });
+  const shown = startOnTerminal(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd });
+  await until(() => shown.stdout().split('\u001b[H\u001b[J').length > 2, { describe: 'a second screen' });
+  shown.type('\u0003'); // Ctrl-C
+  expect((await shown.ended).code).toBe(0);
+  const piped = startCli(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd });
+  await piped.says(/no worker is connected/);
+  piped.child.stdout!.destroy();
+  expect(await piped.ended).toMatchObject({ code: 0, stderr: '' });
+});

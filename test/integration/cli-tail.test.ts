@@ -1,0 +1,187 @@
+/** tail: events as they happen, for people and for programs. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { cli, folder, type Running, startCli, startOnTerminal } from '../support/cli.ts';
+import { useDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication, slotName } from '../support/watching.ts';
+
+const db = useDatabase();
+beforeEach(() => db.sql('truncate users cascade'));
+
+const insert = async (name: string): Promise<number> =>
+  (await db.sql<{ id: number }>('insert into users (name) values ($1) returning id', [name]))[0]!.id;
+const lines = (running: Running) =>
+  running.stdout().split('\n').slice(0, -1).map((line) => JSON.parse(line)); // prettier-ignore
+const following = (running: Running) => running.says(/walwatch: following /);
+
+/** A slot with its publication, as setup makes them. */
+async function durableSlot(...watchers: string[]): Promise<string> {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  expect(await cli(['setup', ...watchers, '--slot', slot, '--yes'], { url: db.url })).toMatchObject({ code: 0 });
+  return slot;
+}
+
+describe('over a temporary slot', () => {
+  test('it prints JSON lines in a pipe, with the columns that were asked for, and leaves nothing behind', async () => {
+    await db.sql('alter table users replica identity full');
+    onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
+    const running = startCli(['tail', 'users:inserted', 'users:updated', '--columns', 'name,updated_at'], {
+      url: db.url,
+    });
+    await following(running);
+    const id = await insert('Ada');
+    await db.sql(`update users set name = 'Grace', updated_at = '2026-11-22 10:00:00+00'`);
+    await until(() => lines(running).length === 2, { describe: () => `two lines in ${running.stdout()}` });
+    expect(lines(running)).toMatchObject([
+      {
+        watcher: 'users:inserted',
+        type: 'inserted',
+        schema: 'public',
+        table: 'users',
+        event: { id, name: 'Ada', updated_at: null },
+      },
+      {
+        watcher: 'users:updated',
+        event: { id, name: 'Grace', updated_at: '2026-11-22T10:00:00.000Z' },
+        previous: { name: 'Ada' },
+        absent: [],
+      },
+    ]);
+    expect(lines(running)[0].eventId).toMatch(/^[0-9A-F]+\/[0-9A-F]+\/0$/);
+    running.child.kill('SIGTERM');
+    expect((await running.ended).code).toBe(0);
+    await until(
+      async () => (await db.sql(`select from pg_replication_slots where database = $1`, [db.name])).length === 0,
+      { describe: 'its slot to be gone' },
+    );
+    expect(await db.sql('select from pg_publication')).toEqual([]);
+  });
+
+  test('it prints a line for people on a terminal, in colour, and --json JSON all the same', async () => {
+    await db.sql('alter table users replica identity full');
+    onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
+    const shown = startOnTerminal(['tail', 'users:updated', '--columns', 'name'], {
+      url: db.url,
+      env: { NO_COLOR: '1' },
+    });
+    const coloured = startOnTerminal(['tail', 'users:updated'], { url: db.url });
+    const json = startOnTerminal(['tail', 'users:updated', '--json'], { url: db.url });
+    for (const one of [shown, coloured, json]) await following(one);
+    const id = await insert('Ada');
+    await db.sql(`update users set name = E'Gr\\u001bace'`);
+    await shown.says(
+      new RegExp(`\\d\\d:\\d\\d:\\d\\d users:updated {2}id ${id}, name "Gr\\\\u001bace" {2}was name "Ada"`),
+    );
+    await coloured.says(/36musers:updated/); // the rest of it is control characters
+    expect(coloured.stdout()).toContain('\u001b[36musers:updated\u001b[0m');
+    await json.says(/^\{"watcher":"users:updated".*\}/m);
+    for (const one of [shown, coloured, json]) one.type('\u0003'); // Ctrl-C
+    for (const one of [shown, coloured, json]) expect((await one.ended).code).toBe(0);
+  });
+
+  test('watchers of a configuration go by their names', async () => {
+    const cwd = await folder({
+      'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+        export default defineConfig({ slot: 'never_used', watchers: defineWatchers([
+          ['users', 'updated', { label: 'renamed', triggerColumns: ['name'], extraColumns: ['name'] }],
+        ]) });`,
+    });
+    await db.sql('alter table users replica identity full');
+    onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
+    const running = startCli(['tail', 'renamed'], { url: db.url, cwd });
+    await following(running);
+    await insert('Ada');
+    await db.sql(`update users set phone = '1'`);
+    await db.sql(`update users set name = 'Grace'`);
+    await running.says(/"event":\{"id":\d+,"name":"Grace"\}/);
+    expect(lines(running)).toHaveLength(1);
+    running.child.kill('SIGINT');
+    expect((await running.ended).code).toBe(0);
+    expect(await db.sql(`select from pg_replication_slots where slot_name = 'never_used'`)).toEqual([]);
+  });
+
+  test('it reads through a publication that is there, and does not touch it', async () => {
+    const slot = await durableSlot('users:inserted', 'roles:deleted');
+    const running = startCli(['tail', 'users:inserted', '--publication', slot], { url: db.url });
+    await following(running);
+    await insert('Ada');
+    await running.says(/"watcher":"users:inserted"/);
+    running.child.kill('SIGINT');
+    await running.ended;
+    expect(await db.sql('select from pg_publication_tables where pubname = $1', [slot])).toHaveLength(2);
+  });
+
+  test('what does not fit ends it with 1', async () => {
+    const { code, stdout, stderr } = await cli(['tail', 'users:updated', '--columns', 'nome'], { url: db.url });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain(`"public"."users" has no column 'nome'`);
+  });
+});
+
+describe('over a durable slot', () => {
+  test('only what was printed is acknowledged: what nobody read comes again', async () => {
+    const slot = await durableSlot('users:inserted');
+    const first = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
+    await following(first);
+    const ids = [await insert('printed')];
+    await first.says(/"event"/);
+    first.child.stdout!.destroy(); // the reader goes, and this shows at the next event
+    ids.push(await insert('unread'));
+    expect(await first.ended).toMatchObject({ code: 0 });
+    ids.push(await insert('written meanwhile'));
+    const second = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
+    await until(() => lines(second).length >= 2, { describe: () => `two lines in ${second.stdout()}` });
+    second.child.kill('SIGINT');
+    expect((await second.ended).code).toBe(0);
+    expect(lines(second).map(({ event }) => event.id)).toEqual(ids.slice(1));
+  });
+
+  test('it makes no slot: that would keep WAL for ever', async () => {
+    const slot = slotName();
+    const { code, stderr } = await cli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
+    expect(code).toBe(1);
+    expect(stderr).toContain(`the replication slot '${slot}' does not exist`);
+    expect(await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).toEqual([]);
+  });
+
+  test('it waits while a worker has the slot', async () => {
+    const slot = await durableSlot('users:inserted');
+    const worker = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
+    await following(worker);
+    const waiting = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
+    await waiting.says(/a worker has the slot \(process \d+\): waiting for it/);
+    worker.child.kill('SIGINT');
+    await following(waiting);
+    await insert('Ada');
+    await waiting.says(/"event"/);
+    waiting.child.kill('SIGINT');
+    expect((await waiting.ended).code).toBe(0);
+  });
+});
+
+test('`| head -1` ends it cleanly, without a message', async () => {
+  const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  // The exit code of the first of the pipe, on its own line of stderr.
+  const pipe = `"$0" "${program}" tail users:inserted | head -1; echo "ended \${PIPESTATUS[0]}" >&2`;
+  const child = spawn('bash', ['-c', pipe, process.execPath], { env: { ...process.env, DATABASE_URL: db.url } });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const closed = once(child, 'close');
+  await until(() => stderr.includes('following'), { describe: () => `it to follow: ${stderr}`, timeout: 20_000 });
+  // head may take a moment to go once it has its line.
+  await until(
+    async () => {
+      await insert('Ada');
+      return stderr.includes('ended');
+    },
+    { describe: () => `its end: ${stderr}` },
+  );
+  await closed;
+  expect(stdout.match(/\n/g)).toHaveLength(1);
+  expect(stderr).toMatch(/^walwatch: following users:inserted over a temporary slot\nended 0\n$/);
+});

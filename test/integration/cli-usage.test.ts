@@ -1,0 +1,127 @@
+/** What the command line says before it asks any database. */
+import { describe, expect, test } from 'vitest';
+import { cli, folder, isColoured, onTerminal } from '../support/cli.ts';
+
+const commands = ['doctor', 'setup', 'teardown', 'status', 'tail', 'dead-letters'];
+const secret = 'S3cret-Pass';
+/** Nobody listens there. */
+const url = `postgres://worker:${secret}@127.0.0.1:1/accounts`;
+const config = (options: string) =>
+  `import { defineConfig, defineWatchers } from 'walwatch';
+   const watchers = defineWatchers([['users', 'updated']]);
+   export default defineConfig({ ${options} });`;
+
+describe('help', () => {
+  test('lists the commands, and tells of each its flags, exit codes and examples', async () => {
+    const overview = await cli(['--help']);
+    expect(overview).toMatchObject({ code: 0, stderr: '' });
+    for (const command of commands) {
+      expect(overview.stdout).toContain(`  ${command} `);
+      const { code, stdout, stderr } = await cli([command, '--help']);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      for (const part of ['Usage: walwatch', '--config', 'Exit codes: 0', `\nExamples:\n  walwatch ${command}`])
+        expect(stdout).toContain(part);
+    }
+    expect((await cli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('wrong usage ends with 2 and says what is right', () => {
+  test.each([
+    [[], 'a command is missing'],
+    [['diagnose'], "there is no command 'diagnose'"],
+    [['constructor'], "there is no command 'constructor'"],
+    [['doctor', '--colour'], "Unknown option '--colour'"],
+    [['status', 'users:updated', '--slot', 'x'], "unexpected argument 'users:updated'"],
+    [['status'], 'no replication slot is named'],
+    [['status', '--slot', 'x', '--interval', 'soon'], '--interval is a number'],
+    [['setup', '--slot', 'x'], 'there are no watchers'],
+    [['setup', 'users:updated'], 'no replication slot is named'],
+    [['setup', 'users:changed', '--slot', 'x'], 'watcher 0: "changed" is no update type'],
+    [['setup', 'users:updated', '--slot', 'Not a Name'], '"Not a Name" is no name for a replication slot'],
+    [['tail'], 'there is no watcher to follow'],
+    [['tail', 'role_changed'], "there is no watcher 'role_changed'"],
+    [['dead-letters', '--slot', 'x'], 'what to do is missing'],
+    [['dead-letters', 'burn', '--slot', 'x'], "there is no 'dead-letters burn'"],
+    [['dead-letters', 'show', 'seven', '--slot', 'x'], "'seven' is no id"],
+    [['dead-letters', 'show', '--slot', 'x'], 'which one is missing'],
+    [['dead-letters', 'discard', '--slot', 'x'], 'which ones is missing'],
+    [['dead-letters', 'replay', '--slot', 'x'], 'there is no configuration file'],
+  ] as const)('%j', async (args, message) => {
+    const { code, stdout, stderr } = await cli(args, { url });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(`walwatch: ${message}`);
+  });
+});
+
+describe('configuration files', () => {
+  test.each([
+    ['that is not there', {}, ['--config', 'other.mjs'], 'there is no file other.mjs'],
+    ['that is broken', { 'walwatch.config.mjs': 'export default {' }, [], 'walwatch.config.mjs can not be loaded: Unexpected'],
+    ['that throws', { 'walwatch.config.js': `throw new Error('no ${url} today')` }, [], 'no postgres://worker:***@127.0.0.1:1/accounts today'],
+    ['that exports nothing', { 'walwatch.config.mjs': 'export const slot = 1' }, [], 'no default export'],
+    ['with wrong options', { 'walwatch.config.mjs': config(`slot: 'A B', watchers, mange: 'verify'`) }, [], /there is no option 'mange'[^]*"A B" is no name/],
+    ['with wrong watchers', { 'walwatch.config.mjs': config(`slot: 'a', watchers: { entries: [['users', 'gone']] }`) }, [], '"gone" is no update type'],
+    ['whose subscribe is no function', { 'walwatch.config.mjs': `${config(`slot: 'a', watchers`)} export const subscribe = 1;` }, [], "'subscribe' of walwatch.config.mjs is no function"],
+  ] as const)('%s end it with 2', async (_, files, flags, message) => {
+    const cwd = await folder(files);
+    const { code, stdout, stderr } = await cli(['status', ...flags], { cwd, url });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    if (typeof message === 'string') expect(stderr).toContain(message);
+    else expect(stderr).toMatch(message);
+    expect(stderr).not.toContain(secret);
+  }); // prettier-ignore
+
+  test('are found by their names, and flags come before what they say', async () => {
+    for (const name of ['walwatch.config.js', 'walwatch.config.mjs']) {
+      const cwd = await folder({ [name]: config(`slot: 'from_file', watchers, connection: '${url}'`) });
+      const { stdout } = await cli(['doctor', '--json'], { cwd });
+      expect(JSON.parse(stdout).checks[0].found).toContain('127.0.0.1:1, database accounts, role worker');
+    }
+  });
+
+  test('in TypeScript are loaded where Node can, and elsewhere it is said what to do', async () => {
+    const cwd = await folder({ 'walwatch.config.ts': `${config(`slot: 'a' as string, watchers`)}` });
+    const { code, stderr } = await cli(['status'], { cwd, url });
+    const loads = Boolean((process.features as { typescript?: unknown }).typescript);
+    expect(code).toBe(loads ? 1 : 2);
+    expect(stderr).toContain(loads ? 'ECONNREFUSED' : 'does not load TypeScript by itself\n  Use Node 22.18');
+  });
+});
+
+describe('a server that can not be reached', () => {
+  test('is one ✗ of the doctor, with what to do, and no password anywhere', async () => {
+    const { code, stdout, stderr } = await cli(['doctor', 'users:updated', '--slot', 'a'], { url });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
+    expect(stdout.match(/^✗ /gm)).toHaveLength(2); // it and the sum
+    expect(stdout).toMatch(/^✗ connection: 127\.0\.0\.1:1, database accounts, role worker: .*ECONNREFUSED/);
+    expect(stdout).toMatch(/why: .+\n {4}fix: Check host and port/);
+    expect(stdout).not.toContain(secret);
+  });
+
+  test.each([
+    ['status', '--slot', 'a'],
+    ['setup', 'users:updated', '--slot', 'a', '--yes'],
+    ['teardown', '--slot', 'a', '--yes'],
+    ['dead-letters', 'list', '--slot', 'a'],
+  ])('ends %s with 1 and a message without password', async (...args) => {
+    const { code, stdout, stderr } = await cli(args, { url });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^walwatch: CONNECTION: .*ECONNREFUSED.*\n {2}Check host and port/);
+    expect(stderr).not.toContain(secret);
+  });
+
+  test('is said to be named by nothing, when nothing names one', async () => {
+    const { stdout } = await cli(['doctor'], { env: { PGPORT: '1' } });
+    expect(stdout).toContain('Nothing names a server: set DATABASE_URL');
+  });
+});
+
+describe('colours', () => {
+  test('are for terminals only, and not with NO_COLOR', async () => {
+    expect(isColoured((await cli(['doctor'], { url })).stdout)).toBe(false);
+    expect(isColoured((await onTerminal(['doctor'], { url })).stdout)).toBe(true);
+    expect(isColoured((await onTerminal(['doctor'], { url, env: { NO_COLOR: '1' } })).stdout)).toBe(false);
+    expect(isColoured((await onTerminal(['doctor', '--json'], { url })).stdout)).toBe(false);
+  });
+});

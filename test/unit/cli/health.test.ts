@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { judgeHealth, type Vitals } from '../../../src/cli/health.ts';
+
+const well: Vitals = {
+  broken: undefined, activePid: 42, walStatus: 'reserved', retainedBytes: 10, limitBytes: 100, retainedWalWarning: undefined, waitingSeconds: 0,
+}; // prettier-ignore
+
+test.each([
+  ['a connected worker that keeps up', {}, 'ok', []],
+  ['no worker', { activePid: null }, 'problem', ['no worker is connected']],
+  ['a slot about to be lost', { walStatus: 'unreserved' }, 'problem', [expect.stringContaining('about to be lost')]],
+  ['WAL at 80 % of the limit', { retainedBytes: 80 }, 'ok', []],
+  ['WAL above 80 % of the limit', { retainedBytes: 81 }, 'warning', ['81 bytes of WAL are held back']],
+  ['much WAL without a limit', { retainedBytes: 1e12, limitBytes: undefined }, 'ok', []],
+  ["WAL above the user's own threshold", { retainedWalWarning: 9 }, 'warning', ['10 bytes of WAL are held back']],
+  ['an event of a minute', { waitingSeconds: 60 }, 'ok', []],
+  ['an event older than a minute', { waitingSeconds: 61 }, 'warning', ['the oldest event waits since 1 min']],
+  ['several things', { waitingSeconds: 61, activePid: null }, 'problem', ['no worker is connected', expect.anything()]],
+  ['a slot that is gone, which says all', { broken: 'gone', activePid: null }, 'problem', ['gone']],
+] as const)('%s', (_, vitals, level, reasons) => {
+  expect(judgeHealth({ ...well, ...vitals })).toEqual({ level, reasons });
+});

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest';
+import type { Table } from '../../../src/catalog/tables.ts';
+import { identityChanges } from '../../../src/cli/replica-identity.ts';
+import { checkEntries } from '../../../src/watchers/validate.ts';
+
+const column = (name: string) =>
+  ({ name, typeOid: 23, notNull: true, generated: undefined, toastable: false }) as const;
+const users: Table = {
+  oid: 1, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], leaves: [], columns: ['id', 'role_id'].map(column),
+  primaryKey: ['id'], uniqueKeys: [['id']], replicaIdentity: 'default', identityColumns: new Set(['id']),
+}; // prettier-ignore
+const without: Table = { ...users, replicaIdentity: 'nothing', identityColumns: new Set() };
+
+function changes(table: Table, ...entries: unknown[]): string[] {
+  const { watchers, issues } = checkEntries(entries);
+  expect(issues).toEqual([]);
+  const { changes: found, unsolved } = identityChanges(watchers, [table], { major: 17 });
+  return [...found.map(({ statement }) => statement), ...unsolved.map(({ message }) => message)];
+}
+
+const changed = ['users', 'updated', { label: 'moved', triggerColumns: ['role_id'] }];
+
+test('an identity that gives what is needed stays', () => {
+  expect(changes(users, ['users', 'updated'], ['users', 'deleted'])).toEqual([]);
+  expect(changes(without, ['users', 'inserted'])).toEqual([]);
+});
+
+test('the least identity that all watchers of a table need is chosen, once', () => {
+  expect(changes(without, ['users', 'updated'])).toEqual(['ALTER TABLE "public"."users" REPLICA IDENTITY DEFAULT;']);
+  // Each of them alone would ask for less, or for the same again.
+  expect(changes(without, ['users', 'deleted'], changed)).toEqual([
+    'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;',
+  ]);
+});
+
+test('of a partitioned table, the partitions that have another one are changed with it', () => {
+  const leaf = { oid: 2, schema: 'public', name: 'users_1', replicaIdentity: 'default' } as const;
+  const full = { ...leaf, name: 'users_2', replicaIdentity: 'full' } as const;
+  expect(changes({ ...users, kind: 'p', leaves: [leaf, full] }, changed)).toEqual([
+    'ALTER TABLE "public"."users" REPLICA IDENTITY FULL; ALTER TABLE "public"."users_1" REPLICA IDENTITY FULL;',
+  ]);
+});
+
+test('a deferrable key is no identity, and what no identity gives is told', () => {
+  expect(changes({ ...without, uniqueKeys: [] }, ['users', 'deleted'])).toEqual([
+    'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;',
+  ]);
+  const virtual: Table = { ...users, columns: [...users.columns, { ...column('sum'), generated: 'virtual' }] };
+  const { watchers } = checkEntries([changed]);
+  const { changes: none, unsolved } = identityChanges(watchers, [virtual], { major: 18 });
+  expect(none).toEqual([]);
+  expect(unsolved).toHaveLength(1);
+});

@@ -1,0 +1,124 @@
+/** What a server of any kind would be told; test/integration/cli-doctor.test.ts looks at real ones. */
+import { expect, test } from 'vitest';
+import type { Server } from '../../../src/catalog/server.ts';
+import type { Check } from '../../../src/cli/checks.ts';
+import type { ServerFacts } from '../../../src/cli/facts.ts';
+import { ownershipChecks, serverChecks, transactionCheck } from '../../../src/cli/server-checks.ts';
+import { resolveOptions } from '../../../src/options.ts';
+
+const server: Server = {
+  major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: 2 ** 30, synchronousStandbyNames: '', inRecovery: false,
+  systemIdentifier: '1', database: 'accounts', databaseOid: 1, role: 'worker', mayReplicate: true,
+}; // prettier-ignore
+const facts: ServerFacts = {
+  version: '17.4', slots: 1, maxSlots: 10, walsenders: 1, maxWalsenders: 10, roles: [], mayCreate: true, pooled: false, tls: 'TLSv1.3, X',
+  local: false, foreignTables: [], ownsPublication: true, transactions: [], seesOthers: true,
+}; // prettier-ignore
+const options = resolveOptions({ slot: 'accounts', watchers: { entries: [] } });
+const none = { exists: false, active: false };
+
+function about(
+  name: string,
+  changed: { server?: Partial<Server>; facts?: Partial<ServerFacts>; own?: typeof none },
+): Check {
+  const checks = serverChecks(
+    { ...server, ...changed.server },
+    { ...facts, ...changed.facts },
+    options,
+    changed.own ?? none,
+  );
+  return checks.find((check) => check.name === name)!;
+}
+
+test('a server that is right has no fixes', () => {
+  const checks = serverChecks(server, facts, options, none);
+  expect(checks.length).toBeGreaterThan(8);
+  for (const { level, fix } of checks) expect([level, fix]).toEqual(['ok', undefined]);
+});
+
+test.each([
+  [
+    'rds_superuser',
+    'Amazon RDS or Aurora',
+    'rds.logical_replication = 1',
+    'GRANT rds_replication TO "worker";',
+    'RDS Proxy',
+  ],
+  [
+    'cloudsqlsuperuser',
+    'Google Cloud SQL',
+    'cloudsql.logical_decoding = on',
+    'ALTER ROLE "worker" REPLICATION;',
+    'Cloud SQL Auth Proxy',
+  ],
+  [
+    'azure_pg_admin',
+    'Azure Database for PostgreSQL',
+    'server parameter wal_level',
+    'ALTER ROLE "worker" REPLICATION;',
+    '6432',
+  ],
+  [
+    'supabase_admin',
+    'Supabase',
+    'settings of the project',
+    'ALTER ROLE "worker" REPLICATION;',
+    'db.<project>.supabase.co:5432',
+  ],
+  ['neon_superuser', 'Neon', 'logical replication in the settings', '"worker" may not', '-pooler'],
+  ['another', undefined, 'ALTER SYSTEM SET wal_level', 'ALTER ROLE "worker" REPLICATION;', 'PgBouncer'],
+])('on a server with the role %s, it is told as %s has it', (role, name, walLevel, grant, direct) => {
+  const changed = { server: { walLevel: 'replica', mayReplicate: false }, facts: { roles: [role], pooled: true } };
+  expect(about('server version', changed).found).toBe(
+    name === undefined ? 'PostgreSQL 17.4' : `PostgreSQL 17.4 on ${name}`,
+  );
+  expect(about('wal_level', changed)).toMatchObject({
+    level: 'problem',
+    found: 'replica',
+    fix: expect.stringContaining(walLevel),
+  });
+  expect(about('right to replicate', changed)).toMatchObject({ level: 'problem', fix: expect.stringContaining(grant) });
+  expect(about('direct connection', changed)).toMatchObject({ level: 'problem', fix: expect.stringContaining(direct) });
+});
+
+test('an unencrypted connection is a warning, but not within the machine', () => {
+  expect(about('TLS', { facts: { tls: undefined } })).toMatchObject({
+    level: 'warning',
+    fix: expect.stringContaining('verify-full'),
+  });
+  expect(about('TLS', { facts: { tls: undefined, local: true } })).toMatchObject({ level: 'ok' });
+});
+
+test('full slots and walsenders are problems only for who has none of them yet', () => {
+  const full = { slots: 10, walsenders: 10 };
+  expect(about('replication slots', { facts: full })).toMatchObject({
+    level: 'problem',
+    found: expect.stringContaining('10 of 10'),
+  });
+  expect(about('walsenders', { facts: full })).toMatchObject({ level: 'problem' });
+  const own = { exists: true, active: true };
+  expect(about('replication slots', { facts: full, own })).toMatchObject({ level: 'ok' });
+  expect(about('walsenders', { facts: full, own })).toMatchObject({ level: 'ok' });
+});
+
+test('rights of an owner are asked for only where the worker makes things itself', () => {
+  const poor = { ...facts, mayCreate: false, ownsPublication: undefined, foreignTables: ['users', 'erp.orders'] };
+  expect(ownershipChecks(poor, 'create')).toMatchObject([
+    { level: 'warning', found: 'missing: CREATE on the database; ownership of users, erp.orders' },
+  ]);
+  expect(ownershipChecks(poor, 'verify')).toEqual([]);
+  expect(ownershipChecks(facts, 'create')).toMatchObject([{ level: 'ok' }]);
+});
+
+test('long transactions are told with who and since when, and with the statements that end them', () => {
+  const transactions = [
+    { who: 'process 7 (psql)', seconds: 4000, end: 'SELECT pg_terminate_backend(7);' },
+    { who: `the prepared transaction 'x'`, seconds: 90, end: `ROLLBACK PREPARED 'x';` },
+  ];
+  expect(transactionCheck({ ...facts, transactions })).toMatchObject({
+    level: 'warning',
+    found: `process 7 (psql) since 1 h 6 min, the prepared transaction 'x' since 1 min`,
+    fix: `SELECT pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
+  });
+  expect(transactionCheck({ ...facts, seesOthers: false }).found).toContain('pg_read_all_stats');
+});
