@@ -81,7 +81,9 @@ export function createClient<W extends Watchers>(options: {
     source = undefined;
     if (connectedFor.length === 0) return;
     const url = new URL(options.url, typeof location === 'object' ? location.href : undefined);
-    const wanted = connectedFor.map(({ watcher, filter = null, after }) => [watcher, filter, after]);
+    const wanted = connectedFor.map(({ watcher, filter = null, after }) =>
+      after ? [watcher, filter, after] : [watcher, filter],
+    );
     url.searchParams.set('watch', stringify(wanted));
     const opened = (source = new EventSource(url, { withCredentials: options.withCredentials ?? false }));
     const listen = (type: string, listener: (data: string) => void) =>

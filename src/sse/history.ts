@@ -1,33 +1,34 @@
 import { randomUUID } from 'node:crypto';
 import type { Change } from './change.ts';
 
+interface Entry {
+  readonly id: string;
+  /** Undefined: a mark. */
+  readonly change: Change | undefined;
+}
+
 /**
- * The last changes, in the order in which clients were sent them, numbered from 0. Bounded by their number and by their
- * size: the oldest go first.
+ * The last changes, in the order in which clients were sent them, numbered. Bounded by their number and by their size: the
+ * oldest go first.
  */
 export class History {
   readonly #limit: number;
   readonly #characters: number;
   /** In the place of their number modulo the limit. */
-  readonly #changes: (Change | undefined)[] = [];
-  /** Where each eventId stands first: watchers of one change share it. */
+  readonly #entries: (Entry | undefined)[] = [];
+  /** Where each id stands first: watchers of one change share it. */
   readonly #numbers = new Map<string, number>();
   #first = 0;
   #next = 0;
   #size = 0;
-  /** Stands for the position before `#originNumber`, where no change has an id for it. */
-  #origin = newOrigin();
-  #originNumber = 0;
-  #position = this.#origin;
+  #position = '';
+  /** Of the last change whose id a client may go on from. */
+  #latest: Place | undefined;
 
   constructor(limit: number, characters: number) {
     this.#limit = limit;
     this.#characters = characters;
-  }
-
-  /** The number of the next change. */
-  get next(): number {
-    return this.#next;
+    this.mark();
   }
 
   /** The id of a client that has seen all until now. */
@@ -36,49 +37,78 @@ export class History {
   }
 
   add(change: Change): void {
-    const number = this.#next++;
-    this.#position = change.eventId;
-    this.#size += change.body.length;
-    if (this.#limit === 0) {
-      this.#first = this.#next;
-      this.#size = 0;
-      return;
-    }
-    if (number - this.#first >= this.#limit) this.#dropFirst();
-    this.#changes[number % this.#limit] = change;
-    if (!this.#numbers.has(change.eventId)) this.#numbers.set(change.eventId, number);
-    while (this.#size > this.#characters && this.#first < this.#next) this.#dropFirst();
+    const place = placeOf(change.eventId);
+    // Nobody goes on from an id that stood here before, be it of another watcher or delivered again: whoever has it may
+    // have it from then.
+    const known = this.#latest !== undefined && !isLater(place, this.#latest);
+    if (!known) this.#latest = place;
+    this.#push({ id: change.eventId, change }, !known);
+  }
+
+  /** Parts what was from what comes, though no change stands between. Returns the number of what comes next. */
+  mark(): number {
+    this.#push({ id: `start/${randomUUID()}`, change: undefined }, true);
+    return this.#next;
   }
 
   /** The number of the first change that a client with this id may not have seen; undefined when that is not known any more. */
   after(id: string): number | undefined {
-    if (id === this.#origin) return this.#first <= this.#originNumber ? this.#originNumber : undefined;
     const number = this.#numbers.get(id);
     return number === undefined ? undefined : number + 1;
   }
 
+  /** Of a client that begins now. */
+  get next(): number {
+    return this.#next;
+  }
+
   *since(number: number): Iterable<readonly [number: number, change: Change]> {
-    for (let at = Math.max(number, this.#first); at < this.#next; at++) yield [at, this.#changes[at % this.#limit]!];
+    for (let at = Math.max(number, this.#first); at < this.#next; at++) {
+      const { change } = this.#entries[at % this.#limit]!;
+      if (change) yield [at, change];
+    }
   }
 
   /** Nobody goes on across this point. */
   cut(): void {
-    this.#changes.length = 0;
-    this.#numbers.clear();
-    this.#size = 0;
-    this.#first = this.#next;
-    this.#originNumber = this.#next;
-    this.#position = this.#origin = newOrigin();
+    while (this.#first < this.#next) this.#dropFirst();
+    this.#latest = undefined;
+    this.mark();
+  }
+
+  #push(entry: Entry, findable: boolean): void {
+    const number = this.#next++;
+    this.#position = entry.id;
+    if (this.#limit === 0) {
+      this.#first = this.#next;
+      return;
+    }
+    if (number - this.#first >= this.#limit) this.#dropFirst();
+    this.#entries[number % this.#limit] = entry;
+    if (findable) this.#numbers.set(entry.id, number);
+    this.#size += entry.change?.body.length ?? 0;
+    while (this.#size > this.#characters) this.#dropFirst();
   }
 
   #dropFirst(): void {
     const number = this.#first++;
     const place = number % this.#limit;
-    const { eventId, body } = this.#changes[place]!;
-    this.#changes[place] = undefined;
-    this.#size -= body.length;
-    if (this.#numbers.get(eventId) === number) this.#numbers.delete(eventId);
+    const { id, change } = this.#entries[place]!;
+    this.#entries[place] = undefined;
+    this.#size -= change?.body.length ?? 0;
+    if (this.#numbers.get(id) === number) this.#numbers.delete(id);
   }
 }
 
-const newOrigin = () => `start/${randomUUID()}`;
+type Place = readonly [high: number, low: number, ordinal: number];
+
+/** Of an eventId, `16/B374D848/0`. */
+function placeOf(eventId: string): Place {
+  const [high, low, ordinal] = eventId.split('/');
+  return [parseInt(high!, 16), parseInt(low!, 16), Number(ordinal)];
+}
+
+function isLater(place: Place, than: Place): boolean {
+  const differs = place.findIndex((part, index) => part !== than[index]);
+  return differs !== -1 && place[differs]! > than[differs]!;
+}

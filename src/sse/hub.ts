@@ -36,7 +36,7 @@ interface Client {
 
 /** What is kept of one watcher since its first client came. */
 interface Feed {
-  /** The number of the first change that may be of it. */
+  /** The number of the first change that may be of it: what came before was not listened to. */
   readonly since: number;
   readonly audience: Audience<ClientSubscription>;
 }
@@ -101,7 +101,7 @@ export class Hub {
   #feed(watcher: string): Feed {
     const there = this.#feeds.get(watcher);
     if (there) return there;
-    const feed: Feed = { since: this.#history.next, audience: new Audience() };
+    const feed: Feed = { since: this.#history.mark(), audience: new Audience() };
     this.#feeds.set(watcher, feed);
     // Returns at once, so that no browser ever holds the slot back.
     this.#watch.subscribe(watcher, (event, context) => this.#publish(feed.audience, event, context), {

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.ts';
+import type { WatchError } from '../errors.ts';
 import type { WatcherDetails } from '../observe/types.ts';
 import { filterIssues } from '../routing/filter.ts';
 import type { Scalar } from '../routing/keys.ts';
@@ -42,7 +42,8 @@ function detailsOf(watch: Pick<Watch<any>, 'details'>, watcher: string): Watcher
   try {
     return watch.details(watcher);
   } catch (error) {
-    if (error instanceof ConfigurationError) return undefined;
+    // Not `instanceof`: the watch may be of another copy of the package.
+    if ((error as WatchError).code === 'CONFIGURATION') return undefined;
     throw error;
   }
 }
