@@ -8,18 +8,18 @@ import { createLoader, keyOf, type Loaded, subscribeTo } from './loader.ts';
 /** What `createHooks` returns. */
 export interface Hooks<W extends Watchers> {
   /** Calls the `onEvent` of the last render for each event while the component is mounted. */
-  useWatch<N extends keyof MapOf<W> & string>(
+  readonly useWatch: <N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N> | undefined,
     onEvent: (event: EventOf<W, N>) => void,
-  ): void;
+  ) => void;
   /** What `load` gives, loaded again at every matching change and at `reset`. Changes during a load make one more.
    *  The signal aborts when the component is gone or asks for something else. */
-  useLive<N extends keyof MapOf<W> & string, T>(
+  readonly useLive: <N extends keyof MapOf<W> & string, T>(
     watcher: N,
     filter: FilterOf<W, N> | undefined,
     load: (signal: AbortSignal) => Promise<T>,
-  ): Loaded<T>;
+  ) => Loaded<T>;
 }
 
 /**

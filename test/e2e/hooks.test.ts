@@ -1,6 +1,6 @@
 /** `walwatch/react` in a browser, in StrictMode, on a watch whose events the test makes up. */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -35,7 +35,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     load = () => 200;
     fake = fakeWatch();
     const live = toNodeHandler(sse(fake.watch, { authorize: () => true }));
-    server = createServer(async (request, response) => {
+    const answer = async (request: IncomingMessage, response: ServerResponse) => {
       const { pathname, searchParams } = new URL(request.url!, 'http://localhost');
       if (pathname === '/live') {
         streams.push(searchParams.get('watch')!);
@@ -58,7 +58,8 @@ describe.skipIf(noChromium)('the hooks', () => {
           '<link rel="icon" href="data:,"><div id="root"></div><script type="module" src="main.js"></script>',
         );
       }
-    });
+    };
+    server = createServer((request, response) => void answer(request, response));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;

@@ -12,7 +12,8 @@ const record = new RecordView(live);
 const table = new UsersTable(live, (id) => {
   table.mark(id);
   record.show(id);
-  statement.value = `update users\n   set role_id = 1 + role_id % 3\n where id = ${id};`;
+  document.querySelector('#record')!.scrollIntoView({ block: 'nearest', behavior: 'smooth' }); // on a phone it is below
+  statement.value = `update users\nset role_id = 1 + role_id % 3\nwhere id = ${id};`;
 });
 
 const reload = () => {
@@ -28,7 +29,7 @@ document.querySelector('#filter')!.addEventListener('change', (event) => {
 });
 
 const statement = document.querySelector<HTMLTextAreaElement>('#statement')!;
-statement.value = `update users\n   set role_id = 1 + role_id % 3\n where id % 2 = 0;`;
+statement.value = `update users\nset role_id = 1 + role_id % 3\nwhere id % 2 = 0;`;
 
 document.querySelector('#sql form')!.addEventListener('submit', (event) => {
   event.preventDefault();
