@@ -69,17 +69,18 @@ export class Hub {
     void Promise.prototype.then.call(watch.closed, end, end);
   }
 
-  /** Sends what was missed, and from then on what happens. The caller has checked that this is allowed. */
+  /** Sends what was missed, and from then on what happens. The caller has checked that this is allowed. @throws WatchError `STOPPED` */
   connect(wanted: readonly Wanted[], onEnd: () => void): ReadableStream<Uint8Array> {
     const { heartbeat, clientBuffer, maxAge } = this.#settings;
+    const feeds = wanted.map(({ watcher }) => this.#feed(watcher));
     const end = () => {
       clearInterval(timer);
       this.#clients.delete(client);
-      for (const subscription of subscriptions) this.#feeds.get(subscription.watcher)!.audience.remove(subscription);
+      for (const subscription of subscriptions) feeds[subscription.index]!.audience.remove(subscription);
       onEnd();
     };
     const client: Client = { connection: new Connection(clientBuffer, end), position: '' };
-    const subscriptions = wanted.map(({ watcher, criterion }, index) => ({ watcher, criterion, index, client }));
+    const subscriptions = wanted.map(({ criterion }, index) => ({ criterion, index, client }));
     const opened = performance.now();
     const timer = setInterval(() => {
       this.#beat(client);
@@ -87,14 +88,13 @@ export class Hub {
     }, heartbeat);
     timer.unref();
 
-    const feeds = wanted.map(({ watcher }) => this.#feed(watcher));
     client.connection.send(retryMessage());
     const missed = this.#missed(wanted, feeds);
     if (missed === undefined) this.#reset(client, 'the changes since the last id are not kept any more');
     else for (const message of missed) client.connection.send(message);
     this.#tellPosition(client);
     this.#clients.add(client);
-    for (const [index, subscription] of subscriptions.entries()) feeds[index]!.audience.add(subscription);
+    for (const subscription of subscriptions) feeds[subscription.index]!.audience.add(subscription);
     return client.connection.stream;
   }
 
@@ -102,11 +102,12 @@ export class Hub {
     const there = this.#feeds.get(watcher);
     if (there) return there;
     const feed: Feed = { since: this.#history.mark(), audience: new Audience() };
-    this.#feeds.set(watcher, feed);
     // Returns at once, so that no browser ever holds the slot back.
     this.#watch.subscribe(watcher, (event, context) => this.#publish(feed.audience, event, context), {
       name: `sse ${watcher}`,
+      onError: 'retry', // it never fails, and needs no table of dead letters
     });
+    this.#feeds.set(watcher, feed);
     return feed;
   }
 

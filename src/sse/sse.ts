@@ -99,7 +99,14 @@ export function sse<W extends Watchers>(
     if (!release) {
       return refusal(429, `more than ${settings.connections} connections at once`, { 'retry-after': '30' });
     }
-    return new Response(hub.connect(wanted, release), {
+    let stream: ReadableStream<Uint8Array>;
+    try {
+      stream = hub.connect(wanted, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return new Response(stream, {
       headers: {
         'content-type': 'text/event-stream',
         // No proxy keeps it, packs it or waits for more of it.

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { sse, toNodeHandler } from '../../src/sse/index.ts';
 import { noChromium, useBrowser } from '../support/browser.ts';
 import { type FakeWatch, fakeWatch } from '../support/fake-watch.ts';
@@ -23,7 +23,7 @@ describe.skipIf(noChromium)('the hooks', () => {
   /** Answers a load. */
   let load: (role: string) => Promise<number> | number;
 
-  beforeEach(async () => {
+  beforeEach(async ({ onTestFinished }) => {
     const { outputFiles } = await build({
       entryPoints: [fileURLToPath(new URL('hooks-page/main.ts', import.meta.url))],
       bundle: true,
@@ -62,12 +62,12 @@ describe.skipIf(noChromium)('the hooks', () => {
     server = createServer((request, response) => void answer(request, response));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
+    // Registered before the page is opened, so it runs when the page is closed: it has no errors then.
+    onTestFinished(async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    });
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  });
-
-  afterEach(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
   });
 
   const connected = () => until(() => open === 1, { describe: () => `one connection; ${open} are open` });
