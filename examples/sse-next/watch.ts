@@ -1,10 +1,5 @@
-import { createWatch, defineWatchers, type SlotWatch } from 'walwatch';
-
-interface DB {
-  users: { id: number; name: string; role_id: number };
-}
-
-export const watchers = defineWatchers<DB>()([['users', 'updated', { extraColumns: ['name', 'role_id'] }]]);
+import { createWatch, type SlotWatch } from 'walwatch';
+import { watchers } from './watchers.ts';
 
 const kept = globalThis as { walwatch?: SlotWatch<typeof watchers> };
 

@@ -1,5 +1,5 @@
 /** What of a value JSON cannot say. `number`: NaN and the infinities, which pg also gives for timestamps. */
-export type ValueType = 'date' | 'bigint' | 'bytes' | 'number';
+type ValueType = 'date' | 'bigint' | 'bytes' | 'number';
 
 export interface PlainRow {
   /** Ready for JSON. */

@@ -70,72 +70,55 @@ describe.skipIf(noChromium)('the hooks', () => {
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   });
 
-  const connected = () => until(() => open === 1, { describe: () => `one connection; ${open} are open` });
-  /** The page has loaded what is to be loaded. */
-  const settled = () =>
-    until(
-      async () => {
-        const count = loads.length;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        return count > 0 && count === loads.length;
-      },
-      { describe: 'no more loads' },
-    );
+  /** Opens the page and waits until it has loaded twice: at once, and when its subscriptions had begun. */
+  const opened = async (mayFail?: RegExp) => {
+    const page = await browser.open(url, mayFail ? { mayFail } : {});
+    await page.getByText('load 2 of 7, fine').waitFor();
+    expect([open, loads]).toEqual([1, ['7', '7']]);
+    return page;
+  };
 
   test('useLive loads, and again at every matching change and at reset', async () => {
-    const page = await browser.open(url);
-    await connected();
-    await settled();
-    let before = loads.length;
+    const page = await opened();
     const shows = (number: number) => page.getByText(`load ${number} of 7, fine`).waitFor();
-    await shows(before);
     fake.emit('users:updated', '0/A/0', { id: 5, name: 'x', role_id: 8 });
     fake.emit('users:updated', '0/B/0', { id: 5, name: 'x', role_id: 7 });
-    await shows(before + 1);
-    before = loads.length;
+    await shows(3);
     fake.tell('gap');
-    await shows(before + 1);
-    expect(loads.length).toBe(before + 1);
+    await shows(4);
+    expect(loads.length).toBe(4);
   });
 
   test('changes during a load make one more load, not one each', async () => {
-    const page = await browser.open(url);
-    await connected();
-    await settled();
-    const before = loads.length;
+    const page = await opened();
     let finish!: (status: number) => void;
     load = () => new Promise((resolve) => (finish = resolve));
     fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
-    await until(() => loads.length === before + 1, { describe: 'a load' });
+    await until(() => loads.length === 3, { describe: 'a load' });
     for (const n of [2, 3, 4]) fake.emit('users:updated', `0/${n}/0`, { id: 1, name: String(n), role_id: 7 });
     await page.getByText('a-2,a-3,a-4').waitFor(); // the page has heard of them
+    expect(loads.length).toBe(3);
     load = () => 200;
     finish(200);
-    await page.getByText(`load ${before + 2} of 7, fine`).waitFor();
-    await settled();
-    expect(loads.length).toBe(before + 2);
+    await page.getByText('load 4 of 7, fine').waitFor();
+    expect(loads.length).toBe(4);
   });
 
   test('a load that fails is told, beside what was loaded before, until one succeeds', async () => {
-    const page = await browser.open(url, { mayFail: /500/ });
-    await connected();
-    await settled();
-    const before = loads.length;
+    const page = await opened(/500/);
     load = () => 500;
     fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
-    await page.getByText(`load ${before} of 7, load: 500`).waitFor();
+    await page.getByText('load 2 of 7, load: 500').waitFor();
     load = () => 200;
     fake.emit('users:updated', '0/2/0', { id: 5, name: 'x', role_id: 7 });
-    await page.getByText(`load ${before + 2} of 7, fine`).waitFor();
+    await page.getByText('load 4 of 7, fine').waitFor();
   });
 
   test('another filter begins anew: what is being loaded is aborted, and its subscription ends', async () => {
-    const page = await browser.open(url);
-    await connected();
-    await settled();
+    const page = await opened();
     load = (role) => (role === '7' ? new Promise<number>(() => {}) : 200);
     fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
-    await until(() => loads.at(-1) === '7' && loads.length > 1, { describe: 'a load of 7' });
+    await until(() => loads.length === 3, { describe: 'a load of 7' });
     await page.locator('#role').click({ force: true });
     await page.getByText(/^load \d+ of 8, fine$/).waitFor();
     await until(() => aborted.includes('7'), { describe: 'the abort' });
@@ -144,9 +127,7 @@ describe.skipIf(noChromium)('the hooks', () => {
   });
 
   test('useWatch calls what the last render gave, and a filter made at each render subscribes once', async () => {
-    const page = await browser.open(url);
-    await connected();
-    await settled();
+    const page = await opened();
     const before = streams.length;
     fake.emit('users:updated', '0/1/0', { id: 1, name: 'Ada', role_id: 1 });
     await page.getByText('a-Ada').waitFor();
@@ -158,8 +139,7 @@ describe.skipIf(noChromium)('the hooks', () => {
   });
 
   test('components that go take their connection with them', async () => {
-    const page = await browser.open(url);
-    await connected();
+    const page = await opened();
     await page.locator('#hide').click({ force: true });
     await until(() => open === 0, { describe: 'the end of the connection' });
   });

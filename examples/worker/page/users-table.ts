@@ -88,7 +88,7 @@ export class UsersTable {
   }
 }
 
-export function flash(element: Element): void {
+function flash(element: Element): void {
   element.classList.remove('changed');
   element.getBoundingClientRect(); // the animation begins anew
   element.classList.add('changed');
