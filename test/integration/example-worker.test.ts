@@ -1,32 +1,17 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { startExample } from '../support/example.ts';
+import { makeFolder, removeFolder, startWorker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
-
-const startWorker = (environment: NodeJS.ProcessEnv) => startExample('worker', { environment });
 
 /** Where a worker without DATABASE_URL keeps its server. */
 let temporary: string;
 
 beforeAll(async () => {
-  temporary = await mkdtemp(join(tmpdir(), 'walwatch-npm-start-'));
-  await chmod(temporary, 0o755); // PostgreSQL runs as another user if we are root
+  temporary = await makeFolder();
 });
 
-afterAll(async () => {
-  // The server outlives a worker that was killed.
-  const pidFile = join(temporary, `walwatch-example-${process.getuid?.() ?? 'data'}`, 'data', 'postmaster.pid');
-  const pid = await readFile(pidFile, 'utf8').then(
-    (text) => Number(text.split('\n')[0]),
-    () => undefined,
-  );
-  if (pid !== undefined) process.kill(pid, 'SIGQUIT');
-  await rm(temporary, { recursive: true, maxRetries: 10 });
-});
+afterAll(() => removeFolder(temporary));
 
 const eachWatcher = [
   /users:inserted +id \d+, name "Ada"/,
