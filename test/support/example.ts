@@ -56,20 +56,16 @@ export function startExample(
   name: string,
   { environment, args = [] }: { readonly environment: NodeJS.ProcessEnv; readonly args?: readonly string[] },
 ) {
-  const {
-    process: child,
-    prints,
-    ended,
-  } = runExample(`.build/examples/${name}/main.js`, args, { PORT: '0', ...environment });
+  const example = runExample(`.build/examples/${name}/main.js`, args, { PORT: '0', ...environment });
   return {
     /** Waits for a line of its output. */
-    line: prints,
+    line: (pattern: RegExp) => example.prints(pattern),
     /** Waits until it ends by itself: the exit code. */
-    ended: ended(),
+    ended: example.ended(),
     /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
     end(signal: NodeJS.Signals): Promise<unknown> {
-      child.kill(signal);
-      return ended();
+      example.process.kill(signal);
+      return example.ended();
     },
   };
 }
