@@ -1,0 +1,180 @@
+import {
+  AckPolicy, type Consumer, type ConsumerConfig, type ConsumerMessages, DeliverPolicy, JetStreamApiCodes, JetStreamApiError,
+  type JetStreamManager,
+  type JsMsg, jetstream, jetstreamManager, type StreamInfo,
+} from '@nats-io/jetstream'; // prettier-ignore
+import { nanos, type NatsConnection } from '@nats-io/transport-node';
+import { ConfigurationError, WatchError } from '../errors.ts';
+import { slotOf, slotSubject, watcherSubject } from './subjects.ts';
+
+/** Milliseconds after which a message that nobody has acknowledged, or said to be working on, goes to another process. */
+export const ackWait = 10_000;
+/** How many messages a group may be working on. */
+const maxAckPending = 4096;
+/** How many are asked for at once. */
+const batch = { live: 500, durable: 100 };
+
+export interface ConsumptionOptions {
+  readonly connection: NatsConnection;
+  readonly stream: string;
+  /** Their names: only their messages are wanted. */
+  readonly watchers: readonly string[];
+  /** Of a group of processes. */
+  readonly durable: string | undefined;
+}
+
+/** Where reading stands, from one attempt to the next. */
+export interface Position {
+  /** Tells a stream from another of the same name. */
+  created: string | undefined;
+  /** Of the next message. */
+  next: number;
+}
+
+export interface ConsumptionHost {
+  /** Messages come from now on. */
+  streaming(found: { readonly slot: string; readonly ackWait: number; readonly missed: string | undefined }): void;
+  /** A promise: it is to be waited for. */
+  take(message: JsMsg): Promise<void> | undefined;
+}
+
+/** One attempt to read the stream: ends with the first thing that goes wrong. */
+export class Consumption {
+  readonly #options: ConsumptionOptions;
+  readonly #position: Position;
+  readonly #host: ConsumptionHost;
+  #messages: ConsumerMessages | undefined;
+  #closed = false;
+  #error: Error | undefined;
+
+  constructor(options: ConsumptionOptions, position: Position, host: ConsumptionHost) {
+    this.#options = options;
+    this.#position = position;
+    this.#host = host;
+  }
+
+  /** Resolves after close(), rejects with what went wrong. */
+  async run(): Promise<void> {
+    const { connection, stream, durable } = this.#options;
+    const manager = await jetstreamManager(connection, { checkAPI: false });
+    const info = await manager.streams.info(stream);
+    const slot = slotOf(info.config.subjects);
+    if (slot === undefined) throw noSlot(info);
+    const missed = this.#locate(info);
+    const filter = this.#filter(slot);
+    const consumer =
+      durable === undefined
+        ? await jetstream(connection).consumers.get(stream, {
+            filter_subjects: filter,
+            deliver_policy: DeliverPolicy.StartSequence,
+            opt_start_seq: this.#position.next,
+          })
+        : await sharedConsumer(connection, manager, stream, durable, filter);
+    await this.#read(consumer, slot, missed);
+  }
+
+  /** `error`: why, if it is not meant to end. */
+  close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#error = error;
+    this.#messages?.stop();
+  }
+
+  async #read(consumer: Consumer, slot: string, missed: string | undefined): Promise<void> {
+    const { durable } = this.#options;
+    if (!this.#closed) {
+      this.#messages = await consumer.consume({
+        max_messages: durable === undefined ? batch.live : batch.durable,
+        expires: 10_000,
+        idle_heartbeat: 1000,
+        abort_on_missing_resource: true,
+      });
+      const { ack_wait: wait } = (await consumer.info(true)).config;
+      this.#host.streaming({ slot, missed, ackWait: wait === undefined ? ackWait : wait / 1e6 });
+      // What has come already is still handed over after close().
+      for await (const message of this.#messages) {
+        this.#position.next = message.seq + 1;
+        const full = this.#host.take(message);
+        if (full) await full;
+      }
+    }
+    if (this.#error) throw this.#error;
+    if (!this.#closed) throw new Error('the consumer has ended');
+  }
+
+  /** Where to begin. Returns what was missed because the stream does not have it any more. */
+  #locate({ created, state, config }: StreamInfo): string | undefined {
+    const position = this.#position;
+    const { first_seq: first, last_seq: last } = state;
+    const before = { ...position };
+    position.created = created;
+    if (before.created === undefined) position.next = last + 1;
+    else if (before.created !== created) {
+      position.next = 1;
+      return `the stream '${config.name}' was deleted and made anew`;
+    } else if (first > before.next) return `the stream '${config.name}' dropped messages before they were read`;
+    return undefined;
+  }
+
+  /** Servers before 2.10 know one filter for a consumer: then the rest is passed over here. */
+  #filter(slot: string): string | string[] {
+    const { connection, watchers } = this.#options;
+    const [only, ...others] = watchers.map((watcher) => watcherSubject(slot, watcher));
+    if (only !== undefined && others.length === 0) return only;
+    const [major = 0, minor = 0] = (connection.info?.version ?? '').split('.').map(Number);
+    return only !== undefined && (major > 2 || minor >= 10) ? [only, ...others] : slotSubject(slot);
+  }
+}
+
+/** Finds or makes the consumer of a group. One that was made by hand keeps all its settings but the filter. */
+async function sharedConsumer(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  stream: string,
+  durable: string,
+  filter: string | string[],
+): Promise<Consumer> {
+  const filters = typeof filter === 'string' ? { filter_subject: filter } : { filter_subjects: filter };
+  const found = await manager.consumers.info(stream, durable).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return undefined;
+    throw error;
+  });
+  if (!found) {
+    await manager.consumers.add(stream, {
+      durable_name: durable,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(ackWait),
+      max_ack_pending: maxAckPending,
+      deliver_policy: DeliverPolicy.New,
+      ...filters,
+    });
+  } else {
+    if (found.config.ack_policy !== AckPolicy.Explicit || found.config.deliver_subject !== undefined)
+      throw unfit(durable);
+    if (filtersOf(found.config) !== filtersOf(filters)) await manager.consumers.update(stream, durable, filters);
+  }
+  return jetstream(connection).consumers.get(stream, durable);
+}
+
+function filtersOf(config: Partial<ConsumerConfig>): string {
+  return (config.filter_subjects ?? [config.filter_subject ?? '']).toSorted().join(' ');
+}
+
+function noSlot({ config }: StreamInfo): WatchError {
+  return new ConfigurationError([
+    {
+      message: `the stream '${config.name}' does not carry the events of a slot (its subjects: ${config.subjects.join(', ')})`,
+      solution: 'Name the stream that the worker gives to relay().',
+    },
+  ]);
+}
+
+function unfit(durable: string): WatchError {
+  return new ConfigurationError([
+    {
+      message: `the consumer '${durable}' is no pull consumer with explicit acknowledgement`,
+      solution: 'Choose another name for `durable`, or delete that consumer.',
+    },
+  ]);
+}

@@ -1,0 +1,89 @@
+import type { JsMsg } from '@nats-io/jetstream';
+import type { Budget } from '../delivery/budget.ts';
+import type { Held, Ledger } from '../delivery/ledger.ts';
+
+/**
+ * What has arrived and is being handled: the remote side of the ledger. A message is acknowledged once all who were meant
+ * by it are done.
+ */
+export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
+  readonly #budget: Budget;
+  readonly #acknowledged: boolean;
+  readonly #messages = new Map<Held, JsMsg>();
+  /** By position in the stream. */
+  readonly #changes = new Map<number, Held>();
+  #waiting: (() => void) | undefined;
+  #room = Infinity;
+
+  /** `acknowledged`: the consumer wants acknowledgements. */
+  constructor(budget: Budget, acknowledged: boolean) {
+    this.#budget = budget;
+    this.#acknowledged = acknowledged;
+  }
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /** Whether the message is being handled here: it came again because that takes long. It is acknowledged as the newest. */
+  renew(message: JsMsg): boolean {
+    const change = this.#changes.get(message.seq);
+    if (change) this.#messages.set(change, message);
+    return change !== undefined;
+  }
+
+  /** Enters a change, and holds it. */
+  enter(change: Held, message: JsMsg): void {
+    if (this.#acknowledged) {
+      this.#messages.set(change, message);
+      this.#changes.set(message.seq, change);
+    }
+    this.hold(change);
+  }
+
+  hold(change: Held): void {
+    if (change.holders++ === 0) this.#budget.add(change.bytes);
+  }
+
+  settle(change: Held): void {
+    if (--change.holders > 0) return;
+    this.#budget.release(change.bytes);
+    const message = this.#messages.get(change);
+    if (message) {
+      this.#messages.delete(change);
+      this.#changes.delete(message.seq);
+      message.ack();
+    }
+    this.wake();
+  }
+
+  /** Tells the broker that what is here is being worked on. */
+  working(): void {
+    for (const message of this.#messages.values()) message.working();
+  }
+
+  /** Gives back what nobody here will handle, for others or for later. */
+  giveBack(): void {
+    for (const message of this.#messages.values()) message.nak();
+    this.#messages.clear();
+    this.#changes.clear();
+  }
+
+  /** A promise while there is no room: more than `limit` messages, or no memory. */
+  room(limit: number): Promise<void> | undefined {
+    this.#room = limit;
+    return this.#hasRoom ? undefined : new Promise((resolve) => (this.#waiting = resolve));
+  }
+
+  /** Ends the waiting for room, if there is some or `anyway`. */
+  wake(anyway = false): void {
+    if (!this.#waiting || !(anyway || this.#hasRoom)) return;
+    const resolve = this.#waiting;
+    this.#waiting = undefined;
+    resolve();
+  }
+
+  get #hasRoom(): boolean {
+    return this.size < this.#room && !this.#budget.full;
+  }
+}
