@@ -62,14 +62,11 @@ export class Consumption {
     if (slot === undefined) throw noSlot(info);
     const missed = this.#locate(info);
     const filter = this.#filter(slot);
+    const from = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#position.next };
     const consumer =
       durable === undefined
-        ? await jetstream(connection).consumers.get(stream, {
-            filter_subjects: filter,
-            deliver_policy: DeliverPolicy.StartSequence,
-            opt_start_seq: this.#position.next,
-          })
-        : await sharedConsumer(connection, manager, stream, durable, filter);
+        ? await jetstream(connection).consumers.get(stream, { filter_subjects: filter, ...from })
+        : await sharedConsumer(connection, manager, stream, durable, filter, from);
     await this.#read(consumer, slot, missed);
   }
 
@@ -106,6 +103,7 @@ export class Consumption {
   /** Where to begin. Returns what was missed because the stream does not have it any more. */
   #locate({ created, state, config }: StreamInfo): string | undefined {
     const position = this.#position;
+    const { durable } = this.#options;
     const { first_seq: first, last_seq: last } = state;
     const before = { ...position };
     position.created = created;
@@ -113,7 +111,8 @@ export class Consumption {
     else if (before.created !== created) {
       position.next = 1;
       return `the stream '${config.name}' was deleted and made anew`;
-    } else if (first > before.next) return `the stream '${config.name}' dropped messages before they were read`;
+    } else if (durable === undefined && first > before.next)
+      return `the stream '${config.name}' dropped messages before they were read`;
     return undefined;
   }
 
@@ -134,6 +133,7 @@ async function sharedConsumer(
   stream: string,
   durable: string,
   filter: string | string[],
+  from: Partial<ConsumerConfig>,
 ): Promise<Consumer> {
   const filters = typeof filter === 'string' ? { filter_subject: filter } : { filter_subjects: filter };
   const found = await manager.consumers.info(stream, durable).catch((error: unknown) => {
@@ -146,7 +146,7 @@ async function sharedConsumer(
       ack_policy: AckPolicy.Explicit,
       ack_wait: nanos(ackWait),
       max_ack_pending: maxAckPending,
-      deliver_policy: DeliverPolicy.New,
+      ...from, // what is new; where this process was, if the stream or consumer was lost while it ran
       ...filters,
     });
   } else {

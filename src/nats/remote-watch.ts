@@ -21,11 +21,12 @@ import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { Arrivals } from './arrivals.ts';
 import { ackWait, Consumption, type Position } from './consumption.ts';
 import { DeadLetterStream } from './dead-letters.ts';
-import { Inbox } from './inbox.ts';
+import { giveBack, Inbox } from './inbox.ts';
 import { type Link, linkOf } from './link.ts';
-import { readMessage } from './message.ts';
+import { type EventMessage, readMessage } from './message.ts';
 import { natsIssues, type NatsOptions } from './options.ts';
 import { isMissing } from './stream.ts';
+import { subjectToken, watcherTokenOf } from './subjects.ts';
 
 /** Options of `createRemoteWatch`. */
 export interface RemoteWatchOptions<W extends Watchers = Watchers> extends NatsOptions {
@@ -80,6 +81,8 @@ class RemoteAssembly {
   readonly #options: RemoteWatchOptions;
   readonly #connection: NatsConnection;
   readonly #watchers: readonly Watcher[];
+  /** Tokens of the watchers' names. */
+  readonly #wanted: ReadonlySet<string>;
   readonly #reporter: Reporter;
   readonly #outcome = new Outcome();
   readonly #inbox: Inbox;
@@ -105,6 +108,7 @@ class RemoteAssembly {
     this.#options = options;
     this.#connection = connection;
     this.#watchers = watchers;
+    this.#wanted = new Set(watchers.map(({ name }) => subjectToken(name)));
     const reporter = (this.#reporter = new Reporter(logger, { stream, ...(durable !== undefined && { durable }) }));
     const budget = new Budget(
       highWaterMark,
@@ -268,7 +272,7 @@ class RemoteAssembly {
 
   #take(message: JsMsg): Promise<void> | undefined {
     if (this.#ending) {
-      if (this.#options.durable !== undefined) message.nak();
+      if (this.#options.durable !== undefined) giveBack(message);
       return undefined;
     }
     if (this.#inbox.renew(message)) return undefined;
@@ -281,10 +285,8 @@ class RemoteAssembly {
   }
 
   #route(message: JsMsg): void {
-    const told = readMessage(message.string());
-    if (told === undefined) this.#reporter.warn(unreadable(message, 'it is none of ours'));
-    else if ((told.version as number) !== 1) throw tooNew(told.version);
-    const change = told && !told.copy ? this.#arrivals.change(told, message.data.length + overhead) : undefined;
+    const told = this.#wanted.has(watcherTokenOf(message.subject)) ? this.#read(message) : undefined;
+    const change = told && this.#arrivals.change(told, message.data.length + overhead);
     if (!change) {
       if (this.#options.durable !== undefined) message.ack();
       return;
@@ -292,6 +294,14 @@ class RemoteAssembly {
     this.#inbox.enter(change, message);
     this.#router.route(change);
     this.#inbox.settle(change);
+  }
+
+  /** Undefined: to be passed over. A copy is for those who listen to the old key's subject; our routes know both keys. */
+  #read(message: JsMsg): EventMessage | undefined {
+    const told = readMessage(message.string());
+    if (told === undefined) this.#reporter.warn(unreadable(message, 'it is none of ours'));
+    else if ((told.version as number) !== 1) throw tooNew(told.version);
+    return told?.copy ? undefined : told;
   }
 
   #disconnected(error: WatchError, retryIn: number): void {

@@ -45,6 +45,11 @@ export function eventSubject(slot: string, watcherToken: string, key: string): s
   return `walwatch.${slot}.${watcherToken}.${key}`;
 }
 
+/** The token of the watcher in an event's subject. */
+export function watcherTokenOf(subject: string): string {
+  return subject.split('.', 3)[2] ?? '';
+}
+
 /** The slot whose events a stream carries, by the subjects that it is configured with. */
 export function slotOf(subjects: readonly string[] | undefined): string | undefined {
   for (const subject of subjects ?? []) {

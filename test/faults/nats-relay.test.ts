@@ -1,6 +1,4 @@
 /** Worker or broker are killed, frozen, full or not there: the slot waits, nothing is lost, and nothing comes twice. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -8,7 +6,8 @@ import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index
 import { relay } from '../../src/nats/index.ts';
 import { streamConfig } from '../../src/nats/stream.ts';
 import { useDatabase } from '../support/database.ts';
-import { type Broker, connectTo, startBroker } from '../support/nats.ts';
+import { type Broker, connectTo, startBroker } from '../support/broker.ts';
+import { startProgram } from '../support/program.ts';
 import { type Arrival, exactlyOnceInOrder, remoteOf } from '../support/relaying.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
@@ -89,30 +88,20 @@ test(
   async () => {
     const slot = slotName();
     onTestFinished(() => dropSlotAndPublication(db, slot));
-    let child: ChildProcess | undefined;
-    const startWorker = () =>
-      (child = spawn(process.execPath, ['.build/test/programs/relayer.js', db.url, slot, broker.url], {
-        stdio: 'inherit',
-      }));
-    const kill = async (signal: NodeJS.Signals) => {
-      const exited = once(child!, 'exit');
-      child!.kill(signal);
-      await exited;
-    };
-    startWorker();
-    onTestFinished(() => kill('SIGKILL').catch(() => {}));
+    const startWorker = () => startProgram('relayer', [db.url, slot, broker.url]);
+    let running = startWorker();
     const arrivals = await listen(slot);
     const count = 100_000;
     const writing = write(count);
     for (const part of [0.1, 0.35, 0.6]) {
       const many = count * part + Math.floor(Math.random() * 5000);
       await arrived(arrivals, many);
-      await kill('SIGKILL');
-      startWorker();
+      await running.end('SIGKILL');
+      running = startWorker();
     }
     await writing;
     await arrived(arrivals, count);
-    await kill('SIGTERM');
+    await running.end('SIGTERM');
     exactlyOnceInOrder(arrivals, count);
   },
 );
