@@ -5,12 +5,16 @@ import {
 } from '@nats-io/jetstream'; // prettier-ignore
 import { nanos, type NatsConnection } from '@nats-io/transport-node';
 import { ConfigurationError, WatchError } from '../errors.ts';
+import { subjectsOf } from './stream.ts';
 import { slotOf, slotSubject, watcherSubject } from './subjects.ts';
 
 /** Milliseconds after which a message that nobody has acknowledged, or said to be working on, goes to another process. */
 export const ackWait = 10_000;
 /** How many messages a group may be working on. */
 const maxAckPending = 4096;
+/** Milliseconds between signs of life of the server, and without one until it is given up. */
+const heartbeat = 1000;
+const patience = 4000;
 /** How many are asked for at once. */
 const batch = { live: 500, durable: 100 };
 
@@ -46,6 +50,8 @@ export class Consumption {
   #messages: ConsumerMessages | undefined;
   #closed = false;
   #error: Error | undefined;
+  /** When it last waited for room. */
+  #pausedUntil = 0;
 
   constructor(options: ConsumptionOptions, position: Position, host: ConsumptionHost) {
     this.#options = options;
@@ -58,7 +64,7 @@ export class Consumption {
     const { connection, stream, durable } = this.#options;
     const manager = await jetstreamManager(connection, { checkAPI: false });
     const info = await manager.streams.info(stream);
-    const slot = slotOf(info.config.subjects);
+    const slot = slotOf(subjectsOf(info.config));
     if (slot === undefined) throw noSlot(info);
     const missed = this.#locate(info);
     const filter = this.#filter(slot);
@@ -84,20 +90,35 @@ export class Consumption {
       this.#messages = await consumer.consume({
         max_messages: durable === undefined ? batch.live : batch.durable,
         expires: 10_000,
-        idle_heartbeat: 1000,
+        idle_heartbeat: heartbeat,
         abort_on_missing_resource: true,
       });
       const { ack_wait: wait } = (await consumer.info(true)).config;
       this.#host.streaming({ slot, missed, ackWait: wait === undefined ? ackWait : wait / 1e6 });
+      void this.#listen(this.#messages);
       // What has come already is still handed over after close().
       for await (const message of this.#messages) {
         this.#position.next = message.seq + 1;
         const full = this.#host.take(message);
-        if (full) await full;
+        if (!full) continue;
+        this.#pausedUntil = Infinity;
+        await full;
+        this.#pausedUntil = Date.now();
       }
     }
     if (this.#error) throw this.#error;
     if (!this.#closed) throw new Error('the consumer has ended');
+  }
+
+  /**
+   * Gives the attempt up when the server goes silent. The client would ask for its consumer again and again, but one that was on
+   * a server that is gone is not found and not missing either. While nothing is asked for, the server has nothing to say.
+   */
+  async #listen(messages: ConsumerMessages): Promise<void> {
+    for await (const notification of messages.status()) {
+      if (notification.type !== 'heartbeats_missed' || notification.count * heartbeat < patience) continue;
+      if (Date.now() - this.#pausedUntil > patience) this.close(new Error('JetStream has gone silent'));
+    }
   }
 
   /** Where to begin. Returns what was missed because the stream does not have it any more. */
@@ -164,7 +185,7 @@ function filtersOf(config: Partial<ConsumerConfig>): string {
 function noSlot({ config }: StreamInfo): WatchError {
   return new ConfigurationError([
     {
-      message: `the stream '${config.name}' does not carry the events of a slot (its subjects: ${config.subjects.join(', ')})`,
+      message: `the stream '${config.name}' does not carry the events of a slot (its subjects: ${subjectsOf(config).join(', ')})`,
       solution: 'Name the stream that the worker gives to relay().',
     },
   ]);

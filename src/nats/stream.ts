@@ -7,7 +7,7 @@ import { ConfigurationError, type ConfigurationIssue } from '../errors.ts';
 import { slotOf, slotSubject } from './subjects.ts';
 
 /** Milliseconds in which JetStream drops a message whose Nats-Msg-Id it has seen. NATS's own default. */
-export const duplicateWindow = 120_000;
+const duplicateWindow = 120_000;
 /** Milliseconds for which a stream keeps events. */
 const maxAge = 7 * 24 * 3_600_000;
 
@@ -31,7 +31,8 @@ export function streamIssues(config: StreamConfig, slot: string): ConfigurationI
   const issues: ConfigurationIssue[] = [];
   const wrong = (message: string, solution: string) =>
     issues.push({ message: `the stream '${config.name}' ${message}`, solution });
-  const { subjects = [], retention, duplicate_window: window, discard, max_msgs: messages, max_bytes: bytes } = config;
+  const { retention, duplicate_window: window, discard, max_msgs: messages, max_bytes: bytes } = config;
+  const subjects = subjectsOf(config);
   if (subjects.length !== 1 || slotOf(subjects) !== slot) {
     wrong(
       `has the subjects ${subjects.join(', ') || '(none)'}`,
@@ -54,6 +55,11 @@ export function streamIssues(config: StreamConfig, slot: string): ConfigurationI
     );
   }
   return issues;
+}
+
+/** A mirror has none, whatever its type says. */
+export function subjectsOf(config: Partial<StreamConfig>): readonly string[] {
+  return config.subjects ?? [];
 }
 
 /** Verifies the stream; makes it when it is missing and may be made. @throws ConfigurationError; what NATS answers */

@@ -51,8 +51,8 @@ export function watcherTokenOf(subject: string): string {
 }
 
 /** The slot whose events a stream carries, by the subjects that it is configured with. */
-export function slotOf(subjects: readonly string[] | undefined): string | undefined {
-  for (const subject of subjects ?? []) {
+export function slotOf(subjects: readonly string[]): string | undefined {
+  for (const subject of subjects) {
     const slot = /^walwatch\.([a-z0-9_]{1,63})\.>$/.exec(subject)?.[1];
     if (slot !== undefined) return slot;
   }

@@ -42,9 +42,9 @@ async function write(count: number): Promise<void> {
     await db.sql('insert into entries select from generate_series(1, $1::int)', [Math.min(left, 1000)]);
 }
 
-async function listen(stream: string): Promise<Arrival[]> {
+async function listen(stream: string, warnings: WatchError[] = []): Promise<Arrival[]> {
   const arrivals: Arrival[] = [];
-  const remote = remoteOf({ connection, stream, watchers });
+  const remote = remoteOf({ connection, stream, watchers }, warnings);
   remote.subscribe('entries:inserted', ({ id }, { eventId }) => void arrivals.push({ id, eventId }));
   await remote.start();
   return arrivals;
@@ -153,7 +153,8 @@ test('a broker that answers no more holds the slot back, which status and a warn
 test('without the stream the slot is held back; nobody makes another in its place, until an operator does', async () => {
   const { watch, stream } = worker();
   await watch.start();
-  await listen(stream);
+  const warnings: WatchError[] = [];
+  const arrivals = await listen(stream, warnings);
   const manager = await jetstreamManager(connection);
   await manager.streams.delete(stream);
   await write(10);
@@ -162,6 +163,12 @@ test('without the stream the slot is held back; nobody makes another in its plac
   await manager.streams.add(streamConfig(stream, stream, 1));
   await settled(db, watch);
   expect((await manager.streams.info(stream)).state.messages).toBe(10);
+  // Who listened finds the new one, and is told that it is another.
+  await arrived(arrivals, 10);
+  exactlyOnceInOrder(arrivals, 10);
+  expect(warnings.map(({ message }) => message)).toContain(
+    `events may have been missed: the stream '${stream}' was deleted and made anew`,
+  );
 });
 
 test("with manage: 'verify' the stream is not made either", async () => {

@@ -81,6 +81,45 @@ test(
   },
 );
 
+test('a group goes on when the broker was killed under load: all events are handled, again only what was not acknowledged', async () => {
+  await makeTable();
+  await using broker = await startBroker();
+  const connection = await connectTo(broker.url);
+  onTestFinished(() => connection.close());
+  const stream = slotName();
+  const worker = watchOf(watchers, { slot: stream });
+  relay(worker, { connection, stream });
+  await worker.start();
+  const remote = remoteOf({ connection, stream, watchers, durable: 'mailer' });
+  const states: string[] = [];
+  remote.on('disconnected', () => states.push('disconnected'));
+  remote.on('connected', () => states.push('connected'));
+  const handled: number[] = [];
+  remote.subscribe('entries:inserted', async ({ id }) => {
+    await new Promise(setImmediate);
+    handled.push(id);
+  });
+  await remote.start();
+  const manager = await jetstreamManager(connection);
+  const writing = write(30, 100);
+  await until(() => handled.length > 500, { describe: 'the first five hundred' });
+  await broker.kill('SIGKILL');
+  await until(() => remote.status().state === 'disconnected', { describe: 'the loss to be noticed' });
+  await broker.start();
+  await writing;
+  await settled(db, worker);
+  await until(
+    async () => {
+      const info = await manager.consumers.info(stream, 'mailer').catch(() => undefined); // it may just be connecting anew
+      return info && info.num_pending + info.num_ack_pending === 0;
+    },
+    { describe: () => `all to be acknowledged; so far ${handled.length}`, timeout: 25_000 },
+  );
+  expect(new Set(handled).size).toBe(3000);
+  expect(handled.length - 3000).toBeLessThanOrEqual(256);
+  expect(states).toEqual(['connected', 'disconnected', 'connected']);
+});
+
 test(
   'one server of three is killed under load: everything arrives, exactly once and in order',
   { timeout: 90_000 },

@@ -1,5 +1,5 @@
 /** A group of processes that share a durable consumer. Here they are connections of one process; test/faults kills real ones. */
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { relay, type RemoteWatchOptions } from '../../src/nats/index.ts';
@@ -226,4 +226,38 @@ test('a group whose watchers become more hears those as well', async () => {
   await settled(db, next);
   await until(async () => (await open()) === 0, { describe: 'all to be acknowledged' });
   expect(heard).toEqual(['+1', '-1']);
+});
+
+test('a consumer that was made by hand is used as it is: with one event on its way, a group keeps the order strictly', async () => {
+  const { member, allDone, write, stream, manager } = await group();
+  await until(() => manager.streams.info(stream).catch(() => false), { describe: 'the stream' });
+  const made = {
+    durable_name: 'mailer',
+    ack_policy: AckPolicy.Explicit,
+    max_ack_pending: 1,
+    filter_subject: 'walwatch.>',
+  };
+  await manager.consumers.add(stream, made);
+  const order: string[] = [];
+  for (let by = 1; by <= 2; by++) {
+    const watch = await member();
+    watch.subscribe('jobs:inserted', async ({ id }) => {
+      order.push(`begin ${id}`);
+      await new Promise(setImmediate);
+      order.push(`end ${id}`);
+    });
+    await watch.start();
+  }
+  await write(50);
+  await allDone();
+  expect(order).toEqual(Array.from({ length: 50 }, (_, index) => [`begin ${index + 1}`, `end ${index + 1}`]).flat());
+  expect((await manager.consumers.info(stream, 'mailer')).config).toMatchObject({ max_ack_pending: 1 });
+});
+
+test('a consumer of another kind is refused', async () => {
+  const { member, stream, manager } = await group();
+  await until(() => manager.streams.info(stream).catch(() => false), { describe: 'the stream' });
+  await manager.consumers.add(stream, { durable_name: 'mailer', ack_policy: AckPolicy.None });
+  const watch = await member();
+  await expect(watch.start()).rejects.toThrow(/no pull consumer with explicit acknowledgement/);
 });

@@ -170,7 +170,9 @@ test('any key makes a subject of its own, and is heard by who subscribes to it',
 
 test('a record whose key changes is heard under both, once by each subscription, and lies under both subjects', async () => {
   await db.sql('create table moved (id int primary key)');
-  const { worker, remote, stream, connection, start } = await pair(defineWatchers()([['moved', 'updated']]));
+  const { worker, remote, stream, connection, start } = await pair(
+    defineWatchers<{ moved: { id: number } }>()([['moved', 'updated']]),
+  );
   const heard: string[] = [];
   remote.subscribe('moved:updated', (event) => void heard.push(`all ${String(event['id'])}`));
   remote.subscribe(
@@ -223,7 +225,9 @@ test('a message has the position, the values as texts and an id that JetStream r
 
 test('thousands of id subscriptions share one consumer, and each hears its own record', async () => {
   await db.sql('create table many (id int primary key, n int)');
-  const { worker, remote, stream, connection, start } = await pair(defineWatchers()([['many', 'updated']]));
+  const { worker, remote, stream, connection, start } = await pair(
+    defineWatchers<{ many: { id: number } }>()([['many', 'updated']]),
+  );
   const heard: number[] = [];
   for (let id = 1; id <= 5000; id++) remote.subscribe('many:updated', id, () => void heard.push(id));
   await start();
