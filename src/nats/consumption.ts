@@ -37,9 +37,20 @@ export interface Position {
 
 export interface ConsumptionHost {
   /** Messages come from now on. */
-  streaming(found: { readonly slot: string; readonly ackWait: number; readonly missed: string | undefined }): void;
+  streaming(found: {
+    readonly slot: string;
+    readonly ackWait: number;
+    /** The stream is another one than before. */
+    readonly isOther: boolean;
+    readonly missed: string | undefined;
+  }): void;
   /** A promise: it is to be waited for. */
   take(message: JsMsg): Promise<void> | undefined;
+}
+
+interface Located {
+  readonly isOther: boolean;
+  readonly missed: string | undefined;
 }
 
 /** One attempt to read the stream: ends with the first thing that goes wrong. */
@@ -66,14 +77,14 @@ export class Consumption {
     const info = await manager.streams.info(stream);
     const slot = slotOf(subjectsOf(info.config));
     if (slot === undefined) throw noSlot(info);
-    const missed = this.#locate(info);
+    const { isOther, missed } = this.#locate(info);
     const filter = this.#filter(slot);
     const from = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#position.next };
     const consumer =
       durable === undefined
         ? await jetstream(connection).consumers.get(stream, { filter_subjects: filter, ...from })
         : await sharedConsumer(connection, manager, stream, durable, filter, from);
-    await this.#read(consumer, slot, missed);
+    await this.#read(consumer, { slot, isOther, missed });
   }
 
   /** `error`: why, if it is not meant to end. */
@@ -84,7 +95,7 @@ export class Consumption {
     this.#messages?.stop();
   }
 
-  async #read(consumer: Consumer, slot: string, missed: string | undefined): Promise<void> {
+  async #read(consumer: Consumer, found: { slot: string } & Located): Promise<void> {
     const { durable } = this.#options;
     if (!this.#closed) {
       this.#messages = await consumer.consume({
@@ -94,7 +105,7 @@ export class Consumption {
         abort_on_missing_resource: true,
       });
       const { ack_wait: wait } = (await consumer.info(true)).config;
-      this.#host.streaming({ slot, missed, ackWait: wait === undefined ? ackWait : wait / 1e6 });
+      this.#host.streaming({ ...found, ackWait: wait === undefined ? ackWait : wait / 1e6 });
       void this.#listen(this.#messages);
       // What has come already is still handed over after close().
       for await (const message of this.#messages) {
@@ -121,20 +132,23 @@ export class Consumption {
     }
   }
 
-  /** Where to begin. Returns what was missed because the stream does not have it any more. */
-  #locate({ created, state, config }: StreamInfo): string | undefined {
+  /** Where to begin, and whether the stream still has what came since the last time. */
+  #locate({ created, state, config }: StreamInfo): Located {
     const position = this.#position;
-    const { durable } = this.#options;
     const { first_seq: first, last_seq: last } = state;
     const before = { ...position };
     position.created = created;
     if (before.created === undefined) position.next = last + 1;
-    else if (before.created !== created) {
+    const isOther = before.created !== undefined && before.created !== created;
+    if (isOther) {
       position.next = 1;
-      return `the stream '${config.name}' was deleted and made anew`;
-    } else if (durable === undefined && first > before.next)
-      return `the stream '${config.name}' dropped messages before they were read`;
-    return undefined;
+      return { isOther, missed: `the stream '${config.name}' was deleted and made anew` };
+    }
+    const behind = this.#options.durable === undefined && before.created !== undefined && first > before.next;
+    return {
+      isOther,
+      missed: behind ? `the stream '${config.name}' dropped messages before they were read` : undefined,
+    };
   }
 
   /** Servers before 2.10 know one filter for a consumer: then the rest is passed over here. */

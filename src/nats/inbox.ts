@@ -2,6 +2,9 @@ import type { JsMsg } from '@nats-io/jetstream';
 import type { Budget } from '../delivery/budget.ts';
 import type { Held, Ledger } from '../delivery/ledger.ts';
 
+/** How many positions: more than a broker that is killed forgets acknowledgements of. */
+const remembered = 16_384;
+
 /**
  * What has arrived and is being handled: the remote side of the ledger. A message is acknowledged once all who were meant
  * by it are done.
@@ -12,6 +15,8 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
   readonly #messages = new Map<Held, JsMsg>();
   /** By position in the stream. */
   readonly #changes = new Map<number, Held>();
+  /** Positions of the last messages that are done. */
+  readonly #done = new Set<number>();
   #waiting: (() => void) | undefined;
   #room = Infinity;
 
@@ -25,11 +30,23 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
     return this.#messages.size;
   }
 
-  /** Whether the message is being handled here: it came again because that takes long. It is acknowledged as the newest. */
-  renew(message: JsMsg): boolean {
+  /**
+   * Whether the message is known here, though it came again: because it is handled for long, and then it is acknowledged as
+   * the newest; or because the broker did not keep the acknowledgement, and then it gets another.
+   */
+  isKnown(message: JsMsg): boolean {
     const change = this.#changes.get(message.seq);
     if (change) this.#messages.set(change, message);
-    return change !== undefined;
+    else if (this.#done.has(message.seq)) message.ack();
+    else return false;
+    return true;
+  }
+
+  /** Positions in another stream mean other messages. What is being handled is handled to its end. */
+  forget(): void {
+    this.#messages.clear();
+    this.#changes.clear();
+    this.#done.clear();
   }
 
   /** Enters a change, and holds it. */
@@ -53,6 +70,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
       this.#messages.delete(change);
       this.#changes.delete(message.seq);
       message.ack();
+      this.#remember(message.seq);
     }
     this.wake();
   }
@@ -81,6 +99,15 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
     const resolve = this.#waiting;
     this.#waiting = undefined;
     resolve();
+  }
+
+  #remember(seq: number): void {
+    this.#done.add(seq);
+    if (this.#done.size <= remembered) return;
+    for (const oldest of this.#done) {
+      this.#done.delete(oldest);
+      return;
+    }
   }
 
   get #hasRoom(): boolean {

@@ -19,7 +19,7 @@ import { describeWatcher } from '../watchers/details.ts';
 import type { Watchers } from '../watchers/types.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { Arrivals } from './arrivals.ts';
-import { ackWait, Consumption, type Position } from './consumption.ts';
+import { ackWait, Consumption, type ConsumptionHost, type Position } from './consumption.ts';
 import { DeadLetterStream } from './dead-letters.ts';
 import { giveBack, Inbox } from './inbox.ts';
 import { type Link, linkOf } from './link.ts';
@@ -243,21 +243,17 @@ class RemoteAssembly {
     if (this.#ending) return;
     const { stream, durable } = this.#options;
     const watchers = this.#watchers.map(({ name }) => name);
-    const { run, close } = this.#consume({ connection: this.#connection, stream, durable, watchers });
-    if (this.#ending) close();
-    await run();
-  }
-
-  #consume(options: ConstructorParameters<typeof Consumption>[0]): { run: () => Promise<void>; close: () => void } {
-    const consumption = (this.#consumption = new Consumption(options, this.#position, {
-      streaming: ({ slot, missed, ackWait: wait }) => this.#streaming(slot, wait, missed),
+    const wanted = { connection: this.#connection, stream, durable, watchers };
+    this.#consumption = new Consumption(wanted, this.#position, {
+      streaming: (found) => this.#streaming(found),
       take: (message) => this.#take(message),
-    }));
-    return { run: () => consumption.run(), close: () => consumption.close() };
+    });
+    await this.#consumption.run();
   }
 
-  #streaming(slot: string, wait: number, missed: string | undefined): void {
+  #streaming({ slot, isOther, missed, ackWait: wait }: Parameters<ConsumptionHost['streaming']>[0]): void {
     if (this.#ending) return;
+    if (isOther) this.#inbox.forget();
     this.#slot = slot;
     this.#state = 'streaming';
     this.#error = undefined;
@@ -275,7 +271,7 @@ class RemoteAssembly {
       if (this.#options.durable !== undefined) giveBack(message);
       return undefined;
     }
-    if (this.#inbox.renew(message)) return undefined;
+    if (this.#inbox.isKnown(message)) return undefined;
     try {
       this.#route(message);
     } catch (error) {

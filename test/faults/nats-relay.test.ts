@@ -226,6 +226,25 @@ test('a stream that would lose events is refused, with what to do, and the slot 
   await settled(db, watch);
 });
 
+test('what the stream refuses holds up all behind it, though they are on their way already: nothing overtakes', async () => {
+  await db.sql('alter table entries add note text');
+  const slot = slotName();
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({ ...streamConfig(slot, slot, 1), max_msg_size: 2000 });
+  const noted = defineWatchers([['entries', 'inserted', { extraColumns: ['note'] }]]);
+  const watch = watchOf(noted, { slot, stopTimeout: 100 });
+  relay(watch, { connection: relaying, stream: slot });
+  await watch.start();
+  await db.sql(`insert into entries (note) values ('small'), (repeat('x', 3000)), ('small'), ('small')`);
+  expect(await held(watch)).toMatch(/message size exceeds maximum/);
+  expect((await manager.streams.info(slot)).state.messages).toBe(1);
+  await manager.streams.update(slot, { max_msg_size: -1 });
+  await settled(db, watch);
+  const stored = [1, 2, 3, 4].map((seq) => manager.streams.getMessage(slot, { seq }));
+  const ids = (await Promise.all(stored)).map((message) => message!.subject.split('.').at(-1));
+  expect(ids).toEqual(['1', '2', '3', '4']);
+});
+
 test('an event that is larger than the broker takes is held, not lost, and those behind it wait in order', async () => {
   await db.sql('alter table entries add note text');
   await using small = await startBroker({ config: 'max_payload: 4096' });

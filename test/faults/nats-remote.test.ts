@@ -29,7 +29,7 @@ interface Line {
 }
 
 test(
-  'processes of a group are killed under load: all events are handled, and only those that were begun are begun again',
+  'processes of a group are killed under load: all events are handled, again only what they had taken',
   { timeout: 90_000 },
   async () => {
     await makeTable();
@@ -81,7 +81,7 @@ test(
   },
 );
 
-test('a group goes on when the broker was killed under load: all events are handled, again only what was not acknowledged', async () => {
+test('a group goes on when the broker was killed under load: all events are handled, and none again in the same process', async () => {
   await makeTable();
   await using broker = await startBroker();
   const connection = await connectTo(broker.url);
@@ -116,8 +116,9 @@ test('a group goes on when the broker was killed under load: all events are hand
     { describe: () => `all to be acknowledged; so far ${handled.length}`, timeout: 25_000 },
   );
   expect(new Set(handled).size).toBe(3000);
-  expect(handled.length - 3000).toBeLessThanOrEqual(256);
-  expect(states).toEqual(['connected', 'disconnected', 'connected']);
+  expect(handled).toHaveLength(3000);
+  expect(states.slice(states.indexOf('connected'))).toContain('disconnected');
+  expect(states.at(-1)).toBe('connected');
 });
 
 test(
