@@ -170,7 +170,11 @@ async function sharedConsumer(
   filter: string | string[],
   from: Partial<ConsumerConfig>,
 ): Promise<Consumer> {
-  const filters = typeof filter === 'string' ? { filter_subject: filter } : { filter_subjects: filter };
+  // Both named, because an update would keep the other from before, and a server takes only one of them.
+  const filters = {
+    filter_subject: typeof filter === 'string' ? filter : undefined,
+    filter_subjects: typeof filter === 'string' ? undefined : filter,
+  } as Partial<ConsumerConfig>;
   const found = await manager.consumers.info(stream, durable).catch((error: unknown) => {
     if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return undefined;
     throw error;

@@ -76,6 +76,13 @@ export class Publisher {
       down: () => this.#fail(new Error('the connection to NATS is lost')),
       up: () => this.#begin(),
       closed: () => this.#lose(),
+      denied: (subject, error) => {
+        for (const message of this.#pending.values()) {
+          if (message.subject !== subject) continue;
+          this.#fail(error);
+          return;
+        }
+      },
     });
     this.#begin();
   }
