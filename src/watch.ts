@@ -18,6 +18,7 @@ import { Reporter } from './observe/reporter.ts';
 import { AttemptTrace } from './observe/tracing.ts';
 import { handlerSlow, RetainedWalMonitor } from './observe/held-back.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchState } from './observe/types.ts';
+import { type Internals, internals } from './internals.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from './options.ts';
 import { CaughtUp } from './replication/caught-up.ts';
 import { classify } from './replication/classify.ts';
@@ -36,6 +37,7 @@ import { VisibilityGate } from './routing/gate.ts';
 import { type Routed, Router } from './routing/router.ts';
 import type { ActiveSubscription, Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
+import { tap } from './routing/tap.ts';
 import type { SlotWatch } from './watch-interface.ts';
 import { type BoundWatcher, bindWarnings } from './watchers/bind.ts';
 import { describeWatcher } from './watchers/details.ts';
@@ -116,7 +118,7 @@ class Assembly {
     this.#options = options;
     this.#watchers = watchers;
     this.#logged = logger !== undefined;
-    const reporter = (this.#reporter = new Reporter(logger, options.slot.name));
+    const reporter = (this.#reporter = new Reporter(logger, { slot: options.slot.name }));
     const pace = () => this.#pace();
     const budget = (this.#budget = new Budget(options.highWaterMark, pace, pace));
     const ledger = (this.#ledger = new Ledger(budget, () => {
@@ -544,6 +546,23 @@ class Assembly {
     const { watcher: described, bound } = this.#subscriptions.route(watcher);
     const { slot, publication } = this.#options;
     return describeWatcher(described, bound, slot.name, publication.name);
+  }
+
+  /** For other entry points of the package: `walwatch/nats`. */
+  get [internals](): Internals {
+    const { slot, manage } = this.#options;
+    return {
+      slot: slot.name,
+      create: manage === 'create',
+      systemIdentifier: () => this.#prepared?.server.systemIdentifier ?? '',
+      over: this.#outcome.over,
+      tap: (recipient) => {
+        if (this.#ending) throw stopped();
+        return tap(this.#router, recipient);
+      },
+      failed: (failure) => this.#reporter.handlerFailed(failure),
+      warn: (warning) => this.#reporter.warn(warning),
+    };
   }
 
   #warnOfSlowness(): void {

@@ -4,7 +4,7 @@ import { TransactionDelivery } from '../delivery/transaction.ts';
 import type { ActiveSubscription, Registry } from './subscription.ts';
 
 export interface TransactionRoutesHost {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
   /** Bytes of a transaction that are kept for further attempts. */
   readonly limit: number;
   deliver(subscription: ActiveSubscription, delivery: TransactionDelivery): void;
