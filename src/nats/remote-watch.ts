@@ -61,7 +61,7 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
   const entries: unknown = (options.watchers as Watchers | undefined)?.entries;
-  const checked = checkEntries(entries);
+  const checked = checkEntries(entries, options.watchers.when);
   throwIssues([...issues, ...checked.issues]);
   return new RemoteAssembly(options, checked.watchers) as unknown as Watch<W>;
 }
