@@ -60,8 +60,8 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
     issues.push({ message: 'durable is no name for a consumer', solution: "Letters, digits, '-' and '_': 'mailer'." });
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
-  const entries: unknown = (options.watchers as Watchers | undefined)?.entries;
-  const checked = checkEntries(entries, options.watchers.when);
+  const given = options.watchers as Watchers | undefined;
+  const checked = checkEntries(given?.entries, given?.when);
   throwIssues([...issues, ...checked.issues]);
   return new RemoteAssembly(options, checked.watchers) as unknown as Watch<W>;
 }
