@@ -80,9 +80,13 @@ export class TransactionDelivery implements Deliverable {
   }
 
   /** The server does not go on where it was: what has come of it will come again. */
-  abandon(error: unknown): void {
+  abandon(): void {
     this.outdated = true;
-    this.fail(error);
+    this.fail(
+      new WatchError('CONNECTION', `the server does not go on where the transaction ${this.change.eventId} broke off`, {
+        solution: 'Nothing: what was committed comes again, whole.',
+      }),
+    );
   }
 
   settled(): void {

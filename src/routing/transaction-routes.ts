@@ -66,8 +66,8 @@ export class TransactionRoutes implements Registry {
   }
 
   /** The rest of the current transaction will not come: the server does not go on where it was. */
-  abandon(error: unknown): void {
-    for (const delivery of this.#open.values()) delivery.abandon(error);
+  abandon(): void {
+    for (const delivery of this.#open.values()) delivery.abandon();
     this.#open.clear();
     this.current = undefined;
   }
