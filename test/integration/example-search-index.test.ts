@@ -22,9 +22,12 @@ test('finds what was there before, what came and what was changed, and no longer
   await database.sql(`update example.books set summary = 'A young woman errs.' where id = 2`);
   await finds('matchmaker', '');
   expect(await found('woman errs')).toBe('2');
-  // Several changes of one row in one transaction: all handlers see the row as it is in the end.
-  await database.sql(`with gone as (delete from example.books where id = 1 returning id) select from gone`);
+  // Several changes of a row in one transaction: their handlers run beside each other, and all see it as it is in the end.
+  const session = await database.client();
+  await session.query(`begin; update example.books set summary = 'A calm sea.' where id = 1;
+    update example.books set summary = 'A whale again.' where id = 1; delete from example.books where id = 1; commit`);
   await finds('whale', '');
+  expect(await found('calm')).toBe('');
 
   expect(await example.end('SIGTERM')).toBe(0);
   await database.dropSlot('example_search');
