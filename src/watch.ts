@@ -22,6 +22,7 @@ import { dropPublication, isLivePublication } from './replication/live-publicati
 import { formatLsn, type Lsn, parseLsn } from './replication/lsn.ts';
 import { applicationName, narrow, prepare, type Prepared } from './replication/prepare.ts';
 import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from './replication/publication.ts';
+import { readRefusals } from './replication/push-down.ts';
 import { Receiver } from './replication/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
 import { Supervisor } from './replication/supervisor.ts';
@@ -91,6 +92,8 @@ class Assembly {
   /** Of the last walsender. */
   #pid: number | undefined;
   #waitingForCatalog = false;
+  /** The publication carries just what is needed. */
+  #narrowed = false;
   #acknowledged: Lsn | undefined;
   #confirmedLsn: string | undefined;
   #receivedLsn: Lsn = 0n;
@@ -282,7 +285,7 @@ class Assembly {
       prepare(client, this.#options, this.#watchers, this.#schema.types, memory, check),
     );
     this.#prepared = prepared;
-    this.#schema.bind(prepared.bound, prepared.server);
+    this.#schema.bind(prepared.bound, prepared.server, prepared.projected);
     this.#confirmedLsn ??= prepared.confirmedLsn;
     this.#reporter.warnOnce(prepared.warnings);
     return prepared;
@@ -319,7 +322,7 @@ class Assembly {
     if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot, (error) => connection.fail(error));
     this.#reporter.streaming(this.#connects++, this.#confirmedLsn, gap);
     this.#outcome.streaming();
-    this.#narrow(session, prepared);
+    this.#narrowed = false;
     this.#pace();
     return this.#receiver(connection, session, takeSnapshot);
   }
@@ -351,15 +354,16 @@ class Assembly {
     });
   }
 
-  /** Now that the slot is ours, nobody else needs what our watchers do not. */
-  #narrow(session: Session, prepared: Prepared): void {
+  /** Now that the slot is ours, nobody else needs what our watchers do not. Tried again at the next inspection if it fails. */
+  async #narrow(session: Session, { needs, server }: Prepared): Promise<void> {
     const { log } = this.#reporter;
-    session
-      .use((client) => narrow(client, prepared.needs, this.#options, prepared.server))
-      .then((statements) => {
-        if (statements.length > 0) log.info({ statements }, 'the publication carried more than is needed');
-      })
-      .catch((error: unknown) => log.warn({ err: error }, 'the publication still carries more than is needed'));
+    try {
+      const statements = await session.use((client) => narrow(client, needs, this.#options, server));
+      this.#narrowed = true;
+      if (statements.length > 0) log.info({ statements }, 'the publication carried more than is needed');
+    } catch (error) {
+      log.warn({ err: error }, 'the publication still carries more than is needed');
+    }
   }
 
   /** Reading pauses while memory is full or the catalog is asked; status updates go on. */
@@ -396,12 +400,13 @@ class Assembly {
   }
 
   async #inspect(session: Session): Promise<void> {
+    if (!this.#narrowed) await this.#narrow(session, this.#prepared!);
     const limit = this.#prepared?.server.maxSlotWalKeepSize;
     const heldBy = this.#dispatcher.heldBy?.subscription;
     const end = await session.use((client) => this.#retainedWal.inspect(client, limit, heldBy));
     if (end !== undefined && parseLsn(end) > this.#serverLsn) this.#serverLsn = parseLsn(end);
     this.#warnOfSlowness();
-    const { needs, publicationOid } = this.#prepared!;
+    const { needs, publicationOid, server } = this.#prepared!;
     const { slot, publication } = this.#options;
     // From PostgreSQL 18 on changes are passed over in silence while it is missing.
     if ((await session.use((client) => readPublicationOid(client, publication.name))) !== publicationOid) {
@@ -412,7 +417,10 @@ class Assembly {
       );
     }
     const lost = await session.use((client) => readFallenOut(client, needs));
-    this.#reporter.warnOnce(lost.map(({ table, oid }) => fallenOut(needs.name, table, oid)));
+    this.#reporter.warnOnce(
+      lost.map(({ table, oid }) => fallenOut(needs.name, table, oid, needs.pushedDown.get(table.oid))),
+    );
+    this.#reporter.warnOnce(await session.use((client) => readRefusals(client, needs, server)));
   }
 
   // ── Observing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -446,7 +454,10 @@ class Assembly {
   details(watcher: string): WatcherDetails {
     const { watcher: described, bound } = this.#subscriptions.route(watcher);
     const { slot, publication } = this.#options;
-    return describeWatcher(described, bound, slot.name, publication.name);
+    const { columnLists } = publication;
+    const pushedDown = bound && this.#prepared?.needs.pushedDown.get(bound.table.oid);
+    const inUse = columnLists || pushedDown?.where !== undefined ? pushedDown : undefined;
+    return describeWatcher(described, bound, slot.name, publication.name, inUse);
   }
 
   #warnOfSlowness(): void {

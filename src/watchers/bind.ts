@@ -193,7 +193,7 @@ function identityIssues(
 }
 
 /** For a partitioned table and each of its partitions, because partitions do not inherit it. */
-function alterIdentity(table: Table, identity: 'default' | 'full'): string {
+export function alterIdentity(table: Table, identity: 'default' | 'full'): string {
   return [table, ...table.leaves]
     .filter((one) => one.replicaIdentity !== identity)
     .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY ${identity.toUpperCase()};`)
