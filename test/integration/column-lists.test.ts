@@ -232,14 +232,8 @@ lists(
     await db.sql(`create table ${root}_high partition of ${root} for values from (10) to (20)`);
     await db.sql(`alter table ${root}_high replica identity full`);
     const plain = await newTable();
-    const watch = watchOf(
-      defineWatchers([
-        [full, 'updated'],
-        [root, 'updated'],
-        [plain, 'updated'],
-      ]),
-      { publication: columnLists },
-    );
+    const entries = [full, root, plain].map((table) => [table, 'updated'] as const);
+    const watch = watchOf(defineWatchers(entries), { publication: columnLists });
     const { slot } = watch.status();
     const { events } = record(watch, `${full}:updated`, `${root}:updated`, `${plain}:updated`);
     await watch.start();
