@@ -12,6 +12,8 @@ export default {
   tsconfig: 'tsconfig.build.json',
   out: '.build/api',
   readme: 'none',
+  // A clone's remote may be anything.
+  disableSources: true,
   plugin: ['./scripts/require-examples.mjs'],
   validation: { notExported: false, invalidLink: true, notDocumented: true },
   requiredToBeDocumented: ['Class', 'Enum', 'Function', 'Interface', 'TypeAlias', 'Variable'],

@@ -24,11 +24,10 @@ export async function benchBacklog(
     [whole, false],
     ...(server.major >= 15 ? ([[lists, true]] as const) : []),
   ] as const) {
-    void columnLists; // until publication.columnLists is there
     const watch = createWatch({
       connection: url,
       slot: name,
-      publication: { name },
+      publication: { name, columnLists },
       watchers: watchersOf(table, type),
     });
     await watch.start();

@@ -12,6 +12,7 @@ export interface LiveSource<W extends Watchers = Watchers> {
    *  const end = live.subscribe('users:updated', { role_id: 7 }, (event) => show(event.id));
    *  ``` */
   subscribe<N extends keyof MapOf<W> & string>(watcher: N, listener: (event: EventOf<W, N>) => void): () => void;
+  /** Only for rows that match `filter`. */
   subscribe<N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N>,
