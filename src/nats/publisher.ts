@@ -4,6 +4,7 @@ import { linkOf, type Link } from './link.ts';
 
 /** Milliseconds without an answer after which what is on its way counts as failed. */
 const patience = 5000;
+const lost = 'the connection to NATS is lost';
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSStreamWrongLastMsgIDErrF */
 const wrongLastId = 10070;
 
@@ -73,7 +74,7 @@ export class Publisher {
       callback: (_, answer) => this.#answered(answer),
     });
     this.#link = linkOf(this.#connection, {
-      down: () => this.#fail(new Error('the connection to NATS is lost')),
+      down: () => this.#fail(new Error(lost)),
       up: () => this.#begin(),
       closed: () => this.#lose(),
       denied: (subject, error) => {
@@ -128,12 +129,12 @@ export class Publisher {
       this.#lose();
       return;
     }
-    if (this.#link?.isDown) {
-      this.#state = 'waiting';
-      return;
-    }
     const run = ++this.#run;
     this.#state = 'preparing';
+    if (this.#link?.isDown) {
+      this.#fail(new Error(lost)); // said again, because there may be more that it holds up; the link begins as soon as it can
+      return;
+    }
     this.#host.prepare().then(
       () => {
         if (this.#run === run && this.#state === 'preparing') this.#publishAll();

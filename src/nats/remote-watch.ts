@@ -319,8 +319,9 @@ class RemoteAssembly {
         cause,
       });
     }
-    if (cause instanceof PermissionViolationError) {
-      return new WatchError('PERMISSION', `NATS does not permit it: ${cause.message}`, {
+    const denied = [cause, (cause as { cause?: unknown } | null)?.cause].find(isDenial);
+    if (denied) {
+      return new WatchError('PERMISSION', `NATS does not permit it: ${denied.message}`, {
         solution: 'docs/nats.md lists the subjects that a process needs.',
         cause,
       });
@@ -369,6 +370,11 @@ function connectionClosed(): WatchError {
     solution:
       'connect({ maxReconnectAttempts: -1 }) reconnects for ever. At a shutdown stop the watch before the connection.',
   });
+}
+
+/** The client wraps it where it belongs to a request. */
+function isDenial(error: unknown): error is PermissionViolationError {
+  return error instanceof PermissionViolationError;
 }
 
 function eventsMissed(reason: string): WatchError {

@@ -78,11 +78,13 @@ test('worker and readers need no more than the guide says, and nothing is served
     message: expect.stringContaining('$JS.API.STREAM.INFO') as string,
   });
 
-  const forger = watchOf(watchers, { stopTimeout: 100 });
-  relay(forger, { connection: await connectAs('stranger'), stream });
+  await worker.stop();
+  const next = watchOf(watchers, { slot: stream, stopTimeout: 100 });
+  relay(next, { connection: await connectAs('reader'), stream });
   const warnings: string[] = [];
-  forger.on('warning', ({ message }) => warnings.push(message));
-  await forger.start();
+  next.on('warning', ({ message }) => warnings.push(message));
+  await next.start();
+  await db.sql('insert into guarded values (4)');
   await until(() => warnings.length > 0, { describe: 'a warning' });
-  expect(warnings[0]).toMatch(/events are held back.*permissions violation/i);
+  expect(warnings[0]).toMatch(/events are held back.*permissions violation.*guarded:inserted\.4/i);
 });
