@@ -23,7 +23,7 @@ const optionNames = ['label', 'extraColumns', 'triggerColumns', 'absent', 'debug
 /** Finds all that is wrong with the entries without asking the database. */
 export function checkEntries(
   entries: unknown,
-  when: Watchers['when'] = {},
+  when?: Watchers['when'],
 ): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   if (!Array.isArray(entries)) {
@@ -48,7 +48,7 @@ function checkEntry(
   entry: unknown,
   index: number,
   issues: ConfigurationIssue[],
-  when: NonNullable<Watchers['when']>,
+  when: Watchers['when'],
 ): Watcher | undefined {
   const report = (message: string, solution?: string, watcher?: string) =>
     issues.push({
@@ -95,7 +95,7 @@ function checkEntry(
   return {
     name, type: type as UpdateType, table, label, absent, debug: Boolean(debug),
     extraColumns: [...new Set(extraColumns)], triggerColumns: [...new Set(triggerColumns)],
-    when: Object.hasOwn(when, name) ? when[name] : undefined,
+    when: Object.hasOwn(Object(when) as object, name) ? when?.[name] : undefined,
   }; // prettier-ignore
 }
 
