@@ -41,6 +41,7 @@ import { Subscriptions } from './routing/subscriptions.ts';
 import { tap } from './routing/tap.ts';
 import type { SlotWatch } from './watch-interface.ts';
 import { type BoundWatcher, bindWarnings } from './watchers/bind.ts';
+import { conditionIssues } from './watchers/conditions.ts';
 import { describeWatcher } from './watchers/details.ts';
 import { Schema } from './watchers/schema.ts';
 import type { Watchers } from './watchers/types.ts';
@@ -59,8 +60,9 @@ import { checkEntries, type Watcher } from './watchers/validate.ts';
  */
 export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotWatch<W> {
   const resolved = resolveOptions(options);
-  const { watchers, issues } = checkEntries(options.watchers.entries, options.watchers.when);
-  throwIssues(issues);
+  const { entries, when } = options.watchers;
+  const { watchers, issues } = checkEntries(entries, when);
+  throwIssues([...issues, ...conditionIssues(when, watchers)]);
   const loud = resolved.debug ? watchers.map((watcher) => ({ ...watcher, debug: true })) : watchers;
   return new Assembly(resolved, loud, options.logger) as unknown as SlotWatch<W>;
 }
@@ -115,7 +117,11 @@ class Assembly {
     this.#logged = logger !== undefined;
     const reporter = (this.#reporter = new Reporter(logger, { slot: options.slot.name }));
     const pace = () => this.#pace();
-    const budget = (this.#budget = new Budget(options.highWaterMark, pace, pace));
+    const full = () => {
+      pace();
+      this.#dispatcher.hurry();
+    };
+    const budget = (this.#budget = new Budget(options.highWaterMark, full, pace));
     const ledger = (this.#ledger = new Ledger(budget, () => {
       this.#connection?.acknowledge(ledger.confirmed);
       caughtUp.check();
@@ -135,14 +141,14 @@ class Assembly {
       watchers,
       (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
       reporter.log,
-      { ledger, limit: options.highWaterMark },
+      { ledger, limit: options.highWaterMark, newest: () => this.#intake.newest },
     ));
     const gate = (this.#gate = new VisibilityGate<Routed>(ledger, (captured) => router.route(captured)));
     const gated = options.visibility === 'committed';
     this.#intake = new Intake(ledger, {
       emit: (captured) => (gated ? gate.push(captured) : router.route(captured)),
       get wantsCommits() {
-        return router.transactions.count > 0;
+        return router.transactions.wanted;
       },
     });
     const { name: slot } = options.slot;
@@ -285,7 +291,9 @@ class Assembly {
     this.#connection?.pause();
     this.#gate.connect(undefined);
     this.#caughtUp.disconnect();
-    await this.#dispatcher.close(this.#options.stopTimeout, stopped());
+    const handled = this.#dispatcher.close(this.#options.stopTimeout, stopped());
+    this.#router.transactions.abandon(stopped()); // of one that has not come whole, no more is read
+    await handled;
     this.#subscriptions.close();
     const { name } = this.#options.publication;
     const ours = isLivePublication(this.#options) && this.#prepared !== undefined;
@@ -375,7 +383,7 @@ class Assembly {
     if (!continues) {
       // Positions of another history, or a slot that begins anew, say nothing about what was received before.
       this.#gate.clear();
-      this.#router.transactions.abandon();
+      this.#router.transactions.forget();
       this.#ledger.forget();
       this.#lag.clear();
     }

@@ -5,17 +5,21 @@ import type { Captured } from './ledger.ts';
 import type { Letter } from './letter.ts';
 import type { BatchContext } from './types.ts';
 
+/** Stands for the key of a record that PostgreSQL did not send. */
+const unknown = '';
+
 /** Several events that are handed over at once, retried and acknowledged as a whole. */
 export class Batch implements Deliverable {
   readonly parts: readonly Deliverable[];
-  readonly records: readonly string[];
-  /** Those that are handed over: with `latest` not all of the parts. */
-  readonly #kept: readonly Deliverable[];
+  readonly delivered: readonly Deliverable[];
 
   constructor(parts: readonly Deliverable[], latest: boolean) {
     this.parts = parts;
-    this.records = [...new Set(parts.flatMap((part) => part.records))];
-    this.#kept = latest ? latestOf(parts) : parts;
+    this.delivered = latest ? latestOf(parts) : parts;
+  }
+
+  get records(): readonly string[] {
+    return [...new Set(this.parts.flatMap((part) => part.records))];
   }
 
   /** The oldest stands for all. */
@@ -24,11 +28,11 @@ export class Batch implements Deliverable {
   }
 
   get event(): readonly unknown[] {
-    return this.#kept.map((part) => part.event);
+    return this.delivered.map((part) => part.event);
   }
 
   context(attempt: number): BatchHandlerContext {
-    return new BatchHandlerContext(this.change, this.#kept, attempt);
+    return new BatchHandlerContext(this.change, this.delivered, attempt);
   }
 
   letter(): Letter {
@@ -42,7 +46,7 @@ function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
   return parts
     .toReversed()
     .filter(({ records }) => {
-      const newest = records.some((record) => !seen.has(record));
+      const newest = records.some((record) => record === unknown || !seen.has(record));
       for (const record of records) seen.add(record);
       return newest;
     })

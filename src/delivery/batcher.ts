@@ -42,6 +42,11 @@ export class Batcher {
     if (this.#due) this.flush();
   }
 
+  /** Memory is full: nothing more comes that would be worth waiting for. */
+  hurry(): void {
+    if (this.#collected.length > 0) this.#waited(this.#collected[0]!);
+  }
+
   /** Sends what there is. */
   flush(): void {
     const collected = this.drain();
@@ -66,6 +71,7 @@ export class Batcher {
   #begin(): void {
     const { wait } = this.#options;
     this.#since = Date.now();
+    if (this.#closed) return;
     const [first] = this.#collected;
     // Without a wait: what has been read together goes together.
     if (wait === 0) queueMicrotask(() => this.#waited(first!));

@@ -15,11 +15,13 @@ export interface Deliverable {
   letter(): Letter;
   /** Of a batch: what it holds. */
   readonly parts?: readonly Deliverable[];
+  /** Those of the parts that are handed over. */
+  readonly delivered?: readonly Deliverable[];
   /** It comes piece by piece: its handler is called before all of it is there. */
   readonly streamed?: boolean;
   /** False: a part of it is gone already, so that there can be no further attempt. */
   readonly repeatable?: boolean;
-  /** It comes again by itself: nothing follows on a failure. */
+  /** Its rest does not come, but all of it again: nothing follows on a failure. */
   readonly outdated?: boolean;
   /** It was handled, skipped or dropped. */
   settled?(): void;

@@ -60,6 +60,11 @@ export class Dispatcher implements LaneHost {
     else this.ended();
   }
 
+  /** Memory is full: what is collected for batches goes out, for only that makes room. */
+  hurry(): void {
+    for (const lane of this.#busy) lane.hurry();
+  }
+
   /** The oldest event that has not settled. */
   get heldBy(): HeldBy | undefined {
     let oldest: HeldBy | undefined;
@@ -139,7 +144,8 @@ export class Dispatcher implements LaneHost {
   }
 
   async bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
-    for (const deliverable of dead.deliverable.parts ?? [dead.deliverable]) await this.#bury({ ...dead, deliverable });
+    for (const deliverable of dead.deliverable.delivered ?? [dead.deliverable])
+      await this.#bury({ ...dead, deliverable });
   }
 
   stop(error: WatchError): void {

@@ -139,6 +139,7 @@ export class Lane {
     if (this.#batcher && obstacle === undefined) {
       this.#host.hold(deliverable);
       this.#host.busy(this, true);
+      if (this.#host.closing) this.#batcher.close();
       this.#batcher.add(deliverable);
       return;
     }
@@ -180,6 +181,11 @@ export class Lane {
     }
     this.#inRun = false;
     if (this.#batcher && this.#isFree()) this.#batcher.freed();
+  }
+
+  /** Memory is full. */
+  hurry(): void {
+    this.#batcher?.hurry();
   }
 
   /** The subscription has ended: what has not begun is not delivered any more. */
@@ -228,7 +234,7 @@ export class Lane {
   #attempt(delivery: Delivery): void {
     const { deliverable, obstacle } = delivery;
     if (deliverable.outdated) {
-      this.#settle(delivery);
+      this.#comesAgain(delivery);
       return;
     }
     const context = deliverable.context(delivery.attempt);
@@ -283,10 +289,16 @@ export class Lane {
     if (timedOut) {
       delivery.timedOut = undefined;
       this.#follow(delivery, timedOut.action, timedOut.retryIn);
-    } else if (!failed || delivery.deliverable.outdated) this.#settle(delivery);
+    } else if (!failed) this.#settle(delivery);
+    else if (delivery.deliverable.outdated) this.#comesAgain(delivery);
     // What fails because we end it has not failed: onError may say to skip it, but it must come again.
     else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
     this.run();
+  }
+
+  /** While we end it must not settle: the rest of its transaction may have come without it. */
+  #comesAgain(delivery: Delivery): void {
+    if (!this.#host.closing) this.#settle(delivery);
   }
 
   #attemptFailed(delivery: Delivery, context: HandlerContext, error: unknown): void {
@@ -303,7 +315,8 @@ export class Lane {
     try {
       const decided = decide(recipient.settings.onError, error, context);
       // Whatever else a function returns: nothing may be skipped that the user did not say to skip.
-      if (isErrorAction(decided)) action = decided;
+      // A transaction has no letter.
+      if (isErrorAction(decided) && !(decided === 'deadLetter' && delivery.deliverable.streamed)) action = decided;
     } catch (cause) {
       delivery.error = cause;
     }

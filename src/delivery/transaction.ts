@@ -8,13 +8,11 @@ import type { Occurrence } from './occurrence.ts';
 import type { Change, Transaction } from './types.ts';
 
 const oneRecord = [''] as const;
-/** Changes that were taken are dropped so many at a time. */
-const dropAtOnce = 256;
 
 /**
  * The watched changes of one transaction, handed to a handler while they come in. What the handler has taken counts as
- * memory no more, or a large transaction would wait for itself; it is kept for further attempts as long as it is not
- * larger than `limit`, and after that it can be read only once.
+ * memory no more, or a large transaction would wait for itself; it is kept for further attempts until it is larger than
+ * `limit`, and after that it can be read only once.
  */
 export class TransactionDelivery implements Deliverable {
   readonly change: CapturedCommit;
@@ -26,9 +24,9 @@ export class TransactionDelivery implements Deliverable {
   #changes: Occurrence[] = [];
   /** How many were dropped before those. */
   #dropped = 0;
-  /** How many were taken by the handler. */
+  /** How many were taken by the handler, and the bytes of those that are kept. */
   #taken = 0;
-  #bytes = 0;
+  #takenBytes = 0;
   #ended = false;
   /** Of the attempt. */
   #context: HandlerContext | undefined;
@@ -63,7 +61,6 @@ export class TransactionDelivery implements Deliverable {
     if (this.#done) return;
     this.#ledger.hold(occurrence.change);
     this.#changes.push(occurrence);
-    this.#bytes += occurrence.change.bytes;
     this.#notify();
   }
 
@@ -79,14 +76,10 @@ export class TransactionDelivery implements Deliverable {
     this.#notify();
   }
 
-  /** The server does not go on where it was: what has come of it will come again. */
-  abandon(): void {
+  /** Its rest will not come, but all of it again. */
+  abandon(error: unknown): void {
     this.outdated = true;
-    this.fail(
-      new WatchError('CONNECTION', `the server does not go on where the transaction ${this.change.eventId} broke off`, {
-        solution: 'Nothing: what was committed comes again, whole.',
-      }),
-    );
+    this.fail(error);
   }
 
   settled(): void {
@@ -98,7 +91,7 @@ export class TransactionDelivery implements Deliverable {
 
   async *#iterate(): AsyncGenerator<Change, undefined> {
     for (let index = 0; ; index++) {
-      while (index - this.#dropped >= this.#changes.length && !this.#ended) {
+      while (index - this.#dropped >= this.#changes.length && !this.#ended && this.#error === undefined) {
         await new Promise<void>((resolve) => this.#wake.push(resolve));
       }
       if (this.#error !== undefined) throw this.#error;
@@ -114,12 +107,15 @@ export class TransactionDelivery implements Deliverable {
   #take(index: number): void {
     if (index < this.#taken) return; // by an earlier attempt
     this.#taken = index + 1;
-    const first = this.#dropped;
-    if (this.#bytes > this.#limit && index - first >= dropAtOnce) {
-      for (const { change } of this.#changes.splice(0, index - first)) this.#bytes -= change.bytes;
+    // Many at once: each time the rest has to be moved.
+    if (this.#takenBytes > this.#limit) {
+      this.#changes.splice(0, index - this.#dropped);
       this.#dropped = index;
+      this.#takenBytes = 0;
     }
-    this.#ledger.settle(this.#changes[index - this.#dropped]!.change);
+    const { change } = this.#changes[index - this.#dropped]!;
+    this.#takenBytes += change.bytes;
+    this.#ledger.settle(change);
   }
 
   #notify(): void {

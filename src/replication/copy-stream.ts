@@ -17,6 +17,10 @@ const keepalive = 0x6b; // 'k'
 const header = 5;
 /** 'w', start and end of WAL, time. */
 const xLogHeader = 25;
+/** 'k', end of WAL, time, whether a reply is wanted. */
+const keepaliveLength = 18;
+/** Bytes. PostgreSQL makes none larger (MaxAllocSize). */
+const longest = 0x4000_0000;
 /** Milliseconds. */
 const pause = 1;
 
@@ -35,6 +39,7 @@ export class CopyStream {
   #restLength = 0;
   #needed = 0;
   #paused = false;
+  #closed = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** Between two messages: pg must not hold the beginning of one. */
@@ -56,12 +61,24 @@ export class CopyStream {
     queueMicrotask(() => this.#readable()); // whoever freed memory is in the middle of a delivery
   }
 
+  /** Nothing is read any more. */
   close(): void {
+    this.#closed = true;
     clearTimeout(this.#timer);
   }
 
+  /** We are in the socket's callback, where a throw would be an uncaught exception: it ends the connection. */
   #readable(): void {
-    if (this.#paused || this.#timer !== undefined) return;
+    try {
+      this.#read();
+    } catch (error) {
+      this.close();
+      this.#stream.destroy(error as Error);
+    }
+  }
+
+  #read(): void {
+    if (this.#closed || this.#paused || this.#timer !== undefined) return;
     for (;;) {
       const bytes = this.#stream.read() as Buffer | null;
       if (bytes === null) return;
@@ -90,7 +107,8 @@ export class CopyStream {
     let needed = header;
     while (bytes.length - start >= header) {
       const length = bytes.readInt32BE(start + 1);
-      if (length < 4) throw new ProtocolError(String.fromCharCode(bytes[start]!), 1, `a message of ${length} bytes`);
+      if (length < 4 || length > longest)
+        throw new ProtocolError(String.fromCharCode(bytes[start]!), 1, `a message of ${length} bytes`);
       const end = start + 1 + length;
       if (end > bytes.length) {
         needed = end - start;
@@ -101,15 +119,20 @@ export class CopyStream {
       start = end;
     }
     if (start === bytes.length) return;
-    this.#rest = [bytes.subarray(start)];
     this.#restLength = bytes.length - start;
     this.#needed = needed;
+    // A piece of the chunk where that will do, so that a large message before it is not kept in memory.
+    this.#rest = [this.#restLength <= chunk.length ? chunk.subarray(-this.#restLength) : bytes.subarray(start)];
   }
 
   #copyData(bytes: Buffer, start: number, end: number): void {
-    if (bytes[start] === xLogData) this.#sink.message(bytes, start + xLogHeader, end);
-    else if (bytes[start] === keepalive)
+    const length = end - start;
+    if (length >= xLogHeader && bytes[start] === xLogData) this.#sink.message(bytes, start + xLogHeader, end);
+    else if (length >= keepaliveLength && bytes[start] === keepalive)
       this.#sink.keepalive(bytes.readBigUInt64BE(start + 1), bytes[start + 17] === 1);
-    else throw new ProtocolError(String.fromCharCode(bytes[start]!), 0, 'unknown message of the replication protocol');
+    else {
+      const type = length > 0 ? String.fromCharCode(bytes[start]!) : '';
+      throw new ProtocolError(type, 0, `not a message of the replication protocol, of ${length} bytes`);
+    }
   }
 }

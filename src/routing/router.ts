@@ -63,12 +63,11 @@ export class Router {
 
   #routeChange(change: CapturedChange): void {
     const { transactions } = this;
-    transactions.current = change.transaction;
     for (const planned of change.plan.watchers[change.type]) {
       const route = this.#byWatcher.get(planned.bound.watcher)!;
       const { debug } = route.watcher;
       if (debug) this.#log.debug({ watcher: route.name, eventId: change.eventId }, `change received: ${route.name}`);
-      const collected = transactions.count > 0;
+      const collected = transactions.wanted;
       if (route.count === 0 && !collected) continue;
       if (!isTriggered(planned, change.row, change.old)) continue;
       const routing = new Routing(planned, change);

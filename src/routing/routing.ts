@@ -1,4 +1,5 @@
 import type { CapturedChange } from '../delivery/change.ts';
+import { isThenable } from '../delivery/lane.ts';
 import { Occurrence } from '../delivery/occurrence.ts';
 import type { PlannedWatcher } from '../watchers/plan.ts';
 
@@ -30,7 +31,10 @@ export class Routing {
   #passes(when: (event: unknown, previous: unknown) => boolean): boolean {
     const { event, previous } = this.occurrence;
     try {
-      return when(event, previous);
+      const kept: unknown = when(event, previous);
+      // A promise counts as true, whatever becomes of it.
+      if (isThenable(kept)) throw new TypeError(`${this.planned.bound.watcher.name}: its condition is not synchronous`);
+      return Boolean(kept);
     } catch (error) {
       this.error = error ?? new TypeError('the condition threw undefined');
       return true;

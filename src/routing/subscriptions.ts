@@ -36,7 +36,7 @@ export class Subscriptions {
   }
 
   /** `(watcher, handler, options?)` or `(watcher, filter, handler, options?)`. @throws ConfigurationError */
-  subscribe(name: string, rest: readonly unknown[]): ActiveSubscription {
+  subscribe(name: string, rest: readonly unknown[], known: readonly string[] = optionNames): ActiveSubscription {
     const route = this.route(name);
     const filtered = typeof rest[0] !== 'function' || typeof rest[1] === 'function';
     const filter = filtered ? copyOf(rest[0] as Filter) : undefined;
@@ -50,7 +50,7 @@ export class Subscriptions {
       });
     }
     const settings =
-      options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, optionNames);
+      options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, known);
     throwIssues(issues);
     const subscription = this.#make(route, filter, handler as Handler, settings);
     return this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () =>
@@ -119,7 +119,8 @@ export class Subscriptions {
       (given as { signal?: unknown } | null | undefined)?.signal instanceof AbortSignal;
     const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
     const options = filtered ? rest[1] : rest[0];
-    return this.subscribe(name, [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])]);
+    const given = [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])];
+    return this.subscribe(name, given, ['signal']);
   }
 
   /** What is wrong with subscriptions that were made before the primary keys were known. */
@@ -191,10 +192,9 @@ export class Subscriptions {
         solution: 'Leave concurrency out.',
       });
     }
-    const { batch } = options;
-    if (batch !== undefined) issues.push(...batchIssues(batch));
-    const whole = batch && { wait: 0, latest: false, ...batch };
-    return { name, timeout, concurrency, onError, transaction: Boolean(transaction), batch: whole };
+    if (options.batch !== undefined) issues.push(...batchIssues(options.batch));
+    const batch = options.batch && withDefaults(options.batch);
+    return { name, timeout, concurrency, onError, transaction: Boolean(transaction), batch };
   }
 
   #make(registry: Registry, filter: Filter, handler: Handler, settings: DeliverySettings): ActiveSubscription {
@@ -256,6 +256,10 @@ function batchIssues(batch: BatchOptions): ConfigurationIssue[] {
     issues.push({ message: `batch.wait is a number of milliseconds, 0 to ${longestTimeout}`, solution });
   if (typeof latest !== 'boolean') issues.push({ message: 'batch.latest is true or false', solution });
   return issues;
+}
+
+function withDefaults({ size, wait = 0, latest = false }: BatchOptions): Required<BatchOptions> {
+  return { size, wait, latest };
 }
 
 /** The subscription is found by its filter, which the caller may change. */

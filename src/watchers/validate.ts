@@ -27,7 +27,7 @@ const optionNames = [
 /** Finds all that is wrong with the entries without asking the database. */
 export function checkEntries(
   entries: unknown,
-  when: Watchers['when'] = {},
+  when?: Watchers['when'],
 ): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   if (!Array.isArray(entries)) {
@@ -53,7 +53,7 @@ function checkEntry(
   entry: unknown,
   index: number,
   issues: ConfigurationIssue[],
-  when: NonNullable<Watchers['when']>,
+  when: Watchers['when'],
 ): Watcher | undefined {
   const report = (message: string, solution?: string, watcher?: string) =>
     issues.push({
@@ -111,7 +111,7 @@ function checkEntry(
     name, type: type as UpdateType, table, label, absent, debug: Boolean(debug),
     where: typeof where === 'string' && where.trim() !== '' ? where.trim() : undefined,
     extraColumns: [...new Set(extraColumns)], triggerColumns: [...new Set(triggerColumns)],
-    when: Object.hasOwn(when, name) ? when[name] : undefined,
+    when: Object.hasOwn(Object(when) as object, name) ? when?.[name] : undefined,
   }; // prettier-ignore
 }
 

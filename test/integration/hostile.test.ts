@@ -1,6 +1,8 @@
 /** What an application's configuration, or a DBA's, may hold against a connection that streams for days. */
+import { Socket } from 'node:net';
 import { expect, inject, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
+import { framed } from '../support/copying.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
@@ -72,4 +74,24 @@ test('settings of the role decide nothing about values', async () => {
   } finally {
     await db.sql(`drop role ${role}`);
   }
+});
+
+test.each([
+  ['a length that is none', framed('d', Buffer.alloc(4), 2)],
+  ['an unknown message of the replication protocol', framed('d', Buffer.from('x marks the spot'))],
+  ['an unknown message of pgoutput', framed('d', Buffer.from(`w${'\0'.repeat(24)}?`))],
+])('%s on the stream ends the watch with a PROTOCOL error', async (_, bytes) => {
+  const sockets: Socket[] = [];
+  const stream = () => {
+    const socket = new Socket();
+    sockets.push(socket);
+    return socket;
+  };
+  const watch = watchOf(defineWatchers([['users', 'inserted']]), {
+    connection: { connectionString: db.url, stream },
+  });
+  await watch.start();
+  sockets.at(-1)!.push(bytes); // the walsender's is the last that is opened
+  await expect(watch.closed).rejects.toMatchObject({ code: 'PROTOCOL' });
+  expect(sockets).toHaveLength(2); // and it was not tried again
 });

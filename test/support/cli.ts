@@ -47,7 +47,7 @@ export async function folder(files: Readonly<Record<string, string>> = {}): Prom
 
 function environment({ url, env }: CliOptions): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(
-    ([name]) => !/^(PG|DATABASE_URL|NO_COLOR|FORCE_COLOR|NODE_)/.test(name),
+    ([name]) => !/^(PG|DATABASE_URL|NO_COLOR|FORCE_COLOR|NODE_|CI$|TERM$|COLORTERM$)/.test(name),
   );
   return { ...Object.fromEntries(own), ...(url !== undefined && { DATABASE_URL: url }), ...env };
 }

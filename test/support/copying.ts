@@ -1,0 +1,57 @@
+/** Both sides of a replication stream's framing, without a server. */
+import { Duplex } from 'node:stream';
+import { CopyStream } from '../../src/replication/copy-stream.ts';
+
+/** A message of PostgreSQL's protocol; `length` is what it says of itself. */
+export function framed(type: string, body: Buffer, length = body.length + 4): Buffer {
+  const head = Buffer.alloc(5);
+  head.write(type, 'latin1');
+  head.writeInt32BE(length, 1);
+  return Buffer.concat([head, body]);
+}
+
+export function xLogData(body: Buffer): Buffer {
+  return framed('d', Buffer.concat([Buffer.from('w'), Buffer.alloc(24, 0xee), body]));
+}
+
+export function keepalive(walEnd: bigint, replyRequested: boolean): Buffer {
+  const body = Buffer.alloc(18);
+  body.write('k', 'latin1');
+  body.writeBigUInt64BE(walEnd, 1);
+  body[17] = Number(replyRequested);
+  return framed('d', body);
+}
+
+/** A copy stream over a socket that brings what a test pushes. In `told`: what its sink and pg's listener got, in order. */
+export function copying() {
+  const told: string[] = [];
+  const errors: Error[] = [];
+  const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+  stream.on('error', (error) => errors.push(error));
+  stream.on('data', (bytes: Buffer) => told.push(`pg ${bytes.toString('hex')}`));
+  let onMessage = () => {};
+  const copy = new CopyStream(stream, {
+    message: (bytes, start, end) => {
+      told.push(`message ${bytes.toString('latin1', start, end)}`);
+      onMessage();
+    },
+    keepalive: (walEnd, replyRequested) => told.push(`keepalive ${walEnd}${replyRequested ? ' ?' : ''}`),
+  });
+  return {
+    copy, stream, told, errors,
+    /** Called at each message of the output plugin. */
+    onMessage: (listener: () => void) => (onMessage = listener),
+    /** Each chunk is read on its own. */
+    bring: async (...chunks: readonly Buffer[]) => {
+      for (const chunk of chunks) {
+        stream.push(chunk);
+        await turn();
+      }
+    },
+  }; // prettier-ignore
+}
+
+/** Until all that is due now has run. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

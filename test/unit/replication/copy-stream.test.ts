@@ -1,0 +1,217 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ProtocolError } from '../../../src/errors.ts';
+import { copying, framed, keepalive, turn, xLogData } from '../../support/copying.ts';
+
+/** Reads are never tight, so none is put off, unless a test says otherwise. */
+let now: () => number;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  let time = 0;
+  now = () => (time += 10);
+  vi.spyOn(performance, 'now').mockImplementation(() => now());
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+const notice = framed('N', Buffer.from('hello'));
+const done = framed('c', Buffer.alloc(0));
+const all = Buffer.concat([
+  xLogData(Buffer.from('one')), keepalive(0x1_0000_0001n, true), notice, xLogData(Buffer.alloc(0)),
+  keepalive(5n, false), xLogData(Buffer.from('two')), done,
+]); // prettier-ignore
+const calls = [
+  'message one', 'keepalive 4294967297 ?', `pg ${notice.toString('hex')}`, 'message ',
+  'keepalive 5', 'message two', `pg ${done.toString('hex')}`,
+]; // prettier-ignore
+
+describe('the same messages are told however they are cut', () => {
+  test('not at all', async () => {
+    const { bring, told } = copying();
+    await bring(all);
+    expect(told).toEqual(calls);
+  });
+
+  test('in two, at each byte', async () => {
+    for (let at = 1; at < all.length; at++) {
+      const { bring, told } = copying();
+      await bring(all.subarray(0, at), all.subarray(at));
+      expect(told, `cut at ${at}`).toEqual(calls);
+    }
+  });
+
+  test('byte by byte', async () => {
+    const { bring, told } = copying();
+    await bring(...Array.from(all, (byte) => Buffer.from([byte])));
+    expect(told).toEqual(calls);
+  });
+
+  test('anywhere, several times', async () => {
+    const cuts = fc.uniqueArray(fc.integer({ min: 1, max: all.length - 1 }), { maxLength: 12 });
+    await fc.assert(
+      fc.asyncProperty(cuts, async (places) => {
+        const { bring, told } = copying();
+        const edges = [0, ...places.toSorted((a, b) => a - b), all.length];
+        await bring(...edges.slice(1).map((end, index) => all.subarray(edges[index], end)));
+        expect(told).toEqual(calls);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+test('a large message is put together once, not again with each chunk of it', async () => {
+  const { bring, told } = copying();
+  const message = Buffer.concat([xLogData(Buffer.alloc(4_000_000, 'x')), keepalive(1n, false)]);
+  const concat = vi.spyOn(Buffer, 'concat');
+  for (let at = 0; at < message.length; at += 65_536) await bring(message.subarray(at, at + 65_536));
+  expect(told).toEqual([`message ${'x'.repeat(4_000_000)}`, 'keepalive 1']);
+  const copied = concat.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
+  expect(copied).toBeLessThan(message.length * 1.5);
+});
+
+test('the memory of a large message is not kept for the beginning of the next', async () => {
+  const { bring, told } = copying();
+  const large = xLogData(Buffer.alloc(1_000_000, 'x'));
+  const next = keepalive(7n, false);
+  const concat = vi.spyOn(Buffer, 'concat');
+  await bring(large.subarray(0, 500_000), Buffer.concat([large.subarray(500_000), next.subarray(0, 9)]));
+  concat.mockClear();
+  await bring(next.subarray(9));
+  expect(told.at(-1)).toBe('keepalive 7');
+  const [kept] = concat.mock.calls[0]![0] as readonly Buffer[];
+  expect(kept!.buffer.byteLength).toBeLessThan(large.length);
+});
+
+describe('paused', () => {
+  test('it reads no further chunk until it is resumed, and then all', async () => {
+    const { bring, told, copy, onMessage } = copying();
+    onMessage(() => copy.pause());
+    await bring(xLogData(Buffer.from('one')), keepalive(1n, false), keepalive(2n, false));
+    expect(told).toEqual(['message one']);
+    copy.resume();
+    await turn();
+    expect(told).toEqual(['message one', 'keepalive 1', 'keepalive 2']);
+  });
+
+  test('it goes on in the middle of a message', async () => {
+    const { bring, told, copy } = copying();
+    await bring(all.subarray(0, 40));
+    copy.pause();
+    await bring(all.subarray(40));
+    const before = told.length;
+    expect(before).toBeLessThan(calls.length);
+    copy.resume();
+    await turn();
+    expect(told).toEqual(calls);
+  });
+
+  test('resuming what is not paused does nothing, and resuming within a message does not read in its midst', async () => {
+    const { bring, told, copy, onMessage } = copying();
+    onMessage(() => {
+      copy.pause();
+      copy.resume();
+    });
+    copy.resume();
+    await bring(all);
+    expect(told).toEqual(calls);
+  });
+});
+
+describe('bytes that make no sense end the connection with a ProtocolError', () => {
+  const copyData = (text: string) => framed('d', Buffer.from(text, 'latin1'));
+  test.each([
+    ['a negative length', framed('d', Buffer.alloc(8), -1)],
+    ['the smallest length there is', framed('d', Buffer.alloc(8), -(2 ** 31))],
+    ['a length of 0', framed('d', Buffer.alloc(8), 0)],
+    ['a length of 3', framed('N', Buffer.alloc(8), 3)],
+    ['more than PostgreSQL can send', framed('d', Buffer.alloc(8), 0x4000_0001)],
+    ['the largest length there is', framed('w', Buffer.alloc(8), 2 ** 31 - 1)],
+    ['an unknown copy message', copyData('x'.repeat(40))],
+    ['an empty copy message', Buffer.concat([copyData(''), keepalive(1n, false)])],
+    ['a row without its header', copyData('w'.padEnd(24, '\0'))],
+    ['a keepalive that is cut off', copyData('k'.padEnd(17, '\0'))],
+  ])('%s', async (_, bytes) => {
+    const { bring, told, errors, stream } = copying();
+    await bring(keepalive(9n, false), bytes, keepalive(10n, false));
+    expect(errors).toEqual([expect.any(ProtocolError)]);
+    expect([told, stream.destroyed]).toEqual([['keepalive 9'], true]);
+  });
+
+  test('also while it is put together from pieces', async () => {
+    const { bring, errors } = copying();
+    await bring(...Array.from(framed('d', Buffer.alloc(8), 2), (byte) => Buffer.from([byte])));
+    expect(errors).toEqual([expect.any(ProtocolError)]);
+  });
+
+  test('also after a pause, or a wait for more to pile up', async () => {
+    now = () => 0;
+    const { bring, errors, told, copy } = copying();
+    for (let count = 0; vi.getTimerCount() === 0; count++) {
+      expect(count).toBeLessThan(100);
+      await bring(keepalive(1n, false));
+    }
+    const before = told.length;
+    await bring(framed('d', Buffer.alloc(8), 0));
+    expect([errors, told.length]).toEqual([[], before]);
+    vi.runOnlyPendingTimers();
+    await turn();
+    expect(errors).toEqual([expect.any(ProtocolError)]);
+    copy.resume();
+    await turn();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('whatever a listener throws ends the connection and is no uncaught exception', async () => {
+    const { bring, errors, onMessage } = copying();
+    const broken = new Error('broken');
+    onMessage(() => {
+      throw broken;
+    });
+    await bring(all);
+    expect(errors).toEqual([broken]);
+  });
+});
+
+describe('while the server is catching up', () => {
+  const catchUp = async () => {
+    now = () => 0; // no break between the reads
+    const one = copying();
+    while (vi.getTimerCount() === 0) await one.bring(keepalive(1n, false));
+    return one;
+  };
+
+  test('what comes piles up until a timer has run, and is then read at once, in order', async () => {
+    const { bring, told } = await catchUp();
+    const before = told.length;
+    expect(before).toBeGreaterThan(16);
+    await bring(keepalive(2n, false), keepalive(3n, true));
+    expect(told).toHaveLength(before);
+    vi.advanceTimersByTime(1);
+    expect(told.slice(before)).toEqual(['keepalive 2', 'keepalive 3 ?']);
+  });
+
+  test('closing clears the timer, and nothing is read any more', async () => {
+    const { bring, told, copy } = await catchUp();
+    const before = told.length;
+    copy.close();
+    expect(vi.getTimerCount()).toBe(0);
+    copy.pause();
+    copy.resume();
+    await bring(keepalive(2n, false));
+    expect(told).toHaveLength(before);
+  });
+
+  test('a pause is kept when the timer runs', async () => {
+    const { bring, told, copy } = await catchUp();
+    copy.pause();
+    await bring(keepalive(2n, false));
+    vi.runOnlyPendingTimers();
+    expect(told.at(-1)).toBe('keepalive 1');
+    copy.resume();
+    await turn();
+    expect(told.at(-1)).toBe('keepalive 2');
+  });
+});
