@@ -12,6 +12,8 @@ export default {
   tsconfig: 'tsconfig.build.json',
   out: '.build/api',
   readme: 'none',
+  // Links to sources would be those of git's remote, which a clone may not have.
+  disableSources: true,
   plugin: ['./scripts/require-examples.mjs'],
   validation: { notExported: false, invalidLink: true, notDocumented: true },
   requiredToBeDocumented: ['Class', 'Enum', 'Function', 'Interface', 'TypeAlias', 'Variable'],
