@@ -12,7 +12,7 @@ export default {
   tsconfig: 'tsconfig.build.json',
   out: '.build/api',
   readme: 'none',
-  // A clone's remote may be anything.
+  // Links to sources would be those of git's remote, which a clone may not have.
   disableSources: true,
   plugin: ['./scripts/require-examples.mjs'],
   validation: { notExported: false, invalidLink: true, notDocumented: true },

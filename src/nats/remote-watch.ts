@@ -132,6 +132,7 @@ class RemoteAssembly {
     const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log, {
       ledger: this.#inbox,
       limit: highWaterMark,
+      newest: () => undefined, // nobody hears of whole transactions here
     }));
     const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');
     // Never asked: `transaction` is refused.
