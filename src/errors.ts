@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /**
  * Every error a user can meet has a code. W: given with `warning`; E: ends the watch; R: retried, seen in `disconnected` and `status()`.
  */
@@ -110,6 +112,11 @@ export class ConfigurationError extends WatchError {
     );
     this.issues = issues;
   }
+}
+
+/** How a message shows what was given, whatever that is. */
+export function shown(given: unknown): string {
+  return typeof given === 'string' ? JSON.stringify(given) : inspect(given, { depth: 1, breakLength: Infinity });
 }
 
 /** Throws a `ConfigurationError` when there are issues. */

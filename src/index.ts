@@ -1,11 +1,13 @@
 export type {
-  Change, ChangeOf, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
-  FilterOf, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transactional, WatcherName,
+  BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, EventOf,
+  FilterOf, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional, WatcherName,
 } from './delivery/types.ts'; // prettier-ignore
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, WatchError, type WatchErrorCode,
 } from './errors.ts'; // prettier-ignore
 export type { Logger } from './observe/logger.ts';
+export { collectMetrics } from './observe/metrics.ts';
+export type { ConnectionTrace, HandlerTrace } from './observe/tracing.ts';
 export type {
   SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
 } from './observe/types.ts'; // prettier-ignore
@@ -16,5 +18,5 @@ export type { SlotWatch, Watch } from './watch-interface.ts';
 export { defineWatchers } from './watchers/define.ts';
 export { table } from './watchers/table.ts';
 export type {
-  DrizzleTable, TableDefinition, UpdateType, WatcherEntry, WatcherOptions, Watchers, WatcherSpec,
+  Condition, Conditions, DrizzleTable, TableDefinition, UpdateType, WatcherEntry, WatcherOptions, Watchers, WatcherSpec,
 } from './watchers/types.ts'; // prettier-ignore

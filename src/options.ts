@@ -1,7 +1,7 @@
 import type { ClientConfig } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { OnError } from './delivery/types.ts';
-import { type ConfigurationIssue, throwIssues } from './errors.ts';
+import { type ConfigurationIssue, shown, throwIssues } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import type { Watchers } from './watchers/types.ts';
 
@@ -9,7 +9,8 @@ import type { Watchers } from './watchers/types.ts';
 export type SlotOptions =
   | {
       readonly name: string;
-      /** What to do when another worker holds the slot: `'wait'` as its standby (default), or end its session. */
+      /** What to do when another worker holds the slot: `'wait'` as its standby (default), or end its session.
+       *  A worker that has lost the slot to another one waits in any case. */
       readonly takeover?: 'wait' | 'terminate';
       /** What to do when the slot is lost: stop with `SLOT_LOST` (default), or make a new one and tell the `gap`. */
       readonly onLost?: 'stop' | 'recreate';
@@ -209,7 +210,7 @@ function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): 
     options.name ?? (temporary ? `${livePrefix}${process.pid}_${Math.random().toString(36).slice(2, 8)}` : undefined);
   if (typeof name !== 'string' || !slotName.test(name)) {
     issues.push({
-      message: name === undefined ? 'slot is missing' : `${JSON.stringify(name)} is no name for a replication slot`,
+      message: name === undefined ? 'slot is missing' : `${shown(name)} is no name for a replication slot`,
       solution:
         "Lower-case letters, digits and underscores, at most 63: slot: 'accounts_worker'. For live use only: slot: { temporary: true }.",
     });
@@ -240,11 +241,11 @@ function resolvePublication(
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > 63 || name.includes('\0')) {
     if (publication === undefined) return { name: slot }; // the slot's name, which is reported already
     issues.push({
-      message: `${JSON.stringify(name)} is no name for a publication`,
+      message: `${shown(name)} is no name for a publication`,
       solution: 'A name of 1 to 63 bytes.',
     });
   }
-  return { name: String(name) };
+  return { name: name as string };
 }
 
 function resolveConnection(connection: WatchOptions['connection'], issues: ConfigurationIssue[]): ClientConfig {
@@ -259,12 +260,26 @@ function resolveConnection(connection: WatchOptions['connection'], issues: Confi
   if (url === undefined || url === '') return config;
   try {
     return { ...config, ...parseIntoClientConfig(url) };
-  } catch {
+  } catch (error) {
     // The parser's own message would repeat the URL, and with it the password.
-    issues.push({
-      message: 'connection is not a URL that node-postgres can read',
-      solution: 'postgres://user:password@host:5432/database',
-    });
+    issues.push(
+      unreadableFile(url, error) ?? {
+        message: 'connection is not a URL that node-postgres can read',
+        solution: 'postgres://user:password@host:5432/database',
+      },
+    );
     return config;
   }
+}
+
+/** The URL is right, but a file that it names can not be read. */
+function unreadableFile(url: string, error: unknown): ConfigurationIssue | undefined {
+  const { path, code } = error as { path?: unknown; code?: unknown };
+  if (typeof path !== 'string' || !URL.canParse(url)) return undefined;
+  const { searchParams } = new URL(url);
+  const name = ['sslcert', 'sslkey', 'sslrootcert'].find((one) => searchParams.get(one) === path);
+  return {
+    message: `the file that ${name ?? 'the URL'} of connection names can not be read: ${String(code)}`,
+    solution: 'Is the path right, and may this process read it?',
+  };
 }

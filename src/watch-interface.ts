@@ -8,6 +8,7 @@ import type {
   LogicalMessage,
   SubscribeOptions,
   Subscription,
+  Transaction,
   WatcherName,
 } from './delivery/types.ts';
 import type {
@@ -82,6 +83,19 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
 
 /** The watch that owns the slot. */
 export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
+  /** All watched changes of a transaction at once, one transaction after the other. Acknowledged like events. The handler is
+   *  called at the first of them; larger transactions than `highWaterMark` can be read only once, so that a failure in
+   *  the middle of one ends the watch: it comes again after a restart.
+   *  @example
+   *  ```ts
+   *  watch.onTransaction(async (transaction, { commitLsn }) => {
+   *    for (const { watcher, event } of await transaction.toArray()) console.log(commitLsn, watcher, event);
+   *  });
+   *  ``` */
+  onTransaction<const O extends DeliveryOptions = {}>(
+    handler: (transaction: Transaction<W>, context: DeliveryContext & ClientIn<O>) => unknown,
+    options?: O & DeliveryOptions,
+  ): Subscription;
   /** Messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes, acknowledged like events.
    *  @example
    *  ```ts
@@ -92,6 +106,22 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
     handler: (message: LogicalMessage, context: DeliveryContext & ClientIn<O>) => unknown,
     options?: O & DeliveryOptions,
   ): Subscription;
+  /** Resolves when all that was committed before the call has been handled: for tests, and for a graceful hand-over. Waits as long as
+   *  handlers are tried again, and until the watch is streaming. Not to be awaited in a handler, which would wait for itself.
+   *  @throws the signal's reason; WatchError when the watch ends first
+   *  @example
+   *  ```ts
+   *  await pool.query("update users set name = 'Ada' where id = 42");
+   *  await watch.caughtUp({ signal: AbortSignal.timeout(5000) });
+   *  ``` */
+  caughtUp(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** For probes: `live` is false only when a restart would help, `ready` while streaming or standing by. Never throws.
+   *  @example
+   *  ```ts
+   *  const { ready, reasons } = watch.health();
+   *  response.writeHead(ready ? 200 : 503).end(reasons.join('\n'));
+   *  ``` */
+  health(): { readonly live: boolean; readonly ready: boolean; readonly reasons: readonly string[] };
   /** Events that their handlers could not handle, with `onError: { attempts, then: 'deadLetter' }`.
    *  @example
    *  ```ts

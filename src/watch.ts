@@ -3,18 +3,23 @@ import { handlerConfig, Session, sessionConfig } from './catalog/session.ts';
 import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
-import type { CapturedChange } from './delivery/change.ts';
-import { DeadLetterBox } from './delivery/dead-letters.ts';
+import { DeadLetterBox, type Replayed } from './delivery/dead-letters.ts';
 import type { Letter } from './delivery/letter.ts';
-import { type CapturedMessage, messageOf } from './delivery/message.ts';
-import type { DeliveryOptions, Subscription } from './delivery/types.ts';
-import { throwIssues, type WatchError } from './errors.ts';
+import { messageOf } from './delivery/message.ts';
+import type { BatchContext, DeliveryOptions, EventContext, Subscription } from './delivery/types.ts';
+import { throwIssues, WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import { Outcome, stopped } from './observe/outcome.ts';
+import { HandlerHook } from './observe/handler-hook.ts';
+import { type Health, judgeHealth } from './observe/health.ts';
+import { LagClock } from './observe/lag.ts';
+import { type Measurements, measurements } from './observe/measurements.ts';
 import { Reporter } from './observe/reporter.ts';
+import { AttemptTrace } from './observe/tracing.ts';
 import { handlerSlow, RetainedWalMonitor } from './observe/held-back.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchState } from './observe/types.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from './options.ts';
+import { CaughtUp } from './replication/caught-up.ts';
 import { classify } from './replication/classify.ts';
 import { Connection, type StreamSession, type StreamSink } from './replication/connection.ts';
 import { Intake } from './replication/intake.ts';
@@ -25,9 +30,10 @@ import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from '.
 import { Receiver } from './replication/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
 import { Supervisor } from './replication/supervisor.ts';
+import { readWalEnd } from './replication/wal-end.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
 import { VisibilityGate } from './routing/gate.ts';
-import { Router } from './routing/router.ts';
+import { type Routed, Router } from './routing/router.ts';
 import type { ActiveSubscription, Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
 import type { SlotWatch } from './watch-interface.ts';
@@ -50,7 +56,7 @@ import { checkEntries, type Watcher } from './watchers/validate.ts';
  */
 export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotWatch<W> {
   const resolved = resolveOptions(options);
-  const { watchers, issues } = checkEntries(options.watchers.entries);
+  const { watchers, issues } = checkEntries(options.watchers.entries, options.watchers.when);
   throwIssues(issues);
   const loud = resolved.debug ? watchers.map((watcher) => ({ ...watcher, debug: true })) : watchers;
   return new Assembly(resolved, loud, options.logger) as unknown as SlotWatch<W>;
@@ -71,9 +77,12 @@ class Assembly {
   readonly #schema: Schema;
   readonly #budget: Budget;
   readonly #ledger: Ledger;
+  readonly #caughtUp: CaughtUp;
+  readonly #hook: HandlerHook;
+  readonly #lag = new LagClock();
   readonly #dispatcher: Dispatcher;
   readonly #router: Router;
-  readonly #gate: VisibilityGate<CapturedChange | CapturedMessage>;
+  readonly #gate: VisibilityGate<Routed>;
   readonly #intake: Intake;
   readonly #subscriptions: Subscriptions;
   readonly #supervisor: Supervisor;
@@ -82,6 +91,11 @@ class Assembly {
 
   #state: WatchState = 'idle';
   #error: WatchError | undefined;
+  /** Milliseconds since 1970; undefined while all is well. */
+  #downSince: number | undefined;
+  /** Of the walsender that has the slot while this watch stands by. */
+  #activePid: number | undefined;
+  #trace: AttemptTrace | undefined;
   #ending: Promise<void> | undefined;
   #connection: Connection | undefined;
   #connects = 0;
@@ -105,18 +119,35 @@ class Assembly {
     const reporter = (this.#reporter = new Reporter(logger, options.slot.name));
     const pace = () => this.#pace();
     const budget = (this.#budget = new Budget(options.highWaterMark, pace, pace));
-    const ledger = (this.#ledger = new Ledger(budget, () => this.#connection?.acknowledge(ledger.confirmed)));
+    const ledger = (this.#ledger = new Ledger(budget, () => {
+      this.#connection?.acknowledge(ledger.confirmed);
+      caughtUp.check();
+    }));
+    const caughtUp = (this.#caughtUp = new CaughtUp(ledger));
+    const hook = (this.#hook = new HandlerHook(options.slot.name));
     const dispatcher = (this.#dispatcher = new Dispatcher(ledger, {
-      failed: (failure) => reporter.handlerFailed(failure),
+      failed: (failure) => {
+        reporter.handlerFailed(failure);
+        hook.failed(failure);
+      },
+      hook,
       stop: (error) => this.#fail(error),
       bury: (dead) => this.deadLetters.write(dead),
     }));
-    const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log));
-    const gate = (this.#gate = new VisibilityGate<CapturedChange | CapturedMessage>(ledger, (captured) =>
-      router.route(captured),
+    const router = (this.#router = new Router(
+      watchers,
+      (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
+      reporter.log,
+      { ledger, limit: options.highWaterMark },
     ));
+    const gate = (this.#gate = new VisibilityGate<Routed>(ledger, (captured) => router.route(captured)));
     const gated = options.visibility === 'committed';
-    this.#intake = new Intake(ledger, (captured) => (gated ? gate.push(captured) : router.route(captured)));
+    this.#intake = new Intake(ledger, {
+      emit: (captured) => (gated ? gate.push(captured) : router.route(captured)),
+      get wantsCommits() {
+        return router.transactions.count > 0;
+      },
+    });
     const { name: slot } = options.slot;
     const create = options.manage === 'create';
     const { connection, connectTimeout } = options;
@@ -134,7 +165,7 @@ class Assembly {
       current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
       parse: (client, watcher, texts, absent) => this.#parse(client, watcher, texts, absent),
       unique: (name) => this.#subscriptions.isUnique(name),
-      redeliver: (name) => redelivery(this.#subscriptions.named(name)),
+      recipient: (name) => replayed(this.#subscriptions.named(name)),
       warn: (warning) => reporter.warn(warning),
     });
     this.#schema = new Schema(watchers, options.connection.types, {
@@ -143,7 +174,7 @@ class Assembly {
       warn: (warnings) => reporter.warnOnce(warnings),
     });
     this.#supervisor = new Supervisor({
-      attempt: () => this.#attempt(),
+      attempt: () => this.#traced(this.#attempt()),
       classify: (cause) => this.#classify(cause),
       disconnected: (error, retryIn) => this.#disconnected(error, retryIn),
     });
@@ -151,6 +182,16 @@ class Assembly {
       reporter.warn(warning),
     );
   }
+
+  /** For `collectMetrics`. */
+  readonly [measurements]: Measurements = {
+    status: () => this.status(),
+    lagSeconds: () => this.#lagSeconds(),
+    retainedWal: () => this.#retainedWal.bytes,
+    retainedWalLimit: () => this.#prepared?.server.maxSlotWalKeepSize,
+    reconnects: () => Math.max(0, this.#connects - 1),
+    observe: (observer) => this.#hook.add(observer),
+  };
 
   // ── Subscribing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,6 +208,11 @@ class Assembly {
   onMessage(prefix: string, handler: Handler, options?: DeliveryOptions): Subscription {
     if (this.#ending) throw stopped();
     return this.#subscriptions.subscribeToMessages(prefix, handler, options);
+  }
+
+  onTransaction(handler: Handler, options?: DeliveryOptions): Subscription {
+    if (this.#ending) throw stopped();
+    return this.#subscriptions.subscribeToTransactions(handler, options);
   }
 
   unsubscribe(watcher: string, ...rest: readonly unknown[]): boolean {
@@ -197,6 +243,7 @@ class Assembly {
       this.#state = 'stopped';
       this.#reporter.log.info({ confirmedLsn: this.#confirmedLsn }, 'stopped');
       this.#outcome.ending(stopped());
+      this.#caughtUp.end(stopped());
       this.#outcome.stopped();
     }));
   }
@@ -217,13 +264,16 @@ class Assembly {
     });
     this.#reporter.failed(error);
     this.#outcome.ending(error);
+    this.#caughtUp.end(error);
   }
 
   async #shutDown(state: 'stopping' | 'failed'): Promise<void> {
     this.#state = state;
+    this.#downSince ??= Date.now();
     this.#supervisor.stop();
     this.#connection?.pause();
     this.#gate.connect(undefined);
+    this.#caughtUp.disconnect();
     await this.#dispatcher.close(this.#options.stopTimeout, stopped());
     this.#subscriptions.close();
     const { name } = this.#options.publication;
@@ -242,14 +292,25 @@ class Assembly {
       prepare: (session) => this.#prepare(session),
       standby: (activePid) => {
         this.#state = 'standby';
+        this.#downSince = undefined;
+        this.#activePid = activePid;
         if (activePid !== this.#pid) this.#forget();
         this.#reporter.standby(this.#options.slot.name, activePid);
       },
+      // Who comes newly takes over. One that had the slot and lost it does not take it back, or two would fight for ever;
+      // but a session of its own that the server has not given up is in nobody's service.
+      mayTerminate: (activePid) => this.#connects === 0 || activePid === this.#pid,
       streaming: (session) => this.#streaming(session),
       acknowledged: (lsn) => this.#acknowledge(lsn),
       inspect: (session) => this.#inspect(session),
       settled: () => this.#ledger.settled && !this.#intake.inside,
     }));
+  }
+
+  #traced(connection: Connection): Pick<Connection, 'run'> {
+    const trace = new AttemptTrace(this.#options.slot.name, this.#connects, (cause) => this.#classify(cause));
+    this.#trace = trace;
+    return { run: () => trace.run(() => connection.run()) };
   }
 
   /** An ordinary session besides the one that belongs to the stream. */
@@ -277,9 +338,11 @@ class Assembly {
       pid: this.#pid,
       tableOids: this.#schema.tableOids,
     };
-    const check = (bound: readonly BoundWatcher[]) => this.#subscriptions.issues(bound);
     const prepared = await session.use((client) =>
-      prepare(client, this.#options, this.#watchers, this.#schema.types, memory, check),
+      prepare(client, this.#options, this.#watchers, this.#schema.types, memory, async (bound, server) => [
+        ...this.#subscriptions.issues(bound),
+        ...(await this.#subscriptions.positionIssues(client, server)),
+      ]),
     );
     this.#prepared = prepared;
     this.#schema.bind(prepared.bound, prepared.server);
@@ -301,7 +364,9 @@ class Assembly {
     if (!continues) {
       // Positions of another history, or a slot that begins anew, say nothing about what was received before.
       this.#gate.clear();
+      this.#router.transactions.abandon(outdated());
       this.#ledger.forget();
+      this.#lag.clear();
     }
     this.#intake.connect(continues);
     const restarted = createdLsn !== undefined && this.#connects > 0;
@@ -311,12 +376,22 @@ class Assembly {
     this.#history = history;
     this.#pid = stream.pid;
     this.#state = 'streaming';
+    this.#trace?.over();
+    this.#downSince = undefined;
     this.#error = undefined;
     this.#waitingForCatalog = false;
     this.#supervisor.succeeded();
     const takeSnapshot = snapshotsOf(session, prepared.server.inRecovery);
     const connection = this.#connection!;
     if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot, (error) => connection.fail(error));
+    this.#caughtUp.connect(
+      {
+        readEnd: () => readWalEnd(session),
+        ask: () => connection.ask(),
+        failed: (error) => connection.fail(error),
+      },
+      continues,
+    );
     this.#reporter.streaming(this.#connects++, this.#confirmedLsn, gap);
     this.#outcome.streaming();
     this.#narrow(session, prepared);
@@ -342,6 +417,7 @@ class Assembly {
         if (walEnd > this.#serverLsn) this.#serverLsn = walEnd;
         connection.named(walEnd);
         if (replyRequested) connection.reply();
+        this.#caughtUp.answered();
       },
       wait: (waiting) => {
         this.#waitingForCatalog = waiting;
@@ -382,8 +458,10 @@ class Assembly {
 
   #disconnected(error: WatchError, retryIn: number): void {
     this.#state = 'disconnected';
+    this.#downSince ??= Date.now();
     this.#error = error;
     this.#gate.connect(undefined);
+    this.#caughtUp.disconnect();
     this.#reporter.disconnected(error, retryIn);
   }
 
@@ -399,7 +477,11 @@ class Assembly {
     const limit = this.#prepared?.server.maxSlotWalKeepSize;
     const heldBy = this.#dispatcher.heldBy?.subscription;
     const end = await session.use((client) => this.#retainedWal.inspect(client, limit, heldBy));
-    if (end !== undefined && parseLsn(end) > this.#serverLsn) this.#serverLsn = parseLsn(end);
+    if (end !== undefined) {
+      const lsn = parseLsn(end);
+      if (lsn > this.#serverLsn) this.#serverLsn = lsn;
+      this.#lag.note(lsn, Date.now(), this.#intake.newest);
+    }
     this.#warnOfSlowness();
     const { needs, publicationOid } = this.#prepared!;
     const { slot, publication } = this.#options;
@@ -443,6 +525,21 @@ class Assembly {
     };
   }
 
+  async caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#ending) throw this.#state === 'failed' ? this.#error! : stopped();
+    await this.#caughtUp.wait(signal);
+  }
+
+  health(): Health {
+    return judgeHealth({
+      status: this.status(),
+      now: Date.now(),
+      downSince: this.#downSince,
+      activePid: this.#activePid,
+      full: this.#budget.full,
+    });
+  }
+
   details(watcher: string): WatcherDetails {
     const { watcher: described, bound } = this.#subscriptions.route(watcher);
     const { slot, publication } = this.#options;
@@ -456,6 +553,14 @@ class Assembly {
     this.#reporter.warn(handlerSlow(heldBy));
   }
 
+  /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
+  #lagSeconds(): number | undefined {
+    if (this.#state === 'idle' || this.#state === 'standby') return undefined;
+    const { handled, oldest } = this.#ledger;
+    const { newest } = this.#intake;
+    return this.#lag.seconds({ now: Date.now(), handled, oldest, newest, downSince: this.#downSince });
+  }
+
   #position(): string | undefined {
     return this.#receivedLsn === 0n ? undefined : formatLsn(this.#receivedLsn);
   }
@@ -467,11 +572,29 @@ class Assembly {
   }
 }
 
+/** Why a transaction that was on its way ends in the middle. */
+function outdated(): WatchError {
+  return new WatchError('CONNECTION', 'the server does not go on where the transaction broke off', {
+    solution: 'Nothing: what was committed comes again, whole.',
+  });
+}
+
 /** Calls the handler of a subscription with what was left behind. */
-function redelivery(subscription: ActiveSubscription | undefined) {
+function replayed(subscription: ActiveSubscription | undefined): Replayed | undefined {
   if (!subscription) return undefined;
-  const { exactlyOnce, userHandler } = subscription;
-  return async (event: unknown, context: object): Promise<void> => {
+  const { exactlyOnce, userHandler, settings } = subscription;
+  const handle = async (event: unknown, context: { readonly signal: AbortSignal }) => {
     await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+  };
+  const { timeout, batch } = settings;
+  if (!batch) return { timeout, handle };
+  // One letter is a batch of one.
+  return {
+    timeout,
+    handle: (event, context) => {
+      const { watcher, attempt, signal } = context as EventContext;
+      const whole: BatchContext = { watcher, attempt, signal, contexts: [context as EventContext] };
+      return handle([event], whole);
+    },
   };
 }

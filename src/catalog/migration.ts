@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
+import { quoteIdentifier } from './server.ts';
 
 /** Files of sql/migrations, which the package carries. */
 export type Migration = '001_dead_letters' | '002_positions';
 
 const undefinedTable = '42P01';
 const invalidSchemaName = '3F000';
+export const insufficientPrivilege = '42501';
 
 /**
  * Runs a task that needs the table of a migration; when that is missing, makes it if `create`, and runs the task again.
@@ -29,13 +31,25 @@ export async function withMigration<T>(
   }
 }
 
+/** What a DBA runs for this role: the statements of the file, with its grants. */
+export async function migrationFor(role: string, migration: Migration): Promise<string> {
+  const statements = (await readMigration(migration))
+    .replaceAll(/^-- (GRANT .*) TO walwatch;$/gm, (_, grant: string) => `${grant} TO ${quoteIdentifier(role)};`)
+    .replaceAll(/^\s*--.*$/gm, '');
+  return statements.trim().replaceAll(/\s+/g, ' ');
+}
+
+function readMigration(migration: Migration): Promise<string> {
+  return readFile(new URL(`../../sql/migrations/${migration}.sql`, import.meta.url), 'utf8');
+}
+
 async function migrate(client: Client, migration: Migration): Promise<void> {
-  const sql = await readFile(new URL(`../../sql/migrations/${migration}.sql`, import.meta.url), 'utf8');
+  const sql = await readMigration(migration);
   try {
     await client.query(sql);
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code === '42501') throw missing(migration, error);
+    if (code === insufficientPrivilege) throw missing(migration, error);
     // IF NOT EXISTS does not keep two workers from making the same thing at the same time.
     if (code !== '23505' && code !== '42P06' && code !== '42P07') throw error;
   }

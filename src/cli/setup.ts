@@ -121,7 +121,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
       await client.query(`begin; set local lock_timeout = ${lockTimeout}; ${statement} commit`);
     }
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
-    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, () => []);
+    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
     if (plan.former.length > 0) {
       const { name } = resolved.publication;
       await alterPublication(client, name, prepared.server, (publication) => [

@@ -9,12 +9,16 @@ export class HandlerContext implements DeliveryContext {
   readonly xid: number;
   readonly committedAt: Date;
   readonly attempt: number;
-  readonly #captured: Captured;
+  /** What it is done with when it is handled. */
+  readonly #last: Captured;
+  readonly #whole: HandlerContext | undefined;
   #abortion: AbortController | undefined;
 
-  constructor(captured: Captured, attempt: number) {
+  /** `whole`: of the batch that this is a part of. `last`: of a batch, what it ends with. */
+  constructor(captured: Captured, attempt: number, whole?: HandlerContext, last = captured) {
     const { eventId, transaction } = captured;
-    this.#captured = captured;
+    this.#last = last;
+    this.#whole = whole;
     this.eventId = eventId;
     this.commitLsn = transaction.commitLsn;
     this.xid = transaction.xid;
@@ -23,7 +27,7 @@ export class HandlerContext implements DeliveryContext {
   }
 
   get signal(): AbortSignal {
-    return (this.#abortion ??= new AbortController()).signal;
+    return this.#whole?.signal ?? (this.#abortion ??= new AbortController()).signal;
   }
 
   /** Aborts the signal of a context. Not a method, because contexts are the user's to hold. */
@@ -31,9 +35,17 @@ export class HandlerContext implements DeliveryContext {
     (context.#abortion ??= new AbortController()).abort(reason);
   }
 
+  static isAborted(context: HandlerContext): boolean {
+    return context.#abortion?.signal.aborted === true;
+  }
+
   /** Orders what one subscription is called with: the later, the greater. */
   static position(context: HandlerContext): { readonly lsn: Lsn; readonly ordinal: number } {
-    const { transaction, eventId } = context.#captured;
-    return { lsn: transaction.finalLsn, ordinal: Number(/\d+$/.exec(eventId)![0]) };
+    const { transaction, eventId } = context.#last;
+    // A transaction's id has no number: it is the only one of its commit.
+    return {
+      lsn: transaction.finalLsn,
+      ordinal: Number(/\/[mn]?(\d+)$/.exec(eventId.slice(transaction.commitLsn.length))?.[1] ?? 0),
+    };
   }
 }

@@ -5,6 +5,7 @@ import { ConfigurationError, WatchError } from '../errors.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Recipient } from './lane.ts';
 import type { Letter, LetterContext } from './letter.ts';
+import { attemptWithin } from './timeout.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from './types.ts';
 
 /** What dead letters need of the watch. */
@@ -25,9 +26,16 @@ export interface DeadLetterHost {
     texts: Readonly<Record<string, string | null>>,
     absent: readonly string[],
   ): Promise<Record<string, unknown>>;
-  /** Calls the handler of the subscription of this name. Undefined: there is none. */
-  redeliver(subscription: string): ((event: unknown, context: object) => Promise<void>) | undefined;
+  /** The subscription of this name, as far as it is needed to call its handler. Undefined: there is none. */
+  recipient(subscription: string): Replayed | undefined;
   warn(warning: WatchError): void;
+}
+
+/** Who a letter is handed to again. */
+export interface Replayed {
+  /** Milliseconds for an attempt. */
+  readonly timeout: number | undefined;
+  handle(event: unknown, context: { readonly signal: AbortSignal }): Promise<void>;
 }
 
 /** A letter as the table has it, with PostgreSQL's texts as values. */
@@ -228,8 +236,8 @@ export class DeadLetterBox implements DeadLetters {
   /** Whether the handler succeeded; the letter is removed then. */
   async #redeliver(client: Client, row: StoredLetter): Promise<boolean> {
     const { id, subscription, attempts, watcher, eventId, context } = row;
-    const handle = this.#host.redeliver(subscription);
-    if (!handle) {
+    const recipient = this.#host.recipient(subscription);
+    if (!recipient) {
       throw new ConfigurationError([
         {
           message: `there is no subscription '${subscription}' to replay the dead letter ${id} to`,
@@ -238,12 +246,12 @@ export class DeadLetterBox implements DeadLetters {
       ]);
     }
     const { change, commitLsn, xid } = context;
-    const { signal } = new AbortController();
     const event = await this.#host.parse(client, watcher, row.event, change?.absent ?? []);
     const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
-    const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1, signal };
+    const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
+    const whole = change ? { watcher, ...told, ...change, previous } : told;
     try {
-      await handle(event, change ? { watcher, ...told, ...change, previous } : told);
+      await attemptWithin(recipient.timeout, subscription, (signal) => recipient.handle(event, { ...whole, signal }));
       await client.query('delete from walwatch.dead_letters where id = $1', [id]);
       return true;
     } catch (error) {

@@ -1,5 +1,7 @@
 import type { WatchError } from '../errors.ts';
+import type { HandlerHook } from '../observe/handler-hook.ts';
 import type { HeldBy } from '../observe/types.ts';
+import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { type Failure, isThenable, Lane, type LaneHost, type Obstacle, type Recipient } from './lane.ts';
 import type { Ledger } from './ledger.ts';
@@ -10,6 +12,7 @@ export class Dispatcher implements LaneHost {
   readonly #onFailed: (failure: Failure) => void;
   readonly #onStop: (error: WatchError) => void;
   readonly #bury: LaneHost['bury'];
+  readonly #hook: HandlerHook | undefined;
   readonly #busy = new Set<Lane>();
   #whenIdle: (() => void) | undefined;
   closing = false;
@@ -24,18 +27,21 @@ export class Dispatcher implements LaneHost {
       readonly failed: (failure: Failure) => void;
       readonly stop: (error: WatchError) => void;
       readonly bury: LaneHost['bury'];
+      readonly hook?: HandlerHook;
     },
   ) {
     this.#ledger = ledger;
     this.#onFailed = on.failed;
     this.#onStop = on.stop;
     this.#bury = on.bury;
+    this.#hook = on.hook;
   }
 
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
     if (!recipient.active) return; // ended by another handler of the same change
     this.lastEventAt = Date.now();
-    if (recipient.lane !== undefined || obstacle !== undefined || recipient.paused || this.closing) {
+    const direct = obstacle === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
+    if (recipient.lane !== undefined || !direct || recipient.paused || this.closing) {
       this.#laneOf(recipient).enqueue(deliverable, obstacle);
       return;
     }
@@ -44,7 +50,7 @@ export class Dispatcher implements LaneHost {
     this.started();
     let result: unknown;
     try {
-      result = recipient.handler(deliverable.event, context);
+      result = this.call(recipient, deliverable, context);
     } catch (error) {
       this.ended();
       this.#laneOf(recipient).adoptFailure(deliverable, context, error);
@@ -95,12 +101,15 @@ export class Dispatcher implements LaneHost {
     for (const lane of this.#busy) lane.close(true);
   }
 
+  /** The parts of a batch are held since they came. */
   hold(deliverable: Deliverable): void {
-    this.#ledger.hold(deliverable.change);
+    if (!deliverable.parts) this.#ledger.hold(deliverable.change);
   }
 
   settle(deliverable: Deliverable): void {
-    this.#ledger.settle(deliverable.change);
+    if (deliverable.parts) for (const part of deliverable.parts) this.#ledger.settle(part.change);
+    else this.#ledger.settle(deliverable.change);
+    deliverable.settled?.();
   }
 
   busy(lane: Lane, busy: boolean): void {
@@ -120,12 +129,17 @@ export class Dispatcher implements LaneHost {
     if (this.running === 0 && this.#whenIdle) queueMicrotask(this.#whenIdle); // after the handler's event has settled
   }
 
+  call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown {
+    const hook = this.#hook;
+    return hook?.on ? hook.call(recipient, deliverable, context) : recipient.handler(deliverable.event, context);
+  }
+
   failed(failure: Failure): void {
     this.#onFailed(failure);
   }
 
-  bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
-    return this.#bury(dead);
+  async bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
+    for (const deliverable of dead.deliverable.parts ?? [dead.deliverable]) await this.#bury({ ...dead, deliverable });
   }
 
   stop(error: WatchError): void {

@@ -1,7 +1,10 @@
 import type { Client } from 'pg';
-import { withMigration } from '../catalog/migration.ts';
+import { insufficientPrivilege, migrationFor, withMigration } from '../catalog/migration.ts';
+import type { Server } from '../catalog/server.ts';
 import type { Session } from '../catalog/session.ts';
-import { formatLsn } from '../replication/lsn.ts';
+import type { ConfigurationIssue } from '../errors.ts';
+import { formatLsn, parseLsn } from '../replication/lsn.ts';
+import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 
 export interface ExactlyOnceHost {
@@ -11,6 +14,43 @@ export interface ExactlyOnceHost {
   /** A session of one's own. */
   open(): Promise<Session>;
   systemIdentifier(): string;
+}
+
+/** What keeps positions from being kept. Makes their table when it is missing and may be made. */
+export async function positionIssues(
+  client: Client,
+  server: Pick<Server, 'inRecovery' | 'role'>,
+  create: boolean,
+): Promise<ConfigurationIssue[]> {
+  if (server.inRecovery) {
+    return [
+      {
+        message: 'transaction: true writes, and the server is a standby',
+        solution: 'Connect to the primary, or leave transaction out.',
+      },
+    ];
+  }
+  try {
+    // Raises when there is no such table, or its schema may not be used.
+    await withMigration(client, '002_positions', create, () =>
+      client.query(`select 'walwatch.positions'::pg_catalog.regclass`),
+    );
+    const { rows } = await client.query<{ granted: boolean }>(
+      `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
+          and pg_catalog.has_table_privilege('walwatch.positions', 'INSERT')
+          and pg_catalog.has_table_privilege('walwatch.positions', 'UPDATE') as granted`,
+    );
+    if (rows[0]!.granted) return [];
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== insufficientPrivilege && code !== 'PERMISSION') throw error;
+  }
+  return [
+    {
+      message: `transaction: true keeps positions in the table walwatch.positions, which the role '${server.role}' can neither use nor make`,
+      solution: `Let the owner of the database run: ${await migrationFor(server.role, '002_positions')}`,
+    },
+  ];
 }
 
 type Handler = (event: any, context: any) => unknown;
@@ -35,8 +75,10 @@ export class ExactlyOnce {
   async handle(event: unknown, context: HandlerContext): Promise<void> {
     await this.#transaction(async (client) => {
       context.signal.throwIfAborted(); // opening the session may have taken the time
-      if (!(await this.#advance(client, context))) return false;
-      await this.#handler(event, Object.assign(context, { client }));
+      const fresh =
+        context instanceof BatchHandlerContext ? await this.#notReached(client, context) : { events: event, context };
+      if (!fresh || !(await this.#advance(client, fresh.context))) return false;
+      await this.#handler(fresh.events, Object.assign(fresh.context, { client }));
       // The attempt has failed although the handler went on: what it wrote must not stay.
       context.signal.throwIfAborted();
       return true;
@@ -44,9 +86,10 @@ export class ExactlyOnce {
   }
 
   /** Handles an event that was left behind, wherever the position is. */
-  async handleAgain(event: unknown, context: object): Promise<void> {
+  async handleAgain(event: unknown, context: { readonly signal: AbortSignal }): Promise<void> {
     await this.#transaction(async (client) => {
       await this.#handler(event, { ...context, client });
+      context.signal.throwIfAborted();
       return true;
     });
   }
@@ -94,6 +137,20 @@ export class ExactlyOnce {
       this.#session = undefined;
       throw error;
     }
+  }
+
+  /** What of a batch was not handled before: after a crash batches are cut elsewhere. */
+  async #notReached(client: Client, context: BatchHandlerContext) {
+    const { rows } = await client.query<{ lsn: string; ordinal: number }>(
+      `select commit_lsn::text as lsn, ordinal from walwatch.positions
+       where slot = $1 and subscription = $2 and system_identifier = $3 for update`,
+      [this.#host.slot, this.#name, this.#host.systemIdentifier()],
+    );
+    const [row] = rows;
+    return BatchHandlerContext.after(context, {
+      lsn: row ? parseLsn(row.lsn) : 0n,
+      ordinal: Number(row?.ordinal ?? -1),
+    });
   }
 
   /** False: the position was reached before. The row stays locked until the commit, also against a worker that was thought dead. */

@@ -1,9 +1,11 @@
 import { WatchError } from '../errors.ts';
+import { Batcher } from './batcher.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { Queue } from './queue.ts';
 import { decide, isErrorAction, retryDelay } from './retry.ts';
-import type { ErrorAction, OnError } from './types.ts';
+import { handlerTimeout } from './timeout.ts';
+import type { BatchOptions, ErrorAction, OnError } from './types.ts';
 
 /** `SubscribeOptions` with the watch's defaults filled in. One object for all subscriptions that give none. */
 export interface DeliverySettings {
@@ -12,11 +14,14 @@ export interface DeliverySettings {
   readonly timeout: number | undefined;
   readonly concurrency: number;
   readonly transaction: boolean;
+  readonly batch: Required<BatchOptions> | undefined;
 }
 
 /** A subscription as far as delivery is concerned. */
 export interface Recipient {
   readonly name: string;
+  /** What it subscribed to: a watcher's name, or `message:prefix`. */
+  readonly watcher: string;
   readonly handler: (event: any, context: any) => unknown;
   readonly settings: DeliverySettings;
   /** False once it has ended. */
@@ -27,8 +32,8 @@ export interface Recipient {
   lane: Lane | undefined;
 }
 
-/** Why something cannot be handled by a subscription before its handler is even called. */
-export type Obstacle = WatchError | undefined;
+/** Why something cannot be handled by a subscription before its handler is even called. Undefined: nothing. */
+export type Obstacle = unknown;
 
 /** What lanes need of the watch. */
 export interface LaneHost {
@@ -40,6 +45,8 @@ export interface LaneHost {
   busy(lane: Lane, busy: boolean): void;
   started(): void;
   ended(): void;
+  /** Calls its handler. */
+  call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown;
   failed(failure: Failure): void;
   /** Keeps what its handler could not handle. */
   bury(dead: {
@@ -78,6 +85,15 @@ export interface Delivery {
   /** Its dead letter is on its way: it is kept until that is written, whatever becomes of the subscription. */
   burying: boolean;
   timer: NodeJS.Timeout | undefined;
+  /** What follows on the attempt that took too long, once it has settled. */
+  timedOut: Verdict | undefined;
+}
+
+/** What follows on a failure. */
+interface Verdict {
+  readonly action: ErrorAction;
+  /** Milliseconds. */
+  readonly retryIn: number | undefined;
 }
 
 const allRecords = [''] as const;
@@ -93,6 +109,7 @@ export class Lane {
   readonly #pending = new Set<Delivery>();
   readonly #ready = new Queue<Delivery>();
   readonly #last = new Map<string, Delivery>();
+  readonly #batcher: Batcher | undefined;
   #running = 0;
   #inRun = false;
   #aborted = false;
@@ -100,19 +117,42 @@ export class Lane {
   constructor(recipient: Recipient, host: LaneHost) {
     this.recipient = recipient;
     this.#host = host;
+    const { batch } = recipient.settings;
+    if (batch)
+      this.#batcher = new Batcher(
+        batch,
+        () => this.#isFree(),
+        (whole) => this.#queue(whole, undefined),
+      );
   }
 
   /** What has waited longest. */
-  get oldest(): Delivery | undefined {
-    return this.#pending.values().next().value;
+  get oldest(): Pick<Delivery, 'deliverable' | 'since' | 'attempt' | 'error'> | undefined {
+    return this.#pending.values().next().value ?? this.#batcher?.oldest;
   }
 
   /** Delivers when it is its turn. */
   enqueue(deliverable: Deliverable, obstacle: Obstacle): void {
+    if (this.#batcher && obstacle === undefined) {
+      this.#host.hold(deliverable);
+      this.#host.busy(this, true);
+      this.#batcher.add(deliverable);
+      return;
+    }
+    this.#batcher?.flush(); // what was before it comes before it
+    this.#queue(deliverable, obstacle);
+  }
+
+  #queue(deliverable: Deliverable, obstacle: Obstacle): void {
     const delivery = this.#track(deliverable, obstacle);
     if (delivery.blockedBy > 0) return;
     this.#ready.push(delivery);
     this.run();
+  }
+
+  #isFree(): boolean {
+    const { settings, paused } = this.recipient;
+    return this.#running < settings.concurrency && this.#ready.length === 0 && !paused && !this.#host.closing;
   }
 
   /** Takes over a handler that was called at once and has not finished. */
@@ -136,14 +176,17 @@ export class Lane {
       if (this.#pending.has(delivery)) this.#attempt(delivery);
     }
     this.#inRun = false;
+    if (this.#batcher && this.#isFree()) this.#batcher.freed();
   }
 
   /** The subscription has ended: what has not begun is not delivered any more. */
   drop(): void {
     this.#ready.drain();
+    for (const part of this.#batcher?.drain() ?? []) this.#host.settle(part);
     for (const delivery of this.#pending) {
       if (delivery.context === undefined && !delivery.burying) this.#settle(delivery);
     }
+    this.#rest();
   }
 
   /** Aborts the signals of the handlers that run. */
@@ -154,6 +197,7 @@ export class Lane {
 
   /** Forgets the timers of attempts that will not be made, and of those that run when nobody waits for them any more. */
   close(abandoned: boolean): void {
+    this.#batcher?.close();
     for (const { context, timer } of this.#pending) if (abandoned || context === undefined) clearTimeout(timer);
   }
 
@@ -161,7 +205,7 @@ export class Lane {
     const records = this.recipient.settings.concurrency === 1 ? allRecords : deliverable.records;
     const delivery: Delivery = {
       deliverable, obstacle, records, since: Date.now(), blockedBy: 0,
-      waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined,
+      waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined, timedOut: undefined,
     }; // prettier-ignore
     for (const record of records) {
       const before = this.#last.get(record);
@@ -179,15 +223,19 @@ export class Lane {
 
   #attempt(delivery: Delivery): void {
     const { deliverable, obstacle } = delivery;
+    if (deliverable.outdated) {
+      this.#settle(delivery);
+      return;
+    }
     const context = deliverable.context(delivery.attempt);
-    if (obstacle) {
+    if (obstacle !== undefined) {
       this.#attemptFailed(delivery, context, obstacle);
       return;
     }
     this.#host.started();
     delivery.context = context; // it runs from now on, though its subscription may end meanwhile
     try {
-      const result = this.recipient.handler(deliverable.event, context);
+      const result = this.#host.call(this.recipient, deliverable, context);
       if (isThenable(result)) {
         this.#watch(delivery, context, result);
         return;
@@ -208,36 +256,33 @@ export class Lane {
     this.#running++;
     delivery.context = context;
     const { timeout } = this.recipient.settings;
-    let timedOut: { readonly action: ErrorAction; readonly retryIn: number | undefined } | undefined;
     if (timeout !== undefined) {
       delivery.timer = setTimeout(() => {
-        const error = new WatchError(
-          'HANDLER_TIMEOUT',
-          `${this.recipient.name}: the handler has not finished after ${timeout} ms`,
-          {
-            solution:
-              'Let it heed context.signal, or give it more time: { timeout }. The next attempt begins once it has settled.',
-          },
-        );
+        const error = handlerTimeout(this.recipient.name, timeout);
         HandlerContext.abort(context, error);
-        timedOut = this.#judge(delivery, context, error);
+        delivery.timedOut = this.#judge(delivery, context, error);
       }, timeout);
     }
-    const settled = (failed: boolean, error: unknown) => {
-      clearTimeout(delivery.timer);
-      delivery.context = undefined;
-      this.#running--;
-      this.#host.ended();
-      if (timedOut) this.#follow(delivery, timedOut.action, timedOut.retryIn);
-      else if (!failed) this.#settle(delivery);
-      // What fails because we end it has not failed: onError may say to skip it, but it must come again.
-      else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
-      this.run();
-    };
     result.then(
-      () => settled(false, undefined),
-      (error: unknown) => settled(true, error),
+      () => this.#settled(delivery, context, false, undefined),
+      (error: unknown) => this.#settled(delivery, context, true, error),
     );
+  }
+
+  /** A handler that was waited for has finished. */
+  #settled(delivery: Delivery, context: HandlerContext, failed: boolean, error: unknown): void {
+    if (delivery.timer !== undefined) clearTimeout(delivery.timer);
+    delivery.context = undefined;
+    this.#running--;
+    this.#host.ended();
+    const { timedOut } = delivery;
+    if (timedOut) {
+      delivery.timedOut = undefined;
+      this.#follow(delivery, timedOut.action, timedOut.retryIn);
+    } else if (!failed || delivery.deliverable.outdated) this.#settle(delivery);
+    // What fails because we end it has not failed: onError may say to skip it, but it must come again.
+    else if (!this.#aborted) this.#attemptFailed(delivery, context, error);
+    this.run();
   }
 
   #attemptFailed(delivery: Delivery, context: HandlerContext, error: unknown): void {
@@ -247,11 +292,7 @@ export class Lane {
   }
 
   /** Decides what follows on a failure, and tells. A stop is carried out at once. */
-  #judge(
-    delivery: Delivery,
-    context: HandlerContext,
-    error: unknown,
-  ): { action: ErrorAction; retryIn: number | undefined } {
+  #judge(delivery: Delivery, context: HandlerContext, error: unknown): Verdict {
     delivery.error = error;
     const { recipient } = this;
     let action: ErrorAction = 'retry';
@@ -262,6 +303,7 @@ export class Lane {
     } catch (cause) {
       delivery.error = cause;
     }
+    if (action === 'retry' && delivery.deliverable.repeatable === false) action = 'stop';
     const retryIn = action === 'retry' ? retryDelay(delivery.attempt, Math.random()) : undefined;
     this.#host.failed({
       recipient,
@@ -316,12 +358,17 @@ export class Lane {
   }
 
   #settle(delivery: Delivery): void {
-    clearTimeout(delivery.timer);
+    if (delivery.timer !== undefined) clearTimeout(delivery.timer);
     if (!this.#pending.delete(delivery)) return;
     for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
-    for (const waiter of delivery.waiters ?? []) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
+    if (delivery.waiters) for (const waiter of delivery.waiters) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
     this.#host.settle(delivery.deliverable);
-    if (this.#pending.size === 0) this.#host.busy(this, false);
+    this.#rest();
+  }
+
+  /** With nothing left, the lane is of no use. */
+  #rest(): void {
+    if (this.#pending.size === 0 && !this.#batcher?.oldest) this.#host.busy(this, false);
   }
 }
 

@@ -62,6 +62,16 @@ export class Ledger {
     return this.#confirmed;
   }
 
+  /** The first that is not handled. */
+  get oldest(): LedgerTransaction | undefined {
+    return this.#open[this.#head];
+  }
+
+  /** All that was committed before this position is handled: further than `confirmed`, up to the oldest commit that is not. */
+  get handled(): Lsn | undefined {
+    return this.oldest?.finalLsn ?? this.#confirmed;
+  }
+
   /** Whether all that was received is handled. */
   get settled(): boolean {
     return this.#head === this.#open.length;

@@ -32,8 +32,8 @@ export class Occurrence implements Deliverable {
     return (this.#previous ??= makePrevious(planned, change.row, change.old));
   }
 
-  context(attempt: number): EventHandlerContext {
-    return new EventHandlerContext(this, attempt);
+  context(attempt: number, whole?: HandlerContext): EventHandlerContext {
+    return new EventHandlerContext(this, attempt, whole);
   }
 
   letter(): Letter {
@@ -59,9 +59,9 @@ export class Occurrence implements Deliverable {
   get records(): readonly string[] {
     const { planned, change } = this;
     const { row, old } = change;
-    const now = recordKey(planned.primaryKey, (column) => currentText(column, row, old)) ?? '';
+    const now = recordKey(planned.primaryKey, currentText, row, old) ?? '';
     if (old === undefined) return [now];
-    const before = recordKey(planned.primaryKey, (column) => previousText(column, row, old));
+    const before = recordKey(planned.primaryKey, previousText, row, old);
     return before === undefined || before === now ? [now] : [now, before];
   }
 }
@@ -76,9 +76,9 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
   readonly absent: readonly string[];
   readonly #occurrence: Occurrence;
 
-  constructor(occurrence: Occurrence, attempt: number) {
+  constructor(occurrence: Occurrence, attempt: number, whole: HandlerContext | undefined) {
     const { change, planned } = occurrence;
-    super(change, attempt);
+    super(change, attempt, whole);
     this.watcher = planned.bound.watcher.name;
     this.type = change.type;
     this.schema = planned.bound.table.schema;

@@ -64,13 +64,24 @@ export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventConte
   MapOf<W>[N]['type']
 >;
 
+/** Second argument of a batch handler. */
+export interface BatchContext<N extends string = string, Event = any, Type extends UpdateType = UpdateType> {
+  readonly watcher: N;
+  /** `contexts[i]` belongs to `events[i]`. */
+  readonly contexts: readonly EventContext<N, Event, Type>[];
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+}
+
+/** A handler subscribed with `batch`. */
+export interface BatchHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType, More = {}> {
+  (events: readonly Event[], context: BatchContext<N, Event, Type> & More): unknown;
+}
+
 /** The handler that `subscribe` wants, given the options it is subscribed with. */
-export type HandlerOf<W extends Watchers, N extends WatcherName<W>, O = {}> = EventHandler<
-  N,
-  EventOf<W, N>,
-  MapOf<W>[N]['type'],
-  ClientIn<O>
->;
+export type HandlerOf<W extends Watchers, N extends WatcherName<W>, O = {}> = O extends { readonly batch: BatchOptions }
+  ? BatchHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>
+  : EventHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>;
 
 /** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
 export interface Change<N extends string = string, Event = any, Context = EventContext<N, Event>> {
@@ -81,6 +92,16 @@ export interface Change<N extends string = string, Event = any, Context = EventC
 export type ChangeOf<W extends Watchers, N extends WatcherName<W> = WatcherName<W>> = {
   [K in N]: Change<K, EventOf<W, K>, ContextOf<W, K>>;
 }[N];
+
+/** The watched changes of one transaction in commit order; larger ones than `highWaterMark` are streamed.
+ *  @example
+ *  ```ts
+ *  for await (const { watcher, event } of transaction) await apply(watcher, event);
+ *  ``` */
+export interface Transaction<W extends Watchers = Watchers> extends AsyncIterable<ChangeOf<W>> {
+  /** All changes at once: for transactions known to be small. */
+  toArray(): Promise<readonly ChangeOf<W>[]>;
+}
 
 export type ErrorAction = 'retry' | 'stop' | 'skip' | 'deadLetter';
 
@@ -114,8 +135,20 @@ export interface Transactional {
 }
 
 export interface SubscribeOptions extends DeliveryOptions {
-  /** How many events of different records may run at once; those of one record never do. Default 1. */
+  /** How many events (batches) of different records may run at once; those of one record never do. Default 1. */
   readonly concurrency?: number;
+  /** Hands over arrays of events; retried and acknowledged as a whole. */
+  readonly batch?: BatchOptions;
+}
+
+/** How events are gathered: `{ size: 500, wait: 50, latest: true }`. */
+export interface BatchOptions {
+  /** Most events in a batch. */
+  readonly size: number;
+  /** Milliseconds to wait for more after the first. Default 0: what is there. */
+  readonly wait?: number;
+  /** Only the newest event of each record in the batch. Default false. */
+  readonly latest?: boolean;
 }
 
 export interface Subscription extends Disposable {

@@ -60,6 +60,8 @@ export class RetainedWalMonitor {
   readonly #threshold: number | undefined;
   readonly #warn: (warning: WatchError) => void;
   #exceeded = false;
+  /** Held back when it was last looked. */
+  bytes: number | undefined;
 
   constructor(slot: string, threshold: number | undefined, warn: (warning: WatchError) => void) {
     this.#slot = slot;
@@ -75,6 +77,7 @@ export class RetainedWalMonitor {
   ): Promise<string | undefined> {
     const retained = await readRetainedWal(client, this.#slot);
     if (!retained) return undefined;
+    this.bytes = retained.bytes;
     const threshold = warningThreshold(this.#threshold, maxSlotWalKeepSize);
     const exceeded = threshold !== undefined && retained.bytes > threshold;
     if (exceeded && !this.#exceeded) this.#warn(walRetained(this.#slot, retained.bytes, threshold, heldBy));

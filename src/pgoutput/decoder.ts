@@ -29,10 +29,10 @@ export class Decoder {
     this.#project = project;
   }
 
-  /** @throws ProtocolError when the bytes make no sense */
-  decode(bytes: Buffer): Message {
+  /** The message from `start` up to `end`. @throws ProtocolError when the bytes make no sense */
+  decode(bytes: Buffer, start = 0, end = bytes.length): Message {
     const reader = this.#reader;
-    reader.open(bytes);
+    reader.open(bytes, start, end);
     const message = this.#message(reader);
     reader.end();
     return message;

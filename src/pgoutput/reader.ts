@@ -3,16 +3,20 @@ import { ProtocolError } from '../errors.ts';
 /** Reads the fields of one message. Never reads outside it: a message that is too short is a `ProtocolError`. */
 export class Reader {
   #bytes: Buffer = Buffer.alloc(0);
+  #start = 0;
   #offset = 0;
+  #end = 0;
 
   /** One reader serves a whole stream, so that a message costs no allocation. */
-  open(bytes: Buffer): void {
+  open(bytes: Buffer, start = 0, end = bytes.length): void {
     this.#bytes = bytes;
-    this.#offset = 0;
+    this.#start = this.#offset = start;
+    this.#end = end;
   }
 
+  /** Within the message. */
   get offset(): number {
-    return this.#offset;
+    return this.#offset - this.#start;
   }
 
   byte(): number {
@@ -43,7 +47,7 @@ export class Reader {
   string(): string {
     const from = this.#offset;
     const end = this.#bytes.indexOf(0, from);
-    if (end === -1) this.fail('a string without an end');
+    if (end === -1 || end >= this.#end) this.fail('a string without an end');
     this.#offset = end + 1;
     return this.#bytes.toString('utf8', from, end);
   }
@@ -64,17 +68,17 @@ export class Reader {
   }
 
   end(): void {
-    if (this.#offset !== this.#bytes.length) this.fail(`${this.#bytes.length - this.#offset} bytes too many`);
+    if (this.#offset !== this.#end) this.fail(`${this.#end - this.#offset} bytes too many`);
   }
 
   fail(reason: string): never {
-    const type = this.#bytes.length === 0 ? '' : String.fromCharCode(this.#bytes[0]!);
-    throw new ProtocolError(type, this.#offset, reason);
+    const type = this.#start === this.#end ? '' : String.fromCharCode(this.#bytes[this.#start]!);
+    throw new ProtocolError(type, this.offset, reason);
   }
 
   #advance(length: number): number {
     const from = this.#offset;
-    if (length > this.#bytes.length - from) this.fail(`${length} bytes wanted, ${this.#bytes.length - from} left`);
+    if (length > this.#end - from) this.fail(`${length} bytes wanted, ${this.#end - from} left`);
     this.#offset = from + length;
     return from;
   }

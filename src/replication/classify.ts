@@ -16,6 +16,8 @@ const byState: Readonly<Record<string, readonly [WatchErrorCode, solution: strin
     'UNSUPPORTED',
     'Something between walwatch and PostgreSQL does not speak its protocol, such as a pooler. Connect to the server directly.',
   ],
+  // Among them "could not open relation with OID", when a table is dropped while the catalog is asked for it.
+  XX000: ['CONNECTION', 'An internal error of the server. It is tried again; look into its log if it stays.'],
   '55006': ['SLOT_ACTIVE', 'Another worker has the slot. This one waits as its standby.'],
 };
 

@@ -4,9 +4,11 @@ import { Session, sessionConfig } from '../catalog/session.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { Acknowledgement } from './acknowledgement.ts';
+import type { CopySink } from './copy-stream.ts';
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import { applicationName, type Prepared } from './prepare.ts';
 import { Source } from './source.ts';
+import type { StatusUpdate } from './status-update.ts';
 import { judgeSilence, sessionTimeout, statusInterval } from './timing.ts';
 
 /** What a connection needs of the watch, and tells it. */
@@ -14,6 +16,8 @@ export interface ConnectionHost {
   prepare(session: Session): Promise<Prepared>;
   /** Another worker has the slot: this one waits. */
   standby(activePid: number): void;
+  /** Whether this worker may end the session of the one that has the slot, if it is set to. */
+  mayTerminate(activePid: number): boolean;
   /** Streaming has begun. Returns where to bring what is received. */
   streaming(session: StreamSession): StreamSink;
   acknowledged(lsn: Lsn): void;
@@ -34,9 +38,7 @@ export interface StreamSession {
   readonly pid: number;
 }
 
-export interface StreamSink {
-  message(bytes: Buffer): void;
-  keepalive(walEnd: Lsn, replyRequested: boolean): void;
+export interface StreamSink extends CopySink {
   close(): void;
 }
 
@@ -145,8 +147,13 @@ export class Connection {
     if (prefix === heartbeatPrefix(this.#options.slot.name)) this.#heartbeatLsn = undefined;
   }
 
+  /** Asks the walsender how far it is: it answers with a keepalive. */
+  ask(): void {
+    this.#send(this.#acknowledgement.update(true));
+  }
+
   reply(): void {
-    this.#source?.sendStatus(this.#acknowledgement.reply(this.#host.settled()));
+    this.#send(this.#acknowledgement.reply(this.#host.settled()));
   }
 
   /**
@@ -190,11 +197,12 @@ export class Connection {
       const pid = rows[0]?.active_pid;
       if (pid === null || pid === undefined) return waited;
       this.#host.standby(pid);
-      if (takeover === 'terminate') {
+      const terminate = takeover === 'terminate' && this.#host.mayTerminate(pid);
+      if (terminate) {
         await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
       }
       // Who was terminated connects again soon: be there first.
-      await delay(takeover === 'terminate' ? terminatedInterval : standbyInterval);
+      await delay(terminate ? terminatedInterval : standbyInterval);
     }
   }
 
@@ -209,7 +217,7 @@ export class Connection {
         this.#sink = this.#host.streaming({ session, prepared, systemIdentifier, timeline, createdLsn, pid });
         this.#keepAlive(session, source, timeout, prepared.server.inRecovery);
       },
-      message: (bytes) => this.#sink?.message(bytes),
+      message: (bytes, start, end) => this.#sink?.message(bytes, start, end),
       keepalive: (walEnd, replyRequested) => this.#sink?.keepalive(walEnd, replyRequested),
     });
     this.#ended = ended.catch(() => {});
@@ -242,7 +250,7 @@ export class Connection {
         );
         return;
       }
-      source.sendStatus(this.#acknowledgement.update(verdict === 'ask'));
+      this.#send(this.#acknowledgement.update(verdict === 'ask'));
     };
     const inspect = () => {
       this.#host.inspect(session).catch((error: unknown) => this.fail(error));
@@ -283,8 +291,12 @@ export class Connection {
   #sendAcknowledgement(): void {
     this.#acknowledgeTimer = undefined;
     this.#acknowledgedAt = performance.now();
-    const { flush } = this.#acknowledgement;
-    this.#source?.sendStatus(this.#acknowledgement.update(false));
-    if (flush > 0n) this.#host.acknowledged(flush);
+    this.#send(this.#acknowledgement.update(false));
+  }
+
+  /** Whatever it is sent for, what it acknowledges must be known: a slot that is further looks as if somebody had moved it. */
+  #send(update: StatusUpdate): void {
+    this.#source?.sendStatus(update);
+    if (update.flush > 0n) this.#host.acknowledged(update.flush);
   }
 }

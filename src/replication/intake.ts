@@ -1,4 +1,5 @@
 import { CapturedChange } from '../delivery/change.ts';
+import { CapturedCommit } from '../delivery/commit.ts';
 import type { Ledger, LedgerTransaction } from '../delivery/ledger.ts';
 import { WatchError } from '../errors.ts';
 import { CapturedMessage } from '../delivery/message.ts';
@@ -12,13 +13,19 @@ const overhead = 512;
 const empty: Tuple = Object.freeze([]);
 const updateTypes = { insert: 'inserted', update: 'updated', delete: 'deleted' } as const;
 
+export interface IntakeHost {
+  emit(captured: CapturedChange | CapturedMessage | CapturedCommit): void;
+  /** Whether somebody wants to know where transactions end. */
+  readonly wantsCommits: boolean;
+}
+
 /**
  * Numbers the changes of each transaction, enters transactions into the ledger, and skips what was received before:
  * a new connection begins at the confirmed position and sends again what is still being handled.
  */
 export class Intake {
   readonly #ledger: Ledger;
-  readonly #emit: (captured: CapturedChange | CapturedMessage) => void;
+  readonly #host: IntakeHost;
   /** The newest transaction that was begun, and how many of its changes and messages were received. */
   #newest: LedgerTransaction | undefined;
   #received = 0;
@@ -30,14 +37,19 @@ export class Intake {
   #ordinal = 0;
   #messages = 0;
 
-  constructor(ledger: Ledger, emit: (captured: CapturedChange | CapturedMessage) => void) {
+  constructor(ledger: Ledger, host: IntakeHost) {
     this.#ledger = ledger;
-    this.#emit = emit;
+    this.#host = host;
   }
 
   /** Between Begin and Commit. */
   get inside(): boolean {
     return this.#inside;
+  }
+
+  /** The last transaction that was begun. */
+  get newest(): LedgerTransaction | undefined {
+    return this.#newest;
   }
 
   /** Of the transaction that this connection is in, also of one that is skipped. */
@@ -92,14 +104,16 @@ export class Intake {
     const number = this.#messages++;
     const transaction = this.#current;
     if (transaction === undefined || this.#wasReceived()) return;
-    this.#emit(new CapturedMessage(transaction, this.#ordinal, number, message, bytes + overhead));
+    this.#host.emit(new CapturedMessage(transaction, this.#ordinal, number, message, bytes + overhead));
   }
 
   commit(commit: Commit): void {
     this.#inside = false;
     const transaction = this.#current;
     this.#current = undefined;
-    if (transaction !== undefined) this.#ledger.commit(transaction, commit.endLsn);
+    if (transaction === undefined) return;
+    if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction));
+    this.#ledger.commit(transaction, commit.endLsn);
   }
 
   /** A keepalive outside of transactions: the server has come this far without anything for us. */
@@ -138,7 +152,7 @@ export class Intake {
     this.#refuseJump(message.lsn);
     const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
     this.#newest = transaction;
-    this.#emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
+    this.#host.emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
     this.#ledger.commit(transaction, message.lsn);
   }
 
@@ -152,6 +166,6 @@ export class Intake {
     bytes: number,
   ): void {
     if (plan === undefined || plan.watchers[type].length === 0) return;
-    this.#emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + overhead));
+    this.#host.emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + overhead));
   }
 }

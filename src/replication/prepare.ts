@@ -62,7 +62,7 @@ export async function prepare(
   watchers: readonly Watcher[],
   types: TypeCatalog,
   memory: Memory,
-  check: (bound: readonly BoundWatcher[]) => readonly ConfigurationIssue[],
+  check: (bound: readonly BoundWatcher[], server: Server) => Promise<readonly ConfigurationIssue[]>,
 ): Promise<Prepared> {
   const server = await readServer(client);
   const issues: ConfigurationIssue[] = serverIssues(server, options);
@@ -71,7 +71,7 @@ export async function prepare(
     watchers.map(({ table }) => table),
   );
   const { bound, issues: misfits, identity } = bindWatchers(watchers, tables, server);
-  issues.push(...misfits, ...identity, ...check(bound));
+  issues.push(...misfits, ...identity, ...(await check(bound, server)));
   const { name } = options.publication;
   const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
   if (slot) issues.push(...slotIssues(options.slot, slot, server));

@@ -181,11 +181,26 @@ export async function readPublicationOid(client: Client, name: string): Promise<
   return rows[0]?.oid;
 }
 
+interface FallenOut {
+  readonly table: Table;
+  /** Of the table that has its name now. */
+  readonly oid: number | undefined;
+}
+
+const internalError = 'XX000';
+
 /** The tables that the publication does not carry any more, and what became of them. */
-export async function readFallenOut(
-  client: Client,
-  { name, tables }: PublicationNeeds,
-): Promise<{ readonly table: Table; readonly oid: number | undefined }[]> {
+export async function readFallenOut(client: Client, needs: PublicationNeeds): Promise<FallenOut[]> {
+  try {
+    return await lookForFallenOut(client, needs);
+  } catch (error) {
+    // pg_publication_tables fails with "could not open relation" when a table is dropped meanwhile; then it is gone.
+    if ((error as { code?: string }).code !== internalError) throw error;
+    return await lookForFallenOut(client, needs);
+  }
+}
+
+async function lookForFallenOut(client: Client, { name, tables }: PublicationNeeds): Promise<FallenOut[]> {
   if (tables.length === 0) return [];
   const { rows } = await client.query<{ schema: string; name: string; oid: number; carried: boolean }>(
     `select n.nspname as schema, c.relname as name, c.oid,
@@ -202,8 +217,8 @@ export async function readFallenOut(
   });
 }
 
-/** A watched table is no longer what the publication carries. `oid`: of the table that has its name now. */
-export function fallenOut(publication: string, table: Table, oid: number | undefined): WatchError {
+/** A watched table is no longer what the publication carries. */
+export function fallenOut(publication: string, table: Table, oid: FallenOut['oid']): WatchError {
   const lost = `${quoteTable(table)} fell out of the publication '${publication}'`;
   if (oid === undefined) {
     return new WatchError('PUBLICATION_CHANGED', `${lost}: it was dropped or renamed`, {

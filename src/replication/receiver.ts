@@ -38,17 +38,30 @@ export class Receiver {
     this.#decoder = new Decoder((relation) => this.#planOf(relation)?.wanted);
   }
 
-  message(bytes: Buffer): void {
+  /** One message of the output plugin: `bytes` from `start` up to `end`. */
+  message(bytes: Buffer, start = 0, end = bytes.length): void {
     if (this.#failed) return;
-    // pg-protocol uses the buffer again: what is kept must be a copy.
-    if (this.#backlog) this.#backlog.push(Buffer.from(bytes));
-    else this.#guarded(() => this.#take(bytes));
+    if (this.#backlog) {
+      // A copy, so as not to keep the whole buffer.
+      this.#backlog.push(Buffer.from(bytes.subarray(start, end)));
+      return;
+    }
+    try {
+      this.#take(bytes, start, end);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   keepalive(walEnd: Lsn, replyRequested: boolean): void {
     if (this.#failed) return;
     if (this.#backlog) this.#backlog.push({ walEnd, replyRequested });
-    else this.#guarded(() => this.#takeKeepalive(walEnd, replyRequested));
+    else
+      try {
+        this.#takeKeepalive(walEnd, replyRequested);
+      } catch (error) {
+        this.#fail(error);
+      }
   }
 
   /** Nothing is taken any more. */
@@ -58,23 +71,20 @@ export class Receiver {
   }
 
   /** We are inside the socket's callback, where a throw would be an uncaught exception. */
-  #guarded(take: () => void): void {
-    try {
-      take();
-    } catch (error) {
-      this.#failed = true;
-      this.#host.failed(error);
-    }
+  #fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#host.failed(error);
   }
 
-  #take(bytes: Buffer): void {
-    const message = this.#decoder.decode(bytes);
+  #take(bytes: Buffer, start: number, end: number): void {
+    const message = this.#decoder.decode(bytes, start, end);
     switch (message.tag) {
       case 'insert':
       case 'update':
       case 'delete':
       case 'truncate':
-        this.#intake.change(message, (relation) => this.#planOf(relation), bytes.length);
+        this.#intake.change(message, (relation) => this.#planOf(relation), end - start);
         break;
       case 'begin':
         this.#intake.begin(message);
@@ -86,7 +96,7 @@ export class Receiver {
       case 'message':
         if (!message.transactional) this.#host.reached(message.lsn);
         this.#host.message(message.prefix);
-        this.#intake.message(message, bytes.length);
+        this.#intake.message(message, end - start);
         break;
       case 'type':
         this.#host.type(message);
@@ -120,14 +130,7 @@ export class Receiver {
   #waitFor(asked: Promise<void>): void {
     const backlog: Received[] = (this.#backlog = []);
     this.#host.wait(true);
-    asked.then(
-      () => this.#guarded(() => this.#catchUp(backlog)),
-      (error: unknown) => {
-        if (this.#failed) return;
-        this.#failed = true;
-        this.#host.failed(error);
-      },
-    );
+    asked.then(() => this.#catchUp(backlog)).catch((error: unknown) => this.#fail(error));
   }
 
   #catchUp(backlog: Received[]): void {
@@ -135,7 +138,7 @@ export class Receiver {
     this.#backlog = undefined;
     for (let index = 0; index < backlog.length; index++) {
       const received = backlog[index]!;
-      if (Buffer.isBuffer(received)) this.#take(received);
+      if (Buffer.isBuffer(received)) this.#take(received, 0, received.length);
       else this.#takeKeepalive(received.walEnd, received.replyRequested);
       const again = this.#backlog as Received[] | undefined;
       if (again) {

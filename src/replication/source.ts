@@ -3,19 +3,19 @@ import type { Duplex } from 'node:stream';
 import type { Client, ClientConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { quoteIdentifier, type Server, since } from '../catalog/server.ts';
-import { type Lsn, parseLsn } from './lsn.ts';
+import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
 
 /** What is inside pg's client and not in its types. */
 interface WalsenderConnection {
-  readonly stream: { pause(): void; resume(): void; readonly bytesRead: number };
+  readonly stream: Duplex & { readonly bytesRead: number };
   sendCopyFromChunk(chunk: Buffer): void;
   endCopyFrom(): void;
   once(event: 'replicationStart', listener: () => void): void;
 }
 
-/** Where a source brings what it receives. Called in the socket's data callback: must neither throw nor keep the bytes. */
-export interface SourceSink {
+/** Where a source brings what it receives. */
+export interface SourceSink extends CopySink {
   /** `createdLsn`: where a temporary slot begins, which is made with the connection. */
   started(session: {
     readonly systemIdentifier: string;
@@ -24,8 +24,6 @@ export interface SourceSink {
     /** Of the walsender. */
     readonly pid: number;
   }): void;
-  message(bytes: Buffer): void;
-  keepalive(walEnd: Lsn, replyRequested: boolean): void;
 }
 
 export interface SourceOptions {
@@ -38,8 +36,8 @@ export interface SourceOptions {
 }
 
 /**
- * One streaming connection, once. pg-logical-replication connects and takes the copy messages apart; everything that
- * concerns positions is ours, because of what DESIGN §5 lists (its acknowledge() sends LSN + 1, which loses transactions).
+ * One streaming connection, once. pg-logical-replication connects; what it does with messages and positions is done by
+ * us, because of what DESIGN §5 lists (its acknowledge() sends LSN + 1, which loses transactions), and for speed.
  */
 export class Source {
   readonly #options: SourceOptions;
@@ -47,11 +45,12 @@ export class Source {
   /** Ours from the beginning, so that it can be cut also while it connects. */
   #socket: Duplex | undefined;
   #connection: WalsenderConnection | undefined;
+  #copy: CopyStream | undefined;
   #destroyed = false;
 
   constructor(options: SourceOptions) {
     this.#options = options;
-    const makeSocket = options.config.stream ?? (() => new Socket());
+    const makeSocket = options.config.stream ?? (() => new Socket({ readableHighWaterMark: 16_384 } as object));
     const stream = () => (this.#socket = makeSocket());
     this.#service = new LogicalReplicationService(
       { ...options.config, stream },
@@ -64,12 +63,11 @@ export class Source {
     const { slot } = this.#options;
     let failure: unknown;
     this.#service.on('error', (error) => (failure ??= error));
-    this.#service.on('heartbeat', (walEnd, _, replyRequested) => sink.keepalive(parseLsn(walEnd), replyRequested));
     const plugin = {
       name: 'walwatch',
       options: {},
       start: (client: Client) => this.#start(client, sink),
-      parse: (bytes: Buffer) => sink.message(bytes),
+      parse: () => {}, // never called: CopyStream takes the messages before it
     };
     try {
       // Position 0/0: the slot knows its place.
@@ -92,11 +90,11 @@ export class Source {
   }
 
   pause(): void {
-    this.#connection?.stream.pause();
+    this.#copy?.pause();
   }
 
   resume(): void {
-    this.#connection?.stream.resume();
+    this.#copy?.resume();
   }
 
   /** Ends the stream as the protocol wants it; then run() settles, unless the server is in the middle of something long. */
@@ -109,6 +107,7 @@ export class Source {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    this.#copy?.close();
     this.#socket?.destroy();
     this.#service.destroy().catch(() => {}); // it ends a client that is cut already
   }
@@ -135,6 +134,7 @@ export class Source {
       `messages 'true'`,
     ];
     if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
+    this.#copy = new CopyStream(connection.stream, sink);
     await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);
   }
 }

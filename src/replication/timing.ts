@@ -11,11 +11,16 @@ export function sessionTimeout(walSenderTimeout: number): number {
   return walSenderTimeout === 0 ? longest : Math.min(walSenderTimeout, longest);
 }
 
-/** What to do about a peer that was last heard of `silence` milliseconds ago. A paused reader hears nothing, and must not judge. */
+/**
+ * What to do about a peer that was last heard of `silence` milliseconds ago, as far as the looks at every status interval
+ * tell: it may have fallen silent up to one of them earlier. Noticed within two timeouts: dead when the next look would
+ * come later than that. A paused reader hears nothing, and must not judge.
+ */
 export function judgeSilence(silence: number, walSenderTimeout: number, paused: boolean): 'alive' | 'ask' | 'dead' {
   if (paused) return 'alive';
-  if (silence >= walSenderTimeout * 2) return 'dead';
-  return silence >= statusInterval(walSenderTimeout) ? 'ask' : 'alive';
+  const interval = statusInterval(walSenderTimeout);
+  if (silence >= walSenderTimeout && silence + 2 * interval > walSenderTimeout * 2) return 'dead';
+  return silence >= interval ? 'ask' : 'alive';
 }
 
 const delays: Readonly<Record<Exclude<RetryClass, 'never'>, { readonly first: number; readonly longest: number }>> = {

@@ -1,4 +1,4 @@
-import type { ConfigurationIssue } from '../errors.ts';
+import { type ConfigurationIssue, shown } from '../errors.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import { isScalar } from './keys.ts';
 import type { Filter } from './subscription.ts';
@@ -45,7 +45,7 @@ export function filterIssues(
     return [];
   }
   if (typeof filter !== 'object') {
-    return [issue(`${String(filter)} is no filter`, 'An id, or { column: value }; leave it out for all rows.')];
+    return [issue(`${shown(filter)} is no filter`, 'An id, or { column: value }; leave it out for all rows.')];
   }
   const columns = Object.keys(filter);
   if (columns.length === 0) return [issue('the filter names no column', 'Leave it out for all rows.')];

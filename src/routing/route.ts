@@ -1,13 +1,14 @@
 import type { TypeCatalog } from '../catalog/types.ts';
-import type { Tuple } from '../pgoutput/messages.ts';
+import type { Occurrence } from '../delivery/occurrence.ts';
 import { type BoundWatcher, databaseName } from '../watchers/bind.ts';
-import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
+import { absentError } from '../watchers/event.ts';
+import { currentText } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
+import type { Routing } from './routing.ts';
 import { Shape } from './shape.ts';
 import type { ActiveSubscription, Filter, Handler, Registry } from './subscription.ts';
 
-/** Takes what a route finds. `absentColumn`: it would decide whether the subscription is meant, and was not sent. */
-export type Found = (subscription: ActiveSubscription, absentColumn: string | undefined) => void;
+type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, obstacle: unknown) => void;
 
 /** The subscriptions of one watcher. */
 export class Route implements Registry {
@@ -95,26 +96,36 @@ export class Route implements Registry {
   }
 
   /** Finds who is meant by a change: subscribers of the new values and, where they are known and differ, of the old ones. */
-  find(planned: PlannedWatcher, row: Tuple, old: Tuple | undefined, found: Found): void {
+  find(routing: Routing, deliver: Deliver): void {
     const everyone = this.#all;
-    for (let index = 0, count = everyone.length; index < count; index++) found(everyone[index]!, undefined);
-    for (const shape of this.#shapes.values()) this.#findIn(shape, planned, row, old, found);
+    for (let index = 0, count = everyone.length; index < count; index++)
+      this.#found(everyone[index]!, routing, deliver, undefined);
+    if (this.#shapes.size === 0) return;
+    for (const shape of this.#shapes.values()) this.#findIn(shape, routing, deliver);
   }
 
-  #findIn(shape: Shape, planned: PlannedWatcher, row: Tuple, old: Tuple | undefined, found: Found): void {
-    const columns = shape.columnsIn(planned);
-    const texts = columns.map((column) => currentText(column, row, old));
-    const key = shape.key(texts);
+  #findIn(shape: Shape, routing: Routing, deliver: Deliver): void {
+    const { row, old } = routing.change;
+    const columns = shape.columnsIn(routing.planned);
+    const key = shape.currentKey(columns, row, old);
     if (key === undefined) {
-      const absent = columns[texts.indexOf(undefined)]!.name;
-      for (const subscription of Array.from(shape.all())) found(subscription, absent);
+      const absent = columns.find((column) => currentText(column, row, old) === undefined)!.name;
+      for (const one of Array.from(shape.all())) this.#found(one, routing, deliver, absent);
       return;
     }
-    for (const subscription of shape.find(key)) found(subscription, undefined);
+    for (const one of shape.find(key)) this.#found(one, routing, deliver, undefined);
     if (old === undefined) return; // an identity that did not change, or of which nothing is known
-    const before = shape.key(columns.map((column: PlannedColumn) => previousText(column, row, old)));
+    const before = shape.previousKey(columns, row, old);
     if (before !== undefined && before !== key)
-      for (const subscription of shape.find(before)) found(subscription, undefined);
+      for (const one of shape.find(before)) this.#found(one, routing, deliver, undefined);
+  }
+
+  /** `absentColumn`: it would decide whether the subscription is meant, and was not sent. */
+  #found(subscription: ActiveSubscription, routing: Routing, deliver: Deliver, absentColumn: string | undefined): void {
+    if (!subscription.active) return; // ended by a handler that this very change was delivered to before
+    if (!routing.isKept) return;
+    const obstacle = absentColumn === undefined ? routing.error : absentError(routing.planned.bound, absentColumn);
+    deliver(subscription, routing.occurrence, obstacle);
   }
 
   #bindShape(shape: Shape): void {

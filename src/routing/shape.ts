@@ -1,9 +1,11 @@
-import type { TupleValue } from '../pgoutput/messages.ts';
-import type { PlannedColumn, PlannedWatcher } from '../watchers/plan.ts';
+import type { Tuple, TupleValue } from '../pgoutput/messages.ts';
+import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
 import { canonicalForm, joinKey, type Scalar, scalarText } from './keys.ts';
 import type { ActiveSubscription } from './subscription.ts';
 
 type Key = string | null;
+
+const nobody: readonly ActiveSubscription[] = Object.freeze([]);
 
 /** The subscriptions of one watcher that filter by the same columns: found by one look-up, however many there are. */
 export class Shape {
@@ -72,9 +74,21 @@ export class Shape {
     return texts.includes(undefined) ? undefined : this.#join(texts as readonly Key[]);
   }
 
+  /** The key of a row after a change; undefined when one of its values is. */
+  currentKey(columns: readonly PlannedColumn[], row: Tuple, old: Tuple | undefined): Key | undefined {
+    if (columns.length > 1) return this.key(columns.map((column) => currentText(column, row, old)));
+    return this.#only(currentText(columns[0]!, row, old));
+  }
+
+  /** The key of a row before an update; undefined when one of its values is. */
+  previousKey(columns: readonly PlannedColumn[], row: Tuple, old: Tuple): Key | undefined {
+    if (columns.length > 1) return this.key(columns.map((column) => previousText(column, row, old)));
+    return this.#only(previousText(columns[0]!, row, old));
+  }
+
   find(key: Key): readonly ActiveSubscription[] {
     const found = this.#subscriptions.get(key);
-    return found === undefined ? [] : 'registry' in found ? [found] : found;
+    return found === undefined ? nobody : Array.isArray(found) ? found : [found as ActiveSubscription];
   }
 
   *all(): Iterable<ActiveSubscription> {
@@ -93,12 +107,13 @@ export class Shape {
     return this.columns.map((column) => filter[column]!);
   }
 
+  #only(text: TupleValue): Key | undefined {
+    return text === null || text === undefined ? text : (this.#canonical[0]?.(text) ?? text);
+  }
+
   #join(texts: readonly Key[]): Key {
     const forms = this.#canonical;
-    if (texts.length === 1) {
-      const text = texts[0]!;
-      return text === null ? null : (forms[0]?.(text) ?? text);
-    }
+    if (texts.length === 1) return this.#only(texts[0]!)!;
     return joinKey(texts.map((text, index) => (text === null ? null : (forms[index]?.(text) ?? text))));
   }
 }

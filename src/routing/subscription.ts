@@ -45,6 +45,10 @@ export class ActiveSubscription implements Subscription, Recipient {
     this.handler = exactlyOnce ? (event, context) => exactlyOnce.handle(event, context) : handler;
   }
 
+  get watcher(): string {
+    return this.registry.name;
+  }
+
   get name(): string {
     if (this.settings.name !== undefined) return this.settings.name;
     return this.filter === undefined ? this.registry.name : `${this.registry.name} ${describeFilter(this.filter)}`;

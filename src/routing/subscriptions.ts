@@ -1,7 +1,9 @@
-import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
+import type { Client } from 'pg';
+import type { Server } from '../catalog/server.ts';
+import { ExactlyOnce, type ExactlyOnceHost, positionIssues } from '../delivery/exactly-once.ts';
 import type { DeliverySettings } from '../delivery/lane.ts';
-import type { DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
-import { type ConfigurationIssue, throwIssues } from '../errors.ts';
+import type { BatchOptions, DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
+import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
@@ -10,7 +12,7 @@ import type { Router } from './router.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
 
 const deliveryOptionNames = ['name', 'signal', 'onError', 'timeout', 'transaction'] satisfies (keyof DeliveryOptions)[];
-const optionNames = [...deliveryOptionNames, 'concurrency'] satisfies (keyof SubscribeOptions)[];
+const optionNames = [...deliveryOptionNames, 'concurrency', 'batch'] satisfies (keyof SubscribeOptions)[];
 
 /** Registers handlers: reads the arguments of `subscribe` and `unsubscribe`, and checks them. */
 export class Subscriptions {
@@ -27,6 +29,7 @@ export class Subscriptions {
       timeout: undefined,
       concurrency: 1,
       transaction: false,
+      batch: undefined,
       onError: defaults.onError,
     };
     this.#exactlyOnce = exactlyOnce;
@@ -69,6 +72,26 @@ export class Subscriptions {
     return this.#register(subscription, options?.signal, () => messages.add(prefix, subscription));
   }
 
+  /** `(handler, options?)`. @throws ConfigurationError */
+  subscribeToTransactions(handler: Handler, options: DeliveryOptions | undefined): ActiveSubscription {
+    const issues: ConfigurationIssue[] = [];
+    if (typeof handler !== 'function')
+      issues.push({
+        message: 'the handler is not a function',
+        solution: 'onTransaction(async (transaction) => { for await (const change of transaction) … })',
+      });
+    const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
+    if (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter')
+      issues.push({
+        message: 'dead letters hold single events, not transactions',
+        solution: "onError: { attempts: 5, then: 'stop' | 'skip' } for this subscription.",
+      });
+    throwIssues(issues);
+    const { transactions } = this.#router;
+    const subscription = this.#make(transactions, undefined, handler, settings);
+    return this.#register(subscription, options?.signal, () => transactions.add(subscription));
+  }
+
   /** Ends all that were made with these arguments. Returns how many. */
   unsubscribe(name: string, rest: readonly unknown[]): number {
     const route = this.route(name);
@@ -84,9 +107,9 @@ export class Subscriptions {
     const route = this.#router.routes.get(name);
     if (route) return route;
     const known = [...this.#router.routes.keys()].join(', ') || 'none';
-    throwIssues([
-      { message: `there is no watcher '${String(name)}'`, solution: `Known: ${known}.`, watcher: String(name) },
-    ]);
+    const named: unknown = name;
+    const given = typeof named === 'string' ? named : shown(named);
+    throwIssues([{ message: `there is no watcher '${given}'`, solution: `Known: ${known}.`, watcher: given }]);
     throw new TypeError('unreachable');
   }
 
@@ -107,6 +130,14 @@ export class Subscriptions {
       const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
       return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey));
     });
+  }
+
+  /** What keeps subscriptions with `transaction` from working. */
+  async positionIssues(client: Client, server: Server): Promise<ConfigurationIssue[]> {
+    for (const { exactlyOnce } of this.#named.values()) {
+      if (exactlyOnce) return positionIssues(client, server, this.#exactlyOnce.create);
+    }
+    return [];
   }
 
   /** The subscription of this name. */
@@ -132,6 +163,7 @@ export class Subscriptions {
   *#all(): Iterable<ActiveSubscription> {
     for (const route of this.#router.routes.values()) yield* route.subscriptions();
     yield* this.#router.messages.subscriptions();
+    yield* this.#router.transactions.subscriptions();
   }
 
   #settings(options: SubscribeOptions, issues: ConfigurationIssue[], known: readonly string[]): DeliverySettings {
@@ -159,7 +191,10 @@ export class Subscriptions {
         solution: 'Leave concurrency out.',
       });
     }
-    return { name, timeout, concurrency, onError, transaction: Boolean(transaction) };
+    const { batch } = options;
+    if (batch !== undefined) issues.push(...batchIssues(batch));
+    const whole = batch && { wait: 0, latest: false, ...batch };
+    return { name, timeout, concurrency, onError, transaction: Boolean(transaction), batch: whole };
   }
 
   #make(registry: Registry, filter: Filter, handler: Handler, settings: DeliverySettings): ActiveSubscription {
@@ -207,6 +242,20 @@ export class Subscriptions {
     };
     return subscription;
   }
+}
+
+function batchIssues(batch: BatchOptions): ConfigurationIssue[] {
+  const issues: ConfigurationIssue[] = [];
+  const solution = '{ batch: { size: 500, wait: 50, latest: true } }';
+  if (typeof batch !== 'object' || batch === null) return [{ message: 'batch is an object', solution }];
+  unknownKeys(batch, ['size', 'wait', 'latest'], 'batch option', issues);
+  const { size, wait = 0, latest = false } = batch;
+  if (!Number.isInteger(size) || size < 1)
+    issues.push({ message: 'batch.size is a whole number, 1 or more', solution });
+  if (!(typeof wait === 'number' && wait >= 0 && wait <= longestTimeout))
+    issues.push({ message: `batch.wait is a number of milliseconds, 0 to ${longestTimeout}`, solution });
+  if (typeof latest !== 'boolean') issues.push({ message: 'batch.latest is true or false', solution });
+  return issues;
 }
 
 /** The subscription is found by its filter, which the caller may change. */

@@ -1,5 +1,5 @@
 import { WatchError } from '../errors.ts';
-import type { Tuple } from '../pgoutput/messages.ts';
+import type { Tuple, TupleValue } from '../pgoutput/messages.ts';
 import { quoteTable } from '../catalog/server.ts';
 import type { BoundWatcher } from './bind.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from './plan.ts';
@@ -39,12 +39,14 @@ export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | u
 /** The primary key as text: what events of one record have in common. Undefined where PostgreSQL did not send it. */
 export function recordKey(
   columns: readonly PlannedColumn[],
-  texts: (column: PlannedColumn) => string | null | undefined,
+  textOf: (column: PlannedColumn, row: Tuple, old: Tuple | undefined) => TupleValue,
+  row: Tuple,
+  old: Tuple | undefined,
 ): string | undefined {
-  if (columns.length === 1) return texts(columns[0]!) ?? undefined;
+  if (columns.length === 1) return textOf(columns[0]!, row, old) ?? undefined;
   let key = '';
   for (const column of columns) {
-    const text = texts(column);
+    const text = textOf(column, row, old);
     if (text === null || text === undefined) return undefined;
     key += `${text.length}:${text}`;
   }

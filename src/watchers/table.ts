@@ -36,7 +36,7 @@ export function table<T extends DrizzleTable>(
 }) => TableDefinition<T['_']['name'], SchemaOf<T>, PK, T['$inferSelect']>;
 export function table(drizzleTable?: object): (definition: any) => TableDefinition {
   if (drizzleTable === undefined) return (definition: TableDefinition) => ({ ...definition });
-  const shape = readDrizzleTable(drizzleTable);
+  const shape = isObject(drizzleTable) ? readDrizzleTable(drizzleTable) : undefined;
   if (shape === undefined) {
     throw new ConfigurationError([
       {
@@ -45,11 +45,11 @@ export function table(drizzleTable?: object): (definition: any) => TableDefiniti
       },
     ]);
   }
-  return ({ primaryKey }: Pick<TableDefinition, 'primaryKey'>) =>
+  return (key: Pick<TableDefinition, 'primaryKey'> | null | undefined) =>
     ({
       tableName: shape.name,
       schema: shape.schema ?? 'public',
-      primaryKey,
+      primaryKey: key?.primaryKey, // a missing one is told with the entry
       [drizzleSource]: shape,
     }) as TableDefinition;
 }
@@ -57,7 +57,7 @@ export function table(drizzleTable?: object): (definition: any) => TableDefiniti
 /** Reads the first element of an entry. Returns a string that says what is wrong with it. */
 export function referTo(given: unknown): TableReference | string {
   if (typeof given === 'string') return parseName(given);
-  if (typeof given !== 'object' || given === null) {
+  if (!isObject(given)) {
     return 'a table is a name, what table() returned, or a Drizzle table';
   }
   const shape = readDrizzleTable(given);
@@ -92,11 +92,17 @@ function fromDefinition(
   if (typeof tableName !== 'string' || tableName === '')
     return "table()({ tableName }) is missing: table()({ tableName: 'users', primaryKey: 'id' })";
   if (typeof schema !== 'string' || schema === '') return `schema of table '${tableName}' is not a name`;
-  const key: readonly unknown[] = typeof primaryKey === 'string' ? [primaryKey] : (primaryKey ?? []);
+  const key: readonly unknown[] = Array.isArray(primaryKey) ? primaryKey : [primaryKey];
   if (key.length === 0 || !key.every((column) => typeof column === 'string')) {
     return `primaryKey of table '${tableName}' is missing: a column's name, or a list of them`;
   }
+  if (!isObject(columnMap) || !Object.values(columnMap).every((name) => name === undefined || typeof name === 'string'))
+    return `columnMap of table '${tableName}' is none: { nameInCode: 'name in the database' }`;
   const shape = definition[drizzleSource];
   if (shape) return fromDrizzle(shape, key as string[]);
   return { schema, name: tableName, primaryKey: [...new Set(key as string[])], columnMap, drizzle: undefined };
+}
+
+function isObject(given: unknown): given is object {
+  return typeof given === 'object' && given !== null;
 }

@@ -51,9 +51,14 @@ export type WatcherEntry = readonly [
   options?: WatcherOptions,
 ];
 
+/** Whether an event is kept. Synchronous and pure; what it throws counts as a failed handler. */
+export type Condition = (event: any, previous: any) => boolean;
+
 /** Checked watchers: what `createWatch` takes. `Map` maps each identifier to a `WatcherSpec`. */
 export interface Watchers<Map = any> {
   readonly entries: readonly WatcherEntry[];
+  /** In-process conditions by identifier. */
+  readonly when?: Readonly<Record<string, Condition>>;
   /** Never set: carries the types. */
   readonly $map?: Map;
 }
@@ -64,3 +69,15 @@ export interface WatcherSpec<Type extends UpdateType = UpdateType, Event = any, 
   readonly event: Event;
   readonly filter: Filter;
 }
+
+/** In-process conditions by identifier: an event is kept when its condition is true. Sees primary key and extra columns, `previous` the
+ *  old values as far as they are known. Synchronous and pure; what it throws counts as a failed handler. (`where` runs in the server.)
+ *  @example
+ *  ```ts
+ *  { when: { order_paid: (event, previous) => event.status === 'paid' && previous.status !== 'paid' } }
+ *  ``` */
+export type Conditions<Map> = {
+  readonly [N in keyof Map]?: Map[N] extends WatcherSpec<any, infer E, any>
+    ? (event: E, previous: Readonly<Partial<E>>) => boolean
+    : never;
+};

@@ -1,6 +1,6 @@
-import type { ConfigurationIssue } from '../errors.ts';
+import { type ConfigurationIssue, shown } from '../errors.ts';
 import { referTo, type TableReference } from './table.ts';
-import type { UpdateType, WatcherOptions } from './types.ts';
+import type { Condition, UpdateType, WatcherOptions, Watchers } from './types.ts';
 
 /** One checked watcher. Columns are by their names in code. */
 export interface Watcher {
@@ -13,19 +13,24 @@ export interface Watcher {
   readonly triggerColumns: readonly string[];
   readonly absent: 'throw' | 'omit';
   readonly debug: boolean;
+  /** Of `defineWatchers`: whether an event is kept. */
+  readonly when: Condition | undefined;
 }
 
 const updateTypes: readonly unknown[] = ['inserted', 'updated', 'deleted', 'truncated'] satisfies UpdateType[];
 const optionNames = ['label', 'extraColumns', 'triggerColumns', 'absent', 'debug'] satisfies (keyof WatcherOptions)[];
 
 /** Finds all that is wrong with the entries without asking the database. */
-export function checkEntries(entries: unknown): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
+export function checkEntries(
+  entries: unknown,
+  when: Watchers['when'] = {},
+): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   if (!Array.isArray(entries)) {
     issues.push({ message: 'watchers are a list of entries', solution: "[['users', 'updated'], …]" });
     return { watchers: [], issues };
   }
-  const watchers = entries.flatMap((entry, index) => checkEntry(entry, index, issues) ?? []);
+  const watchers = entries.flatMap((entry, index) => checkEntry(entry, index, issues, when) ?? []);
   const names = new Set<string>();
   for (const { name } of watchers) {
     if (names.has(name))
@@ -39,7 +44,12 @@ export function checkEntries(entries: unknown): { watchers: Watcher[]; issues: C
   return { watchers, issues };
 }
 
-function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[]): Watcher | undefined {
+function checkEntry(
+  entry: unknown,
+  index: number,
+  issues: ConfigurationIssue[],
+  when: NonNullable<Watchers['when']>,
+): Watcher | undefined {
   const report = (message: string, solution?: string, watcher?: string) =>
     issues.push({
       message: `${watcher ?? `watcher ${index}`}: ${message}`,
@@ -53,8 +63,7 @@ function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[])
   const [given, type, options = {}] = entry as unknown[];
   const table = referTo(given);
   if (typeof table === 'string') report(table);
-  if (!updateTypes.includes(type))
-    report(`${JSON.stringify(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
+  if (!updateTypes.includes(type)) report(`${shown(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     report('options are an object');
     return undefined;
@@ -70,7 +79,7 @@ function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[])
       wrong(`there is no watcher option '${key}'`, `Known: ${optionNames.join(', ')}.`);
   }
   if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
-    wrong(`${JSON.stringify(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
+    wrong(`${shown(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
   }
   if (!isNames(extraColumns)) wrong('extraColumns is a list of column names');
   if (!isNames(triggerColumns)) wrong('triggerColumns is a list of column names');
@@ -86,6 +95,7 @@ function checkEntry(entry: unknown, index: number, issues: ConfigurationIssue[])
   return {
     name, type: type as UpdateType, table, label, absent, debug: Boolean(debug),
     extraColumns: [...new Set(extraColumns)], triggerColumns: [...new Set(triggerColumns)],
+    when: Object.hasOwn(when, name) ? when[name] : undefined,
   }; // prettier-ignore
 }
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase } from '../support/database.ts';
 import { inSession } from '../support/template.ts';
@@ -36,6 +36,18 @@ test('a server killed by the system leaves nothing to stop', async () => {
   await until(() => !isAlive(Number(pid)), { describe: 'the server to be gone' });
   await cluster[Symbol.asyncDispose]();
   expect(existsSync(cluster.dataDirectory)).toBe(false);
+});
+
+test('a server that does not start says why, and leaves nothing behind', async () => {
+  const temporary = await mkdtemp(join(tmpdir(), 'walwatch-failing-'));
+  onTestFinished(() => rm(temporary, { recursive: true }));
+  await chmod(temporary, 0o755); // the server's user passes through
+  vi.stubEnv('TMPDIR', temporary);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  await expect(startCluster({ settings: { shared_buffers: 'plenty' } })).rejects.toThrow(
+    /does not start:[^]*shared_buffers/,
+  );
+  expect(await readdir(temporary)).toEqual([]);
 });
 
 test('data in a directory of its own, and a server that still runs on them, are found again', async () => {

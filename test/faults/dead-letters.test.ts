@@ -1,4 +1,5 @@
 /** Events that their handlers could not handle are kept with all that is needed to handle them later. */
+import type { Client } from 'pg';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -71,6 +72,35 @@ test('replay hands letters to the subscription of their name again, removes thos
   expect(await watch.deadLetters.replay()).toBe(1);
   expect(await collect(watch.deadLetters.list())).toEqual([]);
 });
+
+test.each([false, true])(
+  "replay keeps to the subscription's timeout: what takes longer stays a letter, and in a transaction leaves nothing (transaction: %s)",
+  async (transaction) => {
+    await db.sql('create table if not exists replayed (id int)');
+    await db.sql('truncate replayed');
+    const watch = watchOf(watchers);
+    let patient = false;
+    watch.subscribe('letters:updated', async ({ id }, { signal, attempt, ...context }) => {
+      if (attempt <= onError.attempts) throw new Error('down');
+      const { client } = context as { client?: Client };
+      await client?.query('insert into replayed values ($1)', [id]);
+      if (patient) return;
+      // It heeds the signal by going on, which does not make it a success.
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    }, { name: 'mailer', onError, timeout: 1000, transaction } as object); // prettier-ignore
+    await watch.start();
+    await db.sql(`update letters set tag = 'new' where id = 1`);
+    await settled(db, watch);
+    expect(await watch.deadLetters.replay()).toBe(0);
+    expect(await collect(watch.deadLetters.list())).toMatchObject([
+      { attempts: 3, error: expect.stringContaining('has not finished after 1000 ms') },
+    ]);
+    expect(await db.sql('select from replayed')).toHaveLength(0);
+    patient = true;
+    expect(await watch.deadLetters.replay()).toBe(1);
+    expect(await db.sql('select from replayed')).toHaveLength(transaction ? 1 : 0);
+  },
+);
 
 test('letters are listed and discarded by subscription, watcher or id, also by a watch that does not stream', async () => {
   const watch = watchOf(watchers);

@@ -1,7 +1,9 @@
 /** Nothing that is watched happens: the slot moves all the same, and says so when it can not. */
 import { beforeAll, expect, test } from 'vitest';
-import { defineWatchers, type WatchError } from '../../src/index.ts';
+import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
+import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
+import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
@@ -72,4 +74,33 @@ test('the warning of retained WAL names the subscription that holds the slot bac
   expect(watch.status().lagBytes).toBeGreaterThan(1_000_000);
   hang.resolve();
   await settled(db, watch);
+});
+
+test('without a limit of ours the warning comes at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {
+  await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '20MB' } });
+  await inSession(cluster.url, (client) =>
+    client.query('create table entries (id int generated always as identity primary key)'),
+  );
+  const watching = async (enough: (watch: SlotWatch, warnings: readonly WatchError[]) => boolean) => {
+    const watch = createWatch({ connection: cluster.url, slot: 'kept', watchers });
+    const warnings: WatchError[] = [];
+    watch.on('warning', (warning) => warnings.push(warning));
+    await watch.start(); // it is looked at when streaming begins
+    await until(() => enough(watch, warnings), { describe: 'the first look' });
+    await watch.stop();
+    return warnings;
+  };
+  expect(await watching((watch) => watch.status().lagBytes !== undefined)).toEqual([]);
+  // A segment is 16 MB: the slot now holds back one whole one, and something of another.
+  for (let segment = 0; segment < 2; segment++) {
+    await inSession(cluster.url, async (client) => {
+      await client.query('insert into entries default values');
+      await client.query('select pg_switch_wal()');
+    });
+  }
+  const [warning] = await watching((_, warnings) => warnings.length > 0);
+  expect(warning).toMatchObject({
+    code: 'WAL_RETAINED',
+    message: expect.stringMatching(/holds back \d+ bytes of WAL, more than 16777216$/),
+  });
 });

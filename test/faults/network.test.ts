@@ -131,6 +131,25 @@ describe('the way to the server', () => {
     await started;
   });
 
+  test('a server that is starting up when we come back is asked again, and nothing is lost', async () => {
+    const proxy = await proxied();
+    const watch = watchOf(watchers, { connection: proxy.url });
+    const { seen, connects, codes } = record(watch);
+    await watch.start();
+    const written = await write(5);
+    await until(() => seen.length === 5, { describe: 'the first events' });
+    proxy.behave(errorResponse('57P03', 'the database system is starting up'));
+    proxy.reset();
+    written.push(...(await write(5)));
+    await until(() => codes().length === 2, { describe: 'an attempt to come back' });
+    expect(codes()).toEqual(['CONNECTION', 'SERVER_BUSY']);
+    expect(watch.status()).toMatchObject({ state: 'disconnected', error: { code: 'SERVER_BUSY', retry: 'slowly' } });
+    proxy.behave('forward');
+    await until(() => connects.length === 2, { describe: 'the reconnect' });
+    await settled(db, watch);
+    expect(seen).toEqual(written);
+  });
+
   test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {
     const proxy = await proxied();
     proxy.behave(errorResponse('08P01', 'unsupported startup parameter in options: datestyle'));

@@ -41,6 +41,33 @@ test("takeover: 'terminate' ends the session of the worker that has the slot, an
   expect(seen).toEqual([id]);
 });
 
+test("of two workers with takeover: 'terminate' the newer one has the slot, and the older one waits for it", async () => {
+  const slot = { name: slotName(), takeover: 'terminate' } as const;
+  const [older, newer] = [watchOf(watchers, { slot }), watchOf(watchers, { slot })];
+  const seen = { older: listen(older), newer: listen(newer) };
+  const connects = { older: 0, newer: 0 };
+  older.on('connected', () => connects.older++);
+  newer.on('connected', () => connects.newer++);
+  await older.start();
+  await newer.start();
+  await until(() => older.status().state === 'standby', { describe: 'the older one to wait' });
+  const looks = () =>
+    db.sql<{ at: Date }>(
+      `select max(query_start) as at from pg_stat_activity where application_name = $1 and query like '%active_pid%'`,
+      [`walwatch/${slot.name}:control`],
+    );
+  const [first] = await looks();
+  await until(async () => (await looks())[0]!.at > first!.at, { describe: 'the older one to look again' });
+  const id = await insert();
+  await settled(db, newer);
+  expect([seen, connects]).toEqual([{ older: [], newer: [id] }, { older: 1, newer: 1 }]); // prettier-ignore
+
+  await newer.stop();
+  const next = await insert();
+  await settled(db, older);
+  expect([seen, connects]).toEqual([{ older: [next], newer: [id] }, { older: 2, newer: 1 }]); // prettier-ignore
+});
+
 test('a worker whose connection broke while its standby took over becomes the standby, instead of failing with SLOT_MOVED', async () => {
   const proxy = await startProxy(db.url);
   onTestFinished(() => proxy[Symbol.asyncDispose]());

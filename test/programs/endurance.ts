@@ -2,6 +2,7 @@
  * Long work in little memory, to be started with --expose-gc and a small --max-old-space-size:
  * `node endurance.js <url> <slot> rows <count>`: handles so many inserts into `bulk`, asynchronously.
  * `node endurance.js <url> <slot> subscriptions <count>`: so many subscriptions by id, and one event.
+ * `node endurance.js <url> <slot> values <count>`: inserts so many values of 100 MB one after another, and handles them.
  * `node endurance.js <url> <slot> churn <rounds>`: subscribes and unsubscribes ten thousand times, and reconnects so often.
  * Prints one JSON line with what it measured.
  */
@@ -56,6 +57,31 @@ async function subscriptions(): Promise<void> {
   report({ heard, bytes });
 }
 
+async function values(): Promise<void> {
+  const bytes = 100_000_000;
+  let handled: (length: number) => void = () => {};
+  watch.subscribe('bulk:inserted', ({ note }) => handled(note.length));
+  await watch.start();
+  const client = new pg.Client(connection);
+  await client.connect();
+  // In the heap, or in the buffers beside it.
+  const kept = () => {
+    globalThis.gc!();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const lines: { readonly length: number; readonly used: number }[] = [];
+  for (let id = 1; id <= count; id++) {
+    const length = new Promise<number>((resolve) => (handled = resolve));
+    await client.query(`insert into bulk values ($1, repeat('x', $2))`, [id, bytes]);
+    const heard = await length;
+    while (watch.status().undeliveredBytes > 0) await new Promise(setImmediate);
+    lines.push({ length: heard, used: kept() });
+  }
+  for (const line of lines) report(line);
+  await client.end();
+}
+
 async function churn(): Promise<void> {
   await watch.start();
   const client = new pg.Client(connection);
@@ -95,6 +121,6 @@ async function churn(): Promise<void> {
   await client.end();
 }
 
-const modes = { rows, subscriptions, churn };
+const modes = { rows, subscriptions, values, churn };
 await modes[mode as keyof typeof modes]();
 await watch.stop();

@@ -53,9 +53,18 @@ export const serverSettings: Settings = {
 };
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const user = await serverUser();
   if (options.directory) await mkdir(options.directory, { recursive: true, mode: 0o700 });
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'walwatch-')));
+  try {
+    return await startIn(directory, options);
+  } catch (error) {
+    if (!options.directory) await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function startIn(directory: string, options: ClusterOptions): Promise<Cluster> {
+  const user = await serverUser();
   if (user) await chown(directory, user.uid, user.gid);
 
   const run = await programs(options.version ?? wantedVersion(process.env), user, directory);
@@ -132,7 +141,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     ['local all all trust', ...(options.hba ?? trusting), ''].join('\n'),
   );
   await configure();
-  await cluster.start();
+  try {
+    await cluster.start();
+  } catch (error) {
+    await cluster[Symbol.asyncDispose](); // it may only have been too slow
+    throw error;
+  }
   return cluster;
 }
 
@@ -157,7 +171,7 @@ const configurationLoadedAt = (socketDirectory: string, port: number): Promise<D
   });
 
 /** Below the range that the system gives to outgoing connections: one of those could take it while the server is down. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const port = 20_000 + Math.floor(Math.random() * 12_000);
   const server = createServer();
   const isFree = await new Promise<boolean>((resolve) => {

@@ -5,6 +5,7 @@ import { Ledger } from '../../src/delivery/ledger.ts';
 import { Occurrence } from '../../src/delivery/occurrence.ts';
 import type { OnError } from '../../src/delivery/types.ts';
 import type { WatchError } from '../../src/errors.ts';
+import type { HandlerHook } from '../../src/observe/handler-hook.ts';
 import { ActiveSubscription } from '../../src/routing/subscription.ts';
 import { changeOf, transactionAt } from './sample-changes.ts';
 import { planFor, usersTable } from './sample-tables.ts';
@@ -13,7 +14,10 @@ import { type Deferred, deferred } from './until.ts';
 const plan = planFor(usersTable(), ['users', 'updated']);
 
 /** A dispatcher over a real ledger. Each event that is sent is a transaction of its own, at 0/1, 0/2 and so on. */
-export function dispatching({ bury = noDatabase }: { readonly bury?: LaneHost['bury'] } = {}) {
+export function dispatching({
+  bury = noDatabase,
+  hook,
+}: { readonly bury?: LaneHost['bury']; readonly hook?: HandlerHook } = {}) {
   const failures: Failure[] = [];
   const stops: WatchError[] = [];
   const ledger = new Ledger(
@@ -21,7 +25,11 @@ export function dispatching({ bury = noDatabase }: { readonly bury?: LaneHost['b
     () => {},
   ); // prettier-ignore
   const dispatcher = new Dispatcher(ledger, {
-    failed: (failure) => failures.push(failure),
+    failed: (failure) => {
+      failures.push(failure);
+      hook?.failed(failure);
+    },
+    ...(hook ? { hook } : {}),
     stop: (error) => stops.push(error),
     bury,
   });
@@ -49,7 +57,15 @@ interface SendOptions {
 
 /** Those of a subscription that was made without options. */
 export function settingsOf(more: Partial<DeliverySettings> = {}): DeliverySettings {
-  return { name: undefined, onError: 'retry', timeout: undefined, concurrency: 1, transaction: false, ...more };
+  return {
+    name: undefined,
+    onError: 'retry',
+    timeout: undefined,
+    concurrency: 1,
+    transaction: false,
+    batch: undefined,
+    ...more,
+  };
 }
 
 export function recipient(handler: Recipient['handler'], more: Partial<DeliverySettings> = {}): ActiveSubscription {

@@ -1,5 +1,6 @@
 import { Budget } from '../../src/delivery/budget.ts';
 import { CapturedChange } from '../../src/delivery/change.ts';
+import type { CapturedMessage } from '../../src/delivery/message.ts';
 import { Ledger } from '../../src/delivery/ledger.ts';
 import { Intake } from '../../src/replication/intake.ts';
 import { Receiver, type ReceiverHost } from '../../src/replication/receiver.ts';
@@ -17,8 +18,12 @@ export function receiving(more: Partial<ReceiverHost> = {}) {
   const told: string[] = [];
   const budget = new Budget(Infinity, () => {}, () => {}); // prettier-ignore
   const ledger = new Ledger(budget, () => told.push(`confirmed ${ledger.confirmed}`));
-  const intake = new Intake(ledger, (captured) => {
-    told.push(`${captured.eventId}=${captured instanceof CapturedChange ? captured.row[0] : captured.event.prefix}`);
+  const intake = new Intake(ledger, {
+    emit: (captured) => {
+      const what = captured instanceof CapturedChange ? captured.row[0] : (captured as CapturedMessage).event.prefix;
+      told.push(`${captured.eventId}=${what}`);
+    },
+    wantsCommits: false,
   });
   const failures: unknown[] = [];
   const receiver = new Receiver(intake, {

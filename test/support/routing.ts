@@ -1,7 +1,9 @@
 import type { ExactlyOnceHost } from '../../src/delivery/exactly-once.ts';
 import type { Table } from '../../src/catalog/tables.ts';
 import { TypeCatalog } from '../../src/catalog/types.ts';
-import type { Obstacle } from '../../src/delivery/lane.ts';
+import { Budget } from '../../src/delivery/budget.ts';
+import { Ledger } from '../../src/delivery/ledger.ts';
+import type { WatchError } from '../../src/errors.ts';
 import type { Logger } from '../../src/observe/logger.ts';
 import { Router } from '../../src/routing/router.ts';
 import { Subscriptions } from '../../src/routing/subscriptions.ts';
@@ -10,12 +12,17 @@ import type { UpdateType, WatcherEntry } from '../../src/watchers/types.ts';
 import { changeOf, type Values } from './sample-changes.ts';
 import { boundTo, relationOf } from './sample-tables.ts';
 
+/** What a router needs for subscriptions to whole transactions. */
+export function noTransactions() {
+  return { ledger: new Ledger(new Budget(Infinity, () => {}, () => {}), () => {}), limit: 1_000_000 }; // prettier-ignore
+}
+
 /** A router over one table; what it delivers is kept. */
 export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
   const bound = boundTo(table, ...entries);
   const types = new TypeCatalog(undefined);
   const plan = planRelation(relationOf(table), bound, types)!;
-  const delivered: { readonly to: string; readonly event: unknown; readonly obstacle: Obstacle }[] = [];
+  const delivered: { readonly to: string; readonly event: unknown; readonly obstacle: WatchError | undefined }[] = [];
   const lines: string[] = [];
   const debug = (_: object, message = '') => void lines.push(message);
   const log: Logger = { debug, info: debug, warn: debug, error: debug };
@@ -23,10 +30,11 @@ export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
   const router = new Router(
     watchers,
     (subscription, { event }, obstacle) => {
-      delivered.push({ to: subscription.name, event, obstacle });
+      delivered.push({ to: subscription.name, event, obstacle: obstacle as WatchError | undefined });
       subscription.handler(event, undefined);
     },
     log,
+    noTransactions(),
   );
   const bind = () => router.bind(bound, types);
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);

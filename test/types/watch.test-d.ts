@@ -1,8 +1,10 @@
+import { tracingChannel } from 'node:diagnostics_channel';
 import type { ClientConfig } from 'pg';
 import type { Logger as PinoLogger } from 'pino';
+import * as promClient from 'prom-client';
 import { describe, expectTypeOf, test } from 'vitest';
 import {
-  ConfigurationError, type ConfigurationIssue, createWatch, defineWatchers, errorCodes, type Logger, ProtocolError, type SlotWatch,
+  collectMetrics, ConfigurationError, type ConfigurationIssue, type ConnectionTrace, createWatch, defineWatchers, type DeliveryContext, errorCodes, type HandlerTrace, type Logger, ProtocolError, type SlotWatch,
   type SlotWatchStatus, type Watch, type WatcherName, type Watchers, WatchError, type WatchErrorCode, type WatchOptions, type WatchStatus,
 } from '../../src/index.ts'; // prettier-ignore
 import type { DB } from './database.ts';
@@ -51,6 +53,33 @@ test('a watch starts, ends and is disposed of', () => {
   expectTypeOf<SlotWatch<W>['closed']>().toEqualTypeOf<Promise<void>>();
   expectTypeOf<SlotWatch<W>>().toExtend<AsyncDisposable>();
   expectTypeOf<SlotWatch<W>['details']>().parameter(0).toEqualTypeOf<WatcherName<W>>();
+});
+
+test('a watch that owns its slot can be waited for and probed', () => {
+  expectTypeOf<SlotWatch<W>['caughtUp']>().toEqualTypeOf<
+    (options?: { readonly signal?: AbortSignal }) => Promise<void>
+  >();
+  expectTypeOf<SlotWatch<W>['health']>().toEqualTypeOf<
+    () => { readonly live: boolean; readonly ready: boolean; readonly reasons: readonly string[] }
+  >();
+  expectTypeOf<Watch<W>>().not.toHaveProperty('caughtUp');
+});
+
+test('metrics are collected from any watch that owns its slot, with prom-client injected', () => {
+  expectTypeOf(collectMetrics).toEqualTypeOf<
+    (watch: SlotWatch<any>, promClient: object, options?: { readonly registers?: readonly object[] }) => void
+  >();
+  void (() => collectMetrics(slotWatch, promClient, { registers: [promClient.register] }));
+  // @ts-expect-error a watch that has no slot
+  void (() => collectMetrics(slotWatch as Watch<W>, promClient));
+});
+
+test('what tracing channels tell is typed', () => {
+  tracingChannel<unknown, HandlerTrace>('walwatch:handler').asyncEnd.subscribe((message) => {
+    expectTypeOf((message as HandlerTrace).context).toEqualTypeOf<DeliveryContext>();
+  });
+  expectTypeOf<HandlerTrace['error']>().toBeUnknown();
+  expectTypeOf<ConnectionTrace['connects']>().toBeNumber();
 });
 
 test('each event of a watch has its own value, and on() returns what removes the listener', () => {

@@ -94,3 +94,20 @@ test('a letter that waits to be written again is forgotten when the watch closes
   await dispatcher.close(1000, 'stop');
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test('a letter survives that its subscription ends while it is being written, or waits to be written again', async () => {
+  const { send, one, calls, letters, ledger } = burying();
+  send(one, '1');
+  send(one, '2');
+  calls[0]!.reject(broken);
+  await tick();
+  one.unsubscribe();
+  // What has not begun is dropped; what is on its way into a letter is not.
+  expect([letters.length, ledger.confirmed]).toEqual([1, undefined]);
+  letters[0]!.reject(new Error('no connection'));
+  await vi.advanceTimersByTimeAsync(100);
+  expect([letters.length, ledger.confirmed]).toEqual([2, undefined]);
+  letters[1]!.resolve();
+  await tick();
+  expect([calls.length, ledger.confirmed, vi.getTimerCount()]).toEqual([1, 2n, 0]);
+});

@@ -23,7 +23,8 @@ test.each([
   ['55006', 'SLOT_ACTIVE', 'soon'],
   ['42601', 'UNSUPPORTED', 'never'], // syntax error: a pooler that does not know the replication grammar
   ['0A000', 'UNSUPPORTED', 'never'],
-  ['XX000', 'UNSUPPORTED', 'never'],
+  ['XX000', 'CONNECTION', 'soon'], // a table was dropped while the catalog was read
+  ['XX001', 'UNSUPPORTED', 'never'],
   ['57P01', 'CONNECTION', 'soon'], // the administrator ended the session
   ['08P01', 'UNSUPPORTED', 'never'], // a pooler
   ['55000', 'CONNECTION', 'soon'], // of anything but the slot

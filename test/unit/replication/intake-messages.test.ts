@@ -10,9 +10,12 @@ const plan = planFor(usersTable(), ['users', 'inserted']);
 function intaking() {
   const received: Captured[] = [];
   const ledger = new Ledger(new Budget(1_000_000, vi.fn(), vi.fn()), vi.fn());
-  const intake = new Intake(ledger, (captured) => {
-    ledger.hold(captured);
-    received.push(captured);
+  const intake = new Intake(ledger, {
+    emit: (captured) => {
+      ledger.hold(captured);
+      received.push(captured);
+    },
+    wantsCommits: false,
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });

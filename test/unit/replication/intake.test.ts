@@ -18,9 +18,12 @@ function intaking() {
   const changes: CapturedChange[] = [];
   const advance = vi.fn<() => void>();
   const ledger = new Ledger(new Budget(1_000_000, vi.fn(), vi.fn()), advance);
-  const intake = new Intake(ledger, (captured) => {
-    ledger.hold(captured); // nothing settles, unless a test does it
-    if (captured instanceof CapturedChange) changes.push(captured);
+  const intake = new Intake(ledger, {
+    emit: (captured) => {
+      ledger.hold(captured); // nothing settles, unless a test does it
+      if (captured instanceof CapturedChange) changes.push(captured);
+    },
+    wantsCommits: false,
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });

@@ -17,12 +17,37 @@ test('a server without a timeout, or with a very long one, still notices a dead 
   expect(sessionTimeout(5000)).toBe(5000);
 });
 
-test('a silent peer is asked first, and dead after two timeouts', () => {
+test('a silent peer is asked first, and given up before the next look would come after two timeouts', () => {
   expect(judgeSilence(999, 3000, false)).toBe('alive');
   expect(judgeSilence(1000, 3000, false)).toBe('ask');
-  expect(judgeSilence(5999, 3000, false)).toBe('ask');
-  expect(judgeSilence(6000, 3000, false)).toBe('dead');
+  expect(judgeSilence(4000, 3000, false)).toBe('ask');
+  expect(judgeSilence(4001, 3000, false)).toBe('dead');
 });
+
+test.each([1000, 2000, 3000, 20_000, 60_000])(
+  'whenever a peer falls silent, that is noticed after one and within two wal_sender_timeouts of %i ms',
+  (timeout) => {
+    const interval = statusInterval(timeout);
+    for (let lastByte = 0; lastByte < interval; lastByte += interval / 97) {
+      for (const late of [0, 1, 15]) {
+        // The looks: the first one after the last byte takes it for new.
+        let now = interval;
+        const heardAt = now;
+        const asked: number[] = [];
+        let verdict = judgeSilence(0, timeout, false);
+        while (verdict !== 'dead') {
+          if (verdict === 'ask') asked.push(now);
+          now += interval + late; // timers are late, and never early
+          verdict = judgeSilence(now - heardAt, timeout, false);
+        }
+        expect(now - lastByte).toBeGreaterThanOrEqual(timeout);
+        expect(now - lastByte).toBeLessThanOrEqual(timeout * 2 + late * 6);
+        // A server that is asked answers at once, so one that was asked several times is not merely idle.
+        expect(asked.length).toBeGreaterThanOrEqual(2);
+      }
+    }
+  },
+);
 
 test('a paused reader hears nothing, and judges nobody', () => {
   expect(judgeSilence(1_000_000, 3000, true)).toBe('alive');

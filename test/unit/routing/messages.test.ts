@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { CapturedMessage } from '../../../src/delivery/message.ts';
 import { ConfigurationError } from '../../../src/errors.ts';
 import { Router } from '../../../src/routing/router.ts';
-import { noSession } from '../../support/routing.ts';
+import { noSession, noTransactions } from '../../support/routing.ts';
 import { Subscriptions } from '../../../src/routing/subscriptions.ts';
 import { transactionAt } from '../../support/sample-changes.ts';
 
@@ -15,6 +15,7 @@ function listening() {
     [],
     ({ name }, { event }) => delivered.push(`${name}: ${(event as { prefix: string }).prefix}`),
     log,
+    noTransactions(),
   );
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   const send = (prefix: string) =>

@@ -104,7 +104,7 @@ describe('previous', () => {
 describe('the key of a record', () => {
   const columns = (count: number) => Array.from({ length: count }, (_, index) => ({ slot: index }) as never);
   const keyOf = (...texts: (string | null | undefined)[]) =>
-    recordKey(columns(texts.length), ({ slot }) => texts[slot]);
+    recordKey(columns(texts.length), ({ slot }, row) => row[slot], texts, undefined);
 
   test('is the same for the same values, and no other', () => {
     const keys = [['a', 'b'], ['ab', ''], ['', 'ab'], ['a1:b', ''], ['1:a', 'b'], ['a', '1:b']].map((texts) => keyOf(...texts)); // prettier-ignore

@@ -1,0 +1,25 @@
+/**
+ * `node writer.js <url> <count> <per second>`: so many inserts into `accounts`, each in a transaction of its own, at this rate
+ * (0: as fast as one connection can). Prints when each commit was answered: a JSON array of [id, nanoseconds of the machine's clock].
+ */
+import pg from 'pg';
+import { account } from '../workloads.ts';
+
+const [url = '', count = '', rate = ''] = process.argv.slice(2);
+const client = new pg.Client(url);
+await client.connect();
+const insert = {
+  name: 'insert',
+  text: `insert into accounts select ${account} from generate_series($1::int, $1::int) n`,
+};
+const answered: (readonly [number, string])[] = [];
+const begin = performance.now();
+for (let id = 1; id <= Number(count); id++) {
+  const due = rate === '0' ? 0 : begin + ((id - 1) * 1000) / Number(rate);
+  // Timers are too coarse for a thousand a second.
+  while (performance.now() < due) await new Promise(setImmediate);
+  await client.query({ ...insert, values: [id] });
+  answered.push([id, String(process.hrtime.bigint())]);
+}
+await client.end();
+console.log(JSON.stringify(answered));

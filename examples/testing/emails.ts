@@ -1,0 +1,21 @@
+/** What is tested: a copy of each user's address in memory, kept up to date by the watch. */
+import { defineWatchers, type Watch } from 'walwatch';
+
+export interface DB {
+  users: { id: number; email: string };
+}
+
+export const watchers = defineWatchers<DB>()([
+  ['users', 'inserted', { extraColumns: ['email'] }],
+  ['users', 'updated', { extraColumns: ['email'] }],
+  ['users', 'deleted'],
+]);
+
+/** Takes any `Watch` of these watchers: it does not care where events come from. */
+export function keepEmails(watch: Watch<typeof watchers>): ReadonlyMap<number, string> {
+  const emails = new Map<number, string>();
+  watch.subscribe('users:inserted', ({ id, email }) => void emails.set(id, email));
+  watch.subscribe('users:updated', ({ id, email }) => void emails.set(id, email));
+  watch.subscribe('users:deleted', ({ id }) => void emails.delete(id));
+  return emails;
+}

@@ -1,0 +1,78 @@
+import type { Lsn } from '../replication/lsn.ts';
+import { HandlerContext } from './context.ts';
+import type { Deliverable } from './deliverable.ts';
+import type { Captured } from './ledger.ts';
+import type { Letter } from './letter.ts';
+import type { BatchContext } from './types.ts';
+
+/** Several events that are handed over at once, retried and acknowledged as a whole. */
+export class Batch implements Deliverable {
+  readonly parts: readonly Deliverable[];
+  readonly records: readonly string[];
+  /** Those that are handed over: with `latest` not all of the parts. */
+  readonly #kept: readonly Deliverable[];
+
+  constructor(parts: readonly Deliverable[], latest: boolean) {
+    this.parts = parts;
+    this.records = [...new Set(parts.flatMap((part) => part.records))];
+    this.#kept = latest ? latestOf(parts) : parts;
+  }
+
+  /** The oldest stands for all. */
+  get change(): Captured {
+    return this.parts[0]!.change;
+  }
+
+  get event(): readonly unknown[] {
+    return this.#kept.map((part) => part.event);
+  }
+
+  context(attempt: number): BatchHandlerContext {
+    return new BatchHandlerContext(this.change, this.#kept, attempt);
+  }
+
+  letter(): Letter {
+    throw new TypeError('each part of a batch has a letter of its own');
+  }
+}
+
+/** The newest of each record, in order. One that concerns two records, because the key changed, is newer for both. */
+function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
+  const seen = new Set<string>();
+  return parts
+    .toReversed()
+    .filter(({ records }) => {
+      const newest = records.some((record) => !seen.has(record));
+      for (const record of records) seen.add(record);
+      return newest;
+    })
+    .toReversed();
+}
+
+/** The second argument of a batch handler. */
+export class BatchHandlerContext extends HandlerContext implements BatchContext {
+  readonly watcher: string;
+  readonly contexts: readonly any[];
+  readonly #parts: readonly Deliverable[];
+
+  constructor(first: Captured, parts: readonly Deliverable[], attempt: number, whole?: HandlerContext) {
+    super(first, attempt, whole, parts.at(-1)!.change);
+    this.#parts = parts;
+    this.contexts = parts.map((part) => part.context(attempt, whole ?? this));
+    this.watcher = this.contexts[0].watcher;
+  }
+
+  /** What of a batch comes after a position; undefined: nothing. */
+  static after(
+    context: BatchHandlerContext,
+    position: { readonly lsn: Lsn; readonly ordinal: number },
+  ): { readonly events: readonly unknown[]; readonly context: BatchHandlerContext } | undefined {
+    const parts = context.#parts.filter((_, index) => {
+      const { lsn, ordinal } = HandlerContext.position(context.contexts[index] as HandlerContext);
+      return lsn > position.lsn || (lsn === position.lsn && ordinal > position.ordinal);
+    });
+    if (parts.length === 0) return undefined;
+    const rest = new BatchHandlerContext(parts[0]!.change, parts, context.attempt, context);
+    return { events: parts.map((part) => part.event), context: rest };
+  }
+}

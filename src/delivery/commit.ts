@@ -1,0 +1,17 @@
+import type { Captured, LedgerTransaction } from './ledger.ts';
+
+/** The end of a transaction on its way from the decoder; and in the ledger what stands for one that is handled as a whole. */
+export class CapturedCommit implements Captured {
+  readonly transaction: LedgerTransaction;
+  readonly ordinal = 0;
+  readonly bytes = 0;
+  holders = 0;
+
+  constructor(transaction: LedgerTransaction) {
+    this.transaction = transaction;
+  }
+
+  get eventId(): string {
+    return this.transaction.commitLsn;
+  }
+}

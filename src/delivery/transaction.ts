@@ -1,0 +1,143 @@
+import { WatchError } from '../errors.ts';
+import { CapturedCommit } from './commit.ts';
+import { HandlerContext } from './context.ts';
+import type { Deliverable } from './deliverable.ts';
+import type { Ledger, LedgerTransaction } from './ledger.ts';
+import type { Letter } from './letter.ts';
+import type { Occurrence } from './occurrence.ts';
+import type { Change, Transaction } from './types.ts';
+
+const oneRecord = [''] as const;
+/** Changes that were taken are dropped so many at a time. */
+const dropAtOnce = 256;
+
+/**
+ * The watched changes of one transaction, handed to a handler while they come in. What the handler has taken counts as
+ * memory no more, or a large transaction would wait for itself; it is kept for further attempts as long as it is not
+ * larger than `limit`, and after that it can be read only once.
+ */
+export class TransactionDelivery implements Deliverable {
+  readonly change: CapturedCommit;
+  readonly event: Transaction;
+  readonly records = oneRecord;
+  readonly streamed = true;
+  readonly #ledger: Ledger;
+  readonly #limit: number;
+  #changes: Occurrence[] = [];
+  /** How many were dropped before those. */
+  #dropped = 0;
+  /** How many were taken by the handler. */
+  #taken = 0;
+  #bytes = 0;
+  #ended = false;
+  /** Of the attempt. */
+  #context: HandlerContext | undefined;
+  #error: unknown;
+  #done = false;
+  /** Its rest will not come, but all of it again. */
+  outdated = false;
+  #wake: (() => void)[] = [];
+
+  constructor(transaction: LedgerTransaction, ledger: Ledger, limit: number) {
+    this.change = new CapturedCommit(transaction);
+    this.#ledger = ledger;
+    this.#limit = limit;
+    const iterate = () => this.#iterate();
+    this.event = { [Symbol.asyncIterator]: iterate, toArray: () => toArray(iterate()) };
+  }
+
+  get repeatable(): boolean {
+    return this.#dropped === 0;
+  }
+
+  context(attempt: number): HandlerContext {
+    return (this.#context = new HandlerContext(this.change, attempt));
+  }
+
+  letter(): Letter {
+    throw new TypeError('a transaction has no letter');
+  }
+
+  /** One more change. */
+  push(occurrence: Occurrence): void {
+    if (this.#done) return;
+    this.#ledger.hold(occurrence.change);
+    this.#changes.push(occurrence);
+    this.#bytes += occurrence.change.bytes;
+    this.#notify();
+  }
+
+  /** It has come whole. */
+  end(): void {
+    this.#ended = true;
+    this.#notify();
+  }
+
+  /** Whoever reads it gets the error: what a condition threw. */
+  fail(error: unknown): void {
+    this.#error ??= error;
+    this.#notify();
+  }
+
+  /** The server does not go on where it was: what has come of it will come again. */
+  abandon(error: unknown): void {
+    this.outdated = true;
+    this.fail(error);
+  }
+
+  settled(): void {
+    this.#done = true;
+    for (const { change } of this.#changes.slice(this.#taken - this.#dropped)) this.#ledger.settle(change);
+    this.#changes = [];
+    this.end(); // an iterator that was left behind
+  }
+
+  async *#iterate(): AsyncGenerator<Change, undefined> {
+    for (let index = 0; ; index++) {
+      while (index - this.#dropped >= this.#changes.length && !this.#ended) {
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
+      }
+      if (this.#error !== undefined) throw this.#error;
+      if (index < this.#dropped) throw readTwice(this.change.eventId);
+      const occurrence = this.#changes[index - this.#dropped];
+      if (!occurrence) return undefined;
+      this.#take(index);
+      const context = occurrence.context(this.#context?.attempt ?? 1, this.#context);
+      yield { watcher: context.watcher, event: occurrence.event, context };
+    }
+  }
+
+  #take(index: number): void {
+    if (index < this.#taken) return; // by an earlier attempt
+    this.#taken = index + 1;
+    const first = this.#dropped;
+    if (this.#bytes > this.#limit && index - first >= dropAtOnce) {
+      for (const { change } of this.#changes.splice(0, index - first)) this.#bytes -= change.bytes;
+      this.#dropped = index;
+    }
+    this.#ledger.settle(this.#changes[index - this.#dropped]!.change);
+  }
+
+  #notify(): void {
+    const waiting = this.#wake;
+    this.#wake = [];
+    for (const wake of waiting) wake();
+  }
+}
+
+async function toArray(changes: AsyncIterable<Change>): Promise<readonly Change[]> {
+  const all: Change[] = [];
+  for await (const change of changes) all.push(change);
+  return all;
+}
+
+function readTwice(eventId: string): WatchError {
+  return new WatchError(
+    'HANDLER_FAILED',
+    `the transaction ${eventId} is larger than highWaterMark: it can be read only once`,
+    {
+      solution:
+        'Read it once from its beginning, or raise highWaterMark. It was not acknowledged, and comes again after a restart.',
+    },
+  );
+}

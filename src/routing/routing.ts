@@ -1,0 +1,39 @@
+import type { CapturedChange } from '../delivery/change.ts';
+import { Occurrence } from '../delivery/occurrence.ts';
+import type { PlannedWatcher } from '../watchers/plan.ts';
+
+/** One change on its way to the subscriptions of one watcher. What it takes to deliver it is made for the first that is meant. */
+export class Routing {
+  readonly planned: PlannedWatcher;
+  readonly change: CapturedChange;
+  #occurrence: Occurrence | undefined;
+  #kept: boolean | undefined;
+  /** What the watcher's condition threw, which everybody is told who is meant. */
+  error: unknown;
+
+  constructor(planned: PlannedWatcher, change: CapturedChange) {
+    this.planned = planned;
+    this.change = change;
+  }
+
+  get occurrence(): Occurrence {
+    return (this.#occurrence ??= new Occurrence(this.planned, this.change));
+  }
+
+  /** Whether the watcher's condition lets it pass, or threw. */
+  get isKept(): boolean {
+    const { when } = this.planned.bound.watcher;
+    if (when === undefined) return true;
+    return (this.#kept ??= this.#passes(when));
+  }
+
+  #passes(when: (event: unknown, previous: unknown) => boolean): boolean {
+    const { event, previous } = this.occurrence;
+    try {
+      return when(event, previous);
+    } catch (error) {
+      this.error = error ?? new TypeError('the condition threw undefined');
+      return true;
+    }
+  }
+}

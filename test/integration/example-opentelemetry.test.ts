@@ -1,0 +1,53 @@
+/** examples/opentelemetry, as a process of its own: the compiled program (`npm run compile`). */
+import { beforeAll, expect, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { runExample } from '../support/example.ts';
+import { until } from '../support/until.ts';
+
+const db = useDatabase();
+beforeAll(async () => {
+  await db.sql('create table orders (id int generated always as identity primary key)');
+});
+
+interface PrintedSpan {
+  readonly name: string;
+  readonly id: string;
+  readonly parent: string | undefined;
+  readonly text: string;
+}
+
+/** What ConsoleSpanExporter prints: objects as util.inspect writes them. */
+function spansIn(output: string): PrintedSpan[] {
+  return output
+    .split(/^\{$/m)
+    .slice(1)
+    .map((text) => ({
+      name: /^ {2}name: '(.*)',$/m.exec(text)![1]!,
+      id: /^ {2}id: '(\w+)',$/m.exec(text)![1]!,
+      parent: /parentSpanContext: \{[^}]*spanId: '(\w+)'/.exec(text)?.[1],
+      text,
+    }));
+}
+
+test('handlers and connections are spans, what fails says why, and spans of a handler are children of its span', async () => {
+  const worker = runExample('.build/examples/opentelemetry/main.js', [], { DATABASE_URL: db.url });
+  await worker.prints(/^streaming$/m);
+  await db.sql('insert into orders select from generate_series(1, 2)');
+  const named = (name: string) => spansIn(worker.output).filter((span) => span.name === name);
+  // The second order fails at its first attempt.
+  await until(() => named('handle orders:inserted').length === 3, { describe: () => `spans:\n${worker.output}` });
+  worker.process.kill('SIGTERM');
+  expect(await worker.ended()).toBe(0);
+
+  const handled = named('handle orders:inserted');
+  const mails = named('send mail');
+  expect(new Set(mails.map(({ parent }) => parent))).toEqual(new Set(handled.map(({ id }) => id)));
+  for (const { text, parent } of handled) {
+    expect(text).toContain(`'walwatch.subscription': 'mailer'`);
+    expect(parent).toBeUndefined();
+  }
+  const failed = handled.filter(({ text }) => text.includes('the mail server is busy'));
+  expect(failed).toHaveLength(1);
+  expect(failed[0]!.text).toMatch(/'walwatch.attempt': 1\n[^]*status: \{ code: 2 \}/);
+  expect(named(`connect ${/connect (walwatch_live_\w+)/.exec(worker.output)![1]}`)).toHaveLength(1);
+});

@@ -1,0 +1,69 @@
+/** examples/production-worker, as a process of its own: the compiled program (`npm run compile`). */
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { runExample } from '../support/example.ts';
+import { startProxy } from '../support/proxy.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication } from '../support/watching.ts';
+
+const db = useDatabase();
+beforeAll(async () => {
+  await db.sql('create table orders (id int generated always as identity primary key, total numeric not null)');
+});
+
+async function start(url: string) {
+  const worker = runExample('.build/examples/production-worker/main.js', [], { DATABASE_URL: url, PORT: '0' });
+  const [, port] = await worker.prints(/"port":(\d+)/);
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } });
+    return { status: response.status, text: await response.text() };
+  };
+  const ready = (status: number) =>
+    until(async () => (await get('/readyz')).status === status, { describe: () => `/readyz ${status}:\n${worker.output}` }); // prettier-ignore
+  return { worker, get, ready };
+}
+
+test('its probes and metrics tell how it is, and SIGTERM ends it cleanly', async () => {
+  const proxy = await startProxy(db.url);
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  onTestFinished(() => dropSlotAndPublication(db, 'production_worker'));
+  const { worker, get, ready } = await start(proxy.url);
+  await ready(200);
+  expect(await get('/readyz')).toEqual({ status: 200, text: '{"live":true,"ready":true,"reasons":[]}' });
+  expect((await get('/livez')).status).toBe(200);
+  expect((await get('/elsewhere')).status).toBe(404);
+
+  await db.sql('insert into orders (total) values (12.5)');
+  await worker.prints(/"event":\{"id":1,"total":"12.5"\}/);
+  const series =
+    'walwatch_events_total{slot="production_worker",watcher="orders:inserted",subscription="fulfilment"} 1';
+  await until(async () => (await get('/metrics')).text.includes(series), { describe: series });
+  expect((await get('/metrics')).text).toContain('walwatch_state{slot="production_worker",state="streaming"} 1');
+  expect((await get('/metrics')).text).toContain('process_cpu_seconds_total');
+
+  proxy.behave('silent');
+  proxy.reset();
+  await ready(503);
+  expect((await get('/livez')).status).toBe(200);
+  expect(JSON.parse((await get('/readyz')).text)).toMatchObject({
+    reasons: [expect.stringMatching(/disconnected since/)],
+  });
+  proxy.behave('forward');
+  proxy.reset();
+  await ready(200);
+
+  worker.process.kill('SIGTERM');
+  expect(await worker.ended()).toBe(0);
+  const [slot] = await db.sql<{ done: boolean }>(
+    `select confirmed_flush_lsn is not null and not active as done from pg_replication_slots where slot_name = 'production_worker'`,
+  );
+  expect(slot).toEqual({ done: true });
+});
+
+test('what no restart of the connection mends ends it with 1', async () => {
+  const url = new URL(db.url);
+  url.pathname = '/no_such_database';
+  const worker = runExample('.build/examples/production-worker/main.js', [], { DATABASE_URL: url.href, PORT: '0' });
+  expect(await worker.ended()).toBe(1);
+  expect(worker.output).toContain('no_such_database');
+});

@@ -1,0 +1,52 @@
+/** Examples as their users run them: in processes of their own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { until } from './until.ts';
+
+export interface Example {
+  readonly process: ChildProcess;
+  /** All that it has written so far. */
+  readonly output: string;
+  /** Waits for something in its output. */
+  prints(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Waits for its end: the exit code, or the signal that ended it. */
+  ended(): Promise<unknown>;
+}
+
+/** Runs a file of the project with Node; killed when the test has finished, if it still runs. */
+export function runExample(path: string, args: readonly string[], environment: NodeJS.ProcessEnv): Example {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const child = spawn(process.execPath, [path, ...args], { cwd: root, env: { ...process.env, ...environment } });
+  const exited = once(child, 'close');
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => (output += text));
+  }
+  const isOver = () => child.exitCode !== null || child.signalCode !== null;
+  onTestFinished(async () => {
+    if (!isOver()) child.kill('SIGKILL');
+    await exited;
+  });
+  return {
+    process: child,
+    get output() {
+      return output;
+    },
+    prints: (pattern) =>
+      until(
+        () => {
+          const found = pattern.exec(output);
+          if (!found && isOver()) throw new Error(`${path} has ended:\n${output}`);
+          return found;
+        },
+        { describe: () => `${String(pattern)} in the output of ${path}:\n${output}`, timeout: 20_000 },
+      ),
+    async ended() {
+      const [code, endedBy] = await exited;
+      return code ?? endedBy;
+    },
+  };
+}

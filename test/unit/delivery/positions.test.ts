@@ -1,0 +1,17 @@
+import type { Client } from 'pg';
+import { expect, test } from 'vitest';
+import { positionIssues } from '../../../src/delivery/exactly-once.ts';
+
+test('on a standby, which nobody can write to, a transaction is refused without asking', async () => {
+  const client = { query: () => Promise.reject(new Error('asked')) } as unknown as Client;
+  const issues = await positionIssues(client, { inRecovery: true, role: 'worker' }, true);
+  expect(issues).toEqual([
+    { message: expect.stringContaining('standby'), solution: expect.stringContaining('primary') },
+  ]);
+});
+
+test('what goes wrong otherwise is no matter of rights', async () => {
+  const lost = new Error('the connection has ended');
+  const client = { query: () => Promise.reject(lost) } as unknown as Client;
+  await expect(positionIssues(client, { inRecovery: false, role: 'worker' }, true)).rejects.toBe(lost);
+});

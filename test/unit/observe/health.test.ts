@@ -1,0 +1,83 @@
+import { describe, expect, test } from 'vitest';
+import { WatchError } from '../../../src/errors.ts';
+import { type HealthFacts, judgeHealth } from '../../../src/observe/health.ts';
+import type { SlotWatchStatus, WatchState } from '../../../src/observe/types.ts';
+
+const now = Date.UTC(2024, 0, 1, 12);
+
+function judge(status: Partial<SlotWatchStatus>, more: Partial<HealthFacts> = {}) {
+  return judgeHealth({
+    status: {
+      state: 'streaming', subscriptions: 1, running: 0, lastEventAt: undefined, error: undefined, slot: 'worker', publication: 'worker',
+      receivedLsn: '0/1', confirmedLsn: '0/1', lagBytes: 0, undeliveredBytes: 0, waitingForVisibility: false, heldBy: undefined, ...status,
+    },
+    now, downSince: undefined, activePid: undefined, full: false, ...more,
+  }); // prettier-ignore
+}
+
+test.each<[WatchState, live: boolean, ready: boolean]>([
+  ['idle', true, false],
+  ['connecting', true, false],
+  ['standby', true, true],
+  ['streaming', true, true],
+  ['disconnected', true, false],
+  ['stopping', true, false],
+  ['stopped', false, false],
+  ['failed', false, false],
+])('%s: live %s, ready %s, with a reason unless all is well', (state, live, ready) => {
+  const health = judge({ state }, { downSince: now, activePid: 7 });
+  expect(health).toMatchObject({ live, ready });
+  expect(health.reasons).toHaveLength(state === 'streaming' ? 0 : 1);
+});
+
+const lost = new WatchError('CONNECTION', 'connect ECONNREFUSED');
+
+test('what is lost is told with its time and error, also while it is tried again', () => {
+  const downSince = now - 90_000;
+  const told = 'disconnected since 2024-01-01T11:58:30.000Z';
+  expect(judge({ state: 'disconnected', error: lost }, { downSince }).reasons).toEqual([
+    `${told}, trying again: CONNECTION, connect ECONNREFUSED`,
+  ]);
+  expect(judge({ state: 'connecting', error: lost }, { downSince }).reasons).toEqual([
+    `connecting again, ${told}: CONNECTION, connect ECONNREFUSED`,
+  ]);
+});
+
+test('what ended the watch is told', () => {
+  const error = new WatchError('SLOT_LOST', 'the slot is gone');
+  expect(judge({ state: 'failed', error }).reasons).toEqual(['ended by an error: SLOT_LOST, the slot is gone']);
+});
+
+test('who has the slot is told while standing by', () => {
+  expect(judge({ state: 'standby' }, { activePid: 4711 }).reasons).toEqual([
+    "standing by: process 4711 of the server has the slot 'worker'",
+  ]);
+});
+
+describe('while streaming', () => {
+  const held = (since: number, attempt: number, error?: unknown) =>
+    judge({
+      heldBy: { subscription: 'mailer', eventId: '0/1/0', since: new Date(since), attempt, error },
+    });
+
+  test('an event that takes its time is no reason, one that takes 10 s or was tried again is', () => {
+    expect(held(now - 9_999, 1).reasons).toEqual([]);
+    expect(held(now - 10_000, 1).reasons).toEqual([
+      'the slot is held by subscription mailer since 2024-01-01T11:59:50.000Z: event 0/1/0, attempt 1',
+    ]);
+    expect(held(now, 2).reasons).toHaveLength(1);
+  });
+
+  test("a held slot leaves it ready, because a restart would not help, and does not tell the handler's error", () => {
+    const health = held(now - 60_000, 5, new Error('secret of the application'));
+    expect(health).toMatchObject({ live: true, ready: true });
+    expect(health.reasons.join()).not.toContain('secret');
+  });
+
+  test('full memory and transactions that are not visible yet are told', () => {
+    expect(judge({ undeliveredBytes: 17_000_000, waitingForVisibility: true }, { full: true }).reasons).toEqual([
+      'reading pauses: 17000000 bytes of changes are not delivered yet',
+      'waiting until other sessions can see a transaction',
+    ]);
+  });
+});
