@@ -1,10 +1,10 @@
-// Type-checks the ```ts blocks of README.md and docs/ against the built package, as a reader would copy them.
+// Type-checks the ```ts blocks of README.md and docs/**/*.md against the built package, as a reader would copy them.
 // An HTML comment right before a block declares what the prose takes for granted:
 //   <!-- snippet: declare const user: { id: number }; -->
 // A block that begins with ```ts no-check is left out.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 
 const folder = '.build/snippets';
 const block =
@@ -19,7 +19,10 @@ function snippetsOf(file) {
     // The code keeps its line, so that what tsc says can be looked up in the page.
     const line = text.slice(0, match.index + match[0].indexOf(fence)).split('\n').length;
     const lead = `${declared.replaceAll('\n', ' ')} export {};`;
-    return { name: `${basename(file, '.md')}-${line}.ts`, text: lead + '\n'.repeat(line) + code };
+    return {
+      name: `${file.replace(/\.md$/, '').replaceAll(/[^\w-]/g, '_')}-${line}.ts`,
+      text: lead + '\n'.repeat(line) + code,
+    };
   });
 }
 

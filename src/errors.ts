@@ -30,6 +30,7 @@ export const errorCodes = [
   'STOPPED', //          the watch has been stopped
 ] as const;
 
+/** One of `errorCodes`. */
 export type WatchErrorCode = (typeof errorCodes)[number];
 
 /** Whether walwatch tries again by itself: soon (backoff), slowly, or never. */
@@ -124,7 +125,16 @@ export function throwIssues(issues: readonly ConfigurationIssue[]): void {
   if (issues.length > 0) throw new ConfigurationError(issues);
 }
 
-/** Bytes of the replication stream that make no sense: a bug of walwatch, or of something between it and PostgreSQL. */
+/**
+ * Bytes of the replication stream that make no sense: a bug of walwatch, or of something between it and PostgreSQL.
+ *
+ * @example
+ * ```ts
+ * watch.on('error', (error) => {
+ *   if (error instanceof ProtocolError) report(error.messageType, error.offset, error.message);
+ * });
+ * ```
+ */
 export class ProtocolError extends WatchError {
   override readonly name = 'ProtocolError';
   declare readonly code: 'PROTOCOL';

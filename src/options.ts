@@ -21,6 +21,7 @@ export type SlotOptions =
   /** Live only: dropped with the connection, each reconnect is a `gap`. */
   | { readonly temporary: true; readonly name?: string };
 
+/** The publication, when its name is not the slot's. */
 export interface PublicationOptions {
   /** Default: the slot's name. */
   readonly name?: string;

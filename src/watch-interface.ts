@@ -36,6 +36,7 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
     handler: HandlerOf<W, N, NoInfer<O>>,
     options?: O & SubscribeOptions,
   ): Subscription;
+  /** Only for rows that match `filter`. */
   subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
     watcher: N,
     filter: FilterOf<W, N>,
@@ -44,6 +45,7 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
   ): Subscription;
   /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
   unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: (...args: any) => unknown): boolean;
+  /** Only those that were made with this filter. */
   unsubscribe<N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N>,
@@ -59,6 +61,7 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
     watcher: N,
     options?: { readonly signal: AbortSignal },
   ): AsyncIterableIterator<ChangeOf<W, N>>;
+  /** Only for rows that match `filter`. */
   events<N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N>,

@@ -3,11 +3,11 @@ import { handlerConfig, Session, sessionConfig } from './catalog/session.ts';
 import { Budget } from './delivery/budget.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { Ledger } from './delivery/ledger.ts';
-import { DeadLetterBox, type Replayed } from './delivery/dead-letters.ts';
+import { DeadLetterBox } from './delivery/dead-letters.ts';
 import type { Letter } from './delivery/letter.ts';
 import { messageOf } from './delivery/message.ts';
-import type { BatchContext, DeliveryOptions, EventContext, Subscription } from './delivery/types.ts';
-import { throwIssues, WatchError } from './errors.ts';
+import type { DeliveryOptions, Subscription } from './delivery/types.ts';
+import { throwIssues, type WatchError } from './errors.ts';
 import type { Logger } from './observe/logger.ts';
 import { Outcome, stopped } from './observe/outcome.ts';
 import { HandlerHook } from './observe/handler-hook.ts';
@@ -16,17 +16,19 @@ import { LagClock } from './observe/lag.ts';
 import { type Measurements, measurements } from './observe/measurements.ts';
 import { Reporter } from './observe/reporter.ts';
 import { AttemptTrace } from './observe/tracing.ts';
-import { handlerSlow, RetainedWalMonitor } from './observe/held-back.ts';
+import { RetainedWalMonitor } from './observe/held-back.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchState } from './observe/types.ts';
+import { type Internals, internals } from './internals.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from './options.ts';
 import { CaughtUp } from './replication/caught-up.ts';
 import { classify } from './replication/classify.ts';
 import { Connection, type StreamSession, type StreamSink } from './replication/connection.ts';
 import { Intake } from './replication/intake.ts';
 import { dropPublication, isLivePublication } from './replication/live-publication.ts';
-import { formatLsn, type Lsn, parseLsn } from './replication/lsn.ts';
+import { Inspection } from './replication/inspection.ts';
+import type { Lsn } from './replication/lsn.ts';
 import { applicationName, narrow, prepare, type Prepared } from './replication/prepare.ts';
-import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from './replication/publication.ts';
+import { Progress } from './replication/progress.ts';
 import { Receiver } from './replication/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './replication/snapshot.ts';
 import { Supervisor } from './replication/supervisor.ts';
@@ -34,8 +36,9 @@ import { readWalEnd } from './replication/wal-end.ts';
 import { ChangeIterator } from './routing/change-iterator.ts';
 import { VisibilityGate } from './routing/gate.ts';
 import { type Routed, Router } from './routing/router.ts';
-import type { ActiveSubscription, Handler } from './routing/subscription.ts';
+import type { Handler } from './routing/subscription.ts';
 import { Subscriptions } from './routing/subscriptions.ts';
+import { tap } from './routing/tap.ts';
 import type { SlotWatch } from './watch-interface.ts';
 import { type BoundWatcher, bindWarnings } from './watchers/bind.ts';
 import { describeWatcher } from './watchers/details.ts';
@@ -62,8 +65,6 @@ export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotW
   return new Assembly(resolved, loud, options.logger) as unknown as SlotWatch<W>;
 }
 
-/** Milliseconds after which an event that is not done is warned of. */
-const slowAfter = 10_000;
 /** Milliseconds that the server has to confirm the end of the stream. */
 const endTimeout = 2000;
 
@@ -80,6 +81,8 @@ class Assembly {
   readonly #caughtUp: CaughtUp;
   readonly #hook: HandlerHook;
   readonly #lag = new LagClock();
+  readonly #progress = new Progress();
+  readonly #inspection: Inspection;
   readonly #dispatcher: Dispatcher;
   readonly #router: Router;
   readonly #gate: VisibilityGate<Routed>;
@@ -105,18 +108,12 @@ class Assembly {
   /** Of the last walsender. */
   #pid: number | undefined;
   #waitingForCatalog = false;
-  #acknowledged: Lsn | undefined;
-  #confirmedLsn: string | undefined;
-  #receivedLsn: Lsn = 0n;
-  #serverLsn: Lsn = 0n;
-  /** The last one that was warned of. */
-  #slowEvent: string | undefined;
 
   constructor(options: ResolvedOptions, watchers: readonly Watcher[], logger: Logger | undefined) {
     this.#options = options;
     this.#watchers = watchers;
     this.#logged = logger !== undefined;
-    const reporter = (this.#reporter = new Reporter(logger, options.slot.name));
+    const reporter = (this.#reporter = new Reporter(logger, { slot: options.slot.name }));
     const pace = () => this.#pace();
     const budget = (this.#budget = new Budget(options.highWaterMark, pace, pace));
     const ledger = (this.#ledger = new Ledger(budget, () => {
@@ -165,7 +162,7 @@ class Assembly {
       current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
       parse: (client, watcher, texts, absent) => this.#parse(client, watcher, texts, absent),
       unique: (name) => this.#subscriptions.isUnique(name),
-      recipient: (name) => replayed(this.#subscriptions.named(name)),
+      recipient: (name) => this.#subscriptions.named(name)?.replayed(),
       warn: (warning) => reporter.warn(warning),
     });
     this.#schema = new Schema(watchers, options.connection.types, {
@@ -178,9 +175,21 @@ class Assembly {
       classify: (cause) => this.#classify(cause),
       disconnected: (error, retryIn) => this.#disconnected(error, retryIn),
     });
-    this.#retainedWal = new RetainedWalMonitor(options.slot.name, options.retainedWalWarning, (warning) =>
-      reporter.warn(warning),
-    );
+    const warn = (warning: WatchError) => reporter.warn(warning);
+    this.#retainedWal = new RetainedWalMonitor(slot, options.retainedWalWarning, warn);
+    this.#inspection = new Inspection({
+      slot,
+      publication: options.publication.name,
+      retainedWal: this.#retainedWal,
+      confirmed: () => this.#progress.confirmed,
+      heldBy: () => dispatcher.heldBy,
+      serverReached: (lsn) => {
+        this.#progress.serverReached(lsn);
+        this.#lag.note(lsn, Date.now(), this.#intake.newest);
+      },
+      warn,
+      warnOnce: (warnings) => reporter.warnOnce(warnings),
+    });
   }
 
   /** For `collectMetrics`. */
@@ -241,7 +250,7 @@ class Assembly {
   stop(): Promise<void> {
     return (this.#ending ??= this.#shutDown('stopping').then(() => {
       this.#state = 'stopped';
-      this.#reporter.log.info({ confirmedLsn: this.#confirmedLsn }, 'stopped');
+      this.#reporter.log.info({ confirmedLsn: this.#progress.confirmed }, 'stopped');
       this.#outcome.ending(stopped());
       this.#caughtUp.end(stopped());
       this.#outcome.stopped();
@@ -302,7 +311,7 @@ class Assembly {
       mayTerminate: (activePid) => this.#connects === 0 || activePid === this.#pid,
       streaming: (session) => this.#streaming(session),
       acknowledged: (lsn) => this.#acknowledge(lsn),
-      inspect: (session) => this.#inspect(session),
+      inspect: (session) => this.#inspection.run(session, this.#prepared!),
       settled: () => this.#ledger.settled && !this.#intake.inside,
     }));
   }
@@ -333,7 +342,7 @@ class Assembly {
 
   async #prepare(session: Session): Promise<Prepared> {
     const memory = {
-      acknowledged: this.#acknowledged === undefined ? undefined : formatLsn(this.#acknowledged),
+      acknowledged: this.#progress.acknowledged,
       publicationOid: this.#prepared?.publicationOid,
       pid: this.#pid,
       tableOids: this.#schema.tableOids,
@@ -346,7 +355,7 @@ class Assembly {
     );
     this.#prepared = prepared;
     this.#schema.bind(prepared.bound, prepared.server);
-    this.#confirmedLsn ??= prepared.confirmedLsn;
+    this.#progress.found(prepared.confirmedLsn);
     this.#reporter.warnOnce(prepared.warnings);
     return prepared;
   }
@@ -364,14 +373,14 @@ class Assembly {
     if (!continues) {
       // Positions of another history, or a slot that begins anew, say nothing about what was received before.
       this.#gate.clear();
-      this.#router.transactions.abandon(outdated());
+      this.#router.transactions.abandon();
       this.#ledger.forget();
       this.#lag.clear();
     }
     this.#intake.connect(continues);
     const restarted = createdLsn !== undefined && this.#connects > 0;
     const gap = restarted
-      ? { from: this.#position(), to: createdLsn, reason: 'a temporary slot ends with its connection' }
+      ? { from: this.#progress.received, to: createdLsn, reason: 'a temporary slot ends with its connection' }
       : prepared.gap;
     this.#history = history;
     this.#pid = stream.pid;
@@ -392,7 +401,7 @@ class Assembly {
       },
       continues,
     );
-    this.#reporter.streaming(this.#connects++, this.#confirmedLsn, gap);
+    this.#reporter.streaming(this.#connects++, this.#progress.confirmed, gap);
     this.#outcome.streaming();
     this.#narrow(session, prepared);
     this.#pace();
@@ -410,11 +419,11 @@ class Assembly {
       },
       message: (prefix) => connection.heard(prefix),
       reached: (lsn) => {
-        if (lsn > this.#receivedLsn) this.#receivedLsn = lsn;
+        this.#progress.reached(lsn);
         connection.reached(lsn, this.#ledger.confirmed);
       },
       keepalive: (walEnd, replyRequested) => {
-        if (walEnd > this.#serverLsn) this.#serverLsn = walEnd;
+        this.#progress.serverReached(walEnd);
         connection.named(walEnd);
         if (replyRequested) connection.reply();
         this.#caughtUp.answered();
@@ -453,7 +462,7 @@ class Assembly {
   /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
   #forget(): void {
     this.#history = undefined;
-    this.#acknowledged = undefined;
+    this.#progress.forget();
   }
 
   #disconnected(error: WatchError, retryIn: number): void {
@@ -466,35 +475,8 @@ class Assembly {
   }
 
   #acknowledge(lsn: Lsn): void {
-    this.#acknowledged = lsn;
-    const text = formatLsn(lsn);
-    if (text === this.#confirmedLsn) return;
-    this.#confirmedLsn = text;
-    this.#reporter.emitter.emit('acknowledged', { lsn: text });
-  }
-
-  async #inspect(session: Session): Promise<void> {
-    const limit = this.#prepared?.server.maxSlotWalKeepSize;
-    const heldBy = this.#dispatcher.heldBy?.subscription;
-    const end = await session.use((client) => this.#retainedWal.inspect(client, limit, heldBy));
-    if (end !== undefined) {
-      const lsn = parseLsn(end);
-      if (lsn > this.#serverLsn) this.#serverLsn = lsn;
-      this.#lag.note(lsn, Date.now(), this.#intake.newest);
-    }
-    this.#warnOfSlowness();
-    const { needs, publicationOid } = this.#prepared!;
-    const { slot, publication } = this.#options;
-    // From PostgreSQL 18 on changes are passed over in silence while it is missing.
-    if ((await session.use((client) => readPublicationOid(client, publication.name))) !== publicationOid) {
-      const names = { slot: slot.name, publication: publication.name };
-      throw publicationLost(
-        `the publication '${publication.name}' was dropped while it was in use (last acknowledged: ${this.#confirmedLsn})`,
-        names,
-      );
-    }
-    const lost = await session.use((client) => readFallenOut(client, needs));
-    this.#reporter.warnOnce(lost.map(({ table, oid }) => fallenOut(needs.name, table, oid)));
+    const confirmed = this.#progress.acknowledge(lsn);
+    if (confirmed !== undefined) this.#reporter.emitter.emit('acknowledged', { lsn: confirmed });
   }
 
   // ── Observing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -505,9 +487,6 @@ class Assembly {
 
   status(): SlotWatchStatus {
     const { lastEventAt, running, heldBy } = this.#dispatcher;
-    const server = this.#serverLsn > this.#receivedLsn ? this.#serverLsn : this.#receivedLsn;
-    const confirmedLsn = this.#confirmedLsn;
-    const known = confirmedLsn !== undefined && server > 0n;
     return {
       state: this.#state,
       subscriptions: this.#router.subscriptions,
@@ -516,9 +495,9 @@ class Assembly {
       error: this.#error,
       slot: this.#options.slot.name,
       publication: this.#options.publication.name,
-      receivedLsn: this.#position(),
-      confirmedLsn,
-      lagBytes: known ? Math.max(0, Number(server - parseLsn(confirmedLsn))) : undefined,
+      receivedLsn: this.#progress.received,
+      confirmedLsn: this.#progress.confirmed,
+      lagBytes: this.#progress.lag,
       undeliveredBytes: this.#budget.bytes,
       waitingForVisibility: this.#gate.waiting,
       heldBy,
@@ -546,11 +525,21 @@ class Assembly {
     return describeWatcher(described, bound, slot.name, publication.name);
   }
 
-  #warnOfSlowness(): void {
-    const heldBy = this.#dispatcher.heldBy;
-    if (!heldBy || heldBy.eventId === this.#slowEvent || Date.now() - heldBy.since.getTime() < slowAfter) return;
-    this.#slowEvent = heldBy.eventId;
-    this.#reporter.warn(handlerSlow(heldBy));
+  /** For other entry points of the package: `walwatch/nats`. */
+  get [internals](): Internals {
+    const { slot, manage } = this.#options;
+    return {
+      slot: slot.name,
+      create: manage === 'create',
+      systemIdentifier: () => this.#prepared?.server.systemIdentifier ?? '',
+      over: this.#outcome.over,
+      tap: (recipient) => {
+        if (this.#ending) throw stopped();
+        return tap(this.#router, recipient);
+      },
+      failed: (failure) => this.#reporter.handlerFailed(failure),
+      warn: (warning) => this.#reporter.warn(warning),
+    };
   }
 
   /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
@@ -561,40 +550,9 @@ class Assembly {
     return this.#lag.seconds({ now: Date.now(), handled, oldest, newest, downSince: this.#downSince });
   }
 
-  #position(): string | undefined {
-    return this.#receivedLsn === 0n ? undefined : formatLsn(this.#receivedLsn);
-  }
-
   #debug({ debug, name, type, table, extraColumns, triggerColumns }: Watcher, message: string): void {
     if (!debug) return;
     const fields = { watcher: name, type, schema: table.schema, table: table.name, extraColumns, triggerColumns };
     this.#reporter.log.debug(fields, message);
   }
-}
-
-/** Why a transaction that was on its way ends in the middle. */
-function outdated(): WatchError {
-  return new WatchError('CONNECTION', 'the server does not go on where the transaction broke off', {
-    solution: 'Nothing: what was committed comes again, whole.',
-  });
-}
-
-/** Calls the handler of a subscription with what was left behind. */
-function replayed(subscription: ActiveSubscription | undefined): Replayed | undefined {
-  if (!subscription) return undefined;
-  const { exactlyOnce, userHandler, settings } = subscription;
-  const handle = async (event: unknown, context: { readonly signal: AbortSignal }) => {
-    await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
-  };
-  const { timeout, batch } = settings;
-  if (!batch) return { timeout, handle };
-  // One letter is a batch of one.
-  return {
-    timeout,
-    handle: (event, context) => {
-      const { watcher, attempt, signal } = context as EventContext;
-      const whole: BatchContext = { watcher, attempt, signal, contexts: [context as EventContext] };
-      return handle([event], whole);
-    },
-  };
 }

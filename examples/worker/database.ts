@@ -2,10 +2,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../../test/support/cluster.ts';
 import { inSession } from '../../test/support/template.ts';
-import { tables } from './schema.ts';
+import { pageRole, rightsOfPage, tables } from './schema.ts';
 
-interface Database extends AsyncDisposable {
+export interface Database extends AsyncDisposable {
   readonly url: string;
+  /** Of a role that may only read and write the tables of this example. Undefined on DATABASE_URL. */
+  readonly pageUrl: string | undefined;
 }
 
 /** `DATABASE_URL`, or else an embedded PostgreSQL, which is stopped in the end. */
@@ -13,17 +15,22 @@ export async function openDatabase(): Promise<Database> {
   const url = process.env['DATABASE_URL'];
   if (url) {
     console.log('database: DATABASE_URL');
-    return { url, [Symbol.asyncDispose]: async () => {} };
+    return { url, pageUrl: undefined, [Symbol.asyncDispose]: async () => {} };
   }
   // Data and server outlive this process when it is killed: the next one finds them here. Each user has their own.
   const directory = join(tmpdir(), `walwatch-example-${process.getuid?.() ?? 'data'}`);
   const cluster = await startCluster({ directory });
   console.log(`database: ${cluster.url}, an embedded PostgreSQL with its data in ${directory}`);
-  return cluster;
+  const pageUrl = new URL(cluster.url);
+  pageUrl.username = pageRole;
+  return { url: cluster.url, pageUrl: pageUrl.href, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
 }
 
-export async function createTables(url: string): Promise<void> {
-  await inSession(url, (client) => client.query(tables));
+export async function createTables({ url, pageUrl }: Database): Promise<void> {
+  await inSession(url, async (client) => {
+    await client.query(tables);
+    if (pageUrl) await client.query(rightsOfPage);
+  });
 }
 
 /** Whether an earlier run has left its replication slot: then this one goes on where that one was. */

@@ -1,32 +1,19 @@
 /** A worker that hears of every change in some tables, whoever makes it. `npm start` runs it. */
 import { pino } from 'pino';
-import { createWatch, defineWatchers } from 'walwatch';
+import { createWatch } from 'walwatch';
 import { createTables, hasSlot, openDatabase } from './database.ts';
+import { servePage } from './page-server.ts';
 import { print } from './print.ts';
-import type { DB } from './schema.ts';
+import { watchers } from './watchers.ts';
 import { startWriter } from './writer.ts';
 
 await using database = await openDatabase();
-await createTables(database.url);
+await createTables(database);
 
 // More than once is the rule: npm hands on the Ctrl-C that the terminal has already sent.
 const interrupted = new Promise<void>((resolve) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
 });
-
-const watchers = defineWatchers<DB>()([
-  ['walwatch_example.users', 'inserted', { extraColumns: ['name', 'role_id'] }],
-  ['walwatch_example.users', 'updated', { extraColumns: ['name', 'role_id'] }],
-  ['walwatch_example.users', 'deleted', { extraColumns: ['name'] }],
-  [
-    'walwatch_example.users',
-    'updated',
-    // `debug`: with LOG_LEVEL=debug, each step of this watcher is logged.
-    { label: 'contact_changed', triggerColumns: ['email', 'phone'], extraColumns: ['email', 'phone'], debug: true },
-  ],
-  ['walwatch_example.packages', 'inserted', { extraColumns: ['name', 'user_id'] }],
-  ['walwatch_example.packages', 'updated', { extraColumns: ['user_id'] }],
-]);
 
 const slot = 'walwatch_example';
 const isFirstStart = !(await hasSlot(database.url, slot));
@@ -55,6 +42,9 @@ watch.on('connected', ({ reconnects }) => {
   else if (isFirstStart) console.log(`first start at ${confirmedLsn}`);
   else console.log(`resumed at ${confirmedLsn}: what was written since then comes first`);
 });
+
+await using page = await servePage(watch, database);
+console.log(`page: ${page.url}`);
 
 await Promise.race([watch.start(), interrupted]);
 console.log(`Ctrl-C stops it. Or: kill -9 ${process.pid}`);

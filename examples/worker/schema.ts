@@ -25,7 +25,17 @@ export const tables = `
     id int generated always as identity primary key,
     name text not null, user_id int references users on delete cascade
   );
-  insert into roles values (1, 'admin'), (2, 'member') on conflict do nothing;
+  insert into roles values (1, 'admin'), (2, 'member'), (3, 'guest') on conflict do nothing;
 
   -- contact_changed compares old with new values, and users:deleted carries a name: both need the whole old row.
   alter table users replica identity full;`;
+
+/** Whose rights the SQL of the page's form is run with. */
+export const pageRole = 'walwatch_example_page';
+
+export const rightsOfPage = `
+  do $$ begin create role ${pageRole} login; exception when duplicate_object then null; end $$;
+  grant usage on schema walwatch_example to ${pageRole};
+  grant select, insert, update, delete on all tables in schema walwatch_example to ${pageRole};
+  alter role ${pageRole} set search_path to walwatch_example;
+  alter role ${pageRole} set statement_timeout to '5s';`;

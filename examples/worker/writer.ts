@@ -1,20 +1,38 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
 
+const people = [
+  'Ada Lovelace', 'Alan Turing', 'Barbara Liskov', 'Donald Knuth', 'Edsger Dijkstra', 'Frances Allen',
+  'Hedy Lamarr', 'Katherine Johnson', 'Leslie Lamport', 'Margaret Hamilton', 'Niklaus Wirth', 'Radia Perlman',
+]; // prettier-ignore
+
 const newest = '(select max(id) from walwatch_example.users)';
 const oldest = '(select min(id) from walwatch_example.users)';
+const any = '(select id from walwatch_example.users order by random() limit 1)';
 
-const changes = [
-  `insert into walwatch_example.users (name, email, role_id) values ('Ada', 'ada@example.org', 2)`,
-  `update walwatch_example.users set phone = '+44 ' || floor(random() * 1e6) where id = ${newest}`,
-  `insert into walwatch_example.packages (name, user_id) values ('A book', ${newest})`,
-  `update walwatch_example.users set role_id = 1 where id = ${newest}`,
-  `update walwatch_example.packages set name = 'Two books' where user_id = ${newest}`,
-  `update walwatch_example.users set name = 'Ada Lovelace', role_id = 2 where id = ${newest}`,
-  `delete from walwatch_example.users where id = ${oldest} and id < ${newest}`,
-];
+/** One user comes, changes and gets a package; another one changes; the oldest goes. */
+const changesOf = (person: string) => {
+  const [first] = person.split(' ');
+  return [
+    `insert into walwatch_example.users (name, email, role_id) values ('${first}', '${first!.toLowerCase()}@example.org', 2)`,
+    `update walwatch_example.users set phone = '+44 ' || floor(random() * 1e6) where id = ${newest}`,
+    `insert into walwatch_example.packages (name, user_id) values ('A book', ${newest})`,
+    `update walwatch_example.users set role_id = 1 where id = ${newest}`,
+    `update walwatch_example.packages set name = 'Two books' where user_id = ${newest}`,
+    `update walwatch_example.users set name = '${person}', role_id = 2 where id = ${newest}`,
+    `update walwatch_example.users set role_id = 1 + floor(random() * 3), phone = '+44 ' || floor(random() * 1e6) where id = ${any}`,
+    `delete from walwatch_example.users where id = ${oldest} and id < ${newest}`,
+  ];
+};
 
-/** Writes to the tables over and over, as some other application would: it knows nothing of walwatch. */
+/** Enough for a page to look at, the first time. */
+const first = `
+  insert into walwatch_example.users (name, email, role_id)
+    select name, lower(split_part(name, ' ', 1)) || '@example.org', 1 + number % 3
+      from unnest(array[${people.map((person) => `'${person}'`).join()}]) with ordinality as person (name, number)
+      where not exists (select from walwatch_example.users)`;
+
+/** Writes to the tables over and over, as some other application would: it knows nothing of walwatch. `WRITER=off`: not. */
 export function startWriter(url: string): AsyncDisposable {
   const pool = new Pool({ connectionString: url, max: 1 });
   pool.on('error', () => {}); // the server ended an idle session: the next change opens another
@@ -30,8 +48,12 @@ export function startWriter(url: string): AsyncDisposable {
 }
 
 async function write(pool: Pool, signal: AbortSignal): Promise<void> {
+  const run = (sql: string) => pool.query(sql).catch((error: unknown) => console.error('writer:', error));
+  await run(first);
+  if (process.env['WRITER'] === 'off') return;
+  const changes = people.flatMap(changesOf);
   for (let step = 0; !signal.aborted; step++) {
-    await pool.query(changes[step % changes.length]!).catch((error: unknown) => console.error('writer:', error));
+    await run(changes[step % changes.length]!);
     await delay(250, undefined, { signal }).catch(() => {}); // aborted: the loop ends
   }
 }

@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts';
 
 /** Brings what happened to handlers, and knows what has not settled. */
 export class Dispatcher implements LaneHost {
-  readonly #ledger: Ledger;
+  readonly #ledger: Pick<Ledger, 'hold' | 'settle'>;
   readonly #onFailed: (failure: Failure) => void;
   readonly #onStop: (error: WatchError) => void;
   readonly #bury: LaneHost['bury'];
@@ -22,7 +22,7 @@ export class Dispatcher implements LaneHost {
   lastEventAt = 0;
 
   constructor(
-    ledger: Ledger,
+    ledger: Pick<Ledger, 'hold' | 'settle'>,
     on: {
       readonly failed: (failure: Failure) => void;
       readonly stop: (error: WatchError) => void;

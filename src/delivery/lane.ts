@@ -15,6 +15,8 @@ export interface DeliverySettings {
   readonly concurrency: number;
   readonly transaction: boolean;
   readonly batch: Required<BatchOptions> | undefined;
+  /** Handlers are begun in order, and may run at once even for one record: they keep the order themselves. */
+  readonly pipelined?: boolean;
 }
 
 /** A subscription as far as delivery is concerned. */
@@ -97,6 +99,7 @@ interface Verdict {
 }
 
 const allRecords = [''] as const;
+const noRecords = [] as const;
 
 /**
  * The way of one subscription's events to its handler: in order, at most `concurrency` at once, and those of one record
@@ -202,7 +205,8 @@ export class Lane {
   }
 
   #track(deliverable: Deliverable, obstacle: Obstacle): Delivery {
-    const records = this.recipient.settings.concurrency === 1 ? allRecords : deliverable.records;
+    const { concurrency, pipelined } = this.recipient.settings;
+    const records = pipelined ? noRecords : concurrency === 1 ? allRecords : deliverable.records;
     const delivery: Delivery = {
       deliverable, obstacle, records, since: Date.now(), blockedBy: 0,
       waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined, timedOut: undefined,

@@ -91,4 +91,9 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
   get previous(): Readonly<Record<string, unknown>> {
     return this.#occurrence.previous;
   }
+
+  /** What a handler of ours was called for. Not a getter, because contexts are the user's to look at. */
+  static occurrence(context: EventHandlerContext): Occurrence {
+    return context.#occurrence;
+  }
 }

@@ -21,7 +21,7 @@ export class TransactionDelivery implements Deliverable {
   readonly event: Transaction;
   readonly records = oneRecord;
   readonly streamed = true;
-  readonly #ledger: Ledger;
+  readonly #ledger: Pick<Ledger, 'hold' | 'settle'>;
   readonly #limit: number;
   #changes: Occurrence[] = [];
   /** How many were dropped before those. */
@@ -38,7 +38,7 @@ export class TransactionDelivery implements Deliverable {
   outdated = false;
   #wake: (() => void)[] = [];
 
-  constructor(transaction: LedgerTransaction, ledger: Ledger, limit: number) {
+  constructor(transaction: LedgerTransaction, ledger: Pick<Ledger, 'hold' | 'settle'>, limit: number) {
     this.change = new CapturedCommit(transaction);
     this.#ledger = ledger;
     this.#limit = limit;
@@ -80,9 +80,13 @@ export class TransactionDelivery implements Deliverable {
   }
 
   /** The server does not go on where it was: what has come of it will come again. */
-  abandon(error: unknown): void {
+  abandon(): void {
     this.outdated = true;
-    this.fail(error);
+    this.fail(
+      new WatchError('CONNECTION', `the server does not go on where the transaction ${this.change.eventId} broke off`, {
+        solution: 'Nothing: what was committed comes again, whole.',
+      }),
+    );
   }
 
   settled(): void {

@@ -58,6 +58,7 @@ export interface EventHandler<N extends string = string, Event = any, Type exten
   (event: Event, context: EventContext<N, Event, Type> & More): unknown;
 }
 
+/** The second argument of the handlers of a watcher: `ContextOf<typeof watchers, 'users:updated'>`. */
 export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<
   N,
   EventOf<W, N>,
@@ -89,6 +90,7 @@ export interface Change<N extends string = string, Event = any, Context = EventC
   readonly event: Event;
   readonly context: Context;
 }
+/** What `events()` yields for these watchers: a union to narrow by `watcher`. */
 export type ChangeOf<W extends Watchers, N extends WatcherName<W> = WatcherName<W>> = {
   [K in N]: Change<K, EventOf<W, K>, ContextOf<W, K>>;
 }[N];
@@ -103,6 +105,7 @@ export interface Transaction<W extends Watchers = Watchers> extends AsyncIterabl
   toArray(): Promise<readonly ChangeOf<W>[]>;
 }
 
+/** What may follow when a handler has failed: see `OnError`. */
 export type ErrorAction = 'retry' | 'stop' | 'skip' | 'deadLetter';
 
 /** What happens when a handler throws, rejects or times out. `'retry'` (default): for ever, with backoff and jitter, 0.1 s to 60 s.
@@ -113,6 +116,7 @@ export type OnError =
   | { readonly attempts: number; readonly then: Exclude<ErrorAction, 'retry'> }
   | ((error: unknown, context: DeliveryContext) => ErrorAction);
 
+/** Options of every kind of subscription. */
 export interface DeliveryOptions {
   /** Stable name, in logs, metrics and status; required to be unique with `transaction` or dead letters. Default: watcher and filter. */
   readonly name?: string;
@@ -134,6 +138,14 @@ export interface Transactional {
   readonly client: Client;
 }
 
+/**
+ * Options of `subscribe`.
+ *
+ * @example
+ * ```ts
+ * watch.subscribe('users:inserted', sendMail, { name: 'mailer', concurrency: 8, onError: { attempts: 5, then: 'deadLetter' } });
+ * ```
+ */
 export interface SubscribeOptions extends DeliveryOptions {
   /** How many events (batches) of different records may run at once; those of one record never do. Default 1. */
   readonly concurrency?: number;
@@ -151,6 +163,7 @@ export interface BatchOptions {
   readonly latest?: boolean;
 }
 
+/** A registered handler: what `subscribe` and `onMessage` return. `using subscription = …` ends it with the block. */
 export interface Subscription extends Disposable {
   readonly name: string;
   /** No further events; a running handler is still waited for before its event is acknowledged. Idempotent. */
@@ -169,6 +182,7 @@ export interface DeadLetter {
   readonly failedAt: Date;
 }
 
+/** Which dead letters are meant: all that match everything that is given. */
 export interface DeadLetterFilter {
   readonly subscription?: string;
   readonly watcher?: string;
@@ -177,8 +191,10 @@ export interface DeadLetterFilter {
 
 /** `walwatch.dead_letters`, over the ordinary connection. `which` narrows by subscription, watcher or ids; none means all. */
 export interface DeadLetters {
+  /** Oldest first, read as the loop goes on. */
   list(which?: DeadLetterFilter): AsyncIterable<DeadLetter>;
   /** Hands them to the subscription of that name again, removes those that succeed, returns how many did. */
   replay(which?: DeadLetterFilter): Promise<number>;
+  /** Deletes them, returns how many there were. */
   discard(which: DeadLetterFilter): Promise<number>;
 }

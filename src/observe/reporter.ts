@@ -11,8 +11,8 @@ export class Reporter {
   readonly #told = new Set<string>();
   #activePid: number | undefined;
 
-  constructor(logger: Logger | undefined, slot: string) {
-    this.log = bindLogger(logger, { slot });
+  constructor(logger: Logger | undefined, bindings: Record<string, unknown>) {
+    this.log = bindLogger(logger, bindings);
     this.emitter = new Emitter(this.log);
   }
 

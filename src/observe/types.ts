@@ -2,9 +2,11 @@ import type { ErrorAction } from '../delivery/types.ts';
 import type { WatchError } from '../errors.ts';
 import type { UpdateType } from '../watchers/types.ts';
 
+/** Where a watch stands. `standby`: another worker has the slot; `failed`: see `error`. */
 export type WatchState =
   'idle' | 'connecting' | 'standby' | 'streaming' | 'disconnected' | 'stopping' | 'stopped' | 'failed';
 
+/** What `status()` tells of any watch. */
 export interface WatchStatus {
   readonly state: WatchState;
   readonly subscriptions: number;
@@ -15,6 +17,7 @@ export interface WatchStatus {
   readonly error: WatchError | undefined;
 }
 
+/** What `status()` tells of a watch that owns a slot. */
 export interface SlotWatchStatus extends WatchStatus {
   readonly slot: string;
   readonly publication: string;
@@ -37,6 +40,7 @@ export interface HeldBy {
   readonly error: unknown;
 }
 
+/** What `details()` tells of a watcher. */
 export interface WatcherDetails {
   readonly watcher: string;
   readonly type: UpdateType;

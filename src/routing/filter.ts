@@ -8,7 +8,7 @@ import type { Filter } from './subscription.ts';
  * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns.
  */
 export function filterIssues(
-  watcher: Watcher,
+  watcher: Pick<Watcher, 'name' | 'type' | 'extraColumns'> & { readonly table: { readonly name: string } },
   filter: Filter,
   primaryKey: readonly string[] | undefined,
 ): ConfigurationIssue[] {

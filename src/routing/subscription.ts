@@ -1,6 +1,7 @@
 import type { ExactlyOnce } from '../delivery/exactly-once.ts';
 import type { DeliverySettings, Lane, Recipient } from '../delivery/lane.ts';
-import type { Subscription } from '../delivery/types.ts';
+import type { Replayed } from '../delivery/dead-letters.ts';
+import type { BatchContext, EventContext, Subscription } from '../delivery/types.ts';
 import type { Scalar } from './keys.ts';
 
 /** An id, values by column, or undefined for all rows. */
@@ -54,6 +55,16 @@ export class ActiveSubscription implements Subscription, Recipient {
     return this.filter === undefined ? this.registry.name : `${this.registry.name} ${describeFilter(this.filter)}`;
   }
 
+  /** Calls the handler with what was left behind, however far the subscription has come. */
+  replayed(): Replayed {
+    const { exactlyOnce, userHandler } = this;
+    const { timeout, batch } = this.settings;
+    const handle: Replayed['handle'] = async (event, context) => {
+      await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+    };
+    return { timeout, handle: batch ? (event, context) => handle([event], batchOfOne(context)) : handle };
+  }
+
   unsubscribe(): void {
     if (!this.active) return;
     this.active = false;
@@ -65,6 +76,11 @@ export class ActiveSubscription implements Subscription, Recipient {
   [Symbol.dispose](): void {
     this.unsubscribe();
   }
+}
+
+function batchOfOne(context: { readonly signal: AbortSignal }): BatchContext {
+  const { watcher, attempt, signal } = context as EventContext;
+  return { watcher, attempt, signal, contexts: [context as EventContext] };
 }
 
 function describeFilter(filter: Exclude<Filter, undefined>): string {

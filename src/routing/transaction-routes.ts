@@ -4,7 +4,7 @@ import { TransactionDelivery } from '../delivery/transaction.ts';
 import type { ActiveSubscription, Registry } from './subscription.ts';
 
 export interface TransactionRoutesHost {
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
   /** Bytes of a transaction that are kept for further attempts. */
   readonly limit: number;
   deliver(subscription: ActiveSubscription, delivery: TransactionDelivery): void;
@@ -66,8 +66,8 @@ export class TransactionRoutes implements Registry {
   }
 
   /** The rest of the current transaction will not come: the server does not go on where it was. */
-  abandon(error: unknown): void {
-    for (const delivery of this.#open.values()) delivery.abandon(error);
+  abandon(): void {
+    for (const delivery of this.#open.values()) delivery.abandon();
     this.#open.clear();
     this.current = undefined;
   }

@@ -6,8 +6,8 @@ import type { Watcher } from './validate.ts';
 export function describeWatcher(
   watcher: Watcher,
   bound: BoundWatcher | undefined,
-  slot: string,
-  publication: string,
+  slot: string | undefined,
+  publication: string | undefined,
 ): WatcherDetails {
   const { table } = watcher;
   return {

@@ -17,7 +17,14 @@ export interface TableReference {
 
 const drizzleSource = Symbol('walwatch:drizzle');
 
-/** Describes a table by hand. `const lines = table<Line>()({ tableName: 'Order Lines', schema: 'erp', primaryKey: ['order_id', 'line'] })` */
+/**
+ * Describes a table by hand.
+ *
+ * @example
+ * ```ts
+ * const lines = table<Line>()({ tableName: 'Order Lines', schema: 'erp', primaryKey: ['order_id', 'line'] });
+ * ```
+ */
 export function table<Row = Record<string, unknown>>(): <
   const Name extends string,
   const PK extends keyof Row & string,
@@ -28,7 +35,14 @@ export function table<Row = Record<string, unknown>>(): <
   readonly primaryKey: PK | readonly PK[];
   readonly columnMap?: { readonly [C in keyof Row & string]?: string };
 }) => TableDefinition<Name, NoInfer<Schema>, PK, Row>;
-/** Names the key of a Drizzle table whose types do not show it, i.e. a composite `primaryKey()`: `table(stock)({ primaryKey: ['partId', 'place'] })` */
+/**
+ * Names the key of a Drizzle table whose types do not show it, i.e. a composite `primaryKey()`.
+ *
+ * @example
+ * ```ts
+ * const keyed = table(stock)({ primaryKey: ['partId', 'place'] });
+ * ```
+ */
 export function table<T extends DrizzleTable>(
   drizzleTable: T,
 ): <const PK extends keyof T['$inferSelect'] & string>(key: {

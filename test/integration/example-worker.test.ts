@@ -1,77 +1,17 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
+import { makeFolder, removeFolder, startWorker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
-import { until } from '../support/until.ts';
-
-const program = fileURLToPath(new URL('../../.build/examples/worker/main.js', import.meta.url));
-
-interface Worker {
-  readonly process: ChildProcess;
-  /** Waits for a line of its output. */
-  line(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
-  end(signal: NodeJS.Signals): Promise<unknown>;
-}
-
-const workers: Worker[] = [];
-
-function startWorker(environment: NodeJS.ProcessEnv): Worker {
-  const child = spawn(process.execPath, [program], { env: { ...process.env, ...environment } });
-  const exited = once(child, 'exit');
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8');
-    stream.on('data', (text: string) => (output += text));
-  }
-  const worker: Worker = {
-    process: child,
-    line: (pattern) =>
-      until(
-        () => {
-          const found = pattern.exec(output);
-          if (!found && isOver(worker)) throw new Error(`the worker has ended:\n${output}`);
-          return found;
-        },
-        { describe: () => `${String(pattern)} in the output of the worker:\n${output}`, timeout: 20_000 },
-      ),
-    async end(signal) {
-      child.kill(signal);
-      const [code, endedBy] = await exited;
-      return code ?? endedBy;
-    },
-  };
-  workers.push(worker);
-  return worker;
-}
-
-const isOver = ({ process: { exitCode, signalCode } }: Worker) => exitCode !== null || signalCode !== null;
 
 /** Where a worker without DATABASE_URL keeps its server. */
 let temporary: string;
 
 beforeAll(async () => {
-  temporary = await mkdtemp(join(tmpdir(), 'walwatch-npm-start-'));
-  await chmod(temporary, 0o755); // PostgreSQL runs as another user if we are root
+  temporary = await makeFolder();
 });
 
-afterAll(async () => {
-  // What a test that failed has left running.
-  for (const worker of workers) if (!isOver(worker)) await worker.end('SIGTERM');
-  const pidFile = join(temporary, `walwatch-example-${process.getuid?.() ?? 'data'}`, 'data', 'postmaster.pid');
-  const pid = await readFile(pidFile, 'utf8').then(
-    (text) => Number(text.split('\n')[0]),
-    () => undefined,
-  );
-  if (pid !== undefined) process.kill(pid, 'SIGQUIT');
-  await rm(temporary, { recursive: true, maxRetries: 10 });
-});
+afterAll(() => removeFolder(temporary));
 
 const eachWatcher = [
   /users:inserted +id \d+, name "Ada"/,

@@ -15,7 +15,7 @@ export interface Example {
   ended(): Promise<unknown>;
 }
 
-/** Runs a file of the project with Node; killed when the test has finished, if it still runs. */
+/** Runs a file of the project with Node; asked to end when the test has finished, if it still runs. */
 export function runExample(path: string, args: readonly string[], environment: NodeJS.ProcessEnv): Example {
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const child = spawn(process.execPath, [path, ...args], { cwd: root, env: { ...process.env, ...environment } });
@@ -27,7 +27,7 @@ export function runExample(path: string, args: readonly string[], environment: N
   }
   const isOver = () => child.exitCode !== null || child.signalCode !== null;
   onTestFinished(async () => {
-    if (!isOver()) child.kill('SIGKILL');
+    if (!isOver()) child.kill('SIGTERM');
     await exited;
   });
   return {
@@ -47,6 +47,25 @@ export function runExample(path: string, args: readonly string[], environment: N
     async ended() {
       const [code, endedBy] = await exited;
       return code ?? endedBy;
+    },
+  };
+}
+
+/** The example of this name, compiled (`npm run compile`). */
+export function startExample(
+  name: string,
+  { environment, args = [] }: { readonly environment: NodeJS.ProcessEnv; readonly args?: readonly string[] },
+) {
+  const example = runExample(`.build/examples/${name}/main.js`, args, { PORT: '0', ...environment });
+  return {
+    /** Waits for a line of its output. */
+    line: (pattern: RegExp) => example.prints(pattern),
+    /** Waits until it ends by itself: the exit code. */
+    ended: example.ended(),
+    /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
+    end(signal: NodeJS.Signals): Promise<unknown> {
+      example.process.kill(signal);
+      return example.ended();
     },
   };
 }

@@ -6,7 +6,7 @@ import { recipient } from '../../support/delivering.ts';
 
 function reporting() {
   const log = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() };
-  const reporter = new Reporter(log, 'worker');
+  const reporter = new Reporter(log, { slot: 'worker' });
   const events: [string, unknown][] = [];
   for (const event of ['connected', 'disconnected', 'standby', 'gap', 'warning', 'handlerFailed', 'error'] as const)
     reporter.emitter.on(event, (value: unknown) => events.push([event, value]));

@@ -1,0 +1,27 @@
+import { SetMetadata } from '@nestjs/common';
+import type { FilterOf, HandlerOf, SubscribeOptions, WatcherName, Watchers } from 'walwatch';
+
+export const onChangeKey = Symbol('walwatch:onChange');
+
+/** What the decorator leaves on a method. */
+export interface OnChangeMetadata {
+  readonly watcher: string;
+  readonly filter: unknown;
+  readonly options: SubscribeOptions;
+}
+
+/** Makes `@OnChange` for one set of watchers, so that names, filters and the methods' parameters are checked. */
+export const onChangeOf =
+  <W extends Watchers>() =>
+  <N extends WatcherName<W>>(
+    watcher: N,
+    { filter, ...options }: Omit<SubscribeOptions, 'transaction'> & { readonly filter?: FilterOf<W, N> } = {},
+  ) =>
+  <Method extends HandlerOf<W, N>>(
+    target: object,
+    key: string | symbol,
+    descriptor: TypedPropertyDescriptor<Method>,
+  ): void => {
+    const metadata: OnChangeMetadata = { watcher, filter, options };
+    SetMetadata(onChangeKey, metadata)(target, key, descriptor);
+  };

@@ -1,0 +1,47 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DiscoveryService, MetadataScanner, Reflector } from '@nestjs/core';
+import type { SlotWatch } from 'walwatch';
+import { onChangeKey, type OnChangeMetadata } from './on-change.ts';
+
+export const WATCH = Symbol('walwatch:watch');
+
+/** Subscribes every method with `@OnChange`, then starts the watch; stops it with the application. */
+@Injectable()
+export class Subscriber implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly #watch: SlotWatch;
+  readonly #discovery: DiscoveryService;
+  readonly #reflector: Reflector;
+
+  constructor(@Inject(WATCH) watch: SlotWatch, discovery: DiscoveryService, reflector: Reflector) {
+    this.#watch = watch;
+    this.#discovery = discovery;
+    this.#reflector = reflector;
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const scanner = new MetadataScanner();
+    for (const { instance } of this.#discovery.getProviders() as { instance?: Record<string, Method> }[]) {
+      if (!instance || typeof instance !== 'object') continue; // made for each request, or a plain value
+      for (const name of scanner.getAllMethodNames(Object.getPrototypeOf(instance) as object)) {
+        const metadata = this.#reflector.get<OnChangeMetadata | undefined>(onChangeKey, instance[name]!);
+        if (metadata) this.#subscribe(metadata, instance, name);
+      }
+    }
+    await this.#watch.start();
+  }
+
+  /** Waits for running handlers: what they use must not be closed before, so not in an earlier shutdown hook. */
+  onApplicationShutdown(): Promise<void> {
+    return this.#watch.stop();
+  }
+
+  #subscribe({ watcher, filter, options }: OnChangeMetadata, instance: Record<string, Method>, method: string): void {
+    // A name that stays: class and method.
+    const named = { name: `${instance.constructor.name}.${method}`, ...options };
+    const handler = (event: unknown, context: unknown) => instance[method]!(event, context);
+    if (filter === undefined) this.#watch.subscribe(watcher, handler, named);
+    else this.#watch.subscribe(watcher, filter, handler, named);
+  }
+}
+
+type Method = (...args: unknown[]) => unknown;

@@ -1,0 +1,54 @@
+/** Sends a signed webhook for every change, tries again, and keeps what can not be sent. `main.js replay` sends that again. */
+import { createWatch, defineWatchers, type DeliveryContext, type ErrorAction } from 'walwatch';
+import { interrupted, openDatabase } from '../database.ts';
+import { receiver } from './receiver.ts';
+import { type DB, tables } from './schema.ts';
+import { Refused, sender } from './sender.ts';
+
+const secret = process.env['WEBHOOK_SECRET'] ?? 'only for this example';
+
+await using database = await openDatabase(tables);
+
+// Without WEBHOOK_URL, a receiver of the example's own.
+const ownReceiver = process.env['WEBHOOK_URL']
+  ? undefined
+  : receiver(secret, (event, id) => {
+      console.log('received', id, JSON.stringify(event));
+      return 204;
+    });
+const url = process.env['WEBHOOK_URL'] ?? (await ownReceiver!.listen({ host: '127.0.0.1', port: 0 }));
+
+const watchers = defineWatchers<DB>()([
+  ['example.invoices', 'inserted', { label: 'invoice_created', extraColumns: ['customer'] }],
+  [
+    'example.invoices',
+    'updated',
+    { label: 'invoice_state_changed', triggerColumns: ['state'], extraColumns: ['state'] },
+  ],
+]);
+
+const watch = createWatch({ connection: database.url, slot: 'example_webhooks', watchers });
+
+/** While an event is tried again, later ones of its record wait, and the slot with them. So give up, and keep the letter. */
+const onError = (error: unknown, { attempt }: DeliveryContext): ErrorAction =>
+  (error instanceof Refused && error.isFinal) || attempt >= 6 ? 'deadLetter' : 'retry';
+
+const send = sender(url, secret);
+const options = { onError, concurrency: 16, timeout: 10_000 };
+// Dead letters are kept under these names.
+watch.subscribe('invoice_created', send, { ...options, name: 'webhook:invoice_created' });
+watch.subscribe('invoice_state_changed', send, { ...options, name: 'webhook:invoice_state_changed' });
+
+watch.on('handlerFailed', ({ eventId, attempt, error, action }) =>
+  console.log('failed', eventId, 'attempt', attempt, String(error), '→', action),
+);
+
+if (process.argv[2] === 'replay') {
+  console.log('replayed', await watch.deadLetters.replay());
+} else {
+  await Promise.race([watch.start(), interrupted]);
+  console.log(`sending to ${url}`);
+  await Promise.race([watch.closed, interrupted]);
+}
+await watch.stop();
+await ownReceiver?.close();

@@ -1,0 +1,79 @@
+// Tries the package as a user gets it: packs it, installs it in an empty project, and uses it from ESM, from CommonJS
+// and from TypeScript. It needs a build (`npm run build`).
+//   node scripts/try-package.mjs            with the Node that runs this
+//   node scripts/try-package.mjs 20 24      with these, which npx fetches
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const { bin = {}, exports, peerDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'));
+const entryPoints = Object.keys(exports).map((path) => path.replace(/^\./, 'walwatch'));
+
+// What a user does first, without a database: declare, make, subscribe, and be told what is wrong.
+const use = `
+const watchers = defineWatchers([['users', 'updated', { extraColumns: ['role_id'] }]]);
+const watch = createWatch({ connection: 'postgres://localhost/none', slot: 'try', watchers });
+const subscription = watch.subscribe('users:updated', { role_id: 1 }, () => {});
+const { state, subscriptions } = watch.status();
+if (state !== 'idle' || subscriptions !== 1) throw new Error('state ' + state + ', subscriptions ' + subscriptions);
+subscription.unsubscribe();
+let refused;
+try {
+  createWatch({ slot: 'NOT A SLOT', watchers });
+} catch (error) {
+  refused = error;
+}
+if (!(refused instanceof ConfigurationError)) throw new Error('a wrong name was not refused');
+`;
+const names = '{ ConfigurationError, createWatch, defineWatchers }';
+
+// Every entry point loads, or says which optional peer it needs.
+const load = (/** @type {string} */ how) => `
+const entryPoints = ${JSON.stringify(entryPoints)};
+const peers = ${JSON.stringify(Object.keys(peerDependencies))};
+(async () => {
+  for (const name of entryPoints) {
+    try {
+      await ${how}(name);
+    } catch (error) {
+      if (!peers.some((peer) => error.message.includes("'" + peer))) throw error;
+    }
+  }
+  console.log(process.version, process.argv[1].split('.').at(-1), 'ok');
+})();
+`;
+
+const files = {
+  'package.json': '{ "private": true }',
+  'use.mjs': `import ${names} from 'walwatch';\n${use}${load('import')}`,
+  'use.cjs': `const ${names} = require('walwatch');\n${use}${load('require')}`,
+  'typed.mts': `import ${names} from 'walwatch';\n${use}`,
+  'typed.cts': `import { ConfigurationError, createWatch, defineWatchers } from 'walwatch';\n${use}`,
+  'tsconfig.json': JSON.stringify({
+    compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', types: ['node'] },
+    include: ['typed.*'],
+  }),
+};
+
+const project = mkdtempSync(join(tmpdir(), 'walwatch-package-'));
+/** @type {(command: string, args: string[], cwd?: string) => string} */
+const run = (command, args, cwd = project) =>
+  execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+
+try {
+  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', project], '.'));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
+  run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`]);
+  const tsc = resolve('node_modules/typescript/bin/tsc');
+  execFileSync(process.execPath, [tsc, '-p', project], { stdio: 'inherit' });
+
+  const versions = process.argv.slice(2);
+  const nodes = versions.length === 0 ? [[process.execPath]] : versions.map((one) => ['npx', '-y', `node@${one}`]);
+  for (const [command = '', ...args] of nodes) {
+    for (const file of ['use.mjs', 'use.cjs']) process.stdout.write(run(command, [...args, file]));
+    for (const name of Object.keys(bin)) run(command, [...args, `node_modules/.bin/${name}`, '--help']);
+  }
+} finally {
+  rmSync(project, { recursive: true });
+}

@@ -1,0 +1,138 @@
+import type { Table } from '../catalog/tables.ts';
+import type { TypeCatalog } from '../catalog/types.ts';
+import { CapturedChange } from '../delivery/change.ts';
+import { LedgerTransaction } from '../delivery/ledger.ts';
+import { ConfigurationError, WatchError } from '../errors.ts';
+import type { Relation } from '../pgoutput/messages.ts';
+import { parseLsn } from '../replication/lsn.ts';
+import { type BoundWatcher, codeName, databaseName } from '../watchers/bind.ts';
+import { columnParser, type PlannedColumn, type PlannedWatcher, type RelationPlan } from '../watchers/plan.ts';
+import type { Watcher } from '../watchers/validate.ts';
+import type { EventMessage } from './message.ts';
+
+/** A watcher as its messages describe it. */
+interface Known {
+  readonly plan: RelationPlan;
+  /** In the database, in the order of the tuples. */
+  readonly columns: readonly { readonly name: string; readonly typeOid: number }[];
+}
+
+/** Makes of messages the changes that the worker made them of, so that all further stages are the worker's. */
+export class Arrivals {
+  readonly #watchers: ReadonlyMap<string, Watcher>;
+  readonly #types: TypeCatalog;
+  readonly #described: (bound: BoundWatcher) => void;
+  readonly #warn: (warnings: Iterable<WatchError>) => void;
+  readonly #known = new Map<string, Known>();
+  #transaction: LedgerTransaction | undefined;
+
+  /** `described`: the messages tell something new about a watcher. */
+  constructor(
+    watchers: readonly Watcher[],
+    types: TypeCatalog,
+    described: (bound: BoundWatcher) => void,
+    warn: (warnings: Iterable<WatchError>) => void,
+  ) {
+    this.#watchers = new Map(watchers.map((watcher) => [watcher.name, watcher]));
+    this.#types = types;
+    this.#described = described;
+    this.#warn = warn;
+  }
+
+  /** Undefined: the watcher is not one of ours. @throws ConfigurationError when the worker means something else by its name */
+  change(message: EventMessage, bytes: number): CapturedChange | undefined {
+    const watcher = this.#watchers.get(message.watcher);
+    if (!watcher) return undefined;
+    const { plan, columns } = this.#knownOf(watcher, message);
+    const { event, previous = {} } = message;
+    const row = columns.map(({ name }) => textOf(event, name));
+    const before = columns.map(({ name }) => textOf(previous, name));
+    const old = before.some((text) => text !== undefined) ? before : undefined;
+    return new CapturedChange(this.#transactionOf(message), message.ordinal, message.type, plan, row, old, bytes);
+  }
+
+  #transactionOf({ commitLsn, xid, committedAt }: EventMessage): LedgerTransaction {
+    const last = this.#transaction;
+    if (last?.commitLsn === commitLsn && last.xid === xid) return last;
+    const begin = { xid, finalLsn: parseLsn(commitLsn), committedAt: Date.parse(committedAt) };
+    return (this.#transaction = new LedgerTransaction(begin));
+  }
+
+  #knownOf(watcher: Watcher, message: EventMessage): Known {
+    const known = this.#known.get(watcher.name);
+    if (known?.columns.every(({ name, typeOid }) => (textOf(message.types, name) ?? 0) === typeOid)) return known;
+    const made = this.#learn(watcher, message);
+    this.#known.set(watcher.name, made);
+    return made;
+  }
+
+  #learn(watcher: Watcher, message: EventMessage): Known {
+    const bound = bind(watcher, message);
+    const names = [...new Set([...bound.primaryKey, ...watcher.extraColumns])];
+    const columns = names.map((name) => {
+      const column = databaseName(watcher.table, name);
+      return { code: name, name: column, typeOid: textOf(message.types, column) ?? 0 };
+    });
+    const planned = columns.map(
+      ({ code, typeOid }, slot): PlannedColumn => ({
+        name: code, slot, key: false, old: true, typeOid, parse: columnParser(bound, code, typeOid, this.#types),
+      }), // prettier-ignore
+    );
+    const primaryKey = bound.primaryKey.map((name) => planned.find((column) => column.name === name)!);
+    // Triggers and conditions have been judged by the worker.
+    const one: PlannedWatcher = {
+      bound, primaryKey, columns: watcher.type === 'truncated' ? [] : planned, triggers: [],
+    }; // prettier-ignore
+    const missing = watcher.type === 'truncated' ? [] : columns.filter(({ typeOid }) => typeOid === 0);
+    this.#warn(missing.map(({ code }) => notRelayed(watcher, code)));
+    this.#described(bound);
+    const watchers = { inserted: [], updated: [], deleted: [], truncated: [], [watcher.type]: [one] };
+    return { plan: { relation: relationOf(message), wanted: [], watchers }, columns };
+  }
+}
+
+/** What the messages tell of a watcher's table. */
+function bind(watcher: Watcher, message: EventMessage): BoundWatcher {
+  const { table } = watcher;
+  const key = table.primaryKey?.map((column) => databaseName(table, column));
+  const same =
+    message.type === watcher.type && message.schema === table.schema && message.table === table.name &&
+    (key === undefined || key.toSorted().join('\0') === message.primaryKey.toSorted().join('\0')); // prettier-ignore
+  if (!same) {
+    throw new ConfigurationError([
+      {
+        message: `${watcher.name}: the worker's watcher of this name is '${message.type}' of ${message.schema}.${message.table}, by ${message.primaryKey.join(', ')}`,
+        solution: 'Give createWatch() and createRemoteWatch() the same watchers.',
+        watcher: watcher.name,
+      },
+    ]);
+  }
+  const columns = Object.entries(message.types).map(([name, typeOid]) => ({
+    name, typeOid, notNull: false, generated: undefined, toastable: false,
+  })); // prettier-ignore
+  const described: Table = {
+    oid: 0, schema: message.schema, name: message.table, kind: 'r', persistence: 'p', ancestors: [], columns,
+    primaryKey: message.primaryKey, uniqueKeys: [], replicaIdentity: 'default', identityColumns: new Set(), leaves: [],
+  }; // prettier-ignore
+  const primaryKey = table.primaryKey ?? message.primaryKey.map((column) => codeName(table, column));
+  return { watcher, table: described, primaryKey };
+}
+
+function relationOf({ schema, table }: EventMessage): Relation {
+  return { oid: 0, schema, name: table, replicaIdentity: 'd', columns: [] };
+}
+
+/** Of a record that is JSON's, whose columns may be called anything. */
+function textOf<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
+}
+
+function notRelayed(watcher: Watcher, column: string): WatchError {
+  return new WatchError(
+    'VALUE_ABSENT',
+    `${watcher.name}: the worker does not send '${column}'; reading it throws VALUE_ABSENT`,
+    {
+      solution: 'Give its watcher the same extraColumns, and deploy the worker before those who listen to it.',
+    },
+  );
+}

@@ -1,0 +1,121 @@
+import type { JsMsg } from '@nats-io/jetstream';
+import type { Budget } from '../delivery/budget.ts';
+import type { Held, Ledger } from '../delivery/ledger.ts';
+
+/** How many positions: more than a broker that is killed forgets acknowledgements of. */
+const remembered = 16_384;
+
+/**
+ * What has arrived and is being handled: the remote side of the ledger. A message is acknowledged once all who were meant
+ * by it are done.
+ */
+export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
+  readonly #budget: Budget;
+  readonly #acknowledged: boolean;
+  readonly #messages = new Map<Held, JsMsg>();
+  /** By position in the stream. */
+  readonly #changes = new Map<number, Held>();
+  /** Positions of the last messages that are done. */
+  readonly #done = new Set<number>();
+  #waiting: (() => void) | undefined;
+  #room = Infinity;
+
+  /** `acknowledged`: the consumer wants acknowledgements. */
+  constructor(budget: Budget, acknowledged: boolean) {
+    this.#budget = budget;
+    this.#acknowledged = acknowledged;
+  }
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /**
+   * Whether the message is known here, though it came again: because it is handled for long, and then it is acknowledged as
+   * the newest; or because the broker did not keep the acknowledgement, and then it gets another.
+   */
+  isKnown(message: JsMsg): boolean {
+    const change = this.#changes.get(message.seq);
+    if (change) this.#messages.set(change, message);
+    else if (this.#done.has(message.seq)) message.ack();
+    else return false;
+    return true;
+  }
+
+  /** Positions in another stream mean other messages. What is being handled is handled to its end. */
+  forget(): void {
+    this.#messages.clear();
+    this.#changes.clear();
+    this.#done.clear();
+  }
+
+  /** Enters a change, and holds it. */
+  enter(change: Held, message: JsMsg): void {
+    if (this.#acknowledged) {
+      this.#messages.set(change, message);
+      this.#changes.set(message.seq, change);
+    }
+    this.hold(change);
+  }
+
+  hold(change: Held): void {
+    if (change.holders++ === 0) this.#budget.add(change.bytes);
+  }
+
+  settle(change: Held): void {
+    if (--change.holders > 0) return;
+    this.#budget.release(change.bytes);
+    const message = this.#messages.get(change);
+    if (message) {
+      this.#messages.delete(change);
+      this.#changes.delete(message.seq);
+      message.ack();
+      this.#remember(message.seq);
+    }
+    this.wake();
+  }
+
+  /** Tells the broker that what is here is being worked on. */
+  working(): void {
+    for (const message of this.#messages.values()) message.working();
+  }
+
+  /** Gives back what nobody here will handle, for others or for later. */
+  giveBack(): void {
+    for (const message of this.#messages.values()) giveBack(message);
+    this.#messages.clear();
+    this.#changes.clear();
+  }
+
+  /** A promise while there is no room: more than `limit` messages, or no memory. */
+  room(limit: number): Promise<void> | undefined {
+    this.#room = limit;
+    return this.#hasRoom ? undefined : new Promise((resolve) => (this.#waiting = resolve));
+  }
+
+  /** Ends the waiting for room, if there is some or `anyway`. */
+  wake(anyway = false): void {
+    if (!this.#waiting || !(anyway || this.#hasRoom)) return;
+    const resolve = this.#waiting;
+    this.#waiting = undefined;
+    resolve();
+  }
+
+  #remember(seq: number): void {
+    this.#done.add(seq);
+    if (this.#done.size <= remembered) return;
+    for (const oldest of this.#done) {
+      this.#done.delete(oldest);
+      return;
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.size < this.#room && !this.#budget.full;
+  }
+}
+
+/** With a delay: nats-server 2.9 loses one of several that are given back at once without, and newer ones mix up their order. */
+export function giveBack(message: JsMsg): void {
+  message.nak(1);
+}

@@ -1,0 +1,50 @@
+import { type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
+
+export interface LinkHost {
+  down(): void;
+  up(): void;
+  /** The connection will not come back. */
+  closed(): void;
+  /** The server does not let us publish to this subject. It tells the connection, not who has published. */
+  denied?(subject: string, error: Error): void;
+}
+
+/** Tells when a connection is lost and there again. The client reconnects by itself, as far as it was told to. */
+export interface Link {
+  readonly isDown: boolean;
+  close(): void;
+}
+
+export function linkOf(connection: NatsConnection, host: LinkHost): Link {
+  const status = connection.status();
+  let isDown = connection.info === undefined; // the client forgets what the server said when it connects anew
+  let open = true;
+  const follow = async () => {
+    for await (const notice of status) {
+      const { type } = notice;
+      if (!open) return;
+      if (type === 'error' && notice.error instanceof PermissionViolationError)
+        host.denied?.(notice.error.subject, notice.error);
+      if (type === 'disconnect' && !isDown) {
+        isDown = true;
+        host.down();
+      } else if (type === 'reconnect') {
+        isDown = false;
+        host.up();
+      }
+    }
+  };
+  void follow();
+  void connection.closed().then(() => {
+    if (open) host.closed();
+  });
+  return {
+    get isDown() {
+      return isDown;
+    },
+    close: () => {
+      open = false;
+      (status as { stop?: () => void }).stop?.(); // return() would wait for the next status
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import type { Occurrence } from '../delivery/occurrence.ts';
+import type { TupleValue } from '../pgoutput/messages.ts';
+import { databaseName } from '../watchers/bind.ts';
+import { recordKey } from '../watchers/event.ts';
+import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
+import type { UpdateType } from '../watchers/types.ts';
+
+/**
+ * The payload of a message, as JSON: an event as the worker had it, with PostgreSQL's texts for values and the columns'
+ * names in the database, so that any process can make of it what the worker would.
+ */
+export interface EventMessage {
+  readonly version: 1;
+  readonly watcher: string;
+  readonly type: UpdateType;
+  readonly schema: string;
+  readonly table: string;
+  readonly primaryKey: readonly string[];
+  /** OIDs of the columns' types, the base type of a domain. Names all columns of the event. */
+  readonly types: Readonly<Record<string, number>>;
+  readonly eventId: string;
+  readonly commitLsn: string;
+  readonly ordinal: number;
+  readonly xid: number;
+  /** ISO 8601. */
+  readonly committedAt: string;
+  /** A column that is missing here was not sent by PostgreSQL. */
+  readonly event: Readonly<Record<string, string | null>>;
+  /** Of an update: the old values that are known. */
+  readonly previous?: Readonly<Record<string, string | null>>;
+  /** Sent once more, under the key that the record had before. */
+  readonly copy?: true;
+}
+
+/** What of a watcher's messages is always the same, as JSON. */
+interface Outline {
+  readonly head: string;
+  readonly columns: readonly { readonly column: PlannedColumn; readonly name: string }[];
+}
+
+const outlines = new WeakMap<PlannedWatcher, Outline>();
+
+/** The payload of an event's message, without and with the mark of a copy. */
+export function writeMessage({ planned, change }: Occurrence): {
+  readonly payload: string;
+  readonly copy: () => string;
+} {
+  const { head, columns } = outlineOf(planned);
+  const { transaction, row, old, ordinal, type } = change;
+  const body =
+    `${head},"eventId":"${change.eventId}","commitLsn":"${transaction.commitLsn}","ordinal":${ordinal}` +
+    `,"xid":${transaction.xid},"committedAt":"${transaction.committedAt.toISOString()}"` +
+    `,"event":${texts(columns, (column) => currentText(column, row, old))}` +
+    (type === 'updated' ? `,"previous":${texts(columns, (column) => previousText(column, row, old))}` : '');
+  return { payload: `${body}}`, copy: () => `${body},"copy":true}` };
+}
+
+/** The key of the event's record, and the one it had before if that is another. Undefined: it has none. */
+export function keysOf({ planned, change }: Occurrence): {
+  readonly key: string | undefined;
+  readonly before: string | undefined;
+} {
+  const { row, old, type } = change;
+  if (type === 'truncated') return { key: undefined, before: undefined };
+  const key = recordKey(planned.primaryKey, currentText, row, old);
+  if (old === undefined) return { key, before: undefined };
+  const before = recordKey(planned.primaryKey, previousText, row, old);
+  return { key, before: before === key ? undefined : before };
+}
+
+/** Reads a payload. Undefined: it is none of ours. */
+export function readMessage(payload: string): EventMessage | undefined {
+  try {
+    const message = JSON.parse(payload) as EventMessage | null;
+    return typeof message === 'object' && message !== null && 'version' in message && 'eventId' in message
+      ? message
+      : undefined;
+  } catch {
+    return undefined; // not JSON
+  }
+}
+
+function outlineOf(planned: PlannedWatcher): Outline {
+  const known = outlines.get(planned);
+  if (known) return known;
+  const { watcher, table, primaryKey } = planned.bound;
+  const nameOf = (column: string) => databaseName(watcher.table, column);
+  const columns = planned.columns.map((column) => ({ column, name: JSON.stringify(nameOf(column.name)) }));
+  const fixed = {
+    version: 1,
+    watcher: watcher.name,
+    type: watcher.type,
+    schema: table.schema,
+    table: table.name,
+    primaryKey: primaryKey.map(nameOf),
+  };
+  const types = columns.map(({ column, name }) => `${name}:${column.typeOid}`);
+  const outline = { head: `${JSON.stringify(fixed).slice(0, -1)},"types":{${types.join()}}`, columns };
+  outlines.set(planned, outline);
+  return outline;
+}
+
+function texts(columns: Outline['columns'], textOf: (column: PlannedColumn) => TupleValue): string {
+  let json = '';
+  for (const { column, name } of columns) {
+    const text = textOf(column);
+    if (text !== undefined) json += `${json === '' ? '{' : ','}${name}:${JSON.stringify(text)}`;
+  }
+  return json === '' ? '{}' : `${json}}`;
+}

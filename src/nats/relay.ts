@@ -1,0 +1,122 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import { EventHandlerContext } from '../delivery/occurrence.ts';
+import type { Subscription } from '../delivery/types.ts';
+import { throwIssues, WatchError } from '../errors.ts';
+import { internalsOf } from '../internals.ts';
+import type { SlotWatch } from '../watch-interface.ts';
+import { keysOf, writeMessage } from './message.ts';
+import { natsIssues, type NatsOptions } from './options.ts';
+import { Publisher } from './publisher.ts';
+import { openStream } from './stream.ts';
+import { eventSubject, noKey, subjectToken } from './subjects.ts';
+
+/** How many events may be on their way to JetStream at once. */
+const inFlight = 512;
+
+/**
+ * Publishes every event of the watch's watchers to JetStream. The slot moves on when JetStream has acknowledged.
+ *
+ * @example
+ * ```ts
+ * const connection = await connect({ servers: 'nats://127.0.0.1:4222', maxReconnectAttempts: -1 });
+ * relay(watch, { connection, stream: 'accounts' });
+ * await watch.start();
+ * ```
+ * @throws ConfigurationError; WatchError `STOPPED`
+ */
+export function relay(watch: SlotWatch<any>, options: NatsOptions): Subscription {
+  const inner = internalsOf(watch);
+  throwIssues(natsIssues(options));
+  const { stream } = options;
+  const connection = options.connection as NatsConnection;
+  const name = `relay:${stream}`;
+  let ended = false;
+  /** Of the outage that lasts. */
+  let warned = false;
+  /** The stream is made once: if somebody deletes it, what it held is lost, and must not seem to be there. */
+  let opened = false;
+
+  const publisher = new Publisher(connection, {
+    stream,
+    prepare: async () => {
+      await openStream(connection, stream, inner.slot, inner.create && !opened);
+      opened = true;
+    },
+    failed: (error, retryIn) => {
+      const held = subscription.lane?.oldest;
+      if (held) {
+        const { eventId } = held.deliverable.change;
+        held.error = error;
+        inner.failed({ recipient: subscription, eventId, attempt: held.attempt++, error, action: 'retry', retryIn });
+      }
+      if (!warned) inner.warn(notTaken(name, error));
+      warned = true;
+    },
+    recovered: () => (warned = false),
+    lost: (error) => publisher.close(closed(name, error)),
+  });
+
+  const publish = (_: unknown, context: EventHandlerContext): Promise<unknown> => {
+    const occurrence = EventHandlerContext.occurrence(context);
+    const { change, planned } = occurrence;
+    const { key, before } = keysOf(occurrence);
+    const { payload, copy } = writeMessage(occurrence);
+    const watcher = subjectToken(planned.bound.watcher.name);
+    const send = (to: string | undefined, text: string) => {
+      const subject = eventSubject(inner.slot, watcher, to === undefined ? noKey : subjectToken(to));
+      // The time of the commit besides, because a standby that was promoted may reach the same position once more.
+      const origin = `${inner.systemIdentifier()}:${inner.slot}:${change.transaction.committedAt.getTime().toString(36)}`;
+      return publisher.publish(subject, `${origin}:${change.eventId}:${subject}`, text);
+    };
+    const published = send(key, payload);
+    return before === undefined ? published : Promise.all([published, send(before, copy())]);
+  };
+
+  const subscription = inner.tap({
+    name,
+    handler: publish,
+    concurrency: inFlight,
+    onError: (error) => {
+      if (ended) return 'skip'; // nobody wants it published any more
+      if (!(error instanceof WatchError && error.code === 'CONNECTION')) return 'retry';
+      subscription.lane?.abort(error); // the others that are on their way need not fail as well
+      return 'stop';
+    },
+  });
+  // Now that the slot is ours, so that others find the stream before the first event.
+  const off = watch.on('connected', () => publisher.open());
+  const over = new Error(`${name} has ended`);
+  const end = () => publisher.close(over);
+  inner.over.then(end, end);
+  return {
+    name,
+    unsubscribe: () => {
+      if (ended) return;
+      ended = true;
+      off();
+      subscription.unsubscribe();
+      publisher.finish(over);
+    },
+    [Symbol.dispose]() {
+      this.unsubscribe();
+    },
+  };
+}
+
+function notTaken(name: string, error: Error): WatchError {
+  const code = error instanceof WatchError ? error.code : 'CONNECTION';
+  return new WatchError(code, `${name}: events are held back, and the slot with them: ${error.message}`, {
+    solution:
+      (error as Partial<WatchError>).solution ??
+      'Nothing is lost: they are published again until JetStream takes them. Look at the NATS server and the stream (nats stream info).',
+    cause: error,
+  });
+}
+
+function closed(name: string, cause: Error): WatchError {
+  return new WatchError('CONNECTION', `${name}: ${cause.message}, and does not come back by itself`, {
+    solution:
+      'connect({ maxReconnectAttempts: -1 }) reconnects for ever. At a shutdown end the watch before the connection: what was not published comes again.',
+    cause,
+  });
+}

@@ -1,0 +1,25 @@
+import type { Tap } from '../internals.ts';
+import type { Router } from './router.ts';
+import { ActiveSubscription } from './subscription.ts';
+
+/** One subscription to all events of all watchers, with one lane, so that it is called in commit order. */
+export function tap({ routes }: Router, { name, handler, onError, concurrency }: Tap): ActiveSubscription {
+  const registry = {
+    name,
+    remove: (subscription: ActiveSubscription) => {
+      for (const route of routes.values()) route.remove(subscription);
+    },
+  };
+  const settings = {
+    name,
+    onError,
+    concurrency,
+    timeout: undefined,
+    transaction: false,
+    batch: undefined,
+    pipelined: true,
+  };
+  const subscription = new ActiveSubscription(registry, undefined, handler, settings);
+  for (const route of routes.values()) route.add(subscription);
+  return subscription;
+}

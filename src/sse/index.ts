@@ -1,0 +1,2 @@
+export { toNodeHandler } from './node.ts';
+export { sse, type SseOptions } from './sse.ts';

@@ -1,0 +1,60 @@
+import type { WatchError } from '../errors.ts';
+import type { WatcherDetails } from '../observe/types.ts';
+import { filterIssues } from '../routing/filter.ts';
+import type { Scalar } from '../routing/keys.ts';
+import type { Watch } from '../watch-interface.ts';
+import { type Criterion, criterion } from './criterion.ts';
+import { type Asked, BadRequest } from './query.ts';
+
+/** A subscription that the watchers declare. */
+export interface Wanted extends Asked {
+  readonly criterion: Criterion | undefined;
+}
+
+/** The primary key is only known once the watch has connected. */
+export class NotReady extends Error {}
+
+/**
+ * Holds what is asked for against what the watchers declare.
+ * @throws BadRequest that tells all that is wrong; NotReady
+ */
+export function declared(watch: Pick<Watch<any>, 'details'>, asked: readonly Asked[]): Wanted[] {
+  const problems: string[] = [];
+  const wanted = asked.flatMap((one): Wanted[] => {
+    const details = detailsOf(watch, one.watcher);
+    if (!details) {
+      problems.push(`there is no watcher ${JSON.stringify(one.watcher)}`);
+      return [];
+    }
+    if (one.filter === undefined) return [{ ...one, criterion: undefined }];
+    const { type, table: name, extraColumns, primaryKey } = details;
+    const watcher = { name: details.watcher, type, table: { name }, extraColumns };
+    const issues = filterIssues(watcher, one.filter, primaryKey);
+    problems.push(...issues.map(({ message }) => message));
+    if (issues.length > 0) return [];
+    return [{ ...one, criterion: criterion(byColumn(one.filter, extraColumns, primaryKey)) }];
+  });
+  if (problems.length > 0) throw new BadRequest(problems.join('\n'));
+  return wanted;
+}
+
+function detailsOf(watch: Pick<Watch<any>, 'details'>, watcher: string): WatcherDetails | undefined {
+  try {
+    return watch.details(watcher);
+  } catch (error) {
+    // Not `instanceof`: the watch may be of another copy of the package.
+    if ((error as WatchError).code === 'CONFIGURATION') return undefined;
+    throw error;
+  }
+}
+
+function byColumn(
+  filter: Exclude<Asked['filter'], undefined>,
+  extraColumns: readonly string[],
+  primaryKey: readonly string[] | undefined,
+): Readonly<Record<string, Scalar>> {
+  const isColumns = typeof filter === 'object' && filter !== null;
+  if (primaryKey === undefined && !(isColumns && Object.keys(filter).every((column) => extraColumns.includes(column))))
+    throw new NotReady('the watch has not connected yet: the primary key is not known');
+  return isColumns ? filter : { [primaryKey![0]!]: filter };
+}

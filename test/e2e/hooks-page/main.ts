@@ -1,0 +1,41 @@
+import { createElement as h, StrictMode, useReducer, useState } from 'react';
+import { createRoot } from 'react-dom/client';
+import { createClient } from 'walwatch/client';
+import { createHooks } from 'walwatch/react';
+import type { watchers } from '../../support/fake-watch.ts';
+
+const client = createClient<typeof watchers>({ url: '/live' });
+const { useWatch, useLive } = createHooks(client);
+
+/** The number of loads is what the server counts. */
+function Loads({ role }: { readonly role: number }) {
+  const { data, error } = useLive('users:updated', { role_id: role }, async (signal) => {
+    const response = await fetch(`/load?role=${role}`, { signal });
+    if (!response.ok) throw new Error(`load: ${response.status}`);
+    return response.text();
+  });
+  return h('p', { id: 'loads' }, `${data ?? 'nothing'}, ${error === undefined ? 'fine' : (error as Error).message}`);
+}
+
+function Events({ prefix }: { readonly prefix: string }) {
+  const [events, add] = useReducer((all: readonly string[], one: string) => [...all, one], []);
+  useWatch('users:updated', 1, (event) => add(`${prefix}${event.name}`));
+  return h('p', { id: 'events' }, events.join());
+}
+
+function Page() {
+  const [role, setRole] = useState(7);
+  const [prefix, setPrefix] = useState('a-');
+  const [shown, setShown] = useState(true);
+  return h(
+    'main',
+    null,
+    h('button', { id: 'role', onClick: () => setRole(8) }),
+    h('button', { id: 'prefix', onClick: () => setPrefix('b-') }),
+    h('button', { id: 'hide', onClick: () => setShown(false) }),
+    shown && h(Loads, { role }),
+    shown && h(Events, { prefix }),
+  );
+}
+
+createRoot(document.querySelector('#root')!).render(h(StrictMode, null, h(Page)));

@@ -1,0 +1,151 @@
+/** `walwatch/react` in a browser, in StrictMode, on a watch whose events the test makes up. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { sse, toNodeHandler } from '../../src/sse/index.ts';
+import { noChromium, useBrowser } from '../support/browser.ts';
+import { type FakeWatch, fakeWatch } from '../support/fake-watch.ts';
+import { until } from '../support/until.ts';
+
+describe.skipIf(noChromium)('the hooks', () => {
+  const browser = useBrowser();
+  let fake: FakeWatch;
+  let server: Server;
+  let url: string;
+  /** What the page asked for. */
+  let loads: string[];
+  let aborted: string[];
+  let streams: string[];
+  let open: number;
+  /** Answers a load. */
+  let load: (role: string) => Promise<number> | number;
+
+  beforeEach(async ({ onTestFinished }) => {
+    const { outputFiles } = await build({
+      entryPoints: [fileURLToPath(new URL('hooks-page/main.ts', import.meta.url))],
+      bundle: true,
+      write: false,
+      format: 'esm',
+      alias: alias(['client', 'react']),
+    });
+    [loads, aborted, streams, open] = [[], [], [], 0];
+    load = () => 200;
+    fake = fakeWatch();
+    const live = toNodeHandler(sse(fake.watch, { authorize: () => true }));
+    const answer = async (request: IncomingMessage, response: ServerResponse) => {
+      const { pathname, searchParams } = new URL(request.url!, 'http://localhost');
+      if (pathname === '/live') {
+        streams.push(searchParams.get('watch')!);
+        open++;
+        response.on('close', () => open--);
+        live(request, response);
+      } else if (pathname === '/load') {
+        const role = searchParams.get('role')!;
+        loads.push(role);
+        const number = loads.length;
+        response.on('close', () => {
+          if (!response.writableFinished) aborted.push(role);
+        });
+        response.writeHead(await load(role)).end(`load ${number} of ${role}`);
+      } else if (pathname === '/main.js') {
+        response.writeHead(200, { 'content-type': 'text/javascript' }).end(outputFiles[0]!.contents);
+      } else {
+        response.writeHead(200, { 'content-type': 'text/html' });
+        response.end(
+          '<link rel="icon" href="data:,"><div id="root"></div><script type="module" src="main.js"></script>',
+        );
+      }
+    };
+    server = createServer((request, response) => void answer(request, response));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    // Registered before the page is opened, so it runs when the page is closed: it has no errors then.
+    onTestFinished(async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    });
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  });
+
+  /** Opens the page and waits until it has loaded twice: at once, and when its subscriptions had begun. */
+  const opened = async (mayFail?: RegExp) => {
+    const page = await browser.open(url, mayFail ? { mayFail } : {});
+    await page.getByText('load 2 of 7, fine').waitFor();
+    expect([open, loads]).toEqual([1, ['7', '7']]);
+    return page;
+  };
+
+  test('useLive loads, and again at every matching change and at reset', async () => {
+    const page = await opened();
+    const shows = (number: number) => page.getByText(`load ${number} of 7, fine`).waitFor();
+    fake.emit('users:updated', '0/A/0', { id: 5, name: 'x', role_id: 8 });
+    fake.emit('users:updated', '0/B/0', { id: 5, name: 'x', role_id: 7 });
+    await shows(3);
+    fake.tell('gap');
+    await shows(4);
+    expect(loads.length).toBe(4);
+  });
+
+  test('changes during a load make one more load, not one each', async () => {
+    const page = await opened();
+    let finish!: (status: number) => void;
+    load = () => new Promise((resolve) => (finish = resolve));
+    fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
+    await until(() => loads.length === 3, { describe: 'a load' });
+    for (const n of [2, 3, 4]) fake.emit('users:updated', `0/${n}/0`, { id: 1, name: String(n), role_id: 7 });
+    await page.getByText('a-2,a-3,a-4').waitFor(); // the page has heard of them
+    expect(loads.length).toBe(3);
+    load = () => 200;
+    finish(200);
+    await page.getByText('load 4 of 7, fine').waitFor();
+    expect(loads.length).toBe(4);
+  });
+
+  test('a load that fails is told, beside what was loaded before, until one succeeds', async () => {
+    const page = await opened(/500/);
+    load = () => 500;
+    fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
+    await page.getByText('load 2 of 7, load: 500').waitFor();
+    load = () => 200;
+    fake.emit('users:updated', '0/2/0', { id: 5, name: 'x', role_id: 7 });
+    await page.getByText('load 4 of 7, fine').waitFor();
+  });
+
+  test('another filter begins anew: what is being loaded is aborted, and its subscription ends', async () => {
+    const page = await opened();
+    load = (role) => (role === '7' ? new Promise<number>(() => {}) : 200);
+    fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
+    await until(() => loads.length === 3, { describe: 'a load of 7' });
+    await page.locator('#role').click({ force: true });
+    await page.getByText(/^load \d+ of 8, fine$/).waitFor();
+    await until(() => aborted.includes('7'), { describe: 'the abort' });
+    await until(() => streams.at(-1)?.includes('{"role_id":8}'), { describe: 'a subscription to 8' });
+    expect(streams.at(-1)).not.toContain('{"role_id":7}');
+  });
+
+  test('useWatch calls what the last render gave, and a filter made at each render subscribes once', async () => {
+    const page = await opened();
+    const before = streams.length;
+    fake.emit('users:updated', '0/1/0', { id: 1, name: 'Ada', role_id: 1 });
+    await page.getByText('a-Ada').waitFor();
+    await page.locator('#prefix').click({ force: true });
+    await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))'); // effects have run
+    fake.emit('users:updated', '0/2/0', { id: 1, name: 'Eve', role_id: 1 });
+    await page.getByText('a-Ada,b-Eve').waitFor();
+    expect(streams.length).toBe(before);
+  });
+
+  test('components that go take their connection with them', async () => {
+    const page = await opened();
+    await page.locator('#hide').click({ force: true });
+    await until(() => open === 0, { describe: 'the end of the connection' });
+  });
+});
+
+const alias = (names: readonly string[]) =>
+  Object.fromEntries(
+    names.map((name) => [`walwatch/${name}`, fileURLToPath(new URL(`../../src/${name}/index.ts`, import.meta.url))]),
+  );

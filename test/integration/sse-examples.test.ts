@@ -1,0 +1,84 @@
+/** The examples of `walwatch/sse`, as they are, on the built package (`npm run compile`). */
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { toNodeHandler } from '../../src/sse/index.ts';
+import { createApp as createFastify, watchers as fastifyWatchers } from '../../examples/sse-fastify/app.ts';
+import { createApp as createHono, watchers as honoWatchers } from '../../examples/sse-hono/app.ts';
+import { useDatabase } from '../support/database.ts';
+import { ask, openStream, watchQuery } from '../support/event-stream.ts';
+import { dropSlotAndPublication, watchOn } from '../support/watching.ts';
+
+const database = useDatabase();
+const watch = watchOn(database);
+
+beforeAll(async () => {
+  await database.sql(`insert into roles values (7, 'seven'), (8, 'eight')`);
+  await database.sql(`insert into users (id, name, role_id) values (1, 'Ada', 7), (2, 'Bob', 8)`);
+});
+
+let close: (() => Promise<unknown>) | undefined;
+afterEach(() => close?.());
+
+/** What each of them must do, however it is served. */
+async function follows(url: string): Promise<void> {
+  const own = [['users:updated', { role_id: 7 }]];
+  const handler = (request: Request) => fetch(request);
+  const denied = await ask(
+    (request) => handler(new Request(request.url.replace('http://localhost/live', url), request)),
+    watchQuery(own),
+  );
+  expect(denied).toEqual({ status: 403, text: expect.stringContaining('authorize does not allow') });
+  const headers = { cookie: 'role=7' };
+  await expect(openStream(url, [['users:updated', { role_id: 8 }]], { headers })).rejects.toThrow('403');
+  await expect(openStream(url, [['users:updated']], { headers })).rejects.toThrow('403');
+  const stream = await openStream(url, own, { headers });
+  await stream.has(({ type }) => type === 'position');
+  await database.sql(`update users set name = name || '!'`);
+  await stream.has(({ type }) => type === 'message');
+  expect(stream.changes).toEqual([
+    { for: [0], watcher: 'users:updated', event: { id: 1, name: expect.stringContaining('Ada!'), role_id: 7 } },
+  ]);
+  await stream.close();
+}
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  close = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/live`;
+}
+
+test('Hono: a session follows the users of its role, and nothing else', async () => {
+  const source = watch(honoWatchers);
+  const app = createHono(source as never);
+  await source.start();
+  await follows(await serve(toNodeHandler(async (request) => app.fetch(request))));
+});
+
+test('Fastify: a session follows the users of its role, and nothing else', async () => {
+  const source = watch(fastifyWatchers);
+  const app = createFastify(source as never);
+  await source.start();
+  close = () => app.close();
+  await follows(`${await app.listen({ port: 0, host: '127.0.0.1' })}/live`);
+});
+
+test('Next: the route’s GET does the same, on the watch that instrumentation has started', async () => {
+  vi.stubEnv('DATABASE_URL', database.url);
+  const { GET } = await import('../../examples/sse-next/app/live/route.ts');
+  const { register } = await import('../../examples/sse-next/instrumentation.ts');
+  const { watch: source } = await import('../../examples/sse-next/watch.ts');
+  await register();
+  try {
+    await follows(await serve(toNodeHandler(GET)));
+  } finally {
+    await source.stop();
+    await dropSlotAndPublication(database, 'sse_next');
+  }
+});

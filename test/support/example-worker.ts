@@ -1,0 +1,70 @@
+/** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { until } from './until.ts';
+
+const program = fileURLToPath(new URL('../../.build/examples/worker/main.js', import.meta.url));
+
+export interface Worker {
+  readonly process: ChildProcess;
+  /** Waits for a line of its output. */
+  line(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
+  end(signal: NodeJS.Signals): Promise<unknown>;
+}
+
+const workers: Worker[] = [];
+
+export function startWorker(environment: NodeJS.ProcessEnv): Worker {
+  const child = spawn(process.execPath, [program], { env: { ...process.env, ...environment } });
+  const exited = once(child, 'exit');
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => (output += text));
+  }
+  const worker: Worker = {
+    process: child,
+    line: (pattern) =>
+      until(
+        () => {
+          const found = pattern.exec(output);
+          if (!found && isOver(worker)) throw new Error(`the worker has ended:\n${output}`);
+          return found;
+        },
+        { describe: () => `${String(pattern)} in the output of the worker:\n${output}`, timeout: 20_000 },
+      ),
+    async end(signal) {
+      child.kill(signal);
+      const [code, endedBy] = await exited;
+      return code ?? endedBy;
+    },
+  };
+  workers.push(worker);
+  return worker;
+}
+
+const isOver = ({ process: { exitCode, signalCode } }: Worker) => exitCode !== null || signalCode !== null;
+
+/** Where a worker without DATABASE_URL is to keep its server: its TMPDIR. */
+export async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'walwatch-npm-start-'));
+  await chmod(folder, 0o755); // PostgreSQL runs as another user if we are root
+  return folder;
+}
+
+/** Ends what a test that failed has left running, its server included. */
+export async function removeFolder(folder: string): Promise<void> {
+  for (const worker of workers) if (!isOver(worker)) await worker.end('SIGTERM');
+  const pidFile = join(folder, `walwatch-example-${process.getuid?.() ?? 'data'}`, 'data', 'postmaster.pid');
+  const pid = await readFile(pidFile, 'utf8').then(
+    (text) => Number(text.split('\n')[0]),
+    () => undefined,
+  );
+  if (pid !== undefined) process.kill(pid, 'SIGQUIT');
+  await rm(folder, { recursive: true, maxRetries: 10 });
+}

@@ -1,0 +1,48 @@
+/** A worker with a relay, and watches elsewhere that hear of it. */
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { onTestFinished } from 'vitest';
+import type { EventContext, Watch, WatchError, Watchers } from '../../src/index.ts';
+import { createRemoteWatch, type RemoteWatchOptions } from '../../src/nats/index.ts';
+
+/** What a handler is told, as a value that can be compared: all but what belongs to the attempt. */
+export function record(told: unknown[]) {
+  return (event: object, context: EventContext): void => {
+    const { watcher, type, schema, table, eventId, commitLsn, ordinal, xid, committedAt, previous, absent } = context;
+    told.push({
+      event: { ...event }, watcher, type, schema, table, eventId, commitLsn, ordinal, xid, committedAt, previous, absent,
+    }); // prettier-ignore
+  };
+}
+
+/** A remote watch of a test, stopped in the end. `warnings` fills with what it warns of. */
+export function remoteOf<W extends Watchers>(options: RemoteWatchOptions<W>, warnings: WatchError[] = []): Watch<W> {
+  const remote = createRemoteWatch(options);
+  remote.on('warning', (warning) => warnings.push(warning));
+  onTestFinished(() => remote.stop());
+  return remote;
+}
+
+/** Deletes the stream in the end, and that of its dead letters: the server may be one that is used for more. */
+export function deleteLater(connection: NatsConnection, stream: string): void {
+  onTestFinished(async () => {
+    const manager = await jetstreamManager(connection);
+    for (const name of [stream, `${stream}_dead_letters`]) await manager.streams.delete(name).catch(() => false);
+  });
+}
+
+/** An event as the fault tests compare it. */
+export interface Arrival {
+  readonly id: number;
+  readonly eventId: string;
+}
+
+/** Fails unless each of the rows 1 to `count` arrived once, in the order in which they were written. */
+export function exactlyOnceInOrder(arrivals: readonly Arrival[], count: number): void {
+  const ids = new Set(arrivals.map(({ eventId }) => eventId));
+  if (ids.size !== arrivals.length)
+    throw new Error(`${arrivals.length - ids.size} of ${arrivals.length} events came twice`);
+  const wrong = arrivals.findIndex(({ id }, index) => id !== index + 1);
+  if (wrong !== -1) throw new Error(`event ${wrong + 1} is of row ${arrivals[wrong]!.id}`);
+  if (arrivals.length !== count) throw new Error(`${arrivals.length} of ${count} events have come`);
+}

@@ -1,0 +1,101 @@
+/** From the worker's change to JSON and back: whoever looks at the copy sees what the worker saw. */
+import { expect, test } from 'vitest';
+import { TypeCatalog } from '../../../src/catalog/types.ts';
+import { Occurrence } from '../../../src/delivery/occurrence.ts';
+import type { WatchError } from '../../../src/errors.ts';
+import { Arrivals } from '../../../src/nats/arrivals.ts';
+import { keysOf, readMessage, writeMessage } from '../../../src/nats/message.ts';
+import type { WatcherEntry } from '../../../src/watchers/types.ts';
+import { changeOf, transactionAt } from '../../support/sample-changes.ts';
+import { planFor, usersTable, watchersFor } from '../../support/sample-tables.ts';
+
+const entry: WatcherEntry = ['users', 'updated', { extraColumns: ['email', 'role_id', 'bio'] }];
+
+function occurrenceOf(
+  row: object,
+  old: object | undefined,
+  one = entry,
+  table = usersTable({ replicaIdentity: 'full' }),
+) {
+  const plan = planFor(table, one);
+  const rows = { row, ...(old && { old }) } as Parameters<typeof changeOf>[2];
+  const change = changeOf(plan, 'updated', rows, { transaction: transactionAt(0x100n) });
+  return new Occurrence(plan.watchers.updated[0]!, change);
+}
+
+function received(occurrence: Occurrence, one = entry, warnings: WatchError[] = []): Occurrence {
+  const arrivals = new Arrivals(
+    watchersFor(one),
+    new TypeCatalog(undefined),
+    () => {},
+    (found) => warnings.push(...found),
+  );
+  const change = arrivals.change(readMessage(writeMessage(occurrence).payload)!, 0)!;
+  return new Occurrence(change.plan.watchers.updated[0]!, change);
+}
+
+const told = (occurrence: Occurrence) => {
+  const { event, previous, absent, records } = occurrence;
+  const { eventId, watcher, type, schema, table, ordinal, commitLsn, xid, committedAt } = occurrence.context(1);
+  return {
+    event,
+    previous,
+    absent,
+    records,
+    eventId,
+    watcher,
+    type,
+    schema,
+    table,
+    ordinal,
+    commitLsn,
+    xid,
+    committedAt,
+  };
+};
+
+test.each<[string, object, object | undefined]>([
+  ['all values', { id: '1', email: 'a', role_id: '7', bio: 'x' }, { id: '1', email: 'b', role_id: '6', bio: 'y' }],
+  ['nulls', { id: '1', email: '', role_id: null, bio: null }, { id: '1', email: 'null', role_id: null, bio: '' }],
+  ['a changed key', { id: '1', email: 'a', role_id: '7', bio: 'x' }, { id: '2', email: 'a', role_id: '7', bio: 'x' }],
+  ['characters that JSON escapes', { id: '1', email: '"\\\n\u2028😀', role_id: '7', bio: '\u0001' }, undefined],
+  ['values that were not sent', { id: '1', email: 'a', role_id: '7' }, undefined],
+])('a message carries %s', (_, row, old) => {
+  const table = old ? usersTable({ replicaIdentity: 'full' }) : usersTable();
+  const occurrence = occurrenceOf(row, old, entry, table);
+  expect(told(received(occurrence))).toEqual(told(occurrence));
+});
+
+test('a record has two keys when its primary key changed', () => {
+  expect(keysOf(occurrenceOf({ id: '1' }, { id: '2' }, ['users', 'updated']))).toEqual({ key: '1', before: '2' });
+  expect(keysOf(occurrenceOf({ id: '1' }, { id: '1' }, ['users', 'updated']))).toEqual({ key: '1', before: undefined });
+});
+
+test('a copy is marked', () => {
+  const { payload, copy } = writeMessage(occurrenceOf({ id: '1' }, undefined, ['users', 'updated'], usersTable()));
+  expect(readMessage(payload)).not.toHaveProperty('copy');
+  expect(readMessage(copy())).toEqual({ ...readMessage(payload), copy: true });
+});
+
+test('a column that the worker does not send is absent, and warned of, never null', () => {
+  const warnings: WatchError[] = [];
+  const { event, absent } = received(
+    occurrenceOf({ id: '1' }, undefined, ['users', 'updated'], usersTable()),
+    entry,
+    warnings,
+  );
+  expect(absent).toEqual(['email', 'role_id', 'bio']);
+  expect(() => event['role_id']).toThrow(expect.objectContaining({ code: 'VALUE_ABSENT' }));
+  expect(warnings.map(({ message }) => message)).toContain(
+    "users:updated: the worker does not send 'role_id'; reading it throws VALUE_ABSENT",
+  );
+});
+
+test('a watcher that means another table in the worker is an error', () => {
+  const occurrence = occurrenceOf({ id: '1' }, undefined, ['users', 'updated', { label: 'touched' }], usersTable());
+  expect(() => received(occurrence, ['roles', 'updated', { label: 'touched' }])).toThrow(/touched.*public\.users/);
+});
+
+test.each(['', 'hello', '[]', 'null', '1', '{"watcher":"users:updated"}'])('%j is no message of ours', (payload) => {
+  expect(readMessage(payload)).toBeUndefined();
+});

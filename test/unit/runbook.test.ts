@@ -1,0 +1,21 @@
+/** Who is called at night finds every code in docs/operations.md. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { errorCodes } from '../../src/errors.ts';
+
+const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+const runbook = page.slice(page.indexOf('\n## Runbook\n'));
+const entries = new Map(
+  runbook
+    .split(/^### /m)
+    .slice(1)
+    .map((entry) => [entry.slice(0, entry.indexOf('\n')), entry]),
+);
+
+test('the runbook has an entry for each error code, in their order, and for no other', () => {
+  expect([...entries.keys()]).toEqual([...errorCodes]);
+});
+
+test.each([...errorCodes])('%s: the entry says what to do', (code) => {
+  expect(entries.get(code)).toMatch(/\*\*Do:\*\* \S/);
+});

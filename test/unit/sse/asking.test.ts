@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest';
+import { sse } from '../../../src/sse/index.ts';
+import { ask, openStream, watchQuery } from '../../support/event-stream.ts';
+import { fakeWatch } from '../../support/fake-watch.ts';
+import { everyone, live } from '../../support/live.ts';
+
+describe('nothing is served without authorize', () => {
+  test('without one, everything is denied, and the answer says how to allow', async () => {
+    const handler = sse(fakeWatch().watch, undefined as never);
+    expect(await ask(handler, watchQuery(everyone))).toEqual({
+      status: 403,
+      text: expect.stringContaining('authorize: (request, { watcher, filter }) =>'),
+    });
+  });
+
+  test('it is asked for each subscription, and one that it does not allow denies them all', async () => {
+    const asked: unknown[] = [];
+    const { fake, handler } = live({
+      authorize: async (_, wanted) => {
+        asked.push(wanted);
+        return wanted.watcher !== 'users:updated';
+      },
+    });
+    const answer = await ask(handler, watchQuery([['users:inserted'], ['users:updated', { role_id: 7 }]]));
+    expect(answer).toEqual({ status: 403, text: expect.stringContaining(`'users:updated' for {"role_id":7}`) });
+    expect(asked).toEqual([
+      { watcher: 'users:inserted', filter: undefined },
+      { watcher: 'users:updated', filter: { role_id: 7 } },
+    ]);
+    expect(fake.subscriptions('users:inserted')).toBe(0);
+  });
+
+  test('only true allows', async () => {
+    const { handler } = live({ authorize: () => 'yes' as never });
+    expect((await ask(handler, watchQuery(everyone))).status).toBe(403);
+  });
+
+  test('an authorize that throws serves nothing, and its error is the caller’s', async () => {
+    const { handler } = live({ authorize: () => Promise.reject(new Error('no session store')) });
+    await expect(ask(handler, watchQuery(everyone))).rejects.toThrow('no session store');
+  });
+});
+
+describe('what is asked for is limited to what the watchers declare', () => {
+  const { handler } = live();
+  test.each([
+    [[['nobody:updated']], `there is no watcher "nobody:updated"`],
+    [[['__proto__']], `there is no watcher "__proto__"`],
+    [[['users:updated', { password: 'x' }]], `'password' is neither primary key nor in extraColumns`],
+    [[['users:updated', JSON.parse('{"__proto__":1}')]], `'__proto__' is neither primary key nor in extraColumns`],
+    [[['users:updated', {}]], 'the filter names no column'],
+    [[['users:inserted', 1]], `there is no id to subscribe to on 'inserted'`],
+    [[['users:truncated', 1]], 'there is nothing to filter by'],
+    [[['lines:updated', 1]], 'the primary key has 2 columns'],
+  ])('%j is a 400 with the reason', async (watch, reason) => {
+    expect(await ask(handler, watchQuery(watch))).toEqual({ status: 400, text: expect.stringContaining(reason) });
+  });
+
+  test('a 400 names all that is wrong', async () => {
+    const { text } = await ask(handler, watchQuery([['nobody'], ['users:updated', { a: 1, b: 2 }]]));
+    expect(text.trim().split('\n')).toHaveLength(3);
+  });
+
+  test('an id whose column only the database knows is asked to come again', async () => {
+    expect((await ask(handler, watchQuery([['unbound:updated', 1]]))).status).toBe(503);
+    const stream = await openStream(handler, [['unbound:updated', { role_id: 1 }]]);
+    await stream.close();
+  });
+
+  test('only GET', async () => {
+    expect(await ask(handler, watchQuery(everyone), { method: 'POST' })).toMatchObject({ status: 405 });
+  });
+});
+
+describe('connections by principal', () => {
+  test('are limited, and given back when they end', async () => {
+    const { handler } = live({ connections: 2, principal: (request) => request.headers.get('x-user')! });
+    const user = (name: string) => ({ headers: { 'x-user': name } });
+    const streams = [
+      await openStream(handler, everyone, user('ada')),
+      await openStream(handler, everyone, user('ada')),
+      await openStream(handler, everyone, user('bob')),
+    ];
+    expect(await ask(handler, watchQuery(everyone), user('ada'))).toEqual({
+      status: 429,
+      text: 'more than 2 connections at once\n',
+    });
+    await streams[0]!.close();
+    streams.push(await openStream(handler, everyone, user('ada')));
+    for (const stream of streams) await stream.close();
+  });
+});
+
+test('all wrong options are told at once', () => {
+  const wrong = { heartbeat: 0, replay: -1, cors: ['*'], connections: 3, authorise: () => true };
+  expect(() => sse(fakeWatch().watch, wrong as never)).toThrow(/5 problems/);
+});
