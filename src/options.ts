@@ -25,6 +25,19 @@ export type SlotOptions =
 export interface PublicationOptions {
   /** Default: the slot's name. */
   readonly name?: string;
+  /** Lets the server send only the columns that are needed (PostgreSQL 15+, identity not FULL). Default false: a list
+   *  blocks `DROP COLUMN` and `ALTER TYPE` in migrations. A migration that needs one of these, or changes the replica
+   *  identity, first takes the list away; the next start of a worker sets it again. Without the first statement, a change
+   *  to REPLICA IDENTITY FULL makes PostgreSQL refuse the application's own updates and deletes.
+   *  @example
+   *  ```sql
+   *  BEGIN;
+   *  ALTER PUBLICATION accounts_worker DROP TABLE ONLY users;
+   *  ALTER PUBLICATION accounts_worker ADD TABLE ONLY users; -- with WHERE (…), if the watchers of users have a `where`
+   *  ALTER TABLE users DROP COLUMN nickname;
+   *  COMMIT;
+   *  ``` */
+  readonly columnLists?: boolean;
 }
 
 /** Options of `createWatch`. Sizes are bytes, times milliseconds. */
@@ -82,7 +95,7 @@ export interface ResolvedOptions {
     readonly onLost: 'stop' | 'recreate';
     readonly failover: boolean;
   };
-  readonly publication: { readonly name: string };
+  readonly publication: { readonly name: string; readonly columnLists: boolean };
   readonly manage: 'create' | 'verify';
   readonly visibility: 'committed' | 'immediate';
   readonly onError: OnError;
@@ -237,16 +250,19 @@ function resolvePublication(
   issues: ConfigurationIssue[],
 ): ResolvedOptions['publication'] {
   const given: unknown = publication ?? {};
-  if (typeof given === 'object') unknownKeys(given as object, ['name'], 'publication option', issues);
+  if (typeof given === 'object') unknownKeys(given as object, ['name', 'columnLists'], 'publication option', issues);
+  const { columnLists = false } = (typeof given === 'object' ? given : {}) as { columnLists?: unknown };
+  if (typeof columnLists !== 'boolean')
+    issues.push({ message: 'publication.columnLists is true or false', solution: undefined });
   const name: unknown = typeof given === 'object' ? ((given as PublicationOptions).name ?? slot) : given;
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > 63 || name.includes('\0')) {
-    if (publication === undefined) return { name: slot }; // the slot's name, which is reported already
+    if (publication === undefined) return { name: slot, columnLists: false }; // the slot's name, which is reported already
     issues.push({
       message: `${shown(name)} is no name for a publication`,
       solution: 'A name of 1 to 63 bytes.',
     });
   }
-  return { name: name as string };
+  return { name: name as string, columnLists: columnLists === true };
 }
 
 function resolveConnection(connection: WatchOptions['connection'], issues: ConfigurationIssue[]): ClientConfig {

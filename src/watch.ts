@@ -187,6 +187,8 @@ class Assembly {
         this.#progress.serverReached(lsn);
         this.#lag.note(lsn, Date.now(), this.#intake.newest);
       },
+      narrow: (client, { needs, server }) => narrow(client, needs, options, server),
+      log: reporter.log,
       warn,
       warnOnce: (warnings) => reporter.warnOnce(warnings),
     });
@@ -354,7 +356,7 @@ class Assembly {
       ]),
     );
     this.#prepared = prepared;
-    this.#schema.bind(prepared.bound, prepared.server);
+    this.#schema.bind(prepared.bound, prepared.server, prepared.projected);
     this.#progress.found(prepared.confirmedLsn);
     this.#reporter.warnOnce(prepared.warnings);
     return prepared;
@@ -403,7 +405,7 @@ class Assembly {
     );
     this.#reporter.streaming(this.#connects++, this.#progress.confirmed, gap);
     this.#outcome.streaming();
-    this.#narrow(session, prepared);
+    this.#inspection.connected();
     this.#pace();
     return this.#receiver(connection, session, takeSnapshot);
   }
@@ -434,17 +436,6 @@ class Assembly {
       },
       failed: (error) => connection.fail(error),
     });
-  }
-
-  /** Now that the slot is ours, nobody else needs what our watchers do not. */
-  #narrow(session: Session, prepared: Prepared): void {
-    const { log } = this.#reporter;
-    session
-      .use((client) => narrow(client, prepared.needs, this.#options, prepared.server))
-      .then((statements) => {
-        if (statements.length > 0) log.info({ statements }, 'the publication carried more than is needed');
-      })
-      .catch((error: unknown) => log.warn({ err: error }, 'the publication still carries more than is needed'));
   }
 
   /** Reading pauses while memory is full or the catalog is asked; status updates go on. */
@@ -522,7 +513,10 @@ class Assembly {
   details(watcher: string): WatcherDetails {
     const { watcher: described, bound } = this.#subscriptions.route(watcher);
     const { slot, publication } = this.#options;
-    return describeWatcher(described, bound, slot.name, publication.name);
+    const { columnLists } = publication;
+    const pushedDown = bound && this.#prepared?.needs.pushedDown.get(bound.table.oid);
+    const inUse = columnLists || pushedDown?.where !== undefined ? pushedDown : undefined;
+    return describeWatcher(described, bound, slot.name, publication.name, inUse);
   }
 
   /** For other entry points of the package: `walwatch/nats`. */

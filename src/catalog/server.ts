@@ -32,6 +32,8 @@ export const since = {
   silentPublications: 18,
   /** `publish_generated_columns` of publications. */
   generatedColumns: 18,
+  /** Column lists and row filters of publications, and publications of schemas. */
+  columnLists: 15,
   /** Logical decoding on a standby. */
   standbyDecoding: 16,
 } as const;

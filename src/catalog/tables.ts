@@ -39,6 +39,8 @@ export interface Table {
   readonly replicaIdentity: ReplicaIdentity;
   /** The columns whose old values a change carries: of a partitioned table, whichever partition it is in. */
   readonly identityColumns: ReadonlySet<string>;
+  /** The columns that belong to the identity of the table or of any of its partitions: a column list must hold them. */
+  readonly identityUnion: ReadonlySet<string>;
 }
 
 const identities: Readonly<Record<string, ReplicaIdentity>> = { d: 'default', f: 'full', i: 'index', n: 'nothing' };
@@ -132,6 +134,7 @@ function toTable(row: Row): Table {
     uniqueKeys: row.keys.filter((key) => key.immediate).map((key) => key.columns),
     replicaIdentity: identities[row.identity] ?? 'nothing',
     identityColumns: new Set(names.filter((name) => covered.every((set) => set.has(name)))),
+    identityUnion: new Set(names.filter((name) => covered.some((set) => set.has(name)))),
     leaves: row.leaves.map(({ oid, schema, name, identity }) => ({
       oid, schema, name, replicaIdentity: identities[identity] ?? 'nothing',
     })), // prettier-ignore

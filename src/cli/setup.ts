@@ -4,8 +4,9 @@ import { serverIssues } from '../catalog/server.ts';
 import { throwIssues, WatchError } from '../errors.ts';
 import { prepare } from '../replication/prepare.ts';
 import {
-  alterPublication, commentOnPublication, createPublication, widenPublication,
+  alterPublication, commentOnPublication,
 } from '../replication/publication.ts'; // prettier-ignore
+import { createPublication, widenPublication } from '../replication/publication-sql.ts';
 import { slotCreation, slotIssues } from '../replication/slot.ts';
 import {
   changeFlags, type Command, configurationFlags, exit, help, parse, UsageError, watcherFlags,

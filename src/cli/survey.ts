@@ -8,6 +8,7 @@ import { checkPublication, publicationReplaced } from '../replication/prepare.ts
 import {
   type Publication, publicationNeeds, type PublicationNeeds, readPublication,
 } from '../replication/publication.ts'; // prettier-ignore
+import { planPushDown } from '../replication/push-down.ts';
 import { judgeSlot, readSlot, type Slot, slotLost } from '../replication/slot.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Configuration } from './config.ts';
@@ -39,8 +40,14 @@ export async function survey(client: Client, { resolved, watchers, hasSlot }: Co
   const slot = hasSlot ? await readSlot(client, resolved.slot.name, server) : undefined;
   const { markers } = parseComment(publication?.comment ?? null);
   const marker = markers.find((one) => one.slot === resolved.slot.name);
-  const needs = publicationNeeds(name, bound, server);
-  return { server, tables, bound, misfits: issues, identity, needs, publication, slot, marker };
+  const published = publicationNeeds(name, bound, server);
+  const sharedWith = markers.map((one) => one.slot).filter((one) => one !== resolved.slot.name);
+  const { operations } = published;
+  // As for a worker that only verifies, because looking must need no rights.
+  const facts = { options: resolved, server, manage: 'verify', publication, sharedWith, operations } as const;
+  const { pushedDown, issues: refused } = await planPushDown(client, bound, facts);
+  const needs = { ...published, pushedDown };
+  return { server, tables, bound, misfits: [...issues, ...refused], identity, needs, publication, slot, marker };
 }
 
 /** What a worker knows before its first connection. */

@@ -1,5 +1,5 @@
 import type { ConfigurationIssue } from '../errors.ts';
-import { createPublication, narrowPublication, widenPublication } from '../replication/publication.ts';
+import { createPublication, narrowPublication, widenPublication } from '../replication/publication-sql.ts';
 import { parseComment } from '../replication/marker.ts';
 import { bindWarnings } from '../watchers/bind.ts';
 import { type Check, check } from './checks.ts';

@@ -57,6 +57,14 @@ export interface WatcherDetails {
   /** Undefined on a remote watch. */
   readonly slot: string | undefined;
   readonly publication: string | undefined;
+  /** With `columnLists`, or a `where` for the table, once started: what the server does before it sends. */
+  readonly pushedDown?: {
+    /** All that is sent of a row, by names in code; undefined: every column. */
+    readonly columns: readonly string[] | undefined;
+    readonly where: string | undefined;
+    /** Why there is no column list although `columnLists` is on. */
+    readonly reason: string | undefined;
+  };
 }
 
 /** Events of any watch. */

@@ -1,9 +1,12 @@
+import type { Client } from 'pg';
 import type { Session } from '../catalog/session.ts';
 import type { WatchError } from '../errors.ts';
 import { handlerSlow, type RetainedWalMonitor } from '../observe/held-back.ts';
+import type { Logger } from '../observe/logger.ts';
 import type { HeldBy } from '../observe/types.ts';
 import { type Lsn, parseLsn } from './lsn.ts';
 import type { Prepared } from './prepare.ts';
+import { readRefusals } from './push-down.ts';
 import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from './publication.ts';
 
 /** Milliseconds after which an event that is not done is warned of. */
@@ -18,6 +21,9 @@ export interface InspectionHost {
   heldBy(): HeldBy | undefined;
   /** Where the server's WAL ends. */
   serverReached(lsn: Lsn): void;
+  /** Takes from the publication what nobody needs. Returns what it ran. */
+  narrow(client: Client, prepared: Prepared): Promise<readonly string[]>;
+  readonly log: Logger;
   warn(warning: WatchError): void;
   warnOnce(warnings: readonly WatchError[]): void;
 }
@@ -25,6 +31,8 @@ export interface InspectionHost {
 /** What is looked at from time to time while streaming, because nothing in the stream tells of it. */
 export class Inspection {
   readonly #host: InspectionHost;
+  /** The publication carries just what is needed. */
+  #narrowed = false;
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
 
@@ -32,8 +40,15 @@ export class Inspection {
     this.#host = host;
   }
 
+  /** At each connection, once the slot is ours. */
+  connected(): void {
+    this.#narrowed = false;
+  }
+
   /** @throws WatchError PUBLICATION_LOST */
-  async run(session: Session, { needs, publicationOid, server }: Prepared): Promise<void> {
+  async run(session: Session, prepared: Prepared): Promise<void> {
+    if (!this.#narrowed) await this.#narrow(session, prepared);
+    const { needs, publicationOid, server } = prepared;
     const { slot, publication, retainedWal } = this.#host;
     const heldBy = this.#host.heldBy();
     const end = await session.use((client) =>
@@ -49,7 +64,22 @@ export class Inspection {
       );
     }
     const lost = await session.use((client) => readFallenOut(client, needs));
-    this.#host.warnOnce(lost.map(({ table, oid }) => fallenOut(needs.name, table, oid)));
+    this.#host.warnOnce(
+      lost.map(({ table, oid }) => fallenOut(needs.name, table, oid, needs.pushedDown.get(table.oid))),
+    );
+    this.#host.warnOnce(await session.use((client) => readRefusals(client, needs, server)));
+  }
+
+  /** Now that the slot is ours, nobody else needs what our watchers do not. A lock that is not to be had is tried again later. */
+  async #narrow(session: Session, prepared: Prepared): Promise<void> {
+    const { log } = this.#host;
+    try {
+      const statements = await session.use((client) => this.#host.narrow(client, prepared));
+      this.#narrowed = true;
+      if (statements.length > 0) log.info({ statements }, 'the publication carried more than is needed');
+    } catch (error) {
+      log.warn({ err: error }, 'the publication still carries more than is needed');
+    }
   }
 
   #warnOfSlowness(heldBy: HeldBy | undefined): void {

@@ -18,9 +18,17 @@ import { dropOrphanedPublications, isLivePublication, lockLivePublication } from
 import { compareLsn } from './lsn.ts';
 import { type Marker, parseComment, withMarker } from './marker.ts';
 import {
-  alterPublication, commentOnPublication, createPublication, fallenOut, narrowPublication, type Publication, publicationLost, publicationNeeds,
-  type PublicationNeeds, readPublication, widenPublication,
+  alterPublication, commentOnPublication, fallenOut, type Publication, publicationLost, publicationNeeds, type PublicationNeeds,
+  readPublication,
 } from './publication.ts'; // prettier-ignore
+import {
+  completePublication,
+  createPublication,
+  narrowPublication,
+  script,
+  widenPublication,
+} from './publication-sql.ts';
+import { planPushDown } from './push-down.ts';
 import { createSlot, judgeSlot, readSlot, type Slot, slotCreation, slotIssues, slotLost } from './slot.ts';
 
 /** What this process knows from its earlier connections. */
@@ -39,6 +47,8 @@ export interface Prepared {
   readonly server: Server;
   readonly bound: readonly BoundWatcher[];
   readonly needs: PublicationNeeds;
+  /** Tables with a column list: not all their columns are sent. */
+  readonly projected: ReadonlySet<number>;
   readonly publicationOid: number;
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
@@ -75,17 +85,22 @@ export async function prepare(
   const { name } = options.publication;
   const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
   if (slot) issues.push(...slotIssues(options.slot, slot, server));
-  throwIssues(issues);
-  const warnings = [...standbyWarnings(server, options)];
+  // A standby can not be written to; what is needed comes from the primary.
+  const manage = server.inRecovery ? 'verify' : options.manage;
+  let publication = await readPublication(client, name, server);
+  const published = publicationNeeds(name, bound, server);
+  const { operations } = published;
+  const sharedWith = otherSlots(publication, options);
+  const facts = { options, server, manage, publication, sharedWith, operations };
+  const { pushedDown, issues: refused, warnings: doubts } = await planPushDown(client, bound, facts);
+  throwIssues([...issues, ...refused]);
+  const needs: PublicationNeeds = { ...published, pushedDown };
+  const warnings = [...standbyWarnings(server, options), ...doubts];
   await types.resolve(
     client,
     bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)),
   );
 
-  const needs = publicationNeeds(name, bound, server);
-  // A standby can not be written to; what is needed comes from the primary.
-  const manage = server.inRecovery ? 'verify' : options.manage;
-  let publication = await readPublication(client, name, server);
   checkPublication(publication, slot, memory, options);
   warnings.push(...recreatedTables(needs, publication, memory));
   if (manage === 'create') publication = await widen(client, needs, options, server);
@@ -97,7 +112,9 @@ export async function prepare(
     ? { confirmedLsn: undefined, gap: undefined, adopted: false }
     : await prepareSlot(client, { options, manage, server, slot, marker, memory, publicationOid: oid, comment });
   if (adopted && server.major >= since.silentPublications) warnings.push(adoptionWarning(options));
-  return { server, bound, needs, publicationOid: oid, confirmedLsn, gap, warnings };
+  const listed = [...publication!.listed, ...[...pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
+  const projected = new Set(listed.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
+  return { server, bound, needs, projected, publicationOid: oid, confirmedLsn, gap, warnings };
 }
 
 /** Takes from the publication what nobody needs any more. Only for the one who holds the slot, and when no other slot uses it. */
@@ -110,11 +127,16 @@ export async function narrow(
   if (options.manage !== 'create' || server.inRecovery) return [];
   const decide = (publication: Publication | undefined) => {
     if (!publication || publication.allTables) return [];
-    const shared = parseComment(publication.comment).markers.some(({ slot }) => slot !== options.slot.name);
-    return shared ? [] : narrowPublication(needs, publication);
+    return otherSlots(publication, options).length > 0 ? [] : narrowPublication(needs, publication);
   };
   const publication = await readPublication(client, needs.name, server);
   return decide(publication).length === 0 ? [] : alterPublication(client, needs.name, server, decide);
+}
+
+/** Those that read the same publication, as far as walwatch made them. */
+function otherSlots(publication: Publication | undefined, options: ResolvedOptions): string[] {
+  const { markers } = parseComment(publication?.comment ?? null);
+  return markers.map(({ slot }) => slot).filter((slot) => slot !== options.slot.name);
 }
 
 export function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {
@@ -161,7 +183,7 @@ function recreatedTables(needs: PublicationNeeds, publication: Publication | und
   const recreated = needs.tables.filter(
     (table) => (memory.tableOids.get(quoteTable(table)) ?? table.oid) !== table.oid,
   );
-  return recreated.map((table) => fallenOut(needs.name, table, table.oid));
+  return recreated.map((table) => fallenOut(needs.name, table, table.oid, needs.pushedDown.get(table.oid)));
 }
 
 /** Whether somebody made the publication anew cannot be seen, and the server does not tell of it either. */
@@ -209,7 +231,7 @@ async function widen(
         'PERMISSION',
         `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`,
         {
-          solution: `Let the owner of the tables run: ${statements.join('; ')}; then use manage: 'verify'.`,
+          solution: `Let the owner of the tables run: ${script(statements)} then use manage: 'verify'.`,
           cause: error,
         },
       );
@@ -225,14 +247,14 @@ function verifyPublication(
   options: ResolvedOptions,
   server: Server,
 ): void {
-  const statements = publication ? widenPublication(needs, publication) : [createPublication(needs)];
+  const statements = publication ? completePublication(needs, publication) : [createPublication(needs)];
   const issues: ConfigurationIssue[] = [];
   const where = server.inRecovery ? ' (on the primary)' : '';
   if (statements.length > 0) {
     const what = publication ? 'does not carry what the watchers need' : 'does not exist';
     issues.push({
       message: `the publication '${needs.name}' ${what}`,
-      solution: `Run${where}: ${statements.join('; ')};`,
+      solution: `Run${where}: ${script(statements)}`,
     });
   }
   if (!slotExists) {

@@ -1,24 +1,35 @@
 import pg from 'pg';
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteTable, type Server, since } from '../catalog/server.ts';
-import type { Table } from '../catalog/tables.ts';
+import { readTables, type Table } from '../catalog/tables.ts';
 import { WatchError } from '../errors.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { columnsOf } from '../watchers/plan.ts';
 import type { UpdateType } from '../watchers/types.ts';
+import { addition, type Entry, type PushedDown } from './pushed-down.ts';
 
 export type Operation = 'insert' | 'update' | 'delete' | 'truncate';
+
+/** A table that was added to a publication by name. */
+export interface ListedTable extends Entry {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** Columns of the row filter that are not part of the replica identity. */
+  readonly outside: readonly string[];
+}
 
 /** A publication as the catalog has it. */
 export interface Publication {
   readonly oid: number;
   readonly allTables: boolean;
+  /** Carries all tables of some schemas. */
+  readonly ofSchemas: boolean;
   readonly operations: ReadonlySet<Operation>;
   readonly viaRoot: boolean;
   /** Carries stored generated columns. */
   readonly generatedColumns: boolean;
-  /** Tables that were added by name. */
-  readonly listed: readonly { readonly oid: number; readonly schema: string; readonly name: string }[];
+  readonly listed: readonly ListedTable[];
   /** `schema.table`, quoted, of all it carries, for whatever reason. */
   readonly carried: ReadonlySet<string>;
   readonly comment: string | null;
@@ -31,6 +42,8 @@ export interface PublicationNeeds {
   readonly operations: ReadonlySet<Operation>;
   /** Stored generated columns are wanted, or must be carried for updates not to be refused (PostgreSQL 18+). */
   readonly generatedColumns: boolean;
+  /** By the OIDs of the tables. */
+  readonly pushedDown: ReadonlyMap<number, PushedDown>;
 }
 
 const operationOf: Readonly<Record<UpdateType, Operation>> = {
@@ -41,7 +54,7 @@ export function publicationNeeds(
   name: string,
   bound: readonly BoundWatcher[],
   server: Pick<Server, 'major'>,
-): PublicationNeeds {
+): Omit<PublicationNeeds, 'pushedDown'> {
   const tables = [...new Map(bound.map(({ table }) => [table.oid, table])).values()];
   const isStored = (table: Table, column: string) =>
     table.columns.some(({ name, generated }) => name === column && generated === 'stored');
@@ -65,10 +78,15 @@ export async function readPublication(
   server: Pick<Server, 'major'>,
 ): Promise<Publication | undefined> {
   const generated = server.major >= since.generatedColumns ? "p.pubgencols <> 'n'" : 'false';
+  const lists = server.major >= since.columnLists;
+  const ofSchemas = lists
+    ? 'exists (select from pg_catalog.pg_publication_namespace s where s.pnpubid = p.oid)'
+    : 'false';
   const { rows } = await client.query(
     `select p.oid, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, ${generated} as generated_columns,
+            ${ofSchemas} as of_schemas,
             pg_catalog.obj_description(p.oid, 'pg_publication') as comment,
-            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname))
+            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname${lists ? entries : ''}))
                       from pg_catalog.pg_publication_rel r join pg_catalog.pg_class c on c.oid = r.prrelid
                       join pg_catalog.pg_namespace n on n.oid = c.relnamespace where r.prpubid = p.oid), '[]') as listed,
             coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('schema', t.schemaname, 'name', t.tablename))
@@ -83,64 +101,48 @@ export async function readPublication(
     if (row[`pub${operation}`]) operations.add(operation);
   return {
     oid: row.oid,
+    ofSchemas: row.of_schemas,
     allTables: row.puballtables,
     operations,
     viaRoot: row.pubviaroot,
     generatedColumns: row.generated_columns,
-    listed: row.listed,
+    listed: await withOutside(client, row.listed),
     carried: new Set(row.carried.map(quoteTable)),
     comment: row.comment,
   };
 }
 
-export function createPublication({ name, tables, operations, generatedColumns }: PublicationNeeds): string {
-  const list = tables.length === 0 ? '' : ` FOR TABLE ${tables.map(only).join(', ')}`;
-  return `CREATE PUBLICATION ${quoteIdentifier(name)}${list} WITH (${optionList(operations, generatedColumns)})`;
+/** The node tree of a filter is the only place that tells its columns from those of the column list. */
+const entries = `,
+  'columns', (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a
+              where a.attrelid = r.prrelid and a.attnum = any (r.prattrs::int2[])),
+  'where', pg_catalog.pg_get_expr(r.prqual, r.prrelid),
+  'filtered', (select pg_catalog.json_agg(distinct a.attname)
+               from pg_catalog.regexp_matches(r.prqual::text, ':varattno (\\d+)', 'g') v(found)
+               join pg_catalog.pg_attribute a on a.attrelid = r.prrelid and a.attnum = v.found[1]::int2)`;
+
+interface ListedRow {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly columns?: string[] | null;
+  readonly where?: string | null;
+  /** Columns of the filter. */
+  readonly filtered?: string[] | null;
 }
 
-/** What must be added before changes are read. Empty: nothing. */
-export function widenPublication(needs: PublicationNeeds, publication: Publication): string[] {
-  const { name, operations, generatedColumns } = needs;
-  const statements: string[] = [];
-  const missing = needs.tables.filter((table) => !publication.carried.has(quoteTable(table)));
-  const alter = `ALTER PUBLICATION ${quoteIdentifier(name)}`;
-  const rooted = !publication.viaRoot && needs.tables.some((table) => table.kind === 'p' || table.ancestors.length > 0);
-  const generated = generatedColumns && !publication.generatedColumns;
-  if (rooted || generated || [...operations].some((operation) => !publication.operations.has(operation))) {
-    const both = new Set([...publication.operations, ...operations]);
-    statements.push(`${alter} SET (${optionList(both, generatedColumns)})`);
-  }
-  const listed = missing.filter((table) => !publication.listed.some(({ oid }) => oid === table.oid));
-  if (listed.length > 0 && !publication.allTables) statements.push(`${alter} ADD TABLE ${listed.map(only).join(', ')}`);
-  return statements;
-}
-
-/** What is no longer needed: to be taken away only by the one who holds the slot. */
-export function narrowPublication(needs: PublicationNeeds, publication: Publication): string[] {
-  const { name, operations } = needs;
-  const statements: string[] = [];
-  const alter = `ALTER PUBLICATION ${quoteIdentifier(name)}`;
-  const wanted = new Set(needs.tables.map((table) => table.oid));
-  const superfluous = publication.listed.filter(({ oid }) => !wanted.has(oid));
-  if (superfluous.length > 0) statements.push(`${alter} DROP TABLE ${superfluous.map(only).join(', ')}`);
-  if ([...publication.operations].some((operation) => !operations.has(operation))) {
-    statements.push(`${alter} SET (${optionList(operations, needs.generatedColumns)})`);
-  }
-  return statements;
-}
-
-/** Without the tables that inherit from it, which are tables of their own; partitions come along all the same. */
-function only(table: { readonly schema: string; readonly name: string }): string {
-  return `ONLY ${quoteTable(table)}`;
-}
-
-function optionList(operations: ReadonlySet<Operation>, generatedColumns: boolean): string {
-  const list = `publish = '${[...operations].join(', ')}', publish_via_partition_root = true`;
-  return generatedColumns ? `${list}, publish_generated_columns = stored` : list;
+async function withOutside(client: Client, rows: readonly ListedRow[]): Promise<ListedTable[]> {
+  const filtered = rows.filter((row) => row.filtered);
+  const tables = filtered.length === 0 ? [] : await readTables(client, filtered);
+  return rows.map(({ oid, schema, name, columns, where, filtered: used }) => {
+    const known = tables.find((table) => table.oid === oid)?.identityColumns;
+    const outside = (used ?? []).filter((column) => !known?.has(column));
+    return { oid, schema, name, columns: columns ?? undefined, where: where ?? undefined, outside };
+  });
 }
 
 /** Milliseconds that a change of the publication waits for a lock, before it lets the application pass and tries again later. */
-const lockTimeout = 2000;
+export const lockTimeout = 2000;
 
 /**
  * Runs statements in one transaction, one worker at a time: workers of a rolling deploy change the same publication.
@@ -218,7 +220,7 @@ async function lookForFallenOut(client: Client, { name, tables }: PublicationNee
 }
 
 /** A watched table is no longer what the publication carries. */
-export function fallenOut(publication: string, table: Table, oid: FallenOut['oid']): WatchError {
+export function fallenOut(publication: string, table: Table, oid: FallenOut['oid'], entry?: Entry): WatchError {
   const lost = `${quoteTable(table)} fell out of the publication '${publication}'`;
   if (oid === undefined) {
     return new WatchError('PUBLICATION_CHANGED', `${lost}: it was dropped or renamed`, {
@@ -230,7 +232,7 @@ export function fallenOut(publication: string, table: Table, oid: FallenOut['oid
     `${lost}: it was dropped and made anew (OID ${oid}), or taken out by hand`,
     {
       solution:
-        `Its changes are not seen until it is added: ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${only(table)}; ` +
+        `Its changes are not seen until it is added: ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${addition(table, entry)}; ` +
         `(a restart does so with manage: 'create'). In migrations, add it in the transaction that makes it.`,
     },
   );

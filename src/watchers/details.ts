@@ -2,12 +2,19 @@ import type { WatcherDetails } from '../observe/types.ts';
 import { type BoundWatcher, codeName } from './bind.ts';
 import type { Watcher } from './validate.ts';
 
+/** What of a table is pushed down to the server, by names in the database. */
+export interface PushedDownColumns {
+  readonly columns: readonly string[] | undefined;
+  readonly reason: string | undefined;
+}
+
 /** What `watch.details()` tells. Columns are by their names in code. */
 export function describeWatcher(
   watcher: Watcher,
   bound: BoundWatcher | undefined,
   slot: string | undefined,
   publication: string | undefined,
+  pushedDown?: PushedDownColumns,
 ): WatcherDetails {
   const { table } = watcher;
   return {
@@ -24,5 +31,12 @@ export function describeWatcher(
     replicaIdentity: bound?.table.replicaIdentity,
     slot,
     publication,
+    ...(pushedDown && {
+      pushedDown: {
+        columns: pushedDown.columns?.map((name) => codeName(table, name)),
+        where: watcher.where,
+        reason: pushedDown.reason,
+      },
+    }),
   };
 }

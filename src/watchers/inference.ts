@@ -139,6 +139,7 @@ type CheckedOptions<Column extends string, U, O> = {
       ? readonly Column[]
       : 'triggerColumns needs a label'
     : `triggerColumns is for 'updated', not '${U & string}'`;
+  readonly where?: U extends 'truncated' ? "'truncated' has no row, so no where" : string;
   readonly absent?: 'throw' | 'omit';
   readonly debug?: boolean;
 } & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `there is no option '${K & string}'` };

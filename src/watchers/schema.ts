@@ -7,7 +7,7 @@ import type { Client, CustomTypesConfig } from 'pg';
 import type { Relation } from '../pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
 import { guardAbsent, setValue } from './event.ts';
-import { columnParser, planRelation, type RelationPlan } from './plan.ts';
+import { columnParser, columnsOf, planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
 
 export interface SchemaHost {
@@ -27,6 +27,8 @@ export class Schema {
   readonly #strangers = new Set<number>();
   #bound: readonly BoundWatcher[] = [];
   #server: Pick<Server, 'major'> | undefined;
+  /** Tables of which the server sends only what the watchers need. */
+  #projected: ReadonlySet<number> = new Set();
 
   constructor(watchers: readonly Watcher[], types: CustomTypesConfig | undefined, host: SchemaHost) {
     this.types = new TypeCatalog(types);
@@ -39,9 +41,10 @@ export class Schema {
     return new Map(this.#bound.map(({ table }) => [quoteTable(table), table.oid]));
   }
 
-  bind(bound: readonly BoundWatcher[], server: Pick<Server, 'major'>): void {
+  bind(bound: readonly BoundWatcher[], server: Pick<Server, 'major'>, projected = this.#projected): void {
     this.#bound = bound;
     this.#server = server;
+    this.#projected = projected;
     this.#host.bound(bound);
   }
 
@@ -58,7 +61,9 @@ export class Schema {
     if (watchers.length === 0)
       return this.#isNewPartition(relation) ? this.#refresh(relation, session, visible) : undefined;
     this.#host.warn(identityWarnings(relation, watchers));
-    return isUnknown(relation, watchers[0]!.table, this.types) ? this.#refresh(relation, session, visible) : undefined;
+    const { table } = watchers[0]!;
+    const sent = this.#projected.has(table.oid) ? new Set(watchers.flatMap(columnsOf)) : undefined;
+    return isUnknown(relation, table, this.types, sent) ? this.#refresh(relation, session, visible) : undefined;
   }
 
   /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
@@ -193,11 +198,15 @@ function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonl
   return bound.filter(({ table }) => table.schema === relation.schema && table.name === relation.name);
 }
 
-/** Whether a relation is not as the catalog had its table: it was changed, or the WAL is older than the last change. */
-export function isUnknown(relation: Relation, table: Table, types: TypeCatalog): boolean {
+/**
+ * Whether a relation is not as the catalog had its table: it was changed, or the WAL is older than the last change.
+ * `sent`: the columns that must be there if not all of them are.
+ */
+export function isUnknown(relation: Relation, table: Table, types: TypeCatalog, sent?: ReadonlySet<string>): boolean {
   if (table.schema !== relation.schema || table.name !== relation.name) return true;
   const described = new Map(relation.columns.map((column) => [column.name, column]));
-  if (table.columns.some(({ name, generated }) => generated === undefined && !described.has(name))) return true;
+  const expected = table.columns.filter(({ name, generated }) => sent?.has(name) ?? generated === undefined);
+  if (expected.some(({ name }) => !described.has(name))) return true;
   const known = new Map(table.columns.map((column) => [column.name, column]));
   return relation.columns.some(
     ({ name, typeOid, key }) =>

@@ -11,6 +11,8 @@ export interface Watcher {
   readonly label: string | undefined;
   readonly extraColumns: readonly string[];
   readonly triggerColumns: readonly string[];
+  /** Row filter of the table. */
+  readonly where: string | undefined;
   readonly absent: 'throw' | 'omit';
   readonly debug: boolean;
   /** Of `defineWatchers`: whether an event is kept. */
@@ -18,7 +20,9 @@ export interface Watcher {
 }
 
 const updateTypes: readonly unknown[] = ['inserted', 'updated', 'deleted', 'truncated'] satisfies UpdateType[];
-const optionNames = ['label', 'extraColumns', 'triggerColumns', 'absent', 'debug'] satisfies (keyof WatcherOptions)[];
+const optionNames = [
+  'label', 'extraColumns', 'triggerColumns', 'where', 'absent', 'debug',
+] satisfies (keyof WatcherOptions)[]; // prettier-ignore
 
 /** Finds all that is wrong with the entries without asking the database. */
 export function checkEntries(
@@ -41,6 +45,7 @@ export function checkEntries(
       });
     names.add(name);
   }
+  issues.push(...filterIssues(watchers));
   return { watchers, issues };
 }
 
@@ -70,7 +75,14 @@ function checkEntry(
   }
   if (typeof table === 'string' || !updateTypes.includes(type)) return undefined;
 
-  const { label, extraColumns = [], triggerColumns = [], absent = 'throw', debug = false } = options as WatcherOptions;
+  const {
+    label,
+    extraColumns = [],
+    triggerColumns = [],
+    where,
+    absent = 'throw',
+    debug = false,
+  } = options as WatcherOptions;
   const labelled: unknown = label;
   const name = typeof labelled === 'string' && labelled !== '' ? labelled : identifier(table, type as UpdateType);
   const wrong = (message: string, solution?: string) => report(message, solution, name);
@@ -86,6 +98,9 @@ function checkEntry(
   if (absent !== 'throw' && absent !== 'omit') wrong("absent is 'throw' or 'omit'");
   if (!isNames(extraColumns) || !isNames(triggerColumns)) return undefined;
   if (type === 'truncated' && extraColumns.length > 0) wrong("'truncated' has no row, so no extraColumns");
+  if (where !== undefined && (typeof where !== 'string' || where.trim() === ''))
+    wrong('where is a SQL expression', "where: 'role_id = 7'");
+  else if (where !== undefined && type === 'truncated') wrong("'truncated' has no row, so no where");
   if (triggerColumns.length > 0) {
     if (type !== 'updated') wrong(`triggerColumns is for 'updated', not '${String(type)}'`);
     if (label === undefined)
@@ -94,9 +109,30 @@ function checkEntry(
   checkDrizzleColumns(table, [...(table.primaryKey ?? []), ...extraColumns, ...triggerColumns], name, issues);
   return {
     name, type: type as UpdateType, table, label, absent, debug: Boolean(debug),
+    where: typeof where === 'string' && where.trim() !== '' ? where.trim() : undefined,
     extraColumns: [...new Set(extraColumns)], triggerColumns: [...new Set(triggerColumns)],
     when: Object.hasOwn(when, name) ? when[name] : undefined,
   }; // prettier-ignore
+}
+
+/** A publication has one row filter for each table, so what a watcher leaves out nobody gets. TRUNCATE is not filtered. */
+function filterIssues(watchers: readonly Watcher[]): ConfigurationIssue[] {
+  const tables = new Map<string, Watcher[]>();
+  for (const watcher of watchers.filter(({ type }) => type !== 'truncated')) {
+    const key = `${watcher.table.schema}\0${watcher.table.name}`;
+    tables.set(key, [...(tables.get(key) ?? []), watcher]);
+  }
+  return [...tables.values()].flatMap((same): ConfigurationIssue[] => {
+    const other = same.find(({ where }) => where !== same[0]!.where);
+    if (!other) return [];
+    const names = same.map(({ name }) => `'${name}'`).join(', ');
+    return [{
+      message: `${other.name}: its where differs from that of '${same[0]!.name}', but PostgreSQL has one row filter for each table`,
+      solution: `Give ${names} the same where. For conditions that differ use when, the second argument of defineWatchers, which is run in this process.`,
+      watcher: other.name,
+      table: other.table.name,
+    }]; // prettier-ignore
+  });
 }
 
 /** `table:type`, with `schema.table:type` outside `public`. */

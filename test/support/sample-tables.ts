@@ -33,7 +33,8 @@ export function usersTable({ replicaIdentity = 'default', ...more }: Partial<Tab
     index: ['id', 'email'],
     nothing: [],
   };
-  return { identityColumns: new Set(covered[replicaIdentity]), ...table };
+  const identityColumns = new Set(covered[replicaIdentity]);
+  return { identityColumns, identityUnion: more.identityColumns ?? identityColumns, ...table };
 }
 
 /** The table as the stream describes it. */

@@ -68,6 +68,14 @@ describe('refused in defineWatchers is', () => {
     define([['users', 'truncated', { extraColumns: ['email'] }]]);
   });
 
+  test('where on truncated, and one that is no string', () => {
+    // @ts-expect-error TRUNCATE is not filtered
+    define([['users', 'truncated', { where: 'id > 1' }]]);
+    // @ts-expect-error SQL is wanted
+    define([['users', 'updated', { where: true }]]);
+    define([['users', 'updated', { where: 'id > 1' }]]);
+  });
+
   test('a misspelt option, alone or beside right ones', () => {
     // @ts-expect-error extraColumns
     define([['users', 'updated', { extraColumn: ['email'] }]]);

@@ -17,7 +17,7 @@ test('a slot and watchers are enough: everything else has a default', () => {
   expect(resolve({})).toEqual({
     connection: {},
     slot: { name: 'worker', temporary: false, takeover: 'wait', onLost: 'stop', failover: false },
-    publication: { name: 'worker' },
+    publication: { name: 'worker', columnLists: false },
     manage: 'create',
     visibility: 'committed',
     onError: 'retry',
@@ -42,10 +42,13 @@ test('what is given is what holds', () => {
     ...given,
     connection: {},
     slot: { name: 'a_1', temporary: false, takeover: 'terminate', onLost: 'recreate', failover: true },
-    publication: { name: 'Accounts' },
+    publication: { name: 'Accounts', columnLists: false },
   });
-  expect(resolve({ publication: { name: 'x' } }).publication).toEqual({ name: 'x' });
-  expect(resolve({ publication: {} }).publication).toEqual({ name: 'worker' });
+  expect(resolve({ publication: { name: 'x', columnLists: true } }).publication).toEqual({
+    name: 'x',
+    columnLists: true,
+  });
+  expect(resolve({ publication: {} }).publication).toEqual({ name: 'worker', columnLists: false });
 });
 
 describe('the connection', () => {
@@ -134,6 +137,7 @@ test.each([
   [{ slot: { name: 'a', takeover: 'kill' } }, "slot.takeover is 'wait' or 'terminate'"],
   [{ heartbeat: -1 }, 'heartbeat is a number of milliseconds, 0 or more'],
   [{ publication: { nam: 'a' } }, "there is no publication option 'nam'"],
+  [{ publication: { columnLists: 'yes' } }, 'publication.columnLists is true or false'],
   [{ publication: '' }, '"" is no name for a publication'],
   [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is no name for a publication`],
   [{ publication: 'a\0' }, '"a\\u0000" is no name for a publication'],

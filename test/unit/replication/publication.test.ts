@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Table } from '../../../src/catalog/tables.ts';
 import {
-  commentOnPublication, createPublication, fallenOut, narrowPublication, type Operation, type Publication, publicationNeeds,
-  widenPublication,
+  commentOnPublication, fallenOut, type ListedTable, type Operation, type Publication, publicationNeeds,
 } from '../../../src/replication/publication.ts'; // prettier-ignore
+import { createPublication, narrowPublication, widenPublication } from '../../../src/replication/publication-sql.ts';
 import { bindWatchers } from '../../../src/watchers/bind.ts';
 import { boundTo, column, oids, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
@@ -11,17 +11,22 @@ const users = usersTable();
 const lines = usersTable({ oid: 16_500, schema: 'erp', name: 'Order "Lines"' });
 
 function needs(operations: readonly Operation[], tables = [users]) {
-  return { name: 'accounts', tables, operations: new Set(operations), generatedColumns: false };
+  return { name: 'accounts', tables, operations: new Set(operations), generatedColumns: false, pushedDown: new Map() };
+}
+
+function listing({ oid, schema, name }: Table): ListedTable {
+  return { oid, schema, name, columns: undefined, where: undefined, outside: [] };
 }
 
 function publication(more: Partial<Publication> = {}): Publication {
   return {
     oid: 1,
     allTables: false,
+    ofSchemas: false,
     operations: new Set(['insert']),
     viaRoot: true,
     generatedColumns: false,
-    listed: [users],
+    listed: [listing(users)],
     carried: new Set(['"public"."users"']),
     comment: null,
     ...more,
@@ -122,7 +127,7 @@ describe('widening one', () => {
   });
 
   test('a table that was made anew under the same name is another table', () => {
-    const older = publication({ listed: [{ ...users, oid: 1 }], carried: new Set() });
+    const older = publication({ listed: [{ ...listing(users), oid: 1 }], carried: new Set() });
     expect(widenPublication(needs(['insert']), older)).toEqual([
       'ALTER PUBLICATION "accounts" ADD TABLE ONLY "public"."users"',
     ]);
@@ -146,7 +151,7 @@ describe('narrowing one', () => {
   });
 
   test('a table that nobody watches any more is dropped', () => {
-    expect(narrowPublication(needs(['insert']), publication({ listed: [users, lines] }))).toEqual([
+    expect(narrowPublication(needs(['insert']), publication({ listed: [listing(users), listing(lines)] }))).toEqual([
       'ALTER PUBLICATION "accounts" DROP TABLE ONLY "erp"."Order ""Lines"""',
     ]);
   });
@@ -161,7 +166,7 @@ describe('narrowing one', () => {
   test('what is narrowed needs no widening, and what was widened no narrowing', () => {
     const wide = publication({
       operations: new Set(['insert', 'update', 'delete', 'truncate']),
-      listed: [users, lines],
+      listed: [listing(users), listing(lines)],
     });
     expect(narrowPublication(needs(['update']), wide)).toHaveLength(2);
     expect(widenPublication(needs(['update']), wide)).toEqual([]);

@@ -43,6 +43,12 @@ describe('the catalog is asked about a relation', () => {
     expect(unknown({ columns: changed('email', { key: true }) }, usersTable({ kind: 'p' }))).toBe(false);
   });
 
+  test('under a column list when a column is missing that must be sent, and not for others', () => {
+    const relation = { ...relationOf(users), columns: columns.filter(({ name }) => name !== 'bio') };
+    expect(isUnknown(relation, users, types, new Set(['id', 'email']))).toBe(false);
+    expect(isUnknown(relation, users, types, new Set(['id', 'bio']))).toBe(true);
+  });
+
   test('not for a generated column, which is not sent', () => {
     const generated = usersTable({ columns: [...users.columns, column('total', oids.int4, { generated: 'stored' })] });
     expect(isUnknown(relationOf(users), generated, types)).toBe(false);

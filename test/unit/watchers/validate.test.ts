@@ -109,6 +109,43 @@ describe('refused is', () => {
     ]);
   });
 
+  test.each(['', '  ', 7, null])('%j in place of a SQL expression', (where) => {
+    expect(messages(['users', 'updated', { where }])).toEqual(['users:updated: where is a SQL expression']);
+  });
+
+  test('a row filter for TRUNCATE, which PostgreSQL does not filter', () => {
+    expect(messages(['users', 'truncated', { where: 'id > 1' }])).toEqual([
+      "users:truncated: 'truncated' has no row, so no where",
+    ]);
+  });
+
+  test('another row filter for the same table, or none: one problem for each table, which tells of `when`', () => {
+    const { issues } = checkEntries([
+      ['users', 'inserted', { where: 'id > 1' }],
+      ['users', 'updated'],
+      ['public.users', 'deleted', { where: 'id > 2' }],
+      ['erp.users', 'updated', { where: 'id > 3' }],
+    ]);
+    expect(issues).toMatchObject([
+      {
+        watcher: 'users:updated',
+        table: 'users',
+        message: expect.stringContaining("its where differs from that of 'users:inserted'"),
+        solution: expect.stringContaining('when'),
+      },
+    ]);
+  });
+
+  test('no row filter that is the same but for blanks around it, whatever the watchers of TRUNCATE have', () => {
+    const { watchers, issues } = checkEntries([
+      ['users', 'inserted', { where: ' id > 1\n' }],
+      ['users', 'updated', { where: 'id > 1' }],
+      ['users', 'truncated'],
+    ]);
+    expect(issues).toEqual([]);
+    expect(watchers.map(({ where }) => where)).toEqual(['id > 1', 'id > 1', undefined]);
+  });
+
   test('a second watcher of the same identifier, however it got that', () => {
     const two = (...entries: unknown[]) => checkEntries(entries).issues;
     const clash = [{ message: "two watchers are called 'users:updated'", watcher: 'users:updated' }];
