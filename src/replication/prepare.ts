@@ -90,7 +90,7 @@ export async function prepare(
   let publication = await readPublication(client, name, server);
   const published = publicationNeeds(name, bound, server);
   const { operations } = published;
-  const sharedWith = otherSlots(publication, options);
+  const sharedWith = otherSlots(publication, options, server);
   const facts = { options, server, manage, publication, sharedWith, operations };
   const { pushedDown, issues: refused, warnings: doubts } = await planPushDown(client, bound, facts);
   throwIssues([...issues, ...refused]);
@@ -127,16 +127,17 @@ export async function narrow(
   if (options.manage !== 'create' || server.inRecovery) return [];
   const decide = (publication: Publication | undefined) => {
     if (!publication || publication.allTables) return [];
-    return otherSlots(publication, options).length > 0 ? [] : narrowPublication(needs, publication);
+    return otherSlots(publication, options, server).length > 0 ? [] : narrowPublication(needs, publication);
   };
   const publication = await readPublication(client, needs.name, server);
   return decide(publication).length === 0 ? [] : alterPublication(client, needs.name, server, decide);
 }
 
-/** Those that read the same publication, as far as walwatch made them. */
-function otherSlots(publication: Publication | undefined, options: ResolvedOptions): string[] {
+/** Those that read the same publication, as far as walwatch made them. A clone of the database copies comments, but no slots. */
+function otherSlots(publication: Publication | undefined, { slot }: ResolvedOptions, server: Server): string[] {
   const { markers } = parseComment(publication?.comment ?? null);
-  return markers.map(({ slot }) => slot).filter((slot) => slot !== options.slot.name);
+  const here = markers.filter(({ databaseOid }) => databaseOid === server.databaseOid);
+  return here.map((marker) => marker.slot).filter((name) => name !== slot.name);
 }
 
 export function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {

@@ -192,13 +192,17 @@ interface FallenOut {
 const internalError = 'XX000';
 
 /** The tables that the publication does not carry any more, and what became of them. */
-export async function readFallenOut(client: Client, needs: PublicationNeeds): Promise<FallenOut[]> {
+export function readFallenOut(client: Client, needs: PublicationNeeds): Promise<FallenOut[]> {
+  return onceAgain(() => lookForFallenOut(client, needs));
+}
+
+/** pg_publication_tables fails with "could not open relation" when a table is dropped meanwhile; then it is gone. */
+export async function onceAgain<T>(read: () => Promise<T>): Promise<T> {
   try {
-    return await lookForFallenOut(client, needs);
+    return await read();
   } catch (error) {
-    // pg_publication_tables fails with "could not open relation" when a table is dropped meanwhile; then it is gone.
     if ((error as { code?: string }).code !== internalError) throw error;
-    return await lookForFallenOut(client, needs);
+    return await read();
   }
 }
 

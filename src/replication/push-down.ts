@@ -4,7 +4,7 @@ import { readTables, type Table } from '../catalog/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
-import { type Operation, type Publication, type PublicationNeeds, readPublication } from './publication.ts';
+import { onceAgain, type Operation, type Publication, type PublicationNeeds, readPublication } from './publication.ts';
 import { isRefused, script } from './publication-sql.ts';
 import { addition, columnList, only, type PushedDown } from './pushed-down.ts';
 import { noFilter, readRowFilter, refusedFilters } from './row-filter.ts';
@@ -34,11 +34,10 @@ export async function planPushDown(client: Client, bound: readonly BoundWatcher[
   const warnings: WatchError[] = [];
   if (issues.length > 0) return { pushedDown: new Map(), issues, warnings };
 
-  const filtered = new Map(
-    bound.filter(({ watcher }) => watcher.where !== undefined).map((one) => [one.table.oid, one]),
-  );
   const filters = new Map<number, Pick<PushedDown, 'where' | 'outside'>>();
-  for (const [oid, one] of filtered) {
+  for (const one of bound) {
+    const { oid } = one.table;
+    if (one.watcher.where === undefined || filters.has(oid)) continue;
     if (wholesale) issues.push(notOfTables(one, options.publication.name));
     const reading = await readRowFilter(client, one, facts);
     filters.set(oid, reading.filter);
@@ -56,7 +55,7 @@ export async function planPushDown(client: Client, bound: readonly BoundWatcher[
     const own = bound.filter((one) => one.table === table);
     pushedDown.set(oid, { ...columnList(table, own, server, asked), ...(filters.get(oid) ?? noFilter) });
   }
-  if (sharedWith.length > 0 && facts.manage === 'create')
+  if (issues.length === 0 && sharedWith.length > 0 && facts.manage === 'create')
     issues.push(...sharedFilters([...tables.values()], pushedDown, publication!, facts));
   return { pushedDown, issues, warnings };
 }
@@ -108,7 +107,7 @@ function sharedFilters(
     const filter = (where: string | undefined) => (where === undefined ? 'none' : `WHERE ${where}`);
     return [{
       message: `the publication '${options.publication.name}' is shared with the slot ${sharedWith.map((slot) => `'${slot}'`).join(', ')}, and its row filter of ${quoteTable(table)} is another one (${filter(listed.where)}, not ${filter(wanted)})`,
-      solution: 'Give this watch a publication of its own.',
+      solution: 'Give this watch a publication of its own. If that slot is gone for good, take its line out of the comment of the publication.',
       table: table.name,
     }]; // prettier-ignore
   });
@@ -124,7 +123,7 @@ export async function readRefusals(
   server: Pick<Server, 'major'>,
 ): Promise<WatchError[]> {
   if (![...needs.pushedDown.values()].some(({ columns, where }) => columns ?? where)) return [];
-  const publication = await readPublication(client, needs.name, server);
+  const publication = await onceAgain(() => readPublication(client, needs.name, server));
   if (!publication?.operations.has('update') && !publication?.operations.has('delete')) return [];
   const tables = await readTables(client, needs.tables);
   return tables.flatMap((table) => {

@@ -10,8 +10,8 @@ export interface WatcherOptions<Column extends string = string> {
   /** `updated` only: an event only when one of these changed its value. Needs their old values (REPLICA IDENTITY). */
   readonly triggerColumns?: readonly Column[];
   /** A SQL expression over the row, run by the server (publication row filter, PostgreSQL 15+); every watcher of the table
-   *  must have the same, but `truncated`, which has none. Columns are by their names in the database. A row that comes to
-   *  match is `inserted`, one that does not match any more is `deleted`. With watchers of `updated` or `deleted`, only
+   *  must have the same, but `truncated`, which has none. Columns are by their names in the database. Where updates are
+   *  published, a row that comes to match is `inserted`, and one that does not match any more is `deleted`. With watchers of `updated` or `deleted`, only
    *  columns of the replica identity may be used. After a change it holds for what is written once the slot is taken over. */
   readonly where?: string;
   /** A value that PostgreSQL did not send (see `context.absent`): `'throw'` (default) makes reading it throw

@@ -35,6 +35,7 @@ function watching(
   now: readonly Table[],
   entries: readonly WatcherEntry[],
   more: readonly ConfigurationIssue[] = [],
+  projected: ReadonlySet<number> = new Set(),
 ) {
   const watchers = watchersFor(...entries);
   const steps: string[] = [];
@@ -48,7 +49,7 @@ function watching(
   const session = {
     use: (task: (client: Client) => unknown) => (steps.push('ask'), task({ query } as unknown as Client)),
   } as unknown as Session;
-  schema.bind(bindWatchers(watchers, [known], { major: 17 }).bound, { major: 17 });
+  schema.bind(bindWatchers(watchers, [known], { major: 17 }).bound, { major: 17 }, projected);
   steps.length = 0;
   const described = (table: Table) =>
     schema.described(relationOf(table), session, () => Promise.resolve(void steps.push('visible')));
@@ -62,6 +63,17 @@ describe('a table that is described as the catalog had it', () => {
     expect([described(users), steps]).toEqual([undefined, []]);
     expect(schema.plan(relationOf(users))).toMatchObject({ wanted: [0, 1] });
     expect(schema.tableOids).toEqual(new Map([['"public"."users"', users.oid]]));
+  });
+
+  test('nor does one with a column list, however often it comes with the columns of its watchers only', async () => {
+    const entries: WatcherEntry[] = [['users', 'updated', { extraColumns: ['email'] }]];
+    const { steps, described } = watching(users, [users], entries, [], new Set([users.oid]));
+    const listed = withColumns(...users.columns.slice(0, 2));
+    expect([described(listed), described(listed), steps]).toEqual([undefined, undefined, []]);
+    await described(withColumns(users.columns[0]!)); // a column that is wanted: written before the list had it, or dropped
+    expect(steps).toContain('ask');
+    expect(described(listed)).toBeUndefined();
+    expect(watching(users, [users], entries).described(listed)).toBeDefined();
   });
 
   test('nor does one that nobody watches', () => {
