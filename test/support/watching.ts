@@ -13,7 +13,8 @@ export function slotName(): string {
 
 /** Drops what was made under this name, once its watch has stopped. */
 export async function dropSlotAndPublication(db: Pick<Database, 'sql' | 'dropSlot'>, name: string): Promise<void> {
-  const [slot] = await db.sql('select from pg_replication_slots where slot_name = $1', [name]);
+  // A temporary one goes with its session, perhaps between two queries of ours.
+  const [slot] = await db.sql('select from pg_replication_slots where slot_name = $1 and not temporary', [name]);
   if (slot) await db.dropSlot(name);
   await db.sql(`drop publication if exists "${name}"`);
 }
