@@ -109,6 +109,8 @@ export class Consumption {
       void this.#listen(this.#messages);
       // What has come already is still handed over after close().
       for await (const message of this.#messages) {
+        // A client whose server went may ask again from where it once began.
+        if (durable === undefined && message.seq < this.#position.next) continue;
         this.#position.next = message.seq + 1;
         const full = this.#host.take(message);
         if (!full) continue;
