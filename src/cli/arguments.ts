@@ -31,7 +31,7 @@ export const configurationFlags = {
 } as const satisfies Options;
 
 /** Flags of commands that take watchers as arguments. */
-export const watcherFlags = { columns: { type: 'string' } } as const satisfies Options;
+export const watcherFlags = { columns: { type: 'string' }, where: { type: 'string' } } as const satisfies Options;
 
 /** Flags of commands that change something. */
 export const changeFlags = {
@@ -82,7 +82,8 @@ export const help = {
   There is no flag for it: everybody on the machine can read command lines, passwords included.`,
   watchers: `Watchers:
   Names of the configuration's watchers, or table:type, such as users:updated or erp.orders:deleted.
-      --columns A,B      their extraColumns`,
+      --columns A,B      their extraColumns
+      --where SQL        their row filter, which the server applies (PostgreSQL 15 or newer)`,
   change: `      --print            only print the SQL, for a DBA or for psql
   -y, --yes              do not ask`,
   exit: 'Exit codes: 0 all is well, 1 a problem was found or the command failed, 2 wrong usage or configuration.',

@@ -27,6 +27,7 @@ export interface ConfigurationValues {
   readonly slot?: string | undefined;
   readonly publication?: string | undefined;
   readonly columns?: string | undefined;
+  readonly where?: string | undefined;
 }
 
 interface ConfigurationModule {
@@ -109,12 +110,15 @@ function entriesOf(
   file: string | undefined,
 ): WatcherEntry[] {
   const extraColumns = list(flags.columns);
-  if (extraColumns !== undefined && names.length === 0) throw new UsageError('--columns needs a watcher, as argument');
+  const { where } = flags;
+  if ((extraColumns !== undefined || where !== undefined) && names.length === 0) {
+    throw new UsageError(`--${where === undefined ? 'columns' : 'where'} needs a watcher, as argument`);
+  }
   const known = names.length === 0 ? [] : checkEntries(configured).watchers;
   return names.map((name) => {
     const index = known.findIndex((watcher) => watcher.name === name);
     const [table, type, options] = configured[index] ?? parseWatcher(name, file);
-    return [table, type, { ...options, ...(extraColumns && { extraColumns }) }];
+    return [table, type, { ...options, ...(extraColumns && { extraColumns }), ...(where !== undefined && { where }) }];
   });
 }
 

@@ -8,15 +8,21 @@ import type { Watcher } from '../watchers/validate.ts';
 
 export interface IdentityChange {
   readonly table: Table;
+  /** The table as it will be. */
+  readonly altered: Table;
   readonly to: 'default' | 'full';
   readonly statement: string;
 }
 
-/** For each table the least identity that gives all its watchers what they need; `unsolved`: none does. */
+/**
+ * For each table the least identity that gives all its watchers what they need; `unsolved`: none does. `filtered`: columns
+ * of row filters, by table, that the identity has to hold.
+ */
 export function identityChanges(
   watchers: readonly Watcher[],
   tables: readonly Table[],
   server: Pick<Server, 'major'>,
+  filtered: ReadonlyMap<number, readonly string[]> = new Map(),
 ): { changes: IdentityChange[]; unsolved: ConfigurationIssue[] } {
   const changes: IdentityChange[] = [];
   const unsolved: ConfigurationIssue[] = [];
@@ -30,11 +36,13 @@ export function identityChanges(
         tables.map((one) => (one === table ? candidate : one)),
         server,
       ).identity.filter(({ watcher }) => watcher !== undefined && names.includes(watcher));
-    const issues = lacking(table);
-    if (issues.length === 0) continue;
-    const to = (['default', 'full'] as const).find((identity) => lacking(withIdentity(table, identity)).length === 0);
-    if (to) changes.push({ table, to, statement: alterIdentity(table, to) });
-    else unsolved.push(...issues);
+    const suffices = (candidate: Table) =>
+      lacking(candidate).length === 0 &&
+      (filtered.get(table.oid) ?? []).every((column) => candidate.identityColumns.has(column));
+    if (suffices(table)) continue;
+    const to = (['default', 'full'] as const).find((identity) => suffices(withIdentity(table, identity)));
+    if (to) changes.push({ table, altered: withIdentity(table, to), to, statement: alterIdentity(table, to) });
+    else unsolved.push(...lacking(table));
   }
   return { changes, unsolved };
 }
@@ -45,11 +53,13 @@ function withIdentity(table: Table, identity: 'default' | 'full'): Table {
   // PostgreSQL takes a deferrable key for none.
   const immediate = table.uniqueKeys.some((unique) => unique.join('\0') === key.join('\0'));
   const all = table.columns.map(({ name }) => name);
+  const columns = new Set(identity === 'full' ? all : immediate ? key : []);
   return {
     ...table,
     replicaIdentity: identity,
     leaves: table.leaves.map((leaf) => ({ ...leaf, replicaIdentity: identity })),
-    identityColumns: new Set(identity === 'full' ? all : immediate ? key : []),
+    identityColumns: columns,
+    identityUnion: columns,
   };
 }
 

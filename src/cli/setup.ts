@@ -1,12 +1,12 @@
 import type { Client } from 'pg';
 import { TypeCatalog } from '../catalog/types.ts';
-import { serverIssues } from '../catalog/server.ts';
+import { type Server, serverIssues } from '../catalog/server.ts';
 import { throwIssues, WatchError } from '../errors.ts';
 import { prepare } from '../replication/prepare.ts';
 import {
-  alterPublication, commentOnPublication,
+  alterPublication, commentOnPublication, type Publication, type PublicationNeeds,
 } from '../replication/publication.ts'; // prettier-ignore
-import { createPublication, widenPublication } from '../replication/publication-sql.ts';
+import { completePublication, createPublication, isRefused, script } from '../replication/publication-sql.ts';
 import { slotCreation, slotIssues } from '../replication/slot.ts';
 import {
   changeFlags, type Command, configurationFlags, exit, help, parse, UsageError, watcherFlags,
@@ -71,6 +71,8 @@ Examples:
 interface Plan {
   readonly identities: readonly IdentityChange[];
   readonly former: readonly FormerIdentity[];
+  readonly server: Server;
+  readonly needs: PublicationNeeds;
   /** Everything, to be run one after the other. */
   readonly statements: readonly string[];
 }
@@ -78,19 +80,30 @@ interface Plan {
 /** @throws what a worker would stop with */
 async function makePlan(client: Client, configuration: Configuration, forAnother: boolean): Promise<Plan> {
   const { resolved, watchers } = configuration;
-  const found = await survey(client, configuration);
-  const server = forAnother ? { ...found.server, mayReplicate: true } : found.server;
+  const now = await survey(client, configuration, 'create');
+  const server = forAnother ? { ...now.server, mayReplicate: true } : now.server;
   if (server.inRecovery) {
     throw new WatchError('UNSUPPORTED', 'the server is a standby, which can not be written to', {
       solution: 'Connect to the primary.',
     });
   }
-  const { changes, unsolved } = identityChanges(watchers, found.tables, server);
+  const { changes, unsolved } = identityChanges(watchers, now.tables, server, filteredColumns(now));
+  // Column lists and row filters go by the identity.
+  const altered = changes.map((change) => change.altered);
+  const found = changes.length === 0 ? now : await survey(client, configuration, 'create', altered);
   const wrongSlot = found.slot ? slotIssues(resolved.slot, found.slot, server) : [];
   throwIssues([...serverIssues(server, resolved), ...found.misfits, ...unsolved, ...wrongSlot]);
   for (const { error } of losses(found, configuration)) throw error;
   const former = await formerIdentities(client, changes);
-  return { identities: changes, former, statements: planStatements(found, configuration, changes, former) };
+  const statements = planStatements(found, configuration, changes, former);
+  return { identities: changes, former, server, needs: found.needs, statements };
+}
+
+/** Of each table, the columns of its row filter for which PostgreSQL would refuse the application's updates and deletes. */
+function filteredColumns({ needs, publication }: Survey): ReadonlyMap<number, readonly string[]> {
+  const operations = new Set([...needs.operations, ...(publication?.operations ?? [])]);
+  const refused = [...needs.pushedDown].filter(([, entry]) => isRefused(entry, operations));
+  return new Map(refused.map(([oid, { outside }]) => [oid, outside]));
 }
 
 /** Identities first: a table that is published without one refuses updates. The slot last: it needs the publication. */
@@ -101,15 +114,20 @@ function planStatements(
   former: readonly FormerIdentity[],
 ): string[] {
   const { name, failover } = resolved.slot;
-  const published = publication ? widenPublication(needs, publication) : [createPublication(needs)];
-  const created = slot ? [] : [slotCreation(name, failover)];
+  const published = changePublication(needs, publication);
+  const created = slot ? [] : [`${slotCreation(name, failover)};`];
   const comment = withIdentities(publication?.comment ?? null, former);
   const remembered = marker === undefined || former.length > 0;
   return [
     ...changes.map(({ statement }) => statement),
-    ...[...published, ...created].map((statement) => `${statement};`),
+    ...(published.length > 0 ? [script(published)] : []),
+    ...created,
     ...(remembered ? [noteMarker(needs.name, name, comment)] : []),
   ];
+}
+
+function changePublication(needs: PublicationNeeds, publication: Publication | undefined): string[] {
+  return publication ? completePublication(needs, publication) : [createPublication(needs)];
 }
 
 /** Milliseconds that a change of a table waits, while the application queues up behind it. */
@@ -121,6 +139,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
     for (const { statement } of plan.identities) {
       await client.query(`begin; set local lock_timeout = ${lockTimeout}; ${statement} commit`);
     }
+    await alterPublication(client, plan.needs.name, plan.server, (current) => changePublication(plan.needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
     const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
     if (plan.former.length > 0) {

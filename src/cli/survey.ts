@@ -28,12 +28,22 @@ export interface Survey {
   readonly marker: Marker | undefined;
 }
 
-export async function survey(client: Client, { resolved, watchers, hasSlot }: Configuration): Promise<Survey> {
+/**
+ * `manage`: as for a worker that only verifies, looking needs no rights. `altered`: tables as they will be, in place of those
+ * that there are.
+ */
+export async function survey(
+  client: Client,
+  { resolved, watchers, hasSlot }: Configuration,
+  manage: 'create' | 'verify' = 'verify',
+  altered: readonly Table[] = [],
+): Promise<Survey> {
   const server = await readServer(client);
-  const tables = await readTables(
+  const found = await readTables(
     client,
     watchers.map(({ table }) => table),
   );
+  const tables = found.map((table) => altered.find(({ oid }) => oid === table.oid) ?? table);
   const { bound, issues, identity } = bindWatchers(watchers, tables, server);
   const { name } = resolved.publication;
   const publication = await readPublication(client, name, server);
@@ -43,8 +53,7 @@ export async function survey(client: Client, { resolved, watchers, hasSlot }: Co
   const published = publicationNeeds(name, bound, server);
   const sharedWith = markers.map((one) => one.slot).filter((one) => one !== resolved.slot.name);
   const { operations } = published;
-  // As for a worker that only verifies, because looking must need no rights.
-  const facts = { options: resolved, server, manage: 'verify', publication, sharedWith, operations } as const;
+  const facts = { options: resolved, server, manage, publication, sharedWith, operations };
   const { pushedDown, issues: refused } = await planPushDown(client, bound, facts);
   const needs = { ...published, pushedDown };
   return { server, tables, bound, misfits: [...issues, ...refused], identity, needs, publication, slot, marker };

@@ -23,6 +23,8 @@ makes a publication for that, for which the role must own the tables; --publicat
 With --slot it reads a durable slot, made by walwatch setup, as its worker: the slot moves on past what was printed,
 and what was not comes again. If a worker has the slot, tail waits for it.
 
+With --slot or --publication, --where only checks that the publication has this filter.
+
 ${help.watchers}
 
 ${help.configuration}
@@ -35,6 +37,7 @@ ${help.exit}
 
 Examples:
   walwatch tail users:updated --columns role_id,email
+  walwatch tail users:updated --where "role_id = 7"
   walwatch tail users:inserted users:deleted | jq .event.id
   walwatch tail users:updated --publication accounts_worker
   walwatch tail users:updated --slot audit > audit.ndjson`,

@@ -1,5 +1,5 @@
 import type { ConfigurationIssue } from '../errors.ts';
-import { createPublication, narrowPublication, widenPublication } from '../replication/publication-sql.ts';
+import { completePublication, createPublication, narrowPublication, script } from '../replication/publication-sql.ts';
 import { parseComment } from '../replication/marker.ts';
 import { bindWarnings } from '../watchers/bind.ts';
 import { type Check, check } from './checks.ts';
@@ -70,11 +70,11 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
   const byWorker = resolved.manage === 'create' && !found.server.inRecovery;
   const level = byWorker ? 'warning' : 'problem';
   const itself = byWorker ? ' (a worker does it by itself at its start)' : '';
-  const run = (statements: readonly string[]) => `${statements.join('; ')};${itself}`;
+  const run = (statements: readonly string[]) => `${script(statements)}${itself}`;
   if (!publication) {
     return [{ name, level, found: 'does not exist yet', why, fix: run([createPublication(needs)]) }];
   }
-  const missing = widenPublication(needs, publication);
+  const missing = completePublication(needs, publication);
   if (missing.length > 0) {
     return [{ name, level, found: 'does not carry what the watchers need', why, fix: run(missing) }];
   }

@@ -1,5 +1,5 @@
 /** setup and teardown: what they leave is what a worker wants, and what there was before. */
-import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { compareLsn, createWatch, defineWatchers } from '../../src/index.ts';
 import { cli, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
@@ -7,6 +7,7 @@ import { until } from '../support/until.ts';
 import { dropSlotAndPublication, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
+const filters = test.skipIf(inject('server').version < 15);
 const watchOf = watchOn(db);
 const source = `[
   ['users', 'inserted'],
@@ -120,7 +121,7 @@ describe('setup', () => {
     expect(await state(slot)).toEqual(before);
     const { code, stdout } = await cli(['setup', 'roles:truncated', '--yes'], { url: db.url, cwd });
     expect(code).toBe(0);
-    expect(stdout.match(/;$/gm)).toHaveLength(2);
+    expect(stdout.match(/ALTER|CREATE|DO|SELECT/g)).toEqual(['ALTER', 'ALTER']);
     expect(await state(slot)).toMatchObject({ tables: 'public.packages public.roles public.users', pubtruncate: true });
   });
 
@@ -130,6 +131,41 @@ describe('setup', () => {
     expect(await cli(args, { url: db.url })).toMatchObject({ code: 0 });
     expect(await state(slot)).toMatchObject({ tables: 'public.packages public.users', pubupdate: false, users: 'f' });
   });
+
+  filters(
+    'sets row filters, and the replica identity that they need, also where the filter was another one',
+    async () => {
+      const slot = name();
+      const filter = async () =>
+        (
+          await db.sql(
+            'select pg_get_expr(prqual, prrelid) as f from pg_publication_rel join pg_publication p on p.oid = prpubid where pubname = $1',
+            [slot],
+          )
+        )[0]!['f'];
+      const run = (where: string) =>
+        cli(['setup', 'users:updated', '--where', where, '--slot', slot, '--yes'], { url: db.url });
+      expect(await run('role_id = 1')).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('REPLICA IDENTITY FULL'),
+      });
+      expect(await filter()).toBe('(role_id = 1)');
+      expect(await identity('users')).toBe('f');
+      const other = await run('role_id = 2');
+      expect(other).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^BEGIN; ALTER .* DROP TABLE .*; COMMIT;$/m),
+      });
+      expect(await filter()).toBe('(role_id = 2)');
+      expect((await run('role_id = 2')).stdout).toContain('is set up already');
+      const filtered = defineWatchers([['users', 'updated', { where: 'role_id = 2' }]]);
+      const verifying = createWatch({ connection: db.url, slot, watchers: filtered, manage: 'verify' });
+      await verifying.start();
+      await verifying.stop();
+      const refused = await run('role_id =');
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('PostgreSQL refuses its where') });
+    },
+  );
 
   test('asks on a terminal, and anything but yes changes nothing', async () => {
     const slot = name();

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { cli, folder, type Running, startCli, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -102,6 +102,17 @@ describe('over a temporary slot', () => {
     running.child.kill('SIGINT');
     expect((await running.ended).code).toBe(0);
     expect(await db.sql(`select from pg_replication_slots where slot_name = 'never_used'`)).toEqual([]);
+  });
+
+  test.skipIf(inject('server').version < 15)('--where lets the server leave out what is not wanted', async () => {
+    const args = ['tail', 'users:inserted', '--columns', 'name', '--where', `name like 'A%'`];
+    const running = startCli(args, { url: db.url });
+    await following(running);
+    for (const name of ['Grace', 'Ada', 'Joan', 'Anne']) await insert(name);
+    await until(() => lines(running).length === 2, { describe: () => `two lines in ${running.stdout()}` });
+    expect(lines(running).map(({ event }) => event.name)).toEqual(['Ada', 'Anne']);
+    running.child.kill('SIGINT');
+    expect((await running.ended).code).toBe(0);
   });
 
   test('it reads through a publication that is there, and does not touch it', async () => {

@@ -41,6 +41,14 @@ test('of a partitioned table, the partitions that have another one are changed w
   ]);
 });
 
+test('a row filter needs its columns in the identity', () => {
+  const { watchers } = checkEntries([['users', 'updated']]);
+  const of = (columns: string[]) =>
+    identityChanges(watchers, [users], { major: 17 }, new Map([[users.oid, columns]])).changes;
+  expect(of(['id'])).toEqual([]);
+  expect(of(['role_id'])).toMatchObject([{ to: 'full', altered: { replicaIdentity: 'full' } }]);
+});
+
 test('a deferrable key is no identity, and what no identity gives is told', () => {
   expect(changes({ ...without, uniqueKeys: [] }, ['users', 'deleted'])).toEqual([
     'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;',
