@@ -183,7 +183,7 @@ export class Publisher {
     this.#pending.delete(message.number);
     this.#answeredAt = Date.now();
     if (current) this.#progress = true;
-    if (this.#pending.size === 0) clearTimeout(this.#timer);
+    if (this.#pending.size === 0 && this.#state === 'running') clearTimeout(this.#timer); // else it is the next run's
     if (this.#failures > 0) {
       this.#failures = 0;
       this.#host.recovered();
