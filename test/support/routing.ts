@@ -8,9 +8,9 @@ import type { Logger } from '../../src/observe/logger.ts';
 import { Router } from '../../src/routing/router.ts';
 import { Subscriptions } from '../../src/routing/subscriptions.ts';
 import { planRelation } from '../../src/watchers/plan.ts';
-import type { UpdateType, WatcherEntry } from '../../src/watchers/types.ts';
+import type { UpdateType, WatcherEntry, Watchers } from '../../src/watchers/types.ts';
 import { changeOf, type Values } from './sample-changes.ts';
-import { boundTo, relationOf } from './sample-tables.ts';
+import { boundWhen, relationOf } from './sample-tables.ts';
 
 /** What a router needs for subscriptions to whole transactions. */
 export function noTransactions() {
@@ -19,7 +19,12 @@ export function noTransactions() {
 
 /** A router over one table; what it delivers is kept. */
 export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
-  const bound = boundTo(table, ...entries);
+  return routingWhen(undefined, table, ...entries);
+}
+
+/** The same with conditions. */
+export function routingWhen(when: Watchers['when'], table: Table, ...entries: readonly WatcherEntry[]) {
+  const bound = boundWhen(when, table, ...entries);
   const types = new TypeCatalog(undefined);
   const plan = planRelation(relationOf(table), bound, types)!;
   const delivered: { readonly to: string; readonly event: unknown; readonly obstacle: WatchError | undefined }[] = [];

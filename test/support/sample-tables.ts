@@ -4,7 +4,7 @@ import { throwIssues } from '../../src/errors.ts';
 import type { Relation } from '../../src/pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers } from '../../src/watchers/bind.ts';
 import { planRelation, type RelationPlan } from '../../src/watchers/plan.ts';
-import type { WatcherEntry } from '../../src/watchers/types.ts';
+import type { WatcherEntry, Watchers } from '../../src/watchers/types.ts';
 import { checkEntries, type Watcher } from '../../src/watchers/validate.ts';
 
 /** pg_type.dat */
@@ -52,7 +52,12 @@ export function watchersFor(...entries: readonly WatcherEntry[]): Watcher[] {
 
 /** Watchers of one table, bound to it. @throws ConfigurationError */
 export function boundTo(table: Table, ...entries: readonly WatcherEntry[]): BoundWatcher[] {
-  const { bound, issues, identity } = bindWatchers(watchersFor(...entries), [table], { major: 17 });
+  return boundWhen(undefined, table, ...entries);
+}
+
+/** The same with conditions. */
+export function boundWhen(when: Watchers['when'], table: Table, ...entries: readonly WatcherEntry[]): BoundWatcher[] {
+  const { bound, issues, identity } = bindWatchers(checkEntries(entries, when).watchers, [table], { major: 17 });
   throwIssues([...issues, ...identity]);
   return bound;
 }

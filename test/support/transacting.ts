@@ -1,0 +1,102 @@
+/** From the decoder's messages to the handlers of whole transactions, without a server. */
+import { TypeCatalog } from '../../src/catalog/types.ts';
+import { Budget } from '../../src/delivery/budget.ts';
+import { Dispatcher } from '../../src/delivery/dispatcher.ts';
+import type { Failure } from '../../src/delivery/lane.ts';
+import { type Captured, Ledger } from '../../src/delivery/ledger.ts';
+import type { DeliveryContext, DeliveryOptions, Transaction } from '../../src/delivery/types.ts';
+import type { WatchError } from '../../src/errors.ts';
+import { Intake } from '../../src/replication/intake.ts';
+import { type Routed, Router } from '../../src/routing/router.ts';
+import { Subscriptions } from '../../src/routing/subscriptions.ts';
+import { planRelation } from '../../src/watchers/plan.ts';
+import type { WatcherEntry, Watchers } from '../../src/watchers/types.ts';
+import { noSession } from './routing.ts';
+import { boundWhen, relationOf, usersTable } from './sample-tables.ts';
+
+const table = usersTable({ replicaIdentity: 'full' });
+const relation = relationOf(table);
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const inserted: readonly WatcherEntry[] = [['users', 'inserted']];
+
+interface Options {
+  readonly entries?: readonly WatcherEntry[];
+  readonly when?: Watchers['when'];
+  /** Bytes of a transaction that are kept for further attempts. */
+  readonly limit?: number;
+}
+
+/** Each change takes 100 bytes, and what holding it costs. */
+export function transacting({ entries = inserted, when, limit = 1_000_000 }: Options = {}) {
+  const bound = boundWhen(when, table, ...entries);
+  const types = new TypeCatalog(undefined);
+  const plan = planRelation(relation, bound, types)!;
+  const budget = new Budget(Infinity, () => {}, () => {}); // prettier-ignore
+  const ledger = new Ledger(budget, () => {});
+  const failures: Failure[] = [];
+  const stops: WatchError[] = [];
+  const dispatcher = new Dispatcher(ledger, {
+    failed: (failure) => failures.push(failure),
+    stop: (error) => stops.push(error),
+    bury: () => Promise.reject(new Error('there is no database')),
+  });
+  const router = new Router(
+    bound.map(({ watcher }) => watcher),
+    (...delivery) => dispatcher.deliver(...delivery),
+    silent,
+    { ledger, limit, newest: () => intake.newest },
+  );
+  router.bind(bound, types);
+  /** As a gate holds what other sessions do not see yet. */
+  let held: (Routed & Captured)[] | undefined;
+  const intake: Intake = new Intake(ledger, {
+    emit: (captured) => {
+      if (held) {
+        ledger.hold(captured);
+        held.push(captured);
+      } else router.route(captured);
+    },
+    get wantsCommits() {
+      return router.transactions.wanted;
+    },
+  });
+  const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
+  const tuple = (id: string) => plan.wanted.map((index) => (relation.columns[index]!.name === 'id' ? id : 'x'));
+  const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
+  const insert = (...ids: readonly (string | number)[]) => {
+    for (const id of ids) intake.change({ tag: 'insert', relation, new: tuple(String(id)) }, () => plan, 100);
+  };
+  const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
+  return {
+    budget, ledger, dispatcher, router, intake, subscriptions, failures, stops, begin, insert, commit,
+    on: (handler: (transaction: Transaction<any>, context: DeliveryContext) => unknown, options?: DeliveryOptions) =>
+      subscriptions.subscribeToTransactions(handler, options),
+    update: (id: string, old: string = id) =>
+      intake.change({ tag: 'update', relation, new: tuple(id), old: tuple(old) }, () => plan, 100),
+    /** A whole transaction. */
+    send: (lsn: bigint, ...ids: readonly (string | number)[]) => {
+      begin(lsn);
+      insert(...ids);
+      commit(lsn);
+    },
+    /** From now on what is received is held; or, what was held is let through. */
+    hold: () => (held = []),
+    release: () => {
+      const passing = held ?? [];
+      held = undefined;
+      for (const captured of passing) {
+        router.route(captured);
+        ledger.settle(captured);
+      }
+    },
+  }; // prettier-ignore
+}
+
+/** A handler that reads all; `read` gets the ids of each transaction that it has read to its end. */
+export function reading(read: unknown[][]) {
+  return async (transaction: Transaction<any>) => {
+    const ids: unknown[] = [];
+    for await (const { event } of transaction) ids.push(event.id);
+    read.push(ids);
+  };
+}
