@@ -15,6 +15,8 @@ export class Batcher {
   #since = 0;
   #timer: NodeJS.Timeout | undefined;
   #due = false;
+  /** The first of those that do not wait any longer. */
+  #hurried: Deliverable | undefined;
   #closed = false;
 
   constructor(options: Required<BatchOptions>, isFree: () => boolean, send: (batch: Batch) => void) {
@@ -42,9 +44,12 @@ export class Batcher {
     if (this.#due) this.flush();
   }
 
-  /** Memory is full: nothing more comes that would be worth waiting for. */
+  /** Memory is full: nothing more comes that would be worth waiting for, but what is on its way just now. */
   hurry(): void {
-    if (this.#collected.length > 0) this.#waited(this.#collected[0]!);
+    const [first] = this.#collected;
+    if (first === undefined || first === this.#hurried) return;
+    this.#hurried = first;
+    queueMicrotask(() => this.#waited(first));
   }
 
   /** Sends what there is. */
@@ -58,6 +63,7 @@ export class Batcher {
     const collected = this.#collected;
     clearTimeout(this.#timer);
     this.#due = false;
+    this.#hurried = undefined;
     this.#collected = [];
     return collected;
   }

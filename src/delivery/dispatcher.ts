@@ -60,6 +60,10 @@ export class Dispatcher implements LaneHost {
     else this.ended();
   }
 
+  get full(): boolean {
+    return this.#ledger.full;
+  }
+
   /** Memory is full: what is collected for batches goes out, for only that makes room. */
   hurry(): void {
     for (const lane of this.#busy) lane.hurry();

@@ -41,6 +41,8 @@ export type Obstacle = unknown;
 export interface LaneHost {
   /** No handler is called any more. */
   readonly closing: boolean;
+  /** There is no memory for more. */
+  readonly full: boolean;
   hold(deliverable: Deliverable): void;
   settle(deliverable: Deliverable): void;
   /** `busy`: the lane has something that has not settled. */
@@ -141,6 +143,7 @@ export class Lane {
       this.#host.busy(this, true);
       if (this.#host.closing) this.#batcher.close();
       this.#batcher.add(deliverable);
+      if (this.#host.full) this.#batcher.hurry();
       return;
     }
     this.#batcher?.flush(); // what was before it comes before it

@@ -62,6 +62,11 @@ export class Ledger {
     return this.#confirmed;
   }
 
+  /** Whether what is held leaves no memory for more. */
+  get full(): boolean {
+    return this.#budget.full;
+  }
+
   /** The first that is not handled. */
   get oldest(): LedgerTransaction | undefined {
     return this.#open[this.#head];

@@ -89,39 +89,49 @@ test('one event at a time, under a name of its own', () => {
   expect(() => subscribe({ name: 'counter' })).toThrow(expect.objectContaining({ code: 'CONFIGURATION' }));
 });
 
-test('a counter is exact although its worker is killed again and again', { timeout: 60_000 }, async () => {
-  const slot = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, slot));
-  const start = () => {
-    const worker = spawn(process.execPath, ['.build/test/programs/counter.js', db.url, slot], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    onTestFinished(() => void worker.kill('SIGKILL'));
-    return worker;
-  };
-  let worker = start();
-  // Streaming: a slot that is active may only just be made, and hear nothing of what is written meanwhile.
-  const streaming = `select from pg_stat_replication where application_name = $1 and state = 'streaming'`;
-  await until(async () => (await db.sql(streaming, [`walwatch/${slot}`])).length === 1, {
-    describe: 'the worker',
-    timeout: 20_000,
-  });
-  let written = 0;
-  for (let round = 0; round < 6; round++) {
-    const rows = 50 + Math.floor(Math.random() * 100);
-    await db.sql(`do $$ begin for i in 1..${rows} loop insert into sales default values; commit; end loop; end $$`);
-    written += rows;
-    const enough = written - Math.floor(Math.random() * rows);
-    await until(async () => (await total('killed')) >= enough, {
-      describe: () => `a count of ${enough}`,
+test.each([
+  ['events', 6],
+  ['batches', 4],
+  ['transactions', 4],
+])(
+  'a counter of %s is exact although its worker is killed again and again',
+  { timeout: 60_000 },
+  async (what, rounds) => {
+    const slot = slotName();
+    onTestFinished(() => dropSlotAndPublication(db, slot));
+    const start = () => {
+      const worker = spawn(process.execPath, ['.build/test/programs/counter.js', db.url, slot, what], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
+      onTestFinished(() => void worker.kill('SIGKILL'));
+      return worker;
+    };
+    let worker = start();
+    // Streaming: a slot that is active may only just be made, and hear nothing of what is written meanwhile.
+    const streaming = `select from pg_stat_replication where application_name = $1 and state = 'streaming'`;
+    await until(async () => (await db.sql(streaming, [`walwatch/${slot}`])).length === 1, {
+      describe: 'the worker',
       timeout: 20_000,
     });
-    worker.kill('SIGKILL');
+    let written = 0;
+    for (let round = 0; round < rounds; round++) {
+      const rows = 50 + Math.floor(Math.random() * 100);
+      await db.sql(
+        `do $$ begin for i in 1..${rows} loop insert into sales default values; if i % 3 = 0 then commit; end if; end loop; end $$`,
+      );
+      written += rows;
+      const enough = written - Math.floor(Math.random() * rows);
+      await until(async () => (await total('killed')) >= enough, {
+        describe: () => `a count of ${enough}`,
+        timeout: 20_000,
+      });
+      worker.kill('SIGKILL');
+      await once(worker, 'exit');
+      worker = start();
+    }
+    await until(async () => (await total('killed')) >= written, { describe: `a count of ${written}`, timeout: 20_000 });
+    worker.kill('SIGTERM');
     await once(worker, 'exit');
-    worker = start();
-  }
-  await until(async () => (await total('killed')) >= written, { describe: `a count of ${written}`, timeout: 20_000 });
-  worker.kill('SIGTERM');
-  await once(worker, 'exit');
-  expect(await total('killed')).toBe(written);
-});
+    expect(await total('killed')).toBe(written);
+  },
+);

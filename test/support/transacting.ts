@@ -4,7 +4,7 @@ import { Budget } from '../../src/delivery/budget.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
 import type { Failure } from '../../src/delivery/lane.ts';
 import { type Captured, Ledger } from '../../src/delivery/ledger.ts';
-import type { DeliveryContext, DeliveryOptions, Transaction } from '../../src/delivery/types.ts';
+import type { Change, DeliveryContext, DeliveryOptions } from '../../src/delivery/types.ts';
 import type { WatchError } from '../../src/errors.ts';
 import { Intake } from '../../src/replication/intake.ts';
 import { type Routed, Router } from '../../src/routing/router.ts';
@@ -18,6 +18,11 @@ const table = usersTable({ replicaIdentity: 'full' });
 const relation = relationOf(table);
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const inserted: readonly WatcherEntry[] = [['users', 'inserted']];
+
+/** A transaction whose events may hold anything. */
+interface AnyTransaction extends AsyncIterable<Change> {
+  toArray(): Promise<readonly Change[]>;
+}
 
 interface Options {
   readonly entries?: readonly WatcherEntry[];
@@ -69,7 +74,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
   return {
     budget, ledger, dispatcher, router, intake, subscriptions, failures, stops, begin, insert, commit,
-    on: (handler: (transaction: Transaction<any>, context: DeliveryContext) => unknown, options?: DeliveryOptions) =>
+    on: (handler: (transaction: AnyTransaction, context: DeliveryContext) => unknown, options?: DeliveryOptions) =>
       subscriptions.subscribeToTransactions(handler, options),
     update: (id: string, old: string = id) =>
       intake.change({ tag: 'update', relation, new: tuple(id), old: tuple(old) }, () => plan, 100),
@@ -94,7 +99,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
 
 /** A handler that reads all; `read` gets the ids of each transaction that it has read to its end. */
 export function reading(read: unknown[][]) {
-  return async (transaction: Transaction<any>) => {
+  return async (transaction: AnyTransaction) => {
     const ids: unknown[] = [];
     for await (const { event } of transaction) ids.push(event.id);
     read.push(ids);

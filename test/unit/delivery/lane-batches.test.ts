@@ -374,16 +374,48 @@ describe('when memory is full', () => {
     const { sendAll, ids, dispatcher } = batching({ wait: 60_000 });
     sendAll('1', '2');
     dispatcher.hurry();
-    expect([ids(), vi.getTimerCount()]).toEqual([[[1, 2]], 0]);
+    sendAll('3'); // what made it full
+    await tick();
+    expect([ids(), vi.getTimerCount()]).toEqual([[[1, 2, 3]], 0]);
   });
 
   test('it goes out once the handler is free', async () => {
     const { sendAll, ids, calls, dispatcher } = batching({ size: 2, wait: 60_000 });
     sendAll('1', '2', '3');
     dispatcher.hurry();
+    await tick();
     expect(ids()).toEqual([[1, 2]]);
     calls[0]!.resolve();
     await tick();
     expect(ids()).toEqual([[1, 2], [3]]);
+  });
+
+  test('what comes while it is full, held by others, is not waited with either, but goes together', async () => {
+    const { sendAll, ids, calls, ledger } = batching({ wait: 60_000 });
+    vi.spyOn(ledger, 'full', 'get').mockReturnValue(true);
+    sendAll('1', '2');
+    await tick();
+    sendAll('3', '4');
+    await tick();
+    calls[0]!.resolve();
+    await tick();
+    expect(ids()).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+  });
+
+  test('when it no longer is, they wait again', async () => {
+    const { sendAll, ids, calls, dispatcher } = batching({ wait: 1000 });
+    sendAll('1');
+    dispatcher.hurry();
+    await tick();
+    calls[0]!.resolve();
+    await tick();
+    sendAll('2');
+    await tick(999);
+    expect(ids()).toEqual([[1]]);
+    await tick(1);
+    expect(ids()).toEqual([[1], [2]]);
   });
 });
