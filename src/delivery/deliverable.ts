@@ -11,6 +11,8 @@ export interface Deliverable {
   readonly records: readonly string[];
   /** The handler's second argument. `whole`: of the batch that this is a part of. */
   context(attempt: number, whole?: HandlerContext): HandlerContext;
+  /** The same for the first attempts of all who neither time out nor put anything into it. */
+  readonly shared?: HandlerContext;
   /** What is kept of it when it can not be handled. */
   letter(): Letter;
   /** Of a batch: what it holds. */

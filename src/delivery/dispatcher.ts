@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts';
 
 /** Brings what happened to handlers, and knows what has not settled. */
 export class Dispatcher implements LaneHost {
-  readonly #ledger: Pick<Ledger, 'hold' | 'settle'>;
+  readonly #ledger: Pick<Ledger, 'hold' | 'settle' | 'full'>;
   readonly #onFailed: (failure: Failure) => void;
   readonly #onStop: (error: WatchError) => void;
   readonly #bury: LaneHost['bury'];
@@ -22,7 +22,7 @@ export class Dispatcher implements LaneHost {
   lastEventAt = 0;
 
   constructor(
-    ledger: Pick<Ledger, 'hold' | 'settle'>,
+    ledger: Pick<Ledger, 'hold' | 'settle' | 'full'>,
     on: {
       readonly failed: (failure: Failure) => void;
       readonly stop: (error: WatchError) => void;
@@ -46,7 +46,9 @@ export class Dispatcher implements LaneHost {
       return;
     }
     // Nothing is before it: most handlers are done at once, and then nothing has to be remembered.
-    const context = deliverable.context(1);
+    const { timeout, transaction } = recipient.settings;
+    const shared = timeout === undefined && !transaction ? deliverable.shared : undefined;
+    const context = shared ?? deliverable.context(1);
     this.started();
     let result: unknown;
     try {

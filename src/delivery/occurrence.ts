@@ -17,6 +17,7 @@ export class Occurrence implements Deliverable {
   readonly event: Event;
   readonly absent: readonly string[];
   #previous: Event | undefined;
+  #shared: EventHandlerContext | undefined;
 
   constructor(planned: PlannedWatcher, change: CapturedChange) {
     const { event, absent } = makeEvent(planned, change.row, change.old);
@@ -34,6 +35,10 @@ export class Occurrence implements Deliverable {
 
   context(attempt: number, whole?: HandlerContext): EventHandlerContext {
     return new EventHandlerContext(this, attempt, whole);
+  }
+
+  get shared(): EventHandlerContext {
+    return (this.#shared ??= new EventHandlerContext(this, 1, undefined));
   }
 
   letter(): Letter {

@@ -9,7 +9,7 @@ const remembered = 16_384;
  * What has arrived and is being handled: the remote side of the ledger. A message is acknowledged once all who were meant
  * by it are done.
  */
-export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
+export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #budget: Budget;
   readonly #acknowledged: boolean;
   readonly #messages = new Map<Held, JsMsg>();
@@ -28,6 +28,10 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle'> {
 
   get size(): number {
     return this.#messages.size;
+  }
+
+  get full(): boolean {
+    return this.#budget.full;
   }
 
   /**

@@ -5,7 +5,7 @@ import { absentError } from '../watchers/event.ts';
 import { currentText } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { Routing } from './routing.ts';
-import { Shape } from './shape.ts';
+import { type Key, Shape } from './shape.ts';
 import type { ActiveSubscription, Filter, Handler, Registry } from './subscription.ts';
 
 type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, obstacle: unknown) => void;
@@ -113,11 +113,17 @@ export class Route implements Registry {
       for (const one of Array.from(shape.all())) this.#found(one, routing, deliver, absent);
       return;
     }
-    for (const one of shape.find(key)) this.#found(one, routing, deliver, undefined);
+    this.#foundAt(shape, key, routing, deliver);
     if (old === undefined) return; // an identity that did not change, or of which nothing is known
     const before = shape.previousKey(columns, row, old);
-    if (before !== undefined && before !== key)
-      for (const one of shape.find(before)) this.#found(one, routing, deliver, undefined);
+    if (before !== undefined && before !== key) this.#foundAt(shape, before, routing, deliver);
+  }
+
+  #foundAt(shape: Shape, key: Key, routing: Routing, deliver: Deliver): void {
+    const found = shape.at(key);
+    if (found === undefined) return;
+    if ('registry' in found) this.#found(found, routing, deliver, undefined);
+    else for (const one of found) this.#found(one, routing, deliver, undefined);
   }
 
   /** `absentColumn`: it would decide whether the subscription is meant, and was not sent. */

@@ -3,7 +3,7 @@ import { currentText, type PlannedColumn, type PlannedWatcher, previousText } fr
 import { canonicalForm, joinKey, type Scalar, scalarText } from './keys.ts';
 import type { ActiveSubscription } from './subscription.ts';
 
-type Key = string | null;
+export type Key = string | null;
 
 const nobody: readonly ActiveSubscription[] = Object.freeze([]);
 
@@ -84,6 +84,11 @@ export class Shape {
   previousKey(columns: readonly PlannedColumn[], row: Tuple, old: Tuple): Key | undefined {
     if (columns.length > 1) return this.key(columns.map((column) => previousText(column, row, old)));
     return this.#only(previousText(columns[0]!, row, old));
+  }
+
+  /** What is registered under a key: one, as nearly always, or several. */
+  at(key: Key): ActiveSubscription | readonly ActiveSubscription[] | undefined {
+    return this.#subscriptions.get(key);
   }
 
   find(key: Key): readonly ActiveSubscription[] {

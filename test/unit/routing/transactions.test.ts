@@ -499,11 +499,11 @@ describe('a reconnect in the middle of a transaction', () => {
     insert(1);
     await tick();
     insert(2);
-    router.transactions.forget(gone);
+    router.transactions.forget();
     ledger.forget();
     intake.connect(false);
     await tick();
-    expect([error, failures, budget.bytes, dispatcher.heldBy]).toEqual([gone, [], 0, undefined]);
+    expect([error, failures, budget.bytes, dispatcher.heldBy]).toEqual([expect.objectContaining({ code: 'CONNECTION' }), [], 0, undefined]);
     send(0x50n, 1, 2);
     await tick(1000);
     expect([read, ledger.confirmed]).toEqual([[[1, 2]], 0x58n]);
@@ -518,7 +518,7 @@ describe('a reconnect in the middle of a transaction', () => {
     });
     begin(0x100n);
     insert(1);
-    router.transactions.forget(gone);
+    router.transactions.forget();
     ledger.forget();
     intake.connect(false);
     send(0x50n, 1);
@@ -532,7 +532,7 @@ describe('a reconnect in the middle of a transaction', () => {
     begin(0x100n);
     insert(1);
     on(reading(read));
-    router.transactions.forget(gone);
+    router.transactions.forget();
     ledger.forget();
     intake.connect(false);
     send(0x50n, 2);
