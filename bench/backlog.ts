@@ -55,7 +55,8 @@ export async function benchBacklog(
     };
   const node = async (copy: string, name: string, ...args: string[]) => {
     const measured = await runProgram(name, [url, copy, ...args], client, copy);
-    return { ...measured, drained: (JSON.parse(measured.lines.at(-1)!) as { seconds: number }).seconds };
+    const { seconds, cpu } = JSON.parse(measured.lines.at(-1)!) as { seconds: number; cpu: number };
+    return { ...measured, client: { ...measured.client, cpu }, drained: seconds };
   };
   const sizes = [table, type, String(rows), commit] as const;
   contestants['walwatch'] = (copy) => node(copy, 'walwatch', whole, ...sizes);

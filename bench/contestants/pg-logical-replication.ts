@@ -17,12 +17,14 @@ const position = (lsn: string): bigint => {
 const last = position(end);
 let received = 0;
 let unacknowledged = 0;
+const used = process.cpuUsage();
 const begin = performance.now();
 
 async function finish(lsn: string): Promise<void> {
   await service.acknowledge(lsn);
   const seconds = (performance.now() - begin) / 1000;
-  console.log(JSON.stringify({ rows: received, seconds }));
+  const { user, system } = process.cpuUsage(used);
+  console.log(JSON.stringify({ rows: received, seconds, cpu: (user + system) / 1e6 }));
   await service.stop();
   process.exit(received === Number(rows) ? 0 : 1);
 }

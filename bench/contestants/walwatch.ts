@@ -35,13 +35,15 @@ const acknowledged = new Promise<void>((resolve) => {
     if (compareLsn(lsn, end) >= 0) resolve();
   });
 });
+const used = process.cpuUsage();
 const begin = performance.now();
 await watch.start();
 await acknowledged;
 const seconds = (performance.now() - begin) / 1000;
+const { user, system } = process.cpuUsage(used);
 await watch.stop();
 if (all !== Number(rows) || associated === 0 || single === 0) {
   console.error(`of ${rows} rows ${all} were received, ${single} by id, ${associated} by association`);
   process.exit(1);
 }
-console.log(JSON.stringify({ rows: all, seconds }));
+console.log(JSON.stringify({ rows: all, seconds, cpu: (user + system) / 1e6 }));

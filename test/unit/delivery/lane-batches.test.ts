@@ -200,14 +200,6 @@ describe('with concurrency', () => {
     await tick();
     expect(ids().at(-1)).toEqual([3, 5]);
   });
-
-  test('a superseded event counts too: its record is not handled at the same time', async () => {
-    const { send, sendAll, one, ids } = batching({ size: 2, latest: true }, { concurrency: 8 });
-    sendAll('1', '1');
-    send(one, '2', { oldId: '1' });
-    sendAll('3');
-    expect(ids()).toEqual([[1]]);
-  });
 });
 
 describe('a failed batch', () => {

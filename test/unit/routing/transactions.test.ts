@@ -542,9 +542,13 @@ describe('a reconnect in the middle of a transaction', () => {
 });
 
 describe('stopping', () => {
-  test.each([['retry'], [afterAttempts(1, 'skip')]] as const)(
-    'in the middle of a transaction ends its handler at once, and acknowledges nothing of it: %j',
-    async (onError) => {
+  test.each([
+    ['retry', [2]],
+    [afterAttempts(1, 'skip'), [2]],
+    ['retry', []],
+  ] as const)(
+    'in the middle of a transaction ends its handler at once, and acknowledges nothing of it: %j, rest %j',
+    async (onError, rest) => {
       const { on, begin, insert, commit, router, dispatcher, ledger, failures } = transacting();
       let error: unknown;
       on((transaction) => transaction.toArray().catch((cause: unknown) => Promise.reject((error = cause))), {
@@ -555,7 +559,7 @@ describe('stopping', () => {
       await tick();
       const closed = dispatcher.close(1_000_000, undefined);
       router.transactions.abandon(gone);
-      insert(2); // the rest of what was read
+      insert(...rest); // of what was read
       commit(0x100n);
       await closed;
       expect([error, failures, ledger.confirmed, vi.getTimerCount()]).toEqual([gone, [], undefined, 0]);
