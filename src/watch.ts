@@ -150,6 +150,7 @@ class Assembly {
       get wantsCommits() {
         return router.transactions.wanted;
       },
+      wantsMessages: (prefix) => router.messages.has(prefix),
     });
     const { name: slot } = options.slot;
     const create = options.manage === 'create';

@@ -17,6 +17,8 @@ export interface IntakeHost {
   emit(captured: CapturedChange | CapturedMessage | CapturedCommit): void;
   /** Whether somebody wants to know where transactions end. */
   readonly wantsCommits: boolean;
+  /** Whether somebody wants to hear of messages with this prefix. */
+  wantsMessages(prefix: string): boolean;
 }
 
 /**
@@ -103,7 +105,7 @@ export class Intake {
     }
     const number = this.#messages++;
     const transaction = this.#current;
-    if (transaction === undefined || this.#wasReceived()) return;
+    if (transaction === undefined || this.#wasReceived() || !this.#host.wantsMessages(message.prefix)) return;
     this.#host.emit(new CapturedMessage(transaction, this.#ordinal, number, message, bytes + overhead));
   }
 
@@ -152,7 +154,8 @@ export class Intake {
     this.#refuseJump(message.lsn);
     const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
     this.#newest = transaction;
-    this.#host.emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
+    if (this.#host.wantsMessages(message.prefix))
+      this.#host.emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
     this.#ledger.commit(transaction, message.lsn);
   }
 

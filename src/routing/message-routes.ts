@@ -10,6 +10,10 @@ export class MessageRoutes {
     return this.#count;
   }
 
+  has(prefix: string): boolean {
+    return this.#byPrefix.has(prefix);
+  }
+
   /** Where subscriptions to messages with this prefix are registered. */
   registry(prefix: string): Registry {
     return {

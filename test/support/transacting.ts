@@ -64,6 +64,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
     get wantsCommits() {
       return router.transactions.wanted;
     },
+    wantsMessages: () => true,
   });
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   const tuple = (id: string) => plan.wanted.map((index) => (relation.columns[index]!.name === 'id' ? id : 'x'));

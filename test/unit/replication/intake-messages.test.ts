@@ -16,12 +16,13 @@ function intaking() {
       received.push(captured);
     },
     wantsCommits: false,
+    wantsMessages: (prefix) => prefix !== 'nobody',
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
   const insert = () => intake.change({ tag: 'insert', relation: plan.relation, new: ['1'] }, () => plan, 100);
-  const message = (lsn: bigint, transactional = true) =>
-    intake.message({ tag: 'message', transactional, lsn, prefix: 'outbox', content: Buffer.from('x') }, 100);
+  const message = (lsn: bigint, transactional = true, prefix = 'outbox') =>
+    intake.message({ tag: 'message', transactional, lsn, prefix, content: Buffer.from('x') }, 100);
   return {
     intake,
     ledger,
@@ -106,4 +107,17 @@ test('a reconnect delivers no message twice, inside or outside of transactions',
   ]); // prettier-ignore
   for (const captured of received) ledger.settle(captured);
   expect([ledger.confirmed, ledger.settled]).toEqual([0x150n, true]);
+});
+
+test('messages that nobody wants are counted and acknowledged, but not passed on', () => {
+  const { begin, commit, message, ids, ledger, received } = intaking();
+  begin(0x10n);
+  message(0x8n, true, 'nobody');
+  message(0x9n);
+  commit(0x10n);
+  message(0x30n, false, 'nobody');
+  expect(ids()).toEqual(['0/10/m1']);
+  expect(ledger.settled).toBe(false);
+  ledger.settle(received[0]!);
+  expect([ledger.settled, ledger.confirmed]).toEqual([true, 0x30n]);
 });

@@ -24,6 +24,7 @@ function intaking() {
       if (captured instanceof CapturedChange) changes.push(captured);
     },
     wantsCommits: false,
+    wantsMessages: () => true,
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
