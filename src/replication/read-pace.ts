@@ -5,11 +5,11 @@ const tightReads = 32;
 /** Bytes. Node reads so much at once; a full read means that there is more. */
 const fullRead = 65_536;
 /** Bytes in one pause below which the sender does not keep up with us: it is live again. */
-const worthwhile = 16_384;
+const worthwhile = 1024;
 /** So many of them in a row: between transactions it pauses as well. */
-const vainPauses = 4;
+const vainPauses = 8;
 /** Reads without a pause: a sender whose reader is behind sends larger pieces. */
-const burst = 5;
+const burst = 8;
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking

@@ -42,7 +42,7 @@ test('after a pause all that piled up is read before the next: a full read is fo
   expect(read(65_536, 1)).toBe(false);
   expect(read(65_536, 0.05)).toBe(false);
   expect(read(20_000, 0.05)).toBe(true); // not full: there is no more
-  expect(Array.from({ length: 5 }, () => read(65_536, 0.05))).toEqual([false, false, false, false, true]);
+  expect(Array.from({ length: 8 }, () => read(65_536, 0.05)).indexOf(true)).toBeGreaterThan(2);
 });
 
 test('a pause counts as no break: it goes on as long as pauses bring much', () => {
