@@ -262,7 +262,11 @@ class RemoteAssembly {
     this.#state = 'streaming';
     this.#error = undefined;
     this.#supervisor.succeeded();
-    if (missed !== undefined) this.#reporter.warn(eventsMissed(missed));
+    if (missed !== undefined) {
+      this.#reporter.warn(eventsMissed(missed));
+      // For who passes events on, as `walwatch/sse`: where in the WAL that was is not known here.
+      this.#reporter.emitter.emit('gap', { from: undefined, to: '', reason: missed });
+    }
     this.#reporter.streaming(this.#connects++, undefined, undefined);
     this.#outcome.streaming();
     clearInterval(this.#working);
