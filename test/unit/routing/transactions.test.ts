@@ -503,7 +503,12 @@ describe('a reconnect in the middle of a transaction', () => {
     ledger.forget();
     intake.connect(false);
     await tick();
-    expect([error, failures, budget.bytes, dispatcher.heldBy]).toEqual([expect.objectContaining({ code: 'CONNECTION' }), [], 0, undefined]);
+    expect([error, failures, budget.bytes, dispatcher.heldBy]).toEqual([
+      expect.objectContaining({ code: 'CONNECTION' }),
+      [],
+      0,
+      undefined,
+    ]);
     send(0x50n, 1, 2);
     await tick(1000);
     expect([read, ledger.confirmed]).toEqual([[[1, 2]], 0x58n]);
