@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ProtocolError } from '../errors.ts';
 import type { Lsn } from './lsn.ts';
@@ -21,8 +22,6 @@ const xLogHeader = 25;
 const keepaliveLength = 18;
 /** Bytes. PostgreSQL makes none larger (MaxAllocSize). */
 const longest = 0x4000_0000;
-/** Milliseconds. */
-const pause = 1;
 
 /**
  * Reads a connection in pg's place from START_REPLICATION on. Takes the messages of the copy protocol apart where they
@@ -34,6 +33,8 @@ export class CopyStream {
   readonly #sink: CopySink;
   readonly #others: (bytes: Buffer) => void;
   readonly #pace = new ReadPace();
+  /** Only TCP has room for what piles up: a Unix socket holds some 200 messages, and then the sender waits for us. */
+  readonly #piles: boolean;
   /** The beginning of a message whose end has not come yet, and how many bytes it takes to go on. */
   #rest: Buffer[] = [];
   #restLength = 0;
@@ -46,6 +47,7 @@ export class CopyStream {
   constructor(stream: Duplex, sink: CopySink) {
     this.#stream = stream;
     this.#sink = sink;
+    this.#piles = (stream as Partial<Socket>).remotePort !== undefined;
     this.#others = stream.listeners('data')[0] as (bytes: Buffer) => void;
     stream.removeAllListeners('data');
     stream.on('readable', () => this.#readable());
@@ -84,7 +86,9 @@ export class CopyStream {
       if (bytes === null) return;
       this.#take(bytes);
       if (this.#paused) return;
-      if (!this.#pace.shouldPause(bytes.length, performance.now())) continue;
+      if (!this.#piles) continue;
+      const pause = this.#pace.pauseAfter(bytes.length, performance.now());
+      if (pause === 0) continue;
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
         this.#readable();

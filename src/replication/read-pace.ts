@@ -4,17 +4,23 @@ const gap = 0.25;
 const tightReads = 32;
 /** Bytes. Node reads so much at once; a full read means that there is more. */
 const fullRead = 65_536;
-/** Bytes in one pause below which the sender does not keep up with us: it is live again. */
+/** Reads without a pause at most. */
+const burst = 64;
+/** Bytes a millisecond, over a pause and the reads after it, below which the sender does not keep us busy: it is live again. */
 const worthwhile = 1024;
 /** So many of them in a row: between transactions it pauses as well. */
 const vainPauses = 8;
-/** Reads without a pause: a sender whose reader is behind sends larger pieces. */
-const burst = 8;
+/** Milliseconds. */
+const longestPause = 5;
+/** Bytes that may pile up in one pause: less than the sockets of both sides hold, so that the sender never has to wait. */
+const pile = 200_000;
+/** Bytes a millisecond for which a pause of one millisecond is long enough. */
+const slow = 6000;
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking
- * the reader. So while it is catching up, we read all there is and then look away for a millisecond, which halves its
- * work; while it is live, everything is read at once.
+ * the reader. So while it is catching up, we look away for a few milliseconds and then read all there is, which halves
+ * its work; while it is live, everything is read at once.
  */
 export class ReadPace {
   #tight = 0;
@@ -22,22 +28,46 @@ export class ReadPace {
   #paused = false;
   #last = 0;
   #vain = 0;
-  #burst = 0;
+  /** Of the reads since the last pause began, and that moment. */
+  #reads = 0;
+  #bytes = 0;
+  #since = 0;
 
-  /** After a read of so many bytes, which ended at `now` (milliseconds). Returns whether to pause before the next one. */
-  shouldPause(bytes: number, now: number): boolean {
-    const afterPause = this.#paused;
-    this.#paused = false;
-    this.#tight = now - this.#last < gap || afterPause ? this.#tight + 1 : 0;
-    this.#last = now;
-    if (afterPause) this.#vain = bytes < worthwhile ? this.#vain + 1 : 0;
-    if (this.#vain >= vainPauses) {
-      this.#catchingUp = false;
-      this.#tight = 0;
+  /** After a read of so many bytes, which ended at `now` (milliseconds). Returns how many to pause before the next one. */
+  pauseAfter(bytes: number, now: number): number {
+    if (!this.#catchingUp) {
+      this.#tight = now - this.#last < gap ? this.#tight + 1 : 0;
+      this.#last = now;
+      if (this.#tight < tightReads) return 0;
+      this.#catchingUp = true;
       this.#vain = 0;
-    } else if (this.#tight >= tightReads) this.#catchingUp = true;
-    this.#burst = afterPause ? 1 : this.#burst + 1;
-    this.#paused = this.#catchingUp && (bytes < fullRead || this.#burst >= burst);
-    return this.#paused;
+      return this.#pause(1, now);
+    }
+    this.#bytes += bytes;
+    this.#reads++;
+    // What is read first after a pause is what Node had taken before it stopped: it says nothing of what is behind it.
+    const first = this.#paused;
+    this.#paused = false;
+    if ((first || bytes >= fullRead) && this.#reads < burst) return 0;
+    const rate = this.#bytes / (now - this.#since);
+    this.#vain = rate < worthwhile ? this.#vain + 1 : 0;
+    if (this.#vain < vainPauses) return this.#pause(pauseFor(rate), now);
+    this.#catchingUp = false;
+    this.#tight = 0;
+    this.#last = now;
+    return 0;
   }
+
+  #pause(length: number, now: number): number {
+    this.#paused = true;
+    this.#bytes = 0;
+    this.#reads = 0;
+    this.#since = now;
+    return length;
+  }
+}
+
+/** Whole milliseconds: the more comes, the longer, as far as the sockets can hold it. At least one. */
+function pauseFor(rate: number): number {
+  return Math.max(1, Math.min(longestPause, Math.round(Math.min(rate / slow, pile / rate))));
 }

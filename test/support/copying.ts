@@ -22,11 +22,12 @@ export function keepalive(walEnd: bigint, replyRequested: boolean): Buffer {
   return framed('d', body);
 }
 
-/** A copy stream over a socket that brings what a test pushes. In `told`: what its sink and pg's listener got, in order. */
-export function copying() {
+/** A copy stream over a socket that brings what a test pushes. In `told`: what its sink and pg's listener got, in order. A Unix socket has no port. */
+export function copying({ remotePort }: { remotePort?: number } = { remotePort: 5432 }) {
   const told: string[] = [];
   const errors: Error[] = [];
-  const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+  const duplex = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+  const stream = Object.assign(duplex, { remotePort });
   stream.on('error', (error) => errors.push(error));
   stream.on('data', (bytes: Buffer) => told.push(`pg ${bytes.toString('hex')}`));
   let onMessage = () => {};

@@ -193,6 +193,14 @@ describe('while the server is catching up', () => {
     expect(told.slice(before)).toEqual(['keepalive 2', 'keepalive 3 ?']);
   });
 
+  test('nothing piles up in a Unix socket, which holds little: the server would wait for us', async () => {
+    now = () => 0;
+    const { bring, told } = copying({});
+    for (let count = 0; count < 1000; count++) await bring(keepalive(1n, false));
+    expect(told).toHaveLength(1000);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test('closing clears the timer, and nothing is read any more', async () => {
     const { bring, told, copy } = await catchUp();
     const before = told.length;
