@@ -26,7 +26,7 @@ export async function benchManySubscriptions(server: BenchServer, rounds: number
   for (let round = 0; round < rounds; round++)
     for (const size of sizes) {
       // The same thousand rows again and again, so that both sizes do the same work.
-      runs.get(size)!.push(await subscribers(server, 'ids', size, 100_000));
+      runs.get(size)!.push(await subscribers(server, 'ids', size, 400_000));
     }
   return {
     title: 'H: subscriptions by id with one handler',

@@ -12,12 +12,14 @@ const insert = {
   name: 'insert',
   text: `insert into accounts select ${account} from generate_series($1::int, $1::int) n`,
 };
+const clock = new Int32Array(new SharedArrayBuffer(4));
 const answered: (readonly [number, string])[] = [];
 const begin = performance.now();
 for (let id = 1; id <= Number(count); id++) {
   const due = rate === '0' ? 0 : begin + ((id - 1) * 1000) / Number(rate);
-  // Timers are too coarse for a thousand a second.
-  while (performance.now() < due) await new Promise(setImmediate);
+  // Timers are too coarse for a thousand a second, and a loop would take a core from those who are measured.
+  const early = due - performance.now();
+  if (early > 0) Atomics.wait(clock, 0, 0, early);
   await client.query({ ...insert, values: [id] });
   answered.push([id, String(process.hrtime.bigint())]);
 }

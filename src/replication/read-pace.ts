@@ -1,7 +1,5 @@
-/** Milliseconds between two reads below which they count as one stream of data without a break. */
-const gap = 0.25;
-/** So many reads without a break, and the sender is catching up, not live. */
-const tightReads = 32;
+/** So many reads in so many milliseconds, and so many bytes a millisecond: the sender is not live, but catching up, or busy. */
+const busy = { reads: 32, within: 16, rate: 2048 };
 /** Bytes. Node reads so much at once; a full read means that there is more. */
 const fullRead = 65_536;
 /** Reads without a pause at most. */
@@ -15,7 +13,7 @@ const longestPause = 5;
 /** Bytes that may pile up in one pause: less than the sockets of both sides hold, so that the sender never has to wait. */
 const pile = 200_000;
 /** Bytes a millisecond for which a pause of one millisecond is long enough. */
-const slow = 6000;
+const slow = 2000;
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking
@@ -23,47 +21,48 @@ const slow = 6000;
  * its work; while it is live, everything is read at once.
  */
 export class ReadPace {
-  #tight = 0;
   #catchingUp = false;
-  #paused = false;
-  #last = 0;
-  #vain = 0;
-  /** Of the reads since the last pause began, and that moment. */
+  /** Of the reads since a moment: while live that of the first of them, else that at which the last pause began. */
   #reads = 0;
   #bytes = 0;
   #since = 0;
+  /** Whether none of them has come yet. */
+  #paused = false;
+  #vain = 0;
 
   /** After a read of so many bytes, which ended at `now` (milliseconds). Returns how many to pause before the next one. */
   pauseAfter(bytes: number, now: number): number {
+    if (!this.#catchingUp && (this.#reads === 0 || now - this.#since > busy.within)) this.#restart(now);
+    this.#reads++;
+    this.#bytes += bytes;
+    const rate = this.#bytes / (now - this.#since);
     if (!this.#catchingUp) {
-      this.#tight = now - this.#last < gap ? this.#tight + 1 : 0;
-      this.#last = now;
-      if (this.#tight < tightReads) return 0;
+      if (this.#reads < busy.reads || rate < busy.rate) return 0;
       this.#catchingUp = true;
       this.#vain = 0;
       return this.#pause(1, now);
     }
-    this.#bytes += bytes;
-    this.#reads++;
     // What is read first after a pause is what Node had taken before it stopped: it says nothing of what is behind it.
     const first = this.#paused;
     this.#paused = false;
     if ((first || bytes >= fullRead) && this.#reads < burst) return 0;
-    const rate = this.#bytes / (now - this.#since);
     this.#vain = rate < worthwhile ? this.#vain + 1 : 0;
     if (this.#vain < vainPauses) return this.#pause(pauseFor(rate), now);
     this.#catchingUp = false;
-    this.#tight = 0;
-    this.#last = now;
+    this.#reads = 0;
     return 0;
   }
 
   #pause(length: number, now: number): number {
     this.#paused = true;
-    this.#bytes = 0;
-    this.#reads = 0;
-    this.#since = now;
+    this.#restart(now);
     return length;
+  }
+
+  #restart(now: number): void {
+    this.#reads = 0;
+    this.#bytes = 0;
+    this.#since = now;
   }
 }
 

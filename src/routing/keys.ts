@@ -35,6 +35,23 @@ export function canonicalForm(typeOid: number): ((text: string) => string) | und
   }
 }
 
+/**
+ * The key of one value: natural numbers of up to nine digits become numbers, for which a Map needs neither a hash of a
+ * string nor to look at the string of its entry, which costs most where there are many. Other texts are keys themselves,
+ * so different texts have different keys.
+ */
+export function keyOf(text: string): string | number {
+  const { length } = text;
+  if (length === 0 || length > 9 || (length > 1 && text.startsWith('0'))) return text;
+  let value = 0;
+  for (let index = 0; index < length; index++) {
+    const digit = text.charCodeAt(index) - 48;
+    if (digit < 0 || digit > 9) return text;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
 /** One key of several values. */
 export function joinKey(texts: readonly (string | null)[]): string {
   let key = '';

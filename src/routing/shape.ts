@@ -1,9 +1,10 @@
 import type { Tuple, TupleValue } from '../pgoutput/messages.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
-import { canonicalForm, joinKey, type Scalar, scalarText } from './keys.ts';
+import { canonicalForm, joinKey, keyOf, type Scalar, scalarText } from './keys.ts';
 import type { ActiveSubscription } from './subscription.ts';
 
-export type Key = string | null;
+export type Key = string | number | null;
+type Text = string | null;
 
 const nobody: readonly ActiveSubscription[] = Object.freeze([]);
 
@@ -71,7 +72,7 @@ export class Shape {
 
   /** The key of a row; undefined when one of its values is. */
   key(texts: readonly TupleValue[]): Key | undefined {
-    return texts.includes(undefined) ? undefined : this.#join(texts as readonly Key[]);
+    return texts.includes(undefined) ? undefined : this.#join(texts as readonly Text[]);
   }
 
   /** The key of a row after a change; undefined when one of its values is. */
@@ -113,10 +114,10 @@ export class Shape {
   }
 
   #only(text: TupleValue): Key | undefined {
-    return text === null || text === undefined ? text : (this.#canonical[0]?.(text) ?? text);
+    return text === null || text === undefined ? text : keyOf(this.#canonical[0]?.(text) ?? text);
   }
 
-  #join(texts: readonly Key[]): Key {
+  #join(texts: readonly Text[]): Key {
     const forms = this.#canonical;
     if (texts.length === 1) return this.#only(texts[0]!)!;
     return joinKey(texts.map((text, index) => (text === null ? null : (forms[index]?.(text) ?? text))));

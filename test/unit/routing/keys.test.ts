@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalForm, isScalar, joinKey, scalarText } from '../../../src/routing/keys.ts';
+import { canonicalForm, isScalar, joinKey, keyOf, scalarText } from '../../../src/routing/keys.ts';
 import { oids } from '../../support/sample-tables.ts';
 
 test('42, "42" and 42n are the same key, and true and false are those of PostgreSQL', () => {
@@ -43,6 +43,27 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
 
   test('of any other type a text is its own form', () => {
     expect([oids.int4, oids.text, oids.timestamptz, 99_999].map(canonicalForm)).toEqual(Array(4).fill(undefined));
+  });
+});
+
+describe('the key of one value', () => {
+  test('is a number where the text is what PostgreSQL writes for a natural number of up to nine digits', () => {
+    expect(['0', '7', '42', '999999999'].map(keyOf)).toEqual([0, 7, 42, 999_999_999]);
+  });
+
+  test('is otherwise the text', () => {
+    const others = ['', '007', '00', '-1', '+1', '1.0', '1e3', ' 1', '1 ', '1000000000', '\u0661', 'a1', 'NaN'];
+    expect(others.map(keyOf)).toEqual(others);
+  });
+
+  test('differs where the texts differ', () => {
+    const texts = fc.oneof(fc.string({ maxLength: 4, unit: fc.constantFrom('0', '1', '9', '-', ' ') }), fc.nat().map(String)); // prettier-ignore
+    fc.assert(
+      fc.property(texts, texts, (one, other) => {
+        expect(keyOf(one) === keyOf(other)).toBe(one === other);
+      }),
+      { numRuns: 2000 },
+    );
   });
 });
 
