@@ -120,6 +120,20 @@ export function shown(given: unknown): string {
   return typeof given === 'string' ? JSON.stringify(given) : inspect(given, { depth: 1, breakLength: Infinity });
 }
 
+/** What was thrown, as text. Handlers may throw anything, also what does not turn into a string. */
+export function thrownText(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return shown(thrown);
+  }
+}
+
+/** The same with the stack, where there is one. */
+export function thrownStack(thrown: unknown): string {
+  return (thrown instanceof Error && thrown.stack) || thrownText(thrown);
+}
+
 /** Throws a `ConfigurationError` when there are issues. */
 export function throwIssues(issues: readonly ConfigurationIssue[]): void {
   if (issues.length > 0) throw new ConfigurationError(issues);

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { withMigration } from '../catalog/migration.ts';
 import type { Session } from '../catalog/session.ts';
-import { ConfigurationError, WatchError } from '../errors.ts';
+import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Recipient } from './lane.ts';
 import type { Letter, LetterContext } from './letter.ts';
@@ -122,7 +122,7 @@ export class DeadLetterBox implements DeadLetters {
               JSON.stringify(event),
               JSON.stringify(context),
               attempts,
-              describe(error),
+              storable(error),
             ],
           ),
         ),
@@ -257,7 +257,7 @@ export class DeadLetterBox implements DeadLetters {
     } catch (error) {
       const update =
         'update walwatch.dead_letters set attempts = attempts + 1, error = $2, failed_at = now() where id = $1';
-      await client.query(update, [id, describe(error)]);
+      await client.query(update, [id, storable(error)]);
       return false;
     }
   }
@@ -267,6 +267,7 @@ function parameters(slot: string, { subscription, watcher, ids }: DeadLetterFilt
   return [slot, subscription ?? null, watcher ?? null, ids ?? null];
 }
 
-function describe(error: unknown): string {
-  return (error instanceof Error ? (error.stack ?? String(error)) : String(error)).replaceAll('\0', '');
+/** A text of PostgreSQL has no NUL. */
+function storable(error: unknown): string {
+  return thrownStack(error).replaceAll('\0', '');
 }

@@ -1,4 +1,4 @@
-import { WatchError } from '../errors.ts';
+import { thrownText, WatchError } from '../errors.ts';
 import { Batcher } from './batcher.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
@@ -337,7 +337,7 @@ export class Lane {
       this.#host.stop(
         new WatchError(
           'HANDLER_FAILED',
-          `${recipient.name}: the handler failed at event ${context.eventId}, attempt ${delivery.attempt}: ${String(error)}`,
+          `${recipient.name}: the handler failed at event ${context.eventId}, attempt ${delivery.attempt}: ${thrownText(error)}`,
           {
             solution: 'Mend the handler and start again: the event was not acknowledged and comes again.',
             cause: error,

@@ -1,7 +1,7 @@
 import { jetstream, jetstreamManager, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { LaneHost } from '../delivery/lane.ts';
-import { ConfigurationError, WatchError } from '../errors.ts';
+import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import { deadLetterSubject } from './subjects.ts';
 import { isMissing } from './stream.ts';
 
@@ -33,7 +33,7 @@ export class DeadLetterStream {
     try {
       if (!this.#host.unique(subscription)) throw notUnique(subscription);
       const letter = {
-        slot, group, subscription, eventId, ...deliverable.letter(), attempts, error: describe(error), failedAt: new Date(),
+        slot, group, subscription, eventId, ...deliverable.letter(), attempts, error: thrownStack(error), failedAt: new Date(),
       }; // prettier-ignore
       const subject = deadLetterSubject(slot, group, subscription);
       const name = `${stream}_dead_letters`;
@@ -93,8 +93,4 @@ function notUnique(subscription: string): ConfigurationError {
       solution: "Give them names of their own that stay: { name: 'mailer' }.",
     },
   ]);
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? String(error)) : String(error);
 }

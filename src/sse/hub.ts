@@ -1,4 +1,5 @@
 import type { EventContext } from '../delivery/types.ts';
+import { thrownText } from '../errors.ts';
 import type { Watch } from '../watch-interface.ts';
 import { Audience, type Member } from './audience.ts';
 import {
@@ -118,7 +119,7 @@ export class Hub {
     } catch (error) {
       // Thrown on, it would hold the slot for ever.
       const reason = `${context.watcher}, ${context.eventId}: not to be written as JSON`;
-      process.emitWarning(`walwatch/sse: ${reason}: ${String(error)}`);
+      process.emitWarning(`walwatch/sse: ${reason}: ${thrownText(error)}`);
       this.#cut(reason);
       return;
     }

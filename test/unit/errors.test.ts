@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigurationError, errorCodes, ProtocolError, throwIssues, WatchError } from '../../src/errors.ts';
+import {
+  ConfigurationError,
+  errorCodes,
+  ProtocolError,
+  thrownStack,
+  thrownText,
+  throwIssues,
+  WatchError,
+} from '../../src/errors.ts';
 
 test('an error has a code, what to do about it, and what caused it', () => {
   const cause = new Error('below');
@@ -44,6 +52,23 @@ describe('a configuration that does not fit', () => {
   test('is thrown when there is a problem, and only then', () => {
     expect(() => throwIssues([])).not.toThrow();
     expect(() => throwIssues([issue])).toThrow(ConfigurationError);
+  });
+});
+
+describe('whatever was thrown has a text', () => {
+  test.each([
+    ['an error', new TypeError('broken'), 'TypeError: broken'],
+    ['a string', 'broken', 'broken'],
+    ['nothing', undefined, 'undefined'],
+    ['what does not turn into a string', Object.create(null), '[Object: null prototype] {}'],
+  ])('%s', (_, thrown, text) => {
+    expect(thrownText(thrown)).toBe(text);
+  });
+
+  test('and its stack, if it has one', () => {
+    expect(thrownStack(new TypeError('broken'))).toMatch(/^TypeError: broken\n +at /);
+    expect(thrownStack(Object.assign(new Error('broken'), { stack: undefined }))).toBe('Error: broken');
+    expect(thrownStack('broken')).toBe('broken');
   });
 });
 

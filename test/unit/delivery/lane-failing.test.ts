@@ -64,6 +64,14 @@ test('events are skipped as often as need be, without exhausting the stack', asy
   expect([failures.length, ledger.confirmed]).toEqual([19_999, 20_000n]);
 });
 
+test('what does not even turn into a string stops the watch as well', async () => {
+  const { send, one, calls, stops } = handling({ onError: afterAttempts(1, 'stop') });
+  send(one, '1');
+  calls[0]!.reject(Object.create(null));
+  await tick();
+  expect(stops).toMatchObject([{ code: 'HANDLER_FAILED', message: expect.stringContaining('null prototype') }]);
+});
+
 test('a failure stops the watch when the user said so, and its event is never confirmed', async () => {
   const { send, one, calls, ledger, stops } = handling({ onError: afterAttempts(1, 'stop') });
   for (const id of ['1', '2']) send(one, id);
