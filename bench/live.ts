@@ -10,32 +10,36 @@ import { account, recreateTables } from './workloads.ts';
 
 const listeners = ['walwatch', 'walwatch-immediate', 'pg-logical-replication', 'postgres', 'notify'] as const;
 type Listener = (typeof listeners)[number];
+/** PostgreSQL's own client tells of no times. */
+type Consumer = Listener | 'pg_recvlogical';
 
 type Times = ReadonlyMap<number, bigint>;
 
 async function withListener<T>(
   server: BenchServer,
-  who: Listener,
+  who: Consumer,
   count: number,
   work: (heard: Promise<Times>) => Promise<T>,
 ): Promise<T> {
   const { client, url } = server;
   await recreateTables(client);
   await client.query('create publication walwatch_bench for table accounts');
-  if (who === 'pg-logical-replication')
+  if (who === 'pg-logical-replication' || who === 'pg_recvlogical')
     await client.query(`select pg_create_logical_replication_slot('walwatch_bench', 'pgoutput')`);
   if (who === 'notify')
     await client.query(`create or replace function walwatch_bench_notify() returns trigger language plpgsql as
       $$ begin perform pg_notify('accounts', json_build_object('id', new.id, 'role_id', new.role_id)::text); return null; end $$;
       create trigger notify after insert on accounts for each row execute function walwatch_bench_notify()`);
-  const child = spawn(process.execPath, [program('live'), who, url, String(count)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const [command, args] =
+    who === 'pg_recvlogical'
+      ? [findProgram(who)!, recvlogical(url)]
+      : [process.execPath, [program('live'), who, url, String(count)]];
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   const output = lines(child.stdout);
   try {
-    const ready = await output.next();
-    if (ready.value !== 'ready') throw new Error(`${who} did not get ready`);
+    if (who === 'pg_recvlogical') await untilActive(server);
+    else if ((await output.next()).value !== 'ready') throw new Error(`${who} did not get ready`);
     const heard = output.next().then(({ value }) => timesOf(value ?? '[]'));
     heard.catch(() => {}); // G waits for nobody
     return await work(heard);
@@ -48,15 +52,26 @@ async function withListener<T>(
   }
 }
 
+function recvlogical(url: string): string[] {
+  const options = ['-o', 'proto_version=1', '-o', 'publication_names=walwatch_bench'];
+  return ['-d', url, '--slot', 'walwatch_bench', '--start', '-f', '/dev/null', ...options];
+}
+
+async function activeSlots({ client }: BenchServer): Promise<number> {
+  const { rows } = await client.query<{ slots: string }>(
+    'select count(*) as slots from pg_replication_slots where active',
+  );
+  return Number(rows[0]!.slots);
+}
+
+async function untilActive(server: BenchServer): Promise<void> {
+  while ((await activeSlots(server)) === 0);
+}
+
 /** Slots are released a moment after their listener has ended. */
-async function untilIdle({ client }: BenchServer): Promise<void> {
-  for (;;) {
-    const { rows } = await client.query<{ slots: string }>(
-      'select count(*) as slots from pg_replication_slots where active',
-    );
-    if (rows[0]!.slots === '0') break;
-  }
-  await client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
+async function untilIdle(server: BenchServer): Promise<void> {
+  while ((await activeSlots(server)) > 0);
+  await server.client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
 }
 
 async function write(server: BenchServer, count: number, rate: number): Promise<Times> {
@@ -152,7 +167,9 @@ export async function benchWriters(server: BenchServer, rounds: number, scale: n
     await pgbenchFor(2); // until who listens is compiled
     return pgbenchFor(seconds);
   };
-  const contestants = ['nobody', 'walwatch', 'notify'] as const;
+  const contestants = (['nobody', 'pg_recvlogical', 'walwatch', 'notify'] as const).filter(
+    (who) => who !== 'pg_recvlogical' || findProgram(who),
+  );
   const rates = new Map<string, number[]>(contestants.map((who) => [who, []]));
   for (let round = 0; round < rounds; round++) {
     for (const who of rotated(contestants, round)) {

@@ -39,12 +39,12 @@ if (!findProgram('pg_recvlogical'))
   console.log("There is no pg_recvlogical to compare with (Debian's package postgresql has it).");
 
 await using server = await openServer();
-const results: (Table | string)[] = [];
+const results: Table[] = [];
 for (const name of positionals.length > 0 ? positionals : Object.keys(benches)) {
   const result = await benches[name]!(server, Number(values.rounds), Number(values.scale));
-  results.push(result);
   if (typeof result === 'string') console.log(result);
   else {
+    results.push(result);
     console.log(`\n${result.title}`);
     console.table(result.rows);
   }

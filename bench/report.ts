@@ -1,4 +1,4 @@
-/** Puts results into bench/README.md, each under the heading of its versions, in place of older ones. */
+/** Puts results into bench/README.md: under the heading of its versions, each table in place of the one with its letter. */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Table } from './measure.ts';
 
@@ -8,21 +8,23 @@ export async function writeReport(
   heading: string,
   rounds: number,
   scale: number,
-  results: readonly (Table | string)[],
+  results: readonly Table[],
 ): Promise<void> {
-  const text = await readFile(path, 'utf8');
   const date = new Date().toISOString().slice(0, 10);
   const scaled = scale === 1 ? '' : `, sizes × ${scale}`;
-  const body = results.map((result) =>
-    typeof result === 'string' ? result : `**${result.title}**\n\n${markdown(result)}`,
-  );
-  const section = `## ${heading}\n\n${date}; medians of ${rounds} rounds in rotating order${scaled}.\n\n${body.join('\n\n')}\n`;
-  const [before = '', ...sections] = text.split(/^(?=## PostgreSQL )/m);
-  const others = sections.filter((one) => !one.startsWith(`## ${heading}\n`)).map((one) => one.trimEnd());
-  await writeFile(path, [before.trimEnd(), ...others, section].join('\n\n'));
+  const [before = '', ...sections] = (await readFile(path, 'utf8')).split(/^(?=## PostgreSQL )/m);
+  const ofHeading = (section: string) => section.startsWith(`## ${heading}\n`);
+  const [, ...older] = (sections.find(ofHeading) ?? '').split(/^(?=\*\*[A-I]: )/m);
+  const tables = new Map(older.map((table) => [table.slice(2, 3), table.trimEnd()]));
+  for (const { title, rows } of results) {
+    tables.set(title.slice(0, 1), `**${title}** (${date}; medians of ${rounds} rounds${scaled})\n\n${markdown(rows)}`);
+  }
+  const section = [`## ${heading}`, ...[...tables.keys()].toSorted().map((letter) => tables.get(letter)!)].join('\n\n');
+  const others = sections.filter((one) => !ofHeading(one)).map((one) => one.trimEnd());
+  await writeFile(path, `${[before.trimEnd(), ...others, section].join('\n\n')}\n`);
 }
 
-function markdown({ rows }: Table): string {
+function markdown(rows: Table['rows']): string {
   const columns = Object.keys(rows[0] ?? {});
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
   return [
