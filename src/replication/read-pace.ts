@@ -9,11 +9,11 @@ const worthwhile = 1024;
 /** So many of them in a row: between transactions it pauses as well. */
 const vainPauses = 8;
 /** Milliseconds. */
-const longestPause = 5;
+const longestPause = 8;
 /** Bytes that may pile up in one pause: less than the sockets of both sides hold, so that the sender never has to wait. */
 const pile = 200_000;
-/** Bytes a millisecond for which a pause of one millisecond is long enough. */
-const slow = 2000;
+/** Bytes a millisecond for which a pause of one millisecond is long enough: who writes less hears sooner. */
+const slow = 500;
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking

@@ -77,9 +77,9 @@ test('the first read after a pause is never the last, however little it brings: 
 
 describe('a pause is', () => {
   test.each([
-    ['a millisecond where little comes, so that nobody waits long for it', 2500, 1],
-    ['longer the more comes', 6000, 3],
-    ['5 ms at most', 35_000, 5],
+    ['short where little comes, so that nobody waits long for it', 1100, 2],
+    ['longer the more comes', 3000, 6],
+    ['8 ms at most', 20_000, 8],
     ['shorter again where more would pile up than the sockets hold', 70_000, 3],
     ['a millisecond where that is too much already', 1_000_000, 1],
   ])('%s', (_, rate, length) => {
