@@ -17,8 +17,8 @@ const slow = 500;
 
 /**
  * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking
- * the reader. So while it is catching up, we look away for a few milliseconds and then read all there is, which halves
- * its work; while it is live, everything is read at once.
+ * the reader. So while it is catching up, or busy, we look away for a few milliseconds and then read all there is, which
+ * halves its work; while it is live, everything is read at once.
  */
 export class ReadPace {
   #catchingUp = false;
