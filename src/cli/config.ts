@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
-import type { SlotWatch } from '../watch-interface.ts';
-import type { WatcherEntry } from '../watchers/types.ts';
+import type { SlotWatch } from '../types/watch.ts';
+import type { WatcherEntry } from '../types/watchers.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
 

@@ -1,6 +1,6 @@
 import { readLetters, type StoredLetter } from '../delivery/dead-letters.ts';
-import type { DeadLetterFilter } from '../delivery/types.ts';
-import { createWatch } from '../watch.ts';
+import type { DeadLetterFilter } from '../types/delivery.ts';
+import { createWatch } from '../watch/create-watch.ts';
 import { type Command, configurationFlags, exit, type ExitCode, help, parse, UsageError } from './arguments.ts';
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';

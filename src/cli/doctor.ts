@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Client } from 'pg';
-import { sessionConfig } from '../catalog/session.ts';
+import { sessionConfig } from '../postgres/session.ts';
 import type { WatchError } from '../errors.ts';
 import { type Command, configurationFlags, exit, help, parse, watcherFlags } from './arguments.ts';
 import type { Check } from './checks.ts';

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import type { EventContext } from '../delivery/types.ts';
+import type { EventContext } from '../types/delivery.ts';
 import { paint, toJson } from './output.ts';
 
 type Values = Readonly<Record<string, unknown>>;

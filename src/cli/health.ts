@@ -1,4 +1,4 @@
-import { warningThreshold } from '../observe/held-back.ts';
+import { warningThreshold } from '../stream/held-back.ts';
 import { formatBytes, formatSeconds, type Level } from './output.ts';
 
 /** What decides whether all is well. */

@@ -1,4 +1,4 @@
-import { createWatch } from '../watch.ts';
+import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
 import { withoutSecrets } from './output.ts';
 

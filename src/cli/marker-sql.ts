@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { withMarker } from '../replication/marker.ts';
+import { withMarker } from '../setup/marker.ts';
 
 /** What a worker writes into the publication's comment once it has made the slot, as SQL that finds the values itself. */
 export function noteMarker(publication: string, slot: string, comment: string | null): string {

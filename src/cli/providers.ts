@@ -1,5 +1,5 @@
 /** Managed services have names and ways of their own for the same settings. */
-import { quoteIdentifier } from '../catalog/server.ts';
+import { quoteIdentifier } from '../postgres/server.ts';
 
 interface Provider {
   readonly name: string;

@@ -1,7 +1,7 @@
 /** Replica identities that setup changes, and teardown takes back. */
 import type { Client } from 'pg';
-import { quoteIdentifier, quoteTable, type Server } from '../catalog/server.ts';
-import type { ReplicaIdentity, Table } from '../catalog/tables.ts';
+import { quoteIdentifier, quoteTable, type Server } from '../postgres/server.ts';
+import type { ReplicaIdentity, Table } from '../postgres/tables.ts';
 import type { ConfigurationIssue } from '../errors.ts';
 import { alterIdentity, bindWatchers } from '../watchers/bind.ts';
 import type { Watcher } from '../watchers/validate.ts';

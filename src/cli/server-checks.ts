@@ -1,6 +1,6 @@
-import { type Server, serverIssues, since } from '../catalog/server.ts';
+import { type Server, serverIssues, since } from '../postgres/server.ts';
 import type { ResolvedOptions } from '../options.ts';
-import { standbyWarnings } from '../replication/prepare.ts';
+import { standbyWarnings } from '../setup/prepare.ts';
 import { type Check, check } from './checks.ts';
 import type { ServerFacts } from './facts.ts';
 import { formatBytes, formatSeconds } from './output.ts';

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import type { Client } from 'pg';
-import { Session, sessionConfig } from '../catalog/session.ts';
+import { Session, sessionConfig } from '../postgres/session.ts';
 import { WatchError } from '../errors.ts';
-import { classify } from '../replication/classify.ts';
+import { classify } from '../setup/classify.ts';
 import { UsageError } from './arguments.ts';
 import type { Configuration } from './config.ts';
 

@@ -1,13 +1,13 @@
 import type { Client } from 'pg';
-import { TypeCatalog } from '../catalog/types.ts';
-import { type Server, serverIssues } from '../catalog/server.ts';
+import { TypeCatalog } from '../postgres/types.ts';
+import { type Server, serverIssues } from '../postgres/server.ts';
 import { throwIssues, WatchError } from '../errors.ts';
-import { prepare } from '../replication/prepare.ts';
+import { prepare } from '../setup/prepare.ts';
 import {
   alterPublication, commentOnPublication, type Publication, type PublicationNeeds,
-} from '../replication/publication.ts'; // prettier-ignore
-import { completePublication, createPublication, isRefused, script } from '../replication/publication-sql.ts';
-import { slotCreation, slotIssues } from '../replication/slot.ts';
+} from '../setup/publication.ts'; // prettier-ignore
+import { completePublication, createPublication, isRefused, script } from '../setup/publication-sql.ts';
+import { slotCreation, slotIssues } from '../setup/slot.ts';
 import {
   changeFlags, type Command, configurationFlags, exit, help, parse, UsageError, watcherFlags,
 } from './arguments.ts'; // prettier-ignore

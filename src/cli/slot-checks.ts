@@ -1,5 +1,5 @@
-import { warningThreshold } from '../observe/held-back.ts';
-import { slotCreation, slotIssues } from '../replication/slot.ts';
+import { warningThreshold } from '../stream/held-back.ts';
+import { slotCreation, slotIssues } from '../setup/slot.ts';
 import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';
 import { formatBytes } from './output.ts';

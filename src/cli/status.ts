@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { readServer } from '../catalog/server.ts';
-import { readPublication } from '../replication/publication.ts';
-import { invalidation, readSlot } from '../replication/slot.ts';
+import { readServer } from '../postgres/server.ts';
+import { readPublication } from '../setup/publication.ts';
+import { invalidation, readSlot } from '../setup/slot.ts';
 import {
   type Command, configurationFlags, exit, type ExitCode, help, noArguments, parse, positiveNumber,
 } from './arguments.ts'; // prettier-ignore

@@ -1,15 +1,15 @@
 /** What the database has of what the configuration needs. */
 import type { Client } from 'pg';
-import { readServer, type Server } from '../catalog/server.ts';
-import { readTables, type Table } from '../catalog/tables.ts';
+import { readServer, type Server } from '../postgres/server.ts';
+import { readTables, type Table } from '../postgres/tables.ts';
 import type { ConfigurationIssue, WatchError } from '../errors.ts';
-import { type Marker, parseComment } from '../replication/marker.ts';
-import { checkPublication, publicationReplaced } from '../replication/prepare.ts';
+import { type Marker, parseComment } from '../setup/marker.ts';
+import { checkPublication, publicationReplaced } from '../setup/prepare.ts';
 import {
   type Publication, publicationNeeds, type PublicationNeeds, readPublication,
-} from '../replication/publication.ts'; // prettier-ignore
-import { planPushDown } from '../replication/push-down.ts';
-import { judgeSlot, readSlot, type Slot, slotLost } from '../replication/slot.ts';
+} from '../setup/publication.ts'; // prettier-ignore
+import { planPushDown } from '../setup/push-down.ts';
+import { judgeSlot, readSlot, type Slot, slotLost } from '../setup/slot.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Configuration } from './config.ts';
 

@@ -1,6 +1,6 @@
-import type { EventContext } from '../delivery/types.ts';
-import type { SlotWatch } from '../watch-interface.ts';
-import { createWatch } from '../watch.ts';
+import type { EventContext } from '../types/delivery.ts';
+import type { SlotWatch } from '../types/watch.ts';
+import { createWatch } from '../watch/create-watch.ts';
 import {
   type Command, configurationFlags, exit, type ExitCode, help, parse, UsageError, watcherFlags,
 } from './arguments.ts'; // prettier-ignore

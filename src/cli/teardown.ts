@@ -1,9 +1,9 @@
 import type { Client } from 'pg';
-import { quoteIdentifier, readServer } from '../catalog/server.ts';
+import { quoteIdentifier, readServer } from '../postgres/server.ts';
 import { throwIssues, WatchError } from '../errors.ts';
-import { parseComment, withoutMarker } from '../replication/marker.ts';
-import { commentOnPublication, readPublication } from '../replication/publication.ts';
-import { readSlot, slotIssues } from '../replication/slot.ts';
+import { parseComment, withoutMarker } from '../setup/marker.ts';
+import { commentOnPublication, readPublication } from '../setup/publication.ts';
+import { readSlot, slotIssues } from '../setup/slot.ts';
 import { changeFlags, type Command, configurationFlags, exit, help, noArguments, parse } from './arguments.ts';
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';

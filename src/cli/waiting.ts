@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
-import { quoteIdentifier } from '../catalog/server.ts';
-import { Decoder } from '../pgoutput/decoder.ts';
-import type { Message, Relation } from '../pgoutput/messages.ts';
+import { quoteIdentifier } from '../postgres/server.ts';
+import { Decoder } from '../postgres/pgoutput/decoder.ts';
+import type { Message, Relation } from '../postgres/pgoutput/messages.ts';
 import { tableName } from './watcher-name.ts';
 
 /** A change that was committed and not acknowledged. */

@@ -1,6 +1,6 @@
 import type { ConfigurationIssue } from '../errors.ts';
-import { completePublication, createPublication, narrowPublication, script } from '../replication/publication-sql.ts';
-import { parseComment } from '../replication/marker.ts';
+import { completePublication, createPublication, narrowPublication, script } from '../setup/publication-sql.ts';
+import { parseComment } from '../setup/marker.ts';
 import { bindWarnings } from '../watchers/bind.ts';
 import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';

@@ -1,6 +1,6 @@
-import type { EventOf, FilterOf } from '../delivery/types.ts';
-import type { MapOf } from '../watchers/inference.ts';
-import type { Watchers } from '../watchers/types.ts';
+import type { EventOf, FilterOf } from '../types/delivery.ts';
+import type { MapOf } from '../types/inference.ts';
+import type { Watchers } from '../types/watchers.ts';
 import { revive } from './values.ts';
 
 /** What a browser can do with the watchers of a worker. */

@@ -1,9 +1,9 @@
-import type { Lsn } from '../replication/lsn.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import type { Captured } from './ledger.ts';
+import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
-import type { BatchContext } from './types.ts';
+import type { BatchContext } from '../types/delivery.ts';
 
 /** Stands for the key of a record that PostgreSQL did not send. */
 const unknown = '';

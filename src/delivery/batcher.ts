@@ -1,6 +1,6 @@
 import { Batch } from './batch.ts';
 import type { Deliverable } from './deliverable.ts';
-import type { BatchOptions } from './types.ts';
+import type { BatchOptions } from '../types/delivery.ts';
 
 /**
  * Collects events into batches. A batch is sent when it is full; or when it has waited long enough and its lane is free,

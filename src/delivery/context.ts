@@ -1,6 +1,6 @@
-import type { Lsn } from '../replication/lsn.ts';
-import type { Captured } from './ledger.ts';
-import type { DeliveryContext } from './types.ts';
+import type { Lsn } from '../postgres/lsn.ts';
+import type { Captured } from '../changes/ledger.ts';
+import type { DeliveryContext } from '../types/delivery.ts';
 
 /** The second argument of a handler. What few handlers read is made when it is read. */
 export class HandlerContext implements DeliveryContext {

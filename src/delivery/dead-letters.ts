@@ -1,12 +1,12 @@
 import type { Client } from 'pg';
-import { withMigration } from '../catalog/migration.ts';
-import type { Session } from '../catalog/session.ts';
+import { withMigration } from '../postgres/migration.ts';
+import type { Session } from '../postgres/session.ts';
 import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Recipient } from './lane.ts';
 import type { Letter, LetterContext } from './letter.ts';
 import { attemptWithin } from './timeout.ts';
-import type { DeadLetter, DeadLetterFilter, DeadLetters } from './types.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetters } from '../types/delivery.ts';
 
 /** What dead letters need of the watch. */
 export interface DeadLetterHost {

@@ -1,5 +1,5 @@
 import type { HandlerContext } from './context.ts';
-import type { Captured } from './ledger.ts';
+import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 
 /** What a handler is called with. */

@@ -1,10 +1,10 @@
 import type { WatchError } from '../errors.ts';
-import type { HandlerHook } from '../observe/handler-hook.ts';
-import type { HeldBy } from '../observe/types.ts';
+import type { HandlerHook } from './handler-hook.ts';
+import type { HeldBy } from '../types/events.ts';
 import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { type Failure, isThenable, Lane, type LaneHost, type Obstacle, type Recipient } from './lane.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger } from '../changes/ledger.ts';
 
 /** Brings what happened to handlers, and knows what has not settled. */
 export class Dispatcher implements LaneHost {

@@ -1,9 +1,9 @@
 import type { Client } from 'pg';
-import { insufficientPrivilege, migrationFor, withMigration } from '../catalog/migration.ts';
-import type { Server } from '../catalog/server.ts';
-import type { Session } from '../catalog/session.ts';
+import { insufficientPrivilege, migrationFor, withMigration } from '../postgres/migration.ts';
+import type { Server } from '../postgres/server.ts';
+import type { Session } from '../postgres/session.ts';
 import type { ConfigurationIssue } from '../errors.ts';
-import { formatLsn, parseLsn } from '../replication/lsn.ts';
+import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 

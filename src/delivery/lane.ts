@@ -2,10 +2,10 @@ import { thrownText, WatchError } from '../errors.ts';
 import { Batcher } from './batcher.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import { Queue } from './queue.ts';
+import { Queue } from '../changes/queue.ts';
 import { decide, isErrorAction, retryDelay } from './retry.ts';
 import { handlerTimeout } from './timeout.ts';
-import type { BatchOptions, ErrorAction, OnError } from './types.ts';
+import type { BatchOptions, ErrorAction, OnError } from '../types/delivery.ts';
 
 /** `SubscribeOptions` with the watch's defaults filled in. One object for all subscriptions that give none. */
 export interface DeliverySettings {

@@ -1,9 +1,9 @@
-import type { LogicalMessage as DecodedMessage } from '../pgoutput/messages.ts';
+import type { LogicalMessage as DecodedMessage } from '../postgres/pgoutput/messages.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import type { Captured, LedgerTransaction } from './ledger.ts';
+import type { Captured, LedgerTransaction } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
-import type { LogicalMessage } from './types.ts';
+import type { LogicalMessage } from '../types/delivery.ts';
 
 const oneRecord = [''] as const;
 

@@ -1,12 +1,12 @@
 import { type Event, makeEvent, makePrevious, recordKey } from '../watchers/event.ts';
-import type { TupleValue } from '../pgoutput/messages.ts';
+import type { TupleValue } from '../postgres/pgoutput/messages.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
-import type { UpdateType } from '../watchers/types.ts';
-import type { CapturedChange } from './change.ts';
+import type { UpdateType } from '../types/watchers.ts';
+import type { CapturedChange } from '../changes/change.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Letter } from './letter.ts';
-import type { EventContext } from './types.ts';
+import type { EventContext } from '../types/delivery.ts';
 
 const nothing: Event = Object.freeze({});
 

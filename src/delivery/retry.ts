@@ -1,4 +1,4 @@
-import type { DeliveryContext, ErrorAction, OnError } from './types.ts';
+import type { DeliveryContext, ErrorAction, OnError } from '../types/delivery.ts';
 
 const firstDelay = 100;
 const longestDelay = 60_000;

@@ -1,11 +1,11 @@
 import { WatchError } from '../errors.ts';
-import { CapturedCommit } from './commit.ts';
+import { CapturedCommit } from '../changes/commit.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import type { Ledger, LedgerTransaction } from './ledger.ts';
+import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 import type { Occurrence } from './occurrence.ts';
-import type { Change, Transaction } from './types.ts';
+import type { Change, Transaction } from '../types/delivery.ts';
 
 const oneRecord = [''] as const;
 

@@ -1,10 +1,10 @@
-import type { Table } from '../catalog/tables.ts';
-import type { TypeCatalog } from '../catalog/types.ts';
-import { CapturedChange } from '../delivery/change.ts';
-import { LedgerTransaction } from '../delivery/ledger.ts';
+import type { Table } from '../postgres/tables.ts';
+import type { TypeCatalog } from '../postgres/types.ts';
+import { CapturedChange } from '../changes/change.ts';
+import { LedgerTransaction } from '../changes/ledger.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
-import type { Relation } from '../pgoutput/messages.ts';
-import { parseLsn } from '../replication/lsn.ts';
+import type { Relation } from '../postgres/pgoutput/messages.ts';
+import { parseLsn } from '../postgres/lsn.ts';
 import { type BoundWatcher, codeName, databaseName } from '../watchers/bind.ts';
 import { columnParser, type PlannedColumn, type PlannedWatcher, type RelationPlan } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';

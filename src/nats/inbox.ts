@@ -1,6 +1,6 @@
 import type { JsMsg } from '@nats-io/jetstream';
-import type { Budget } from '../delivery/budget.ts';
-import type { Held, Ledger } from '../delivery/ledger.ts';
+import type { Budget } from '../changes/budget.ts';
+import type { Held, Ledger } from '../changes/ledger.ts';
 
 /** How many positions: more than a broker that is killed forgets acknowledgements of. */
 const remembered = 16_384;

@@ -1,9 +1,9 @@
 import type { Occurrence } from '../delivery/occurrence.ts';
-import type { TupleValue } from '../pgoutput/messages.ts';
+import type { TupleValue } from '../postgres/pgoutput/messages.ts';
 import { databaseName } from '../watchers/bind.ts';
 import { recordKey } from '../watchers/event.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
-import type { UpdateType } from '../watchers/types.ts';
+import type { UpdateType } from '../types/watchers.ts';
 
 /**
  * The payload of a message, as JSON: an event as the worker had it, with PostgreSQL's texts for values and the columns'

@@ -1,9 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { EventHandlerContext } from '../delivery/occurrence.ts';
-import type { Subscription } from '../delivery/types.ts';
+import type { Subscription } from '../types/delivery.ts';
 import { throwIssues, WatchError } from '../errors.ts';
-import { internalsOf } from '../internals.ts';
-import type { SlotWatch } from '../watch-interface.ts';
+import { internalsOf } from '../watch/internals.ts';
+import type { SlotWatch } from '../types/watch.ts';
 import { keysOf, writeMessage } from './message.ts';
 import { natsIssues, type NatsOptions } from './options.ts';
 import { Publisher } from './publisher.ts';

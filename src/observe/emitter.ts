@@ -1,5 +1,5 @@
 import type { Logger } from './logger.ts';
-import type { SlotWatchEventMap } from './types.ts';
+import type { SlotWatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
 

@@ -1,4 +1,4 @@
-import type { SlotWatchStatus } from './types.ts';
+import type { SlotWatchStatus } from '../types/events.ts';
 
 export interface Health {
   readonly live: boolean;

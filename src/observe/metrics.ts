@@ -1,9 +1,9 @@
 import type { Recipient } from '../delivery/lane.ts';
 import { throwIssues } from '../errors.ts';
-import { parseLsn } from '../replication/lsn.ts';
-import type { SlotWatch } from '../watch-interface.ts';
-import { type Measurements, measurements } from './measurements.ts';
-import type { WatchState } from './types.ts';
+import { parseLsn } from '../postgres/lsn.ts';
+import type { SlotWatch } from '../types/watch.ts';
+import { type Measurements, measurements } from '../watch/measurements.ts';
+import type { WatchState } from '../types/events.ts';
 
 type Labels = Readonly<Record<string, string>>;
 interface Counting {

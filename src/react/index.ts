@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
 import type { LiveSource } from '../client/index.ts';
-import type { EventOf, FilterOf } from '../delivery/types.ts';
-import type { MapOf } from '../watchers/inference.ts';
-import type { Watchers } from '../watchers/types.ts';
+import type { EventOf, FilterOf } from '../types/delivery.ts';
+import type { MapOf } from '../types/inference.ts';
+import type { Watchers } from '../types/watchers.ts';
 import { createLoader, keyOf, type Loaded, subscribeTo } from './loader.ts';
 
 /** What `createHooks` returns. */

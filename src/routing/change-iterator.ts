@@ -1,4 +1,4 @@
-import type { Change } from '../delivery/types.ts';
+import type { Change } from '../types/delivery.ts';
 import type { ActiveSubscription, Handler } from './subscription.ts';
 
 /**

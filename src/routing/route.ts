@@ -1,4 +1,4 @@
-import type { TypeCatalog } from '../catalog/types.ts';
+import type { TypeCatalog } from '../postgres/types.ts';
 import type { Occurrence } from '../delivery/occurrence.ts';
 import { type BoundWatcher, databaseName } from '../watchers/bind.ts';
 import { absentError } from '../watchers/event.ts';

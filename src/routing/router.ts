@@ -1,6 +1,6 @@
-import type { TypeCatalog } from '../catalog/types.ts';
-import { CapturedChange } from '../delivery/change.ts';
-import type { CapturedCommit } from '../delivery/commit.ts';
+import type { TypeCatalog } from '../postgres/types.ts';
+import { CapturedChange } from '../changes/change.ts';
+import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
 import type { Obstacle } from '../delivery/lane.ts';
 import { CapturedMessage } from '../delivery/message.ts';

@@ -1,4 +1,4 @@
-import type { CapturedChange } from '../delivery/change.ts';
+import type { CapturedChange } from '../changes/change.ts';
 import { isThenable } from '../delivery/lane.ts';
 import { Occurrence } from '../delivery/occurrence.ts';
 import type { PlannedWatcher } from '../watchers/plan.ts';

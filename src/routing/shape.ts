@@ -1,4 +1,4 @@
-import type { Tuple, TupleValue } from '../pgoutput/messages.ts';
+import type { Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
 import { canonicalForm, joinKey, keyOf, type Scalar, scalarText } from './keys.ts';
 import type { ActiveSubscription } from './subscription.ts';

@@ -1,7 +1,7 @@
 import type { ExactlyOnce } from '../delivery/exactly-once.ts';
 import type { DeliverySettings, Lane, Recipient } from '../delivery/lane.ts';
 import type { Replayed } from '../delivery/dead-letters.ts';
-import type { BatchContext, EventContext, Subscription } from '../delivery/types.ts';
+import type { BatchContext, EventContext, Subscription } from '../types/delivery.ts';
 import type { Scalar } from './keys.ts';
 
 /** An id, values by column, or undefined for all rows. */

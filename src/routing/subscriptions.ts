@@ -1,8 +1,8 @@
 import type { Client } from 'pg';
-import type { Server } from '../catalog/server.ts';
+import type { Server } from '../postgres/server.ts';
 import { ExactlyOnce, type ExactlyOnceHost, positionIssues } from '../delivery/exactly-once.ts';
 import type { DeliverySettings } from '../delivery/lane.ts';
-import type { BatchOptions, DeliveryOptions, SubscribeOptions } from '../delivery/types.ts';
+import type { BatchOptions, DeliveryOptions, SubscribeOptions } from '../types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';

@@ -1,4 +1,4 @@
-import type { Tap } from '../internals.ts';
+import type { Tap } from '../watch/internals.ts';
 import type { Router } from './router.ts';
 import { ActiveSubscription } from './subscription.ts';
 

@@ -1,8 +1,8 @@
 import { WatchError } from '../errors.ts';
-import type { Ledger, LedgerTransaction } from '../delivery/ledger.ts';
+import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import type { Occurrence } from '../delivery/occurrence.ts';
 import { TransactionDelivery } from '../delivery/transaction.ts';
-import type { Lsn } from '../replication/lsn.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import type { ActiveSubscription, Registry } from './subscription.ts';
 
 export interface TransactionRoutesHost {

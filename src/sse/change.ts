@@ -1,4 +1,4 @@
-import type { EventContext } from '../delivery/types.ts';
+import type { EventContext } from '../types/delivery.ts';
 import { type Criterion, keyOf, type Values } from './criterion.ts';
 import { plainRow, toJson } from './values.ts';
 

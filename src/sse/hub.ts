@@ -1,6 +1,6 @@
-import type { EventContext } from '../delivery/types.ts';
+import type { EventContext } from '../types/delivery.ts';
 import { thrownText } from '../errors.ts';
-import type { Watch } from '../watch-interface.ts';
+import type { Watch } from '../types/watch.ts';
 import { Audience, type Member } from './audience.ts';
 import {
   type Change,

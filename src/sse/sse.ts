@@ -1,8 +1,8 @@
-import type { FilterOf, WatcherName } from '../delivery/types.ts';
+import type { FilterOf, WatcherName } from '../types/delivery.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import { longestTimeout, unknownKeys } from '../options.ts';
-import type { Watch } from '../watch-interface.ts';
-import type { Watchers } from '../watchers/types.ts';
+import type { Watch } from '../types/watch.ts';
+import type { Watchers } from '../types/watchers.ts';
 import { Hub, type HubSettings } from './hub.ts';
 import { type Asked, BadRequest, readQuery } from './query.ts';
 import { declared, NotReady, type Wanted } from './wanted.ts';

@@ -1,8 +1,8 @@
 import type { WatchError } from '../errors.ts';
-import type { WatcherDetails } from '../observe/types.ts';
+import type { WatcherDetails } from '../types/events.ts';
 import { filterIssues } from '../routing/filter.ts';
 import type { Scalar } from '../routing/keys.ts';
-import type { Watch } from '../watch-interface.ts';
+import type { Watch } from '../types/watch.ts';
 import { type Criterion, criterion } from './criterion.ts';
 import { type Asked, BadRequest } from './query.ts';
 

@@ -1,8 +1,8 @@
-import { quoteTable, type Server, since } from '../catalog/server.ts';
-import type { Table } from '../catalog/tables.ts';
+import { quoteTable, type Server, since } from '../postgres/server.ts';
+import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { TableReference } from './table.ts';
-import type { UpdateType } from './types.ts';
+import type { UpdateType } from '../types/watchers.ts';
 import type { Watcher } from './validate.ts';
 
 /** A watcher together with the table that the database has for it. */

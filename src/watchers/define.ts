@@ -1,7 +1,7 @@
 import { throwIssues } from '../errors.ts';
-import type { Checked, Untyped, WatcherMap } from './inference.ts';
+import type { Checked, Untyped, WatcherMap } from '../types/inference.ts';
 import { conditionIssues, optionIssues } from './conditions.ts';
-import type { Conditions, WatcherEntry, Watchers } from './types.ts';
+import type { Conditions, WatcherEntry, Watchers } from '../types/watchers.ts';
 import { checkEntries } from './validate.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { WatcherDetails } from '../observe/types.ts';
+import type { WatcherDetails } from '../types/events.ts';
 import { type BoundWatcher, codeName } from './bind.ts';
 import type { Watcher } from './validate.ts';
 

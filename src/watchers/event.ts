@@ -1,6 +1,6 @@
 import { WatchError } from '../errors.ts';
-import type { Tuple, TupleValue } from '../pgoutput/messages.ts';
-import { quoteTable } from '../catalog/server.ts';
+import type { Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
+import { quoteTable } from '../postgres/server.ts';
 import type { BoundWatcher } from './bind.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from './plan.ts';
 

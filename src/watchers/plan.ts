@@ -1,10 +1,10 @@
 import pg from 'pg';
-import type { Parser, TypeCatalog } from '../catalog/types.ts';
+import type { Parser, TypeCatalog } from '../postgres/types.ts';
 import { WatchError } from '../errors.ts';
-import type { Relation, Tuple, TupleValue } from '../pgoutput/messages.ts';
+import type { Relation, Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
 import { type BoundWatcher, databaseName } from './bind.ts';
 import { drizzleTextTypes } from './drizzle.ts';
-import type { UpdateType } from './types.ts';
+import type { UpdateType } from '../types/watchers.ts';
 
 /** A column of an event, and where its value stands in a tuple. */
 export interface PlannedColumn {

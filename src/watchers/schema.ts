@@ -1,10 +1,10 @@
-import type { Session } from '../catalog/session.ts';
-import { quoteTable, readServer, type Server } from '../catalog/server.ts';
-import { readTables, type ReplicaIdentity, type Table } from '../catalog/tables.ts';
-import { TypeCatalog } from '../catalog/types.ts';
+import type { Session } from '../postgres/session.ts';
+import { quoteTable, readServer, type Server } from '../postgres/server.ts';
+import { readTables, type ReplicaIdentity, type Table } from '../postgres/tables.ts';
+import { TypeCatalog } from '../postgres/types.ts';
 import { ConfigurationError, type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { Client, CustomTypesConfig } from 'pg';
-import type { Relation } from '../pgoutput/messages.ts';
+import type { Relation } from '../postgres/pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
 import { guardAbsent, setValue } from './event.ts';
 import { columnParser, columnsOf, planRelation, type RelationPlan } from './plan.ts';

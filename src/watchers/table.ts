@@ -1,7 +1,7 @@
 import { ConfigurationError } from '../errors.ts';
 import { type DrizzleShape, readDrizzleTable } from './drizzle.ts';
-import type { SchemaOf } from './inference.ts';
-import type { DrizzleTable, TableDefinition } from './types.ts';
+import type { SchemaOf } from '../types/inference.ts';
+import type { DrizzleTable, TableDefinition } from '../types/watchers.ts';
 
 /** A table as an entry names it, before the database was asked. Columns are by their names in code. */
 export interface TableReference {

@@ -1,6 +1,6 @@
 import { type ConfigurationIssue, shown } from '../errors.ts';
 import { referTo, type TableReference } from './table.ts';
-import type { Condition, UpdateType, WatcherOptions, Watchers } from './types.ts';
+import type { Condition, UpdateType, WatcherOptions, Watchers } from '../types/watchers.ts';
 
 /** One checked watcher. Columns are by their names in code. */
 export interface Watcher {

@@ -1,6 +1,6 @@
 /** Tables, schemas and columns may be called anything that PostgreSQL allows. */
 import { expect, test } from 'vitest';
-import { quoteIdentifier, quoteTable } from '../../src/catalog/server.ts';
+import { quoteIdentifier, quoteTable } from '../../src/postgres/server.ts';
 import { defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { recorder } from '../support/recorder.ts';

@@ -1,6 +1,6 @@
 /** A value of an event is what `select` through pg returns for the same row. */
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { quoteIdentifier } from '../../src/catalog/server.ts';
+import { quoteIdentifier } from '../../src/postgres/server.ts';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { recorder } from '../support/recorder.ts';

@@ -1,6 +1,6 @@
 /** Both sides of a replication stream's framing, without a server. */
 import { Duplex } from 'node:stream';
-import { CopyStream } from '../../src/replication/copy-stream.ts';
+import { CopyStream } from '../../src/stream/copy-stream.ts';
 
 /** A message of PostgreSQL's protocol; `length` is what it says of itself. */
 export function framed(type: string, body: Buffer, length = body.length + 4): Buffer {

@@ -1,8 +1,8 @@
 /** One case of the decoder's fuzzing: a stream of messages, most of them injured, and what must hold for each. */
 import assert from 'node:assert/strict';
 import { ProtocolError } from '../../src/errors.ts';
-import { Decoder } from '../../src/pgoutput/decoder.ts';
-import type { Message } from '../../src/pgoutput/messages.ts';
+import { Decoder } from '../../src/postgres/pgoutput/decoder.ts';
+import type { Message } from '../../src/postgres/pgoutput/messages.ts';
 import { injure, someMessages } from './hostile-messages.ts';
 import { type Random, randomOf } from './random.ts';
 

@@ -1,11 +1,11 @@
-import { Budget } from '../../src/delivery/budget.ts';
+import { Budget } from '../../src/changes/budget.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
 import type { DeliverySettings, Failure, LaneHost, Recipient } from '../../src/delivery/lane.ts';
-import { Ledger } from '../../src/delivery/ledger.ts';
+import { Ledger } from '../../src/changes/ledger.ts';
 import { Occurrence } from '../../src/delivery/occurrence.ts';
-import type { OnError } from '../../src/delivery/types.ts';
+import type { OnError } from '../../src/types/delivery.ts';
 import type { WatchError } from '../../src/errors.ts';
-import type { HandlerHook } from '../../src/observe/handler-hook.ts';
+import type { HandlerHook } from '../../src/delivery/handler-hook.ts';
 import { ActiveSubscription } from '../../src/routing/subscription.ts';
 import { changeOf, transactionAt } from './sample-changes.ts';
 import { planFor, usersTable } from './sample-tables.ts';

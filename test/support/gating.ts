@@ -1,8 +1,8 @@
-import { Budget } from '../../src/delivery/budget.ts';
-import type { CapturedChange } from '../../src/delivery/change.ts';
-import { Ledger } from '../../src/delivery/ledger.ts';
-import type { Snapshot } from '../../src/replication/visibility.ts';
-import { VisibilityGate } from '../../src/routing/gate.ts';
+import { Budget } from '../../src/changes/budget.ts';
+import type { CapturedChange } from '../../src/changes/change.ts';
+import { Ledger } from '../../src/changes/ledger.ts';
+import type { Snapshot } from '../../src/stream/visibility.ts';
+import { VisibilityGate } from '../../src/stream/gate.ts';
 import { changeOf } from './sample-changes.ts';
 import { planFor, usersTable } from './sample-tables.ts';
 import { type Deferred, deferred } from './until.ts';

@@ -1,5 +1,5 @@
 /** Messages of pgoutput as a random number wants them, and what can happen to them on their way. */
-import type { Relation, TupleValue } from '../../src/pgoutput/messages.ts';
+import type { Relation, TupleValue } from '../../src/postgres/pgoutput/messages.ts';
 import * as encode from './pgoutput-messages.ts';
 import type { Random } from './random.ts';
 

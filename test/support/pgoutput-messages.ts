@@ -1,4 +1,4 @@
-import type { Relation, TupleValue } from '../../src/pgoutput/messages.ts';
+import type { Relation, TupleValue } from '../../src/postgres/pgoutput/messages.ts';
 
 /**
  * Messages of pgoutput, protocol version 1, as a walsender writes them.

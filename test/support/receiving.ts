@@ -1,9 +1,9 @@
-import { Budget } from '../../src/delivery/budget.ts';
-import { CapturedChange } from '../../src/delivery/change.ts';
+import { Budget } from '../../src/changes/budget.ts';
+import { CapturedChange } from '../../src/changes/change.ts';
 import type { CapturedMessage } from '../../src/delivery/message.ts';
-import { Ledger } from '../../src/delivery/ledger.ts';
-import { Intake } from '../../src/replication/intake.ts';
-import { Receiver, type ReceiverHost } from '../../src/replication/receiver.ts';
+import { Ledger } from '../../src/changes/ledger.ts';
+import { Intake } from '../../src/stream/intake.ts';
+import { Receiver, type ReceiverHost } from '../../src/stream/receiver.ts';
 import * as encode from './pgoutput-messages.ts';
 import { planFor, usersTable } from './sample-tables.ts';
 

@@ -1,14 +1,14 @@
 import type { ExactlyOnceHost } from '../../src/delivery/exactly-once.ts';
-import type { Table } from '../../src/catalog/tables.ts';
-import { TypeCatalog } from '../../src/catalog/types.ts';
-import { Budget } from '../../src/delivery/budget.ts';
-import { Ledger } from '../../src/delivery/ledger.ts';
+import type { Table } from '../../src/postgres/tables.ts';
+import { TypeCatalog } from '../../src/postgres/types.ts';
+import { Budget } from '../../src/changes/budget.ts';
+import { Ledger } from '../../src/changes/ledger.ts';
 import type { WatchError } from '../../src/errors.ts';
 import type { Logger } from '../../src/observe/logger.ts';
 import { Router } from '../../src/routing/router.ts';
 import { Subscriptions } from '../../src/routing/subscriptions.ts';
 import { planRelation } from '../../src/watchers/plan.ts';
-import type { UpdateType, WatcherEntry, Watchers } from '../../src/watchers/types.ts';
+import type { UpdateType, WatcherEntry, Watchers } from '../../src/types/watchers.ts';
 import { changeOf, type Values } from './sample-changes.ts';
 import { boundWhen, relationOf } from './sample-tables.ts';
 

@@ -1,8 +1,8 @@
-import { CapturedChange } from '../../src/delivery/change.ts';
-import { LedgerTransaction } from '../../src/delivery/ledger.ts';
-import type { Tuple, TupleValue } from '../../src/pgoutput/messages.ts';
+import { CapturedChange } from '../../src/changes/change.ts';
+import { LedgerTransaction } from '../../src/changes/ledger.ts';
+import type { Tuple, TupleValue } from '../../src/postgres/pgoutput/messages.ts';
 import type { RelationPlan } from '../../src/watchers/plan.ts';
-import type { UpdateType } from '../../src/watchers/types.ts';
+import type { UpdateType } from '../../src/types/watchers.ts';
 
 /** PostgreSQL's texts by column; a column that is left out was not sent. */
 export type Values = Readonly<Record<string, TupleValue>>;

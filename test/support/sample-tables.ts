@@ -1,10 +1,10 @@
-import type { Column, ReplicaIdentity, Table } from '../../src/catalog/tables.ts';
-import { TypeCatalog } from '../../src/catalog/types.ts';
+import type { Column, ReplicaIdentity, Table } from '../../src/postgres/tables.ts';
+import { TypeCatalog } from '../../src/postgres/types.ts';
 import { throwIssues } from '../../src/errors.ts';
-import type { Relation } from '../../src/pgoutput/messages.ts';
+import type { Relation } from '../../src/postgres/pgoutput/messages.ts';
 import { type BoundWatcher, bindWatchers } from '../../src/watchers/bind.ts';
 import { planRelation, type RelationPlan } from '../../src/watchers/plan.ts';
-import type { WatcherEntry, Watchers } from '../../src/watchers/types.ts';
+import type { WatcherEntry, Watchers } from '../../src/types/watchers.ts';
 import { checkEntries, type Watcher } from '../../src/watchers/validate.ts';
 
 /** pg_type.dat */

@@ -1,16 +1,16 @@
 /** From the decoder's messages to the handlers of whole transactions, without a server. */
-import { TypeCatalog } from '../../src/catalog/types.ts';
-import { Budget } from '../../src/delivery/budget.ts';
+import { TypeCatalog } from '../../src/postgres/types.ts';
+import { Budget } from '../../src/changes/budget.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
 import type { Failure } from '../../src/delivery/lane.ts';
-import { type Captured, Ledger } from '../../src/delivery/ledger.ts';
-import type { Change, DeliveryContext, DeliveryOptions } from '../../src/delivery/types.ts';
+import { type Captured, Ledger } from '../../src/changes/ledger.ts';
+import type { Change, DeliveryContext, DeliveryOptions } from '../../src/types/delivery.ts';
 import type { WatchError } from '../../src/errors.ts';
-import { Intake } from '../../src/replication/intake.ts';
+import { Intake } from '../../src/stream/intake.ts';
 import { type Routed, Router } from '../../src/routing/router.ts';
 import { Subscriptions } from '../../src/routing/subscriptions.ts';
 import { planRelation } from '../../src/watchers/plan.ts';
-import type { WatcherEntry, Watchers } from '../../src/watchers/types.ts';
+import type { WatcherEntry, Watchers } from '../../src/types/watchers.ts';
 import { noSession } from './routing.ts';
 import { boundWhen, relationOf, usersTable } from './sample-tables.ts';
 

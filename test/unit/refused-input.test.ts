@@ -1,6 +1,6 @@
 /** Numbers that timers cannot take, names that are not told twice, and a wildcard in quotes. */
 import { expect, test } from 'vitest';
-import { isSynchronousStandby } from '../../src/catalog/server.ts';
+import { isSynchronousStandby } from '../../src/postgres/server.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 import { resolveOptions, type WatchOptions } from '../../src/options.ts';
 import { defineWatchers } from '../../src/watchers/define.ts';

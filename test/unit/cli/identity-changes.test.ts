@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Table } from '../../../src/catalog/tables.ts';
+import type { Table } from '../../../src/postgres/tables.ts';
 import { identityChanges } from '../../../src/cli/replica-identity.ts';
 import { checkEntries } from '../../../src/watchers/validate.ts';
 

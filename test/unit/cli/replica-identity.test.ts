@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type FormerIdentity, recordedIdentities, withIdentities } from '../../../src/cli/replica-identity.ts';
-import { parseComment, withMarker } from '../../../src/replication/marker.ts';
+import { parseComment, withMarker } from '../../../src/setup/marker.ts';
 
 const users: FormerIdentity = { schema: 'public', name: 'users', was: 'default', now: 'full' };
 const marker = {

@@ -1,6 +1,6 @@
 /** What a server of any kind would be told; test/integration/cli-doctor.test.ts looks at real ones. */
 import { expect, test } from 'vitest';
-import type { Server } from '../../../src/catalog/server.ts';
+import type { Server } from '../../../src/postgres/server.ts';
 import type { Check } from '../../../src/cli/checks.ts';
 import type { ServerFacts } from '../../../src/cli/facts.ts';
 import { ownershipChecks, serverChecks, transactionCheck } from '../../../src/cli/server-checks.ts';

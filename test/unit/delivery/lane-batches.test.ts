@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Captured } from '../../../src/delivery/ledger.ts';
-import type { BatchOptions } from '../../../src/delivery/types.ts';
+import type { Captured } from '../../../src/changes/ledger.ts';
+import type { BatchOptions } from '../../../src/types/delivery.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts, dispatching, recipient } from '../../support/delivering.ts';
 import { type Deferred, deferred } from '../../support/until.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { HandlerContext } from '../../../src/delivery/context.ts';
 import { Occurrence } from '../../../src/delivery/occurrence.ts';
 import { table } from '../../../src/watchers/table.ts';
-import type { UpdateType, WatcherEntry } from '../../../src/watchers/types.ts';
+import type { UpdateType, WatcherEntry } from '../../../src/types/watchers.ts';
 import { changeOf, transactionAt, type Values } from '../../support/sample-changes.ts';
 import { planFor, usersTable } from '../../support/sample-tables.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { OnError } from '../../../src/delivery/types.ts';
+import type { OnError } from '../../../src/types/delivery.ts';
 import { decide, isErrorAction, retryDelay } from '../../../src/delivery/retry.ts';
 import { afterAttempts, occurrence } from '../../support/delivering.ts';
 

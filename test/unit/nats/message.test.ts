@@ -1,11 +1,11 @@
 /** From the worker's change to JSON and back: whoever looks at the copy sees what the worker saw. */
 import { expect, test } from 'vitest';
-import { TypeCatalog } from '../../../src/catalog/types.ts';
+import { TypeCatalog } from '../../../src/postgres/types.ts';
 import { Occurrence } from '../../../src/delivery/occurrence.ts';
 import type { WatchError } from '../../../src/errors.ts';
 import { Arrivals } from '../../../src/nats/arrivals.ts';
 import { keysOf, readMessage, writeMessage } from '../../../src/nats/message.ts';
-import type { WatcherEntry } from '../../../src/watchers/types.ts';
+import type { WatcherEntry } from '../../../src/types/watchers.ts';
 import { changeOf, transactionAt } from '../../support/sample-changes.ts';
 import { planFor, usersTable, watchersFor } from '../../support/sample-tables.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { type HealthFacts, judgeHealth } from '../../../src/observe/health.ts';
-import type { SlotWatchStatus, WatchState } from '../../../src/observe/types.ts';
+import type { SlotWatchStatus, WatchState } from '../../../src/types/events.ts';
 
 const now = Date.UTC(2024, 0, 1, 12);
 

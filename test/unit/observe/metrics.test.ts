@@ -1,11 +1,11 @@
 import * as promClient from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { HandlerHook } from '../../../src/observe/handler-hook.ts';
-import { type Measurements, measurements } from '../../../src/observe/measurements.ts';
+import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
+import { type Measurements, measurements } from '../../../src/watch/measurements.ts';
 import { collectMetrics } from '../../../src/observe/metrics.ts';
-import type { SlotWatchStatus } from '../../../src/observe/types.ts';
+import type { SlotWatchStatus } from '../../../src/types/events.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
-import type { SlotWatch } from '../../../src/watch-interface.ts';
+import type { SlotWatch } from '../../../src/types/watch.ts';
 import { dispatching, settingsOf } from '../../support/delivering.ts';
 import { deferred } from '../../support/until.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { filterIssues } from '../../../src/routing/filter.ts';
 import type { Filter } from '../../../src/routing/subscription.ts';
-import type { UpdateType } from '../../../src/watchers/types.ts';
+import type { UpdateType } from '../../../src/types/watchers.ts';
 import { watchersFor } from '../../support/sample-tables.ts';
 
 function issues(type: UpdateType, filter: unknown, primaryKey: readonly string[] | undefined = ['id']) {

@@ -1,8 +1,8 @@
 import { expect, test, vi } from 'vitest';
-import { Budget } from '../../../src/delivery/budget.ts';
-import { Ledger } from '../../../src/delivery/ledger.ts';
-import type { Snapshot } from '../../../src/replication/visibility.ts';
-import { VisibilityGate } from '../../../src/routing/gate.ts';
+import { Budget } from '../../../src/changes/budget.ts';
+import { Ledger } from '../../../src/changes/ledger.ts';
+import type { Snapshot } from '../../../src/stream/visibility.ts';
+import { VisibilityGate } from '../../../src/stream/gate.ts';
 import { changeOf, transactionAt } from '../../support/sample-changes.ts';
 import { planFor, usersTable } from '../../support/sample-tables.ts';
 

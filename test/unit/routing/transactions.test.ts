@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Change, DeliveryContext } from '../../../src/delivery/types.ts';
+import type { Change, DeliveryContext } from '../../../src/types/delivery.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts } from '../../support/delivering.ts';
 import { problemsOf } from '../../support/problems.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Column, Table } from '../../../src/catalog/tables.ts';
+import type { Column, Table } from '../../../src/postgres/tables.ts';
 import { bindWatchers } from '../../../src/watchers/bind.ts';
 import { table } from '../../../src/watchers/table.ts';
-import type { WatcherEntry } from '../../../src/watchers/types.ts';
+import type { WatcherEntry } from '../../../src/types/watchers.ts';
 import { column, oids, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
 const bind = (tables: readonly Table[], ...entries: readonly WatcherEntry[]) =>

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { makeEvent, makePrevious, recordKey } from '../../../src/watchers/event.ts';
-import type { WatcherOptions } from '../../../src/watchers/types.ts';
+import type { WatcherOptions } from '../../../src/types/watchers.ts';
 import { tupleOf, type Values } from '../../support/sample-changes.ts';
 import { column, planFor, usersTable } from '../../support/sample-tables.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { ReplicaIdentity, Table } from '../../../src/catalog/tables.ts';
+import type { ReplicaIdentity, Table } from '../../../src/postgres/tables.ts';
 import { bindWarnings, bindWatchers } from '../../../src/watchers/bind.ts';
 import { table } from '../../../src/watchers/table.ts';
-import type { UpdateType, WatcherEntry, WatcherOptions } from '../../../src/watchers/types.ts';
+import type { UpdateType, WatcherEntry, WatcherOptions } from '../../../src/types/watchers.ts';
 import { boundTo, column, oids, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
 const full = 'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;';

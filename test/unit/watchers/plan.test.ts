@@ -1,8 +1,8 @@
 import { boolean, integer, pgTable, timestamp } from 'drizzle-orm/pg-core';
 import { describe, expect, test } from 'vitest';
-import type { ReplicaIdentity, Table } from '../../../src/catalog/tables.ts';
-import { TypeCatalog } from '../../../src/catalog/types.ts';
-import type { Relation } from '../../../src/pgoutput/messages.ts';
+import type { ReplicaIdentity, Table } from '../../../src/postgres/tables.ts';
+import { TypeCatalog } from '../../../src/postgres/types.ts';
+import type { Relation } from '../../../src/postgres/pgoutput/messages.ts';
 import { currentText, isTriggered, planRelation, previousText } from '../../../src/watchers/plan.ts';
 import { table } from '../../../src/watchers/table.ts';
 import { tupleOf, type Values } from '../../support/sample-changes.ts';

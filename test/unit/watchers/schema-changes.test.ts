@@ -1,11 +1,11 @@
 import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
-import type { Session } from '../../../src/catalog/session.ts';
-import type { Column, Table } from '../../../src/catalog/tables.ts';
+import type { Session } from '../../../src/postgres/session.ts';
+import type { Column, Table } from '../../../src/postgres/tables.ts';
 import type { ConfigurationIssue } from '../../../src/errors.ts';
 import { bindWatchers } from '../../../src/watchers/bind.ts';
 import { Schema } from '../../../src/watchers/schema.ts';
-import type { WatcherEntry } from '../../../src/watchers/types.ts';
+import type { WatcherEntry } from '../../../src/types/watchers.ts';
 import { column, oids, relationOf, usersTable, watchersFor } from '../../support/sample-tables.ts';
 
 const users = usersTable();

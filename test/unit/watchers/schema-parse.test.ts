@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { Schema } from '../../../src/watchers/schema.ts';
 import { table } from '../../../src/watchers/table.ts';
-import type { WatcherEntry } from '../../../src/watchers/types.ts';
+import type { WatcherEntry } from '../../../src/types/watchers.ts';
 import { boundTo, usersTable } from '../../support/sample-tables.ts';
 
 /** As while streaming. */

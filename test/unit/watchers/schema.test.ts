@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Column, Table } from '../../../src/catalog/tables.ts';
-import { TypeCatalog } from '../../../src/catalog/types.ts';
-import type { Relation } from '../../../src/pgoutput/messages.ts';
+import type { Column, Table } from '../../../src/postgres/tables.ts';
+import { TypeCatalog } from '../../../src/postgres/types.ts';
+import type { Relation } from '../../../src/postgres/pgoutput/messages.ts';
 import { describeWatcher } from '../../../src/watchers/details.ts';
 import { identityWarnings, isUnknown } from '../../../src/watchers/schema.ts';
 import { table } from '../../../src/watchers/table.ts';

@@ -1,0 +1,85 @@
+import { ProtocolError } from '../../errors.ts';
+
+/** Reads the fields of one message. Never reads outside it: a message that is too short is a `ProtocolError`. */
+export class Reader {
+  #bytes: Buffer = Buffer.alloc(0);
+  #start = 0;
+  #offset = 0;
+  #end = 0;
+
+  /** One reader serves a whole stream, so that a message costs no allocation. */
+  open(bytes: Buffer, start = 0, end = bytes.length): void {
+    this.#bytes = bytes;
+    this.#start = this.#offset = start;
+    this.#end = end;
+  }
+
+  /** Within the message. */
+  get offset(): number {
+    return this.#offset - this.#start;
+  }
+
+  byte(): number {
+    return this.#bytes[this.#advance(1)]!;
+  }
+
+  uint16(): number {
+    const at = this.#advance(2);
+    const bytes = this.#bytes;
+    return (bytes[at]! << 8) | bytes[at + 1]!;
+  }
+
+  uint32(): number {
+    const at = this.#advance(4);
+    const bytes = this.#bytes;
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  }
+
+  uint64(): bigint {
+    return this.#bytes.readBigUInt64BE(this.#advance(8));
+  }
+
+  int64(): bigint {
+    return this.#bytes.readBigInt64BE(this.#advance(8));
+  }
+
+  /** A zero-terminated string. */
+  string(): string {
+    const from = this.#offset;
+    const end = this.#bytes.indexOf(0, from);
+    if (end === -1 || end >= this.#end) this.fail('a string without an end');
+    this.#offset = end + 1;
+    return this.#bytes.toString('utf8', from, end);
+  }
+
+  text(length: number): string {
+    const from = this.#advance(length);
+    return this.#bytes.toString('utf8', from, from + length);
+  }
+
+  /** A copy, because pg-protocol reuses the buffer. */
+  copy(length: number): Buffer {
+    const from = this.#advance(length);
+    return Buffer.from(this.#bytes.subarray(from, from + length));
+  }
+
+  skip(length: number): void {
+    this.#advance(length);
+  }
+
+  end(): void {
+    if (this.#offset !== this.#end) this.fail(`${this.#end - this.#offset} bytes too many`);
+  }
+
+  fail(reason: string): never {
+    const type = this.#start === this.#end ? '' : String.fromCharCode(this.#bytes[this.#start]!);
+    throw new ProtocolError(type, this.offset, reason);
+  }
+
+  #advance(length: number): number {
+    const from = this.#offset;
+    if (length > this.#end - from) this.fail(`${length} bytes wanted, ${this.#end - from} left`);
+    this.#offset = from + length;
+    return from;
+  }
+}

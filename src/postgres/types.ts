@@ -1,0 +1,71 @@
+import pg from 'pg';
+import type { Client, CustomTypesConfig } from 'pg';
+import type { TypeMessage } from './pgoutput/messages.ts';
+
+/** PostgreSQL's text of a value → what pg returns for it. */
+export type Parser = (text: string) => unknown;
+
+/** OIDs below are built in; domains may exist from here on (information_schema's are the lowest). transam.h: FirstGenbkiObjectId. */
+const firstUnknownOid = 10_000;
+
+/**
+ * Finds the parser that pg would use for a column. pg is told the base type of a domain, logical replication the
+ * domain itself; so domains are looked up in the catalog, once for each connection.
+ */
+export class TypeCatalog {
+  readonly #overrides: CustomTypesConfig;
+  readonly #baseTypes = new Map<number, number>();
+  /** What the stream says of types that were not known, until they are looked up. */
+  readonly #described = new Map<number, TypeMessage>();
+
+  constructor(types: CustomTypesConfig | undefined) {
+    this.#overrides = new pg.TypeOverrides(types);
+  }
+
+  knows(oid: number): boolean {
+    return oid < firstUnknownOid || this.#baseTypes.has(oid);
+  }
+
+  /** The stream names the base type of a domain as it was then; the catalog may not show it yet, or not any more. */
+  describe(type: TypeMessage): void {
+    if (!this.knows(type.oid)) this.#described.set(type.oid, type);
+  }
+
+  /** Looks up the OIDs that are not known yet. */
+  async resolve(client: Client, oids: Iterable<number>): Promise<void> {
+    const unknown = [...new Set(oids)].filter((oid) => !this.knows(oid));
+    if (unknown.length === 0) return;
+    const described = unknown.flatMap((oid) => this.#described.get(oid) ?? []);
+    const { rows } = await client.query<{ oid: number; base: number }>(baseTypesQuery, [
+      unknown,
+      described.map((type) => type.oid),
+      described.map((type) => type.schema),
+      described.map((type) => type.name),
+    ]);
+    for (const oid of unknown) this.#baseTypes.set(oid, oid); // the application's own type, dropped since: it has no row
+    for (const { oid, base } of rows) this.#baseTypes.set(oid, base);
+    this.#described.clear();
+  }
+
+  /** The type that pg is told in place of a domain. */
+  baseType(oid: number): number {
+    return this.#baseTypes.get(oid) ?? oid;
+  }
+
+  parser(oid: number): Parser {
+    return this.#overrides.getTypeParser(this.baseType(oid), 'text') as Parser;
+  }
+}
+
+const baseTypesQuery = `
+  with recursive step(oid, base, kind, next) as (
+    select t.oid, t.oid, t.typtype, t.typbasetype from pg_catalog.pg_type t where t.oid = any ($1::pg_catalog.oid[])
+    union all
+    select s.oid, t.oid, t.typtype, t.typbasetype from step s join pg_catalog.pg_type t on t.oid = s.next where s.kind = 'd'
+  )
+  select oid, base from step where kind <> 'd'
+  union -- built-in types are always there
+  select d.oid, t.oid from unnest($2::pg_catalog.oid[], $3::text[], $4::text[]) d(oid, schema, name)
+  join pg_catalog.pg_namespace n on n.nspname = d.schema
+  join pg_catalog.pg_type t on t.typnamespace = n.oid and t.typname = d.name
+  where not exists (select from step where step.oid = d.oid and step.kind <> 'd')`;

@@ -1,0 +1,257 @@
+import pg from 'pg';
+import type { Client } from 'pg';
+import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
+import { readTables, type Table } from '../postgres/tables.ts';
+import { WatchError } from '../errors.ts';
+import type { BoundWatcher } from '../watchers/bind.ts';
+import { columnsOf } from '../watchers/plan.ts';
+import type { UpdateType } from '../types/watchers.ts';
+import { addition, type Entry, type PushedDown } from './pushed-down.ts';
+
+export type Operation = 'insert' | 'update' | 'delete' | 'truncate';
+
+/** A table that was added to a publication by name. */
+export interface ListedTable extends Entry {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** Columns of the row filter that are not part of the replica identity. */
+  readonly outside: readonly string[];
+}
+
+/** A publication as the catalog has it. */
+export interface Publication {
+  readonly oid: number;
+  readonly allTables: boolean;
+  /** Carries all tables of some schemas. */
+  readonly ofSchemas: boolean;
+  readonly operations: ReadonlySet<Operation>;
+  readonly viaRoot: boolean;
+  /** Carries stored generated columns. */
+  readonly generatedColumns: boolean;
+  readonly listed: readonly ListedTable[];
+  /** `schema.table`, quoted, of all it carries, for whatever reason. */
+  readonly carried: ReadonlySet<string>;
+  readonly comment: string | null;
+}
+
+/** What the watchers need of a publication. */
+export interface PublicationNeeds {
+  readonly name: string;
+  readonly tables: readonly Table[];
+  readonly operations: ReadonlySet<Operation>;
+  /** Stored generated columns are wanted, or must be carried for updates not to be refused (PostgreSQL 18+). */
+  readonly generatedColumns: boolean;
+  /** By the OIDs of the tables. */
+  readonly pushedDown: ReadonlyMap<number, PushedDown>;
+}
+
+const operationOf: Readonly<Record<UpdateType, Operation>> = {
+  inserted: 'insert', updated: 'update', deleted: 'delete', truncated: 'truncate',
+}; // prettier-ignore
+
+export function publicationNeeds(
+  name: string,
+  bound: readonly BoundWatcher[],
+  server: Pick<Server, 'major'>,
+): Omit<PublicationNeeds, 'pushedDown'> {
+  const tables = [...new Map(bound.map(({ table }) => [table.oid, table])).values()];
+  const isStored = (table: Table, column: string) =>
+    table.columns.some(({ name, generated }) => name === column && generated === 'stored');
+  return {
+    name,
+    tables,
+    operations: new Set(bound.map(({ watcher }) => operationOf[watcher.type])),
+    generatedColumns:
+      server.major >= since.generatedColumns &&
+      (bound.some((one) => columnsOf(one).some((column) => isStored(one.table, column))) ||
+        tables.some(
+          (table) => table.replicaIdentity === 'full' && table.columns.some(({ generated }) => generated === 'stored'),
+        )),
+  };
+}
+
+/** Undefined: there is none of this name. */
+export async function readPublication(
+  client: Client,
+  name: string,
+  server: Pick<Server, 'major'>,
+): Promise<Publication | undefined> {
+  const generated = server.major >= since.generatedColumns ? "p.pubgencols <> 'n'" : 'false';
+  const lists = server.major >= since.columnLists;
+  const ofSchemas = lists
+    ? 'exists (select from pg_catalog.pg_publication_namespace s where s.pnpubid = p.oid)'
+    : 'false';
+  const { rows } = await client.query(
+    `select p.oid, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, ${generated} as generated_columns,
+            ${ofSchemas} as of_schemas,
+            pg_catalog.obj_description(p.oid, 'pg_publication') as comment,
+            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname${lists ? entries : ''}))
+                      from pg_catalog.pg_publication_rel r join pg_catalog.pg_class c on c.oid = r.prrelid
+                      join pg_catalog.pg_namespace n on n.oid = c.relnamespace where r.prpubid = p.oid), '[]') as listed,
+            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('schema', t.schemaname, 'name', t.tablename))
+                      from pg_catalog.pg_publication_tables t where t.pubname = p.pubname), '[]') as carried
+     from pg_catalog.pg_publication p where p.pubname = $1`,
+    [name],
+  );
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  const operations = new Set<Operation>();
+  for (const operation of ['insert', 'update', 'delete', 'truncate'] as const)
+    if (row[`pub${operation}`]) operations.add(operation);
+  return {
+    oid: row.oid,
+    ofSchemas: row.of_schemas,
+    allTables: row.puballtables,
+    operations,
+    viaRoot: row.pubviaroot,
+    generatedColumns: row.generated_columns,
+    listed: await withOutside(client, row.listed),
+    carried: new Set(row.carried.map(quoteTable)),
+    comment: row.comment,
+  };
+}
+
+/** The node tree of a filter is the only place that tells its columns from those of the column list. */
+const entries = `,
+  'columns', (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a
+              where a.attrelid = r.prrelid and a.attnum = any (r.prattrs::int2[])),
+  'where', pg_catalog.pg_get_expr(r.prqual, r.prrelid),
+  'filtered', (select pg_catalog.json_agg(distinct a.attname)
+               from pg_catalog.regexp_matches(r.prqual::text, ':varattno (\\d+)', 'g') v(found)
+               join pg_catalog.pg_attribute a on a.attrelid = r.prrelid and a.attnum = v.found[1]::int2)`;
+
+interface ListedRow {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly columns?: string[] | null;
+  readonly where?: string | null;
+  /** Columns of the filter. */
+  readonly filtered?: string[] | null;
+}
+
+async function withOutside(client: Client, rows: readonly ListedRow[]): Promise<ListedTable[]> {
+  const filtered = rows.filter((row) => row.filtered);
+  const tables = filtered.length === 0 ? [] : await readTables(client, filtered);
+  return rows.map(({ oid, schema, name, columns, where, filtered: used }) => {
+    const known = tables.find((table) => table.oid === oid)?.identityColumns;
+    const outside = (used ?? []).filter((column) => !known?.has(column));
+    return { oid, schema, name, columns: columns ?? undefined, where: where ?? undefined, outside };
+  });
+}
+
+/** Milliseconds that a change of the publication waits for a lock, before it lets the application pass and tries again later. */
+export const lockTimeout = 2000;
+
+/**
+ * Runs statements in one transaction, one worker at a time: workers of a rolling deploy change the same publication.
+ * `decide` sees the publication as it is once the lock is held.
+ */
+export async function alterPublication(
+  client: Client,
+  name: string,
+  server: Pick<Server, 'major'>,
+  decide: (publication: Publication | undefined) => readonly string[],
+): Promise<readonly string[]> {
+  await client.query('begin');
+  try {
+    await client.query(`set local lock_timeout = ${lockTimeout}`);
+    await client.query(
+      `select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('walwatch'), pg_catalog.hashtext($1))`,
+      [name],
+    );
+    const statements = decide(await readPublication(client, name, server));
+    for (const statement of statements) await client.query(statement);
+    await client.query('commit');
+    return statements;
+  } catch (error) {
+    await client.query('rollback').catch(() => {}); // what failed is thrown; a lost connection rolls back by itself
+    throw error;
+  }
+}
+
+export function commentOnPublication(name: string, comment: string): string {
+  return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${pg.escapeLiteral(comment)}`;
+}
+
+/** Undefined: it is gone. */
+export async function readPublicationOid(client: Client, name: string): Promise<number | undefined> {
+  const { rows } = await client.query<{ oid: number }>('select oid from pg_catalog.pg_publication where pubname = $1', [
+    name,
+  ]);
+  return rows[0]?.oid;
+}
+
+interface FallenOut {
+  readonly table: Table;
+  /** Of the table that has its name now. */
+  readonly oid: number | undefined;
+}
+
+const internalError = 'XX000';
+
+/** The tables that the publication does not carry any more, and what became of them. */
+export function readFallenOut(client: Client, needs: PublicationNeeds): Promise<FallenOut[]> {
+  return onceAgain(() => lookForFallenOut(client, needs));
+}
+
+/** pg_publication_tables fails with "could not open relation" when a table is dropped meanwhile; then it is gone. */
+export async function onceAgain<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if ((error as { code?: string }).code !== internalError) throw error;
+    return await read();
+  }
+}
+
+async function lookForFallenOut(client: Client, { name, tables }: PublicationNeeds): Promise<FallenOut[]> {
+  if (tables.length === 0) return [];
+  const { rows } = await client.query<{ schema: string; name: string; oid: number; carried: boolean }>(
+    `select n.nspname as schema, c.relname as name, c.oid,
+            exists (select from pg_catalog.pg_publication_tables t
+                    where t.pubname = $3 and t.schemaname = n.nspname and t.tablename = c.relname) as carried
+     from unnest($1::text[], $2::text[]) w(schema, name)
+     join pg_catalog.pg_namespace n on n.nspname = w.schema
+     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name`,
+    [tables.map((table) => table.schema), tables.map((table) => table.name), name],
+  );
+  return tables.flatMap((table) => {
+    const now = rows.find((row) => row.schema === table.schema && row.name === table.name);
+    return now?.carried && now.oid === table.oid ? [] : [{ table, oid: now?.oid }];
+  });
+}
+
+/** A watched table is no longer what the publication carries. */
+export function fallenOut(publication: string, table: Table, oid: FallenOut['oid'], entry?: Entry): WatchError {
+  const lost = `${quoteTable(table)} fell out of the publication '${publication}'`;
+  if (oid === undefined) {
+    return new WatchError('PUBLICATION_CHANGED', `${lost}: it was dropped or renamed`, {
+      solution: 'Deploy watchers without it. Or make it anew, and add it to the publication in the same transaction.',
+    });
+  }
+  return new WatchError(
+    'PUBLICATION_CHANGED',
+    `${lost}: it was dropped and made anew (OID ${oid}), or taken out by hand`,
+    {
+      solution:
+        `Its changes are not seen until it is added: ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${addition(table, entry)}; ` +
+        `(a restart does so with manage: 'create'). In migrations, add it in the transaction that makes it.`,
+    },
+  );
+}
+
+/** It was missing while changes were written: PostgreSQL can not tell any more whether they were meant. */
+export function publicationLost(
+  reason: string,
+  names: { readonly slot: string; readonly publication: string },
+  cause?: unknown,
+): WatchError {
+  return new WatchError('PUBLICATION_LOST', reason, {
+    solution:
+      `Changes written without the publication can not be decoded. Bring what depends on the events up to date, then start anew: ` +
+      `SELECT pg_drop_replication_slot('${names.slot}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)};`,
+    cause,
+  });
+}

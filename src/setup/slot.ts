@@ -1,0 +1,171 @@
+import type { Client } from 'pg';
+import { type Server, since } from '../postgres/server.ts';
+import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import type { Marker } from './marker.ts';
+
+/** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
+export interface Slot {
+  readonly plugin: string | null;
+  readonly database: string | null;
+  readonly activePid: number | undefined;
+  readonly confirmedFlushLsn: string | undefined;
+  readonly restartLsn: string | undefined;
+  /** `lost` when WAL that it needs is gone. */
+  readonly walStatus: string | null;
+  readonly invalidationReason: string | undefined;
+  /** Synchronised to standbys. */
+  readonly failover: boolean;
+}
+
+/** Undefined: there is none of this name. */
+export async function readSlot(client: Client, name: string, server: Pick<Server, 'major'>): Promise<Slot | undefined> {
+  const reason = server.major >= since.invalidationReason ? 'invalidation_reason' : 'null';
+  const { rows } = await client.query(
+    `select ${server.major >= since.failover ? 'failover' : 'false'} as failover, plugin, database, active_pid, confirmed_flush_lsn::text, restart_lsn::text, wal_status, ${reason} as invalidation_reason
+     from pg_catalog.pg_replication_slots where slot_name = $1`,
+    [name],
+  );
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  return {
+    plugin: row.plugin,
+    database: row.database,
+    activePid: row.active_pid ?? undefined,
+    confirmedFlushLsn: row.confirmed_flush_lsn ?? undefined,
+    restartLsn: row.restart_lsn ?? undefined,
+    walStatus: row.wal_status,
+    invalidationReason: row.invalidation_reason ?? undefined,
+    failover: row.failover,
+  };
+}
+
+/** What is wrong with a slot that somebody else made. */
+export function slotIssues(
+  { name, failover }: { readonly name: string; readonly failover: boolean },
+  slot: Slot,
+  server: Pick<Server, 'database'>,
+): ConfigurationIssue[] {
+  const solution = `Choose another name; or, when nobody needs it: SELECT pg_drop_replication_slot('${name}');`;
+  if (slot.plugin === null) return [{ message: `'${name}' is a physical replication slot`, solution }];
+  if (slot.plugin !== 'pgoutput')
+    return [{ message: `the slot '${name}' uses the plugin ${slot.plugin}, not pgoutput`, solution }];
+  if (slot.database !== server.database) {
+    return [
+      { message: `the slot '${name}' belongs to the database '${slot.database}', not '${server.database}'`, solution },
+    ];
+  }
+  if (failover && !slot.failover) {
+    return [
+      {
+        message: `the slot '${name}' was made without failover`,
+        solution: `Stop its workers, and on a replication connection (psql "dbname=${server.database} replication=database") run: ALTER_REPLICATION_SLOT ${name} (FAILOVER true);`,
+      },
+    ];
+  }
+  return [];
+}
+
+/** Why a slot cannot be used any more; undefined when it can. */
+export function invalidation(slot: Slot): string | undefined {
+  if (slot.invalidationReason !== undefined) return slot.invalidationReason;
+  if (slot.walStatus === 'lost') return 'wal_removed';
+  if (slot.restartLsn === undefined && slot.confirmedFlushLsn !== undefined) return 'it has no restart_lsn';
+  return undefined;
+}
+
+export type SlotVerdict =
+  | { readonly kind: 'create' }
+  | { readonly kind: 'adopt' }
+  | { readonly kind: 'resume' }
+  /** Changes since `from` cannot be had any more. */
+  | { readonly kind: 'lost'; readonly from: string | undefined; readonly reason: string };
+
+/** Decides, from what was remembered and what there is, whether this is a first start, a next one, or a loss. */
+export function judgeSlot(facts: {
+  readonly name: string;
+  readonly slot: Slot | undefined;
+  readonly marker: Marker | undefined;
+  readonly server: Pick<Server, 'systemIdentifier' | 'databaseOid'>;
+  /** Last position that this process acknowledged; undefined at its first connection. */
+  readonly acknowledged: string | undefined;
+}): SlotVerdict {
+  const { name, slot, marker, server, acknowledged } = facts;
+  if (slot) {
+    const reason = invalidation(slot);
+    if (reason)
+      return {
+        kind: 'lost',
+        from: slot.confirmedFlushLsn ?? acknowledged,
+        reason: `the slot '${name}' was invalidated: ${reason}`,
+      };
+    return { kind: marker ? 'resume' : 'adopt' };
+  }
+  const from = acknowledged ?? marker?.createdLsn;
+  if (acknowledged !== undefined)
+    return { kind: 'lost', from, reason: `the slot '${name}' was dropped while it was in use` };
+  if (!marker) return { kind: 'create' };
+  if (marker.systemIdentifier !== server.systemIdentifier) {
+    return {
+      kind: 'lost',
+      from,
+      reason: `the slot '${name}' did not come along to this server (a restored dump, pg_upgrade or another cluster)`,
+    };
+  }
+  // CREATE DATABASE … TEMPLATE copies the comment, and never the slot.
+  if (marker.databaseOid !== server.databaseOid) return { kind: 'create' };
+  return { kind: 'lost', from, reason: `the slot '${name}' was dropped` };
+}
+
+export function slotLost(name: string, reason: string, from: string | undefined): WatchError {
+  return new WatchError(
+    'SLOT_LOST',
+    `${reason}; changes after ${from ?? 'an unknown position'} can not be had any more`,
+    {
+      solution:
+        `Bring what depends on the events up to date by other means, then start anew: SELECT pg_drop_replication_slot('${name}'); ` +
+        `(if it still exists) and slot: { name: '${name}', onLost: 'recreate' }, which makes a new one and emits 'gap'.`,
+    },
+  );
+}
+
+/** Milliseconds that making a slot waits for transactions that are writing. */
+const creationTimeout = 10_000;
+
+/** The statement that makes a slot, for whoever runs it by hand. */
+export function slotCreation(name: string, failover: boolean): string {
+  return `SELECT pg_create_logical_replication_slot('${name}', 'pgoutput'${failover ? ', false, false, true' : ''})`;
+}
+
+/** @throws WatchError SLOT_BLOCKED, naming who is waited for */
+export async function createSlot(client: Client, name: string, failover: boolean): Promise<string> {
+  // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.
+  await client.query(`set lock_timeout = ${creationTimeout}`);
+  await client.query(`set statement_timeout = ${creationTimeout * 2}`);
+  try {
+    const { rows } = await client.query(
+      `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ', false, false, true' : ''})`,
+      [name],
+    );
+    return rows[0].lsn;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (code === '55P03' || code === '57014') throw await blocked(client, name, error);
+    throw error;
+  } finally {
+    await client.query('reset lock_timeout; reset statement_timeout').catch(() => {}); // the connection may be what failed
+  }
+}
+
+async function blocked(client: Client, name: string, cause: unknown): Promise<WatchError> {
+  const { rows } = await client.query<{ who: string }>(
+    `select format('pid %s (%s, since %s)', pid, coalesce(nullif(application_name, ''), usename), xact_start::timestamptz(0)) as who
+     from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
+     union all
+     select format('prepared transaction %L', gid) from pg_catalog.pg_prepared_xacts`,
+  );
+  const who = rows.map((row) => row.who).join(', ') || 'transactions that have ended since';
+  return new WatchError('SLOT_BLOCKED', `making the slot '${name}' waits for transactions that are writing: ${who}`, {
+    solution: 'It is tried again. End them: SELECT pg_terminate_backend(pid); for a prepared one ROLLBACK PREPARED.',
+    cause,
+  });
+}

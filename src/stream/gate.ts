@@ -1,0 +1,105 @@
+import type { Captured, Ledger, LedgerTransaction } from '../changes/ledger.ts';
+import { Queue } from '../changes/queue.ts';
+import { nextPause, type TakeSnapshot } from './snapshot.ts';
+import { isVisible, type Snapshot } from './visibility.ts';
+
+/**
+ * Holds changes until other sessions can see their transaction, because a walsender may send a commit before it is
+ * visible, with synchronous replication much before. At most one question is on its way to the server; while catching
+ * up one answer lets many transactions pass.
+ */
+export class VisibilityGate<T extends Captured> {
+  readonly #ledger: Ledger;
+  readonly #pass: (change: T) => void;
+  readonly #waiting = new Queue<T>();
+  #takeSnapshot: TakeSnapshot | undefined;
+  #failed: (error: unknown) => void = () => {};
+  #snapshot: Snapshot | undefined;
+  /** The newest transaction known to be visible; all before it are let through already. */
+  #visible: LedgerTransaction | undefined;
+  #asking = false;
+  #timer: NodeJS.Timeout | undefined;
+  #pause = 0;
+
+  constructor(ledger: Ledger, pass: (change: T) => void) {
+    this.#ledger = ledger;
+    this.#pass = pass;
+  }
+
+  get waiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /**
+   * At each connection; undefined when it is lost. What waits goes on waiting. `failed` hears of a question that was not
+   * answered, and of what was thrown on the way from here: the connection must end.
+   */
+  connect(takeSnapshot: TakeSnapshot | undefined, failed: (error: unknown) => void = () => {}): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#takeSnapshot = takeSnapshot;
+    this.#failed = failed;
+    this.#snapshot = undefined;
+    this.#asking = false;
+    this.#pause = 0;
+    if (this.waiting) this.#ask();
+  }
+
+  push(change: T): void {
+    if (!this.waiting && this.#sees(change.transaction)) {
+      this.#pass(change);
+      return;
+    }
+    this.#ledger.hold(change);
+    this.#waiting.push(change);
+    this.#ask();
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    for (const change of this.#waiting.drain()) this.#ledger.settle(change);
+  }
+
+  #sees(transaction: LedgerTransaction): boolean {
+    if (transaction === this.#visible || transaction.xid === 0) return true; // 0: a message outside of transactions
+    if (this.#snapshot === undefined || !isVisible(transaction.xid, this.#snapshot)) return false;
+    this.#visible = transaction;
+    return true;
+  }
+
+  #ask(): void {
+    const takeSnapshot = this.#takeSnapshot;
+    if (this.#asking || this.#timer !== undefined || takeSnapshot === undefined) return;
+    this.#asking = true;
+    takeSnapshot()
+      .then((snapshot) => {
+        if (this.#takeSnapshot === takeSnapshot) this.#answered(snapshot);
+      })
+      .catch((error: unknown) => {
+        if (this.#takeSnapshot === takeSnapshot) this.#failed(error);
+      });
+  }
+
+  #answered(snapshot: Snapshot): void {
+    this.#asking = false;
+    this.#snapshot = snapshot;
+    let passed = false;
+    for (let change = this.#waiting.first(); change && this.#sees(change.transaction); change = this.#waiting.first()) {
+      this.#waiting.shift();
+      this.#pass(change);
+      this.#ledger.settle(change);
+      passed = true;
+    }
+    if (!this.waiting) return;
+    // A commit that waits for a synchronous standby may take long: ask less and less often.
+    this.#pause = passed ? 0 : nextPause(this.#pause);
+    if (this.#pause === 0) {
+      this.#ask();
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#ask();
+    }, this.#pause);
+  }
+}

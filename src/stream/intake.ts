@@ -1,0 +1,174 @@
+import { CapturedChange } from '../changes/change.ts';
+import { CapturedCommit } from '../changes/commit.ts';
+import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
+import { WatchError } from '../errors.ts';
+import { CapturedMessage } from '../delivery/message.ts';
+import type { Begin, Commit, LogicalMessage, Relation, RowChange, Tuple } from '../postgres/pgoutput/messages.ts';
+import type { RelationPlan } from '../watchers/plan.ts';
+import type { UpdateType } from '../types/watchers.ts';
+import { formatLsn, type Lsn } from '../postgres/lsn.ts';
+
+/** What a held change takes in memory besides its bytes: row, event, context and their places in queues. */
+const overhead = 512;
+const empty: Tuple = Object.freeze([]);
+const updateTypes = { insert: 'inserted', update: 'updated', delete: 'deleted' } as const;
+
+export interface IntakeHost {
+  emit(captured: CapturedChange | CapturedMessage | CapturedCommit): void;
+  /** Whether somebody wants to know where transactions end. */
+  readonly wantsCommits: boolean;
+  /** Whether somebody wants to hear of messages with this prefix. */
+  wantsMessages(prefix: string): boolean;
+}
+
+/**
+ * Numbers the changes of each transaction, enters transactions into the ledger, and skips what was received before:
+ * a new connection begins at the confirmed position and sends again what is still being handled.
+ */
+export class Intake {
+  readonly #ledger: Ledger;
+  readonly #host: IntakeHost;
+  /** The newest transaction that was begun, and how many of its changes and messages were received. */
+  #newest: LedgerTransaction | undefined;
+  #received = 0;
+  /** The transaction that this connection is in; undefined also while it repeats one that was received whole. */
+  #current: LedgerTransaction | undefined;
+  #inside = false;
+  #xid = 0;
+  /** Changes and messages of the transaction so far, on this connection. */
+  #ordinal = 0;
+  #messages = 0;
+
+  constructor(ledger: Ledger, host: IntakeHost) {
+    this.#ledger = ledger;
+    this.#host = host;
+  }
+
+  /** Between Begin and Commit. */
+  get inside(): boolean {
+    return this.#inside;
+  }
+
+  /** The last transaction that was begun. */
+  get newest(): LedgerTransaction | undefined {
+    return this.#newest;
+  }
+
+  /** Of the transaction that this connection is in, also of one that is skipped. */
+  get xid(): number {
+    return this.#xid;
+  }
+
+  /** A new connection. `continues`: it goes on in the history that was received so far. */
+  connect(continues: boolean): void {
+    this.#current = undefined;
+    this.#inside = false;
+    if (continues) return;
+    this.#newest = undefined;
+    this.#received = 0;
+  }
+
+  begin(begin: Begin): void {
+    const newest = this.#newest;
+    this.#inside = true;
+    this.#xid = begin.xid;
+    this.#ordinal = 0;
+    this.#messages = 0;
+    if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
+      // Received before: skipped when it was received whole, else taken up where it broke off.
+      this.#current = begin.finalLsn === newest.finalLsn && newest.endLsn === undefined ? newest : undefined;
+      return;
+    }
+    this.#refuseJump(begin.finalLsn);
+    this.#newest = this.#current = this.#ledger.begin(begin);
+    this.#received = 0;
+  }
+
+  change(message: RowChange, planOf: (relation: Relation) => RelationPlan | undefined, bytes: number): void {
+    const ordinal = this.#ordinal++;
+    const transaction = this.#current;
+    if (transaction === undefined || this.#wasReceived()) return;
+    if (message.tag === 'truncate') {
+      for (const relation of message.relations)
+        this.#capture(transaction, ordinal, 'truncated', planOf(relation), empty, undefined, bytes);
+      return;
+    }
+    const row = message.tag === 'delete' ? message.old : message.new;
+    const old = message.tag === 'update' ? message.old : undefined;
+    this.#capture(transaction, ordinal, updateTypes[message.tag], planOf(message.relation), row, old, bytes);
+  }
+
+  message(message: LogicalMessage, bytes: number): void {
+    if (!message.transactional) {
+      this.#outside(message, bytes);
+      return;
+    }
+    const number = this.#messages++;
+    const transaction = this.#current;
+    if (transaction === undefined || this.#wasReceived() || !this.#host.wantsMessages(message.prefix)) return;
+    this.#host.emit(new CapturedMessage(transaction, this.#ordinal, number, message, bytes + overhead));
+  }
+
+  commit(commit: Commit): void {
+    this.#inside = false;
+    const transaction = this.#current;
+    this.#current = undefined;
+    if (transaction === undefined) return;
+    if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction));
+    this.#ledger.commit(transaction, commit.endLsn);
+  }
+
+  /** A keepalive outside of transactions: the server has come this far without anything for us. */
+  idle(lsn: Lsn): void {
+    this.#ledger.idle(lsn);
+  }
+
+  /** Whether the change or message at hand came in over an earlier connection; if not, it is counted now. */
+  #wasReceived(): boolean {
+    const count = this.#ordinal + this.#messages;
+    if (count <= this.#received) return true;
+    this.#received = count;
+    return false;
+  }
+
+  /** What was received in part must be sent again before anything that follows it. */
+  #refuseJump(next: Lsn): void {
+    const newest = this.#newest;
+    if (newest !== undefined && newest.endLsn === undefined) {
+      throw new WatchError(
+        'SLOT_MOVED',
+        `the server does not send the transaction at ${newest.commitLsn} again, of which a part was received, but goes on at ${formatLsn(next)}`,
+        {
+          solution:
+            'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.',
+        },
+      );
+    }
+  }
+
+  /** A message outside of transactions is one of its own: begun and ended by a single record, of which the end is known. */
+  #outside(message: LogicalMessage, bytes: number): void {
+    const newest = this.#newest;
+    const finalLsn = message.lsn - 1n; // somewhere in the record: the next one may begin at its end
+    if (newest !== undefined && finalLsn <= newest.finalLsn) return;
+    this.#refuseJump(message.lsn);
+    const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
+    this.#newest = transaction;
+    if (this.#host.wantsMessages(message.prefix))
+      this.#host.emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
+    this.#ledger.commit(transaction, message.lsn);
+  }
+
+  #capture(
+    transaction: LedgerTransaction,
+    ordinal: number,
+    type: UpdateType,
+    plan: RelationPlan | undefined,
+    row: Tuple,
+    old: Tuple | undefined,
+    bytes: number,
+  ): void {
+    if (plan === undefined || plan.watchers[type].length === 0) return;
+    this.#host.emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + overhead));
+  }
+}

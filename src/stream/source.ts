@@ -1,0 +1,145 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Client, ClientConfig } from 'pg';
+import { LogicalReplicationService } from 'pg-logical-replication';
+import { quoteIdentifier, type Server, since } from '../postgres/server.ts';
+import { type CopySink, CopyStream } from './copy-stream.ts';
+import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
+
+/** What is inside pg's client and not in its types. */
+interface WalsenderConnection {
+  readonly stream: Duplex & { readonly bytesRead: number };
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
+  once(event: 'replicationStart', listener: () => void): void;
+}
+
+/** Where a source brings what it receives. */
+export interface SourceSink extends CopySink {
+  /** `createdLsn`: where a temporary slot begins, which is made with the connection. */
+  started(session: {
+    readonly systemIdentifier: string;
+    readonly timeline: number;
+    readonly createdLsn: string | undefined;
+    /** Of the walsender. */
+    readonly pid: number;
+  }): void;
+}
+
+export interface SourceOptions {
+  /** Of the walsender session. */
+  readonly config: ClientConfig;
+  readonly slot: { readonly name: string; readonly temporary: boolean };
+  readonly publication: string;
+  readonly origin: 'any' | 'none';
+  readonly server: Pick<Server, 'major'>;
+}
+
+/**
+ * One streaming connection, once. pg-logical-replication connects; what it does with messages and positions is done by
+ * us, because of what DESIGN §5 lists (its acknowledge() sends LSN + 1, which loses transactions), and for speed.
+ */
+export class Source {
+  readonly #options: SourceOptions;
+  readonly #service: LogicalReplicationService;
+  /** Ours from the beginning, so that it can be cut also while it connects. */
+  #socket: Duplex | undefined;
+  #connection: WalsenderConnection | undefined;
+  #copy: CopyStream | undefined;
+  #destroyed = false;
+
+  constructor(options: SourceOptions) {
+    this.#options = options;
+    const makeSocket = options.config.stream ?? (() => new Socket({ readableHighWaterMark: 16_384 } as object));
+    const stream = () => (this.#socket = makeSocket());
+    this.#service = new LogicalReplicationService(
+      { ...options.config, stream },
+      { acknowledge: { auto: false, timeoutSeconds: 0 } },
+    );
+  }
+
+  /** Streams until the connection ends. Rejects with PostgreSQL's or the socket's error; resolves when the server ended it. */
+  async run(sink: SourceSink): Promise<void> {
+    const { slot } = this.#options;
+    let failure: unknown;
+    this.#service.on('error', (error) => (failure ??= error));
+    const plugin = {
+      name: 'walwatch',
+      options: {},
+      start: (client: Client) => this.#start(client, sink),
+      parse: () => {}, // never called: CopyStream takes the messages before it
+    };
+    try {
+      // Position 0/0: the slot knows its place.
+      await this.#service.subscribe(plugin, slot.name, '0/0');
+    } catch (error) {
+      failure ??= error;
+    } finally {
+      this.destroy();
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Bytes received so far: what shows that the peer is alive. */
+  get bytesRead(): number {
+    return this.#connection?.stream.bytesRead ?? 0;
+  }
+
+  sendStatus(update: StatusUpdate): void {
+    this.#connection?.sendCopyFromChunk(encodeStatusUpdate(update, Date.now()));
+  }
+
+  pause(): void {
+    this.#copy?.pause();
+  }
+
+  resume(): void {
+    this.#copy?.resume();
+  }
+
+  /** Ends the stream as the protocol wants it; then run() settles, unless the server is in the middle of something long. */
+  end(): void {
+    this.#connection?.endCopyFrom();
+    this.resume();
+  }
+
+  /** Cuts the connection. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#copy?.close();
+    this.#socket?.destroy();
+    this.#service.destroy().catch(() => {}); // it ends a client that is cut already
+  }
+
+  async #start(client: Client, sink: SourceSink): Promise<void> {
+    const { slot, publication, origin, server } = this.#options;
+    const connection = (client as unknown as { connection: WalsenderConnection }).connection;
+    const { processID: pid } = client as unknown as { processID: number };
+    const { rows } = await client.query('IDENTIFY_SYSTEM');
+    let createdLsn: string | undefined;
+    if (slot.temporary) {
+      const created = await client.query(
+        `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
+      );
+      createdLsn = created.rows[0].consistent_point;
+    }
+    connection.once('replicationStart', () => {
+      this.#connection = connection;
+      sink.started({ systemIdentifier: rows[0].systemid, timeline: Number(rows[0].timeline), createdLsn, pid });
+    });
+    const options = [
+      `proto_version '1'`,
+      `publication_names ${quoteOption(quoteIdentifier(publication))}`,
+      `messages 'true'`,
+    ];
+    if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
+    this.#copy = new CopyStream(connection.stream, sink);
+    await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);
+  }
+}
+
+/** A string of the replication grammar, in which only quotes are special. */
+function quoteOption(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`;
+}

@@ -1,0 +1,200 @@
+import type { Client } from 'pg';
+import type { ClientIn, MapOf } from './inference.ts';
+import type { UpdateType, Watchers, WatcherSpec } from './watchers.ts';
+
+/** A watcher's identifier: its label, or `table:type`, or `schema.table:type` outside `public`. */
+export type WatcherName<W extends Watchers> = keyof MapOf<W> & string;
+
+/** The value a handler receives: primary key and extra columns, nothing else; `{}` for `truncated`. */
+export type EventOf<W extends Watchers, N extends WatcherName<W>> =
+  MapOf<W>[N] extends WatcherSpec<any, infer E, any> ? E : never;
+
+/** The primary key, or `{ column: value, … }` of primary-key and extra columns, all of which must be equal; null matches null. */
+export type FilterOf<W extends Watchers, N extends WatcherName<W>> =
+  MapOf<W>[N] extends WatcherSpec<any, any, infer F> ? F : never;
+
+/** What every delivery tells: where it comes from and which attempt it is. */
+export interface DeliveryContext {
+  /** Stable across redeliveries: `commitLsn/ordinal`. The key to deduplicate by. */
+  readonly eventId: string;
+  /** Position of the commit record, e.g. `'16/B374D848'`. Compare with `compareLsn`, not as text. */
+  readonly commitLsn: string;
+  readonly xid: number;
+  readonly committedAt: Date;
+  /** 1 for the first call in this process. */
+  readonly attempt: number;
+  /** Aborted when the handler's `timeout` or, on `stop()`, the watch's `stopTimeout` is over. */
+  readonly signal: AbortSignal;
+}
+
+/** Second argument of a handler. */
+export interface EventContext<
+  N extends string = string,
+  Event = any,
+  Type extends UpdateType = UpdateType,
+> extends DeliveryContext {
+  readonly watcher: N;
+  readonly type: Type;
+  readonly schema: string;
+  readonly table: string;
+  /** Number of the change within its transaction, from 0, counting all that the publication carries. */
+  readonly ordinal: number;
+  /** `updated`: old values of the event's columns as far as PostgreSQL sent them (undefined: not known); else `{}`. */
+  readonly previous: Readonly<Partial<Event>>;
+  /** The event's columns whose value PostgreSQL did not send. Nearly always empty. */
+  readonly absent: readonly (keyof Event & string)[];
+}
+
+/** A message of `pg_logical_emit_message`. */
+export interface LogicalMessage {
+  readonly prefix: string;
+  readonly content: Buffer;
+  /** False: written outside any transaction's order (`xid` 0); `commitLsn` and `committedAt` are then those of the message and its arrival. */
+  readonly transactional: boolean;
+}
+
+/** A handler is done when it returns or its promise resolves; what it returns is ignored. Only then is its change acknowledged. */
+export interface EventHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType, More = {}> {
+  (event: Event, context: EventContext<N, Event, Type> & More): unknown;
+}
+
+/** The second argument of the handlers of a watcher: `ContextOf<typeof watchers, 'users:updated'>`. */
+export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<
+  N,
+  EventOf<W, N>,
+  MapOf<W>[N]['type']
+>;
+
+/** Second argument of a batch handler. */
+export interface BatchContext<N extends string = string, Event = any, Type extends UpdateType = UpdateType> {
+  readonly watcher: N;
+  /** `contexts[i]` belongs to `events[i]`. */
+  readonly contexts: readonly EventContext<N, Event, Type>[];
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+}
+
+/** A handler subscribed with `batch`. */
+export interface BatchHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType, More = {}> {
+  (events: readonly Event[], context: BatchContext<N, Event, Type> & More): unknown;
+}
+
+/** The handler that `subscribe` wants, given the options it is subscribed with. */
+export type HandlerOf<W extends Watchers, N extends WatcherName<W>, O = {}> = O extends { readonly batch: BatchOptions }
+  ? BatchHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>
+  : EventHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>;
+
+/** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
+export interface Change<N extends string = string, Event = any, Context = EventContext<N, Event>> {
+  readonly watcher: N;
+  readonly event: Event;
+  readonly context: Context;
+}
+/** What `events()` yields for these watchers: a union to narrow by `watcher`. */
+export type ChangeOf<W extends Watchers, N extends WatcherName<W> = WatcherName<W>> = {
+  [K in N]: Change<K, EventOf<W, K>, ContextOf<W, K>>;
+}[N];
+
+/** The watched changes of one transaction in commit order; larger ones than `highWaterMark` are streamed.
+ *  @example
+ *  ```ts
+ *  for await (const { watcher, event } of transaction) await apply(watcher, event);
+ *  ``` */
+export interface Transaction<W extends Watchers = Watchers> extends AsyncIterable<ChangeOf<W>> {
+  /** All changes at once: for transactions known to be small. */
+  toArray(): Promise<readonly ChangeOf<W>[]>;
+}
+
+/** What may follow when a handler has failed: see `OnError`. */
+export type ErrorAction = 'retry' | 'stop' | 'skip' | 'deadLetter';
+
+/** What happens when a handler throws, rejects or times out. `'retry'` (default): for ever, with backoff and jitter, 0.1 s to 60 s.
+ *  An object: after so many attempts the watch stops with `HANDLER_FAILED`, or the event is skipped, or goes to `walwatch.dead_letters`.
+ *  A function decides at each failure. Until then the event, and so the slot, is held. */
+export type OnError =
+  | 'retry'
+  | { readonly attempts: number; readonly then: Exclude<ErrorAction, 'retry'> }
+  | ((error: unknown, context: DeliveryContext) => ErrorAction);
+
+/** Options of every kind of subscription. */
+export interface DeliveryOptions {
+  /** Stable name, in logs, metrics and status; required to be unique with `transaction` or dead letters. Default: watcher and filter. */
+  readonly name?: string;
+  /** Ends the subscription. */
+  readonly signal?: AbortSignal;
+  /** Default: the watch's. */
+  readonly onError?: OnError;
+  /** Milliseconds for one attempt. After that `context.signal` aborts and the attempt has failed with `HANDLER_TIMEOUT`;
+   *  the next one begins once the handler has settled. Default: none. */
+  readonly timeout?: number;
+  /** Gives the handler `context.client`: its writes and the position commit in one transaction, so each event takes effect
+   *  exactly once in this database. `createWatch` only, and one event at a time. Default false. */
+  readonly transaction?: boolean;
+}
+
+/** With `transaction: true`: what is written through `client` commits together with the position. */
+export interface Transactional {
+  /** Inside BEGIN … COMMIT, which are walwatch's. */
+  readonly client: Client;
+}
+
+/**
+ * Options of `subscribe`.
+ *
+ * @example
+ * ```ts
+ * watch.subscribe('users:inserted', sendMail, { name: 'mailer', concurrency: 8, onError: { attempts: 5, then: 'deadLetter' } });
+ * ```
+ */
+export interface SubscribeOptions extends DeliveryOptions {
+  /** How many events (batches) of different records may run at once; those of one record never do. Default 1. */
+  readonly concurrency?: number;
+  /** Hands over arrays of events; retried and acknowledged as a whole. */
+  readonly batch?: BatchOptions;
+}
+
+/** How events are gathered: `{ size: 500, wait: 50, latest: true }`. */
+export interface BatchOptions {
+  /** Most events in a batch. */
+  readonly size: number;
+  /** Milliseconds to wait for more after the first. Default 0: what is there. */
+  readonly wait?: number;
+  /** Only the newest event of each record in the batch. Default false. */
+  readonly latest?: boolean;
+}
+
+/** A registered handler: what `subscribe` and `onMessage` return. `using subscription = …` ends it with the block. */
+export interface Subscription extends Disposable {
+  readonly name: string;
+  /** No further events; a running handler is still waited for before its event is acknowledged. Idempotent. */
+  unsubscribe(): void;
+}
+
+/** An event that its handler could not handle. */
+export interface DeadLetter {
+  readonly id: string;
+  readonly subscription: string;
+  readonly watcher: string;
+  readonly eventId: string;
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly attempts: number;
+  readonly error: string;
+  readonly failedAt: Date;
+}
+
+/** Which dead letters are meant: all that match everything that is given. */
+export interface DeadLetterFilter {
+  readonly subscription?: string;
+  readonly watcher?: string;
+  readonly ids?: readonly string[];
+}
+
+/** `walwatch.dead_letters`, over the ordinary connection. `which` narrows by subscription, watcher or ids; none means all. */
+export interface DeadLetters {
+  /** Oldest first, read as the loop goes on. */
+  list(which?: DeadLetterFilter): AsyncIterable<DeadLetter>;
+  /** Hands them to the subscription of that name again, removes those that succeed, returns how many did. */
+  replay(which?: DeadLetterFilter): Promise<number>;
+  /** Deletes them, returns how many there were. */
+  discard(which: DeadLetterFilter): Promise<number>;
+}

@@ -1,0 +1,145 @@
+/**
+ * What the types of a watch follow from: the schema type and the entries of `defineWatchers`. None of it is public;
+ * the public API shows it as the types of events, filters and identifiers. `test/types` holds what it must do.
+ */
+import type { Client } from 'pg';
+import type {
+  DrizzleTable,
+  TableDefinition,
+  UpdateType,
+  WatcherEntry,
+  WatcherOptions,
+  Watchers,
+  WatcherSpec,
+} from './watchers.ts';
+
+export type MapOf<W extends Watchers> = NonNullable<W['$map']>;
+export type ClientIn<O> = O extends { readonly transaction: true } ? { readonly client: Client } : {};
+export type Untyped = { readonly [table: string]: { readonly [column: string]: unknown } };
+type Flat<T> = { readonly [K in keyof T]: T[K] } & {};
+/** Kysely's ColumnType → what a select returns, structurally. */
+type Selected<V> = V extends { readonly __select__: infer S } ? S : V;
+export type SchemaOf<T extends DrizzleTable> = T['_']['schema'] extends infer S extends string ? S : 'public';
+
+type TableName<T> = T extends `public.${infer N}`
+  ? N
+  : T extends string
+    ? T
+    : T extends TableDefinition<infer N, infer S, any, any>
+      ? Qualified<S, N>
+      : T extends DrizzleTable
+        ? Qualified<SchemaOf<T>, T['_']['name']>
+        : never;
+type Qualified<S extends string, N extends string> = S extends 'public' ? N : `${S}.${N}`;
+type RowOf<DB, T> = T extends string
+  ? T extends keyof DB
+    ? DB[T]
+    : never
+  : T extends TableDefinition<any, any, any, infer R>
+    ? R
+    : T extends DrizzleTable
+      ? T['$inferSelect']
+      : never;
+/** Primary key as far as types tell: named by `table()`, marked in Drizzle, else `id`; never when there is no such column. */
+type KeyOf<DB, T> = T extends string
+  ? string extends keyof RowOf<DB, T>
+    ? string
+    : 'id' & keyof RowOf<DB, T>
+  : T extends TableDefinition<any, any, infer PK, any>
+    ? PK
+    : T extends DrizzleTable
+      ? DrizzleKey<T['_']['columns']>
+      : never;
+type DrizzleKey<C extends DrizzleTable['_']['columns']> = {
+  [K in keyof C]: C[K]['_']['isPrimaryKey'] extends true ? K : never;
+}[keyof C] &
+  string;
+
+type Options<E> = E extends readonly [any, any, infer O] ? O : {};
+type Extra<O> = O extends { readonly extraColumns: readonly (infer C extends string)[] } ? C : never;
+type Identifier<E> = E extends readonly [infer T, infer U extends UpdateType, ...any]
+  ? Options<E> extends { readonly label: infer L extends string }
+    ? L
+    : `${TableName<T>}:${U}`
+  : never;
+
+type EventType<Row, PK extends string, X extends string, O> = string extends PK
+  ? { readonly [column: string]: unknown }
+  : O extends { readonly absent: 'omit' }
+    ? Flat<{ [C in PK & keyof Row]: Selected<Row[C]> } & { [C in X & keyof Row]?: Selected<Row[C]> }>
+    : { readonly [C in (PK | X) & keyof Row]: Selected<Row[C]> };
+type Scalar = string | number | bigint | boolean | null;
+type FilterValue<V> = unknown extends V ? Scalar : Extract<Selected<V>, Scalar>;
+type IsUnion<T, U = T> = T extends U ? ([U] extends [T] ? false : true) : never;
+type FilterType<Row, U, PK extends string, X extends string> = U extends 'truncated'
+  ? "'truncated' concerns the whole table: there is nothing to filter by"
+  : string extends PK
+    ? Scalar | { readonly [column: string]: Scalar }
+    : | (U extends 'inserted'
+          ? "there is no id to subscribe to on 'inserted': filter by extraColumns"
+          : IsUnion<PK> extends true
+            ? never
+            : FilterValue<Row[PK & keyof Row]>)
+      | FilterColumns<Row, (U extends 'inserted' ? (IsUnion<PK> extends true ? PK : never) : PK) | X>;
+type FilterColumns<Row, C extends string> = [C] extends [never]
+  ? never
+  : { readonly [K in C & keyof Row as FilterValue<Row[K]> extends never ? never : K]?: FilterValue<Row[K]> };
+
+export type WatcherMap<DB, Entries extends readonly WatcherEntry[]> = {
+  readonly [E in Entries[number] as Identifier<E>]: SpecOf<DB, E>;
+};
+type SpecOf<DB, E> = E extends readonly [infer T, infer U extends UpdateType, ...any]
+  ? U extends 'truncated'
+    ? WatcherSpec<U, {}, FilterType<{}, U, never, never>>
+    : WatcherSpec<
+        U,
+        EventType<RowOf<DB, T>, KeyOf<DB, T>, Extra<Options<E>>, Options<E>>,
+        FilterType<RowOf<DB, T>, U, KeyOf<DB, T>, Extra<Options<E>>>
+      >
+  : never;
+/** Each entry itself when it is right (so that right ones cost little to check), else what it must be: names for what is misspelt, a sentence for what cannot be. */
+export type Checked<
+  DB,
+  Entries extends readonly WatcherEntry[],
+  C = CheckedEntries<DB, Entries, Positions<Entries>>,
+> = [Entries] extends [C] ? Entries : C;
+type CheckedEntries<DB, Entries extends readonly WatcherEntry[], P> = {
+  readonly [I in keyof Entries]: CheckedEntry<DB, Entries[I], P, I>;
+};
+type Positions<Entries extends readonly WatcherEntry[]> = {
+  [I in keyof Entries & `${number}` as Identifier<Entries[I]>]: I;
+};
+type CheckedEntry<DB, E, P, I> = E extends readonly [infer T, infer U extends UpdateType, ...any]
+  ? T extends string
+    ? T extends keyof DB
+      ? CheckedKey<DB, T, U, E, P, I>
+      : readonly [table: keyof DB & string, type: UpdateType, options?: WatcherOptions]
+    : CheckedKey<DB, T, U, E, P, I>
+  : WatcherEntry;
+type CheckedKey<DB, T, U, E, P, I> = [KeyOf<DB, T>] extends [never]
+  ? readonly [
+      table: `'${TableName<T>}' has no column 'id': name its key with table(…)`,
+      type: UpdateType,
+      options?: WatcherOptions,
+    ]
+  : P extends { readonly [K in Identifier<E>]: I }
+    ? [Options<E>] extends [CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>]
+      ? E
+      : readonly [table: T, type: U, options?: CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>]
+    : readonly [
+        table: `two watchers are called '${Identifier<E>}': give one a label`,
+        type: UpdateType,
+        options?: WatcherOptions,
+      ];
+type CheckedOptions<Column extends string, U, O> = {
+  readonly label?: string;
+  readonly extraColumns?: U extends 'truncated' ? "'truncated' has no row, so no extraColumns" : readonly Column[];
+  readonly triggerColumns?: U extends 'updated'
+    ? O extends { readonly label: string }
+      ? readonly Column[]
+      : 'triggerColumns needs a label'
+    : `triggerColumns is for 'updated', not '${U & string}'`;
+  readonly where?: U extends 'truncated' ? "'truncated' has no row, so no where" : string;
+  readonly absent?: 'throw' | 'omit';
+  readonly debug?: boolean;
+} & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `there is no option '${K & string}'` };

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest';
+import {
+  isSynchronousStandby,
+  quoteIdentifier,
+  quoteTable,
+  type Server,
+  serverIssues,
+} from '../../../src/postgres/server.ts';
+
+describe('a synchronous standby', () => {
+  const own = 'walwatch/worker';
+
+  test.each([
+    '*',
+    'walwatch/worker',
+    'WALWATCH/Worker',
+    '"walwatch/worker"',
+    'standby1, "walwatch/worker"',
+    'FIRST 2 (standby1, "walwatch/worker", standby2)',
+    'first 1(*)',
+    'ANY 1 ( standby1 , * )',
+    '2 (standby1, "walwatch/worker")',
+    ' ANY 1 ("walwatch/worker")\n',
+  ])('are we under %j', (names) => {
+    expect(isSynchronousStandby(names, own)).toBe(true);
+  });
+
+  test.each([
+    '',
+    'standby1',
+    'walwatch',
+    'worker',
+    '"walwatch/worker2"',
+    '"walwatch/worker:control"',
+    'FIRST 1 (standby1, standby2)',
+    'ANY 2 (a, b, c)',
+    '"FIRST 1 (walwatch/worker)"',
+  ])('are we not under %j', (names) => {
+    expect(isSynchronousStandby(names, own)).toBe(false);
+  });
+
+  test('is known by a quoted name with quotes, commas and parentheses', () => {
+    expect(isSynchronousStandby('"a ""b"", (c)"', 'a "b", (c)')).toBe(true);
+  });
+
+  test('is known by the 63 bytes that PostgreSQL keeps of a name', () => {
+    const name = `walwatch/${'x'.repeat(63)}`;
+    expect(isSynchronousStandby(name.slice(0, 63), name)).toBe(true);
+    expect(isSynchronousStandby(name.slice(0, 62), name)).toBe(false);
+  });
+});
+
+describe('a server', () => {
+  const server: Server = {
+    major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
+    inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'Ann "the" DBA', mayReplicate: true,
+  }; // prettier-ignore
+  const issues = (more: Partial<Server>, origin: 'any' | 'none' = 'any', failover = false) =>
+    serverIssues({ ...server, ...more }, { origin, slot: { failover } }).map(({ message, solution }) => [
+      message,
+      solution,
+    ]);
+
+  test('that fits has no problem, with all that its version can do', () => {
+    expect(issues({})).toEqual([]);
+    expect(issues({ major: 16, inRecovery: true }, 'none')).toEqual([]);
+    expect(issues({ major: 14 })).toEqual([]);
+    expect(issues({ major: 16 }, 'any', true)).toEqual([
+      [expect.stringContaining('failover needs PostgreSQL 17'), expect.anything()],
+    ]);
+  });
+
+  test('needs wal_level logical, and a role that may replicate; everything is said at once', () => {
+    const found = issues({ walLevel: 'replica', mayReplicate: false, major: 15, inRecovery: true }, 'none');
+    expect(found.map(([message]) => message)).toEqual([
+      "wal_level is 'replica', logical decoding needs 'logical'",
+      `the role 'Ann "the" DBA' may not replicate`,
+      "origin: 'none' needs PostgreSQL 16, the server is 15",
+      'the server is a standby; PostgreSQL 15 decodes only on the primary',
+    ]);
+    expect(found[1]![1]).toContain('ALTER ROLE "Ann ""the"" DBA" REPLICATION;');
+  });
+});
+
+test('names are quoted, whatever is in them', () => {
+  expect(quoteIdentifier('a "b" c')).toBe('"a ""b"" c"');
+  expect(quoteTable({ schema: 'Erp', name: 'order.lines' })).toBe('"Erp"."order.lines"');
+});

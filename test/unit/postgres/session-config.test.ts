@@ -1,0 +1,84 @@
+import type { CustomTypesConfig } from 'pg';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { handlerConfig, sessionConfig } from '../../../src/postgres/session.ts';
+
+beforeEach(() => void vi.stubEnv('PGOPTIONS', undefined));
+afterEach(() => void vi.unstubAllEnvs());
+const session = { name: 'walwatch/worker', connectTimeout: 7000 };
+
+/** `-c name=value …` as an object; what comes later holds, as it does for PostgreSQL. */
+const settingsOf = (options: string | undefined) =>
+  Object.fromEntries((options ?? '').split(' ').flatMap((part) => (part.includes('=') ? [part.split('=')] : [])));
+
+test('how values are written is set with the connection, because roles and databases may hold something else', () => {
+  expect(settingsOf(sessionConfig({}, session).options)).toMatchObject({
+    datestyle: 'ISO',
+    intervalstyle: 'postgres',
+    timezone: 'UTC',
+    extra_float_digits: '1',
+    bytea_output: 'hex',
+    client_encoding: 'UTF8',
+    search_path: '"$user",public',
+  });
+});
+
+test('timeouts that are meant for queries of the application do not end the stream, neither in pg nor in the server', () => {
+  const config = sessionConfig({ statement_timeout: 5000, query_timeout: 5000, lock_timeout: 5000 }, session);
+  expect(config).toMatchObject({ statement_timeout: 0, query_timeout: 0, lock_timeout: 0 });
+  expect(config.idle_in_transaction_session_timeout).toBe(0);
+  expect(settingsOf(config.options)).toMatchObject({
+    statement_timeout: '0',
+    lock_timeout: '0',
+    idle_in_transaction_session_timeout: '0',
+    idle_session_timeout: '0',
+  });
+});
+
+test('the session has its name, its timeout and its own settings', () => {
+  const config = sessionConfig(
+    { application_name: 'app', keepAlive: false },
+    { ...session, settings: { wal_sender_timeout: '3000ms' } },
+  );
+  expect(config).toMatchObject({ application_name: 'walwatch/worker', connectionTimeoutMillis: 7000, keepAlive: true });
+  expect(settingsOf(config.options)).toMatchObject({ wal_sender_timeout: '3000ms' });
+});
+
+test('everything else of the connection stays, and its object is not changed', () => {
+  const ssl = { rejectUnauthorized: true };
+  const connection = Object.freeze({ host: 'db', password: 'x', ssl });
+  expect(sessionConfig(connection, session)).toMatchObject({ host: 'db', password: 'x', ssl });
+});
+
+test("the application's own options have the last word, those of the environment only without any", () => {
+  vi.stubEnv('PGOPTIONS', '-c timezone=CET');
+  expect(settingsOf(sessionConfig({}, session).options)).toMatchObject({ timezone: 'CET', datestyle: 'ISO' });
+  expect(settingsOf(sessionConfig({ options: '-c role=app' }, session).options)).toMatchObject({
+    timezone: 'UTC',
+    role: 'app',
+  });
+});
+
+test("our own queries are parsed by parsers of our own: the application's are for the values of its events", () => {
+  const types = { getTypeParser: () => () => 'theirs' } as CustomTypesConfig;
+  const { getTypeParser } = sessionConfig({ types }, session).types!;
+  const parsed = [
+    [16, 't'], [16, 'f'], [21, '7'], [23, '7'], [26, '4000000000'], [701, '0.5'], [114, '{"a":[1]}'], [25, 't'], [20, '9007199254740993'],
+  ].map(([oid, text]) => (getTypeParser(oid as number, 'text') as (text: string) => unknown)(text as string)); // prettier-ignore
+  expect(parsed).toEqual([true, false, 7, 7, 4_000_000_000, 0.5, { a: [1] }, 't', '9007199254740993']);
+});
+
+test("a session for handlers is the application's own, but its commits are durable", () => {
+  const types = { getTypeParser: () => () => 'theirs' } as CustomTypesConfig;
+  const config = handlerConfig(
+    { host: 'db', types, statement_timeout: 5, options: '-c synchronous_commit=off' },
+    'walwatch/worker',
+    7000,
+  );
+  expect(config).toEqual({
+    host: 'db', types, statement_timeout: 5, application_name: 'walwatch/worker', connectionTimeoutMillis: 7000, keepAlive: true,
+    options: '-c synchronous_commit=off -c synchronous_commit=on',
+  }); // prettier-ignore
+  expect(handlerConfig({}, 'a', 1).options).toBe('-c synchronous_commit=on');
+  vi.stubEnv('PGOPTIONS', '-c timezone=CET');
+  expect(handlerConfig({}, 'a', 1).options).toBe('-c timezone=CET -c synchronous_commit=on');
+});

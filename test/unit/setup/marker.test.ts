@@ -1,0 +1,67 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type Marker, parseComment, withMarker } from '../../../src/setup/marker.ts';
+
+const marker: Marker = {
+  version: 1,
+  slot: 'accounts_worker',
+  systemIdentifier: '7300000000000000001',
+  databaseOid: 16_384,
+  publicationOid: 16_400,
+  createdLsn: '0/1530000',
+};
+const slotNames = fc.stringMatching(/^[a-z0-9_]{1,63}$/);
+
+test('a comment holds one marker for each slot, and remembers all that is in them', () => {
+  const other = { ...marker, slot: 'mail_worker', createdLsn: '0/2' };
+  const comment = withMarker(withMarker(null, marker), other);
+  expect(parseComment(comment)).toEqual({ text: '', markers: [marker, other] });
+});
+
+test('a comment of ours alone begins with its marker', () => {
+  expect(withMarker(null, marker)).toBe(`walwatch: ${JSON.stringify(marker)}`);
+});
+
+test('a newer marker of a slot takes the place of its older one', () => {
+  const newer = { ...marker, createdLsn: '1/0' };
+  expect(parseComment(withMarker(withMarker(null, marker), newer)).markers).toEqual([newer]);
+});
+
+test("the user's own comment stays as it is", () => {
+  const comment = withMarker(withMarker('feeds the cache\nask Ann', marker), { ...marker, slot: 'b' });
+  expect(comment.startsWith('feeds the cache\nask Ann\n')).toBe(true);
+  expect(parseComment(comment).text).toBe('feeds the cache\nask Ann');
+});
+
+test('whatever the user wrote and whichever slots there are, both are found again', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.uniqueArray(slotNames, { minLength: 1 }), (text, slots) => {
+      let comment: string | null = text;
+      for (const slot of slots) comment = withMarker(comment, { ...marker, slot });
+      expect(parseComment(comment)).toEqual({ text, markers: slots.map((slot) => ({ ...marker, slot })) });
+    }),
+  );
+});
+
+test('what only looks like a marker is text of the user', () => {
+  const broken: readonly unknown[] = [
+    { ...marker, version: 2 },
+    { ...marker, slot: 1 },
+    { ...marker, systemIdentifier: 1 },
+    { ...marker, databaseOid: '1' },
+    { ...marker, publicationOid: null },
+    { ...marker, createdLsn: undefined },
+    null,
+    [],
+  ];
+  for (const text of [
+    'walwatch: {',
+    `walwatsh: ${JSON.stringify(marker)}`,
+    ...broken.map((value) => `walwatch: ${JSON.stringify(value)}`),
+  ])
+    expect(parseComment(text)).toEqual({ text, markers: [] });
+});
+
+test('no comment is no marker', () => {
+  expect(parseComment(null)).toEqual({ text: '', markers: [] });
+});

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import { ReadPace } from '../../../src/stream/read-pace.ts';
+
+/** Steps a clock of its own; each read is `bytes` long and `after` milliseconds behind the last one. */
+function reading() {
+  const pace = new ReadPace();
+  let now = 1000;
+  const read = (bytes: number, after: number) => pace.pauseAfter(bytes, (now += after));
+  let paused = 0;
+  return {
+    read,
+    /** As the server does that is catching up: until it is paused. Returns how many reads that took. */
+    catchUp: () => {
+      for (let count = 1; count <= 1000; count++) if ((paused = read(500, 0.05)) > 0) return count;
+      throw new Error('never paused');
+    },
+    /** All that piled up in the last pause: `rate` bytes for each millisecond. Returns how long the next pause is. */
+    drain: (rate: number) => {
+      let left = rate * paused;
+      paused = read(Math.min(left, 16_384), paused);
+      left -= Math.min(left, 16_384);
+      while (paused === 0 && left > 0) {
+        paused = read(Math.min(left, 65_536), 0);
+        left -= Math.min(left, 65_536);
+      }
+      return paused > 0 ? paused : (paused = read(0, 0));
+    },
+  };
+}
+
+describe('read at once is', () => {
+  const atOnce: [string, bytes: number, after: number][] = [
+    ['a thousand commits a second, each in three reads', 200, 0.34],
+    ['many small messages', 100, 0.1],
+    ['large rows, however many bytes they make', 65_536, 0.6],
+  ];
+  test.each(atOnce)('%s, for however long', (_, bytes, after) => {
+    const { read } = reading();
+    for (let count = 0; count < 10_000; count++) expect(read(bytes, after)).toBe(0);
+  });
+
+  test('a burst that is shorter than what a server sends that is catching up, again and again', () => {
+    const { read } = reading();
+    for (let round = 0; round < 100; round++) {
+      expect(read(500, 20)).toBe(0);
+      for (let count = 0; count < 30; count++) expect(read(500, 0.05)).toBe(0);
+    }
+  });
+});
+
+test.each([
+  ['a server that is catching up', 500, 0.05],
+  ['writers that commit thousands of times a second', 1500, 0.4],
+])('reads without long breaks between end in a pause: %s', (_, bytes, after) => {
+  const { read } = reading();
+  const pauses = Array.from({ length: 200 }, () => read(bytes, after));
+  expect(pauses.findIndex((pause) => pause > 0)).toBeGreaterThan(16);
+});
+
+test('after a pause all that piled up is read before the next: a full read is followed by another, but not for ever', () => {
+  const { read, catchUp } = reading();
+  catchUp();
+  expect(read(65_536, 1)).toBe(0);
+  expect(read(65_536, 0.05)).toBe(0);
+  expect(read(20_000, 0.05)).toBeGreaterThan(0); // not full: there is no more
+  expect(Array.from({ length: 64 }, () => read(65_536, 0.05)).findIndex((pause) => pause > 0)).toBeGreaterThan(2);
+});
+
+test('the first read after a pause is never the last, however little it brings: it was taken before the pause', () => {
+  const { read, catchUp } = reading();
+  catchUp();
+  for (let count = 0; count < 100; count++) {
+    expect(read(10, 3)).toBe(0);
+    expect(read(60_000, 0.05)).toBeGreaterThan(0);
+  }
+});
+
+describe('a pause is', () => {
+  test.each([
+    ['short where little comes, so that nobody waits long for it', 1100, 2],
+    ['longer the more comes', 3000, 6],
+    ['8 ms at most', 20_000, 8],
+    ['shorter again where more would pile up than the sockets hold', 70_000, 3],
+    ['a millisecond where that is too much already', 1_000_000, 1],
+  ])('%s', (_, rate, length) => {
+    const { drain, catchUp } = reading();
+    catchUp();
+    drain(rate);
+    expect(drain(rate)).toBe(length);
+    expect(drain(rate)).toBe(length);
+  });
+});
+
+test('it goes on as long as pauses bring much', () => {
+  const { drain, catchUp } = reading();
+  catchUp();
+  for (let count = 0; count < 1000; count++) expect(drain(5000)).toBeGreaterThan(0);
+});
+
+test('pauses in vain end it: the server is live again, and read at once', () => {
+  const { read, drain, catchUp } = reading();
+  catchUp();
+  const pauses = Array.from({ length: 10 }, () => drain(200));
+  expect(pauses.indexOf(0)).toBeGreaterThan(0); // one is no sign: between transactions a server pauses as well
+  expect(pauses.slice(pauses.indexOf(0)).every((pause) => pause === 0)).toBe(true);
+  for (let count = 0; count < 1000; count++) expect(read(200, 0.6)).toBe(0);
+});
+
+test('a vain pause now and then does not end it', () => {
+  const { drain, catchUp } = reading();
+  catchUp();
+  for (let count = 0; count < 100; count++) expect(drain(count % 3 === 0 ? 20_000 : 200)).toBeGreaterThan(0);
+});
+
+test('a server that falls behind again is noticed again', () => {
+  const { drain, catchUp } = reading();
+  const first = catchUp();
+  for (let count = 0; count < 20; count++) drain(200);
+  expect(catchUp()).toBeLessThanOrEqual(first);
+});

@@ -1,0 +1,126 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { WatchError } from '../../../src/errors.ts';
+import { classify } from '../../../src/setup/classify.ts';
+import { Supervisor } from '../../../src/stream/supervisor.ts';
+
+const names = { slot: 'worker', publication: 'accounts' };
+const classified = { classify: (cause: unknown) => classify(cause, names) };
+const lost = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** `outcomes`: how each attempt ends; a pending promise is a connection that is up. */
+function supervise(outcomes: readonly (() => Promise<void>)[]) {
+  const delays: number[] = [];
+  let attempts = 0;
+  const supervisor: Supervisor = new Supervisor({
+    ...classified,
+    attempt: () => ({ run: () => outcomes[attempts++]!() }),
+    disconnected: (_, retryIn) => delays.push(retryIn),
+  });
+  return { supervisor, delays, attempts: () => attempts };
+}
+const up = () => new Promise<void>(() => {});
+const fails = () => Promise.reject(lost());
+
+test('a lost connection is tried again, less and less often', async () => {
+  const { supervisor, delays, attempts } = supervise([fails, fails, fails, up]);
+  void supervisor.run();
+  await vi.advanceTimersByTimeAsync(99);
+  expect(attempts()).toBe(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(attempts()).toBe(2);
+  await vi.advanceTimersByTimeAsync(200 + 400);
+  expect(attempts()).toBe(4);
+  expect(delays).toEqual([100, 200, 400]);
+});
+
+test('once a connection was up, the next delay begins small again', async () => {
+  const { supervisor, delays } = supervise([
+    fails,
+    fails,
+    () => {
+      supervisor.succeeded();
+      return fails();
+    },
+    up,
+  ]);
+  void supervisor.run();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(delays).toEqual([100, 200, 100]);
+});
+
+test('a busy server is tried again slowly', async () => {
+  const busy = () => Promise.reject(Object.assign(new Error('too many clients'), { code: '53300' }));
+  const { supervisor, delays } = supervise([busy, busy, up]);
+  void supervisor.run();
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(delays).toEqual([1000, 2000]);
+});
+
+test('what no further attempt would mend ends it at once, also when it comes later', async () => {
+  const wrongPassword = Object.assign(new Error('password authentication failed'), { code: '28P01' });
+  const { supervisor, delays, attempts } = supervise([fails, () => Promise.reject(wrongPassword), up]);
+  const run = expect(supervisor.run()).rejects.toMatchObject({ code: 'AUTHENTICATION', cause: wrongPassword });
+  await vi.advanceTimersByTimeAsync(100);
+  await run;
+  expect([attempts(), delays.length]).toEqual([2, 1]);
+});
+
+test('an attempt that can not even be made counts as a failed one', async () => {
+  const error = new WatchError('CONFIGURATION', 'no');
+  const supervisor = new Supervisor({
+    ...classified,
+    attempt: () => {
+      throw error;
+    },
+    disconnected: () => {},
+  });
+  await expect(supervisor.run()).rejects.toBe(error);
+});
+
+test('after stop() no attempt follows, and run() resolves: while connected, …', async () => {
+  const { supervisor, attempts, delays } = supervise([
+    () => {
+      supervisor.stop();
+      return fails();
+    },
+    up,
+  ]);
+  await supervisor.run();
+  expect([attempts(), delays]).toEqual([1, []]);
+});
+
+test('… while it waits for the next attempt, without waiting any longer, …', async () => {
+  const { supervisor, attempts } = supervise([fails, up]);
+  const run = supervisor.run();
+  await vi.advanceTimersByTimeAsync(50);
+  supervisor.stop();
+  await run;
+  expect([attempts(), vi.getTimerCount()]).toEqual([1, 0]);
+});
+
+test('… or in the very moment in which the loss is told', async () => {
+  let attempts = 0;
+  const supervisor: Supervisor = new Supervisor({
+    ...classified,
+    attempt: () => ({ run: () => (attempts++, fails()) }),
+    disconnected: () => supervisor.stop(),
+  });
+  await supervisor.run();
+  expect([attempts, vi.getTimerCount()]).toEqual([1, 0]);
+});
+
+test('an attempt that ends without an error is followed by another one', async () => {
+  const { supervisor, attempts } = supervise([() => Promise.resolve(), up]);
+  void supervisor.run();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(attempts()).toBe(2);
+});
