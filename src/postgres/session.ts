@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { ClientConfig, CustomTypesConfig } from 'pg';
+import { WatchError } from '../errors.ts';
 
 /**
  * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
@@ -76,25 +77,30 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   return { ...connection, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
-/** An ordinary connection, over which the catalog is asked and everything but streaming is done. */
+/** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
 export class Session {
   readonly #client: pg.Client;
+  readonly #deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
-  #isLost = false;
+  #lost = false;
+  #lose!: (error: unknown) => void;
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
-  constructor(config: ClientConfig) {
+  /** `deadline`: milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
+  constructor(config: ClientConfig, deadline?: number) {
     const client = (this.#client = new pg.Client(config));
+    this.#deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
+      this.#lose = reject;
       client.on('error', reject);
       client.on('end', () => reject(new Error('the connection has ended')));
     });
-    this.lost.catch(() => (this.#isLost = true)); // whoever waits for it hears of it; nobody has to
+    this.lost.catch(() => (this.#lost = true)); // whoever waits for it hears of it; nobody has to
   }
 
   get isLost(): boolean {
-    return this.#isLost;
+    return this.#lost;
   }
 
   async connect(): Promise<void> {
@@ -103,7 +109,7 @@ export class Session {
 
   /** Runs a task with the connection to itself, after those before it. @throws what the task throws, or why the connection was lost */
   use<T>(task: (client: pg.Client) => Promise<T>): Promise<T> {
-    const run = this.#turn.then(() => Promise.race([task(this.#client), this.lost]));
+    const run = this.#turn.then(() => Promise.race([this.#within(task(this.#client)), this.lost]));
     this.#turn = run.catch(() => {}); // the next one has its turn in any case
     return run;
   }
@@ -114,5 +120,24 @@ export class Session {
     (
       this.#client as unknown as { connection: { stream: Duplex & { destroySoon?(): void } } }
     ).connection.stream.destroySoon?.();
+  }
+
+  /** A server that went away without closing the connection never answers: only time tells. */
+  async #within<T>(task: Promise<T>): Promise<T> {
+    const deadline = this.#deadline;
+    if (deadline === undefined) return task;
+    const timer = setTimeout(() => {
+      this.#lose(
+        new WatchError('CONNECTION', `the server has not answered a query within ${deadline} ms`, {
+          solution: 'walwatch connects again. Look for a network or host that went away, or for a lock that is held.',
+        }),
+      );
+      this.close();
+    }, deadline);
+    try {
+      return await task;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
