@@ -1,6 +1,7 @@
 /**
- * What walwatch remembers in the comment of its publication: for each slot, where and when it was made. Without it, a
- * slot that somebody dropped could not be told from a first start.
+ * What walwatch remembers in the comment of a publication, one line each, below the user's own text: of each slot where and
+ * when it was made, because a slot that somebody dropped could not be told from a first start otherwise; and whether
+ * walwatch made the publication, because it takes nothing away from one that somebody else made.
  */
 export interface Marker {
   readonly version: 1;
@@ -9,41 +10,84 @@ export interface Marker {
   readonly databaseOid: number;
   readonly publicationOid: number;
   readonly createdLsn: string;
+  /** The slot is made anew, or was, and nobody was told yet. */
+  readonly gap?: PendingGap;
 }
 
-const label = 'walwatch: ';
+/** It is written before a lost slot is replaced, and taken away once a worker streams: a crash in between hides no gap. */
+export interface PendingGap {
+  readonly from?: string;
+  /** Where the new slot begins, once it is made. */
+  readonly to?: string;
+  readonly reason: string;
+}
 
-/** Parts a comment into the user's own text and the markers. */
-export function parseComment(comment: string | null): { readonly text: string; readonly markers: readonly Marker[] } {
-  const lines = (comment ?? '').split('\n');
+export interface Comment {
+  /** The user's own. */
+  readonly text: string;
+  /** Whether walwatch made the publication. Undefined: a version that did not note it was here, or nobody was. */
+  readonly created: boolean | undefined;
+  readonly markers: readonly Marker[];
+}
+
+const slotLabel = 'walwatch: ';
+const publicationLabel = 'walwatch publication: ';
+
+export function parseComment(comment: string | null): Comment {
   const markers: Marker[] = [];
-  const text = lines.filter((line) => {
-    if (!line.startsWith(label)) return true;
-    try {
-      const marker: unknown = JSON.parse(line.slice(label.length));
-      if (!isMarker(marker)) return true;
-      markers.push(marker);
-      return false;
-    } catch {
-      return true;
-    }
+  let created: boolean | undefined;
+  const text = (comment ?? '').split('\n').filter((line) => {
+    const marker = parseLine(line, slotLabel);
+    const note = parseLine(line, publicationLabel);
+    if (isMarker(marker)) markers.push(marker);
+    else if (isNote(note)) ({ created } = note);
+    else return true;
+    return false;
   });
-  return { text: text.join('\n'), markers };
+  return { text: text.join('\n'), created, markers };
 }
 
-/** The comment with `marker` in place of an older one of the same slot. */
+function formatComment({ text, created, markers }: Comment): string {
+  return [
+    ...(text === '' ? [] : [text]),
+    ...markers.map((marker) => slotLabel + JSON.stringify(marker)),
+    ...(created === undefined ? [] : [publicationLabel + JSON.stringify({ version: 1, created })]),
+  ].join('\n');
+}
+
+/** The comment of a publication that walwatch makes. */
+export const createdComment = formatComment({ text: '', created: true, markers: [] });
+
+/** The comment with `marker` in place of an older one of the same slot. The first one notes that the publication was there before. */
 export function withMarker(comment: string | null, marker: Marker): string {
-  const { text, markers } = parseComment(comment);
+  const { text, created, markers } = parseComment(comment);
   const others = markers.filter(({ slot }) => slot !== marker.slot);
-  const lines = [...others, marker].map((one) => label + JSON.stringify(one));
-  return [...(text === '' ? [] : [text]), ...lines].join('\n');
+  const known = created ?? (markers.length === 0 ? false : undefined);
+  return formatComment({ text, created: known, markers: [...others, marker] });
 }
 
 /** The comment without the marker of a slot. */
 export function withoutMarker(comment: string | null, slot: string): string {
-  const { text, markers } = parseComment(comment);
-  const lines = markers.filter((marker) => marker.slot !== slot).map((one) => label + JSON.stringify(one));
-  return [...(text === '' ? [] : [text]), ...lines].join('\n');
+  const parsed = parseComment(comment);
+  return formatComment({ ...parsed, markers: parsed.markers.filter((marker) => marker.slot !== slot) });
+}
+
+/**
+ * Whether walwatch made the publication, and may take from it what its watchers do not need. Versions that did not note it
+ * are trusted where the name is the slot's and no other slot uses it, so that they go on as before after an upgrade.
+ */
+export function isMadeByWalwatch({ created, markers }: Comment, names: { publication: string; slot: string }): boolean {
+  const alone = markers.length === 1 && markers[0]!.slot === names.slot && names.publication === names.slot;
+  return created ?? alone;
+}
+
+function parseLine(line: string, label: string): unknown {
+  if (!line.startsWith(label)) return undefined;
+  try {
+    return JSON.parse(line.slice(label.length));
+  } catch {
+    return undefined; // the user's own text
+  }
 }
 
 function isMarker(value: unknown): value is Marker {
@@ -55,6 +99,12 @@ function isMarker(value: unknown): value is Marker {
     typeof marker.systemIdentifier === 'string' &&
     typeof marker.databaseOid === 'number' &&
     typeof marker.publicationOid === 'number' &&
-    typeof marker.createdLsn === 'string'
+    typeof marker.createdLsn === 'string' &&
+    (marker.gap === undefined || typeof marker.gap?.reason === 'string')
   );
+}
+
+function isNote(value: unknown): value is { readonly created: boolean } {
+  const note = value as { version?: unknown; created?: unknown } | null;
+  return typeof note === 'object' && note?.version === 1 && typeof note.created === 'boolean';
 }

@@ -24,10 +24,12 @@ import { CaughtUp } from '../stream/caught-up.ts';
 import { classify } from '../setup/classify.ts';
 import { Connection, type StreamSession, type StreamSink } from '../stream/connection.ts';
 import { Intake } from '../stream/intake.ts';
-import { dropPublication, isLivePublication } from '../setup/live-publication.ts';
+import { leaveNothing } from '../setup/live-publication.ts';
 import { Inspection } from '../stream/inspection.ts';
 import type { Lsn } from '../postgres/lsn.ts';
-import { applicationName, narrow, prepare, type Prepared } from '../setup/prepare.ts';
+import { narrow } from '../setup/apply.ts';
+import { applicationName } from '../setup/judge.ts';
+import { prepare, type Prepared } from '../setup/prepare.ts';
 import { Progress } from '../stream/progress.ts';
 import { Receiver } from '../stream/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from '../stream/snapshot.ts';
@@ -296,9 +298,9 @@ class Assembly {
     this.#router.transactions.abandon(stopped()); // of one that has not come whole, no more is read
     await handled;
     this.#subscriptions.close();
-    const { name } = this.#options.publication;
-    const ours = isLivePublication(this.#options) && this.#prepared !== undefined;
-    const cleanUp = ours ? (session: Session) => session.use((client) => dropPublication(client, name)) : undefined;
+    const cleanUp = this.#options.slot.temporary
+      ? (session: Session) => session.use((client) => leaveNothing(client, this.#options))
+      : undefined;
     await this.#connection
       ?.close(endTimeout, cleanUp)
       .catch((error: unknown) => this.#reporter.log.warn({ err: error }, 'closing the connection failed'));

@@ -52,7 +52,7 @@ describe('a synchronous standby', () => {
 
 describe('a server', () => {
   const server: Server = {
-    major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
+    major: 17, walLevel: 'logical', effectiveWalLevel: undefined, walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
     inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'Ann "the" DBA', mayReplicate: true,
   }; // prettier-ignore
   const issues = (more: Partial<Server>, origin: 'any' | 'none' = 'any', failover = false) =>

@@ -11,6 +11,8 @@ const slot: Slot = {
   walStatus: 'reserved',
   invalidationReason: undefined,
   failover: false,
+  synced: false,
+  twoPhase: false,
 };
 const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
 const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
@@ -96,8 +98,8 @@ describe('a slot is invalidated', () => {
 });
 
 describe('a slot that somebody else made', () => {
-  const issue = (more: Partial<Slot>, failover = false) =>
-    slotIssues({ name: 'worker', failover }, { ...slot, ...more }, { database: 'shop' });
+  const issue = (more: Partial<Slot>, failover = false, major = 17) =>
+    slotIssues({ name: 'worker', failover }, { ...slot, ...more }, { database: 'shop', major });
 
   test('with failover must have been made with it', () => {
     expect(issue({ failover: true }, true)).toEqual([]);
