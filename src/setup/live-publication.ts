@@ -1,6 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { quoteIdentifier } from '../postgres/server.ts';
+import { ConfigurationError } from '../errors.ts';
 import { livePrefix, type ResolvedOptions } from '../options.ts';
+import { applicationName } from './judge.ts';
 import { isMadeByWalwatch, parseComment } from './marker.ts';
 
 /*
@@ -9,7 +12,12 @@ import { isMadeByWalwatch, parseComment } from './marker.ts';
  */
 
 /** Before anything is read: from here on nobody takes the publication for an orphan. Clears away those of killed processes. */
-export async function claimLivePublication(client: Client, options: ResolvedOptions): Promise<void> {
+export async function claimLivePublication(
+  client: Client,
+  options: ResolvedOptions,
+  pid: number | undefined,
+): Promise<void> {
+  await freeName(client, options.slot.name, pid);
   const { name } = options.publication;
   await lock(client, 'pg_advisory_lock_shared', name); // who drops it has the lock for a moment only
   if (options.manage === 'create' && name.startsWith(livePrefix)) await dropOrphanedPublications(client, name);
@@ -19,13 +27,44 @@ export async function claimLivePublication(client: Client, options: ResolvedOpti
  * At the end of a watch with a temporary slot, over its ordinary session: ends the walsender if it still waits for the
  * slot, and drops the publication, if walwatch made it and nobody else uses it.
  */
-export async function leaveNothing(client: Client, { slot, publication }: ResolvedOptions): Promise<void> {
-  await client.query(
-    'select pg_catalog.pg_terminate_backend(active_pid) from pg_catalog.pg_replication_slots where slot_name = $1 and temporary',
-    [slot.name],
-  );
+export async function leaveNothing(
+  client: Client,
+  { slot, publication }: ResolvedOptions,
+  walsender: number | undefined,
+): Promise<void> {
+  if (walsender !== undefined) await terminate(client, slot.name, walsender);
   const { name } = publication;
   if (await lock(client, 'pg_try_advisory_lock', name)) await dropUnused(client, name);
+}
+
+/** A walsender of an earlier connection that the server has not given up still has the slot, and with it its name. */
+async function freeName(client: Client, name: string, pid: number | undefined): Promise<void> {
+  for (let tries = 0; tries < 50; tries++) {
+    const { rows } = await client.query<{ temporary: boolean; pid: number | null }>(
+      'select temporary, active_pid as pid from pg_catalog.pg_replication_slots where slot_name = $1',
+      [name],
+    );
+    const [slot] = rows;
+    if (slot && !slot.temporary) {
+      throw new ConfigurationError([{
+        message: `'${name}' is a durable replication slot`,
+        solution: 'Give the temporary slot another name, or leave the name out.',
+      }]); // prettier-ignore
+    }
+    const ours = name.startsWith(livePrefix) || slot?.pid === pid;
+    if (!slot || slot.pid === null || !ours) return;
+    await terminate(client, name, slot.pid);
+    await delay(20);
+  }
+}
+
+/** Only if it is still the one that is meant. */
+async function terminate(client: Client, slot: string, pid: number): Promise<void> {
+  await client.query(
+    `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
+     where pid = $1 and application_name = pg_catalog.left($2, 63)`,
+    [pid, applicationName(slot)],
+  );
 }
 
 /** Whether a temporary slot of another session reads the publication. */

@@ -45,7 +45,7 @@ export async function prepare(
   memory: Memory,
   check: Check,
 ): Promise<Prepared> {
-  if (options.slot.temporary) await claimLivePublication(client, options);
+  if (options.slot.temporary) await claimLivePublication(client, options, memory.pid);
   const { facts, judgement, warnings } = await settle(client, options, watchers, memory, check);
   const { needs } = judgement;
   await types.resolve(

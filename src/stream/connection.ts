@@ -8,6 +8,7 @@ import type { CopySink } from './copy-stream.ts';
 import { formatLsn, type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { applicationName } from '../setup/judge.ts';
 import type { Prepared } from '../setup/prepare.ts';
+import { slotBlocked } from '../setup/slot-blocked.ts';
 import { Source } from './source.ts';
 import type { StatusUpdate } from './status-update.ts';
 import { judgeSilence, sessionTimeout, statusInterval } from './timing.ts';
@@ -21,6 +22,8 @@ export interface ConnectionHost {
   mayTerminate(activePid: number): boolean;
   /** Streaming has begun. Returns where to bring what is received. */
   streaming(session: StreamSession): StreamSink;
+  /** Making the temporary slot waits. */
+  blocked(warning: WatchError): void;
   acknowledged(lsn: Lsn): void;
   /** From time to time while streaming, over the ordinary session. */
   inspect(session: Session): Promise<void>;
@@ -48,6 +51,7 @@ const acknowledgeInterval = 10;
 const standbyInterval = 250;
 const terminatedInterval = 5;
 const inspectInterval = 10_000;
+const blockedInterval = 5000;
 const maximumLsn = 0xffff_ffff_ffff_ffffn;
 
 function heartbeatPrefix(slot: string): string {
@@ -71,6 +75,7 @@ export class Connection {
   #paused = false;
   /** Of the heartbeat that was written and has not come back. */
   #heartbeatLsn: Lsn | undefined;
+  #connected = false;
   #closed = false;
   #ended: Promise<void> | undefined;
 
@@ -88,9 +93,11 @@ export class Connection {
       const session = new Session(config(`${applicationName(slot.name)}:control`, {}));
       this.#session = session;
       await session.connect();
+      this.#connected = true;
       let prepared = await this.#host.prepare(session);
       // What was true before a wait of hours need not be true after it.
-      if (!slot.temporary && (await this.#waitForSlot(session))) prepared = await this.#host.prepare(session);
+      if (await this.#waitForSlot(session)) prepared = await this.#host.prepare(session);
+      if (this.#closed) return;
       const timeout = sessionTimeout(prepared.server.walSenderTimeout);
       await this.#stream(
         session,
@@ -159,20 +166,31 @@ export class Connection {
 
   /**
    * Sends what is handled and ends the stream as the protocol wants it, but waits at most `timeout`; then does what is
-   * left to do over the ordinary session, and cuts both.
+   * left to do over the ordinary session, and cuts both. `walsender`: its process, which may still wait for a slot.
    */
-  async close(timeout: number, afterwards?: (session: Session) => Promise<void>): Promise<void> {
+  async close(
+    timeout: number,
+    afterwards?: (session: Session, walsender: number | undefined) => Promise<void>,
+  ): Promise<void> {
     this.#closed = true;
-    if (this.#source && this.#sink && this.#ended) {
+    const source = this.#source;
+    const session = this.#connected ? this.#session : undefined;
+    let ended: Promise<void> | undefined;
+    if (source && this.#sink) {
+      ended = this.#ended;
       clearTimeout(this.#acknowledgeTimer);
       this.#sendAcknowledgement();
       this.#sink.close();
-      this.#source.end();
-      let timer: NodeJS.Timeout | undefined;
-      const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-      await Promise.race([this.#ended.then(() => this.#session && afterwards?.(this.#session)), patience]);
-      clearTimeout(timer);
-    }
+      source.end();
+    } else source?.destroy();
+    const cleanUp = async () => {
+      await ended;
+      if (session && !session.isLost) await afterwards?.(session, source?.pid);
+    };
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+    await Promise.race([cleanUp(), patience]);
+    clearTimeout(timer);
     this.destroy();
   }
 
@@ -222,10 +240,18 @@ export class Connection {
       keepalive: (walEnd, replyRequested) => this.#sink?.keepalive(walEnd, replyRequested),
     });
     this.#ended = ended.catch(() => {});
+    if (slot.temporary) this.#timers.push(setInterval(() => this.#warnIfBlocked(session), blockedInterval));
     const over = ended.then(() => {
       throw new WatchError('CONNECTION', 'the server ended the stream', { solution: 'It is tried again.' });
     });
     await Promise.race([over, session.lost, failed]);
+  }
+
+  /** The walsender makes the slot, and says nothing while it waits. */
+  #warnIfBlocked(session: Session): void {
+    if (this.#sink) return;
+    const look = session.use((client) => slotBlocked(client, this.#options.slot.name));
+    look.then((warning) => this.#sink ?? this.#host.blocked(warning)).catch((error: unknown) => this.fail(error));
   }
 
   #keepAlive(session: Session, source: Source, timeout: number, inRecovery: boolean): void {

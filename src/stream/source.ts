@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Client, ClientConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
+import { WatchError } from '../errors.ts';
 import { quoteIdentifier, type Server, since } from '../postgres/server.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
@@ -46,6 +47,7 @@ export class Source {
   #socket: Duplex | undefined;
   #connection: WalsenderConnection | undefined;
   #copy: CopyStream | undefined;
+  #pid: number | undefined;
   #destroyed = false;
 
   constructor(options: SourceOptions) {
@@ -78,6 +80,11 @@ export class Source {
       this.destroy();
     }
     if (failure !== undefined) throw failure;
+  }
+
+  /** Of the walsender, once it answers: it may go on without us while it waits for a slot. */
+  get pid(): number | undefined {
+    return this.#pid;
   }
 
   /** Bytes received so far: what shows that the peer is alive. */
@@ -116,12 +123,15 @@ export class Source {
     const { slot, publication, origin, server } = this.#options;
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
     const { processID: pid } = client as unknown as { processID: number };
+    this.#pid = pid;
     const { rows } = await client.query('IDENTIFY_SYSTEM');
     let createdLsn: string | undefined;
     if (slot.temporary) {
-      const created = await client.query(
-        `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
-      );
+      const created = await client
+        .query(`CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`)
+        .catch((error: unknown) => {
+          throw nameIsTaken(error, slot.name);
+        });
       createdLsn = created.rows[0].consistent_point;
     }
     connection.once('replicationStart', () => {
@@ -137,6 +147,15 @@ export class Source {
     this.#copy = new CopyStream(connection.stream, sink);
     await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);
   }
+}
+
+/** Another session was faster with a temporary slot of the same name. */
+function nameIsTaken(error: unknown, name: string): unknown {
+  if ((error as { code?: unknown }).code !== '42710') return error;
+  return new WatchError('SLOT_ACTIVE', `another session has the temporary slot '${name}'`, {
+    solution: 'It is tried again. Give each process a slot name of its own, or leave the name out.',
+    cause: error,
+  });
 }
 
 /** A string of the replication grammar, in which only quotes are special. */

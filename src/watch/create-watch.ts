@@ -299,7 +299,8 @@ class Assembly {
     await handled;
     this.#subscriptions.close();
     const cleanUp = this.#options.slot.temporary
-      ? (session: Session) => session.use((client) => leaveNothing(client, this.#options))
+      ? (session: Session, walsender: number | undefined) =>
+          session.use((client) => leaveNothing(client, this.#options, walsender))
       : undefined;
     await this.#connection
       ?.close(endTimeout, cleanUp)
@@ -323,6 +324,10 @@ class Assembly {
       // but a session of its own that the server has not given up is in nobody's service.
       mayTerminate: (activePid) => this.#connects === 0 || activePid === this.#pid,
       streaming: (session) => this.#streaming(session),
+      blocked: (warning) => {
+        this.#error = warning;
+        this.#reporter.warnOnce([warning]);
+      },
       acknowledged: (lsn) => this.#acknowledge(lsn),
       inspect: (session) => this.#inspection.run(session, this.#prepared!),
       settled: () => this.#ledger.settled && !this.#intake.inside,
