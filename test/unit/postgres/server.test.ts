@@ -70,6 +70,17 @@ describe('a server', () => {
     ]);
   });
 
+  test('from PostgreSQL 19 on may have wal_level replica: a slot turns decoding on, but not on a standby', () => {
+    const onDemand = { major: 19, walLevel: 'replica', effectiveWalLevel: 'replica' };
+    expect(issues(onDemand)).toEqual([]);
+    expect(issues({ ...onDemand, inRecovery: true })).toMatchObject([
+      [expect.stringContaining('on its primary'), expect.anything()],
+    ]);
+    expect(issues({ ...onDemand, inRecovery: true, effectiveWalLevel: 'logical' })).toEqual([]);
+    expect(issues({ major: 19, walLevel: 'minimal', effectiveWalLevel: 'minimal' })).toHaveLength(1);
+    expect(issues({ major: 18, walLevel: 'replica' })).toHaveLength(1);
+  });
+
   test('needs wal_level logical, and a role that may replicate; everything is said at once', () => {
     const found = issues({ walLevel: 'replica', mayReplicate: false, major: 15, inRecovery: true }, 'none');
     expect(found.map(([message]) => message)).toEqual([

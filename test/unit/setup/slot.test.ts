@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Marker } from '../../../src/setup/marker.ts';
-import { invalidation, judgeSlot, type Slot, slotIssues, slotLost } from '../../../src/setup/slot.ts';
+import { invalidation, judgeMoved, judgeSlot, type Slot, slotIssues, slotLost } from '../../../src/setup/slot.ts';
 
 const slot: Slot = {
   plugin: 'pgoutput',
@@ -45,6 +45,18 @@ describe('gaps are loud', () => {
     expect(judge({ marker })).toEqual({ kind: 'lost', from: '0/5', reason: "the slot 'worker' was dropped" });
   });
 
+  test('a slot that is being created is neither lost nor another worker’s', () => {
+    const unfinished = { ...slot, confirmedFlushLsn: undefined, restartLsn: undefined, activePid: 7 };
+    expect(judge({ slot: unfinished })).toEqual({ kind: 'beingCreated' });
+    expect(judge({ slot: unfinished, marker })).toEqual({ kind: 'beingCreated' });
+  });
+
+  test('a process that was to make it anew was interrupted: it is lost from where the first one found it', () => {
+    const pending = { ...marker, gap: { from: '0/7', reason: 'wal_removed' } };
+    expect(judge({ marker: pending })).toEqual({ kind: 'lost', from: '0/7', reason: 'wal_removed' });
+    expect(judge({ slot, marker: pending })).toEqual({ kind: 'resume' });
+  });
+
   test('a template clone copies the marker but never the slot: a first start', () => {
     expect(judge({ marker: { ...marker, databaseOid: 6 } })).toEqual({ kind: 'create' });
   });
@@ -72,6 +84,23 @@ describe('gaps are loud', () => {
       ...lost,
       from: '0/18',
     });
+  });
+});
+
+describe('a slot was moved by somebody else', () => {
+  const moved = (facts: Partial<Parameters<typeof judgeMoved>[0]>) =>
+    judgeMoved({ name: 'worker', slot, marker, acknowledged: '0/18', pid: 7, ...facts })?.code;
+
+  test('when it is further than what was acknowledged', () => {
+    expect(moved({})).toBe('SLOT_MOVED');
+    expect(moved({ acknowledged: '0/20' })).toBeUndefined();
+    expect(moved({ acknowledged: undefined })).toBeUndefined();
+  });
+
+  test('not while another worker has it, and not when it was made anew, which the gap tells', () => {
+    expect(moved({ slot: { ...slot, activePid: 8 } })).toBeUndefined();
+    expect(moved({ slot: { ...slot, activePid: 7 } })).toBe('SLOT_MOVED');
+    expect(moved({ marker: { ...marker, gap: { reason: 'dropped', to: '0/19' } } })).toBeUndefined();
   });
 });
 
@@ -108,6 +137,20 @@ describe('a slot that somebody else made', () => {
     ]);
   });
 
+  test('with two_phase is refused, with the SQL that the version has', () => {
+    expect(issue({ twoPhase: true }, false, 18)).toMatchObject([
+      { message: expect.stringContaining('two_phase'), solution: expect.stringContaining('(TWO_PHASE false);') },
+    ]);
+    expect(issue({ twoPhase: true }, true, 17)).toMatchObject([
+      { message: expect.stringContaining('without failover') },
+      {
+        solution: expect.stringContaining(
+          "pg_create_logical_replication_slot('worker', 'pgoutput', false, false, true);",
+        ),
+      },
+    ]);
+  });
+
   test('fits when it is one of pgoutput in this database', () => {
     expect(issue({})).toEqual([]);
   });
@@ -128,4 +171,7 @@ test('the loss names the reason, the last position and the way out', () => {
   expect(error.message).toBe('it was dropped; changes after 0/18 can not be had any more');
   expect(error.solution).toContain("onLost: 'recreate'");
   expect(slotLost('worker', 'it was dropped', undefined).message).toContain('after an unknown position');
+  const byHand = slotLost('worker', 'it was dropped', '0/18', 'SELECT make');
+  expect(byHand.solution).toContain('SELECT make;');
+  expect(byHand.solution).not.toContain('onLost');
 });
