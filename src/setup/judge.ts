@@ -79,7 +79,8 @@ export function judge(
   const [loss] = judgeLosses(facts, memory, options).filter(({ about }) => about === 'publication' || !replaced);
   if (loss) return refused(loss.error);
   const lacking = publicationIssues(facts, needs, options);
-  if (facts.manage === 'verify' && verdict.kind === 'create') lacking.push(slotMissing(facts, options));
+  if (facts.manage === 'verify' && verdict.kind === 'create' && !options.slot.temporary)
+    lacking.push(slotMissing(facts, options));
   if (lacking.length > 0) return refused(new ConfigurationError(lacking));
 
   if (facts.manage === 'create' && changePublication(facts, needs, options).length > 0)
