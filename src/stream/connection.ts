@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
-import { Session, sessionConfig } from '../postgres/session.ts';
+import { connectOwn, Session, sessionConfig } from '../postgres/session.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { Acknowledgement } from './acknowledgement.ts';
@@ -86,7 +86,7 @@ export class Connection {
         sessionConfig(connection, { name, connectTimeout, settings });
       const session = new Session(config(`${applicationName(slot.name)}:control`, {}));
       this.#session = session;
-      await session.connect();
+      await connectOwn(session);
       let prepared = await this.#host.prepare(session);
       // What was true before a wait of hours need not be true after it.
       if (!slot.temporary && (await this.#waitForSlot(session))) prepared = await this.#host.prepare(session);
@@ -222,7 +222,7 @@ export class Connection {
     });
     this.#ended = ended.catch(() => {});
     const over = ended.then(() => {
-      throw new WatchError('CONNECTION', 'the server ended the stream', { solution: 'It is tried again.' });
+      throw new WatchError('CONNECTION', 'the server ended the stream', { solution: 'walwatch tries again.' });
     });
     await Promise.race([over, session.lost, failed]);
   }
@@ -244,7 +244,8 @@ export class Connection {
             'CONNECTION',
             `the server has been silent for ${Math.round(now - heardAt)} ms, although it was asked`,
             {
-              solution: 'It is tried again. Look for a network or host that went away without closing the connection.',
+              solution:
+                'walwatch tries again. Look for a network or host that went away without closing the connection.',
             },
           ),
         );
@@ -276,7 +277,7 @@ export class Connection {
         'CONNECTION',
         `the heartbeat at ${formatLsn(before)} has not come back, although the server has passed it`,
         {
-          solution: 'It is tried again. Does something between walwatch and PostgreSQL leave messages out?',
+          solution: 'walwatch tries again. Check whether something between walwatch and PostgreSQL drops messages.',
         },
       );
     }

@@ -1,5 +1,5 @@
 import type { Client, ClientConfig } from 'pg';
-import { handlerConfig, Session, sessionConfig } from '../postgres/session.ts';
+import { connectOwn, handlerConfig, Session, sessionConfig } from '../postgres/session.ts';
 import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { Ledger } from '../changes/ledger.ts';
@@ -107,6 +107,8 @@ class Assembly {
   /** The server's history that the received positions belong to. */
   #history: string | undefined;
   #prepared: Prepared | undefined;
+  /** Why the slot is lost, where only the stream told. */
+  #lost: string | undefined;
   /** Of the last walsender. */
   #pid: number | undefined;
   #waitingForCatalog = false;
@@ -164,8 +166,13 @@ class Assembly {
     this.deadLetters = new DeadLetterBox({
       slot,
       create,
-      open: () =>
-        this.#openSession(sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout })),
+      open: async () => {
+        const session = new Session(
+          sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout }),
+        );
+        await connectOwn(session);
+        return session;
+      },
       current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
       parse: (client, watcher, texts, absent) => this.#parse(client, watcher, texts, absent),
       unique: (name) => this.#subscriptions.isUnique(name),
@@ -356,6 +363,8 @@ class Assembly {
       acknowledged: this.#progress.acknowledged,
       publicationOid: this.#prepared?.publicationOid,
       pid: this.#pid,
+      onPrimary: this.#prepared?.server.inRecovery === false,
+      lost: this.#lost,
       tableOids: this.#schema.tableOids,
     };
     const prepared = await session.use((client) =>
@@ -400,7 +409,8 @@ class Assembly {
     this.#downSince = undefined;
     this.#error = undefined;
     this.#waitingForCatalog = false;
-    this.#supervisor.succeeded();
+    this.#supervisor.began();
+    this.#lost = undefined;
     const takeSnapshot = snapshotsOf(session, prepared.server.inRecovery);
     const connection = this.#connection!;
     if (this.#options.visibility === 'committed') this.#gate.connect(takeSnapshot, (error) => connection.fail(error));
@@ -455,8 +465,16 @@ class Assembly {
   }
 
   #classify(cause: unknown): WatchError {
-    const { slot, publication } = this.#options;
-    return classify(cause, { slot: slot.name, publication: publication.name });
+    const { slot, publication, connection, manage } = this.#options;
+    return classify(cause, {
+      slot: slot.name,
+      publication: publication.name,
+      streamed: this.#connects > 0,
+      passwordFunction: typeof connection.password === 'function',
+      inRecovery: this.#prepared?.server.inRecovery,
+      confirmed: this.#progress.confirmed,
+      recreates: slot.onLost === 'recreate' && manage === 'create' && !slot.temporary,
+    });
   }
 
   /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
@@ -469,6 +487,7 @@ class Assembly {
     this.#state = 'disconnected';
     this.#downSince ??= Date.now();
     this.#error = error;
+    if (error.code === 'SLOT_LOST') this.#lost = (error.cause as Error).message;
     this.#gate.connect(undefined);
     this.#caughtUp.disconnect();
     this.#reporter.disconnected(error, retryIn);
@@ -476,7 +495,9 @@ class Assembly {
 
   #acknowledge(lsn: Lsn): void {
     const confirmed = this.#progress.acknowledge(lsn);
-    if (confirmed !== undefined) this.#reporter.emitter.emit('acknowledged', { lsn: confirmed });
+    if (confirmed === undefined) return;
+    this.#supervisor.succeeded();
+    this.#reporter.emitter.emit('acknowledged', { lsn: confirmed });
   }
 
   // ── Observing ────────────────────────────────────────────────────────────────────────────────────────────────────
