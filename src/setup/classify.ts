@@ -37,12 +37,14 @@ function textOf(error: unknown): string {
 }
 
 function errorOf(verdict: Verdict, cause: unknown, now: Circumstances | undefined): WatchError {
-  const { code, message } = verdict;
+  const { message, solution } = verdict;
   const retry: RetryClass = verdict.retry !== 'untilStreamed' ? verdict.retry : now?.streamed ? 'slowly' : 'never';
-  if (code === 'CONFIGURATION' && retry === 'never')
-    return new ConfigurationError([{ message, solution: verdict.solution }]);
-  const solution = retry === 'never' ? verdict.solution : `walwatch tries again. ${verdict.solution}`;
-  return new WatchError(code, message, { solution, cause, retry });
+  if (retry !== 'never') {
+    const code = verdict.code === 'CONFIGURATION' ? 'SERVER_ERROR' : verdict.code;
+    return new WatchError(code, message, { solution: `walwatch tries again. ${solution}`, cause, retry });
+  }
+  if (verdict.code === 'CONFIGURATION') return new ConfigurationError([{ message, solution }]);
+  return new WatchError(verdict.code, message, { solution, cause, retry });
 }
 
 /** Changes that nobody can have any more, though the catalog knows nothing of it. */

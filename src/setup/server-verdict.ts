@@ -63,13 +63,9 @@ function ofSlot(error: ServerError, state: string, text: string, now: Circumstan
   const slots = /Slot|Decoding|LogicalReplication/.test(routine);
   if (routine === 'PreventCommandDuringRecovery' || (slots && now.inRecovery)) return standbyVerdict(message);
   if (routine === 'CheckSlotRequirements') {
-    return {
-      code: 'SERVER_BUSY',
-      message,
-      retry: 'slowly',
-      solution:
-        "Set max_replication_slots above 0 and wal_level = 'logical', then restart the server. The slot itself may be fine.",
-    };
+    const solution =
+      "ALTER SYSTEM SET max_replication_slots = 10; ALTER SYSTEM SET wal_level = 'logical'; then restart the server.";
+    return { code: 'CONFIGURATION', message, retry: 'untilStreamed', solution };
   }
   const prerequisite = state === sqlState.objectNotInPrerequisiteState || state === sqlState.undefinedObject;
   if (!slots || !prerequisite) return undefined;

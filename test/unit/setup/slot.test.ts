@@ -15,13 +15,14 @@ const slot: Slot = {
 const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
 const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
 
-function judge(facts: { slot?: Slot; marker?: Marker; acknowledged?: string }) {
+function judge(facts: { slot?: Slot; marker?: Marker; acknowledged?: string; lost?: string }) {
   return judgeSlot({
     name: 'worker',
     server,
     slot: facts.slot,
     marker: facts.marker,
     acknowledged: facts.acknowledged,
+    lost: facts.lost,
   });
 }
 
@@ -52,6 +53,11 @@ describe('gaps are loud', () => {
     const reason = expect.stringContaining('did not come along to this server');
     expect(judge({ marker: elsewhere })).toEqual({ kind: 'lost', from: '0/5', reason });
     expect(judge({ marker: { ...elsewhere, databaseOid: 6 } })).toEqual({ kind: 'lost', from: '0/5', reason });
+  });
+
+  test('a slot whose WAL is gone looks fine in the catalog: the stream told', () => {
+    const lost = 'requested WAL segment 01 has already been removed';
+    expect(judge({ slot, marker, lost })).toEqual({ kind: 'lost', from: '0/20', reason: lost });
   });
 
   test('a slot that is gone on a reconnect was dropped while it was in use, with or without a marker', () => {
