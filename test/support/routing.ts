@@ -53,7 +53,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
     receivers: () => delivered.splice(0).map(({ to }) => to),
     subscribe: (name: string, ...rest: readonly unknown[]) => subscriptions.subscribe(name, rest),
     changed: (type: UpdateType, row: Values, old?: Values) =>
-      router.route(changeOf(plan, type, old === undefined ? { row } : { row, old })),
+      router.push(changeOf(plan, type, old === undefined ? { row } : { row, old })),
   };
 }
 
