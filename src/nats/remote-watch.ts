@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import { Reporter } from '../observe/reporter.ts';
 import { onErrorIssues, unknownKeys } from '../options.ts';
 import { TypeCatalog } from '../postgres/types.ts';

@@ -5,7 +5,7 @@ import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
 import type { Obstacle } from '../delivery/lane.ts';
 import { CapturedMessage } from '../delivery/message.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { isTriggered } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';

@@ -3,7 +3,7 @@ import type { Session } from '../postgres/session.ts';
 import type { WatchError } from '../errors.ts';
 import { readServer, type Server } from '../postgres/server.ts';
 import { handlerSlow, type RetainedWalMonitor } from './held-back.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import type { HeldBy } from '../types/events.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import type { Prepared } from '../setup/prepare.ts';

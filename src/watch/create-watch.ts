@@ -8,7 +8,7 @@ import { HandlerHook } from '../delivery/handler-hook.ts';
 import { messageOf } from '../delivery/message.ts';
 import { AttemptTrace } from '../delivery/tracing.ts';
 import { throwIssues } from '../errors.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import { Reporter } from '../observe/reporter.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
 import { handlerConfig, Session, sessionConfig } from '../postgres/session.ts';
