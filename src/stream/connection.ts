@@ -11,7 +11,7 @@ const lockTimeout = 2000;
 
 /** What one attempt has open: an ordinary session for each job, and the walsender. It ends with the first that is lost. */
 export class Connection implements KeepAliveHost {
-  readonly #options: ResolvedOptions;
+  readonly options: ResolvedOptions;
   readonly #sessions: Session[] = [];
   readonly #failed: Promise<never>;
   #fail!: (error: unknown) => void;
@@ -22,14 +22,14 @@ export class Connection implements KeepAliveHost {
   closed = false;
 
   constructor(options: ResolvedOptions) {
-    this.#options = options;
+    this.options = options;
     this.#failed = new Promise<never>((_, reject) => (this.#fail = reject));
     this.#failed.catch(() => {}); // whoever streams waits for it
   }
 
   /** Opens an ordinary session for one job. `deadline`: milliseconds for each of its tasks. */
   async open(job: string, deadline: number): Promise<Session> {
-    const { connection, connectTimeout, slot } = this.#options;
+    const { connection, connectTimeout, slot } = this.options;
     const session = new Session(
       sessionConfig(connection, {
         name: `${applicationName(slot.name)}:${job}`,
@@ -47,7 +47,7 @@ export class Connection implements KeepAliveHost {
 
   /** Streams until the first session is lost. Rejects with the cause. */
   async stream(options: Omit<SourceOptions, 'config'>, timeout: number, sink: SourceSink): Promise<void> {
-    const { connection, connectTimeout, slot } = this.#options;
+    const { connection, connectTimeout, slot } = this.options;
     const config = sessionConfig(connection, {
       name: applicationName(slot.name),
       connectTimeout,

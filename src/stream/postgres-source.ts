@@ -1,5 +1,4 @@
 import type { ChangeSource, SourceListener } from '../changes/stage.ts';
-import type { Ledger } from '../changes/ledger.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
@@ -8,38 +7,11 @@ import { dropPublication, isLivePublication } from '../setup/live-publication.ts
 import { claimed } from '../setup/marker.ts';
 import { type Memory, type Prepared, writeMarker } from '../setup/prepare.ts';
 import { readSlot } from '../setup/slot.ts';
-import type { Schema } from '../watchers/schema.ts';
-import type { Watcher } from '../watchers/validate.ts';
-import type { CaughtUp } from './caught-up.ts';
 import { Connection } from './connection.ts';
-import type { VisibilityGate } from './gate.ts';
-import { Heartbeat } from './heartbeat.ts';
-import type { Inspection } from './inspection.ts';
-import type { Intake } from './intake.ts';
-import { KeepAlive } from './keep-alive.ts';
-import type { LagClock } from './lag.ts';
-import type { Positions } from './positions.ts';
-import { Receiver } from './receiver.ts';
-import { Rewound } from './recent-transactions.ts';
-import { snapshotsOf, type TakeSnapshot, untilVisible } from './snapshot.ts';
 import type { WalsenderFacts } from './source.ts';
 import { waitForSlot } from './standby.ts';
+import { Streaming, type StreamParts, type StreamSessions } from './streaming.ts';
 import { answerTimeout, sessionTimeout } from './timing.ts';
-import { readWalEnd } from './wal-end.ts';
-
-/** What outlives a connection. */
-export interface StreamParts {
-  readonly watchers: readonly Watcher[];
-  readonly ledger: Ledger;
-  readonly intake: Intake;
-  /** Undefined with `visibility: 'immediate'`. */
-  readonly gate: VisibilityGate<any> | undefined;
-  readonly schema: Schema;
-  readonly positions: Positions;
-  readonly caughtUp: CaughtUp;
-  readonly inspection: Inspection;
-  readonly lag: LagClock;
-}
 
 /** What the source asks of the watch, and tells it. */
 export interface StreamHost extends SourceListener {
@@ -55,9 +27,6 @@ export interface StreamHost extends SourceListener {
 
 /** Milliseconds for one query while set-up runs: making a slot waits for transactions. */
 const setupDeadline = 60_000;
-const inspectInterval = 10_000;
-/** Milliseconds between two looks at a gate that waits. */
-const gateInterval = 1000;
 
 /** The changes of a replication slot. One connection after the other; what belongs to one is made anew for each. */
 export class PostgresSource implements ChangeSource {
@@ -67,15 +36,12 @@ export class PostgresSource implements ChangeSource {
   readonly #history = new History();
   #connection: Connection | undefined;
   #control: Session | undefined;
-  #keepAlive: KeepAlive | undefined;
-  #receiver: Receiver | undefined;
-  #timers: NodeJS.Timeout[] = [];
+  #working: Streaming | undefined;
   #prepared: Prepared | undefined;
   #timeline: number | undefined;
   /** Of the last walsender. */
   #pid: number | undefined;
   #streamed = false;
-  #streaming = false;
   #claimed = false;
   #full = false;
   #waitingForCatalog = false;
@@ -97,6 +63,7 @@ export class PostgresSource implements ChangeSource {
 
   async run(): Promise<void> {
     const connection = (this.#connection = new Connection(this.#options));
+    this.#control = undefined;
     try {
       const { slot, publication, origin } = this.#options;
       const control = (this.#control = await connection.open('control', setupDeadline));
@@ -113,8 +80,8 @@ export class PostgresSource implements ChangeSource {
       const options = { slot, publication: publication.name, origin, server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
         started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, facts),
-        message: (bytes, start, end) => this.#receiver?.message(bytes, start, end),
-        keepalive: (walEnd, replyRequested) => this.#receiver?.keepalive(walEnd, replyRequested),
+        message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
+        keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
       });
     } catch (error) {
       if (!connection.closed) throw error;
@@ -142,7 +109,7 @@ export class PostgresSource implements ChangeSource {
 
   /** More is handled than before. */
   acknowledge(): void {
-    this.#keepAlive?.acknowledge(this.#parts.ledger.confirmed);
+    this.#working?.keepAlive.acknowledge(this.#parts.ledger.confirmed);
   }
 
   async close(timeout: number): Promise<void> {
@@ -158,9 +125,9 @@ export class PostgresSource implements ChangeSource {
 
   async #closeInOrder(connection: Connection): Promise<void> {
     const control = this.#control;
-    if (this.#streaming) {
-      this.#keepAlive?.flush();
-      this.#receiver?.close();
+    if (this.#working) {
+      this.#working.keepAlive.flush();
+      this.#working.receiver.close();
       await connection.end();
       await control?.use((client) => this.#cleanUp(client));
       return;
@@ -219,12 +186,12 @@ export class PostgresSource implements ChangeSource {
 
   #started(
     connection: Connection,
-    { control, questions }: { readonly control: Session; readonly questions: Session },
+    sessions: StreamSessions,
     prepared: Prepared,
     timeout: number,
     facts: WalsenderFacts,
   ): void {
-    const { intake, positions, gate, caughtUp, ledger, lag } = this.#parts;
+    const { intake, positions, ledger, lag } = this.#parts;
     const verdict = this.#history.stream({ ...facts, received: positions.received });
     let dropped = 0;
     if (verdict !== 'continue') {
@@ -240,34 +207,21 @@ export class PostgresSource implements ChangeSource {
     positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
-    this.#streamed = this.#streaming = true;
+    this.#streamed = true;
     this.#claimed = this.#waitingForCatalog = false;
 
-    const takeSnapshot = snapshotsOf(questions);
-    const failed = (error: unknown) => connection.fail(error);
-    const heartbeat = new Heartbeat(this.#options.slot.name);
-    this.#keepAlive = new KeepAlive(
-      {
-        get bytesRead() {
-          return connection.bytesRead;
-        },
-        get paused() {
-          return connection.paused;
-        },
-        send: (update) => {
-          connection.send(update);
-          const confirmed = positions.sent(update);
-          if (confirmed !== undefined) this.#host.acknowledged(confirmed);
-        },
-        fail: failed,
+    this.#working = new Streaming(connection, sessions, prepared, timeout, this.#parts, {
+      wait: (waiting) => {
+        this.#waitingForCatalog = waiting;
+        this.#pace();
       },
-      positions,
-      timeout,
-    );
-    this.#receiver = this.#receive(connection, this.#keepAlive, control, takeSnapshot, heartbeat);
-    gate?.connect(takeSnapshot, failed);
-    const stream = { readEnd: () => readWalEnd(questions), ask: () => connection.send(positions.update(true)), failed };
-    caughtUp.connect(stream, verdict === 'continue');
+      rewound: (at) => this.#history.rewound(positions.received, at),
+      acknowledged: (lsn) => this.#host.acknowledged(lsn),
+      inspecting: () => {
+        if (!this.#claimed) this.#claim(sessions.control, prepared);
+      },
+    });
+    this.#working.connect(verdict === 'continue');
     const { gap } = this.#history;
     const told =
       gap && dropped > 0
@@ -275,77 +229,8 @@ export class PostgresSource implements ChangeSource {
         : gap;
     this.#host.streaming({ confirmedLsn: positions.confirmed, gap: told });
     this.#history.told();
-    this.#keepAlive.start();
-    this.#inspect(connection, control, questions, heartbeat);
+    this.#working.start();
     this.#pace();
-  }
-
-  #receive(
-    connection: Connection,
-    keepAlive: KeepAlive,
-    control: Session,
-    takeSnapshot: TakeSnapshot,
-    heartbeat: Heartbeat,
-  ): Receiver {
-    const { intake, positions, schema, ledger, caughtUp } = this.#parts;
-    return new Receiver(intake, {
-      plan: (relation) => schema.plan(relation),
-      type: (message) => schema.types.describe(message),
-      described: (relation) => {
-        // The catalog shows a change of the schema only once its transaction is visible.
-        const { xid } = intake;
-        return schema.described(relation, control, () => untilVisible(takeSnapshot, xid));
-      },
-      message: (prefix) => heartbeat.heard(prefix),
-      reached: (lsn) => {
-        // What is repeated is not acknowledged before it has shown that it is the same.
-        if (intake.repeating) positions.named(lsn);
-        else positions.reached(lsn);
-        keepAlive.acknowledge(ledger.confirmed);
-      },
-      keepalive: (walEnd, replyRequested) => {
-        positions.named(walEnd);
-        if (replyRequested) keepAlive.reply(ledger.settled && !intake.inside);
-        caughtUp.answered();
-      },
-      wait: (waiting) => {
-        this.#waitingForCatalog = waiting;
-        this.#pace();
-      },
-      failed: (error) => {
-        if (error instanceof Rewound) this.#history.rewound(positions.received, error.at);
-        connection.fail(error);
-      },
-    });
-  }
-
-  /** What is looked at from time to time, because nothing in the stream tells of it. */
-  #inspect(connection: Connection, control: Session, questions: Session, heartbeat: Heartbeat): void {
-    const { inspection, gate, positions } = this.#parts;
-    const prepared = this.#prepared!;
-    const failed = (error: unknown) => connection.fail(error);
-    inspection.connected();
-    const inspect = () => {
-      if (!this.#claimed) this.#claim(control, prepared);
-      inspection.run(control, prepared).catch(failed);
-    };
-    inspect();
-    this.#timers.push(setInterval(inspect, inspectInterval));
-    const { heartbeat: interval } = this.#options;
-    if (interval && !prepared.server.inRecovery) {
-      const beat = () =>
-        void heartbeat.beat(questions, { paused: connection.paused, write: positions.write }).catch(failed);
-      this.#timers.push(setInterval(beat, interval));
-    }
-    if (!gate) return;
-    let looked = 0;
-    const look = () => {
-      const since = gate.waitingSince;
-      if (since === undefined || since === looked || Date.now() - since < gateInterval) return;
-      looked = since; // once for each wait
-      inspection.checkSynchronous(control).catch(failed);
-    };
-    this.#timers.push(setInterval(look, gateInterval));
   }
 
   /** Notes in the marker that this worker has the slot. */
@@ -372,19 +257,14 @@ export class PostgresSource implements ChangeSource {
 
   /** Reading pauses while memory is full or the catalog is asked; status updates go on. */
   #pace(): void {
-    if (!this.#streaming) return;
+    if (!this.#working) return;
     if (this.#full || this.#waitingForCatalog) this.#connection?.pause();
     else this.#connection?.resume();
   }
 
   #disconnected(): void {
-    this.#streaming = false;
-    for (const timer of this.#timers) clearInterval(timer);
-    this.#timers = [];
-    this.#keepAlive?.stop();
-    this.#keepAlive = undefined;
-    this.#receiver?.close();
-    this.#receiver = undefined;
+    this.#working?.close();
+    this.#working = undefined;
     this.#parts.gate?.connect(undefined);
     this.#parts.caughtUp.disconnect();
   }
