@@ -83,7 +83,7 @@ export class KeepAlive {
 function silent(silence: number): WatchError {
   return new WatchError(
     'CONNECTION',
-    `the server has sent nothing for ${Math.round(silence)} ms, although it was asked`,
+    `the server has been silent for ${Math.round(silence)} ms, although it was asked`,
     {
       solution: 'walwatch tries again. Look for a network or host that went away without closing the connection.',
     },

@@ -15,8 +15,8 @@ const snapshotQuery = `
 /** A standby's snapshot does not list the transactions in progress, but it knows which have committed. */
 const standbyQuery = `
   select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby,
-         array(select x.xid::text from pg_catalog.unnest($1::text[]) x(xid)
-               where pg_catalog.pg_xact_status(x.xid::pg_catalog.xid8) operator(pg_catalog.=) 'committed') as committed`;
+         (select pg_catalog.string_agg(x.xid, ',') from pg_catalog.unnest($1::text[]) x(xid)
+          where pg_catalog.pg_xact_status(x.xid::pg_catalog.xid8) operator(pg_catalog.=) 'committed') as committed`;
 
 export function snapshotsOf(session: Session): TakeSnapshot {
   let last: Snapshot | undefined;
@@ -28,7 +28,7 @@ export function snapshotsOf(session: Session): TakeSnapshot {
         : client.query(snapshotQuery),
     );
     const [row] = rows;
-    return (last = parseSnapshot(row.snapshot, row.standby, row.committed));
+    return (last = parseSnapshot(row.snapshot, row.standby, row.committed?.split(',')));
   };
 }
 

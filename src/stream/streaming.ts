@@ -16,6 +16,7 @@ import type { Positions } from './positions.ts';
 import { Receiver } from './receiver.ts';
 import { Rewound } from './recent-transactions.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './snapshot.ts';
+import { statusInterval } from './timing.ts';
 import { readWalEnd } from './wal-end.ts';
 
 /** What outlives a connection. */
@@ -61,6 +62,7 @@ export class Streaming {
   readonly #connection: Connection;
   readonly #sessions: StreamSessions;
   readonly #prepared: Prepared;
+  readonly #timeout: number;
   readonly #parts: StreamParts;
   readonly #host: StreamingHost;
   readonly #heartbeat: Heartbeat;
@@ -79,6 +81,7 @@ export class Streaming {
     this.#connection = connection;
     this.#sessions = sessions;
     this.#prepared = prepared;
+    this.#timeout = timeout;
     this.#parts = parts;
     this.#host = host;
     const { slot, heartbeat } = connection.options;
@@ -130,6 +133,15 @@ export class Streaming {
     };
     inspect();
     this.#every(inspectInterval, inspect);
+    // A session that is not used would not show that its peer is gone.
+    for (const session of [control, questions]) {
+      let idle = true;
+      this.#every(statusInterval(this.#timeout), () => {
+        if (!idle) return;
+        idle = false;
+        session.use((client) => client.query('')).then(() => (idle = true), failed);
+      });
+    }
     if (this.#heartbeatInterval)
       this.#every(this.#heartbeatInterval, () => {
         this.#heartbeat.beat(questions, { paused: connection.paused, write: positions.write }).catch(failed);

@@ -82,7 +82,7 @@ test('a restored server that has gone on beyond what was received is noticed by 
   const { cluster, sql, watch: make } = await ownCluster();
   const proxy = await startProxy(cluster.url);
   onTestFinished(() => proxy[Symbol.asyncDispose]());
-  const watch = make({ connection: proxy.url, connectTimeout: 200 });
+  const watch = make({ connection: proxy.url, connectTimeout: 200, stopTimeout: 100 });
   const { seen, gaps } = record(watch);
   let holds = false;
   watch.subscribe('entries:inserted', async () => {

@@ -46,7 +46,7 @@ test("a snapshot is PostgreSQL's", async () => {
 test('a standby does not list what is in progress, but says of the transactions in question which have committed', async () => {
   const { query, take } = answering(
     { snapshot: '10:20:', standby: true },
-    { snapshot: '10:20:', standby: true, committed: ['15'] },
+    { snapshot: '10:20:', standby: true, committed: '15' },
   );
   expect(await take(() => [15])).toEqual({ xmin: 10, xmax: 20, inProgress: undefined });
   const snapshot = await take(() => [15, 16]);
@@ -57,7 +57,7 @@ test('a standby does not list what is in progress, but says of the transactions 
 test('a standby that was promoted is judged as a primary from the next question on', async () => {
   const { take } = answering(
     { snapshot: '10:20:', standby: true },
-    { snapshot: '10:20:12', standby: false, committed: [] },
+    { snapshot: '10:20:12', standby: false, committed: null },
     { snapshot: '10:21:', standby: false },
   );
   await take(() => []);
