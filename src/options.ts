@@ -1,8 +1,8 @@
 import type { ClientConfig } from 'pg';
 import type { OnError } from './types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from './errors.ts';
-import type { Logger } from './observe/logger.ts';
 import { resolveConnection } from './postgres/connection-config.ts';
+import type { Logger } from './types/logger.ts';
 import type { Watchers } from './types/watchers.ts';
 
 /** A replication slot: durable by name, or temporary. */

@@ -54,13 +54,20 @@ function lost(
   text: string,
   now: Circumstances,
 ): WatchError | undefined {
-  const { routine } = error;
-  if (state === sqlState.undefinedObject && routine === 'get_publication_oid') return publicationLost(text, now, error);
-  // Somebody removed files from pg_wal, or restored the slot without them.
-  if (state !== sqlState.undefinedFile || typeof routine !== 'string' || !readsWal.test(routine)) return undefined;
+  if (state === sqlState.undefinedObject && error.routine === 'get_publication_oid') {
+    return publicationLost(text, now, error);
+  }
+  if (removedWal(error) === undefined) return undefined;
   const reason = `the server no longer has the WAL that the slot '${now.slot}' needs (${text})`;
   const { message, solution } = slotLost(now.slot, reason, now.confirmed);
   return new WatchError('SLOT_LOST', message, { solution, cause: error, retry: now.recreates ? 'soon' : 'never' });
+}
+
+/** What the server says of WAL that a slot needs and that is gone: somebody removed files from pg_wal, or restored the slot without them. */
+export function removedWal(error: unknown): string | undefined {
+  const { routine } = (error ?? {}) as { routine?: unknown };
+  const removed = sqlStateOf(error) === sqlState.undefinedFile && typeof routine === 'string' && readsWal.test(routine);
+  return removed ? textOf(error) : undefined;
 }
 
 const readsWal = /^(WalSndSegmentOpen|wal_segment_open|XLogReadDetermineTimeline)$/;

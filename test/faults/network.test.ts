@@ -164,7 +164,8 @@ describe('the way to the server', () => {
       slot: { name: 'none', temporary: false },
       publication: 'none',
       origin: 'any',
-      server: { major: 17 },
+      server: { major: 17, startedAt: '' },
+      timeline: undefined,
     });
     await expect(source.run({ started() {}, message() {}, keepalive() {} })).rejects.toMatchObject({ code: '57P01' });
   });

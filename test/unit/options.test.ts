@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { ConfigurationError } from '../../src/errors.ts';
 import { onErrorIssues, resolveOptions, type WatchOptions } from '../../src/options.ts';
 import { defineWatchers } from '../../src/watchers/define.ts';
 import { problemsOf } from '../support/problems.ts';
