@@ -127,6 +127,7 @@ class RemoteAssembly {
     const dispatcher = (this.#dispatcher = new Dispatcher(this.#inbox, {
       failed: (failure) => reporter.handlerFailed(failure),
       stop: (error) => this.#fail(error),
+      warn: (warning) => reporter.warn(warning),
       bury: (dead) => letters.write(dead),
     }));
     const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log, {
@@ -136,7 +137,9 @@ class RemoteAssembly {
     }));
     const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');
     // Never asked: `transaction` is refused.
-    const noDatabase = { slot: '', create: false, open: () => Promise.reject(stopped()), systemIdentifier: () => '' };
+    const noDatabase = {
+      slot: '', create: false, open: () => Promise.reject(stopped()), history: () => ({ systemIdentifier: '', timeline: 0 }), warn: () => {},
+    }; // prettier-ignore
     this.#subscriptions = new Subscriptions(router, { onError }, noDatabase);
     const types = new TypeCatalog(undefined);
     this.#arrivals = new Arrivals(
@@ -231,7 +234,7 @@ class RemoteAssembly {
     this.#inbox.wake(true);
     await this.#dispatcher.close(stopTimeout, stopped());
     clearInterval(this.#working);
-    this.#subscriptions.close();
+    await this.#subscriptions.close();
     const there = this.#link?.isDown === false && !this.#connection.isClosed();
     this.#link?.close();
     if (!there) return;

@@ -4,14 +4,17 @@ import { WatchError } from '../errors.ts';
 import { quoteIdentifier } from './server.ts';
 
 /** Files of sql/migrations, which the package carries. */
-export type Migration = '001_dead_letters' | '002_positions';
+export type Migration = '001_dead_letters' | '002_positions' | '004_attempts';
 
 const undefinedTable = '42P01';
+/** The table is of an older version. */
+const undefinedColumn = '42703';
 const invalidSchemaName = '3F000';
 export const insufficientPrivilege = '42501';
 
 /**
- * Runs a task that needs the table of a migration; when that is missing, makes it if `create`, and runs the task again.
+ * Runs a task that needs the table of a migration; when that is missing or of an older version, runs the migration if
+ * `create`, and the task again.
  * The task must not be inside a transaction.
  */
 export async function withMigration<T>(
@@ -24,7 +27,7 @@ export async function withMigration<T>(
     return await task();
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code !== undefinedTable && code !== invalidSchemaName) throw error;
+    if (code !== undefinedTable && code !== invalidSchemaName && code !== undefinedColumn) throw error;
     if (!create) throw missing(migration, error);
     await migrate(client, migration);
     return await task();
@@ -56,8 +59,12 @@ async function migrate(client: Client, migration: Migration): Promise<void> {
 }
 
 function missing(migration: Migration, cause: unknown): WatchError {
-  return new WatchError('PERMISSION', `the table of sql/migrations/${migration}.sql is missing`, {
-    solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, with its grants.`,
-    cause,
-  });
+  return new WatchError(
+    'PERMISSION',
+    `the table of sql/migrations/${migration}.sql is missing, or of an older version`,
+    {
+      solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, with its grants.`,
+      cause,
+    },
+  );
 }

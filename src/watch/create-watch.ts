@@ -4,10 +4,11 @@ import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { Ledger } from '../changes/ledger.ts';
 import { DeadLetterBox } from '../delivery/dead-letters.ts';
+import { Recovery } from '../delivery/recovery.ts';
 import type { Letter } from '../delivery/letter.ts';
 import { messageOf } from '../delivery/message.ts';
 import type { DeliveryOptions, Subscription } from '../types/delivery.ts';
-import { throwIssues, type WatchError } from '../errors.ts';
+import { throwIssues, WatchError } from '../errors.ts';
 import type { Logger } from '../observe/logger.ts';
 import { Outcome, stopped } from './outcome.ts';
 import { HandlerHook } from '../delivery/handler-hook.ts';
@@ -86,6 +87,7 @@ class Assembly {
   readonly #progress = new Progress();
   readonly #inspection: Inspection;
   readonly #dispatcher: Dispatcher;
+  readonly #recovery: Recovery;
   readonly #router: Router;
   readonly #gate: VisibilityGate<Routed>;
   readonly #intake: Intake;
@@ -106,6 +108,7 @@ class Assembly {
   #connects = 0;
   /** The server's history that the received positions belong to. */
   #history: string | undefined;
+  #serverHistory = { systemIdentifier: '', timeline: 0 };
   #prepared: Prepared | undefined;
   /** Of the last walsender. */
   #pid: number | undefined;
@@ -128,6 +131,21 @@ class Assembly {
     }));
     const caughtUp = (this.#caughtUp = new CaughtUp(ledger));
     const hook = (this.#hook = new HandlerHook(options.slot.name));
+    const openLetters = (deadline?: number) =>
+      this.#openSession(
+        sessionConfig(options.connection, {
+          name: `${applicationName(options.slot.name)}:letters`,
+          connectTimeout: options.connectTimeout,
+        }),
+        deadline,
+      );
+    const recovery = (this.#recovery = new Recovery({
+      slot: options.slot.name,
+      create: options.manage === 'create',
+      open: openLetters,
+      some: (has) => this.#subscriptions.some(has),
+      warn: (warning) => reporter.warnOnce([warning]),
+    }));
     const dispatcher = (this.#dispatcher = new Dispatcher(ledger, {
       failed: (failure) => {
         reporter.handlerFailed(failure);
@@ -135,7 +153,9 @@ class Assembly {
       },
       hook,
       stop: (error) => this.#fail(error),
+      warn: (warning) => reporter.warn(warning),
       bury: (dead) => this.deadLetters.write(dead),
+      recovery,
     }));
     const router = (this.#router = new Router(
       watchers,
@@ -159,14 +179,14 @@ class Assembly {
       slot,
       create,
       open: () => this.#openSession(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout)),
-      systemIdentifier: () => this.#prepared?.server.systemIdentifier ?? '',
+      history: () => this.#serverHistory,
+      warn: (warning) => reporter.warn(warning),
     });
     this.deadLetters = new DeadLetterBox({
       slot,
       create,
-      open: () =>
-        this.#openSession(sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout })),
-      current: () => (this.#state === 'streaming' ? this.#connection?.session : undefined),
+      open: openLetters,
+      history: () => this.#serverHistory,
       parse: (client, watcher, texts, absent) => this.#parse(client, watcher, texts, absent),
       unique: (name) => this.#subscriptions.isUnique(name),
       recipient: (name) => this.#subscriptions.named(name)?.replayed(),
@@ -295,7 +315,8 @@ class Assembly {
     const handled = this.#dispatcher.close(this.#options.stopTimeout, stopped());
     this.#router.transactions.abandon(stopped()); // of one that has not come whole, no more is read
     await handled;
-    this.#subscriptions.close();
+    await Promise.all([this.#subscriptions.close(), this.#recovery.end()]);
+    this.deadLetters.close();
     const { name } = this.#options.publication;
     const ours = isLivePublication(this.#options) && this.#prepared !== undefined;
     const cleanUp = ours ? (session: Session) => session.use((client) => dropPublication(client, name)) : undefined;
@@ -334,8 +355,8 @@ class Assembly {
   }
 
   /** An ordinary session besides the one that belongs to the stream. */
-  async #openSession(config: ClientConfig): Promise<Session> {
-    const session = new Session(config);
+  async #openSession(config: ClientConfig, deadline?: number): Promise<Session> {
+    const session = new Session(config, deadline);
     await session.connect();
     return session;
   }
@@ -365,6 +386,8 @@ class Assembly {
       ]),
     );
     this.#prepared = prepared;
+    if (!this.#options.slot.temporary)
+      await session.use((client) => this.#recovery.load(client, prepared.confirmedLsn));
     this.#schema.bind(prepared.bound, prepared.server, prepared.projected);
     this.#progress.found(prepared.confirmedLsn);
     this.#reporter.warnOnce(prepared.warnings);
@@ -380,6 +403,9 @@ class Assembly {
   #streaming(stream: StreamSession): StreamSink {
     const { session, prepared, createdLsn } = stream;
     const history = `${stream.systemIdentifier}/${stream.timeline}`;
+    // What was received of a history that is lost: its positions say nothing in this one.
+    if (this.#history !== undefined && this.#history !== history) this.#abandon(history);
+    this.#serverHistory = { systemIdentifier: stream.systemIdentifier, timeline: stream.timeline };
     const continues = this.#history === history && createdLsn === undefined && prepared.gap === undefined;
     if (!continues) {
       // Positions of another history, or a slot that begins anew, say nothing about what was received before.
@@ -462,7 +488,23 @@ class Assembly {
   /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
   #forget(): void {
     this.#history = undefined;
+    this.#recovery.forget();
     this.#progress.forget();
+  }
+
+  #abandon(history: string): void {
+    const reason = new WatchError(
+      'CONNECTION',
+      `the server goes on in another history (${history}, before: ${this.#history})`,
+    );
+    const dropped = this.#dispatcher.abandon(reason);
+    if (dropped === 0) return;
+    this.#reporter.warn(
+      new WatchError('CONNECTION', `${dropped} events are dropped that were not handled yet: ${reason.message}`, {
+        solution:
+          'Nothing, for what this server has: it comes again. What it does not have was lost with the other server.',
+      }),
+    );
   }
 
   #disconnected(error: WatchError, retryIn: number): void {

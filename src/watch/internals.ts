@@ -1,4 +1,4 @@
-import type { Failure, Recipient } from '../delivery/lane.ts';
+import type { Failure, Recipient } from '../delivery/recipient.ts';
 import type { OnError, Subscription } from '../types/delivery.ts';
 import { ConfigurationError, type WatchError } from '../errors.ts';
 
