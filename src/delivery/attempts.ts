@@ -1,7 +1,8 @@
-import { thrownText, WatchError } from '../errors.ts';
+import type { WatchError } from '../errors.ts';
 import type { ErrorAction } from '../types/delivery.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
+import { handlerFailed, heldForever, neverFinished } from './failures.ts';
 import { Interrupted } from './interrupted.ts';
 import type { Dead, Failure, Obstacle, Recipient } from './recipient.ts';
 import { decide, retryDelay } from './retry.ts';
@@ -275,35 +276,11 @@ export class Delivery {
     const { onError } = settings;
     if (typeof onError !== 'object' || this.attempt <= onError.attempts) return undefined;
     this.attempt = onError.attempts;
-    return new WatchError(
-      'HANDLER_FAILED',
-      `${name}: the handler of event ${this.deliverable.change.eventId} was called ${this.attempt} times by processes that ended before it had finished`,
-      { solution: 'Look for what ends the process: process.exit(), too little memory, an uncaught exception.' },
-    );
+    return neverFinished(name, this.deliverable.change.eventId, this.attempt);
   }
 
   #settle(): void {
     clearTimeout(this.#timer);
     this.#lane.settled(this);
   }
-}
-
-function handlerFailed(subscription: string, eventId: string, attempt: number, error: unknown): WatchError {
-  return new WatchError(
-    'HANDLER_FAILED',
-    `${subscription}: the handler failed at event ${eventId}, attempt ${attempt}: ${thrownText(error)}`,
-    { solution: 'Fix the handler and start again: the event was not acknowledged and comes again.', cause: error },
-  );
-}
-
-function heldForever(subscription: string, eventId: string, error: unknown): WatchError {
-  return new WatchError(
-    'HANDLER_FAILED',
-    `${subscription}: event ${eventId} cannot be handled, and holds the slot: ${thrownText(error)}`,
-    {
-      solution:
-        "No further attempt is made. Fix the cause and start again, or let it go: onError: { attempts: 1, then: 'deadLetter' }.",
-      cause: error,
-    },
-  );
 }

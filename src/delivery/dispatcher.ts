@@ -140,7 +140,8 @@ export class Dispatcher implements LaneHost {
 
   /**
    * The server does not continue the history of what is here: what has not begun, or waits for its next attempt, is
-   * dropped, and handlers that run finish without moving a position. Returns how many events were dropped.
+   * dropped, and handlers that run finish without moving a position. The ledger has forgotten them before, or it would
+   * count them as handled. Returns how many events were dropped.
    */
   abandon(reason: unknown): number {
     let dropped = 0;

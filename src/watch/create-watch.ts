@@ -403,8 +403,6 @@ class Assembly {
   #streaming(stream: StreamSession): StreamSink {
     const { session, prepared, createdLsn } = stream;
     const history = `${stream.systemIdentifier}/${stream.timeline}`;
-    // What was received of a history that is lost: its positions say nothing in this one.
-    if (this.#history !== undefined && this.#history !== history) this.#abandon(history);
     this.#serverHistory = { systemIdentifier: stream.systemIdentifier, timeline: stream.timeline };
     const continues = this.#history === history && createdLsn === undefined && prepared.gap === undefined;
     if (!continues) {
@@ -413,6 +411,7 @@ class Assembly {
       this.#router.transactions.forget();
       this.#ledger.forget();
       this.#lag.clear();
+      if (this.#history !== undefined && this.#history !== history) this.#abandon(history);
     }
     this.#intake.connect(continues);
     const restarted = createdLsn !== undefined && this.#connects > 0;
