@@ -2,7 +2,7 @@ import type { ClientConfig } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import type { OnError } from './types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from './errors.ts';
-import type { Logger } from './observe/logger.ts';
+import type { Logger } from './types/logger.ts';
 import type { Watchers } from './types/watchers.ts';
 
 /** A replication slot: durable by name, or temporary. */

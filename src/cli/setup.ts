@@ -141,7 +141,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
     }
     await alterPublication(client, plan.needs.name, plan.server, (current) => changePublication(plan.needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
-    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
+    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory(), async () => []);
     if (plan.former.length > 0) {
       const { name } = resolved.publication;
       await alterPublication(client, name, prepared.server, (publication) => [

@@ -101,18 +101,18 @@ interface Backend {
 export class Session {
   readonly #config: ClientConfig;
   readonly #client: pg.Client;
-  readonly #deadline: number | undefined;
+  /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
+  deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #lost = false;
   #lose!: (error: unknown) => void;
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
-  /** `deadline`: milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
   constructor(config: ClientConfig, deadline?: number) {
     this.#config = config;
     const client = (this.#client = new pg.Client(config));
-    this.#deadline = deadline;
+    this.deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
       this.#lose = reject;
       client.on('error', reject);
@@ -170,7 +170,7 @@ export class Session {
 
   /** A server that went away without closing the connection never answers: only time tells. */
   async #within<T>(task: Promise<T>): Promise<T> {
-    const deadline = this.#deadline;
+    const { deadline } = this;
     if (deadline === undefined) return task;
     const timer = setTimeout(() => {
       this.#lose(

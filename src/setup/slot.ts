@@ -1,7 +1,6 @@
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
-import type { Marker } from './marker.ts';
 
 /** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
 export interface Slot {
@@ -71,49 +70,6 @@ export function invalidation(slot: Slot): string | undefined {
   if (slot.walStatus === 'lost') return 'wal_removed';
   if (slot.restartLsn === undefined && slot.confirmedFlushLsn !== undefined) return 'it has no restart_lsn';
   return undefined;
-}
-
-export type SlotVerdict =
-  | { readonly kind: 'create' }
-  | { readonly kind: 'adopt' }
-  | { readonly kind: 'resume' }
-  /** Changes since `from` cannot be had any more. */
-  | { readonly kind: 'lost'; readonly from: string | undefined; readonly reason: string };
-
-/** Decides, from what was remembered and what there is, whether this is a first start, a next one, or a loss. */
-export function judgeSlot(facts: {
-  readonly name: string;
-  readonly slot: Slot | undefined;
-  readonly marker: Marker | undefined;
-  readonly server: Pick<Server, 'systemIdentifier' | 'databaseOid'>;
-  /** Last position that this process acknowledged; undefined at its first connection. */
-  readonly acknowledged: string | undefined;
-}): SlotVerdict {
-  const { name, slot, marker, server, acknowledged } = facts;
-  if (slot) {
-    const reason = invalidation(slot);
-    if (reason)
-      return {
-        kind: 'lost',
-        from: slot.confirmedFlushLsn ?? acknowledged,
-        reason: `the slot '${name}' was invalidated: ${reason}`,
-      };
-    return { kind: marker ? 'resume' : 'adopt' };
-  }
-  const from = acknowledged ?? marker?.createdLsn;
-  if (acknowledged !== undefined)
-    return { kind: 'lost', from, reason: `the slot '${name}' was dropped while it was in use` };
-  if (!marker) return { kind: 'create' };
-  if (marker.systemIdentifier !== server.systemIdentifier) {
-    return {
-      kind: 'lost',
-      from,
-      reason: `the slot '${name}' did not come along to this server (a restored dump, pg_upgrade or another cluster)`,
-    };
-  }
-  // CREATE DATABASE … TEMPLATE copies the comment, and never the slot.
-  if (marker.databaseOid !== server.databaseOid) return { kind: 'create' };
-  return { kind: 'lost', from, reason: `the slot '${name}' was dropped` };
 }
 
 export function slotLost(name: string, reason: string, from: string | undefined): WatchError {

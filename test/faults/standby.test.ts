@@ -1,5 +1,6 @@
 /** The primary fails, and a physical standby takes its place; or changes are decoded on the standby. */
 import { Socket } from 'node:net';
+import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotOptions, type SlotWatch } from '../../src/index.ts';
 import { wantedVersion } from '../support/binaries.ts';
@@ -94,22 +95,63 @@ test.skipIf(version < 16)(
   'changes can be decoded on a standby, with a slot and publication made by hand',
   { timeout: 60_000 },
   async () => {
-    const { primary, standby } = await pair();
-    await sql(primary, `create publication on_standby for table entries`);
-    await replayed(primary, standby);
-    const made = sql(standby, `select pg_create_logical_replication_slot('on_standby', 'pgoutput')`);
-    // It waits for a record of the running transactions, which an idle primary does not write.
-    let done = false;
-    made.finally(() => (done = true)).catch(() => {});
-    await until(async () => {
-    await sql(primary, 'select pg_log_standby_snapshot()');
-    return done;
-  }, { describe: 'the slot on the standby', timeout: 20_000 }); // prettier-ignore
-    await made;
-    const { watch, seen } = movable(standby, { name: 'on_standby' });
-    await watch.start();
+    const { primary, watch, seen } = await decodingOnStandby();
     await sql(primary, 'insert into entries select from generate_series(1, 50)');
-    await until(() => seen.size === 50, { describe: () => `the events, so far ${seen.size}` });
+    await until(() => seen.size === 51, { describe: () => `the events, so far ${seen.size}` });
     expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+  },
+);
+
+/** Decodes on the standby, which follows the primary. */
+async function decodingOnStandby() {
+  const { primary, standby } = await pair();
+  await sql(primary, 'create table others (id int); create publication on_standby for table entries');
+  await replayed(primary, standby);
+  let done = false;
+  const made = sql(standby, `select pg_create_logical_replication_slot('on_standby', 'pgoutput')`);
+  made.finally(() => (done = true)).catch(() => {});
+  await until(
+    async () => {
+      await sql(primary, 'select pg_log_standby_snapshot()');
+      return done;
+    },
+    { describe: 'the slot on the standby', timeout: 20_000 },
+  );
+  await made;
+  const { watch, seen } = movable(standby, { name: 'on_standby' });
+  await watch.start();
+  await sql(primary, 'insert into entries default values');
+  await until(() => seen.size === 1, { describe: 'the first event' });
+  return { primary, standby, watch, seen };
+}
+
+test.skipIf(version < 16)(
+  'a transaction that is open on the primary does not hold up what was committed after it',
+  { timeout: 60_000 },
+  async () => {
+    const { primary, watch, seen } = await decodingOnStandby();
+    const open = new pg.Client({ connectionString: primary.url });
+    await open.connect();
+    onTestFinished(() => open.end());
+    await open.query('begin');
+    await open.query('insert into others values (1)');
+    await sql(primary, 'insert into entries select from generate_series(1, 20)');
+    await until(() => seen.size === 21, {
+      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons}`,
+    });
+    await open.query('commit');
+  },
+);
+
+test.skipIf(version < 16)(
+  'a standby that is promoted while it streams is judged as a primary from then on',
+  { timeout: 60_000 },
+  async () => {
+    const { standby, watch, seen } = await decodingOnStandby();
+    await sql(standby, 'select pg_promote()');
+    await sql(standby, 'insert into entries select from generate_series(1, 20)');
+    await until(() => seen.size === 21, {
+      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons}`,
+    });
   },
 );
