@@ -14,6 +14,7 @@ export const sqlState = {
   serializationFailure: '40001',
   deadlockDetected: '40P01',
   insufficientPrivilege: '42501',
+  undefinedColumn: '42703',
   undefinedObject: '42704',
   undefinedTable: '42P01',
   duplicateSchema: '42P06',
