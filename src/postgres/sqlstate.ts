@@ -17,6 +17,7 @@ export const sqlState = {
   undefinedColumn: '42703',
   undefinedObject: '42704',
   undefinedTable: '42P01',
+  duplicateObject: '42710',
   duplicateSchema: '42P06',
   duplicateTable: '42P07',
   diskFull: '53100',

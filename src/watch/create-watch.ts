@@ -16,7 +16,9 @@ import { connectOwn, handlerConfig, Session, sessionConfig } from '../postgres/s
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import { classify } from '../setup/classify.ts';
-import { applicationName, narrow, prepare, standbyWarnings } from '../setup/prepare.ts';
+import { narrow } from '../setup/apply.ts';
+import { applicationName, standbyWarnings } from '../setup/judge.ts';
+import { prepare } from '../setup/prepare.ts';
 import { CaughtUp } from '../stream/caught-up.ts';
 import { VisibilityGate } from '../stream/gate.ts';
 import { RetainedWalMonitor } from '../stream/held-back.ts';
@@ -205,6 +207,10 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
       acknowledged: (lsn) => {
         supervisor.succeeded();
         reporter.emitter.emit('acknowledged', { lsn });
+      },
+      blocked: (warning) => {
+        lifecycle.error = warning;
+        reporter.warnOnce([warning]);
       },
       troubled: (error, what) => reporter.log.warn({ err: error }, `${what} failed; walwatch tries again`),
     },
