@@ -32,6 +32,4 @@ export interface SourceListener {
     readonly confirmedLsn?: string | undefined;
     readonly gap?: { readonly from: string | undefined; readonly to: string; readonly reason: string } | undefined;
   }): void;
-  /** The stream works: it has made progress, or has lasted for some seconds. */
-  proved(): void;
 }

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { ClientConfig, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
+import { withCertificates } from './connection-config.ts';
 
 /**
  * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
@@ -32,6 +33,13 @@ const noTimeoutSettings = {
   idle_session_timeout: '0',
 };
 
+/**
+ * The same for `transaction_timeout`, which ends a walsender inside a large transaction. Servers before 17 do not know it,
+ * and would refuse a connection that names it.
+ */
+export const liftTransactionTimeout =
+  "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'";
+
 const { BOOL, INT2, INT4, OID, FLOAT8, JSON: JSON_OID } = pg.types.builtins;
 const parsers: Readonly<Record<number, (text: string) => unknown>> = {
   [BOOL]: (text) => text === 't',
@@ -48,7 +56,10 @@ const ownResults = {
   binary: false, // pg has it, its types do not
 };
 
-/** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
+/**
+ * The application's configuration with the settings of a session of ours; its own `options` have the last word.
+ * @throws WatchError TLS when a certificate cannot be read
+ */
 export function sessionConfig(
   connection: ClientConfig,
   session: {
@@ -60,7 +71,7 @@ export function sessionConfig(
   const settings = Object.entries({ ...textSettings, ...noTimeoutSettings, ...session.settings });
   const own = connection.options ?? process.env['PGOPTIONS'];
   return {
-    ...connection,
+    ...withCertificates(connection),
     ...noTimeouts,
     ...ownResults,
     application_name: session.name,
@@ -75,7 +86,8 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   const own = connection.options ?? process.env['PGOPTIONS'];
   // The position must not be durable later than the slot.
   const options = `${own ? `${own} ` : ''}-c synchronous_commit=on`;
-  return { ...connection, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
+  const config = withCertificates(connection);
+  return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
 /** Milliseconds for a request to cancel a query. */
@@ -186,4 +198,10 @@ export class Session {
       clearTimeout(timer);
     }
   }
+}
+
+/** Connects a session with `sessionConfig`, whose transactions may take any time. */
+export async function connectOwn(session: Session): Promise<void> {
+  await session.connect();
+  await session.use((client) => client.query(liftTransactionTimeout));
 }

@@ -66,6 +66,8 @@ export class History {
   #stream: Pick<StreamFacts, 'systemIdentifier' | 'timeline'> | undefined;
   #verdict: StreamVerdict = 'anew';
   #gap: Gap | undefined;
+  /** Why the slot is lost, where only the stream told. */
+  #lost: string | undefined;
 
   /** A gap that nobody was told of yet. */
   get gap(): Gap | undefined {
@@ -80,7 +82,13 @@ export class History {
   /** The slot was made anew in place of one that was lost, or moved: what was received says nothing about what comes. */
   begin(gap: Gap | undefined): void {
     this.#stream = undefined;
+    this.#lost = undefined;
     this.#gap ??= gap;
+  }
+
+  /** The server cannot stream from the slot any more, though the catalog does not say so. */
+  lost(reason: string): void {
+    this.#lost = reason;
   }
 
   /** The received positions do not belong to what comes next, and what is not handled comes again or is gone. */
@@ -100,6 +108,8 @@ export class History {
     const { slot, marker, watchers } = facts;
     if (marker?.gap) this.#gap ??= marker.gap; // the process before could not tell
     if (!slot || invalidation(slot)) return judgeMissing(facts);
+    const from = slot.confirmedFlushLsn ?? facts.acknowledged;
+    if (this.#lost !== undefined) return { kind: 'lost', from, reason: this.#lost };
     if (!marker && facts.acknowledged === undefined) return { kind: 'adopt' };
     const others = slot.activePid !== undefined && slot.activePid !== facts.pid;
     if (!others) {

@@ -8,12 +8,14 @@ import {
   serverIssues,
   since,
 } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { readTables } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { ConfigurationError, type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Watcher } from '../watchers/validate.ts';
+import { stillStandby } from './classify.ts';
 import { dropOrphanedPublications, isLivePublication, lockLivePublication } from './live-publication.ts';
 import type { History } from './history.ts';
 import { type Marker, parseComment, withMarker } from './marker.ts';
@@ -39,6 +41,8 @@ export interface Memory {
   readonly publicationOid: number | undefined;
   /** Of the last walsender. */
   readonly pid: number | undefined;
+  /** The last server was no standby. */
+  readonly onPrimary?: boolean;
   /** By quoted name. */
   readonly tableOids: ReadonlyMap<string, number>;
 }
@@ -76,6 +80,7 @@ export async function prepare(
   check: (bound: readonly BoundWatcher[], server: Server) => Promise<readonly ConfigurationIssue[]>,
 ): Promise<Prepared> {
   const server = await readServer(client);
+  if (server.inRecovery && memory.onPrimary) throw stillStandby('this worker streams from the primary');
   const issues: ConfigurationIssue[] = serverIssues(server, options);
   const tables = await readTables(
     client,
@@ -231,7 +236,7 @@ async function widen(
     try {
       await alterPublication(client, needs.name, server, decide);
     } catch (error) {
-      if ((error as { code?: string }).code !== '42501') throw error;
+      if ((error as { code?: string }).code !== sqlState.insufficientPrivilege) throw error;
       throw new WatchError(
         'PERMISSION',
         `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`,

@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 
 /** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
@@ -105,23 +106,33 @@ export async function createSlot(client: Client, name: string, failover: boolean
     return rows[0].lsn;
   } catch (error) {
     const code = (error as { code?: string }).code;
-    if (code === '55P03' || code === '57014') throw await blocked(client, name, error);
+    if (code === sqlState.lockNotAvailable || code === sqlState.queryCanceled) throw await blocked(client, name, error);
     throw error;
   } finally {
     await client.query('reset lock_timeout; reset statement_timeout').catch(() => {}); // the connection may be what failed
   }
 }
 
+/** Without pg_read_all_stats a role does not see how long the sessions of other roles have been writing. */
 async function blocked(client: Client, name: string, cause: unknown): Promise<WatchError> {
-  const { rows } = await client.query<{ who: string }>(
-    `select format('pid %s (%s, since %s)', pid, coalesce(nullif(application_name, ''), usename), xact_start::timestamptz(0)) as who
+  const { rows } = await client.query<{ who: string; role: string; hidden: boolean }>(
+    `select pg_catalog.format('pid %s (%s%s)', pid, coalesce(nullif(application_name, ''), usename), ', since ' || xact_start::timestamptz(0)::text) as who,
+            current_user as role, xact_start is null as hidden
      from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
      union all
-     select format('prepared transaction %L', gid) from pg_catalog.pg_prepared_xacts`,
+     select pg_catalog.format('prepared transaction %L', gid), current_user, false from pg_catalog.pg_prepared_xacts`,
   );
   const who = rows.map((row) => row.who).join(', ') || 'transactions that have ended since';
-  return new WatchError('SLOT_BLOCKED', `making the slot '${name}' waits for transactions that are writing: ${who}`, {
-    solution: 'It is tried again. End them: SELECT pg_terminate_backend(pid); for a prepared one ROLLBACK PREPARED.',
-    cause,
-  });
+  const role = rows.find(({ hidden }) => hidden)?.role;
+  const hidden = role === undefined ? '' : `; since when is hidden from role '${role}', which lacks pg_read_all_stats`;
+  return new WatchError(
+    'SLOT_BLOCKED',
+    `making the slot '${name}' waits for transactions that are writing: ${who}${hidden}`,
+    {
+      solution:
+        'walwatch tries again. End them: SELECT pg_terminate_backend(pid); which takes membership in their role, ' +
+        'pg_signal_backend, or for a session of a superuser a superuser. A prepared one: ROLLBACK PREPARED.',
+      cause,
+    },
+  );
 }

@@ -1,6 +1,6 @@
 import type { ResolvedOptions } from '../options.ts';
 import { WatchError } from '../errors.ts';
-import { Session, sessionConfig } from '../postgres/session.ts';
+import { connectOwn, Session, sessionConfig } from '../postgres/session.ts';
 import { applicationName } from '../setup/prepare.ts';
 import type { KeepAliveHost } from './keep-alive.ts';
 import { Source, type SourceOptions, type SourceSink } from './source.ts';
@@ -40,7 +40,7 @@ export class Connection implements KeepAliveHost {
     );
     this.#sessions.push(session);
     if (this.closed) session.close();
-    await session.connect();
+    await connectOwn(session);
     session.lost.catch((error: unknown) => this.fail(error));
     return session;
   }

@@ -2,6 +2,7 @@ import type { ChangeSource, SourceListener } from '../changes/stage.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
+import { removedWal } from '../setup/classify.ts';
 import { History } from '../setup/history.ts';
 import { dropPublication, isLivePublication } from '../setup/live-publication.ts';
 import { claimed } from '../setup/marker.ts';
@@ -84,7 +85,10 @@ export class PostgresSource implements ChangeSource {
         keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
       });
     } catch (error) {
-      if (!connection.closed) throw error;
+      if (connection.closed) return;
+      const removed = removedWal(error);
+      if (removed !== undefined) this.#history.lost(removed);
+      throw error;
     } finally {
       this.#disconnected();
       if (!connection.closed) connection.destroy();
@@ -159,6 +163,7 @@ export class PostgresSource implements ChangeSource {
       acknowledged: positions.acknowledged,
       publicationOid: this.#prepared?.publicationOid,
       pid: this.#pid,
+      onPrimary: this.#prepared?.server.inRecovery === false,
       tableOids: schema.tableOids,
     };
     return (this.#prepared = await control.use((client) => this.#host.prepare(client, memory)));

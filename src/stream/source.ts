@@ -1,10 +1,12 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import pg from 'pg';
 import type { Client, ClientConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { quoteIdentifier, type Server, serverStart, since } from '../postgres/server.ts';
+import { liftTransactionTimeout } from '../postgres/session.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
 
@@ -14,6 +16,13 @@ interface WalsenderConnection {
   sendCopyFromChunk(chunk: Buffer): void;
   endCopyFrom(): void;
   once(event: 'replicationStart', listener: () => void): void;
+}
+
+/** What is private in pg-logical-replication. */
+interface ServiceInside {
+  _client: Client | null;
+  _connection: unknown;
+  client(): Promise<[Client, unknown]>;
 }
 
 /** What a walsender says of its server before it streams. */
@@ -76,6 +85,16 @@ export class Source {
     const { slot } = this.#options;
     let failure: unknown;
     this.#service.on('error', (error) => (failure ??= error));
+    const service = this.#service as unknown as ServiceInside;
+    // The package hears of errors only once the connection is up: one in between would be an uncaught exception.
+    service.client = async () => {
+      const client = new pg.Client({ ...this.#service.clientConfig, replication: 'database' } as ClientConfig);
+      const { connection } = client as unknown as { connection: unknown };
+      client.on('error', (error) => (failure ??= error));
+      Object.assign(service, { _client: client, _connection: connection });
+      await client.connect();
+      return [client, connection];
+    };
     const plugin = {
       name: 'walwatch',
       options: {},
@@ -130,6 +149,7 @@ export class Source {
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
     const { processID: pid } = client as unknown as { processID: number };
     this.pid = pid;
+    await client.query(liftTransactionTimeout);
     await this.#checkServer(client);
     const identity = (await client.query('IDENTIFY_SYSTEM')).rows[0];
     const timeline = Number(identity.timeline);

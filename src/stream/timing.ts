@@ -28,6 +28,9 @@ export function judgeSilence(silence: number, walSenderTimeout: number, paused: 
   return silence >= interval ? 'ask' : 'alive';
 }
 
+/** Milliseconds of streaming after which a connection counts as a success, if nothing was acknowledged earlier. */
+export const provenAfter = 5000;
+
 const delays: Readonly<Record<Exclude<RetryClass, 'never'>, { readonly first: number; readonly longest: number }>> = {
   soon: { first: 100, longest: 10_000 },
   slowly: { first: 1000, longest: 60_000 },

@@ -12,7 +12,7 @@ import { throwIssues, WatchError } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
 import { Reporter } from '../observe/reporter.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
-import { handlerConfig, Session, sessionConfig } from '../postgres/session.ts';
+import { connectOwn, handlerConfig, Session, sessionConfig } from '../postgres/session.ts';
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import { classify } from '../setup/classify.ts';
@@ -65,12 +65,6 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const hook = new HandlerHook(slot);
   const positions = new Positions();
   const lag = new LagClock();
-  const open = async (config: ClientConfig, deadline?: number) => {
-    const session = new Session(config, deadline);
-    await session.connect();
-    return session;
-  };
-
   const budget = new Budget(
     highWaterMark,
     () => {
@@ -84,8 +78,14 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     caughtUp.check();
   });
   const caughtUp = new CaughtUp(ledger);
-  const openLetters = (deadline?: number) =>
-    open(sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout }), deadline);
+  const openLetters = async (deadline?: number) => {
+    const session = new Session(
+      sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout }),
+      deadline,
+    );
+    await connectOwn(session);
+    return session;
+  };
   const warn = (warning: WatchError) => reporter.warn(warning);
   const recovery = new Recovery({
     slot,
@@ -127,7 +127,11 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const subscriptions: Subscriptions = new Subscriptions(router, options, {
     slot,
     create,
-    open: () => open(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout)),
+    open: async () => {
+      const session = new Session(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout));
+      await session.connect();
+      return session;
+    },
     history,
     warn,
   });
@@ -190,20 +194,32 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
       streaming: (facts) => {
         trace?.over();
         lifecycle.streaming(facts);
-        supervisor.succeeded();
+        supervisor.began();
       },
-      proved: () => {},
       forget: () => {
         gate.clear();
         ledger.forget(); // what is dropped is not handled
         return dispatcher.abandon(historyLost());
       },
       broken: () => router.transactions.forget(),
-      acknowledged: (lsn) => reporter.emitter.emit('acknowledged', { lsn }),
+      acknowledged: (lsn) => {
+        supervisor.succeeded();
+        reporter.emitter.emit('acknowledged', { lsn });
+      },
       troubled: (error, what) => reporter.log.warn({ err: error }, `${what} failed; walwatch tries again`),
     },
   );
-  const classified = (cause: unknown) => classify(cause, { slot, publication: options.publication.name });
+  const { onLost, temporary } = options.slot;
+  const classified = (cause: unknown) =>
+    classify(cause, {
+      slot,
+      publication: options.publication.name,
+      streamed: lifecycle.connects > 0,
+      passwordFunction: typeof connection.password === 'function',
+      inRecovery: source.prepared?.server.inRecovery,
+      confirmed: positions.confirmed,
+      recreates: onLost === 'recreate' && create && !temporary,
+    });
   const supervisor = new Supervisor({
     attempt: () => ({
       run: () => {

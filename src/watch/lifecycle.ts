@@ -5,7 +5,7 @@ import type { WatchState } from '../types/events.ts';
 import { Outcome, stopped } from './outcome.ts';
 
 /** Where a watch stands and how it came there: tells the log, the listeners, `start()` and `closed`. */
-export class Lifecycle implements Omit<SourceListener, 'proved'> {
+export class Lifecycle implements SourceListener {
   readonly outcome = new Outcome();
   readonly #reporter: Reporter;
   readonly #slot: string;

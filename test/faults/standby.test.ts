@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotOptions, type SlotWatch } from '../../src/index.ts';
+import { createWatch, defineWatchers, type SlotOptions, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { wantedVersion } from '../support/binaries.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { replayed, startStandby } from '../support/standby.ts';
@@ -90,6 +90,71 @@ test('without it the slot is lost, which ends the watch loudly', { timeout: 60_0
   moveTo(standby);
   await expect(watch.closed).rejects.toMatchObject({ code: 'SLOT_LOST' });
 });
+
+test(
+  'an address that leads to the standby before its promotion is waited for, whatever the standby lacks until then',
+  { timeout: 120_000 },
+  async () => {
+    const failover = version >= 17;
+    const { primary, standby } = await pair(failover ? { sync_replication_slots: true } : {});
+    const { watch, seen, moveTo } = movable(primary, failover ? { name: 'early', failover } : { name: 'early' });
+    const errors: WatchError[] = [];
+    watch.on('disconnected', ({ error }) => void errors.push(error!));
+    const closed = watch.closed.catch((error: unknown) => error);
+    await watch.start();
+    await sql(primary, 'insert into entries select from generate_series(1, 10)');
+    await until(() => seen.size === 10, { describe: 'the first events' });
+    if (failover) {
+      const synced = async () => {
+        const slot = await slotOn(standby, watch);
+        return slot?.['synced'] === true && slot['temporary'] === false;
+      };
+      await until(synced, { describe: 'the slot to be synchronised', timeout: 60_000 });
+    }
+    await replayed(primary, standby);
+    await primary.stop('immediate');
+    moveTo(standby);
+    const told = () => errors.filter(({ code }) => code === 'SERVER_BUSY').length;
+    await until(() => told() >= 2, { describe: 'attempts on the standby' });
+    expect(errors.find(({ code }) => code === 'SERVER_BUSY')!.message).toContain('still a standby');
+    expect(watch.status().state).not.toBe('failed');
+    await sql(standby, 'select pg_promote()');
+    if (!failover) {
+      expect(await closed).toMatchObject({ code: 'SLOT_LOST' });
+      return;
+    }
+    await sql(standby, 'insert into entries select from generate_series(1, 10)');
+    await until(() => seen.size === 20, { describe: () => `all events, so far ${seen.size}`, timeout: 30_000 });
+    expect(errors.map(({ retry }) => retry)).not.toContain('never');
+  },
+);
+
+test.skipIf(version < 17)(
+  'a worker that starts on the standby, where the slot is being synchronized, waits for its promotion',
+  { timeout: 120_000 },
+  async () => {
+    const { primary, standby } = await pair({ sync_replication_slots: true });
+    const first = movable(primary, { name: 'starting_early', failover: true });
+    await first.watch.start();
+    await until(async () => (await slotOn(standby, first.watch))?.['temporary'] === false, {
+      describe: 'the slot to be synchronised',
+      timeout: 60_000,
+    });
+    await first.watch.stop();
+    await replayed(primary, standby);
+    const { watch, seen } = movable(standby, { name: 'starting_early', failover: true });
+    const errors: WatchError[] = [];
+    watch.on('disconnected', ({ error }) => void errors.push(error!));
+    const started = watch.start();
+    await until(() => errors.length >= 2, { describe: 'attempts on the standby' });
+    expect(errors[0]).toMatchObject({ code: 'SERVER_BUSY', message: expect.stringContaining('still a standby') });
+    await primary.stop('immediate');
+    await sql(standby, 'select pg_promote()');
+    await started;
+    await sql(standby, 'insert into entries default values');
+    await until(() => seen.size === 1, { describe: 'the event' });
+  },
+);
 
 test.skipIf(version < 16)(
   'changes can be decoded on a standby, with a slot and publication made by hand',

@@ -10,8 +10,8 @@ const source = fileURLToPath(new URL('../../src', import.meta.url));
 const layers = [
   ['errors.ts'],
   ['types'],
-  ['options.ts'],
   ['postgres'],
+  ['options.ts'],
   ['watchers'],
   ['changes'],
   ['setup'],

@@ -73,6 +73,15 @@ describe('gaps are loud', () => {
     expect(judge({ acknowledged: '0/18', marker: { ...marker, databaseOid: 6 } })).toEqual(lost);
   });
 
+  test('a slot whose WAL is gone looks fine in the catalog: the stream told, until a new slot begins', () => {
+    const history = new History();
+    const reason = 'requested WAL segment 01 has already been removed';
+    history.lost(reason);
+    expect(judge({ slot, marker }, history)).toEqual({ kind: 'lost', from: '0/20', reason });
+    history.begin({ from: '0/20', to: '0/30', reason });
+    expect(judge({ slot, marker }, history)).toEqual({ kind: 'resume' });
+  });
+
   test('an invalidated slot is lost from where it stood, with or without a marker', () => {
     const invalidated = { ...slot, invalidationReason: 'idle_timeout' };
     const lost = { kind: 'lost', from: '0/20', reason: "the slot 'worker' was invalidated: idle_timeout" };
