@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import type { Server } from '../postgres/server.ts';
+import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Facts } from './facts.ts';
@@ -30,6 +31,8 @@ export async function apply(
       const to = slot!.confirmedFlushLsn!;
       return note(client, facts, options, to, marker?.gap && { ...marker.gap, to });
     }
+    case 'note position':
+      return remember(client, options, server, { ...marker!, stopped: slot!.confirmedFlushLsn! });
     case 'create slot': {
       const createdLsn = await createSlot(client, name, failover, server);
       return note(client, facts, options, createdLsn);
@@ -54,10 +57,10 @@ async function widen(client: Client, facts: Facts, needs: PublicationNeeds, opti
   try {
     await alterPublication(client, needs.name, server, decide);
   } catch (error) {
-    if ((error as { code?: string }).code !== '42501') throw error;
+    if (sqlStateOf(error) !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError(
       'PERMISSION',
-      `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`,
+      `the publication '${needs.name}' cannot be made or altered: ${(error as Error).message}`,
       {
         solution: `Let the owner of the tables run: ${script(decide(facts.publication))} then use manage: 'verify'.`,
         cause: error,
@@ -89,9 +92,26 @@ async function remember(client: Client, options: ResolvedOptions, server: Server
   ]);
 }
 
+/** Changes what the publication remembers of the slot, if it remembers anything. */
+export async function changeMarker(
+  client: Client,
+  options: ResolvedOptions,
+  server: Server,
+  change: (marker: Marker) => Marker,
+): Promise<void> {
+  const {
+    slot,
+    publication: { name },
+  } = options;
+  await alterPublication(client, name, server, (publication) => {
+    const marker = parseComment(publication?.comment ?? null).markers.find((one) => one.slot === slot.name);
+    return marker ? [commentOnPublication(name, withMarker(publication!.comment, change(marker)))] : [];
+  });
+}
+
 /**
- * Once the slot is ours and a gap was told: forgets the gap, and takes from the publication what nobody needs any more, if
- * walwatch made it and no other slot uses it. Returns what was taken away.
+ * Takes from the publication what nobody needs any more, if walwatch made it and no other slot uses it. Only for the one
+ * who holds the slot. Returns what was taken away.
  */
 export async function narrow(
   client: Client,
@@ -105,11 +125,6 @@ export async function narrow(
     return ownershipOf(publication, options, server) === 'own' ? narrowPublication(needs, publication) : [];
   };
   const publication = await readPublication(client, needs.name, server);
-  const marker = parseComment(publication?.comment ?? null).markers.find(({ slot }) => slot === options.slot.name);
-  if (marker?.gap) {
-    const { gap: _, ...told } = marker;
-    await remember(client, options, server, told);
-  }
   if (decide(publication).length === 0 || (await isReadLive(client, needs.name))) return [];
   return alterPublication(client, needs.name, server, decide);
 }

@@ -2,6 +2,7 @@ import { isSynchronousStandby, quoteTable, type Server, serverIssues } from '../
 import { ConfigurationError, type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Facts } from './facts.ts';
+import type { Gap } from './history.ts';
 import { beforePromotion, judgeLosses, judgeSlotOf } from './losses.ts';
 import type { Memory } from './memory.ts';
 import { ownershipOf } from './ownership.ts';
@@ -16,13 +17,6 @@ import {
 import { planPushDown } from './push-down.ts';
 import { slotCreation, slotIssues } from './slot.ts';
 
-/** A slot was made anew in place of a lost one. */
-export interface SlotGap {
-  readonly from: string | undefined;
-  readonly to: string;
-  readonly reason: string;
-}
-
 /** The next thing to make. A crash after any of them leaves facts that lead to the right one again. */
 export type Step =
   /** Makes the publication, or adds what is missing. */
@@ -30,6 +24,8 @@ export type Step =
   | { readonly kind: 'create slot' }
   /** A slot is there, and not in the comment as it is. */
   | { readonly kind: 'note slot'; readonly adopted: boolean }
+  /** Somebody moved the slot while no worker ran: from now on it counts from where it is. */
+  | { readonly kind: 'note position' }
   /** Makes a lost slot anew. */
   | { readonly kind: 'replace slot'; readonly from: string | undefined; readonly reason: string };
 
@@ -37,11 +33,18 @@ export type Judgement = {
   readonly needs: PublicationNeeds;
   readonly warnings: readonly WatchError[];
 } & (
-  | { readonly verdict: 'ready'; readonly gap: SlotGap | undefined }
+  | {
+      readonly verdict: 'ready';
+      /** Changes that no worker has seen, and nobody was told of. */
+      readonly gap: Gap | undefined;
+      /** Another worker had the slot since this one streamed. */
+      readonly colleague: boolean;
+    }
   | { readonly verdict: 'change'; readonly step: Step }
   /** Somebody is making the slot. */
   | { readonly verdict: 'wait' }
-  | { readonly verdict: 'refused'; readonly error: WatchError }
+  /** `step`: what is written down before that, so that the next start goes on. */
+  | { readonly verdict: 'refused'; readonly error: WatchError; readonly step?: Step }
 );
 
 /** The name that the walsender shows in pg_stat_activity and pg_stat_replication. */
@@ -75,9 +78,22 @@ export function judge(
   if (synchronous && options.visibility === 'committed') return refused(synchronous);
 
   const verdict = judgeSlotOf(facts, memory, options);
-  const replaced = verdict.kind === 'lost' && options.slot.onLost === 'recreate' && facts.manage === 'create';
-  const [loss] = judgeLosses(facts, memory, options).filter(({ about }) => about === 'publication' || !replaced);
-  if (loss) return refused(loss.error);
+  // A gap is told instead.
+  const told =
+    options.slot.onLost === 'recreate' &&
+    (verdict.kind === 'moved' || (verdict.kind === 'lost' && facts.manage === 'create'));
+  const [loss] = judgeLosses(facts, memory, options).filter(({ about }) => about === 'publication' || !told);
+  if (loss) {
+    const noted = verdict.kind === 'moved' && facts.manage === 'create' && facts.marker?.stopped !== undefined;
+    return {
+      needs,
+      warnings,
+      verdict: 'refused',
+      error: loss.error,
+      ...(noted && { step: { kind: 'note position' } }),
+    };
+  }
+  if (verdict.kind === 'moved' && !verdict.certain) warnings.push(verdict.error);
   const lacking = publicationIssues(facts, needs, options);
   if (facts.manage === 'verify' && verdict.kind === 'create' && !options.slot.temporary)
     lacking.push(slotMissing(facts, options));
@@ -85,19 +101,19 @@ export function judge(
 
   if (facts.manage === 'create' && changePublication(facts, needs, options).length > 0)
     return change({ kind: 'publication' });
-  if (options.slot.temporary) return { needs, warnings, verdict: 'ready', gap: undefined };
+  if (options.slot.temporary) return { needs, warnings, verdict: 'ready', gap: undefined, colleague: false };
   if (verdict.kind === 'beingCreated') return { needs, warnings, verdict: 'wait' };
-  const { gap } = facts.marker ?? {};
-  const noted = verdict.kind === 'resume' && !(gap && gap.to === undefined);
+  const pending = facts.marker?.gap;
+  const noted = verdict.kind === 'moved' || (verdict.kind === 'resume' && !(pending && pending.to === undefined));
   if (facts.manage === 'create' && !noted) {
     if (verdict.kind === 'create') return change({ kind: 'create slot' });
     if (verdict.kind === 'lost') return change({ ...verdict, kind: 'replace slot' });
     return change({ kind: 'note slot', adopted: verdict.kind === 'adopt' });
   }
-  const to = gap?.to ?? slot?.confirmedFlushLsn;
-  return {
-    needs, warnings, verdict: 'ready', gap: gap && to !== undefined ? { from: gap.from, to, reason: gap.reason } : undefined,
-  }; // prettier-ignore
+  const to = pending?.to ?? slot?.confirmedFlushLsn;
+  const remade = pending && to !== undefined ? { from: pending.from, to, reason: pending.reason } : undefined;
+  const gap = remade ?? (verdict.kind === 'moved' || verdict.kind === 'resume' ? verdict.gap : undefined);
+  return { needs, warnings, verdict: 'ready', gap, colleague: verdict.kind === 'resume' && verdict.colleague };
 }
 
 /** What the watchers need of the publication, and what of it cannot be had. */
@@ -149,7 +165,10 @@ function slotMissing({ server }: Facts, { slot }: ResolvedOptions): Configuratio
 }
 
 /** Commits would wait for our acknowledgement. */
-export function synchronousStandby(server: Server, options: ResolvedOptions): WatchError | undefined {
+export function synchronousStandby(
+  server: Pick<Server, 'synchronousStandbyNames'>,
+  options: ResolvedOptions,
+): WatchError | undefined {
   const name = applicationName(options.slot.name);
   if (!isSynchronousStandby(server.synchronousStandbyNames, name)) return undefined;
   return new WatchError(
@@ -159,6 +178,16 @@ export function synchronousStandby(server: Server, options: ResolvedOptions): Wa
       solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = 'standby1'; SELECT pg_reload_conf();`,
     },
   );
+}
+
+/** The same while streaming. @throws WatchError SYNCHRONOUS_STANDBY, if we would wait for such a commit to become visible */
+export function standbyWarnings(
+  server: Pick<Server, 'synchronousStandbyNames'>,
+  options: ResolvedOptions,
+): readonly WatchError[] {
+  const synchronous = synchronousStandby(server, options);
+  if (synchronous && options.visibility === 'committed') throw synchronous;
+  return synchronous ? [synchronous] : [];
 }
 
 /** Tables that were dropped and made anew since the last connection: they fell out of the publication. */

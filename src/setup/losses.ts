@@ -1,10 +1,12 @@
-import { quoteIdentifier, since } from '../postgres/server.ts';
+import { quoteIdentifier } from '../postgres/server.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
+import { stillStandby } from './classify.ts';
 import type { Facts } from './facts.ts';
 import type { Memory } from './memory.ts';
 import { publicationLost } from './publication.ts';
-import { judgeMoved, judgeSlot, slotCreation, slotLost, type SlotVerdict } from './slot.ts';
+import { judgeSlot, type SlotVerdict } from './history.ts';
+import { slotCreation, slotLost } from './slot.ts';
 
 /** What no statement brings back. */
 export function judgeLosses(
@@ -37,9 +39,8 @@ export function judgeLosses(
   } else if (publication && slot && marker && marker.publicationOid !== publication.oid) {
     lost(publicationReplaced(options));
   }
-  const moved = judgeMoved({ name, slot, marker, acknowledged: memory.acknowledged, pid: memory.pid });
-  if (moved) all.push({ about: 'slot', error: moved });
   const verdict = judgeSlotOf(facts, memory, options);
+  if (verdict.kind === 'moved' && verdict.certain) all.push({ about: 'slot', error: verdict.error });
   if (verdict.kind === 'lost') {
     const byHand = manage === 'verify' || server.inRecovery ? slotCreation(name, failover) : undefined;
     all.push({ about: 'slot', error: slotLost(name, verdict.reason, verdict.from, byHand) });
@@ -47,10 +48,13 @@ export function judgeLosses(
   return all;
 }
 
-export function judgeSlotOf({ slot, marker, server }: Facts, memory: Memory, options: ResolvedOptions): SlotVerdict {
-  const others = slot?.activePid !== undefined && slot.activePid !== memory.pid;
-  const acknowledged = others ? undefined : memory.acknowledged;
-  return judgeSlot({ name: options.slot.name, slot, marker, server, acknowledged });
+export function judgeSlotOf(
+  { slot, marker, server, bound }: Facts,
+  memory: Memory,
+  options: ResolvedOptions,
+): SlotVerdict {
+  const watchers = bound.map(({ watcher }) => watcher.name);
+  return judgeSlot({ name: options.slot.name, slot, marker, server, watchers, ...memory });
 }
 
 /** A standby where the slot cannot be read yet: the address may lead to it before its promotion, or for a moment only. */
@@ -60,15 +64,12 @@ export function beforePromotion(
   { slot: { name } }: ResolvedOptions,
 ): WatchError | undefined {
   if (!server.inRecovery) return undefined;
-  const streamed = memory.pid !== undefined;
-  const unusable = server.major < since.standbyDecoding || slot === undefined;
-  if (!slot?.synced && !(streamed && unusable)) return undefined;
-  const what = slot?.synced
-    ? `its copy of the slot '${name}' cannot be read before it is promoted`
-    : `the slot '${name}' cannot be read there`;
-  return new WatchError('SERVER_BUSY', `the server is a standby, and ${what}`, {
-    solution: 'It is tried again: until it is promoted, or the address leads to the primary.',
-  });
+  if (!slot?.synced && !memory.onPrimary) return undefined;
+  return stillStandby(
+    slot?.synced
+      ? `its copy of the slot '${name}' cannot be read before it is promoted`
+      : 'this worker streams from the primary',
+  );
 }
 
 /** Another publication has its name now. */

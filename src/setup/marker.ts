@@ -1,6 +1,6 @@
 /**
  * What walwatch remembers in the comment of a publication, one line each, below the user's own text: of each slot where and
- * when it was made, because a slot that somebody dropped could not be told from a first start otherwise; and whether
+ * when it was made and who used it, because a slot that somebody dropped or moved could not be told from a first start or a colleague otherwise; and whether
  * walwatch made the publication, because it takes nothing away from one that somebody else made.
  */
 export interface Marker {
@@ -12,6 +12,32 @@ export interface Marker {
   readonly createdLsn: string;
   /** The slot is made anew, or was, and nobody was told yet. */
   readonly gap?: PendingGap;
+  /** The worker that had the slot last: what another one acknowledged was not acknowledged by a stranger. */
+  readonly worker?: string;
+  /** The names of its watchers. */
+  readonly watchers?: readonly string[];
+  /** Watchers that earlier workers had, and the position from which on a worker without them had the slot. */
+  readonly paused?: Readonly<Record<string, string>>;
+  /** Where the slot stood when that worker stopped, so that it shows when somebody moves it meanwhile. */
+  readonly stopped?: string;
+}
+
+/** So many watchers that earlier versions of the application had are remembered. */
+const mostPaused = 100;
+
+/** The marker of a worker that has begun to stream from `position` on, and has told what there was to tell. */
+export function claimed(
+  { stopped: _, gap: __, ...marker }: Marker,
+  { worker, watchers }: { readonly worker: string; readonly watchers: readonly string[] },
+  position: string,
+): Marker {
+  const missing = [...Object.keys(marker.paused ?? {}), ...(marker.watchers ?? [])].filter(
+    (name) => !watchers.includes(name),
+  );
+  const paused = Object.fromEntries(
+    [...new Set(missing)].slice(-mostPaused).map((name) => [name, marker.paused?.[name] ?? position]),
+  );
+  return { ...marker, worker, watchers, paused };
 }
 
 /** It is written before a lost slot is replaced, and taken away once a worker streams: a crash in between hides no gap. */

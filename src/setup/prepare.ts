@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
+import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -8,7 +9,8 @@ import type { BoundWatcher } from '../watchers/bind.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import { apply } from './apply.ts';
 import { type Facts, readFacts } from './facts.ts';
-import { judge, type Judgement, type SlotGap } from './judge.ts';
+import type { Gap } from './history.ts';
+import { judge, type Judgement } from './judge.ts';
 import { claimLivePublication } from './live-publication.ts';
 import type { Memory } from './memory.ts';
 import type { PublicationNeeds } from './publication.ts';
@@ -26,8 +28,10 @@ export interface Prepared {
   readonly publicationOid: number;
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
-  /** Told at each connection until a worker has streamed and `narrow` has run. */
-  readonly gap: SlotGap | undefined;
+  /** Changes that no worker has seen, and nobody was told of. */
+  readonly gap: Gap | undefined;
+  /** Another worker had the slot since this one streamed. */
+  readonly colleague: boolean;
   readonly warnings: readonly WatchError[];
 }
 
@@ -57,7 +61,8 @@ export async function prepare(
   const projected = new Set(entries.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
   return {
     server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid,
-    confirmedLsn: facts.slot?.confirmedFlushLsn, gap: judgement.gap, warnings: [...judgement.warnings, ...warnings],
+    confirmedLsn: facts.slot?.confirmedFlushLsn, gap: judgement.gap, colleague: judgement.colleague,
+    warnings: [...judgement.warnings, ...warnings],
   }; // prettier-ignore
 }
 
@@ -90,7 +95,10 @@ async function settle(
           if (performance.now() > deadline) throw await slotBlocked(client, options.slot.name);
           await delay(waitInterval);
         } else if (locked) {
-          if (judgement.verdict === 'refused') throw judgement.error;
+          if (judgement.verdict === 'refused') {
+            if (judgement.step) await apply(client, judgement.step, facts, judgement.needs, options);
+            throw judgement.error;
+          }
           const { step } = judgement;
           if (++steps > stepsLimit) throw neverReady(options);
           await apply(client, step, facts, judgement.needs, options);
@@ -116,10 +124,13 @@ const stepsLimit = 10;
  * What PostgreSQL says when others make, change or drop the same thing in the same moment; "could not open relation" and
  * "tuple concurrently updated" are internal errors.
  */
-const races: ReadonlySet<unknown> = new Set(['42710', '42704', '42P07', '23505', '40001', '55006', 'XX000']);
+const races: ReadonlySet<string | undefined> = new Set([
+  sqlState.duplicateObject, sqlState.undefinedObject, sqlState.duplicateTable, sqlState.uniqueViolation,
+  sqlState.serializationFailure, sqlState.objectInUse, sqlState.internalError,
+]); // prettier-ignore
 
 function isLostRace(error: unknown): boolean {
-  return races.has((error as { code?: unknown } | null)?.code);
+  return races.has(sqlStateOf(error));
 }
 
 function neverReady({ publication }: ResolvedOptions): WatchError {
@@ -127,7 +138,7 @@ function neverReady({ publication }: ResolvedOptions): WatchError {
     'SERVER_BUSY',
     `the publication '${publication.name}' or its slot was changed again and again`,
     {
-      solution: 'It is tried again. Does something else change them in this moment?',
+      solution: 'walwatch tries again. Check whether something else changes them at the moment.',
     },
   );
 }

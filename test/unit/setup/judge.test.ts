@@ -15,7 +15,7 @@ const users = usersTable();
 const bound = boundTo(users, ['users', 'inserted']);
 const server: Server = {
   major: 17, walLevel: 'logical', effectiveWalLevel: undefined, walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined,
-  synchronousStandbyNames: '', inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'ann', mayReplicate: true,
+  synchronousStandbyNames: '', inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'ann', mayReplicate: true, startedAt: '0',
 }; // prettier-ignore
 const slot: Slot = {
   plugin: 'pgoutput', database: 'shop', activePid: undefined, confirmedFlushLsn: '0/20', restartLsn: '0/10', walStatus: 'reserved',
@@ -111,12 +111,12 @@ describe('on a standby before its promotion', () => {
 
   test('a copy of the slot is not lost: it is tried again', () => {
     expect(verdictOf({ ...standby, publication: noted(), slot: { ...slot, synced: true } })).toMatchObject({
-      error: { code: 'SERVER_BUSY', retry: 'slowly' },
+      error: { code: 'SERVER_BUSY', retry: 'soon' },
     });
   });
 
   test('a process that has streamed waits, whatever the version', () => {
-    const memory = { acknowledged: '0/8', pid: 3, publicationOid: 9 };
+    const memory = { acknowledged: '0/8', pid: 3, publicationOid: 9, onPrimary: true };
     for (const major of [15, 17]) {
       const facts = { ...standby, server: { ...standby.server, major }, publication: noted() };
       expect(verdictOf(facts, {}, memory)).toMatchObject({ error: { code: 'SERVER_BUSY' } });

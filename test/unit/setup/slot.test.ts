@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Marker } from '../../../src/setup/marker.ts';
-import { invalidation, judgeMoved, judgeSlot, type Slot, slotIssues, slotLost } from '../../../src/setup/slot.ts';
+import { invalidation, type Slot, slotIssues, slotLost } from '../../../src/setup/slot.ts';
 
 const slot: Slot = {
   plugin: 'pgoutput',
@@ -14,96 +13,6 @@ const slot: Slot = {
   synced: false,
   twoPhase: false,
 };
-const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
-const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
-
-function judge(facts: { slot?: Slot; marker?: Marker; acknowledged?: string }) {
-  return judgeSlot({
-    name: 'worker',
-    server,
-    slot: facts.slot,
-    marker: facts.marker,
-    acknowledged: facts.acknowledged,
-  });
-}
-
-describe('gaps are loud', () => {
-  test('no marker and no slot: a first start', () => {
-    expect(judge({})).toEqual({ kind: 'create' });
-  });
-
-  test('no marker but a slot: it is adopted', () => {
-    expect(judge({ slot })).toEqual({ kind: 'adopt' });
-  });
-
-  test('marker and slot: it goes on', () => {
-    expect(judge({ slot, marker })).toEqual({ kind: 'resume' });
-    expect(judge({ slot, marker, acknowledged: '0/20' })).toEqual({ kind: 'resume' });
-  });
-
-  test('a marker and no slot: it was dropped, and what was written since it was made can not be had', () => {
-    expect(judge({ marker })).toEqual({ kind: 'lost', from: '0/5', reason: "the slot 'worker' was dropped" });
-  });
-
-  test('a slot that is being created is neither lost nor another worker’s', () => {
-    const unfinished = { ...slot, confirmedFlushLsn: undefined, restartLsn: undefined, activePid: 7 };
-    expect(judge({ slot: unfinished })).toEqual({ kind: 'beingCreated' });
-    expect(judge({ slot: unfinished, marker })).toEqual({ kind: 'beingCreated' });
-  });
-
-  test('a process that was to make it anew was interrupted: it is lost from where the first one found it', () => {
-    const pending = { ...marker, gap: { from: '0/7', reason: 'wal_removed' } };
-    expect(judge({ marker: pending })).toEqual({ kind: 'lost', from: '0/7', reason: 'wal_removed' });
-    expect(judge({ slot, marker: pending })).toEqual({ kind: 'resume' });
-  });
-
-  test('a template clone copies the marker but never the slot: a first start', () => {
-    expect(judge({ marker: { ...marker, databaseOid: 6 } })).toEqual({ kind: 'create' });
-  });
-
-  test('a restored dump or pg_upgrade brings the marker without the slot: lost, whatever the database', () => {
-    const elsewhere = { ...marker, systemIdentifier: '7300000000000000002' };
-    const reason = expect.stringContaining('did not come along to this server');
-    expect(judge({ marker: elsewhere })).toEqual({ kind: 'lost', from: '0/5', reason });
-    expect(judge({ marker: { ...elsewhere, databaseOid: 6 } })).toEqual({ kind: 'lost', from: '0/5', reason });
-  });
-
-  test('a slot that is gone on a reconnect was dropped while it was in use, with or without a marker', () => {
-    const lost = { kind: 'lost', from: '0/18', reason: "the slot 'worker' was dropped while it was in use" };
-    expect(judge({ acknowledged: '0/18' })).toEqual(lost);
-    expect(judge({ acknowledged: '0/18', marker })).toEqual(lost);
-    expect(judge({ acknowledged: '0/18', marker: { ...marker, databaseOid: 6 } })).toEqual(lost);
-  });
-
-  test('an invalidated slot is lost from where it stood, with or without a marker', () => {
-    const invalidated = { ...slot, invalidationReason: 'idle_timeout' };
-    const lost = { kind: 'lost', from: '0/20', reason: "the slot 'worker' was invalidated: idle_timeout" };
-    expect(judge({ slot: invalidated })).toEqual(lost);
-    expect(judge({ slot: invalidated, marker, acknowledged: '0/18' })).toEqual(lost);
-    expect(judge({ slot: { ...invalidated, confirmedFlushLsn: undefined }, acknowledged: '0/18' })).toEqual({
-      ...lost,
-      from: '0/18',
-    });
-  });
-});
-
-describe('a slot was moved by somebody else', () => {
-  const moved = (facts: Partial<Parameters<typeof judgeMoved>[0]>) =>
-    judgeMoved({ name: 'worker', slot, marker, acknowledged: '0/18', pid: 7, ...facts })?.code;
-
-  test('when it is further than what was acknowledged', () => {
-    expect(moved({})).toBe('SLOT_MOVED');
-    expect(moved({ acknowledged: '0/20' })).toBeUndefined();
-    expect(moved({ acknowledged: undefined })).toBeUndefined();
-  });
-
-  test('not while another worker has it, and not when it was made anew, which the gap tells', () => {
-    expect(moved({ slot: { ...slot, activePid: 8 } })).toBeUndefined();
-    expect(moved({ slot: { ...slot, activePid: 7 } })).toBe('SLOT_MOVED');
-    expect(moved({ marker: { ...marker, gap: { reason: 'dropped', to: '0/19' } } })).toBeUndefined();
-  });
-});
-
 describe('a slot is invalidated', () => {
   test('when the server says why', () => {
     expect(invalidation({ ...slot, invalidationReason: 'wal_level_insufficient', walStatus: 'lost' })).toBe(
