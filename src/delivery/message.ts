@@ -1,4 +1,3 @@
-import type { LogicalMessage as DecodedMessage } from '../postgres/pgoutput/messages.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Captured, LedgerTransaction } from '../changes/ledger.ts';
@@ -18,12 +17,11 @@ export class CapturedMessage implements Captured, Deliverable {
   readonly records = oneRecord;
   holders = 0;
 
-  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: DecodedMessage, bytes: number) {
-    const { prefix, content, transactional } = message;
+  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: LogicalMessage, bytes: number) {
     this.transaction = transaction;
     this.ordinal = ordinal;
-    this.eventId = `${transaction.commitLsn}/${transactional ? 'm' : 'n'}${number}`;
-    this.event = { prefix, content, transactional };
+    this.eventId = `${transaction.commitLsn}/${message.transactional ? 'm' : 'n'}${number}`;
+    this.event = message;
     this.bytes = bytes;
   }
 

@@ -218,6 +218,7 @@ export class Connection {
         this.#keepAlive(session, source, timeout, prepared.server.inRecovery);
       },
       message: (bytes, start, end) => this.#sink?.message(bytes, start, end),
+      large: (type, length) => this.#sink?.large(type, length),
       keepalive: (walEnd, replyRequested) => this.#sink?.keepalive(walEnd, replyRequested),
     });
     this.#ended = ended.catch(() => {});
