@@ -77,6 +77,7 @@ export interface Delivery {
   readonly deliverable: Deliverable;
   readonly obstacle: Obstacle;
   readonly records: readonly string[];
+  readonly group: Group;
   readonly since: number;
   /** How many earlier deliveries of the same records have not settled. */
   blockedBy: number;
@@ -91,6 +92,14 @@ export interface Delivery {
   timer: NodeJS.Timeout | undefined;
   /** What follows on the attempt that took too long, once it has settled. */
   timedOut: Verdict | undefined;
+}
+
+/** Deliveries from one barrier to the next, the first barrier included. */
+interface Group {
+  /** How many have not settled. */
+  open: number;
+  /** The barrier that waits for them. */
+  next: Delivery | undefined;
 }
 
 /** What follows on a failure. */
@@ -114,6 +123,9 @@ export class Lane {
   readonly #pending = new Set<Delivery>();
   readonly #ready = new Queue<Delivery>();
   readonly #last = new Map<string, Delivery>();
+  #group: Group = { open: 0, next: undefined };
+  /** The last one, until it has settled. */
+  #barrier: Delivery | undefined;
   readonly #batcher: Batcher | undefined;
   #running = 0;
   #inRun = false;
@@ -215,23 +227,42 @@ export class Lane {
 
   #track(deliverable: Deliverable, obstacle: Obstacle): Delivery {
     const { concurrency, pipelined } = this.recipient.settings;
-    const records = pipelined ? noRecords : concurrency === 1 ? allRecords : deliverable.records;
+    const parallel = !pipelined && concurrency > 1;
+    const barrier = parallel && deliverable.barrier === true;
+    const records =
+      parallel && !barrier ? deliverable.records : concurrency === 1 && !pipelined ? allRecords : noRecords;
+    const before = this.#group;
+    if (barrier) this.#group = { open: 0, next: undefined };
     const delivery: Delivery = {
-      deliverable, obstacle, records, since: Date.now(), blockedBy: 0,
+      deliverable, obstacle, records, group: this.#group, since: Date.now(), blockedBy: 0,
       waiters: undefined, attempt: 1, error: undefined, context: undefined, burying: false, timer: undefined, timedOut: undefined,
     }; // prettier-ignore
+    delivery.group.open++;
     for (const record of records) {
-      const before = this.#last.get(record);
-      if (before) {
-        (before.waiters ??= []).push(delivery);
-        delivery.blockedBy++;
-      }
+      const last = this.#last.get(record);
+      if (last) this.#block(delivery, last);
       this.#last.set(record, delivery);
     }
+    if (barrier) {
+      if (before.open > 0) {
+        before.next = delivery;
+        delivery.blockedBy++;
+      }
+      this.#barrier = delivery;
+    } else if (this.#barrier) this.#block(delivery, this.#barrier);
     this.#host.hold(deliverable);
     this.#pending.add(delivery);
     if (this.#pending.size === 1) this.#host.busy(this, true);
     return delivery;
+  }
+
+  #block(delivery: Delivery, by: Delivery): void {
+    (by.waiters ??= []).push(delivery);
+    delivery.blockedBy++;
+  }
+
+  #unblock(delivery: Delivery): void {
+    if (--delivery.blockedBy === 0) this.#ready.push(delivery);
   }
 
   #attempt(delivery: Delivery): void {
@@ -381,7 +412,10 @@ export class Lane {
     if (delivery.timer !== undefined) clearTimeout(delivery.timer);
     if (!this.#pending.delete(delivery)) return;
     for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
-    if (delivery.waiters) for (const waiter of delivery.waiters) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
+    if (delivery.waiters) for (const waiter of delivery.waiters) this.#unblock(waiter);
+    if (this.#barrier === delivery) this.#barrier = undefined;
+    const { group } = delivery;
+    if (--group.open === 0 && group.next) this.#unblock(group.next);
     this.#host.settle(delivery.deliverable);
     this.#rest();
   }
