@@ -11,7 +11,8 @@ import { Reporter } from '../observe/reporter.ts';
 import type { WatcherDetails, WatchEventMap, WatchState, WatchStatus } from '../types/events.ts';
 import { onErrorIssues, unknownKeys } from '../options.ts';
 import { Supervisor } from '../stream/supervisor.ts';
-import { ChangeIterator } from '../routing/change-iterator.ts';
+import type { ChangeIterator } from '../routing/change-iterator.ts';
+import { Iterators } from '../routing/iterators.ts';
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import type { Watch } from '../types/watch.ts';
@@ -89,6 +90,7 @@ class RemoteAssembly {
   readonly #dispatcher: Dispatcher;
   readonly #router: Router;
   readonly #subscriptions: Subscriptions;
+  readonly #iterators = new Iterators(this.#outcome.over);
   readonly #arrivals: Arrivals;
   readonly #supervisor: Supervisor;
   readonly #position: Position = { created: undefined, next: 1 };
@@ -129,11 +131,13 @@ class RemoteAssembly {
       stop: (error) => this.#fail(error),
       bury: (dead) => letters.write(dead),
     }));
-    const router = (this.#router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log, {
-      ledger: this.#inbox,
-      limit: highWaterMark,
-      newest: () => undefined, // nobody hears of whole transactions here
-    }));
+    const router = (this.#router = new Router(
+      watchers,
+      (...found) => dispatcher.deliver(...found),
+      reporter.log,
+      { ledger: this.#inbox, limit: highWaterMark, newest: () => undefined }, // nobody hears of whole transactions here
+      (warning) => reporter.warnOnce([warning]),
+    ));
     const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');
     // Never asked: `transaction` is refused.
     const noDatabase = { slot: '', create: false, open: () => Promise.reject(stopped()), systemIdentifier: () => '' };
@@ -177,7 +181,7 @@ class RemoteAssembly {
 
   events(watcher: string, ...rest: readonly unknown[]): ChangeIterator {
     if (this.#ending) throw stopped();
-    return new ChangeIterator((handler) => this.#subscriptions.iterate(watcher, rest, handler), this.#outcome.over);
+    return this.#iterators.open((handler) => this.#subscriptions.iterate(watcher, rest, handler));
   }
 
   // ── Lifecycle ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -208,7 +208,14 @@ export class Connection {
 
   async #stream(session: Session, prepared: Prepared, config: ClientConfig, timeout: number): Promise<void> {
     const { slot, publication, origin } = this.#options;
-    const source = new Source({ config, slot, publication: publication.name, origin, server: prepared.server });
+    const source = new Source({
+      config,
+      slot,
+      publication: publication.name,
+      origin,
+      messages: true,
+      server: prepared.server,
+    });
     this.#source = source;
     const failed = new Promise<never>((_, reject) => (this.#failure = reject));
     failed.catch(() => {}); // raced below; it may come later

@@ -124,7 +124,7 @@ export class Intake {
     const transaction = this.#current;
     this.#current = undefined;
     if (transaction === undefined) return;
-    if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction));
+    if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction, overhead));
     this.#ledger.commit(transaction, commit.endLsn);
   }
 

@@ -32,6 +32,8 @@ export interface SourceOptions {
   readonly slot: { readonly name: string; readonly temporary: boolean };
   readonly publication: string;
   readonly origin: 'any' | 'none';
+  /** Whether the server sends logical messages. */
+  readonly messages: boolean;
   readonly server: Pick<Server, 'major'>;
 }
 
@@ -113,7 +115,7 @@ export class Source {
   }
 
   async #start(client: Client, sink: SourceSink): Promise<void> {
-    const { slot, publication, origin, server } = this.#options;
+    const { slot, publication, origin, messages, server } = this.#options;
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
     const { processID: pid } = client as unknown as { processID: number };
     const { rows } = await client.query('IDENTIFY_SYSTEM');
@@ -128,11 +130,8 @@ export class Source {
       this.#connection = connection;
       sink.started({ systemIdentifier: rows[0].systemid, timeline: Number(rows[0].timeline), createdLsn, pid });
     });
-    const options = [
-      `proto_version '1'`,
-      `publication_names ${quoteOption(quoteIdentifier(publication))}`,
-      `messages 'true'`,
-    ];
+    const options = [`proto_version '1'`, `publication_names ${quoteOption(quoteIdentifier(publication))}`];
+    if (messages) options.push(`messages 'true'`);
     if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
     this.#copy = new CopyStream(connection.stream, sink);
     await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);

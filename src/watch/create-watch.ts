@@ -33,7 +33,8 @@ import { Receiver } from '../stream/receiver.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from '../stream/snapshot.ts';
 import { Supervisor } from '../stream/supervisor.ts';
 import { readWalEnd } from '../stream/wal-end.ts';
-import { ChangeIterator } from '../routing/change-iterator.ts';
+import type { ChangeIterator } from '../routing/change-iterator.ts';
+import { Iterators } from '../routing/iterators.ts';
 import { VisibilityGate } from '../stream/gate.ts';
 import { type Routed, Router } from '../routing/router.ts';
 import type { Handler } from '../routing/subscription.ts';
@@ -90,6 +91,7 @@ class Assembly {
   readonly #gate: VisibilityGate<Routed>;
   readonly #intake: Intake;
   readonly #subscriptions: Subscriptions;
+  readonly #iterators = new Iterators(this.#outcome.over);
   readonly #supervisor: Supervisor;
   readonly #retainedWal: RetainedWalMonitor;
   readonly deadLetters: DeadLetterBox;
@@ -142,6 +144,7 @@ class Assembly {
       (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
       reporter.log,
       { ledger, limit: options.highWaterMark, newest: () => this.#intake.newest },
+      (warning) => reporter.warnOnce([warning]),
     ));
     const gate = (this.#gate = new VisibilityGate<Routed>(ledger, (captured) => router.route(captured)));
     const gated = options.visibility === 'committed';
@@ -241,7 +244,7 @@ class Assembly {
 
   events(watcher: string, ...rest: readonly unknown[]): ChangeIterator {
     if (this.#ending) throw stopped();
-    return new ChangeIterator((handler) => this.#subscriptions.iterate(watcher, rest, handler), this.#outcome.over);
+    return this.#iterators.open((handler) => this.#subscriptions.iterate(watcher, rest, handler));
   }
 
   // ── Lifecycle ────────────────────────────────────────────────────────────────────────────────────────────────────
