@@ -57,6 +57,8 @@ export class CopyStream {
   /** A large message that is handed on in pieces, and how many of its bytes have not come. */
   #large: LargeMessageSink | undefined;
   #largeLeft = 0;
+  /** What was read and not taken apart when reading paused. */
+  #held: Buffer | undefined;
   #paused = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -99,6 +101,12 @@ export class CopyStream {
 
   #read(): void {
     if (this.#closed || this.#paused || this.#timer !== undefined) return;
+    const held = this.#held;
+    if (held) {
+      this.#held = undefined;
+      this.#take(held);
+      if (this.#paused) return;
+    }
     for (;;) {
       const bytes = this.#stream.read() as Buffer | null;
       if (bytes === null) return;
@@ -130,7 +138,7 @@ export class CopyStream {
     }
     let start = 0;
     let needed = header;
-    while (bytes.length - start >= header) {
+    while (bytes.length - start >= header && !this.#paused) {
       const length = bytes.readInt32BE(start + 1);
       if (length < 4 || length > longest)
         throw new ProtocolError(String.fromCharCode(bytes[start]!), 1, `a message of ${length} bytes`);
@@ -146,6 +154,10 @@ export class CopyStream {
       start = end;
     }
     if (start === bytes.length) return;
+    if (this.#paused) {
+      this.#held = bytes.subarray(start);
+      return;
+    }
     this.#restLength = bytes.length - start;
     this.#needed = needed;
     // A piece of the chunk where that will do, so that a large message before it is not kept in memory.

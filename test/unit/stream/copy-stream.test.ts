@@ -153,6 +153,19 @@ describe('paused', () => {
     expect(told).toEqual(['message one', 'keepalive 1', 'keepalive 2']);
   });
 
+  test('it stops behind the message at hand, also within a chunk: each of them may take much memory', async () => {
+    const { bring, told, copy, onMessage } = copying();
+    onMessage(() => copy.pause());
+    await bring(Buffer.concat([all, all]).subarray(0, -3));
+    for (const end of [1, 4, 6, 8, 11, 13]) {
+      expect(told).toEqual([...calls, ...calls].slice(0, end));
+      copy.resume();
+      await turn();
+    }
+    await bring(all.subarray(-3));
+    expect(told).toEqual([...calls, ...calls]);
+  });
+
   test('it goes on in the middle of a message', async () => {
     const { bring, told, copy } = copying();
     await bring(all.subarray(0, 40));
