@@ -53,6 +53,11 @@ export async function positionIssues(
   ];
 }
 
+/** Forgets the positions of a slot that is gone for good: a temporary one. */
+export async function forgetPositions(client: Client, slot: string): Promise<void> {
+  await client.query('delete from walwatch.positions where slot = $1', [slot]);
+}
+
 type Handler = (event: any, context: any) => unknown;
 
 /**

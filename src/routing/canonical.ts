@@ -85,6 +85,7 @@ const timePattern =
 
 /** ISO 8601 as PostgreSQL and JavaScript write it: one form for what is the same moment. */
 function timeForm(text: string): string {
+  if (/^-?infinity$/i.test(text)) return text.toLowerCase(); // a number of JavaScript
   const parts = timePattern.exec(text);
   if (!parts) return text;
   const [, year, month, day, hour, minute, second = '00', fraction = '', zone, bc = ''] = parts;

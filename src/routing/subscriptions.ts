@@ -21,6 +21,8 @@ export class Subscriptions {
   readonly #exactlyOnce: ExactlyOnceHost;
   /** Subscriptions under whose names something is kept. */
   readonly #named = new Map<string, ActiveSubscription>();
+  /** Whether there was one that keeps positions. */
+  keepsPositions = false;
 
   constructor(router: Router, defaults: Pick<DeliverySettings, 'onError'>, exactlyOnce: ExactlyOnceHost) {
     this.#router = router;
@@ -212,6 +214,7 @@ export class Subscriptions {
       ]);
     }
     if (!settings.transaction) return subscription;
+    this.keepsPositions = true;
     return new ActiveSubscription(
       registry,
       filter,

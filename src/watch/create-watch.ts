@@ -4,6 +4,7 @@ import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { Ledger } from '../changes/ledger.ts';
 import { DeadLetterBox } from '../delivery/dead-letters.ts';
+import { forgetPositions } from '../delivery/exactly-once.ts';
 import type { Letter } from '../delivery/letter.ts';
 import { messageOf } from '../delivery/message.ts';
 import type { DeliveryOptions, Subscription } from '../types/delivery.ts';
@@ -301,9 +302,13 @@ class Assembly {
     this.#subscriptions.close();
     const { name } = this.#options.publication;
     const ours = isLivePublication(this.#options) && this.#prepared !== undefined;
-    const cleanUp = ours ? (session: Session) => session.use((client) => dropPublication(client, name)) : undefined;
+    const cleanUp = (session: Session) =>
+      session.use(async (client) => {
+        await dropPublication(client, name);
+        if (this.#subscriptions.keepsPositions) await forgetPositions(client, this.#options.slot.name).catch(() => {}); // its table may be another role's
+      });
     await this.#connection
-      ?.close(endTimeout, cleanUp)
+      ?.close(endTimeout, ours ? cleanUp : undefined)
       .catch((error: unknown) => this.#reporter.log.warn({ err: error }, 'closing the connection failed'));
   }
 

@@ -66,6 +66,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
     expect(form(oids.timestamptz, ['2026-03-01 00:30:00.000001+02', '2026-02-28 22:30:00.000001+00']).size).toBe(1);
     expect(form(1114, ['2026-02-28 12:00:00', '2026-02-28T12:00', '2026-02-28 12:00:00.000']).size).toBe(1);
     expect(form(1082, ['2026-02-28'])).toEqual(new Set(['2026-02-28']));
+    expect(form(1082, ['Infinity', 'infinity'])).toEqual(new Set(['infinity']));
     const others = ['infinity', '-infinity', '0044-03-15 12:00:00+00 BC', '294276-12-31 23:59:59.999999+00', 'now', ''];
     expect([...form(oids.timestamptz, others)]).toEqual(others);
   });
