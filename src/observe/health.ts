@@ -16,6 +16,8 @@ export interface HealthFacts {
   readonly activePid: number | undefined;
   /** Reading pauses because of the memory that undelivered changes take. */
   readonly full: boolean;
+  /** Since when events wait until their transaction is visible. */
+  readonly waitingSince?: number | undefined;
 }
 
 /** Milliseconds after which an event that is not done is a fact to be told. */

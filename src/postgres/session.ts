@@ -1,7 +1,9 @@
+import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { ClientConfig, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
+import { withCertificates } from './connection-config.ts';
 
 /**
  * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
@@ -31,6 +33,13 @@ const noTimeoutSettings = {
   idle_session_timeout: '0',
 };
 
+/**
+ * The same for `transaction_timeout`, which ends a walsender inside a large transaction. Servers before 17 do not know it,
+ * and would refuse a connection that names it.
+ */
+export const liftTransactionTimeout =
+  "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'";
+
 const { BOOL, INT2, INT4, OID, FLOAT8, JSON: JSON_OID } = pg.types.builtins;
 const parsers: Readonly<Record<number, (text: string) => unknown>> = {
   [BOOL]: (text) => text === 't',
@@ -47,7 +56,10 @@ const ownResults = {
   binary: false, // pg has it, its types do not
 };
 
-/** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
+/**
+ * The application's configuration with the settings of a session of ours; its own `options` have the last word.
+ * @throws WatchError TLS when a certificate cannot be read
+ */
 export function sessionConfig(
   connection: ClientConfig,
   session: {
@@ -59,7 +71,7 @@ export function sessionConfig(
   const settings = Object.entries({ ...textSettings, ...noTimeoutSettings, ...session.settings });
   const own = connection.options ?? process.env['PGOPTIONS'];
   return {
-    ...connection,
+    ...withCertificates(connection),
     ...noTimeouts,
     ...ownResults,
     application_name: session.name,
@@ -74,23 +86,45 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   const own = connection.options ?? process.env['PGOPTIONS'];
   // The position must not be durable later than the slot.
   const options = `${own ? `${own} ` : ''}-c synchronous_commit=on`;
-  return { ...connection, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
+  const config = withCertificates(connection);
+  return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
+}
+
+/** Milliseconds for a request to cancel a query. */
+const cancelTimeout = 2000;
+
+/** What of pg is not in its types. */
+interface Backend {
+  readonly processID: number | null;
+  readonly secretKey: number | null;
+  readonly host: string;
+  readonly port: number;
+  readonly connection: EventEmitter & {
+    readonly stream: Duplex & { destroySoon?(): void };
+    readonly ssl: unknown;
+    readonly sslNegotiation: string;
+    connect(port: number | string, host?: string): void;
+    requestSsl(): void;
+    cancel(processId: number, secretKey: number): void;
+  };
 }
 
 /** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
 export class Session {
+  readonly #config: ClientConfig;
   readonly #client: pg.Client;
-  readonly #deadline: number | undefined;
+  /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
+  deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #lost = false;
   #lose!: (error: unknown) => void;
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
-  /** `deadline`: milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
   constructor(config: ClientConfig, deadline?: number) {
+    this.#config = config;
     const client = (this.#client = new pg.Client(config));
-    this.#deadline = deadline;
+    this.deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
       this.#lose = reject;
       client.on('error', reject);
@@ -117,14 +151,38 @@ export class Session {
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
   close(): void {
     this.#client.end().catch(() => {}); // it is cut in any case
-    (
-      this.#client as unknown as { connection: { stream: Duplex & { destroySoon?(): void } } }
-    ).connection.stream.destroySoon?.();
+    (this.#client as unknown as Backend).connection.stream.destroySoon?.();
+  }
+
+  /**
+   * Asks the server to end the query that runs, over a connection of its own, as the protocol wants it. Resolves once it
+   * was asked, or cannot be: nothing is promised.
+   */
+  async cancel(): Promise<void> {
+    const { processID, secretKey, host, port } = this.#client as unknown as Backend;
+    if (processID === null || secretKey === null) return; // it has not connected
+    const { connection } = new pg.Client(this.#config) as unknown as Backend;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => connection.stream.destroy(), cancelTimeout);
+      const cancel = () => connection.cancel(processID, secretKey);
+      connection.on('error', () => {}); // it ends then
+      connection.once('end', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      connection.once('connect', () => {
+        if (!connection.ssl) cancel();
+        else if (connection.sslNegotiation !== 'direct') connection.requestSsl();
+      });
+      connection.once('sslconnect', cancel);
+      if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+      else connection.connect(port, host);
+    });
   }
 
   /** A server that went away without closing the connection never answers: only time tells. */
   async #within<T>(task: Promise<T>): Promise<T> {
-    const deadline = this.#deadline;
+    const { deadline } = this;
     if (deadline === undefined) return task;
     const timer = setTimeout(() => {
       this.#lose(
@@ -140,4 +198,10 @@ export class Session {
       clearTimeout(timer);
     }
   }
+}
+
+/** Connects a session with `sessionConfig`, whose transactions may take any time. */
+export async function connectOwn(session: Session): Promise<void> {
+  await session.connect();
+  await session.use((client) => client.query(liftTransactionTimeout));
 }

@@ -1,11 +1,12 @@
 import type { TypeCatalog } from '../postgres/types.ts';
+import type { Stage } from '../changes/stage.ts';
 import type { WatchError } from '../errors.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
-import type { Obstacle } from '../delivery/lane.ts';
-import { CapturedMessage } from '../delivery/message.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Obstacle } from '../delivery/recipient.ts';
+import { CapturedMessage } from '../changes/message.ts';
+import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { isTriggered } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
@@ -21,7 +22,7 @@ export type Deliver = (subscription: ActiveSubscription, deliverable: Deliverabl
 export type Routed = CapturedChange | CapturedMessage | CapturedCommit;
 
 /** Brings each change to the subscriptions that are meant by it. */
-export class Router implements RouteHost {
+export class Router implements Stage, RouteHost {
   readonly routes: ReadonlyMap<string, Route>;
   /** The subscriptions to logical messages. */
   readonly messages = new MessageRoutes();
@@ -61,7 +62,7 @@ export class Router implements RouteHost {
     for (const one of bound) this.#byWatcher.get(one.watcher)?.bind(one, types);
   }
 
-  route(captured: Routed): void {
+  push(captured: Routed): void {
     this.routed++;
     if (captured instanceof CapturedChange) this.#routeChange(captured);
     else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
@@ -189,8 +190,6 @@ interface FallenOut {
   readonly oid: number | undefined;
 }
 
-const internalError = 'XX000';
-
 /** The tables that the publication does not carry any more, and what became of them. */
 export function readFallenOut(client: Client, needs: PublicationNeeds): Promise<FallenOut[]> {
   return onceAgain(() => lookForFallenOut(client, needs));
@@ -201,7 +200,7 @@ export async function onceAgain<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    if ((error as { code?: string }).code !== internalError) throw error;
+    if ((error as { code?: string }).code !== sqlState.internalError) throw error;
     return await read();
   }
 }

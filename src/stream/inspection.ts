@@ -1,8 +1,9 @@
 import type { Client } from 'pg';
 import type { Session } from '../postgres/session.ts';
 import type { WatchError } from '../errors.ts';
+import { readServer, type Server } from '../postgres/server.ts';
 import { handlerSlow, type RetainedWalMonitor } from './held-back.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import type { HeldBy } from '../types/events.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import type { Prepared } from '../setup/prepare.ts';
@@ -23,6 +24,8 @@ export interface InspectionHost {
   serverReached(lsn: Lsn): void;
   /** Takes from the publication what nobody needs. Returns what it ran. */
   narrow(client: Client, prepared: Prepared): Promise<readonly string[]>;
+  /** @throws WatchError SYNCHRONOUS_STANDBY */
+  standbyWarnings(server: Server): Iterable<WatchError>;
   readonly log: Logger;
   warn(warning: WatchError): void;
   warnOnce(warnings: readonly WatchError[]): void;
@@ -68,6 +71,12 @@ export class Inspection {
       lost.map(({ table, oid }) => fallenOut(needs.name, table, oid, needs.pushedDown.get(table.oid))),
     );
     this.#host.warnOnce(await session.use((client) => readRefusals(client, needs, server)));
+  }
+
+  /** Commits may wait for our acknowledgement. @throws WatchError SYNCHRONOUS_STANDBY */
+  async checkSynchronous(session: Session): Promise<void> {
+    const { standbyWarnings } = this.#host;
+    this.#host.warnOnce([...standbyWarnings(await session.use(readServer))]);
   }
 
   /** Now that the slot is ours, nobody else needs what our watchers do not. A lock that is not to be had is tried again later. */

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { CapturedMessage } from '../../../src/delivery/message.ts';
+import { CapturedMessage } from '../../../src/changes/message.ts';
 import { ConfigurationError } from '../../../src/errors.ts';
 import { Router } from '../../../src/routing/router.ts';
 import { noSession, noTransactions } from '../../support/routing.ts';
@@ -19,7 +19,7 @@ function listening() {
   );
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   const send = (prefix: string) =>
-    router.route(new CapturedMessage(transactionAt(1n), 0, 0, { transactional: true, prefix, content }, 1));
+    router.push(new CapturedMessage(transactionAt(1n), 0, 0, { transactional: true, prefix, content }, 1));
   return { router, subscriptions, delivered, send };
 }
 
