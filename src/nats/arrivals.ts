@@ -75,7 +75,7 @@ export class Arrivals {
     });
     const planned = columns.map(
       ({ code, typeOid }, slot): PlannedColumn => ({
-        name: code, slot, key: false, old: true, typeOid, parse: columnParser(bound, code, typeOid, this.#types),
+        name: code, slot, key: false, typeOid, parse: columnParser(bound, code, typeOid, this.#types),
       }), // prettier-ignore
     );
     const primaryKey = bound.primaryKey.map((name) => planned.find((column) => column.name === name)!);

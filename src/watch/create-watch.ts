@@ -3,6 +3,7 @@ import { Budget } from '../changes/budget.ts';
 import { Ledger } from '../changes/ledger.ts';
 import type { CapturedItem } from '../changes/stage.ts';
 import { DeadLetterBox } from '../delivery/dead-letters.ts';
+import { forgetPositions } from '../delivery/positions.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { HandlerHook } from '../delivery/handler-hook.ts';
 import { messageOf } from '../delivery/message.ts';
@@ -112,6 +113,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
     reporter.log,
     { ledger, limit: highWaterMark, newest: () => intake.newest },
+    (warning) => reporter.warnOnce([warning]),
   );
   const gate = new VisibilityGate<CapturedItem>(ledger, (captured) => router.push(captured));
   const gated = options.visibility === 'committed';
@@ -189,6 +191,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
         reporter.warnOnce(prepared.warnings);
         return prepared;
       },
+      wantsMessages: () => router.messages.wanted || options.heartbeat !== undefined,
       standby: (activePid) => {
         recovery.forget();
         lifecycle.standby(activePid);
@@ -204,6 +207,10 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
         return dispatcher.abandon(historyLost());
       },
       broken: () => router.transactions.forget(),
+      cleanUp: async (client) => {
+        // Best effort: the table may be another role's.
+        if (subscriptions.keepsPositions) await forgetPositions(client, slot).catch(() => {});
+      },
       acknowledged: (lsn) => {
         supervisor.succeeded();
         reporter.emitter.emit('acknowledged', { lsn });
@@ -216,6 +223,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     },
   );
   const { onLost, temporary } = options.slot;
+  router.messages.onWanted = () => source.askForMessages();
   const classified = (cause: unknown) =>
     classify(cause, {
       slot,
