@@ -1,4 +1,3 @@
-import type { ClientConfig } from 'pg';
 import { Budget } from '../changes/budget.ts';
 import { Ledger } from '../changes/ledger.ts';
 import type { CapturedItem } from '../changes/stage.ts';
