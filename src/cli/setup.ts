@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import { TypeCatalog } from '../postgres/types.ts';
 import { type Server, serverIssues } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { throwIssues, WatchError } from '../errors.ts';
 import { prepare } from '../setup/prepare.ts';
 import { createdComment } from '../setup/marker.ts';
@@ -139,7 +140,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
     const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
     return prepared.confirmedLsn!;
   } catch (error) {
-    if ((error as { code?: unknown }).code !== '42501') throw error;
+    if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError('PERMISSION', (error as Error).message, {
       solution: 'Let the owner of the tables run what `walwatch setup --print` prints.',
       cause: error,

@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { slotBlocked } from './slot-blocked.ts';
 
@@ -130,7 +131,8 @@ export async function createSlot(
     return rows[0].lsn;
   } catch (error) {
     const code = (error as { code?: string }).code;
-    if (code === '55P03' || code === '57014') throw await slotBlocked(client, name, error);
+    if (code === sqlState.lockNotAvailable || code === sqlState.queryCanceled)
+      throw await slotBlocked(client, name, error);
     throw error;
   } finally {
     await client.query('reset lock_timeout; reset statement_timeout').catch(() => {}); // the connection may be what failed
