@@ -140,7 +140,10 @@ function otherSlots(publication: Publication | undefined, { slot }: ResolvedOpti
   return here.map((marker) => marker.slot).filter((name) => name !== slot.name);
 }
 
-export function* standbyWarnings(server: Server, options: ResolvedOptions): Iterable<WatchError> {
+export function* standbyWarnings(
+  server: Pick<Server, 'synchronousStandbyNames'>,
+  options: ResolvedOptions,
+): Iterable<WatchError> {
   const name = applicationName(options.slot.name);
   if (!isSynchronousStandby(server.synchronousStandbyNames, name)) return;
   const error = new WatchError(

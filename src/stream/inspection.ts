@@ -1,20 +1,24 @@
 import type { Client } from 'pg';
 import type { Session } from '../postgres/session.ts';
-import type { WatchError } from '../errors.ts';
+import { readStandbySlots, standbysBehind } from '../postgres/standby-slots.ts';
+import { readTables } from '../postgres/tables.ts';
+import { WatchError } from '../errors.ts';
+import type { ResolvedOptions } from '../options.ts';
 import { handlerSlow, type RetainedWalMonitor } from './held-back.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { HeldBy } from '../types/events.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
-import type { Prepared } from '../setup/prepare.ts';
-import { readRefusals } from '../setup/push-down.ts';
-import { fallenOut, publicationLost, readFallenOut, readPublicationOid } from '../setup/publication.ts';
+import { type Prepared, standbyWarnings } from '../setup/prepare.ts';
+import { type FilterTexts, publicationLost, readPublication } from '../setup/publication.ts';
+import { drift } from './drift.ts';
 
 /** Milliseconds after which an event that is not done is warned of. */
 const slowAfter = 10_000;
 
+/** Milliseconds that one query waits for a lock, and takes in all. A migration may hold a table for hours. */
+const bounds = { lock_timeout: 2000, statement_timeout: 10_000 };
+
 export interface InspectionHost {
-  readonly slot: string;
-  readonly publication: string;
   readonly retainedWal: RetainedWalMonitor;
   /** The last position that was acknowledged. */
   confirmed(): string | undefined;
@@ -25,19 +29,39 @@ export interface InspectionHost {
   narrow(client: Client, prepared: Prepared): Promise<readonly string[]>;
   readonly log: Logger;
   warn(warning: WatchError): void;
-  warnOnce(warnings: readonly WatchError[]): void;
+  warnOnce(warnings: Iterable<WatchError>): void;
+  /** What was warned of once is over: it is told again if it comes back. */
+  over(warnings: Iterable<WatchError>): void;
+}
+
+/** What the server says of itself in an inspection. */
+interface Vitals {
+  readonly inRecovery: boolean;
+  readonly synchronousStandbyNames: string;
+  /** Bytes; undefined: no limit. */
+  readonly maxSlotWalKeepSize: number | undefined;
 }
 
 /** What is looked at from time to time while streaming, because nothing in the stream tells of it. */
 export class Inspection {
+  readonly #options: ResolvedOptions;
   readonly #host: InspectionHost;
+  readonly #texts: FilterTexts = new Map();
   /** The publication carries just what is needed. */
   #narrowed = false;
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
+  #found: readonly WatchError[] = [];
+  #running = false;
 
-  constructor(host: InspectionHost) {
+  constructor(options: ResolvedOptions, host: InspectionHost) {
+    this.#options = options;
     this.#host = host;
+  }
+
+  /** What the last inspection found, each told by a warning when it was found first. */
+  get found(): readonly WatchError[] {
+    return this.#found;
   }
 
   /** At each connection, once the slot is ours. */
@@ -45,36 +69,74 @@ export class Inspection {
     this.#narrowed = false;
   }
 
-  /** @throws WatchError PUBLICATION_LOST */
+  /**
+   * A server that does not answer in time, or a lock that it waits for, is warned of, and the next inspection tries again.
+   *
+   * @throws WatchError PUBLICATION_LOST, SYNCHRONOUS_STANDBY, and what the session was lost with
+   */
   async run(session: Session, prepared: Prepared): Promise<void> {
-    if (!this.#narrowed) await this.#narrow(session, prepared);
-    const { needs, publicationOid, server } = prepared;
-    const { slot, publication, retainedWal } = this.#host;
-    const heldBy = this.#host.heldBy();
-    const end = await session.use((client) =>
-      retainedWal.inspect(client, server.maxSlotWalKeepSize, heldBy?.subscription),
-    );
-    if (end !== undefined) this.#host.serverReached(parseLsn(end));
+    if (this.#running) return;
+    this.#running = true;
     this.#warnOfSlowness(this.#host.heldBy());
+    try {
+      this.#tell(await session.use((client) => bounded(client, () => this.#look(client, prepared))));
+    } catch (error) {
+      if (session.isLost || error instanceof WatchError || isGone(error)) throw error;
+      this.#tell([...this.#found.filter(({ code }) => code !== 'SERVER_BUSY'), inspectionFailed(error)]);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /**
+   * Whether commits have come to wait for our acknowledgement: the setting can change at any time.
+   *
+   * @throws WatchError SYNCHRONOUS_STANDBY, if we would wait for such a commit to become visible
+   */
+  async checkSynchronous(client: Client): Promise<void> {
+    this.#synchronous(await readVitals(client));
+  }
+
+  /** On a standby nothing commits. */
+  #synchronous(vitals: Vitals): readonly WatchError[] {
+    return vitals.inRecovery ? [] : [...standbyWarnings(vitals, this.#options)];
+  }
+
+  async #look(client: Client, prepared: Prepared): Promise<WatchError[]> {
+    const { needs, bound, publicationOid, server } = prepared;
+    const { retainedWal } = this.#host;
+    const slot = this.#options.slot.name;
+    const vitals = await readVitals(client);
+    const synchronous = this.#synchronous(vitals); // first: whatever we would write waits for it
+    if (!this.#narrowed) await this.#narrow(client, prepared);
+    const end = await retainedWal.inspect(client, vitals.maxSlotWalKeepSize, this.#host.heldBy()?.subscription);
+    if (end !== undefined) this.#host.serverReached(parseLsn(end));
+    const standbys = await readStandbySlots(client, slot, server);
+    const publication = await readPublication(client, needs.name, server, this.#texts);
     // From PostgreSQL 18 on changes are passed over in silence while it is missing.
-    if ((await session.use((client) => readPublicationOid(client, publication))) !== publicationOid) {
+    if (publication?.oid !== publicationOid) {
       throw publicationLost(
-        `the publication '${publication}' was dropped while it was in use (last acknowledged: ${this.#host.confirmed()})`,
-        { slot, publication },
+        `the publication '${needs.name}' was dropped while it was in use (last acknowledged: ${this.#host.confirmed()})`,
+        { slot, publication: needs.name },
       );
     }
-    const lost = await session.use((client) => readFallenOut(client, needs));
-    this.#host.warnOnce(
-      lost.map(({ table, oid }) => fallenOut(needs.name, table, oid, needs.pushedDown.get(table.oid))),
-    );
-    this.#host.warnOnce(await session.use((client) => readRefusals(client, needs, server)));
+    const tables = await readTables(client, needs.tables);
+    const found = { publication, tables, server, narrowed: this.#narrowed };
+    return [...synchronous, ...standbysBehind(slot, standbys), ...drift(needs, bound, found)];
+  }
+
+  #tell(found: readonly WatchError[]): void {
+    const messages = new Set(found.map(({ message }) => message));
+    this.#host.over(this.#found.filter(({ message }) => !messages.has(message)));
+    this.#found = found;
+    this.#host.warnOnce(found);
   }
 
   /** Now that the slot is ours, nobody else needs what our watchers do not. A lock that is not to be had is tried again later. */
-  async #narrow(session: Session, prepared: Prepared): Promise<void> {
+  async #narrow(client: Client, prepared: Prepared): Promise<void> {
     const { log } = this.#host;
     try {
-      const statements = await session.use((client) => this.#host.narrow(client, prepared));
+      const statements = await this.#host.narrow(client, prepared);
       this.#narrowed = true;
       if (statements.length > 0) log.info({ statements }, 'the publication carried more than is needed');
     } catch (error) {
@@ -87,4 +149,39 @@ export class Inspection {
     this.#slowEvent = heldBy.eventId;
     this.#host.warn(handlerSlow(heldBy));
   }
+}
+
+async function bounded<T>(client: Client, task: () => Promise<T>): Promise<T> {
+  const names = Object.keys(bounds);
+  await client.query(Object.entries(bounds).map(([name, value]) => `set ${name} = ${value}`).join('; ')); // prettier-ignore
+  try {
+    return await task();
+  } finally {
+    await client.query(names.map((name) => `reset ${name}`).join('; ')).catch(() => {}); // the connection may be what failed
+  }
+}
+
+async function readVitals(client: Client): Promise<Vitals> {
+  const { rows } = await client.query(
+    `select pg_catalog.pg_is_in_recovery() as "inRecovery",
+            pg_catalog.current_setting('synchronous_standby_names') as "synchronousStandbyNames",
+            (select setting::float8 from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size') as megabytes`,
+  );
+  const { megabytes, ...vitals } = rows[0];
+  return { ...vitals, maxSlotWalKeepSize: megabytes < 0 ? undefined : megabytes * 1024 * 1024 };
+}
+
+/** The server ends the session, which it says before it does. */
+function isGone(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && /^(57P|08)/.test(code);
+}
+
+function inspectionFailed(error: unknown): WatchError {
+  const { message } = error as Error;
+  return new WatchError('SERVER_BUSY', `the database could not be inspected: ${message}`, {
+    solution:
+      'It is tried again within 10 s, and events go on. Until then nothing tells if the publication or a table was changed. Look for locks that are held (pg_locks), or a server that is overloaded.',
+    cause: error,
+  });
 }

@@ -184,9 +184,7 @@ class Assembly {
     });
     const warn = (warning: WatchError) => reporter.warn(warning);
     this.#retainedWal = new RetainedWalMonitor(slot, options.retainedWalWarning, warn);
-    this.#inspection = new Inspection({
-      slot,
-      publication: options.publication.name,
+    this.#inspection = new Inspection(options, {
       retainedWal: this.#retainedWal,
       confirmed: () => this.#progress.confirmed,
       heldBy: () => dispatcher.heldBy,
@@ -198,6 +196,7 @@ class Assembly {
       log: reporter.log,
       warn,
       warnOnce: (warnings) => reporter.warnOnce(warnings),
+      over: (warnings) => reporter.over(warnings),
     });
   }
 
@@ -516,6 +515,7 @@ class Assembly {
       downSince: this.#downSince,
       activePid: this.#activePid,
       full: this.#budget.full,
+      found: this.#inspection.found,
     });
   }
 
