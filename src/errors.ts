@@ -7,9 +7,10 @@ export const errorCodes = [
   'CONFIGURATION', // E  options, watchers or database do not fit: see `issues`
   'UNSUPPORTED', //   E  server version, pooler in the way
   'CONNECTION', //    R  refused, reset, timed out, silent
-  'SERVER_BUSY', //   R  too many connections, starting up, recovering: retried slowly
-  'AUTHENTICATION', //E  password, role, pg_hba, database
-  'TLS', //           E  refused or not trusted
+  'SERVER_BUSY', //   R  too many connections, starting up, recovering, still a standby: mostly retried slowly
+  'SERVER_ERROR', //  R  the server refuses what walwatch asks, for a reason without a code of its own: retried slowly
+  'AUTHENTICATION', //E  password, role, pg_hba, database. R after a first stream where it may succeed again
+  'TLS', //           E  refused or not trusted. R after a first stream
   'PERMISSION', //    E  a right is missing
   'SLOT_ACTIVE', //   W  another worker has the slot
   'SLOT_BLOCKED', //  R  making the slot waits for a transaction
@@ -34,12 +35,13 @@ export const errorCodes = [
 /** One of `errorCodes`. */
 export type WatchErrorCode = (typeof errorCodes)[number];
 
-/** Whether walwatch tries again by itself: soon (backoff), slowly, or never. */
+/** Whether walwatch tries again by itself: soon (after 0.1 to 10 s), slowly (after 1 to 60 s), or never. */
 export type RetryClass = 'soon' | 'slowly' | 'never';
 
 const retryClasses: Partial<Record<WatchErrorCode, RetryClass>> = {
   CONNECTION: 'soon',
   SERVER_BUSY: 'slowly',
+  SERVER_ERROR: 'slowly',
   SLOT_ACTIVE: 'soon',
   SLOT_BLOCKED: 'soon',
 };
@@ -48,6 +50,8 @@ export interface WatchErrorDetails {
   /** What to do about it: a sentence, a setting or SQL to run. */
   readonly solution?: string | undefined;
   readonly cause?: unknown;
+  /** Default: what the code says. */
+  readonly retry?: RetryClass | undefined;
 }
 
 /**
@@ -66,10 +70,10 @@ export class WatchError extends Error {
   /** PostgreSQL's error, or the handler's. */
   override readonly cause: unknown;
 
-  constructor(code: WatchErrorCode, message: string, { solution, cause }: WatchErrorDetails = {}) {
+  constructor(code: WatchErrorCode, message: string, { solution, cause, retry }: WatchErrorDetails = {}) {
     super(message);
     this.code = code;
-    this.retry = retryClasses[code] ?? 'never';
+    this.retry = retry ?? retryClasses[code] ?? 'never';
     this.solution = solution;
     this.cause = cause;
   }
@@ -109,7 +113,7 @@ export class ConfigurationError extends WatchError {
       'CONFIGURATION',
       lines.length === 1 ? lines.join('') : `${lines.length} problems:\n  - ${lines.join('\n  - ')}`,
       {
-        solution: issues.length === 1 ? first?.solution : 'Mend each of `issues`; all of them are listed.',
+        solution: issues.length === 1 ? first?.solution : 'Fix every problem listed in `issues`.',
       },
     );
     this.issues = issues;

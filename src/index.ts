@@ -5,7 +5,7 @@ export type {
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, WatchError, type WatchErrorCode,
 } from './errors.ts'; // prettier-ignore
-export type { Logger } from './observe/logger.ts';
+export type { Logger } from './types/logger.ts';
 export { collectMetrics } from './observe/metrics.ts';
 export type { ConnectionTrace, HandlerTrace } from './delivery/tracing.ts';
 export type {

@@ -1,8 +1,8 @@
 import type { ClientConfig } from 'pg';
-import { parseIntoClientConfig } from 'pg-connection-string';
 import type { OnError } from './types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from './errors.ts';
-import type { Logger } from './observe/logger.ts';
+import { resolveConnection } from './postgres/connection-config.ts';
+import type { Logger } from './types/logger.ts';
 import type { Watchers } from './types/watchers.ts';
 
 /** A replication slot: durable by name, or temporary. */
@@ -167,7 +167,7 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
     'logger has no debug, info, warn and error methods',
     "Pass pino's logger, or an object of that shape.",
   );
-  const connection = resolveConnection(options.connection, issues);
+  const connection = resolveConnection(options.connection ?? process.env['DATABASE_URL'] ?? {}, issues);
   throwIssues(issues);
   return {
     connection, slot, publication, manage, visibility, onError, origin, heartbeat, retainedWalWarning, highWaterMark, connectTimeout, stopTimeout, debug,
@@ -263,40 +263,4 @@ function resolvePublication(
     });
   }
   return { name: name as string, columnLists: columnLists === true };
-}
-
-function resolveConnection(connection: WatchOptions['connection'], issues: ConfigurationIssue[]): ClientConfig {
-  const given: unknown = connection ?? process.env['DATABASE_URL'] ?? {};
-  const url = typeof given === 'string' ? given : (given as ClientConfig | null)?.connectionString;
-  if (typeof given !== 'string' && (typeof given !== 'object' || given === null)) {
-    issues.push({ message: 'connection is a URL or an object of node-postgres', solution: undefined });
-    return {};
-  }
-  // Split here, as pg would do later, because pg lets the URL win over the settings that walwatch adds to it.
-  const { connectionString: _, ...config } = typeof given === 'string' ? {} : (given as ClientConfig);
-  if (url === undefined || url === '') return config;
-  try {
-    return { ...config, ...parseIntoClientConfig(url) };
-  } catch (error) {
-    // The parser's own message would repeat the URL, and with it the password.
-    issues.push(
-      unreadableFile(url, error) ?? {
-        message: 'connection is not a URL that node-postgres can read',
-        solution: 'postgres://user:password@host:5432/database',
-      },
-    );
-    return config;
-  }
-}
-
-/** The URL is right, but a file that it names can not be read. */
-function unreadableFile(url: string, error: unknown): ConfigurationIssue | undefined {
-  const { path, code } = error as { path?: unknown; code?: unknown };
-  if (typeof path !== 'string' || !URL.canParse(url)) return undefined;
-  const { searchParams } = new URL(url);
-  const name = ['sslcert', 'sslkey', 'sslrootcert'].find((one) => searchParams.get(one) === path);
-  return {
-    message: `the file that ${name ?? 'the URL'} of connection names can not be read: ${String(code)}`,
-    solution: 'Is the path right, and may this process read it?',
-  };
 }

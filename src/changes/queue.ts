@@ -15,6 +15,11 @@ export class Queue<T> {
     return this.#items[this.#head];
   }
 
+  /** The first ones, at most `count`. */
+  peek(count: number): T[] {
+    return this.#items.slice(this.#head, this.#head + count);
+  }
+
   shift(): T | undefined {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;

@@ -1,3 +1,4 @@
+import { sqlState } from '../postgres/sqlstate.ts';
 import { readLetters, type StoredLetter } from '../delivery/dead-letters.ts';
 import type { DeadLetterFilter } from '../types/delivery.ts';
 import { createWatch } from '../watch/create-watch.ts';
@@ -151,9 +152,6 @@ async function discard(configuration: Configuration, which: DeadLetterFilter, fl
   return exit.ok;
 }
 
-const undefinedTable = '42P01';
-const invalidSchemaName = '3F000';
-
 /** With PostgreSQL's texts as values, which need no watchers. */
 async function readAll(configuration: Configuration, which: DeadLetterFilter): Promise<StoredLetter[]> {
   return withSession(configuration, async (client) => {
@@ -168,7 +166,7 @@ async function readAll(configuration: Configuration, which: DeadLetterFilter): P
     } catch (error) {
       const { code } = error as { code?: unknown };
       // The table is made with the first letter.
-      if (code !== undefinedTable && code !== invalidSchemaName) throw error;
+      if (code !== sqlState.undefinedTable && code !== sqlState.invalidSchemaName) throw error;
     }
     return letters;
   });

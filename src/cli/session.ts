@@ -23,13 +23,12 @@ export async function withSession<T>({ resolved }: Configuration, work: (client:
   }
 }
 
-/** As a watch would say it, but for the comfort that it is tried again. */
+/** As a watch would say it, but a command does not try again. */
 export function failure(error: unknown, { slot, publication }: Configuration['resolved']): WatchError {
   const known = classify(error, { slot: slot.name, publication: publication.name });
-  const solution = known.solution?.replace(/^It is tried again[.:] /, '');
+  const solution = known.solution?.replace(/^walwatch tries again\. /, '');
   if (solution === known.solution) return known;
-  const shown = solution === undefined ? undefined : solution[0]!.toUpperCase() + solution.slice(1);
-  return new WatchError(known.code, known.message, { solution: shown, cause: known.cause });
+  return new WatchError(known.code, known.message, { solution, cause: known.cause });
 }
 
 /** Where it connects to; never the password. */

@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import { TypeCatalog } from '../postgres/types.ts';
 import { type Server, serverIssues } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { throwIssues, WatchError } from '../errors.ts';
 import { prepare } from '../setup/prepare.ts';
 import {
@@ -141,7 +142,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
     }
     await alterPublication(client, plan.needs.name, plan.server, (current) => changePublication(plan.needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
-    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
+    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory(), async () => []);
     if (plan.former.length > 0) {
       const { name } = resolved.publication;
       await alterPublication(client, name, prepared.server, (publication) => [
@@ -150,7 +151,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
     }
     return prepared.confirmedLsn!;
   } catch (error) {
-    if ((error as { code?: unknown }).code !== '42501') throw error;
+    if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError('PERMISSION', (error as Error).message, {
       solution: 'Let the owner of the tables run what `walwatch setup --print` prints.',
       cause: error,

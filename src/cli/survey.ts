@@ -9,7 +9,8 @@ import {
   type Publication, publicationNeeds, type PublicationNeeds, readPublication,
 } from '../setup/publication.ts'; // prettier-ignore
 import { planPushDown } from '../setup/push-down.ts';
-import { judgeSlot, readSlot, type Slot, slotLost } from '../setup/slot.ts';
+import { History } from '../setup/history.ts';
+import { readSlot, type Slot, slotLost } from '../setup/slot.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Configuration } from './config.ts';
 
@@ -60,9 +61,10 @@ export async function survey(
 }
 
 /** What a worker knows before its first connection. */
-export const noMemory = {
+export const noMemory = () => ({
+  history: new History(),
   acknowledged: undefined, publicationOid: undefined, pid: undefined, tableOids: new Map<string, number>(),
-}; // prettier-ignore
+}); // prettier-ignore
 
 /** Losses: what no statement brings back, and what a worker would therefore stop with. */
 export function losses(
@@ -72,7 +74,7 @@ export function losses(
   const { publication, slot, marker, server } = found;
   const all: { about: 'slot' | 'publication'; error: WatchError }[] = [];
   try {
-    checkPublication(publication, slot, noMemory, resolved);
+    checkPublication(publication, slot, noMemory(), resolved);
   } catch (error) {
     all.push({ about: 'publication', error: error as WatchError });
   }
@@ -80,7 +82,15 @@ export function losses(
     all.push({ about: 'publication', error: publicationReplaced(resolved) });
   }
   const { name } = resolved.slot;
-  const verdict = judgeSlot({ name, slot, marker, server, acknowledged: undefined });
+  const verdict = new History().slot({
+    name,
+    slot,
+    marker,
+    server,
+    watchers: [],
+    acknowledged: undefined,
+    pid: undefined,
+  });
   if (verdict.kind === 'lost') all.push({ about: 'slot', error: slotLost(name, verdict.reason, verdict.from) });
   return all;
 }

@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { quoteIdentifier } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { Decoder } from '../postgres/pgoutput/decoder.ts';
 import type { Message, Relation } from '../postgres/pgoutput/messages.ts';
 import { tableName } from './watcher-name.ts';
@@ -47,7 +48,7 @@ export async function readWaiting(client: Client, slot: string, publication: str
       await client.query('select pg_catalog.pg_drop_replication_slot($1)', [copy]);
     }
   } catch (error) {
-    const tooMuch = (error as { code?: unknown }).code === '57014';
+    const tooMuch = (error as { code?: unknown }).code === sqlState.queryCanceled;
     const unknown = tooMuch ? `more than can be read in ${patience / 1000} s` : (error as Error).message;
     return { events: [], more: false, seconds: 0, unknown };
   } finally {

@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { EventHandlerContext } from '../delivery/occurrence.ts';
 import type { Subscription } from '../types/delivery.ts';
 import { throwIssues, WatchError } from '../errors.ts';
-import { internalsOf } from '../watch/internals.ts';
+import { internalsOf } from '../observe/internals.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { keysOf, writeMessage } from './message.ts';
 import { natsIssues, type NatsOptions } from './options.ts';

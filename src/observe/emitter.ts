@@ -1,4 +1,4 @@
-import type { Logger } from './logger.ts';
+import type { Logger } from '../types/logger.ts';
 import type { SlotWatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;

@@ -2,7 +2,7 @@ import type { Recipient } from '../delivery/lane.ts';
 import { throwIssues } from '../errors.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import type { SlotWatch } from '../types/watch.ts';
-import { type Measurements, measurements } from '../watch/measurements.ts';
+import { findInternals, type Measurements } from './internals.ts';
 import type { WatchState } from '../types/events.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -56,7 +56,7 @@ export function collectMetrics(
   promClient: object,
   options: { readonly registers?: readonly object[] } = {},
 ): void {
-  const measured = (watch as unknown as { readonly [measurements]?: Measurements } | undefined)?.[measurements];
+  const measured = findInternals(watch)?.measurements;
   const client = promClient as PromClient;
   const made = (['Counter', 'Gauge', 'Histogram'] as const).every((name) => typeof client?.[name] === 'function');
   const registers = (options.registers ?? [client?.register]) as readonly Registry[];

@@ -1,7 +1,8 @@
 import type { Failure } from '../delivery/lane.ts';
 import { WatchError } from '../errors.ts';
 import { Emitter } from './emitter.ts';
-import { bindLogger, type Logger } from './logger.ts';
+import type { Logger } from '../types/logger.ts';
+import { bindLogger } from './logger.ts';
 import type { SlotWatchEventMap } from '../types/events.ts';
 
 /** Tells what happens to the watch: a line in the log, and an event for those who listen. */

@@ -2,13 +2,12 @@ import { readFile } from 'node:fs/promises';
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
 import { quoteIdentifier } from './server.ts';
+import { sqlState } from './sqlstate.ts';
 
 /** Files of sql/migrations, which the package carries. */
 export type Migration = '001_dead_letters' | '002_positions';
 
-const undefinedTable = '42P01';
-const invalidSchemaName = '3F000';
-export const insufficientPrivilege = '42501';
+export const { insufficientPrivilege } = sqlState;
 
 /**
  * Runs a task that needs the table of a migration; when that is missing, makes it if `create`, and runs the task again.
@@ -24,7 +23,7 @@ export async function withMigration<T>(
     return await task();
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code !== undefinedTable && code !== invalidSchemaName) throw error;
+    if (code !== sqlState.undefinedTable && code !== sqlState.invalidSchemaName) throw error;
     if (!create) throw missing(migration, error);
     await migrate(client, migration);
     return await task();
@@ -49,9 +48,10 @@ async function migrate(client: Client, migration: Migration): Promise<void> {
     await client.query(sql);
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code === insufficientPrivilege) throw missing(migration, error);
+    if (code === sqlState.insufficientPrivilege) throw missing(migration, error);
     // IF NOT EXISTS does not keep two workers from making the same thing at the same time.
-    if (code !== '23505' && code !== '42P06' && code !== '42P07') throw error;
+    const { uniqueViolation, duplicateSchema, duplicateTable } = sqlState;
+    if (code !== uniqueViolation && code !== duplicateSchema && code !== duplicateTable) throw error;
   }
 }
 

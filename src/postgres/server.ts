@@ -17,7 +17,12 @@ export interface Server {
   readonly databaseOid: number;
   readonly role: string;
   readonly mayReplicate: boolean;
+  /** Tells one server from another that has the same address or system identifier. */
+  readonly startedAt: string;
 }
+
+/** An SQL expression for `startedAt`. */
+export const serverStart = `pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text`;
 
 /** What PostgreSQL can do since which major version. The one place that knows. */
 export const since = {
@@ -50,6 +55,7 @@ export async function readServer(client: Client): Promise<Server> {
            (select system_identifier::text from pg_catalog.pg_control_system()) as system_identifier,
            pg_catalog.current_database() as database,
            (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) as database_oid,
+           ${serverStart} as started_at,
            current_user as role,
            -- managed services give the right through a role of their own
            (select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user)
@@ -74,6 +80,7 @@ export async function readServer(client: Client): Promise<Server> {
     databaseOid: row.database_oid,
     role: row.role,
     mayReplicate: row.may_replicate,
+    startedAt: row.started_at,
   };
 }
 

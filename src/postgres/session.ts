@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { ClientConfig, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
+import { withCertificates } from './connection-config.ts';
 
 /**
  * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
@@ -31,6 +32,13 @@ const noTimeoutSettings = {
   idle_session_timeout: '0',
 };
 
+/**
+ * The same for `transaction_timeout`, which ends a walsender inside a large transaction. Servers before 17 do not know it,
+ * and would refuse a connection that names it.
+ */
+export const liftTransactionTimeout =
+  "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'";
+
 const { BOOL, INT2, INT4, OID, FLOAT8, JSON: JSON_OID } = pg.types.builtins;
 const parsers: Readonly<Record<number, (text: string) => unknown>> = {
   [BOOL]: (text) => text === 't',
@@ -47,7 +55,10 @@ const ownResults = {
   binary: false, // pg has it, its types do not
 };
 
-/** The application's configuration with the settings of a session of ours; its own `options` have the last word. */
+/**
+ * The application's configuration with the settings of a session of ours; its own `options` have the last word.
+ * @throws WatchError TLS when a certificate cannot be read
+ */
 export function sessionConfig(
   connection: ClientConfig,
   session: {
@@ -59,7 +70,7 @@ export function sessionConfig(
   const settings = Object.entries({ ...textSettings, ...noTimeoutSettings, ...session.settings });
   const own = connection.options ?? process.env['PGOPTIONS'];
   return {
-    ...connection,
+    ...withCertificates(connection),
     ...noTimeouts,
     ...ownResults,
     application_name: session.name,
@@ -74,23 +85,24 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   const own = connection.options ?? process.env['PGOPTIONS'];
   // The position must not be durable later than the slot.
   const options = `${own ? `${own} ` : ''}-c synchronous_commit=on`;
-  return { ...connection, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
+  const config = withCertificates(connection);
+  return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
 /** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
 export class Session {
   readonly #client: pg.Client;
-  readonly #deadline: number | undefined;
+  /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
+  deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #lost = false;
   #lose!: (error: unknown) => void;
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
-  /** `deadline`: milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
   constructor(config: ClientConfig, deadline?: number) {
     const client = (this.#client = new pg.Client(config));
-    this.#deadline = deadline;
+    this.deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
       this.#lose = reject;
       client.on('error', reject);
@@ -124,7 +136,7 @@ export class Session {
 
   /** A server that went away without closing the connection never answers: only time tells. */
   async #within<T>(task: Promise<T>): Promise<T> {
-    const deadline = this.#deadline;
+    const { deadline } = this;
     if (deadline === undefined) return task;
     const timer = setTimeout(() => {
       this.#lose(
@@ -140,4 +152,10 @@ export class Session {
       clearTimeout(timer);
     }
   }
+}
+
+/** Connects a session with `sessionConfig`, whose transactions may take any time. */
+export async function connectOwn(session: Session): Promise<void> {
+  await session.connect();
+  await session.use((client) => client.query(liftTransactionTimeout));
 }

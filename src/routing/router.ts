@@ -1,10 +1,11 @@
 import type { TypeCatalog } from '../postgres/types.ts';
+import type { Stage } from '../changes/stage.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
 import type { Obstacle } from '../delivery/lane.ts';
 import { CapturedMessage } from '../delivery/message.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { isTriggered } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
@@ -20,7 +21,7 @@ export type Deliver = (subscription: ActiveSubscription, deliverable: Deliverabl
 export type Routed = CapturedChange | CapturedMessage | CapturedCommit;
 
 /** Brings each change to the subscriptions that are meant by it. */
-export class Router {
+export class Router implements Stage {
   readonly routes: ReadonlyMap<string, Route>;
   /** The subscriptions to logical messages. */
   readonly messages = new MessageRoutes();
@@ -55,7 +56,7 @@ export class Router {
     for (const one of bound) this.#byWatcher.get(one.watcher)?.bind(one, types);
   }
 
-  route(captured: Routed): void {
+  push(captured: Routed): void {
     if (captured instanceof CapturedChange) this.#routeChange(captured);
     else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
     else this.transactions.commit();

@@ -1,6 +1,16 @@
-import type { Tap } from '../watch/internals.ts';
+import type { Recipient } from '../delivery/lane.ts';
+import type { OnError } from '../types/delivery.ts';
 import type { Router } from './router.ts';
 import { ActiveSubscription } from './subscription.ts';
+
+/** Who is called with every event of every watcher. */
+export interface Tap {
+  readonly name: string;
+  readonly handler: Recipient['handler'];
+  readonly onError: OnError;
+  /** How many handlers may run at once. They are begun in commit order and not held up by one another. */
+  readonly concurrency: number;
+}
 
 /** One subscription to all events of all watchers, with one lane, so that it is called in commit order. */
 export function tap({ routes }: Router, { name, handler, onError, concurrency }: Tap): ActiveSubscription {

@@ -1,6 +1,6 @@
 /**
- * What walwatch remembers in the comment of its publication: for each slot, where and when it was made. Without it, a
- * slot that somebody dropped could not be told from a first start.
+ * What walwatch remembers in the comment of its publication: for each slot, where and when it was made and who used it.
+ * Without it, a slot that somebody dropped could not be told from a first start.
  */
 export interface Marker {
   readonly version: 1;
@@ -9,6 +9,34 @@ export interface Marker {
   readonly databaseOid: number;
   readonly publicationOid: number;
   readonly createdLsn: string;
+  /** The worker that had the slot last: what another one acknowledged was not acknowledged by a stranger. */
+  readonly worker?: string;
+  /** The names of its watchers. */
+  readonly watchers?: readonly string[];
+  /** Watchers that earlier workers had, and the position from which on a worker without them had the slot. */
+  readonly paused?: Readonly<Record<string, string>>;
+  /** Where the slot stood when that worker stopped, so that it shows when somebody moves it meanwhile. */
+  readonly stopped?: string;
+  /** A gap that could not be told yet. */
+  readonly gap?: { readonly from: string | undefined; readonly to: string; readonly reason: string };
+}
+
+/** So many watchers that earlier versions of the application had are remembered. */
+const mostPaused = 100;
+
+/** The marker of a worker that begins to stream from `position` on. */
+export function claimed(
+  { stopped: _, gap: __, ...marker }: Marker,
+  { worker, watchers }: { readonly worker: string; readonly watchers: readonly string[] },
+  position: string,
+): Marker {
+  const missing = [...Object.keys(marker.paused ?? {}), ...(marker.watchers ?? [])].filter(
+    (name) => !watchers.includes(name),
+  );
+  const paused = Object.fromEntries(
+    [...new Set(missing)].slice(-mostPaused).map((name) => [name, marker.paused?.[name] ?? position]),
+  );
+  return { ...marker, worker, watchers, paused };
 }
 
 const label = 'walwatch: ';

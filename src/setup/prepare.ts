@@ -8,14 +8,16 @@ import {
   serverIssues,
   since,
 } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { readTables } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { ConfigurationError, type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Watcher } from '../watchers/validate.ts';
+import { stillStandby } from './classify.ts';
 import { dropOrphanedPublications, isLivePublication, lockLivePublication } from './live-publication.ts';
-import { compareLsn } from '../postgres/lsn.ts';
+import type { History } from './history.ts';
 import { type Marker, parseComment, withMarker } from './marker.ts';
 import {
   alterPublication, commentOnPublication, fallenOut, type Publication, publicationLost, publicationNeeds, type PublicationNeeds,
@@ -29,15 +31,18 @@ import {
   widenPublication,
 } from './publication-sql.ts';
 import { planPushDown } from './push-down.ts';
-import { createSlot, judgeSlot, readSlot, type Slot, slotCreation, slotIssues, slotLost } from './slot.ts';
+import { createSlot, readSlot, type Slot, slotCreation, slotIssues, slotLost } from './slot.ts';
 
 /** What this process knows from its earlier connections. */
 export interface Memory {
+  readonly history: History;
   /** Last position that was sent as flushed. */
   readonly acknowledged: string | undefined;
   readonly publicationOid: number | undefined;
   /** Of the last walsender. */
   readonly pid: number | undefined;
+  /** The last server was no standby. */
+  readonly onPrimary?: boolean;
   /** By quoted name. */
   readonly tableOids: ReadonlyMap<string, number>;
 }
@@ -52,8 +57,8 @@ export interface Prepared {
   readonly publicationOid: number;
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
-  /** A slot was made anew in place of a lost one. */
-  readonly gap: { readonly from: string | undefined; readonly to: string; readonly reason: string } | undefined;
+  /** Of this slot in the publication's comment. */
+  readonly marker: Marker | undefined;
   readonly warnings: readonly WatchError[];
 }
 
@@ -75,6 +80,7 @@ export async function prepare(
   check: (bound: readonly BoundWatcher[], server: Server) => Promise<readonly ConfigurationIssue[]>,
 ): Promise<Prepared> {
   const server = await readServer(client);
+  if (server.inRecovery && memory.onPrimary) throw stillStandby('this worker streams from the primary');
   const issues: ConfigurationIssue[] = serverIssues(server, options);
   const tables = await readTables(
     client,
@@ -108,13 +114,16 @@ export async function prepare(
 
   const { oid, comment } = publication!;
   const marker = parseComment(comment).markers.find((one) => one.slot === options.slot.name);
-  const { confirmedLsn, gap, adopted } = options.slot.temporary
-    ? { confirmedLsn: undefined, gap: undefined, adopted: false }
-    : await prepareSlot(client, { options, manage, server, slot, marker, memory, publicationOid: oid, comment });
+  const watched = watchers.map((watcher) => watcher.name);
+  const facts2 = { options, manage, server, slot, marker, memory, publicationOid: oid, comment, watchers: watched };
+  const { confirmedLsn, adopted, warning } = options.slot.temporary
+    ? { confirmedLsn: undefined, adopted: false, warning: undefined }
+    : await prepareSlot(client, facts2);
+  if (warning) warnings.push(warning);
   if (adopted && server.major >= since.silentPublications) warnings.push(adoptionWarning(options));
   const listed = [...publication!.listed, ...[...pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
   const projected = new Set(listed.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
-  return { server, bound, needs, projected, publicationOid: oid, confirmedLsn, gap, warnings };
+  return { server, bound, needs, projected, publicationOid: oid, confirmedLsn, marker, warnings };
 }
 
 /** Takes from the publication what nobody needs any more. Only for the one who holds the slot, and when no other slot uses it. */
@@ -230,7 +239,7 @@ async function widen(
     try {
       await alterPublication(client, needs.name, server, decide);
     } catch (error) {
-      if ((error as { code?: string }).code !== '42501') throw error;
+      if ((error as { code?: string }).code !== sqlState.insufficientPrivilege) throw error;
       throw new WatchError(
         'PERMISSION',
         `the publication '${needs.name}' can not be made or altered: ${(error as Error).message}`,
@@ -273,54 +282,66 @@ function verifyPublication(
 async function prepareSlot(
   client: Client,
   facts: {
-    options: ResolvedOptions; manage: 'create' | 'verify'; server: Server; slot: Slot | undefined;
+    options: ResolvedOptions; manage: 'create' | 'verify'; server: Server; slot: Slot | undefined; watchers: readonly string[];
     marker: Marker | undefined; memory: Memory; publicationOid: number; comment: string | null;
   }, // prettier-ignore
-): Promise<{ confirmedLsn: string | undefined; gap: Prepared['gap']; adopted?: boolean }> {
-  const { options, manage, server, slot, marker, memory, publicationOid } = facts;
+): Promise<{ confirmedLsn: string | undefined; adopted?: boolean; warning?: WatchError }> {
+  const { options, manage, server, slot, marker, memory, publicationOid, watchers } = facts;
+  const { history } = memory;
   const { name, onLost, failover } = options.slot;
   if (marker && slot && marker.publicationOid !== publicationOid) {
     throw publicationReplaced(options);
   }
-  // While another worker has the slot it is that one which moves it; this one is then to forget where it was.
-  const others = slot?.activePid !== undefined && slot.activePid !== memory.pid;
-  const acknowledged = others ? undefined : memory.acknowledged;
   const confirmed = slot?.confirmedFlushLsn;
-  if (acknowledged !== undefined && confirmed !== undefined && compareLsn(confirmed, acknowledged) > 0) {
-    throw new WatchError(
-      'SLOT_MOVED',
-      `the slot '${name}' stands at ${confirmed}, but only ${acknowledged} was acknowledged`,
-      {
-        solution:
-          'Somebody advanced or recreated it: changes between were not seen. Bring what depends on them up to date, then start again.',
-      },
-    );
-  }
-  const verdict = judgeSlot({ name, slot, marker, server, acknowledged });
-  const remember = async (createdLsn: string) => {
+  const verdict = history.slot({ name, slot, marker, server, watchers, ...memory });
+  const remember = (entry: Marker) => writeMarker(client, options, server, () => entry);
+  const newMarker = (createdLsn: string): Marker => {
     const { systemIdentifier, databaseOid } = server;
-    const entry: Marker = { version: 1, slot: name, systemIdentifier, databaseOid, publicationOid, createdLsn };
-    await alterPublication(client, options.publication.name, server, (publication) => [
-      commentOnPublication(options.publication.name, withMarker(publication?.comment ?? null, entry)),
-    ]);
+    return { version: 1, slot: name, systemIdentifier, databaseOid, publicationOid, createdLsn };
   };
   switch (verdict.kind) {
     case 'resume':
-      return { confirmedLsn: confirmed, gap: undefined };
+      return { confirmedLsn: confirmed };
     case 'adopt':
-      if (manage === 'create' && confirmed !== undefined) await remember(confirmed);
-      return { confirmedLsn: confirmed, gap: undefined, adopted: manage === 'create' };
+      if (manage === 'create' && confirmed !== undefined) await remember(newMarker(confirmed));
+      return { confirmedLsn: confirmed, adopted: manage === 'create' };
+    case 'moved':
+      if (verdict.certain && onLost === 'stop') {
+        // Told now: the next start goes on.
+        if (marker?.stopped !== undefined) await remember({ ...marker, stopped: confirmed! });
+        throw verdict.error;
+      }
+      history.begin(verdict.gap);
+      return { confirmedLsn: confirmed, warning: verdict.error };
     case 'create': {
       const createdLsn = await createSlot(client, name, failover);
-      await remember(createdLsn);
-      return { confirmedLsn: createdLsn, gap: undefined };
+      await remember(newMarker(createdLsn));
+      history.begin(undefined);
+      return { confirmedLsn: createdLsn };
     }
     case 'lost': {
       if (onLost === 'stop' || manage === 'verify') throw slotLost(name, verdict.reason, verdict.from);
       if (slot) await client.query('select pg_catalog.pg_drop_replication_slot($1)', [name]);
       const createdLsn = await createSlot(client, name, failover);
-      await remember(createdLsn);
-      return { confirmedLsn: createdLsn, gap: { from: verdict.from, to: createdLsn, reason: verdict.reason } };
+      const gap = { from: verdict.from, to: createdLsn, reason: verdict.reason };
+      await remember({ ...newMarker(createdLsn), gap });
+      history.begin(gap);
+      return { confirmedLsn: createdLsn };
     }
   }
+}
+
+/** Replaces the marker of the slot in the publication's comment; not at all when `change` returns undefined. */
+export async function writeMarker(
+  client: Client,
+  { slot, publication: { name } }: ResolvedOptions,
+  server: Pick<Server, 'major'>,
+  change: (marker: Marker | undefined) => Marker | undefined,
+): Promise<void> {
+  await alterPublication(client, name, server, (publication) => {
+    if (!publication) return [];
+    const marker = parseComment(publication.comment).markers.find((one) => one.slot === slot.name);
+    const changed = change(marker);
+    return changed ? [commentOnPublication(name, withMarker(publication.comment, changed))] : [];
+  });
 }

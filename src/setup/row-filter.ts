@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client, QueryConfig } from 'pg';
 import { quoteTable, type Server } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { alterIdentity, type BoundWatcher } from '../watchers/bind.ts';
@@ -55,8 +56,7 @@ export async function readRowFilter(
   }
 }
 
-const noRight = '42501';
-const noLock = '55P03';
+const { insufficientPrivilege: noRight, lockNotAvailable: noLock } = sqlState;
 
 /** Makes a publication with the filter, reads it, and takes all back. */
 async function tryOut(client: Client, table: Table, where: string, server: Server): Promise<RowFilter> {

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
-import type { Marker } from './marker.ts';
 
 /** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
 export interface Slot {
@@ -73,49 +73,6 @@ export function invalidation(slot: Slot): string | undefined {
   return undefined;
 }
 
-export type SlotVerdict =
-  | { readonly kind: 'create' }
-  | { readonly kind: 'adopt' }
-  | { readonly kind: 'resume' }
-  /** Changes since `from` cannot be had any more. */
-  | { readonly kind: 'lost'; readonly from: string | undefined; readonly reason: string };
-
-/** Decides, from what was remembered and what there is, whether this is a first start, a next one, or a loss. */
-export function judgeSlot(facts: {
-  readonly name: string;
-  readonly slot: Slot | undefined;
-  readonly marker: Marker | undefined;
-  readonly server: Pick<Server, 'systemIdentifier' | 'databaseOid'>;
-  /** Last position that this process acknowledged; undefined at its first connection. */
-  readonly acknowledged: string | undefined;
-}): SlotVerdict {
-  const { name, slot, marker, server, acknowledged } = facts;
-  if (slot) {
-    const reason = invalidation(slot);
-    if (reason)
-      return {
-        kind: 'lost',
-        from: slot.confirmedFlushLsn ?? acknowledged,
-        reason: `the slot '${name}' was invalidated: ${reason}`,
-      };
-    return { kind: marker ? 'resume' : 'adopt' };
-  }
-  const from = acknowledged ?? marker?.createdLsn;
-  if (acknowledged !== undefined)
-    return { kind: 'lost', from, reason: `the slot '${name}' was dropped while it was in use` };
-  if (!marker) return { kind: 'create' };
-  if (marker.systemIdentifier !== server.systemIdentifier) {
-    return {
-      kind: 'lost',
-      from,
-      reason: `the slot '${name}' did not come along to this server (a restored dump, pg_upgrade or another cluster)`,
-    };
-  }
-  // CREATE DATABASE … TEMPLATE copies the comment, and never the slot.
-  if (marker.databaseOid !== server.databaseOid) return { kind: 'create' };
-  return { kind: 'lost', from, reason: `the slot '${name}' was dropped` };
-}
-
 export function slotLost(name: string, reason: string, from: string | undefined): WatchError {
   return new WatchError(
     'SLOT_LOST',
@@ -149,23 +106,33 @@ export async function createSlot(client: Client, name: string, failover: boolean
     return rows[0].lsn;
   } catch (error) {
     const code = (error as { code?: string }).code;
-    if (code === '55P03' || code === '57014') throw await blocked(client, name, error);
+    if (code === sqlState.lockNotAvailable || code === sqlState.queryCanceled) throw await blocked(client, name, error);
     throw error;
   } finally {
     await client.query('reset lock_timeout; reset statement_timeout').catch(() => {}); // the connection may be what failed
   }
 }
 
+/** Without pg_read_all_stats a role does not see how long the sessions of other roles have been writing. */
 async function blocked(client: Client, name: string, cause: unknown): Promise<WatchError> {
-  const { rows } = await client.query<{ who: string }>(
-    `select format('pid %s (%s, since %s)', pid, coalesce(nullif(application_name, ''), usename), xact_start::timestamptz(0)) as who
+  const { rows } = await client.query<{ who: string; role: string; hidden: boolean }>(
+    `select pg_catalog.format('pid %s (%s%s)', pid, coalesce(nullif(application_name, ''), usename), ', since ' || xact_start::timestamptz(0)::text) as who,
+            current_user as role, xact_start is null as hidden
      from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
      union all
-     select format('prepared transaction %L', gid) from pg_catalog.pg_prepared_xacts`,
+     select pg_catalog.format('prepared transaction %L', gid), current_user, false from pg_catalog.pg_prepared_xacts`,
   );
   const who = rows.map((row) => row.who).join(', ') || 'transactions that have ended since';
-  return new WatchError('SLOT_BLOCKED', `making the slot '${name}' waits for transactions that are writing: ${who}`, {
-    solution: 'It is tried again. End them: SELECT pg_terminate_backend(pid); for a prepared one ROLLBACK PREPARED.',
-    cause,
-  });
+  const role = rows.find(({ hidden }) => hidden)?.role;
+  const hidden = role === undefined ? '' : `; since when is hidden from role '${role}', which lacks pg_read_all_stats`;
+  return new WatchError(
+    'SLOT_BLOCKED',
+    `making the slot '${name}' waits for transactions that are writing: ${who}${hidden}`,
+    {
+      solution:
+        'walwatch tries again. End them: SELECT pg_terminate_backend(pid); which takes membership in their role, ' +
+        'pg_signal_backend, or for a session of a superuser a superuser. A prepared one: ROLLBACK PREPARED.',
+      cause,
+    },
+  );
 }

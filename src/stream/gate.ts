@@ -3,6 +3,9 @@ import { Queue } from '../changes/queue.ts';
 import { nextPause, type TakeSnapshot } from './snapshot.ts';
 import { isVisible, type Snapshot } from './visibility.ts';
 
+/** How many of those that wait a standby is asked for at once. */
+const mostXids = 256;
+
 /**
  * Holds changes until other sessions can see their transaction, because a walsender may send a commit before it is
  * visible, with synchronous replication much before. At most one question is on its way to the server; while catching
@@ -18,6 +21,8 @@ export class VisibilityGate<T extends Captured> {
   /** The newest transaction known to be visible; all before it are let through already. */
   #visible: LedgerTransaction | undefined;
   #asking = false;
+  /** Milliseconds since 1970: since when something waits. */
+  #since = 0;
   #timer: NodeJS.Timeout | undefined;
   #pause = 0;
 
@@ -28,6 +33,11 @@ export class VisibilityGate<T extends Captured> {
 
   get waiting(): boolean {
     return this.#waiting.length > 0;
+  }
+
+  /** Milliseconds since 1970: since when the first that waits has done so. */
+  get waitingSince(): number | undefined {
+    return this.waiting ? this.#since : undefined;
   }
 
   /**
@@ -51,6 +61,7 @@ export class VisibilityGate<T extends Captured> {
       return;
     }
     this.#ledger.hold(change);
+    if (!this.waiting) this.#since = Date.now();
     this.#waiting.push(change);
     this.#ask();
   }
@@ -58,6 +69,11 @@ export class VisibilityGate<T extends Captured> {
   /** Drops what waits. */
   clear(): void {
     for (const change of this.#waiting.drain()) this.#ledger.settle(change);
+  }
+
+  /** Of the first transactions that wait. */
+  #xids(): readonly number[] {
+    return [...new Set(this.#waiting.peek(mostXids).map(({ transaction }) => transaction.xid))];
   }
 
   #sees(transaction: LedgerTransaction): boolean {
@@ -71,7 +87,7 @@ export class VisibilityGate<T extends Captured> {
     const takeSnapshot = this.#takeSnapshot;
     if (this.#asking || this.#timer !== undefined || takeSnapshot === undefined) return;
     this.#asking = true;
-    takeSnapshot()
+    takeSnapshot(() => this.#xids())
       .then((snapshot) => {
         if (this.#takeSnapshot === takeSnapshot) this.#answered(snapshot);
       })
@@ -90,7 +106,11 @@ export class VisibilityGate<T extends Captured> {
       this.#ledger.settle(change);
       passed = true;
     }
-    if (!this.waiting) return;
+    if (passed) this.#since = Date.now();
+    if (!this.waiting) {
+      this.#pause = 0;
+      return;
+    }
     // A commit that waits for a synchronous standby may take long: ask less and less often.
     this.#pause = passed ? 0 : nextPause(this.#pause);
     if (this.#pause === 0) {

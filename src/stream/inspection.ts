@@ -1,11 +1,12 @@
 import type { Client } from 'pg';
 import type { Session } from '../postgres/session.ts';
+import { endsSession, sqlStateOf } from '../postgres/sqlstate.ts';
 import { readStandbySlots, standbysBehind } from '../postgres/standby-slots.ts';
 import { readTables } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { handlerSlow, type RetainedWalMonitor } from './held-back.ts';
-import type { Logger } from '../observe/logger.ts';
+import type { Logger } from '../types/logger.ts';
 import type { HeldBy } from '../types/events.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { type Prepared, standbyWarnings } from '../setup/prepare.ts';
@@ -15,8 +16,8 @@ import { drift } from './drift.ts';
 /** Milliseconds after which an event that is not done is warned of. */
 const slowAfter = 10_000;
 
-/** Milliseconds that one query waits for a lock, and takes in all. A migration may hold a table for hours. */
-const bounds = { lock_timeout: 2000, statement_timeout: 10_000 };
+/** Milliseconds for one query. The session waits less than that for a lock, which a migration may hold for hours. */
+const queryTimeout = 5000;
 
 export interface InspectionHost {
   readonly retainedWal: RetainedWalMonitor;
@@ -52,7 +53,8 @@ export class Inspection {
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
   #found: readonly WatchError[] = [];
-  #running = false;
+  /** Over which an inspection has no answer yet. */
+  #asked: Session | undefined;
 
   constructor(options: ResolvedOptions, host: InspectionHost) {
     this.#options = options;
@@ -75,16 +77,18 @@ export class Inspection {
    * @throws WatchError PUBLICATION_LOST, SYNCHRONOUS_STANDBY, and what the session was lost with
    */
   async run(session: Session, prepared: Prepared): Promise<void> {
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#asked === session) return;
+    this.#asked = session;
     this.#warnOfSlowness(this.#host.heldBy());
     try {
-      this.#tell(await session.use((client) => bounded(client, () => this.#look(client, prepared))));
+      const synchronous = await session.use((client) => bounded(client, () => this.#first(client, prepared)));
+      const found = await session.use((client) => bounded(client, () => this.#look(client, prepared)));
+      this.#tell([...synchronous, ...found]);
     } catch (error) {
-      if (session.isLost || error instanceof WatchError || isGone(error)) throw error;
+      if (session.isLost || error instanceof WatchError || endsSession(sqlStateOf(error) ?? '')) throw error;
       this.#tell([...this.#found.filter(({ code }) => code !== 'SERVER_BUSY'), inspectionFailed(error)]);
     } finally {
-      this.#running = false;
+      if (this.#asked === session) this.#asked = undefined;
     }
   }
 
@@ -93,22 +97,27 @@ export class Inspection {
    *
    * @throws WatchError SYNCHRONOUS_STANDBY, if we would wait for such a commit to become visible
    */
-  async checkSynchronous(client: Client): Promise<void> {
-    this.#synchronous(await readVitals(client));
+  async checkSynchronous(session: Session): Promise<void> {
+    this.#host.warnOnce(await session.use((client) => this.#synchronous(client)));
   }
 
   /** On a standby nothing commits. */
-  #synchronous(vitals: Vitals): readonly WatchError[] {
-    return vitals.inRecovery ? [] : [...standbyWarnings(vitals, this.#options)];
+  async #synchronous(client: Client): Promise<WatchError[]> {
+    const { inRecovery, synchronousStandbyNames } = await readVitals(client);
+    return inRecovery ? [] : [...standbyWarnings({ synchronousStandbyNames }, this.#options)];
   }
 
-  async #look(client: Client, prepared: Prepared): Promise<WatchError[]> {
-    const { needs, bound, publicationOid, server } = prepared;
+  /** What is written here would wait for our acknowledgement as well. */
+  async #first(client: Client, prepared: Prepared): Promise<WatchError[]> {
+    const synchronous = await this.#synchronous(client);
+    if (!this.#narrowed) await this.#narrow(client, prepared);
+    return synchronous;
+  }
+
+  async #look(client: Client, { needs, bound, publicationOid, server }: Prepared): Promise<WatchError[]> {
     const { retainedWal } = this.#host;
     const slot = this.#options.slot.name;
     const vitals = await readVitals(client);
-    const synchronous = this.#synchronous(vitals); // first: whatever we would write waits for it
-    if (!this.#narrowed) await this.#narrow(client, prepared);
     const end = await retainedWal.inspect(client, vitals.maxSlotWalKeepSize, this.#host.heldBy()?.subscription);
     if (end !== undefined) this.#host.serverReached(parseLsn(end));
     const standbys = await readStandbySlots(client, slot, server);
@@ -122,9 +131,10 @@ export class Inspection {
     }
     const tables = await readTables(client, needs.tables);
     const found = { publication, tables, server, narrowed: this.#narrowed };
-    return [...synchronous, ...standbysBehind(slot, standbys), ...drift(needs, bound, found)];
+    return [...standbysBehind(slot, standbys), ...drift(needs, bound, found)];
   }
 
+  /** Warns of what was not found the last time. What went away and came back is told again. */
   #tell(found: readonly WatchError[]): void {
     const messages = new Set(found.map(({ message }) => message));
     this.#host.over(this.#found.filter(({ message }) => !messages.has(message)));
@@ -152,12 +162,11 @@ export class Inspection {
 }
 
 async function bounded<T>(client: Client, task: () => Promise<T>): Promise<T> {
-  const names = Object.keys(bounds);
-  await client.query(Object.entries(bounds).map(([name, value]) => `set ${name} = ${value}`).join('; ')); // prettier-ignore
+  await client.query(`set statement_timeout = ${queryTimeout}`);
   try {
     return await task();
   } finally {
-    await client.query(names.map((name) => `reset ${name}`).join('; ')).catch(() => {}); // the connection may be what failed
+    await client.query('reset statement_timeout').catch(() => {}); // the connection may be what failed
   }
 }
 
@@ -169,12 +178,6 @@ async function readVitals(client: Client): Promise<Vitals> {
   );
   const { megabytes, ...vitals } = rows[0];
   return { ...vitals, maxSlotWalKeepSize: megabytes < 0 ? undefined : megabytes * 1024 * 1024 };
-}
-
-/** The server ends the session, which it says before it does. */
-function isGone(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' && /^(57P|08)/.test(code);
 }
 
 function inspectionFailed(error: unknown): WatchError {

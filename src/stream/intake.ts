@@ -7,6 +7,7 @@ import type { Begin, Commit, LogicalMessage, Relation, RowChange, Tuple } from '
 import type { RelationPlan } from '../watchers/plan.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
+import { RecentTransactions, Rewound } from './recent-transactions.ts';
 
 /** What a held change takes in memory besides its bytes: row, event, context and their places in queues. */
 const overhead = 512;
@@ -38,6 +39,9 @@ export class Intake {
   /** Changes and messages of the transaction so far, on this connection. */
   #ordinal = 0;
   #messages = 0;
+  readonly #recent = new RecentTransactions();
+  /** This connection repeats what was received over an earlier one, and has not come to its end. */
+  #repeating = false;
 
   constructor(ledger: Ledger, host: IntakeHost) {
     this.#ledger = ledger;
@@ -47,6 +51,10 @@ export class Intake {
   /** Between Begin and Commit. */
   get inside(): boolean {
     return this.#inside;
+  }
+
+  get repeating(): boolean {
+    return this.#repeating;
   }
 
   /** The last transaction that was begun. */
@@ -63,7 +71,9 @@ export class Intake {
   connect(continues: boolean): void {
     this.#current = undefined;
     this.#inside = false;
+    this.#repeating = continues && this.#newest !== undefined;
     if (continues) return;
+    this.#recent.clear();
     this.#newest = undefined;
     this.#received = 0;
   }
@@ -75,12 +85,16 @@ export class Intake {
     this.#ordinal = 0;
     this.#messages = 0;
     if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
+      if (!this.#recent.agrees(begin)) throw new Rewound(begin.finalLsn);
+      if (begin.finalLsn === newest.finalLsn) this.#repeating = false;
       // Received before: skipped when it was received whole, else taken up where it broke off.
       this.#current = begin.finalLsn === newest.finalLsn && newest.endLsn === undefined ? newest : undefined;
       return;
     }
     this.#refuseJump(begin.finalLsn);
+    this.#repeating = false;
     this.#newest = this.#current = this.#ledger.begin(begin);
+    this.#recent.add(this.#newest);
     this.#received = 0;
   }
 
@@ -120,6 +134,8 @@ export class Intake {
 
   /** A keepalive outside of transactions: the server has come this far without anything for us. */
   idle(lsn: Lsn): void {
+    const end = this.#newest?.endLsn;
+    if (this.#repeating && end !== undefined && lsn >= end) this.#repeating = false;
     this.#ledger.idle(lsn);
   }
 

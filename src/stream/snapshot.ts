@@ -1,16 +1,34 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Session } from '../postgres/session.ts';
-import { isVisible, parseSnapshot, type Snapshot } from './visibility.ts';
+import { isVisible, parseSnapshot, type Snapshot, widenXid } from './visibility.ts';
 
-/** Asks the server what a new snapshot of another session would see. Rejects when the connection is lost. */
-export type TakeSnapshot = () => Promise<Snapshot>;
+/**
+ * Asks the server what a new snapshot of another session would see. `waiting` gives the xids in question, which only a
+ * standby wants to know. Rejects when the connection is lost.
+ */
+export type TakeSnapshot = (waiting: () => readonly number[]) => Promise<Snapshot>;
 
-export function snapshotsOf(session: Session, inRecovery: boolean): TakeSnapshot {
-  return async () => {
+/** A standby may be promoted at any time, and does not tell the sessions that are open. */
+const snapshotQuery = `
+  select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby`;
+
+/** A standby's snapshot does not list the transactions in progress, but it knows which have committed. */
+const standbyQuery = `
+  select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby,
+         (select pg_catalog.string_agg(x.xid, ',') from pg_catalog.unnest($1::text[]) x(xid)
+          where pg_catalog.pg_xact_status(x.xid::pg_catalog.xid8) operator(pg_catalog.=) 'committed') as committed`;
+
+export function snapshotsOf(session: Session): TakeSnapshot {
+  let last: Snapshot | undefined;
+  return async (waiting) => {
+    const standby = last !== undefined && last.inProgress === undefined;
     const { rows } = await session.use((client) =>
-      client.query<{ snapshot: string }>('select pg_catalog.pg_current_snapshot()::text as snapshot'),
+      standby
+        ? client.query(standbyQuery, [waiting().map((xid) => String(widenXid(xid, last!.xmax)))])
+        : client.query(snapshotQuery),
     );
-    return parseSnapshot(rows[0]!.snapshot, inRecovery);
+    const [row] = rows;
+    return (last = parseSnapshot(row.snapshot, row.standby, row.committed?.split(',')));
   };
 }
 
@@ -23,7 +41,7 @@ export function nextPause(pause: number): number {
 
 /** Waits until other sessions see what a transaction did, which may be after its commit was received. */
 export async function untilVisible(takeSnapshot: TakeSnapshot, xid: number): Promise<void> {
-  for (let pause = 0; !isVisible(xid, await takeSnapshot());) {
+  for (let pause = 0; !isVisible(xid, await takeSnapshot(() => [xid]));) {
     pause = nextPause(pause);
     await delay(pause);
   }

@@ -1,8 +1,12 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import pg from 'pg';
 import type { Client, ClientConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
-import { quoteIdentifier, type Server, since } from '../postgres/server.ts';
+import { WatchError } from '../errors.ts';
+import { type Lsn, parseLsn } from '../postgres/lsn.ts';
+import { quoteIdentifier, type Server, serverStart, since } from '../postgres/server.ts';
+import { liftTransactionTimeout } from '../postgres/session.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
 
@@ -14,16 +18,30 @@ interface WalsenderConnection {
   once(event: 'replicationStart', listener: () => void): void;
 }
 
+/** What is private in pg-logical-replication. */
+interface ServiceInside {
+  _client: Client | null;
+  _connection: unknown;
+  client(): Promise<[Client, unknown]>;
+}
+
+/** What a walsender says of its server before it streams. */
+export interface WalsenderFacts {
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** The end of the server's WAL. */
+  readonly end: Lsn;
+  /** Where the timeline of the connection before ended. Undefined: it is the same, or that is not known. */
+  readonly switchedAt: Lsn | undefined;
+  /** Where a temporary slot begins, which is made with the connection. */
+  readonly createdLsn: string | undefined;
+  /** Of the walsender. */
+  readonly pid: number;
+}
+
 /** Where a source brings what it receives. */
 export interface SourceSink extends CopySink {
-  /** `createdLsn`: where a temporary slot begins, which is made with the connection. */
-  started(session: {
-    readonly systemIdentifier: string;
-    readonly timeline: number;
-    readonly createdLsn: string | undefined;
-    /** Of the walsender. */
-    readonly pid: number;
-  }): void;
+  started(facts: WalsenderFacts): void;
 }
 
 export interface SourceOptions {
@@ -32,12 +50,14 @@ export interface SourceOptions {
   readonly slot: { readonly name: string; readonly temporary: boolean };
   readonly publication: string;
   readonly origin: 'any' | 'none';
-  readonly server: Pick<Server, 'major'>;
+  readonly server: Pick<Server, 'major' | 'startedAt'>;
+  /** The timeline of the connection before. */
+  readonly timeline: number | undefined;
 }
 
 /**
  * One streaming connection, once. pg-logical-replication connects; what it does with messages and positions is done by
- * us, because of what DESIGN §5 lists (its acknowledge() sends LSN + 1, which loses transactions), and for speed.
+ * us, because its acknowledge() sends LSN + 1, which loses transactions, and for speed.
  */
 export class Source {
   readonly #options: SourceOptions;
@@ -47,6 +67,8 @@ export class Source {
   #connection: WalsenderConnection | undefined;
   #copy: CopyStream | undefined;
   #destroyed = false;
+  /** The process of the walsender, as soon as it is known. */
+  pid: number | undefined;
 
   constructor(options: SourceOptions) {
     this.#options = options;
@@ -63,6 +85,16 @@ export class Source {
     const { slot } = this.#options;
     let failure: unknown;
     this.#service.on('error', (error) => (failure ??= error));
+    const service = this.#service as unknown as ServiceInside;
+    // The package hears of errors only once the connection is up: one in between would be an uncaught exception.
+    service.client = async () => {
+      const client = new pg.Client({ ...this.#service.clientConfig, replication: 'database' } as ClientConfig);
+      const { connection } = client as unknown as { connection: unknown };
+      client.on('error', (error) => (failure ??= error));
+      Object.assign(service, { _client: client, _connection: connection });
+      await client.connect();
+      return [client, connection];
+    };
     const plugin = {
       name: 'walwatch',
       options: {},
@@ -116,7 +148,12 @@ export class Source {
     const { slot, publication, origin, server } = this.#options;
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
     const { processID: pid } = client as unknown as { processID: number };
-    const { rows } = await client.query('IDENTIFY_SYSTEM');
+    this.pid = pid;
+    await client.query(liftTransactionTimeout);
+    await this.#checkServer(client);
+    const identity = (await client.query('IDENTIFY_SYSTEM')).rows[0];
+    const timeline = Number(identity.timeline);
+    const switchedAt = await this.#switchedAt(client, timeline);
     let createdLsn: string | undefined;
     if (slot.temporary) {
       const created = await client.query(
@@ -126,7 +163,8 @@ export class Source {
     }
     connection.once('replicationStart', () => {
       this.#connection = connection;
-      sink.started({ systemIdentifier: rows[0].systemid, timeline: Number(rows[0].timeline), createdLsn, pid });
+      const end = parseLsn(identity.xlogpos);
+      sink.started({ systemIdentifier: identity.systemid, timeline, end, switchedAt, createdLsn, pid });
     });
     const options = [
       `proto_version '1'`,
@@ -136,6 +174,25 @@ export class Source {
     if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
     this.#copy = new CopyStream(connection.stream, sink);
     await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);
+  }
+
+  /** An address may lead to several servers: what was found out on one says nothing about another. */
+  async #checkServer(client: Client): Promise<void> {
+    const { rows } = await client.query(`select ${serverStart} as started`);
+    if (rows[0].started === this.#options.server.startedAt) return;
+    throw new WatchError('CONNECTION', 'the ordinary session and the replication stream reached different servers', {
+      solution: 'walwatch tries again. Use an address that leads to one server only, and not to its standbys as well.',
+    });
+  }
+
+  /** Where the timeline of the connection before ended, if the server is on another one. */
+  async #switchedAt(client: Client, timeline: number): Promise<Lsn | undefined> {
+    const before = this.#options.timeline;
+    if (before === undefined || before === timeline) return undefined;
+    // One line for each timeline: number, end, reason. It may have been removed.
+    const { rows } = await client.query(`TIMELINE_HISTORY ${timeline}`).catch(() => ({ rows: [] }));
+    const line = new RegExp(`^${before}\\s+([0-9A-F]+/[0-9A-F]+)`, 'im').exec(String(rows[0]?.content ?? ''));
+    return line ? parseLsn(line[1]!) : undefined;
   }
 }
 

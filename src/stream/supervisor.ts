@@ -1,5 +1,5 @@
 import type { WatchError } from '../errors.ts';
-import { reconnectDelay } from './timing.ts';
+import { provenAfter, reconnectDelay } from './timing.ts';
 
 interface Attempt {
   /** Rejects when the connection is lost, resolves when it was closed. */
@@ -17,7 +17,9 @@ export interface SupervisorHost {
 /** Repeats connection attempts until one fails for good. */
 export class Supervisor {
   readonly #host: SupervisorHost;
-  #failures = 0;
+  /** Failures since the last success, by code and retry class: a server that is starting up is no longer one that refuses. */
+  readonly #failures = new Map<string, number>();
+  #proof: NodeJS.Timeout | undefined;
   #stopped = false;
   #wake: (() => void) | undefined;
 
@@ -25,21 +27,29 @@ export class Supervisor {
     this.#host = host;
   }
 
-  /** The connection is up: the next delay begins small again. */
-  succeeded(): void {
-    this.#failures = 0;
+  /** Streaming has begun. That alone proves nothing: what ends it at once would be tried many times a second. */
+  began(): void {
+    clearTimeout(this.#proof);
+    this.#proof = setTimeout(() => this.succeeded(), provenAfter);
   }
 
-  /** Resolves after stop(). @throws WatchError that no further attempt would mend */
+  /** The connection has proved itself: the next delay begins small again. */
+  succeeded(): void {
+    clearTimeout(this.#proof);
+    this.#failures.clear();
+  }
+
+  /** Resolves after stop(). @throws WatchError that is final */
   async run(): Promise<void> {
     while (!this.#stopped) {
       try {
         await this.#host.attempt().run();
       } catch (cause) {
+        clearTimeout(this.#proof);
         if (this.#stopped) return;
         const error = this.#host.classify(cause);
         if (error.retry === 'never') throw error;
-        const retryIn = reconnectDelay(error.retry, ++this.#failures, Math.random());
+        const retryIn = reconnectDelay(error.retry, this.#count(error), Math.random());
         this.#host.disconnected(error, retryIn);
         await this.#sleep(retryIn);
       }
@@ -48,7 +58,15 @@ export class Supervisor {
 
   stop(): void {
     this.#stopped = true;
+    clearTimeout(this.#proof);
     this.#wake?.();
+  }
+
+  #count({ code, retry }: WatchError): number {
+    const kind = `${code}/${retry}`;
+    const failures = (this.#failures.get(kind) ?? 0) + 1;
+    this.#failures.set(kind, failures);
+    return failures;
   }
 
   #sleep(milliseconds: number): Promise<void> {

@@ -11,6 +11,11 @@ export function sessionTimeout(walSenderTimeout: number): number {
   return walSenderTimeout === 0 ? longest : Math.min(walSenderTimeout, longest);
 }
 
+/** Milliseconds that an ordinary session waits for an answer: a silent one is noticed within two wal_sender_timeouts. */
+export function answerTimeout(walSenderTimeout: number): number {
+  return Math.max(5000, sessionTimeout(walSenderTimeout));
+}
+
 /**
  * What to do about a peer that was last heard of `silence` milliseconds ago, as far as the looks at every status interval
  * tell: it may have fallen silent up to one of them earlier. Noticed within two timeouts: dead when the next look would
@@ -22,6 +27,9 @@ export function judgeSilence(silence: number, walSenderTimeout: number, paused: 
   if (silence >= walSenderTimeout && silence + 2 * interval > walSenderTimeout * 2) return 'dead';
   return silence >= interval ? 'ask' : 'alive';
 }
+
+/** Milliseconds of streaming after which a connection counts as a success, if nothing was acknowledged earlier. */
+export const provenAfter = 5000;
 
 const delays: Readonly<Record<Exclude<RetryClass, 'never'>, { readonly first: number; readonly longest: number }>> = {
   soon: { first: 100, longest: 10_000 },

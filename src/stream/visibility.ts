@@ -4,15 +4,18 @@ export interface Snapshot {
   readonly xmax: number;
   /** In progress between xmin and xmax. Undefined on a standby, which does not list them. */
   readonly inProgress: ReadonlySet<number> | undefined;
+  /** On a standby: those that were asked for and have committed. */
+  readonly committed?: ReadonlySet<number>;
 }
 
 /** `'10:20:10,14'` → { xmin: 10, xmax: 20, inProgress: {10, 14} } */
-export function parseSnapshot(text: string, inRecovery: boolean): Snapshot {
+export function parseSnapshot(text: string, inRecovery: boolean, committed: readonly string[] = []): Snapshot {
   const [xmin = '', xmax = '', list = ''] = text.split(':');
   return {
     xmin: Number(xmin),
     xmax: Number(xmax),
     inProgress: inRecovery ? undefined : new Set(list === '' ? [] : list.split(',').map(Number)),
+    ...(committed.length > 0 && { committed: new Set(committed.map(Number)) }),
   };
 }
 
@@ -27,8 +30,8 @@ export function widenXid(xid: number, xmax: number): number {
 }
 
 /** Whether a new snapshot of another session sees the transaction's rows. */
-export function isVisible(xid: number, { xmin, xmax, inProgress }: Snapshot): boolean {
+export function isVisible(xid: number, { xmin, xmax, inProgress, committed }: Snapshot): boolean {
   const full = widenXid(xid, xmax);
-  if (full < xmin) return true;
+  if (full < xmin || committed?.has(full)) return true;
   return inProgress !== undefined && full < xmax && !inProgress.has(full);
 }

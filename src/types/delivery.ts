@@ -15,7 +15,8 @@ export type FilterOf<W extends Watchers, N extends WatcherName<W>> =
 
 /** What every delivery tells: where it comes from and which attempt it is. */
 export interface DeliveryContext {
-  /** Stable across redeliveries: `commitLsn/ordinal`. The key to deduplicate by. */
+  /** Stable across redeliveries: `commitLsn/ordinal`. The key to deduplicate by. Unique in one history of the database: after the
+   *  server was restored to an earlier state, new changes get the same positions (`gap` tells). */
   readonly eventId: string;
   /** Position of the commit record, e.g. `'16/B374D848'`. Compare with `compareLsn`, not as text. */
   readonly commitLsn: string;

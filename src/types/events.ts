@@ -89,6 +89,7 @@ export interface WatchEventMap {
 export interface SlotWatchEventMap extends WatchEventMap {
   readonly standby: { readonly activePid: number };
   readonly acknowledged: { readonly lsn: string };
-  /** Changes between these positions were not seen. */
+  /** Changes between these positions were not seen; or they were, and do not exist any more because the server was restored or
+   *  promoted without them. */
   readonly gap: { readonly from: string | undefined; readonly to: string; readonly reason: string };
 }

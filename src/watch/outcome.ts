@@ -1,28 +1,25 @@
 import { WatchError } from '../errors.ts';
-import { ObservedPromise } from './observed-promise.ts';
 
-/** What `start()` and `closed` give: how the watch began and how it ended. */
+/** What `start()` and `closed` give: how the watch began and how it ended. Never an unhandled rejection. */
 export class Outcome {
-  readonly started: ObservedPromise<void>;
-  readonly closed: ObservedPromise<void>;
-  /** The same as `closed`, for those who are no users. */
-  readonly over: Promise<void>;
+  readonly started: Promise<void>;
+  readonly closed: Promise<void>;
   #resolveStarted!: () => void;
   #rejectStarted!: (error: unknown) => void;
   #resolveClosed!: () => void;
   #rejectClosed!: (error: unknown) => void;
 
   constructor() {
-    const started = new Promise<void>((resolve, reject) => {
+    this.started = new Promise<void>((resolve, reject) => {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    this.over = new Promise((resolve, reject) => {
+    this.closed = new Promise<void>((resolve, reject) => {
       this.#resolveClosed = resolve;
       this.#rejectClosed = reject;
     });
-    this.started = ObservedPromise.of(started);
-    this.closed = ObservedPromise.of(this.over);
+    this.started.catch(() => {}); // told by other means as well
+    this.closed.catch(() => {});
   }
 
   streaming(): void {
@@ -38,15 +35,12 @@ export class Outcome {
     this.#resolveClosed();
   }
 
-  /** `heard`: somebody was told by other means. An error that nobody hears of is given to the process. */
-  failed(error: WatchError, heard: boolean): void {
+  /** `told`: in a log or to a listener. An error that is neither is given to the process. */
+  failed(error: WatchError, told: boolean): void {
     this.#rejectClosed(error);
-    // Later than whoever reacts to the rejection by looking at it.
-    setImmediate(() => {
-      if (heard || this.closed.observed || this.started.observed) return;
-      const detail = error.solution === undefined ? {} : { detail: error.solution };
-      process.emitWarning(`walwatch has ended: ${error.message}`, { code: error.code, ...detail });
-    });
+    if (told) return;
+    const detail = error.solution === undefined ? {} : { detail: error.solution };
+    process.emitWarning(`walwatch has ended: ${error.message}`, { code: error.code, ...detail });
   }
 }
 

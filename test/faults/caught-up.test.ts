@@ -51,13 +51,21 @@ describe('on a server where nobody else writes', () => {
     );
     return BigInt(rows[0]!.bytes);
   };
+  /** Starts a watch, and waits until it has written what it notes at the start. */
+  const start = async (watch: SlotWatch<typeof watchers>) => {
+    await watch.start();
+    const noted = `select from pg_publication where pubname = $1 and obj_description(oid, 'pg_publication') like '%"worker"%'`;
+    await until(async () => (await client.query(noted, [watch.status().publication])).rowCount === 1, {
+      describe: 'the note in the publication',
+    });
+  };
   /** A transaction whose size is this plus that of its text, a multiple of 8. */
   const write = (size: number) => client.query(`select pg_logical_emit_message(true, 'test', repeat('x', $1))`, [size]);
   const pageSize = 8192n;
 
   test('an open transaction, whose changes are not flushed, holds up nobody', async () => {
     const { watch, seen } = watching(cluster, slotName());
-    await watch.start();
+    await start(watch);
     const open = new Client(cluster.url);
     await open.connect();
     try {
@@ -77,7 +85,7 @@ describe('on a server where nobody else writes', () => {
 
   test('a record that ends with its page, so that the next one is not where it ends, holds up nobody', async () => {
     const { watch } = watching(cluster, slotName());
-    await watch.start();
+    await start(watch);
     await watch.caughtUp();
     const before = await end();
     await write(1000);
@@ -95,7 +103,7 @@ describe('on a server where nobody else writes', () => {
 
   test('a commit that was not waited for is flushed and handled', async () => {
     const { watch, seen } = watching(cluster, slotName());
-    await watch.start();
+    await start(watch);
     const count = seen.length;
     await client.query('set synchronous_commit = off');
     for (let round = 1; round <= 5; round++) {
@@ -108,7 +116,7 @@ describe('on a server where nobody else writes', () => {
 
   test('nothing is written for the sake of an answer that is there without', async () => {
     const { watch } = watching(cluster, slotName());
-    await watch.start();
+    await start(watch);
     await watch.caughtUp();
     const before = await end();
     for (let round = 0; round < 5; round++) await watch.caughtUp();

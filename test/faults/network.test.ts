@@ -3,6 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
+import { Source } from '../../src/stream/source.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { errorResponse, startProxy } from '../support/proxy.ts';
@@ -119,14 +120,14 @@ describe('the way to the server', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('a server that is starting up is asked again, slowly', async () => {
+  test('a server that is starting up is asked again soon: a restart takes seconds', async () => {
     const proxy = await proxied();
     proxy.behave(errorResponse('57P03', 'the database system is starting up'));
     const watch = watchOf(watchers, { connection: proxy.url });
     const { disconnects } = record(watch);
     const started = watch.start();
     await until(() => disconnects.length === 1, { describe: 'the first attempt' });
-    expect(disconnects[0]!.error).toMatchObject({ code: 'SERVER_BUSY', retry: 'slowly' });
+    expect(disconnects[0]!.error).toMatchObject({ code: 'SERVER_BUSY', retry: 'soon' });
     proxy.behave('forward');
     await started;
   });
@@ -143,11 +144,30 @@ describe('the way to the server', () => {
     written.push(...(await write(5)));
     await until(() => codes().length === 2, { describe: 'an attempt to come back' });
     expect(codes()).toEqual(['CONNECTION', 'SERVER_BUSY']);
-    expect(watch.status()).toMatchObject({ state: 'disconnected', error: { code: 'SERVER_BUSY', retry: 'slowly' } });
+    expect(watch.status()).toMatchObject({ state: 'disconnected', error: { code: 'SERVER_BUSY', retry: 'soon' } });
     proxy.behave('forward');
     await until(() => connects.length === 2, { describe: 'the reconnect' });
     await settled(db, watch);
     expect(seen).toEqual(written);
+  });
+
+  test('a walsender that is ended in the moment in which it is ready is a failed attempt, and no uncaught exception', async () => {
+    const proxy = await proxied();
+    const [ok, ready] = [
+      Buffer.from('5200000008 00000000'.replace(' ', ''), 'hex'),
+      Buffer.from('5a0000000549', 'hex'),
+    ];
+    // In one packet: whoever listens only once the connection is up hears nothing of the error.
+    proxy.behave(Buffer.concat([ok, ready, errorResponse('57P01', 'terminating connection')]));
+    const source = new Source({
+      config: { connectionString: proxy.url },
+      slot: { name: 'none', temporary: false },
+      publication: 'none',
+      origin: 'any',
+      server: { major: 17, startedAt: '' },
+      timeline: undefined,
+    });
+    await expect(source.run({ started() {}, message() {}, keepalive() {} })).rejects.toMatchObject({ code: '57P01' });
   });
 
   test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {
@@ -160,6 +180,20 @@ describe('the way to the server', () => {
       solution: expect.stringContaining('pooler'),
     });
     expect(proxy.accepted).toBe(1);
+  });
+
+  test('a request for TLS that is answered with an error, such as out of memory, is tried again', async () => {
+    const proxy = await proxied();
+    proxy.behave(errorResponse('53200', 'out of memory'));
+    const watch = watchOf(watchers, { connection: `${proxy.url}?sslmode=verify-full` });
+    const { disconnects } = record(watch);
+    void watch.start().catch(() => {});
+    await until(() => disconnects.length >= 2, { describe: 'two attempts' });
+    expect(disconnects[0]!.error).toMatchObject({
+      code: 'CONNECTION',
+      retry: 'soon',
+      message: expect.stringContaining('request for TLS'),
+    });
   });
 
   test('sslmode=verify-full never falls back to a server without TLS', async () => {

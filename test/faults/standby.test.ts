@@ -1,7 +1,8 @@
 /** The primary fails, and a physical standby takes its place; or changes are decoded on the standby. */
 import { Socket } from 'node:net';
+import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotOptions, type SlotWatch } from '../../src/index.ts';
+import { createWatch, defineWatchers, type SlotOptions, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { wantedVersion } from '../support/binaries.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { replayed, startStandby } from '../support/standby.ts';
@@ -90,26 +91,132 @@ test('without it the slot is lost, which ends the watch loudly', { timeout: 60_0
   await expect(watch.closed).rejects.toMatchObject({ code: 'SLOT_LOST' });
 });
 
+test(
+  'an address that leads to the standby before its promotion is waited for, whatever the standby lacks until then',
+  { timeout: 120_000 },
+  async () => {
+    const failover = version >= 17;
+    const { primary, standby } = await pair(failover ? { sync_replication_slots: true } : {});
+    const { watch, seen, moveTo } = movable(primary, failover ? { name: 'early', failover } : { name: 'early' });
+    const errors: WatchError[] = [];
+    watch.on('disconnected', ({ error }) => void errors.push(error!));
+    const closed = watch.closed.catch((error: unknown) => error);
+    await watch.start();
+    await sql(primary, 'insert into entries select from generate_series(1, 10)');
+    await until(() => seen.size === 10, { describe: 'the first events' });
+    if (failover) {
+      const synced = async () => {
+        const slot = await slotOn(standby, watch);
+        return slot?.['synced'] === true && slot['temporary'] === false;
+      };
+      await until(synced, { describe: 'the slot to be synchronised', timeout: 60_000 });
+    }
+    await replayed(primary, standby);
+    await primary.stop('immediate');
+    moveTo(standby);
+    const told = () => errors.filter(({ code }) => code === 'SERVER_BUSY').length;
+    await until(() => told() >= 2, { describe: 'attempts on the standby' });
+    expect(errors.find(({ code }) => code === 'SERVER_BUSY')!.message).toContain('still a standby');
+    expect(watch.status().state).not.toBe('failed');
+    await sql(standby, 'select pg_promote()');
+    if (!failover) {
+      expect(await closed).toMatchObject({ code: 'SLOT_LOST' });
+      return;
+    }
+    await sql(standby, 'insert into entries select from generate_series(1, 10)');
+    await until(() => seen.size === 20, { describe: () => `all events, so far ${seen.size}`, timeout: 30_000 });
+    expect(errors.map(({ retry }) => retry)).not.toContain('never');
+  },
+);
+
+test.skipIf(version < 17)(
+  'a worker that starts on the standby, where the slot is being synchronized, waits for its promotion',
+  { timeout: 120_000 },
+  async () => {
+    const { primary, standby } = await pair({ sync_replication_slots: true });
+    const first = movable(primary, { name: 'starting_early', failover: true });
+    await first.watch.start();
+    await until(async () => (await slotOn(standby, first.watch))?.['temporary'] === false, {
+      describe: 'the slot to be synchronised',
+      timeout: 60_000,
+    });
+    await first.watch.stop();
+    await replayed(primary, standby);
+    const { watch, seen } = movable(standby, { name: 'starting_early', failover: true });
+    const errors: WatchError[] = [];
+    watch.on('disconnected', ({ error }) => void errors.push(error!));
+    const started = watch.start();
+    await until(() => errors.length >= 2, { describe: 'attempts on the standby' });
+    expect(errors[0]).toMatchObject({ code: 'SERVER_BUSY', message: expect.stringContaining('still a standby') });
+    await primary.stop('immediate');
+    await sql(standby, 'select pg_promote()');
+    await started;
+    await sql(standby, 'insert into entries default values');
+    await until(() => seen.size === 1, { describe: 'the event' });
+  },
+);
+
 test.skipIf(version < 16)(
   'changes can be decoded on a standby, with a slot and publication made by hand',
   { timeout: 60_000 },
   async () => {
-    const { primary, standby } = await pair();
-    await sql(primary, `create publication on_standby for table entries`);
-    await replayed(primary, standby);
-    const made = sql(standby, `select pg_create_logical_replication_slot('on_standby', 'pgoutput')`);
-    // It waits for a record of the running transactions, which an idle primary does not write.
-    let done = false;
-    made.finally(() => (done = true)).catch(() => {});
-    await until(async () => {
-    await sql(primary, 'select pg_log_standby_snapshot()');
-    return done;
-  }, { describe: 'the slot on the standby', timeout: 20_000 }); // prettier-ignore
-    await made;
-    const { watch, seen } = movable(standby, { name: 'on_standby' });
-    await watch.start();
+    const { primary, watch, seen } = await decodingOnStandby();
     await sql(primary, 'insert into entries select from generate_series(1, 50)');
-    await until(() => seen.size === 50, { describe: () => `the events, so far ${seen.size}` });
+    await until(() => seen.size === 51, { describe: () => `the events, so far ${seen.size}` });
     expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+  },
+);
+
+/** Decodes on the standby, which follows the primary. */
+async function decodingOnStandby() {
+  const { primary, standby } = await pair();
+  await sql(primary, 'create table others (id int); create publication on_standby for table entries');
+  await replayed(primary, standby);
+  let done = false;
+  const made = sql(standby, `select pg_create_logical_replication_slot('on_standby', 'pgoutput')`);
+  made.finally(() => (done = true)).catch(() => {});
+  await until(
+    async () => {
+      await sql(primary, 'select pg_log_standby_snapshot()');
+      return done;
+    },
+    { describe: 'the slot on the standby', timeout: 20_000 },
+  );
+  await made;
+  const { watch, seen } = movable(standby, { name: 'on_standby' });
+  await watch.start();
+  await sql(primary, 'insert into entries default values');
+  await until(() => seen.size === 1, { describe: 'the first event' });
+  return { primary, standby, watch, seen };
+}
+
+test.skipIf(version < 16)(
+  'a transaction that is open on the primary does not hold up what was committed after it',
+  { timeout: 60_000 },
+  async () => {
+    const { primary, watch, seen } = await decodingOnStandby();
+    const open = new pg.Client({ connectionString: primary.url });
+    await open.connect();
+    onTestFinished(() => open.end());
+    await open.query('begin');
+    await open.query('insert into others values (1)');
+    await sql(primary, 'insert into entries select from generate_series(1, 20)');
+    await until(() => seen.size === 21, {
+      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons}`,
+    });
+    await open.query('commit');
+  },
+);
+
+test.skipIf(version < 16)(
+  'a standby that is promoted while it streams is judged as a primary from then on',
+  { timeout: 60_000 },
+  async () => {
+    const { standby, watch, seen } = await decodingOnStandby();
+    await sql(standby, 'select pg_promote()');
+    await sql(standby, 'insert into entries select from generate_series(1, 20)');
+    await until(() => seen.size === 21, {
+      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons}`,
+    });
   },
 );

@@ -1,4 +1,7 @@
 /** A server is who its certificate says, or there is no connection. */
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers } from '../../src/index.ts';
 import { selfSigned, useCertificate } from '../support/certificate.ts';
@@ -63,4 +66,27 @@ test.each([
   expect(disconnects).toBe(0);
   expect(proxy.accepted).toBe(1);
   expect(watch.status()).toMatchObject({ state: 'failed', error: { code: 'TLS' } });
+});
+
+test('certificate and CA file that are replaced while the worker runs are read again, and it comes back', async () => {
+  const path = join(await mkdtemp(join(tmpdir(), 'walwatch-')), 'root.crt');
+  onTestFinished(() => rm(dirname(path), { recursive: true }));
+  await cp(await useCertificate(cluster, selfSigned('127.0.0.1')), path);
+  const { watch, proxy } = await verifying(path);
+  const errors: unknown[] = [];
+  let connects = 0;
+  watch.on('disconnected', ({ error }) => errors.push(error));
+  watch.on('connected', () => connects++);
+  await watch.start();
+  const renewed = await useCertificate(cluster, selfSigned('127.0.0.1'));
+  proxy.reset();
+  await until(() => errors.length >= 2, { describe: 'the new certificate to be refused' });
+  expect(errors[1]).toMatchObject({ code: 'TLS', retry: 'slowly' });
+  // Such as a secret that is mounted anew.
+  await rm(path);
+  await until(() => errors.some((error) => (error as Error).message.includes('cannot be read: ENOENT')), {
+    describe: 'the missing file to be told',
+  });
+  await cp(renewed, path);
+  await until(() => connects === 2, { describe: 'the reconnect', timeout: 20_000 });
 });

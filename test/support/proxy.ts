@@ -15,8 +15,11 @@ export interface Proxy extends AsyncDisposable {
   behave(behaviour: Behaviour): void;
   /** Resets all connections, on both sides. */
   reset(): void;
-  /** Makes all connections half-open: they stay, and nothing that is sent on them arrives, not even their end. */
-  swallow(): void;
+  /**
+   * Makes connections half-open: they stay, and nothing that is sent on them arrives, not even their end. All of them, or
+   * one of those that are open, by the order in which they were accepted.
+   */
+  swallow(index?: number): void;
 }
 
 interface Link {
@@ -65,8 +68,9 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
       }
       links.clear();
     },
-    swallow() {
-      for (const link of links) link.swallowed = true;
+    swallow(index) {
+      const open = [...links].filter(({ client }) => !client.destroyed);
+      for (const link of index === undefined ? open : [open[index]!]) link.swallowed = true;
     },
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve));

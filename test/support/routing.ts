@@ -4,7 +4,7 @@ import { TypeCatalog } from '../../src/postgres/types.ts';
 import { Budget } from '../../src/changes/budget.ts';
 import { Ledger } from '../../src/changes/ledger.ts';
 import type { WatchError } from '../../src/errors.ts';
-import type { Logger } from '../../src/observe/logger.ts';
+import type { Logger } from '../../src/types/logger.ts';
 import { Router } from '../../src/routing/router.ts';
 import { Subscriptions } from '../../src/routing/subscriptions.ts';
 import { planRelation } from '../../src/watchers/plan.ts';
@@ -53,7 +53,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
     receivers: () => delivered.splice(0).map(({ to }) => to),
     subscribe: (name: string, ...rest: readonly unknown[]) => subscriptions.subscribe(name, rest),
     changed: (type: UpdateType, row: Values, old?: Values) =>
-      router.route(changeOf(plan, type, old === undefined ? { row } : { row, old })),
+      router.push(changeOf(plan, type, old === undefined ? { row } : { row, old })),
   };
 }
 

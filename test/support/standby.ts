@@ -59,7 +59,7 @@ export async function replayed(primary: Cluster, standby: Cluster): Promise<void
 }
 
 /** PostgreSQL refuses data that are not its user's. */
-async function own(path: string): Promise<void> {
+export async function own(path: string): Promise<void> {
   const user = await serverUser();
   if (!user) return;
   await chown(path, user.uid, user.gid);

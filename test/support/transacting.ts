@@ -59,7 +59,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
       if (held) {
         ledger.hold(captured);
         held.push(captured);
-      } else router.route(captured);
+      } else router.push(captured);
     },
     get wantsCommits() {
       return router.transactions.wanted;
@@ -91,7 +91,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
       const passing = held ?? [];
       held = undefined;
       for (const captured of passing) {
-        router.route(captured);
+        router.push(captured);
         ledger.settle(captured);
       }
     },

@@ -23,11 +23,16 @@ test('an error has a code, what to do about it, and what caused it', () => {
   expect(new WatchError('STOPPED', 'over')).toMatchObject({ solution: undefined, cause: undefined });
 });
 
-test('only what may mend itself is tried again', () => {
+test('an error that is final in one situation may be tried again in another', () => {
+  expect(new WatchError('TLS', 'x', { retry: 'slowly' }).retry).toBe('slowly');
+});
+
+test('unless it says otherwise, only what may pass by itself is tried again', () => {
   const retried = errorCodes.map((code) => [code, new WatchError(code, '').retry] as const);
   expect(Object.fromEntries(retried.filter(([, retry]) => retry !== 'never'))).toEqual({
     CONNECTION: 'soon',
     SERVER_BUSY: 'slowly',
+    SERVER_ERROR: 'slowly',
     SLOT_ACTIVE: 'soon',
     SLOT_BLOCKED: 'soon',
   });

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { ConfigurationError } from '../../src/errors.ts';
 import { onErrorIssues, resolveOptions, type WatchOptions } from '../../src/options.ts';
 import { defineWatchers } from '../../src/watchers/define.ts';
 import { problemsOf } from '../support/problems.ts';
@@ -71,36 +70,6 @@ describe('the connection', () => {
     expect(resolve({ connection: { host: 'other' } }).connection).toEqual({ host: 'other' });
     vi.stubEnv('DATABASE_URL', '');
     expect(resolve({}).connection).toEqual({});
-  });
-
-  test.each(['postgres://ann:hunter2@db:notaport/shop', 'postgres://ann:hunter2@[db'])(
-    'that can not be read is refused without ever showing a password: %#',
-    (connection) => {
-      for (const given of [connection, { connectionString: connection }]) {
-        let error: unknown;
-        try {
-          resolve({ connection: given });
-        } catch (thrown) {
-          error = thrown;
-        }
-        expect(error).toMatchObject({ issues: [{ message: 'connection is not a URL that node-postgres can read' }] });
-        const { message, stack, cause, issues, solution } = error as ConfigurationError;
-        expect(JSON.stringify({ message, stack, cause, issues, solution })).not.toContain('hunter2');
-      }
-    },
-  );
-
-  test.each(['sslrootcert', 'sslcert', 'sslkey'])(
-    'whose URL names a file in %s that can not be read says so',
-    (name) => {
-      expect(wrong({ connection: `postgres://ann:hunter2@db/shop?${name}=/none/hunter2` })).toEqual([
-        `the file that ${name} of connection names can not be read: ENOENT`,
-      ]);
-    },
-  );
-
-  test.each([7, true])('is not %s', (connection) => {
-    expect(wrong({ connection })).toEqual(['connection is a URL or an object of node-postgres']);
   });
 });
 

@@ -8,7 +8,7 @@ import { resolveOptions } from '../../../src/options.ts';
 
 const server: Server = {
   major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: 2 ** 30, synchronousStandbyNames: '', inRecovery: false,
-  systemIdentifier: '1', database: 'accounts', databaseOid: 1, role: 'worker', mayReplicate: true,
+  systemIdentifier: '1', database: 'accounts', databaseOid: 1, role: 'worker', mayReplicate: true, startedAt: '0',
 }; // prettier-ignore
 const facts: ServerFacts = {
   version: '17.4', slots: 1, maxSlots: 10, walsenders: 1, maxWalsenders: 10, roles: [], mayCreate: true, pooled: false, tls: 'TLSv1.3, X',

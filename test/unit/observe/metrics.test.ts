@@ -1,7 +1,7 @@
 import * as promClient from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
-import { type Measurements, measurements } from '../../../src/watch/measurements.ts';
+import { internals, type Measurements } from '../../../src/observe/internals.ts';
 import { collectMetrics } from '../../../src/observe/metrics.ts';
 import type { SlotWatchStatus } from '../../../src/types/events.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
@@ -19,7 +19,7 @@ function measured(slot = 'worker') {
     lag: 1.5 as number | undefined, retained: 5000 as number | undefined, limit: undefined as number | undefined, reconnects: 0,
   }; // prettier-ignore
   const hook = new HandlerHook(slot);
-  const measurementsOf: Measurements = {
+  const measurements: Measurements = {
     status: () => facts.status as SlotWatchStatus,
     lagSeconds: () => facts.lag,
     retainedWal: () => facts.retained,
@@ -27,7 +27,7 @@ function measured(slot = 'worker') {
     reconnects: () => facts.reconnects,
     observe: (observer) => hook.add(observer),
   };
-  const watch = { [measurements]: measurementsOf } as unknown as SlotWatch;
+  const watch = { [internals]: { measurements } } as unknown as SlotWatch;
   return { facts, watch, ...dispatching({ hook, bury: () => Promise.resolve() }) };
 }
 

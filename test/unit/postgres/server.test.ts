@@ -53,7 +53,7 @@ describe('a synchronous standby', () => {
 describe('a server', () => {
   const server: Server = {
     major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
-    inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'Ann "the" DBA', mayReplicate: true,
+    inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'Ann "the" DBA', mayReplicate: true, startedAt: '0',
   }; // prettier-ignore
   const issues = (more: Partial<Server>, origin: 'any' | 'none' = 'any', failover = false) =>
     serverIssues({ ...server, ...more }, { origin, slot: { failover } }).map(({ message, solution }) => [

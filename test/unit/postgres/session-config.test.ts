@@ -1,5 +1,8 @@
-import type { CustomTypesConfig } from 'pg';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ClientConfig, CustomTypesConfig } from 'pg';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { handlerConfig, sessionConfig } from '../../../src/postgres/session.ts';
 
 beforeEach(() => void vi.stubEnv('PGOPTIONS', undefined));
@@ -41,6 +44,27 @@ test('the session has its name, its timeout and its own settings', () => {
   );
   expect(config).toMatchObject({ application_name: 'walwatch/worker', connectionTimeoutMillis: 7000, keepAlive: true });
   expect(settingsOf(config.options)).toMatchObject({ wal_sender_timeout: '3000ms' });
+});
+
+test('certificates are read again for each session: they are replaced while a worker runs', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'walwatch-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'root.crt');
+  const ssl = { ca: 'as it was', rejectUnauthorized: true };
+  const connection = { host: 'db', ssl, sslrootcert: path } as ClientConfig;
+  for (const content of ['first', 'second']) {
+    writeFileSync(path, content);
+    expect(sessionConfig(connection, session).ssl).toEqual({ ca: content, rejectUnauthorized: true });
+    expect(handlerConfig(connection, 'a', 1).ssl).toEqual({ ca: content, rejectUnauthorized: true });
+  }
+  rmSync(path);
+  const unreadable = {
+    code: 'TLS',
+    retry: 'slowly',
+    message: expect.stringContaining(`${path}", cannot be read: ENOENT`),
+  };
+  expect(() => sessionConfig(connection, session)).toThrow(expect.objectContaining(unreadable));
+  expect(sessionConfig({ host: 'db', ssl }, session).ssl).toBe(ssl);
 });
 
 test('everything else of the connection stays, and its object is not changed', () => {

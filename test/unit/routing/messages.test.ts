@@ -19,7 +19,7 @@ function listening() {
   );
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   const send = (prefix: string) =>
-    router.route(
+    router.push(
       new CapturedMessage(
         transactionAt(1n),
         0,

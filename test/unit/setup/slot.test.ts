@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Marker } from '../../../src/setup/marker.ts';
-import { invalidation, judgeSlot, type Slot, slotIssues, slotLost } from '../../../src/setup/slot.ts';
+import { invalidation, type Slot, slotIssues, slotLost } from '../../../src/setup/slot.ts';
 
 const slot: Slot = {
   plugin: 'pgoutput',
@@ -12,67 +11,6 @@ const slot: Slot = {
   invalidationReason: undefined,
   failover: false,
 };
-const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
-const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
-
-function judge(facts: { slot?: Slot; marker?: Marker; acknowledged?: string }) {
-  return judgeSlot({
-    name: 'worker',
-    server,
-    slot: facts.slot,
-    marker: facts.marker,
-    acknowledged: facts.acknowledged,
-  });
-}
-
-describe('gaps are loud', () => {
-  test('no marker and no slot: a first start', () => {
-    expect(judge({})).toEqual({ kind: 'create' });
-  });
-
-  test('no marker but a slot: it is adopted', () => {
-    expect(judge({ slot })).toEqual({ kind: 'adopt' });
-  });
-
-  test('marker and slot: it goes on', () => {
-    expect(judge({ slot, marker })).toEqual({ kind: 'resume' });
-    expect(judge({ slot, marker, acknowledged: '0/20' })).toEqual({ kind: 'resume' });
-  });
-
-  test('a marker and no slot: it was dropped, and what was written since it was made can not be had', () => {
-    expect(judge({ marker })).toEqual({ kind: 'lost', from: '0/5', reason: "the slot 'worker' was dropped" });
-  });
-
-  test('a template clone copies the marker but never the slot: a first start', () => {
-    expect(judge({ marker: { ...marker, databaseOid: 6 } })).toEqual({ kind: 'create' });
-  });
-
-  test('a restored dump or pg_upgrade brings the marker without the slot: lost, whatever the database', () => {
-    const elsewhere = { ...marker, systemIdentifier: '7300000000000000002' };
-    const reason = expect.stringContaining('did not come along to this server');
-    expect(judge({ marker: elsewhere })).toEqual({ kind: 'lost', from: '0/5', reason });
-    expect(judge({ marker: { ...elsewhere, databaseOid: 6 } })).toEqual({ kind: 'lost', from: '0/5', reason });
-  });
-
-  test('a slot that is gone on a reconnect was dropped while it was in use, with or without a marker', () => {
-    const lost = { kind: 'lost', from: '0/18', reason: "the slot 'worker' was dropped while it was in use" };
-    expect(judge({ acknowledged: '0/18' })).toEqual(lost);
-    expect(judge({ acknowledged: '0/18', marker })).toEqual(lost);
-    expect(judge({ acknowledged: '0/18', marker: { ...marker, databaseOid: 6 } })).toEqual(lost);
-  });
-
-  test('an invalidated slot is lost from where it stood, with or without a marker', () => {
-    const invalidated = { ...slot, invalidationReason: 'idle_timeout' };
-    const lost = { kind: 'lost', from: '0/20', reason: "the slot 'worker' was invalidated: idle_timeout" };
-    expect(judge({ slot: invalidated })).toEqual(lost);
-    expect(judge({ slot: invalidated, marker, acknowledged: '0/18' })).toEqual(lost);
-    expect(judge({ slot: { ...invalidated, confirmedFlushLsn: undefined }, acknowledged: '0/18' })).toEqual({
-      ...lost,
-      from: '0/18',
-    });
-  });
-});
-
 describe('a slot is invalidated', () => {
   test('when the server says why', () => {
     expect(invalidation({ ...slot, invalidationReason: 'wal_level_insufficient', walStatus: 'lost' })).toBe(

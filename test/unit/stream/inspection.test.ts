@@ -77,8 +77,8 @@ describe('an inspection', () => {
   test('bounds what it asks, and restores the session', async () => {
     const { run, steps, told } = inspecting();
     await run();
-    expect(steps[0]).toBe('set lock_timeout = 2000; set statement_timeout = 10000');
-    expect(steps.at(-1)).toBe('reset lock_timeout; reset statement_timeout');
+    expect(steps[0]).toBe('set statement_timeout = 5000');
+    expect(steps.at(-1)).toBe('reset statement_timeout');
     expect(told).toEqual([]);
   });
 
@@ -118,14 +118,18 @@ describe('an inspection', () => {
   });
 
   test('looks at synchronous_standby_names before it writes anything, and not on a standby', async () => {
-    const { server, run, steps, inspection } = inspecting();
+    const { server, session, run, steps, inspection } = inspecting();
     server.synchronous = '*';
     await expect(run()).rejects.toBeInstanceOf(WatchError);
     expect(steps).not.toContain('narrow');
     server.recovery = true;
     await run();
     expect(steps).toContain('narrow');
-    await inspection.checkSynchronous({ query: () => Promise.resolve({ rows: [{ inRecovery: true, synchronousStandbyNames: '*', megabytes: -1 }] }) } as unknown as Client); // prettier-ignore
+    await inspection.checkSynchronous(session as unknown as Session);
+    server.recovery = false;
+    await expect(inspection.checkSynchronous(session as unknown as Session)).rejects.toMatchObject({
+      code: 'SYNCHRONOUS_STANDBY',
+    });
   });
 
   test('is not begun while the one before has no answer', async () => {

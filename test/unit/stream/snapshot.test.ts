@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { beforeEach, expect, test, vi } from 'vitest';
 import type { Session } from '../../../src/postgres/session.ts';
 import { snapshotsOf, untilVisible } from '../../../src/stream/snapshot.ts';
+import { isVisible } from '../../../src/stream/visibility.ts';
 
 vi.mock('node:timers/promises', () => ({ setTimeout: vi.fn(() => Promise.resolve()) }));
 beforeEach(() => void vi.mocked(delay).mockClear());
@@ -27,12 +28,39 @@ test('a lost connection ends the waiting', async () => {
   await expect(untilVisible(() => Promise.reject(new Error('lost')), 10)).rejects.toThrow('lost');
 });
 
-test("a snapshot is PostgreSQL's, of which a standby does not know what is in progress", async () => {
-  const query = vi.fn(() => Promise.resolve({ rows: [{ snapshot: '10:20:12' }] }));
+function answering(...rows: object[]) {
+  const query = vi.fn((..._: unknown[]) => Promise.resolve({ rows: [rows.length > 1 ? rows.shift() : rows[0]] }));
   const session = {
     use: (task: (client: Client) => unknown) => task({ query } as unknown as Client),
   } as unknown as Session;
-  expect(await snapshotsOf(session, false)()).toEqual({ xmin: 10, xmax: 20, inProgress: new Set([12]) });
-  expect(await snapshotsOf(session, true)()).toEqual({ xmin: 10, xmax: 20, inProgress: undefined });
-  expect(query.mock.calls.flat()).toEqual(Array(2).fill(expect.stringContaining('pg_current_snapshot()::text')));
+  return { query, take: snapshotsOf(session) };
+}
+
+test("a snapshot is PostgreSQL's", async () => {
+  const { query, take } = answering({ snapshot: '10:20:12', standby: false });
+  for (let times = 0; times < 2; times++)
+    expect(await take(() => [15])).toEqual({ xmin: 10, xmax: 20, inProgress: new Set([12]) });
+  expect(query.mock.calls.map((call) => call.length)).toEqual([1, 1]);
+});
+
+test('a standby does not list what is in progress, but says of the transactions in question which have committed', async () => {
+  const { query, take } = answering(
+    { snapshot: '10:20:', standby: true },
+    { snapshot: '10:20:', standby: true, committed: '15' },
+  );
+  expect(await take(() => [15])).toEqual({ xmin: 10, xmax: 20, inProgress: undefined });
+  const snapshot = await take(() => [15, 16]);
+  expect(query.mock.lastCall?.[1]).toEqual([['15', '16']]);
+  expect([15, 16, 9].map((xid) => isVisible(xid, snapshot))).toEqual([true, false, true]);
+});
+
+test('a standby that was promoted is judged as a primary from the next question on', async () => {
+  const { take } = answering(
+    { snapshot: '10:20:', standby: true },
+    { snapshot: '10:20:12', standby: false, committed: null },
+    { snapshot: '10:21:', standby: false },
+  );
+  await take(() => []);
+  expect(isVisible(15, await take(() => [15]))).toBe(true);
+  expect(await take(() => [15])).toEqual({ xmin: 10, xmax: 21, inProgress: new Set() });
 });

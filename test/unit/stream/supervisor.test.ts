@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { classify } from '../../../src/setup/classify.ts';
 import { Supervisor } from '../../../src/stream/supervisor.ts';
+import { provenAfter } from '../../../src/stream/timing.ts';
 
 const names = { slot: 'worker', publication: 'accounts' };
 const classified = { classify: (cause: unknown) => classify(cause, names) };
@@ -42,30 +43,74 @@ test('a lost connection is tried again, less and less often', async () => {
   expect(delays).toEqual([100, 200, 400]);
 });
 
-test('once a connection was up, the next delay begins small again', async () => {
-  const { supervisor, delays } = supervise([
-    fails,
-    fails,
-    () => {
-      supervisor.succeeded();
-      return fails();
-    },
-    up,
-  ]);
-  void supervisor.run();
-  await vi.advanceTimersByTimeAsync(1000);
-  expect(delays).toEqual([100, 200, 100]);
+describe('the next delay begins small again', () => {
+  /** Streams for `milliseconds`, then fails. */
+  const streams = (supervisor: () => Supervisor, milliseconds: number) => async () => {
+    supervisor().began();
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    return fails();
+  };
+
+  test('once a stream has proved itself: something was acknowledged, …', async () => {
+    const { supervisor, delays } = supervise([
+      fails,
+      fails,
+      () => {
+        supervisor.began();
+        supervisor.succeeded();
+        return fails();
+      },
+      up,
+    ]);
+    void supervisor.run();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(delays).toEqual([100, 200, 100]);
+  });
+
+  test('… or it lasted', async () => {
+    const { supervisor, delays } = supervise([fails, fails, streams(() => supervisor, provenAfter + 1), up]);
+    void supervisor.run();
+    await vi.advanceTimersByTimeAsync(1000 + provenAfter);
+    expect(delays).toEqual([100, 200, 100]);
+  });
+
+  test('but not when it dies soon after it began: that would be repeated many times a second', async () => {
+    const short = streams(() => supervisor, provenAfter / 10);
+    const { supervisor, delays } = supervise([short, short, short, short, up]);
+    void supervisor.run();
+    await vi.advanceTimersByTimeAsync(2 * provenAfter);
+    expect(delays).toEqual([100, 200, 400, 800]);
+    supervisor.stop();
+    expect(vi.getTimerCount()).toBe(0);
+  });
 });
 
+const busy = (code: string) => () => Promise.reject(Object.assign(new Error('not now'), { code }));
+
 test('a busy server is tried again slowly', async () => {
-  const busy = () => Promise.reject(Object.assign(new Error('too many clients'), { code: '53300' }));
-  const { supervisor, delays } = supervise([busy, busy, up]);
+  const { supervisor, delays } = supervise([busy('53300'), busy('53300'), up]);
   void supervisor.run();
   await vi.advanceTimersByTimeAsync(3000);
   expect(delays).toEqual([1000, 2000]);
 });
 
-test('what no further attempt would mend ends it at once, also when it comes later', async () => {
+test('failures of one kind do not delay those of another: a server that was down and now starts is back in seconds', async () => {
+  const { supervisor, delays } = supervise([
+    fails,
+    fails,
+    fails,
+    busy('57P03'),
+    busy('57P03'),
+    busy('53300'),
+    fails,
+    up,
+  ]);
+  void supervisor.run();
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(delays).toEqual([100, 200, 400, 100, 200, 1000, 800]);
+});
+
+test('a final error ends it at once, also when it comes later', async () => {
   const wrongPassword = Object.assign(new Error('password authentication failed'), { code: '28P01' });
   const { supervisor, delays, attempts } = supervise([fails, () => Promise.reject(wrongPassword), up]);
   const run = expect(supervisor.run()).rejects.toMatchObject({ code: 'AUTHENTICATION', cause: wrongPassword });

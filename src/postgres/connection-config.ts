@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import type { ClientConfig } from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
+import { type ConfigurationIssue, shown, thrownText, WatchError } from '../errors.ts';
+import { urlOfKeywords } from './keyword-dsn.ts';
+
+const example = 'postgres://user:password@host:5432/database';
+const kind = 'connection is a URL or an object of node-postgres';
+
+/** `connection` as node-postgres takes it, without a URL. No issue ever shows a password. */
+export function resolveConnection(given: unknown, issues: ConfigurationIssue[]): ClientConfig {
+  if (typeof given !== 'string' && (typeof given !== 'object' || given === null)) {
+    issues.push({ message: `${kind}, not ${shown(given)}`, solution: example });
+    return {};
+  }
+  // Split here, as pg would do later, because pg lets the URL win over the settings that walwatch adds to it.
+  const { connectionString, ...own } =
+    typeof given === 'string' ? { connectionString: given } : (given as ClientConfig);
+  if (connectionString !== undefined && typeof connectionString !== 'string') {
+    issues.push({ message: 'connection.connectionString is not a string', solution: example });
+    return own;
+  }
+  const config = connectionString ? { ...own, ...parseUrl(connectionString, issues) } : own;
+  issues.push(...hostIssues(config), ...passwordIssues(config));
+  return typeof config.password === 'function' ? { ...config, password: checked(config.password) } : config;
+}
+
+/** Empty when there are issues. */
+function parseUrl(url: string, issues: ConfigurationIssue[]): ClientConfig {
+  const issue = urlIssue(url) ?? fileIssue(url);
+  if (issue) {
+    issues.push(issue);
+    return {};
+  }
+  try {
+    return parseIntoClientConfig(url);
+  } catch {
+    // The parser's own message may repeat the URL, and with it the password.
+    issues.push({
+      message: 'connection is not a URL that node-postgres can read',
+      solution: `Expected ${example}. Percent-encode special characters of user and password: encodeURIComponent(password).`,
+    });
+    return {};
+  }
+}
+
+/** node-postgres takes anything for a URL, and connects to a host that nobody named. */
+function urlIssue(url: string): ConfigurationIssue | undefined {
+  const trimmed = url.trim();
+  if (trimmed.startsWith('/') && !trimmed.startsWith('//')) return undefined; // the directory of a Unix socket, and perhaps a database
+  if (/^\w+\s*=/.test(trimmed)) {
+    return {
+      message: 'connection consists of keywords and values, as libpq takes them; walwatch takes a URL',
+      solution: `Write it as a URL: ${urlOfKeywords(trimmed) ?? example}`,
+    };
+  }
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(trimmed)?.[1];
+  if (!/^(postgres(ql)?:\/\/|socket:)/i.test(trimmed)) {
+    // What comes before the first colon may be shown: it is the scheme, or the host or user of a URL without one.
+    const begins = scheme === undefined ? '' : `, but with ${shown(`${scheme}:`)}`;
+    return { message: `connection does not begin with postgres://${begins}`, solution: `Expected ${example}` };
+  }
+  // An @ further on would make it part of a password.
+  const authority = /^\w+:\/\/(?:[^/?#]*@)?([^/?#@]*)(?![^@]*@)/.exec(trimmed)?.[1] ?? '';
+  return authority.includes(',') ? severalHosts(authority) : undefined;
+}
+
+/** A slot is on one server, and node-postgres connects to one. */
+function severalHosts(hosts: string): ConfigurationIssue {
+  return {
+    message: `connection names several hosts: ${shown(hosts)}; walwatch connects to one`,
+    solution: 'Name the primary, or an address that always leads to it (DNS name, virtual IP, load balancer).',
+  };
+}
+
+function hostIssues({ host = process.env['PGHOST'] }: ClientConfig): ConfigurationIssue[] {
+  return typeof host === 'string' && host.includes(',') && !host.startsWith('/') ? [severalHosts(host)] : [];
+}
+
+/** Its type is shown, never its value. */
+function passwordIssues({ password }: { readonly password?: unknown }): ConfigurationIssue[] {
+  if (password === undefined || password === null || typeof password === 'string' || typeof password === 'function')
+    return [];
+  return [
+    {
+      message: `connection.password is a ${typeof password}`,
+      solution: 'Give a string, or a function that returns one.',
+    },
+  ];
+}
+
+/** Says what is wrong with the password that a function returns; pg would say it of the protocol. */
+function checked(password: (...parameters: unknown[]) => unknown): () => Promise<string> {
+  return async (...parameters: unknown[]) => {
+    let given: unknown;
+    try {
+      given = await password(...parameters);
+    } catch (cause) {
+      throw new WatchError('AUTHENTICATION', `the password function of connection failed: ${thrownText(cause)}`, {
+        solution: 'walwatch tries again. Look at what the function calls, such as a token service.',
+        retry: 'slowly',
+        cause,
+      });
+    }
+    if (typeof given === 'string' && given !== '') return given;
+    const what =
+      given === '' ? 'an empty string' : given === undefined ? 'undefined' : `a value of type ${typeof given}`;
+    throw new WatchError('AUTHENTICATION', `the password function of connection returned ${what}, not a password`, {
+      solution: 'Let it return a string, or throw when it has none.',
+    });
+  };
+}
+
+/** Parameters of a URL that name files, and what their content becomes in the options of TLS. */
+const files = { sslrootcert: 'ca', sslcert: 'cert', sslkey: 'key' } as const;
+
+/** A file that the URL names can be read, and certificate and key fit together. */
+function fileIssue(url: string): ConfigurationIssue | undefined {
+  if (!URL.canParse(url)) return undefined;
+  try {
+    createSecureContext(readFiles(Object.fromEntries(new URL(url).searchParams)));
+    return undefined;
+  } catch (error) {
+    if (error instanceof WatchError)
+      return { message: error.message, solution: 'Check the path, and that this process may read it.' };
+    return {
+      message: `sslcert and sslkey of connection cannot be used: ${(error as Error).message}`,
+      solution: 'sslcert is a certificate in PEM form, and sslkey its private key, without a passphrase.',
+    };
+  }
+}
+
+function readFiles(parameters: object): Partial<Record<'ca' | 'cert' | 'key', string>> {
+  const contents: Partial<Record<'ca' | 'cert' | 'key', string>> = {};
+  for (const [parameter, option] of Object.entries(files)) {
+    const path = (parameters as Record<string, unknown>)[parameter];
+    if (typeof path === 'string' && path !== '') contents[option] = readFile(parameter, path);
+  }
+  return contents;
+}
+
+function readFile(parameter: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const { code } = cause as { code?: unknown };
+    throw new WatchError(
+      'TLS',
+      `the file of ${parameter} in connection, ${shown(path)}, cannot be read: ${String(code)}`,
+      {
+        solution: 'walwatch tries again. Check the path, and that this process may read it.',
+        retry: 'slowly',
+        cause,
+      },
+    );
+  }
+}
+
+/**
+ * The same with its certificates as they are now: they are replaced while a worker runs, and pg reads them once.
+ * @throws WatchError TLS when a file cannot be read
+ */
+export function withCertificates(connection: ClientConfig): ClientConfig {
+  const { ssl } = connection;
+  if (typeof ssl !== 'object' || ssl === null) return connection;
+  const contents = readFiles(connection);
+  return Object.keys(contents).length === 0 ? connection : { ...connection, ssl: { ...ssl, ...contents } };
+}

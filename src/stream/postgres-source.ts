@@ -1,0 +1,276 @@
+import type { ChangeSource, SourceListener } from '../changes/stage.ts';
+import type { ResolvedOptions } from '../options.ts';
+import type { Session } from '../postgres/session.ts';
+import type { Client } from 'pg';
+import { removedWal } from '../setup/classify.ts';
+import { History } from '../setup/history.ts';
+import { dropPublication, isLivePublication } from '../setup/live-publication.ts';
+import { claimed } from '../setup/marker.ts';
+import { type Memory, type Prepared, writeMarker } from '../setup/prepare.ts';
+import { readSlot } from '../setup/slot.ts';
+import { Connection } from './connection.ts';
+import type { WalsenderFacts } from './source.ts';
+import { waitForSlot } from './standby.ts';
+import { Streaming, type StreamParts, type StreamSessions } from './streaming.ts';
+import { answerTimeout, sessionTimeout } from './timing.ts';
+
+/** What the source asks of the watch, and tells it. */
+export interface StreamHost extends SourceListener {
+  prepare(client: Client, memory: Memory): Promise<Prepared>;
+  /** Drops what was received and is not handled: it comes again, or does not exist any more. Returns how many events. */
+  forget(): number;
+  /** The rest of the transaction that was being received will not come. */
+  broken(): void;
+  acknowledged(lsn: string): void;
+  /** Something that does not end the connection failed, and is tried again. */
+  troubled(error: unknown, what: string): void;
+}
+
+/** Milliseconds for one query while set-up runs: making a slot waits for transactions. */
+const setupDeadline = 60_000;
+
+/** The changes of a replication slot. One connection after the other; what belongs to one is made anew for each. */
+export class PostgresSource implements ChangeSource {
+  readonly #options: ResolvedOptions;
+  readonly #parts: StreamParts;
+  readonly #host: StreamHost;
+  readonly #history = new History();
+  #connection: Connection | undefined;
+  #control: Session | undefined;
+  #working: Streaming | undefined;
+  #prepared: Prepared | undefined;
+  #timeline: number | undefined;
+  /** Of the last walsender. */
+  #pid: number | undefined;
+  #streamed = false;
+  #claimed = false;
+  #full = false;
+  #waitingForCatalog = false;
+
+  constructor(options: ResolvedOptions, parts: StreamParts, host: StreamHost) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#host = host;
+  }
+
+  /** What is known since the last set-up. */
+  get prepared(): Prepared | undefined {
+    return this.#prepared;
+  }
+
+  get timeline(): number | undefined {
+    return this.#timeline;
+  }
+
+  async run(): Promise<void> {
+    const connection = (this.#connection = new Connection(this.#options));
+    this.#control = undefined;
+    try {
+      const { slot, publication, origin } = this.#options;
+      const control = (this.#control = await connection.open('control', setupDeadline));
+      let prepared = await this.#prepare(control);
+      control.deadline = answerTimeout(prepared.server.walSenderTimeout);
+      if (!slot.temporary && (await this.#waitForSlot(control, connection))) {
+        control.deadline = setupDeadline;
+        prepared = await this.#prepare(control); // what was true before a wait of hours need not be true after it
+      }
+      const timeout = sessionTimeout(prepared.server.walSenderTimeout);
+      control.deadline = answerTimeout(prepared.server.walSenderTimeout);
+      const questions = await connection.open('gate', control.deadline);
+      const { server } = prepared;
+      const options = { slot, publication: publication.name, origin, server, timeline: this.#timeline };
+      await connection.stream(options, timeout, {
+        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, facts),
+        message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
+        keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
+      });
+    } catch (error) {
+      if (connection.closed) return;
+      const removed = removedWal(error);
+      if (removed !== undefined) this.#history.lost(removed);
+      throw error;
+    } finally {
+      this.#disconnected();
+      if (!connection.closed) connection.destroy();
+    }
+  }
+
+  pause(): void {
+    this.#full = true;
+    this.#pace();
+  }
+
+  resume(): void {
+    this.#full = false;
+    this.#pace();
+  }
+
+  end(): void {
+    this.#connection?.pause();
+    this.#parts.gate?.connect(undefined);
+    this.#parts.caughtUp.disconnect();
+  }
+
+  /** More is handled than before. */
+  acknowledge(): void {
+    this.#working?.keepAlive.acknowledge(this.#parts.ledger.confirmed);
+  }
+
+  async close(timeout: number): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) return;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+    await Promise.race([this.#closeInOrder(connection), patience]);
+    clearTimeout(timer);
+    this.#disconnected();
+    connection.destroy();
+  }
+
+  async #closeInOrder(connection: Connection): Promise<void> {
+    const control = this.#control;
+    if (this.#working) {
+      this.#working.keepAlive.flush();
+      this.#working.receiver.close();
+      await connection.end();
+      await control?.use((client) => this.#cleanUp(client));
+      return;
+    }
+    connection.closed = true;
+    const { pid } = connection;
+    // It may wait for a transaction before it can make its slot, and would go on with that.
+    if (pid !== undefined)
+      await control?.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
+    if (isLivePublication(this.#options)) await control?.use((client) => this.#cleanUp(client));
+  }
+
+  async #cleanUp(client: Client): Promise<void> {
+    const { publication, slot } = this.#options;
+    if (isLivePublication(this.#options)) return dropPublication(client, publication.name);
+    if (!this.#claimed) return;
+    const { server } = this.#prepared!;
+    const stopped = (await readSlot(client, slot.name, server))?.confirmedFlushLsn;
+    if (stopped === undefined) return;
+    await writeMarker(client, this.#options, server, (marker) =>
+      marker?.worker === this.#history.worker ? { ...marker, stopped } : undefined,
+    );
+  }
+
+  async #prepare(control: Session): Promise<Prepared> {
+    const { positions, schema } = this.#parts;
+    const memory: Memory = {
+      history: this.#history,
+      acknowledged: positions.acknowledged,
+      publicationOid: this.#prepared?.publicationOid,
+      pid: this.#pid,
+      onPrimary: this.#prepared?.server.inRecovery === false,
+      tableOids: schema.tableOids,
+    };
+    return (this.#prepared = await control.use((client) => this.#host.prepare(client, memory)));
+  }
+
+  #waitForSlot(control: Session, connection: Connection): Promise<boolean> {
+    const { name, takeover } = this.#options.slot;
+    return waitForSlot(control, name, {
+      get closed() {
+        return connection.closed;
+      },
+      standby: (activePid) => {
+        if (activePid !== this.#pid) {
+          // It goes on with the slot: what was received here says nothing about where that will be.
+          this.#history.forget();
+          this.#parts.positions.forget();
+        }
+        this.#host.standby(activePid);
+        // Who comes newly takes over. One that had the slot and lost it does not take it back, or two would fight for
+        // ever; but a session of its own that the server has not given up is in nobody's service.
+        return takeover === 'terminate' && (!this.#streamed || activePid === this.#pid);
+      },
+    });
+  }
+
+  #started(
+    connection: Connection,
+    sessions: StreamSessions,
+    prepared: Prepared,
+    timeout: number,
+    facts: WalsenderFacts,
+  ): void {
+    const { intake, positions, ledger, lag } = this.#parts;
+    const verdict = this.#history.stream({ ...facts, received: positions.received });
+    let dropped = 0;
+    if (verdict !== 'continue') {
+      this.#host.broken();
+      if (verdict === 'lost') {
+        dropped = this.#host.forget();
+        positions.forget();
+      }
+      ledger.forget();
+      lag.clear();
+    }
+    intake.connect(verdict === 'continue');
+    positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
+    this.#pid = facts.pid;
+    this.#timeline = facts.timeline;
+    this.#streamed = true;
+    this.#claimed = this.#waitingForCatalog = false;
+
+    this.#working = new Streaming(connection, sessions, prepared, timeout, this.#parts, {
+      wait: (waiting) => {
+        this.#waitingForCatalog = waiting;
+        this.#pace();
+      },
+      rewound: (at) => this.#history.rewound(positions.received, at),
+      acknowledged: (lsn) => this.#host.acknowledged(lsn),
+      inspecting: () => {
+        if (!this.#claimed) this.#claim(sessions.control, prepared);
+      },
+    });
+    this.#working.connect(verdict === 'continue');
+    const { gap } = this.#history;
+    const told =
+      gap && dropped > 0
+        ? { ...gap, reason: `${gap.reason} (${dropped} events that were not handled were dropped)` }
+        : gap;
+    this.#host.streaming({ confirmedLsn: positions.confirmed, gap: told });
+    this.#history.told();
+    this.#working.start();
+    this.#pace();
+  }
+
+  /** Notes in the marker that this worker has the slot. */
+  #claim(control: Session, { server, confirmedLsn }: Prepared): void {
+    const { manage, slot } = this.#options;
+    if (manage !== 'create' || server.inRecovery || slot.temporary || confirmedLsn === undefined) return;
+    this.#claimed = true;
+    const { worker } = this.#history;
+    const watchers = this.#parts.watchers.map(({ name }) => name);
+    control
+      .use((client) =>
+        writeMarker(
+          client,
+          this.#options,
+          server,
+          (marker) => marker && claimed(marker, { worker, watchers }, confirmedLsn),
+        ),
+      )
+      .catch((error: unknown) => {
+        this.#claimed = false;
+        this.#host.troubled(error, 'noting in the publication which worker has the slot');
+      });
+  }
+
+  /** Reading pauses while memory is full or the catalog is asked; status updates go on. */
+  #pace(): void {
+    if (!this.#working) return;
+    if (this.#full || this.#waitingForCatalog) this.#connection?.pause();
+    else this.#connection?.resume();
+  }
+
+  #disconnected(): void {
+    this.#working?.close();
+    this.#working = undefined;
+    this.#parts.gate?.connect(undefined);
+    this.#parts.caughtUp.disconnect();
+  }
+}

@@ -1,0 +1,30 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Session } from '../postgres/session.ts';
+
+/** Milliseconds between two looks at a slot that another worker has. */
+const standbyInterval = 250;
+/** The same after its session was terminated: it connects again soon, so be there first. */
+const terminatedInterval = 5;
+
+export interface StandbyHost {
+  readonly closed: boolean;
+  /** Another worker has the slot. Returns whether its session is to be ended. */
+  standby(activePid: number): boolean;
+}
+
+/** Waits as a standby while another worker has the slot. Returns whether it had to wait. */
+export async function waitForSlot(session: Session, slot: string, host: StandbyHost): Promise<boolean> {
+  for (let waited = false; ; waited = true) {
+    const { rows } = await session.use((client) =>
+      client.query<{ active_pid: number | null }>(
+        'select active_pid from pg_catalog.pg_replication_slots where slot_name operator(pg_catalog.=) $1',
+        [slot],
+      ),
+    );
+    const pid = rows[0]?.active_pid ?? undefined;
+    if (pid === undefined || host.closed) return waited;
+    const terminate = host.standby(pid);
+    if (terminate) await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
+    await delay(terminate ? terminatedInterval : standbyInterval);
+  }
+}

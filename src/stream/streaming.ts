@@ -1,0 +1,200 @@
+import type { Ledger } from '../changes/ledger.ts';
+import type { Lsn } from '../postgres/lsn.ts';
+import type { Session } from '../postgres/session.ts';
+import type { Prepared } from '../setup/prepare.ts';
+import type { Schema } from '../watchers/schema.ts';
+import type { Watcher } from '../watchers/validate.ts';
+import type { CaughtUp } from './caught-up.ts';
+import type { Connection } from './connection.ts';
+import type { VisibilityGate } from './gate.ts';
+import { Heartbeat } from './heartbeat.ts';
+import type { Inspection } from './inspection.ts';
+import type { Intake } from './intake.ts';
+import { KeepAlive } from './keep-alive.ts';
+import type { LagClock } from './lag.ts';
+import type { Positions } from './positions.ts';
+import { Receiver } from './receiver.ts';
+import { Rewound } from './recent-transactions.ts';
+import { snapshotsOf, type TakeSnapshot, untilVisible } from './snapshot.ts';
+import { statusInterval } from './timing.ts';
+import { readWalEnd } from './wal-end.ts';
+
+/** What outlives a connection. */
+export interface StreamParts {
+  readonly watchers: readonly Watcher[];
+  readonly ledger: Ledger;
+  readonly intake: Intake;
+  /** Undefined with `visibility: 'immediate'`. */
+  readonly gate: VisibilityGate<any> | undefined;
+  readonly schema: Schema;
+  readonly positions: Positions;
+  readonly caughtUp: CaughtUp;
+  readonly inspection: Inspection;
+  readonly lag: LagClock;
+}
+
+/** The ordinary sessions of a connection. */
+export interface StreamSessions {
+  /** For the catalog, which may be locked. */
+  readonly control: Session;
+  /** For questions that no lock can hold up: what is visible, and where the WAL ends. */
+  readonly questions: Session;
+}
+
+export interface StreamingHost {
+  /** `waiting`: no more should come until the catalog has answered. */
+  wait(waiting: boolean): void;
+  /** The server repeats something else than what was received. */
+  rewound(at: Lsn): void;
+  acknowledged(lsn: string): void;
+  /** Before each inspection. */
+  inspecting(): void;
+}
+
+const inspectInterval = 10_000;
+/** Milliseconds between two looks at a gate that waits. */
+const gateInterval = 1000;
+
+/** What works while one connection streams: made anew for each. */
+export class Streaming {
+  readonly receiver: Receiver;
+  readonly keepAlive: KeepAlive;
+  readonly #connection: Connection;
+  readonly #sessions: StreamSessions;
+  readonly #prepared: Prepared;
+  readonly #timeout: number;
+  readonly #parts: StreamParts;
+  readonly #host: StreamingHost;
+  readonly #heartbeat: Heartbeat;
+  readonly #heartbeatInterval: number | undefined;
+  readonly #takeSnapshot: TakeSnapshot;
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  constructor(
+    connection: Connection,
+    sessions: StreamSessions,
+    prepared: Prepared,
+    timeout: number,
+    parts: StreamParts,
+    host: StreamingHost,
+  ) {
+    this.#connection = connection;
+    this.#sessions = sessions;
+    this.#prepared = prepared;
+    this.#timeout = timeout;
+    this.#parts = parts;
+    this.#host = host;
+    const { slot, heartbeat } = connection.options;
+    this.#heartbeat = new Heartbeat(slot.name);
+    this.#heartbeatInterval = prepared.server.inRecovery ? undefined : heartbeat;
+    this.#takeSnapshot = snapshotsOf(sessions.questions);
+    const { positions } = parts;
+    this.keepAlive = new KeepAlive(
+      {
+        get bytesRead() {
+          return connection.bytesRead;
+        },
+        get paused() {
+          return connection.paused;
+        },
+        send: (update) => {
+          connection.send(update);
+          const confirmed = positions.sent(update);
+          if (confirmed !== undefined) host.acknowledged(confirmed);
+        },
+        fail: (error) => connection.fail(error),
+      },
+      positions,
+      timeout,
+    );
+    this.receiver = this.#receive();
+  }
+
+  /** Tells the stages of the new connection. `continues`: what was received before is still what the server sends. */
+  connect(continues: boolean): void {
+    const connection = this.#connection;
+    const { gate, caughtUp, positions } = this.#parts;
+    const failed = (error: unknown) => connection.fail(error);
+    gate?.connect(this.#takeSnapshot, failed);
+    const readEnd = () => readWalEnd(this.#sessions.questions);
+    caughtUp.connect({ readEnd, ask: () => connection.send(positions.update(true)), failed }, continues);
+  }
+
+  start(): void {
+    this.keepAlive.start();
+    const { inspection, positions, gate } = this.#parts;
+    const { control, questions } = this.#sessions;
+    const connection = this.#connection;
+    const failed = (error: unknown) => connection.fail(error);
+    inspection.connected();
+    const inspect = () => {
+      this.#host.inspecting();
+      inspection.run(control, this.#prepared).catch(failed);
+    };
+    inspect();
+    this.#every(inspectInterval, inspect);
+    // A session that is not used would not show that its peer is gone.
+    for (const session of [control, questions]) {
+      let idle = true;
+      this.#every(statusInterval(this.#timeout), () => {
+        if (!idle) return;
+        idle = false;
+        session.use((client) => client.query('')).then(() => (idle = true), failed);
+      });
+    }
+    if (this.#heartbeatInterval)
+      this.#every(this.#heartbeatInterval, () => {
+        this.#heartbeat.beat(questions, { paused: connection.paused, write: positions.write }).catch(failed);
+      });
+    let looked = 0;
+    if (gate)
+      this.#every(gateInterval, () => {
+        const since = gate.waitingSince;
+        if (since === undefined || since === looked || Date.now() - since < gateInterval) return;
+        looked = since; // once for each wait
+        inspection.checkSynchronous(control).catch(failed);
+      });
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.keepAlive.stop();
+    this.receiver.close();
+  }
+
+  #every(interval: number, task: () => void): void {
+    this.#timers.push(setInterval(task, interval));
+  }
+
+  #receive(): Receiver {
+    const connection = this.#connection;
+    const { keepAlive } = this;
+    const { intake, positions, schema, ledger, caughtUp } = this.#parts;
+    return new Receiver(intake, {
+      plan: (relation) => schema.plan(relation),
+      type: (message) => schema.types.describe(message),
+      described: (relation) => {
+        // The catalog shows a change of the schema only once its transaction is visible.
+        const { xid } = intake;
+        return schema.described(relation, this.#sessions.control, () => untilVisible(this.#takeSnapshot, xid));
+      },
+      message: (prefix) => this.#heartbeat.heard(prefix),
+      reached: (lsn) => {
+        // What is repeated is not acknowledged before it has shown that it is the same.
+        if (intake.repeating) positions.named(lsn);
+        else positions.reached(lsn);
+        keepAlive.acknowledge(ledger.confirmed);
+      },
+      keepalive: (walEnd, replyRequested) => {
+        positions.named(walEnd);
+        if (replyRequested) keepAlive.reply(ledger.settled && !intake.inside);
+        caughtUp.answered();
+      },
+      wait: (waiting) => this.#host.wait(waiting),
+      failed: (error) => {
+        if (error instanceof Rewound) this.#host.rewound(error.at);
+        connection.fail(error);
+      },
+    });
+  }
+}

@@ -1,0 +1,144 @@
+import type { ChangeSource } from '../changes/stage.ts';
+import type { Dispatcher } from '../delivery/dispatcher.ts';
+import type { WatchError } from '../errors.ts';
+import type { Reporter } from '../observe/reporter.ts';
+import { ChangeIterator } from '../routing/change-iterator.ts';
+import type { Router } from '../routing/router.ts';
+import type { Subscriptions } from '../routing/subscriptions.ts';
+import type { Supervisor } from '../stream/supervisor.ts';
+import type { Subscription } from '../types/delivery.ts';
+import type { WatchStatus } from '../types/events.ts';
+import type { Watcher } from '../watchers/validate.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { stopped } from './outcome.ts';
+
+/** What a watch is made of, whatever its source. */
+export interface WatchParts {
+  readonly watchers: readonly Watcher[];
+  readonly lifecycle: Lifecycle;
+  readonly reporter: Reporter;
+  /** Whether the user gave a logger, and so hears of an error. */
+  readonly logged: boolean;
+  readonly source: ChangeSource;
+  readonly supervisor: Supervisor;
+  readonly router: Router;
+  readonly dispatcher: Dispatcher;
+  readonly subscriptions: Subscriptions;
+  readonly classify: (cause: unknown) => WatchError;
+  /** Milliseconds that `stop()` waits for running handlers. */
+  readonly stopTimeout: number;
+}
+
+/** Milliseconds that the other side has to confirm the end of the stream. */
+const endTimeout = 2000;
+
+/** What all watches have in common: subscribing, lifecycle and status. */
+export class WatchCore {
+  readonly #parts: WatchParts;
+  #ending: Promise<void> | undefined;
+  /** Somebody has `closed`, and so hears of an error. */
+  #awaited = false;
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+  }
+
+  subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
+    this.refuseWhenOver();
+    const { subscriptions } = this.#parts;
+    const subscription = subscriptions.subscribe(watcher, rest);
+    this.debug(subscriptions.route(watcher).watcher, `subscribing: ${subscription.name}`);
+    return subscription;
+  }
+
+  unsubscribe(watcher: string, ...rest: readonly unknown[]): boolean {
+    const { subscriptions } = this.#parts;
+    const ended = subscriptions.unsubscribe(watcher, rest);
+    this.debug(subscriptions.route(watcher).watcher, `unsubscribing ${ended}: ${watcher}`);
+    return ended > 0;
+  }
+
+  events(watcher: string, ...rest: readonly unknown[]): ChangeIterator {
+    this.refuseWhenOver();
+    const { subscriptions, lifecycle } = this.#parts;
+    return new ChangeIterator((handler) => subscriptions.iterate(watcher, rest, handler), lifecycle.outcome.closed);
+  }
+
+  start(): Promise<void> {
+    const { lifecycle, reporter, watchers, supervisor, classify } = this.#parts;
+    if (lifecycle.state === 'idle') {
+      lifecycle.connecting();
+      reporter.log.info({ watchers: watchers.map(({ name }) => name) }, 'starting');
+      for (const watcher of watchers) this.debug(watcher, `starting: ${watcher.name}`);
+      supervisor.run().catch((error: unknown) => this.fail(classify(error)));
+    }
+    return lifecycle.outcome.started;
+  }
+
+  stop(): Promise<void> {
+    return (this.#ending ??= this.#shutDown('stopping').then(() => {
+      this.#parts.lifecycle.stopped();
+      this.over(stopped());
+    }));
+  }
+
+  get closed(): Promise<void> {
+    this.#awaited = true;
+    return this.#parts.lifecycle.outcome.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Ends the watch with an error. */
+  fail(error: WatchError): void {
+    if (this.#ending) return;
+    const { lifecycle, reporter, logged } = this.#parts;
+    this.#ending = this.#shutDown('failed').then(() => {
+      lifecycle.outcome.failed(error, this.#awaited || logged || reporter.emitter.heard('error'));
+    });
+    lifecycle.failing(error);
+    this.over(error);
+  }
+
+  status(): WatchStatus {
+    const { lifecycle, router, dispatcher } = this.#parts;
+    const { lastEventAt, running } = dispatcher;
+    return {
+      state: lifecycle.state,
+      subscriptions: router.subscriptions,
+      running,
+      lastEventAt: lastEventAt === 0 ? undefined : new Date(lastEventAt),
+      error: lifecycle.error,
+    };
+  }
+
+  protected refuseWhenOver(): void {
+    if (this.#ending) throw stopped();
+  }
+
+  /** A line for those who want to see each step of a watcher. */
+  protected debug({ debug, name, type, table, extraColumns, triggerColumns }: Watcher, message: string): void {
+    if (!debug) return;
+    const fields = { watcher: name, type, schema: table.schema, table: table.name, extraColumns, triggerColumns };
+    this.#parts.reporter.log.debug(fields, message);
+  }
+
+  /** The watch ends: nobody is waited for any more who waits for what is still to come. */
+  protected over(_reason: WatchError): void {}
+
+  async #shutDown(state: 'stopping' | 'failed'): Promise<void> {
+    const { lifecycle, supervisor, source, dispatcher, router, subscriptions, stopTimeout, reporter } = this.#parts;
+    lifecycle.ending(state);
+    supervisor.stop();
+    source.end();
+    const handled = dispatcher.close(stopTimeout, stopped());
+    router.transactions.abandon(stopped()); // of one that has not come whole, no more is read
+    await handled;
+    subscriptions.close();
+    await source.close(endTimeout).catch((error: unknown) => {
+      reporter.log.warn({ err: error }, 'closing the connection failed');
+    });
+  }
+}

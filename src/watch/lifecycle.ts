@@ -1,0 +1,77 @@
+import type { WatchError } from '../errors.ts';
+import type { SourceListener } from '../changes/stage.ts';
+import { Reporter } from '../observe/reporter.ts';
+import type { WatchState } from '../types/events.ts';
+import { Outcome, stopped } from './outcome.ts';
+
+/** Where a watch stands and how it came there: tells the log, the listeners, `start()` and `closed`. */
+export class Lifecycle implements SourceListener {
+  readonly outcome = new Outcome();
+  readonly #reporter: Reporter;
+  readonly #slot: string;
+  state: WatchState = 'idle';
+  /** The last connection error, or what ended the watch. */
+  error: WatchError | undefined;
+  /** Milliseconds since 1970: since when it has not been streaming although it should. */
+  downSince: number | undefined;
+  /** Of the walsender that has the slot while this watch stands by. */
+  activePid: number | undefined;
+  /** How often it has been streaming. */
+  connects = 0;
+
+  constructor(reporter: Reporter, slot: string) {
+    this.#reporter = reporter;
+    this.#slot = slot;
+  }
+
+  /** It is stopping, failing, or has ended. */
+  get over(): boolean {
+    return this.state === 'stopping' || this.state === 'stopped' || this.state === 'failed';
+  }
+
+  connecting(): void {
+    if (!this.over) this.state = 'connecting';
+  }
+
+  standby(activePid: number): void {
+    if (this.over) return;
+    this.state = 'standby';
+    this.downSince = undefined;
+    this.activePid = activePid;
+    this.#reporter.standby(this.#slot, activePid);
+  }
+
+  streaming({ confirmedLsn, gap }: Parameters<SourceListener['streaming']>[0]): void {
+    if (this.over) return;
+    this.state = 'streaming';
+    this.downSince = undefined;
+    this.error = undefined;
+    this.#reporter.streaming(this.connects++, confirmedLsn, gap);
+    this.outcome.streaming();
+  }
+
+  disconnected(error: WatchError, retryIn: number): void {
+    if (this.over) return;
+    this.state = 'disconnected';
+    this.downSince ??= Date.now();
+    this.error = error;
+    this.#reporter.disconnected(error, retryIn);
+  }
+
+  ending(state: 'stopping' | 'failed'): void {
+    this.state = state;
+    this.downSince ??= Date.now();
+  }
+
+  failing(error: WatchError): void {
+    this.error = error;
+    this.#reporter.failed(error);
+    this.outcome.ending(error);
+  }
+
+  stopped(): void {
+    this.state = 'stopped';
+    this.outcome.ending(stopped());
+    this.outcome.stopped();
+  }
+}

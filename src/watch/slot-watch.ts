@@ -1,0 +1,153 @@
+import type { Budget } from '../changes/budget.ts';
+import type { Ledger } from '../changes/ledger.ts';
+import type { DeadLetterBox } from '../delivery/dead-letters.ts';
+import type { HandlerHook } from '../delivery/handler-hook.ts';
+import { type Health, judgeHealth } from '../observe/health.ts';
+import type { ResolvedOptions } from '../options.ts';
+import type { Handler } from '../routing/subscription.ts';
+import { tap } from '../routing/tap.ts';
+import type { CaughtUp } from '../stream/caught-up.ts';
+import type { VisibilityGate } from '../stream/gate.ts';
+import type { RetainedWalMonitor } from '../stream/held-back.ts';
+import type { Inspection } from '../stream/inspection.ts';
+import type { Intake } from '../stream/intake.ts';
+import type { LagClock } from '../stream/lag.ts';
+import type { Positions } from '../stream/positions.ts';
+import type { PostgresSource } from '../stream/postgres-source.ts';
+import type { DeliveryOptions, Subscription } from '../types/delivery.ts';
+import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails } from '../types/events.ts';
+import { bindWarnings } from '../watchers/bind.ts';
+import { describeWatcher } from '../watchers/details.ts';
+import { WatchCore, type WatchParts } from './core.ts';
+import { type Internals, internals } from '../observe/internals.ts';
+import { stopped } from './outcome.ts';
+
+export interface SlotWatchParts extends WatchParts {
+  readonly options: ResolvedOptions;
+  readonly source: PostgresSource;
+  readonly ledger: Ledger;
+  readonly budget: Budget;
+  readonly intake: Intake;
+  readonly gate: VisibilityGate<any>;
+  readonly positions: Positions;
+  readonly lag: LagClock;
+  readonly caughtUp: CaughtUp;
+  readonly retainedWal: RetainedWalMonitor;
+  readonly inspection: Inspection;
+  readonly hook: HandlerHook;
+  readonly deadLetters: DeadLetterBox;
+}
+
+/** The watch that owns a replication slot. */
+export class SlotWatchCore extends WatchCore {
+  readonly #parts: SlotWatchParts;
+  readonly deadLetters: DeadLetterBox;
+
+  constructor(parts: SlotWatchParts) {
+    super(parts);
+    this.#parts = parts;
+    this.deadLetters = parts.deadLetters;
+  }
+
+  override subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
+    const subscription = super.subscribe(watcher, ...rest);
+    const { subscriptions, reporter } = this.#parts;
+    const { bound, filteredBy } = subscriptions.route(watcher);
+    if (bound && filteredBy.length > 0) reporter.warnOnce(bindWarnings(bound, filteredBy));
+    return subscription;
+  }
+
+  onMessage(prefix: string, handler: Handler, options?: DeliveryOptions): Subscription {
+    this.refuseWhenOver();
+    return this.#parts.subscriptions.subscribeToMessages(prefix, handler, options);
+  }
+
+  onTransaction(handler: Handler, options?: DeliveryOptions): Subscription {
+    this.refuseWhenOver();
+    return this.#parts.subscriptions.subscribeToTransactions(handler, options);
+  }
+
+  async caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { lifecycle, caughtUp } = this.#parts;
+    if (lifecycle.over) throw lifecycle.state === 'failed' ? lifecycle.error! : stopped();
+    await caughtUp.wait(signal);
+  }
+
+  on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void {
+    return this.#parts.reporter.emitter.on(event, listener);
+  }
+
+  override status(): SlotWatchStatus {
+    const { options, positions, budget, gate, dispatcher } = this.#parts;
+    return {
+      ...super.status(),
+      slot: options.slot.name,
+      publication: options.publication.name,
+      receivedLsn: positions.received,
+      confirmedLsn: positions.confirmed,
+      lagBytes: positions.lag,
+      undeliveredBytes: budget.bytes,
+      waitingForVisibility: gate.waiting,
+      heldBy: dispatcher.heldBy,
+    };
+  }
+
+  health(): Health {
+    const { lifecycle, budget, gate, inspection } = this.#parts;
+    return judgeHealth({
+      status: this.status(),
+      now: Date.now(),
+      downSince: lifecycle.downSince,
+      activePid: lifecycle.activePid,
+      full: budget.full,
+      waitingSince: gate.waitingSince,
+      found: inspection.found,
+    });
+  }
+
+  details(watcher: string): WatcherDetails {
+    const { subscriptions, options, source } = this.#parts;
+    const { watcher: described, bound } = subscriptions.route(watcher);
+    const { slot, publication } = options;
+    const pushedDown = bound && source.prepared?.needs.pushedDown.get(bound.table.oid);
+    const inUse = publication.columnLists || pushedDown?.where !== undefined ? pushedDown : undefined;
+    return describeWatcher(described, bound, slot.name, publication.name, inUse);
+  }
+
+  /** For other entry points of the package. */
+  get [internals](): Internals {
+    const { options, source, lifecycle, router, reporter, retainedWal, hook } = this.#parts;
+    return {
+      slot: options.slot.name,
+      create: options.manage === 'create',
+      systemIdentifier: () => source.prepared?.server.systemIdentifier ?? '',
+      over: lifecycle.outcome.closed,
+      tap: (recipient) => {
+        this.refuseWhenOver();
+        return tap(router, recipient);
+      },
+      failed: (failure) => reporter.handlerFailed(failure),
+      warn: (warning) => reporter.warn(warning),
+      measurements: {
+        status: () => this.status(),
+        lagSeconds: () => this.#lagSeconds(),
+        retainedWal: () => retainedWal.bytes,
+        retainedWalLimit: () => source.prepared?.server.maxSlotWalKeepSize,
+        reconnects: () => Math.max(0, lifecycle.connects - 1),
+        observe: (observer) => hook.add(observer),
+      },
+    };
+  }
+
+  protected override over(reason: Error): void {
+    this.#parts.caughtUp.end(reason);
+  }
+
+  /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
+  #lagSeconds(): number | undefined {
+    const { lifecycle, ledger, intake, lag } = this.#parts;
+    if (lifecycle.state === 'idle' || lifecycle.state === 'standby') return undefined;
+    const { handled, oldest } = ledger;
+    return lag.seconds({ now: Date.now(), handled, oldest, newest: intake.newest, downSince: lifecycle.downSince });
+  }
+}

@@ -1,0 +1,102 @@
+/** A session that waits for a lock, or whose peer has gone, stops nothing but its own job. */
+import pg from 'pg';
+import { expect, onTestFinished, test } from 'vitest';
+import { createWatch, defineWatchers, type SlotWatch, type WatchErrorCode } from '../../src/index.ts';
+import { startCluster } from '../support/cluster.ts';
+import { useDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
+import { inSession } from '../support/template.ts';
+import { until } from '../support/until.ts';
+import { watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+
+interface Tables {
+  locked: { id: number };
+  free: { id: number };
+}
+const watchers = defineWatchers<Tables>()([
+  ['locked', 'inserted'],
+  ['free', 'inserted'],
+]);
+
+function listen(watch: SlotWatch<any>) {
+  const seen: number[] = [];
+  watch.subscribe('free:inserted', ({ id }: any) => void seen.push(id));
+  return seen;
+}
+
+test('a migration that holds one watched table stops neither the events of the others nor a worker that starts', async () => {
+  await db.sql('create table locked (id int primary key); create table free (id int primary key)');
+  const watch = watchOf(watchers);
+  const seen = listen(watch);
+  await watch.start();
+  const migration = new pg.Client({ connectionString: db.url });
+  await migration.connect();
+  onTestFinished(() => migration.end());
+  await migration.query('begin');
+  await migration.query('alter table locked add column note text');
+  const next = watchOf(watchers);
+  const nextSeen = listen(next);
+  await next.start();
+  for (let id = 1; id <= 50; id++) {
+    await db.sql('insert into free values ($1)', [id]);
+    await until(() => seen.length === id && nextSeen.length === id, {
+      describe: `event ${id}`,
+    });
+  }
+  expect([watch.health(), next.health()]).toEqual(Array(2).fill({ live: true, ready: true, reasons: [] }));
+});
+
+/** A watch through a proxy, on a server that gives a session up after a second. */
+async function throughProxy() {
+  const cluster = await startCluster({ settings: { wal_sender_timeout: '1s' } });
+  onTestFinished(() => cluster[Symbol.asyncDispose]());
+  const sql = (text: string) => inSession(cluster.url, async (client) => (await client.query(text)).rows);
+  await sql('create table locked (id int primary key); create table free (id int primary key)');
+  const proxy = await startProxy(cluster.url);
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  const make = (connection: string) => {
+    const watch = createWatch({ connection, slot: 'worker', watchers });
+    onTestFinished(() => watch.stop());
+    return watch;
+  };
+  return { cluster, sql, proxy, make };
+}
+
+test.each([
+  ['the catalog', 0],
+  ['visibility', 1],
+])('the session for %s that falls silent is noticed, and nothing is missed', { timeout: 60_000 }, async (_, index) => {
+  const { sql, proxy, make } = await throughProxy();
+  const watch = make(proxy.url);
+  const seen = listen(watch);
+  const errors: (WatchErrorCode | undefined)[] = [];
+  watch.on('disconnected', ({ error }) => errors.push(error?.code));
+  await watch.start();
+  await sql('insert into free values (1)');
+  await until(() => seen.length === 1, { describe: 'the first event' });
+  proxy.swallow(index);
+  await sql('insert into free values (2)');
+  await until(() => errors.length > 0 && seen.includes(2), {
+    describe: () => JSON.stringify([seen, errors, watch.status()]),
+    timeout: 30_000,
+  });
+  expect(errors[0]).toBe('CONNECTION');
+});
+
+test('a standby whose session falls silent still takes over', { timeout: 60_000 }, async () => {
+  const { cluster, sql, proxy, make } = await throughProxy();
+  const active = make(cluster.url);
+  await active.start();
+  const standby = make(proxy.url);
+  const seen = listen(standby);
+  const started = standby.start();
+  await until(() => standby.status().state === 'standby', { describe: 'the standby' });
+  proxy.swallow(0);
+  await active.stop();
+  await sql('insert into free values (1)');
+  await started;
+  await until(() => seen.length === 1, { describe: 'the event' });
+});

@@ -1,0 +1,54 @@
+/** ARCHITECTURE.md: imports go down only. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const source = fileURLToPath(new URL('../../src', import.meta.url));
+
+/** From the bottom to the top. Folders of one line do not know each other. */
+const layers = [
+  ['errors.ts'],
+  ['types'],
+  ['postgres'],
+  ['options.ts'],
+  ['watchers'],
+  ['changes'],
+  ['setup'],
+  ['stream'],
+  ['delivery'],
+  ['routing'],
+  ['observe'],
+  ['watch'],
+  ['nats', 'sse', 'client', 'cli'],
+  ['react'],
+  ['index.ts'],
+];
+const heightOf = (place: string) => layers.findIndex((layer) => layer.includes(place));
+const placeOf = (file: string) => relative(source, file).split('/')[0]!;
+
+function* files(folder: string): Iterable<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* files(path);
+    else yield path;
+  }
+}
+
+test('every file of src has its place in the layers, and imports only from its own folder and from below', () => {
+  const wrong = [...files(source)].flatMap((file) => {
+    const from = placeOf(file);
+    const imports = [...readFileSync(file, 'utf8').matchAll(/^(?:import|export) [^;]*? from '(\.[^']+)'/gms)];
+    const places = imports.map(([, target]) => placeOf(resolve(dirname(file), target!)));
+    if (heightOf(from) === -1) return [`${from} has no place`];
+    return places
+      .filter((to) => to !== from && heightOf(to) >= heightOf(from))
+      .map((to) => `${relative(source, file)} imports from ${to}`);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test('no file of src is longer than 300 lines', () => {
+  const long = [...files(source)].filter((file) => readFileSync(file, 'utf8').split('\n').length > 301);
+  expect(long.map((file) => relative(source, file))).toEqual([]);
+});

@@ -1,0 +1,234 @@
+import { describe, expect, test } from 'vitest';
+import { History, type StreamFacts } from '../../../src/setup/history.ts';
+import { claimed, type Marker } from '../../../src/setup/marker.ts';
+import type { Slot } from '../../../src/setup/slot.ts';
+
+const slot: Slot = {
+  plugin: 'pgoutput',
+  database: 'shop',
+  activePid: undefined,
+  confirmedFlushLsn: '0/20',
+  restartLsn: '0/10',
+  walStatus: 'reserved',
+  invalidationReason: undefined,
+  failover: false,
+};
+const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
+const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
+
+interface Given {
+  slot?: Slot;
+  marker?: Marker;
+  acknowledged?: string;
+  pid?: number;
+}
+
+function judge(given: Given, history = new History()) {
+  const { acknowledged, pid } = given;
+  return history.slot({
+    name: 'worker', server, slot: given.slot, marker: given.marker, watchers: ['users:inserted'], acknowledged, pid,
+  }); // prettier-ignore
+}
+
+/** A walsender that has begun, at WAL position 100, on timeline 1. */
+function streams(history: History, more: Partial<StreamFacts> = {}) {
+  return history.stream({
+    systemIdentifier: 's', timeline: 1, end: 0x100n, switchedAt: undefined, received: '0/80', createdLsn: undefined, ...more,
+  }); // prettier-ignore
+}
+
+describe('gaps are loud', () => {
+  test('no marker and no slot: a first start', () => {
+    expect(judge({})).toEqual({ kind: 'create' });
+  });
+
+  test('no marker but a slot: it is adopted', () => {
+    expect(judge({ slot })).toEqual({ kind: 'adopt' });
+  });
+
+  test('marker and slot: it goes on', () => {
+    expect(judge({ slot, marker })).toEqual({ kind: 'resume' });
+    expect(judge({ slot, marker, acknowledged: '0/20' })).toEqual({ kind: 'resume' });
+  });
+
+  test('a marker and no slot: it was dropped, and what was written since it was made can not be had', () => {
+    expect(judge({ marker })).toEqual({ kind: 'lost', from: '0/5', reason: "the slot 'worker' was dropped" });
+  });
+
+  test('a template clone copies the marker but never the slot: a first start', () => {
+    expect(judge({ marker: { ...marker, databaseOid: 6 } })).toEqual({ kind: 'create' });
+  });
+
+  test('a restored dump or pg_upgrade brings the marker without the slot: lost, whatever the database', () => {
+    const elsewhere = { ...marker, systemIdentifier: '7300000000000000002' };
+    const reason = expect.stringContaining('was not copied to this server');
+    expect(judge({ marker: elsewhere })).toEqual({ kind: 'lost', from: '0/5', reason });
+    expect(judge({ marker: { ...elsewhere, databaseOid: 6 } })).toEqual({ kind: 'lost', from: '0/5', reason });
+  });
+
+  test('a slot that is gone on a reconnect was dropped while it was in use, with or without a marker', () => {
+    const lost = { kind: 'lost', from: '0/18', reason: "the slot 'worker' was dropped while it was in use" };
+    expect(judge({ acknowledged: '0/18' })).toEqual(lost);
+    expect(judge({ acknowledged: '0/18', marker })).toEqual(lost);
+    expect(judge({ acknowledged: '0/18', marker: { ...marker, databaseOid: 6 } })).toEqual(lost);
+  });
+
+  test('a slot whose WAL is gone looks fine in the catalog: the stream told, until a new slot begins', () => {
+    const history = new History();
+    const reason = 'requested WAL segment 01 has already been removed';
+    history.lost(reason);
+    expect(judge({ slot, marker }, history)).toEqual({ kind: 'lost', from: '0/20', reason });
+    history.begin({ from: '0/20', to: '0/30', reason });
+    expect(judge({ slot, marker }, history)).toEqual({ kind: 'resume' });
+  });
+
+  test('an invalidated slot is lost from where it stood, with or without a marker', () => {
+    const invalidated = { ...slot, invalidationReason: 'idle_timeout' };
+    const lost = { kind: 'lost', from: '0/20', reason: "the slot 'worker' was invalidated: idle_timeout" };
+    expect(judge({ slot: invalidated })).toEqual(lost);
+    expect(judge({ slot: invalidated, marker, acknowledged: '0/18' })).toEqual(lost);
+    expect(judge({ slot: { ...invalidated, confirmedFlushLsn: undefined }, acknowledged: '0/18' })).toEqual({
+      ...lost,
+      from: '0/18',
+    });
+  });
+});
+
+describe('a slot that is further than this process acknowledged', () => {
+  const moved = { slot: { ...slot, confirmedFlushLsn: '0/30' }, acknowledged: '0/20' };
+
+  test('was moved by a colleague when another worker is in the marker: what was received is forgotten, nothing is missing', () => {
+    const history = new History();
+    expect(judge({ ...moved, marker: { ...marker, worker: 'another' } }, history)).toEqual({ kind: 'resume' });
+    expect([streams(history), history.gap]).toEqual(['lost', undefined]);
+  });
+
+  test('was moved by a stranger when this worker is in the marker', () => {
+    const history = new History();
+    expect(judge({ ...moved, marker: { ...marker, worker: history.worker } }, history)).toMatchObject({
+      kind: 'moved',
+      certain: true,
+      error: { code: 'SLOT_MOVED', message: "the slot 'worker' is at 0/30, but only 0/20 was acknowledged" },
+      gap: { from: '0/20', to: '0/30' },
+    });
+  });
+
+  test('may have been moved by either when no worker is in the marker', () => {
+    expect(judge({ ...moved, marker })).toMatchObject({ kind: 'moved', certain: false });
+    expect(judge(moved)).toMatchObject({ kind: 'moved', certain: false });
+  });
+
+  test('is not judged while another worker has it', () => {
+    const taken = { ...moved.slot, activePid: 7 };
+    const history = new History();
+    expect(judge({ ...moved, slot: taken, marker: { ...marker, worker: history.worker } }, history).kind).toBe(
+      'resume',
+    );
+    // A session of its own that the server has not given up is nobody else.
+    expect(judge({ ...moved, slot: taken, pid: 7, marker: { ...marker, worker: history.worker } }, history).kind).toBe(
+      'moved',
+    );
+  });
+});
+
+test('a slot that is further than it was when its last worker stopped was moved by a stranger meanwhile', () => {
+  const stopped = { ...marker, worker: 'the last one', stopped: '0/18' };
+  expect(judge({ slot, marker: stopped })).toMatchObject({
+    kind: 'moved',
+    certain: true,
+    gap: { from: '0/18', to: '0/20' },
+  });
+  expect(judge({ slot, marker: { ...stopped, stopped: '0/20' } })).toEqual({ kind: 'resume' });
+});
+
+test('what a version with fewer watchers acknowledged is a gap for a version that has them', () => {
+  const first = claimed(marker, { worker: 'a', watchers: ['users:inserted', 'users:updated'] }, '0/6');
+  const fewer = claimed(first, { worker: 'b', watchers: ['users:updated'] }, '0/10');
+  expect(fewer.paused).toEqual({ 'users:inserted': '0/10' });
+  const history = new History();
+  judge({ slot, marker: fewer }, history);
+  expect(history.gap).toEqual({
+    from: '0/10',
+    to: '0/20',
+    reason: "a worker without the watchers 'users:inserted' had the slot in between",
+  });
+  // A watcher that no earlier version had misses nothing.
+  const other = new History();
+  judge({ slot, marker: claimed(marker, { worker: 'b', watchers: ['users:updated'] }, '0/10') }, other);
+  expect(other.gap).toBeUndefined();
+  expect(claimed(fewer, { worker: 'c', watchers: ['users:inserted', 'users:updated'] }, '0/20').paused).toEqual({});
+});
+
+test('a gap that the process before could not tell is told by the next one, and only once', () => {
+  const gap = { from: '0/5', to: '0/20', reason: 'the slot was dropped' };
+  const history = new History();
+  judge({ slot, marker: { ...marker, gap } }, history);
+  expect(history.gap).toEqual(gap);
+  expect(claimed({ ...marker, gap }, { worker: 'w', watchers: [] }, '0/20')).not.toHaveProperty('gap');
+  history.told();
+  expect(history.gap).toBeUndefined();
+});
+
+describe('a stream', () => {
+  const streaming = () => {
+    const history = new History();
+    streams(history);
+    return history;
+  };
+
+  test('begins with nothing to continue, and continues what was received from the same server', () => {
+    const history = new History();
+    expect(streams(history)).toBe('anew');
+    expect([streams(history), history.gap]).toEqual(['continue', undefined]);
+  });
+
+  test('of a server whose WAL ends before what was received: it was restored to an earlier state', () => {
+    const history = streaming();
+    expect(streams(history, { end: 0x70n })).toBe('lost');
+    expect(history.gap).toMatchObject({ from: '0/70', to: '0/80', reason: expect.stringContaining('restored') });
+  });
+
+  test('that repeats other transactions than before: it was restored, and has gone on since', () => {
+    const history = streaming();
+    history.rewound('0/80', 0x60n);
+    expect(streams(history)).toBe('lost');
+    expect(history.gap).toMatchObject({ from: '0/60', to: '0/80' });
+  });
+
+  test('of a promoted server that has all that was received: nothing is missing, but it comes again', () => {
+    const history = streaming();
+    expect(streams(history, { timeline: 2, switchedAt: 0x80n })).toBe('lost');
+    expect(history.gap).toBeUndefined();
+  });
+
+  test('of a promoted server without the last changes, however far it has gone on since: a gap', () => {
+    const history = streaming();
+    expect(streams(history, { timeline: 2, switchedAt: 0x60n })).toBe('lost');
+    expect(history.gap).toMatchObject({ from: '0/60', to: '0/80', reason: expect.stringContaining('promoted') });
+    const unknown = streaming();
+    streams(unknown, { timeline: 2, end: 0x70n });
+    expect(unknown.gap).toMatchObject({ from: '0/70' });
+  });
+
+  test('of another cluster is a gap', () => {
+    const history = streaming();
+    expect(streams(history, { systemIdentifier: 'other' })).toBe('lost');
+    expect(history.gap).toMatchObject({ from: '0/80', to: '0/100' });
+  });
+
+  test('of a temporary slot that was made anew is a gap, but what was received is still delivered', () => {
+    const history = new History();
+    expect(streams(history, { createdLsn: '0/90' })).toBe('anew');
+    expect(history.gap).toBeUndefined();
+    expect(streams(history, { createdLsn: '0/100', end: 0x100n })).toBe('anew');
+    expect(history.gap).toMatchObject({ from: '0/80', to: '0/100' });
+    expect(streams(history, { createdLsn: '0/70', end: 0x70n })).toBe('lost');
+  });
+
+  test('after another worker had the slot: what was received comes from there again, or was handled', () => {
+    const history = streaming();
+    history.forget();
+    expect([streams(history), history.gap]).toEqual(['lost', undefined]);
+    expect(streams(history)).toBe('continue');
+  });
+});
