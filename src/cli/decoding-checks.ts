@@ -42,7 +42,7 @@ function spillCheck({ spilledTransactions, spilledBytes }: SlotState): Check[] {
   return [
     check(spilledBytes < muchSpilled, 'warning', {
       name: 'logical_decoding_work_mem',
-      found: `${spilledTransactions} transactions were larger, ${formatBytes(spilledBytes)} were written to disk`,
+      found: `larger transactions so far: ${spilledTransactions}, ${formatBytes(spilledBytes)} of them on disk`,
       why: 'large transactions are decoded by way of the disk, which takes time and space',
       fix: "ALTER SYSTEM SET logical_decoding_work_mem = '256MB'; SELECT pg_reload_conf(); -- for each walsender",
     }),

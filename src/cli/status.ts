@@ -208,7 +208,7 @@ function lagSeconds({ lagSeconds: seconds }: Status): string {
 }
 
 function spilled({ spilledTransactions, spilledBytes }: Pick<Status, 'spilledTransactions' | 'spilledBytes'>): string {
-  return `${spilledTransactions} transactions, ${formatBytes(spilledBytes)}: larger than logical_decoding_work_mem, written to disk while decoding`;
+  return `${formatBytes(spilledBytes)} of ${spilledTransactions} ${spilledTransactions === 1 ? 'transaction' : 'transactions'}: larger than logical_decoding_work_mem, written to disk while decoding`;
 }
 
 function retained({ retainedBytes, limitBytes, safeBytes }: Status): string {
