@@ -27,6 +27,8 @@ export const errorCodes = [
   'HANDLER_SLOW', //  W  a subscription holds the slot back
   'HANDLER_TIMEOUT', //  an attempt took longer than `timeout`
   'HANDLER_FAILED', //E  `stop` was the policy
+  'HANDLER_TRANSACTION', //the handler ended its transaction, or went on after a failed query in it
+  'POSITION_REFUSED', //W a position in walwatch.positions is not of the server's history
   'DEAD_LETTER', //   W  a dead letter could not be written; the event is kept
   'PROTOCOL', //      E  bytes that make no sense: a bug
   'STOPPED', //          the watch has been stopped

@@ -12,5 +12,8 @@ CREATE TABLE IF NOT EXISTS walwatch.positions (
   PRIMARY KEY (slot, subscription)
 );
 
+-- Positions beyond the point where a standby was promoted say nothing either. NULL: written before this column was added.
+ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline bigint;
+
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
 -- GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO walwatch;

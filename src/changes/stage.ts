@@ -1,6 +1,6 @@
 import type { CapturedChange } from './change.ts';
 import type { CapturedCommit } from './commit.ts';
-import type { CapturedMessage } from '../delivery/message.ts';
+import type { CapturedMessage } from './message.ts';
 
 /** What was received and is on its way to the handlers. */
 export type CapturedItem = CapturedChange | CapturedMessage | CapturedCommit;

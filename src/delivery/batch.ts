@@ -1,8 +1,8 @@
-import type { Lsn } from '../postgres/lsn.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
+import { isAfter, type Position, positionOf } from './position.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
 /** Stands for the key of a record that PostgreSQL did not send. */
@@ -69,12 +69,9 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
   /** What of a batch comes after a position; undefined: nothing. */
   static after(
     context: BatchHandlerContext,
-    position: { readonly lsn: Lsn; readonly ordinal: number },
+    position: Position,
   ): { readonly events: readonly unknown[]; readonly context: BatchHandlerContext } | undefined {
-    const parts = context.#parts.filter((_, index) => {
-      const { lsn, ordinal } = HandlerContext.position(context.contexts[index] as HandlerContext);
-      return lsn > position.lsn || (lsn === position.lsn && ordinal > position.ordinal);
-    });
+    const parts = context.#parts.filter((part) => isAfter(positionOf(part.change), position));
     if (parts.length === 0) return undefined;
     const rest = new BatchHandlerContext(parts[0]!.change, parts, context.attempt, context);
     return { events: parts.map((part) => part.event), context: rest };

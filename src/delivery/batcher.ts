@@ -33,6 +33,11 @@ export class Batcher {
     return deliverable && { deliverable, since: this.#since, attempt: 1, error: undefined };
   }
 
+  /** How many are collected. */
+  get size(): number {
+    return this.#collected.length;
+  }
+
   add(deliverable: Deliverable): void {
     this.#collected.push(deliverable);
     if (this.#collected.length >= this.#options.size) this.flush();

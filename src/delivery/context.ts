@@ -1,5 +1,5 @@
-import type { Lsn } from '../postgres/lsn.ts';
 import type { Captured } from '../changes/ledger.ts';
+import { type Position, positionOf } from './position.ts';
 import type { DeliveryContext } from '../types/delivery.ts';
 
 /** The second argument of a handler. What few handlers read is made when it is read. */
@@ -13,6 +13,7 @@ export class HandlerContext implements DeliveryContext {
   readonly #last: Captured;
   readonly #whole: HandlerContext | undefined;
   #abortion: AbortController | undefined;
+  #whenCalled: (() => void) | undefined;
 
   /** `whole`: of the batch that this is a part of. `last`: of a batch, what it ends with. */
   constructor(captured: Captured, attempt: number, whole?: HandlerContext, last = captured) {
@@ -30,6 +31,16 @@ export class HandlerContext implements DeliveryContext {
     return this.#whole?.signal ?? (this.#abortion ??= new AbortController()).signal;
   }
 
+  /** With `transaction`: `begin` is to be called once the handler itself is. */
+  static whenCalled(context: HandlerContext, begin: () => void): void {
+    context.#whenCalled = begin;
+  }
+
+  /** The user's handler is called now. */
+  static called(context: HandlerContext): void {
+    context.#whenCalled?.();
+  }
+
   /** Aborts the signal of a context. Not a method, because contexts are the user's to hold. */
   static abort(context: HandlerContext, reason: unknown): void {
     (context.#abortion ??= new AbortController()).abort(reason);
@@ -39,13 +50,8 @@ export class HandlerContext implements DeliveryContext {
     return context.#abortion?.signal.aborted === true;
   }
 
-  /** Orders what one subscription is called with: the later, the greater. */
-  static position(context: HandlerContext): { readonly lsn: Lsn; readonly ordinal: number } {
-    const { transaction, eventId } = context.#last;
-    // A transaction's id has no number: it is the only one of its commit.
-    return {
-      lsn: transaction.finalLsn,
-      ordinal: Number(/\/[mn]?(\d+)$/.exec(eventId.slice(transaction.commitLsn.length))?.[1] ?? 0),
-    };
+  /** Where its subscription has come to once it is handled. */
+  static position(context: HandlerContext): Position {
+    return positionOf(context.#last);
   }
 }

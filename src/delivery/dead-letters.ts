@@ -1,24 +1,16 @@
 import type { Client } from 'pg';
 import { withMigration } from '../postgres/migration.ts';
 import type { Session } from '../postgres/session.ts';
-import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
-import type { Deliverable } from './deliverable.ts';
-import type { Recipient } from './lane.ts';
+import { ConfigurationError, WatchError } from '../errors.ts';
+import { Interrupted } from './interrupted.ts';
 import type { Letter, LetterContext } from './letter.ts';
+import { LetterWriter, type LetterWriterHost, storable } from './letter-writer.ts';
+import type { Dead } from './recipient.ts';
 import { attemptWithin } from './timeout.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from '../types/delivery.ts';
 
 /** What dead letters need of the watch. */
-export interface DeadLetterHost {
-  readonly slot: string;
-  /** The table may be made when it is missing. */
-  readonly create: boolean;
-  /** A session of one's own. */
-  open(): Promise<Session>;
-  /** The session that is open while streaming. */
-  current(): Session | undefined;
-  /** Whether only one subscription has this name. */
-  unique(subscription: string): boolean;
+export interface DeadLetterHost extends LetterWriterHost {
   /** Parses the texts of an event as they were parsed when it was received. */
   parse(
     client: Client,
@@ -28,7 +20,6 @@ export interface DeadLetterHost {
   ): Promise<Record<string, unknown>>;
   /** The subscription of this name, as far as it is needed to call its handler. Undefined: there is none. */
   recipient(subscription: string): Replayed | undefined;
-  warn(warning: WatchError): void;
 }
 
 /** Who a letter is handed to again. */
@@ -76,71 +67,21 @@ export async function readLetters(
 /** Events that their handlers could not handle, in the table walwatch.dead_letters. */
 export class DeadLetterBox implements DeadLetters {
   readonly #host: DeadLetterHost;
+  readonly #writer: LetterWriter;
 
   constructor(host: DeadLetterHost) {
     this.#host = host;
+    this.#writer = new LetterWriter(host);
   }
 
   /** Writes a letter. Rejects, after a warning, when it is not written. */
-  async write({
-    recipient,
-    deliverable,
-    attempts,
-    error,
-  }: {
-    recipient: Recipient;
-    deliverable: Deliverable;
-    attempts: number;
-    error: unknown;
-  }): Promise<void> {
-    const { slot, create } = this.#host;
-    const { watcher, event, context } = deliverable.letter();
-    const { eventId } = deliverable.change;
-    try {
-      if (!this.#host.unique(recipient.name)) {
-        throw new ConfigurationError([
-          {
-            message: `several subscriptions are called '${recipient.name}', and dead letters are kept under their names`,
-            solution: "Give them names of their own that stay: { name: 'mailer' }.",
-          },
-        ]);
-      }
-      const session = this.#host.current();
-      if (!session) throw new WatchError('CONNECTION', 'there is no connection');
-      await session.use((client) =>
-        withMigration(client, '001_dead_letters', create, () =>
-          client.query(
-            `insert into walwatch.dead_letters (slot, subscription, watcher, event_id, event, context, attempts, error)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)
-             on conflict (slot, subscription, event_id)
-             do update set attempts = excluded.attempts, error = excluded.error, failed_at = excluded.failed_at`,
-            [
-              slot,
-              recipient.name,
-              watcher,
-              eventId,
-              JSON.stringify(event),
-              JSON.stringify(context),
-              attempts,
-              storable(error),
-            ],
-          ),
-        ),
-      );
-    } catch (cause) {
-      this.#host.warn(
-        new WatchError(
-          'DEAD_LETTER',
-          `${recipient.name}: the dead letter of event ${eventId} could not be written: ${(cause as Error).message}`,
-          {
-            solution:
-              (cause as WatchError).solution ?? 'The event is kept, and the slot with it; writing is tried again.',
-            cause,
-          },
-        ),
-      );
-      throw cause;
-    }
+  write(dead: Dead): Promise<void> {
+    return this.#writer.write(dead);
+  }
+
+  /** No more letters are written. */
+  close(): void {
+    this.#writer.close();
   }
 
   async *list(which: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
@@ -150,11 +91,12 @@ export class DeadLetterBox implements DeadLetters {
       for (;;) {
         const rows = await this.#read(session, which, after);
         for (const row of rows) {
-          const event = await session.use((client) =>
-            this.#host.parse(client, row.watcher, row.event, row.context.change?.absent ?? []),
-          );
-          const { id, subscription, watcher, eventId, attempts, error, failedAt } = row;
-          yield { id, subscription, watcher, eventId, event, attempts, error, failedAt: new Date(failedAt) };
+          const event = await session.use((client) => this.#parse(client, row));
+          const { id, subscription, watcher, eventId, attempts, error, failedAt, context } = row;
+          const { shortened } = context;
+          yield {
+            id, subscription, watcher, eventId, event, attempts, error, failedAt: new Date(failedAt), ...(shortened && { shortened }),
+          }; // prettier-ignore
         }
         if (rows.length < pageSize) return;
         after = rows.at(-1)!.id;
@@ -207,6 +149,15 @@ export class DeadLetterBox implements DeadLetters {
     );
   }
 
+  /** Of a value that was shortened the beginning is left as it is. */
+  async #parse(client: Client, { watcher, event, context }: StoredLetter): Promise<Record<string, unknown>> {
+    const { shortened = {}, change } = context;
+    const [whole, cut] = [false, true].map((isCut) =>
+      Object.fromEntries(Object.entries(event).filter(([name]) => Object.hasOwn(shortened, name) === isCut)),
+    );
+    return { ...(await this.#host.parse(client, watcher, whole!, change?.absent ?? [])), ...cut };
+  }
+
   /** Locked while its handler runs, so that two replays at once do not hand it over twice. */
   async #replayNext(
     client: Client,
@@ -245,8 +196,12 @@ export class DeadLetterBox implements DeadLetters {
         },
       ]);
     }
-    const { change, commitLsn, xid } = context;
-    const event = await this.#host.parse(client, watcher, row.event, change?.absent ?? []);
+    const { change, commitLsn, xid, shortened } = context;
+    if (shortened) {
+      this.#host.warn(incomplete(id, shortened));
+      return false;
+    }
+    const event = await this.#parse(client, row);
     const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
     const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
     const whole = change ? { watcher, ...told, ...change, previous } : told;
@@ -255,6 +210,7 @@ export class DeadLetterBox implements DeadLetters {
       await client.query('delete from walwatch.dead_letters where id = $1', [id]);
       return true;
     } catch (error) {
+      if (error instanceof Interrupted) throw error; // its handler is not to blame
       const update =
         'update walwatch.dead_letters set attempts = attempts + 1, error = $2, failed_at = now() where id = $1';
       await client.query(update, [id, storable(error)]);
@@ -267,7 +223,13 @@ function parameters(slot: string, { subscription, watcher, ids }: DeadLetterFilt
   return [slot, subscription ?? null, watcher ?? null, ids ?? null];
 }
 
-/** A text of PostgreSQL has no NUL. */
-function storable(error: unknown): string {
-  return thrownStack(error).replaceAll('\0', '');
+function incomplete(id: string, shortened: Readonly<Record<string, number>>): WatchError {
+  const values = Object.entries(shortened).map(([name, length]) => `${name} (${length} characters)`);
+  return new WatchError(
+    'DEAD_LETTER',
+    `the dead letter ${id} cannot be replayed: it holds only the beginning of ${values.join(', ')}`,
+    {
+      solution: `Handle it by hand: read the row by its key, then discard the letter: discard({ ids: ['${id}'] }).`,
+    },
+  );
 }

@@ -13,7 +13,7 @@ export interface Deliverable {
   context(attempt: number, whole?: HandlerContext): HandlerContext;
   /** The same for the first attempts of all who neither time out nor put anything into it. */
   readonly shared?: HandlerContext;
-  /** What is kept of it when it can not be handled. */
+  /** What is kept of it when it cannot be handled. */
   letter(): Letter;
   /** Of a batch: what it holds. */
   readonly parts?: readonly Deliverable[];
@@ -23,6 +23,10 @@ export interface Deliverable {
   readonly streamed?: boolean;
   /** False: a part of it is gone already, so that there can be no further attempt. */
   readonly repeatable?: boolean;
+  /** Of one that comes piece by piece: its handler was told this in place of the rest, so that its attempt has failed. */
+  readonly failure?: unknown;
+  /** The same will be told at every attempt. */
+  readonly hopeless?: boolean;
   /** Its rest does not come, but all of it again: nothing follows on a failure. */
   readonly outdated?: boolean;
   /** It was handled, skipped or dropped. */

@@ -3,7 +3,10 @@ import type { HandlerHook } from './handler-hook.ts';
 import type { HeldBy } from '../types/events.ts';
 import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import { type Failure, isThenable, Lane, type LaneHost, type Obstacle, type Recipient } from './lane.ts';
+import { Lane, type LaneHost } from './lane.ts';
+import type { Dead, Failure, Obstacle, Recipient, RecipientLane } from './recipient.ts';
+import type { Recovery } from './recovery.ts';
+import { isThenable } from './thenable.ts';
 import type { Ledger } from '../changes/ledger.ts';
 
 /** Brings what happened to handlers, and knows what has not settled. */
@@ -11,7 +14,9 @@ export class Dispatcher implements LaneHost {
   readonly #ledger: Pick<Ledger, 'hold' | 'settle' | 'full'>;
   readonly #onFailed: (failure: Failure) => void;
   readonly #onStop: (error: WatchError) => void;
+  readonly #onWarning: (warning: WatchError) => void;
   readonly #bury: LaneHost['bury'];
+  readonly #recovery: Recovery | undefined;
   readonly #hook: HandlerHook | undefined;
   readonly #busy = new Set<Lane>();
   #whenIdle: (() => void) | undefined;
@@ -26,21 +31,33 @@ export class Dispatcher implements LaneHost {
     on: {
       readonly failed: (failure: Failure) => void;
       readonly stop: (error: WatchError) => void;
+      readonly warn: (warning: WatchError) => void;
       readonly bury: LaneHost['bury'];
+      /** What processes before this one left behind. */
+      readonly recovery?: Recovery;
       readonly hook?: HandlerHook;
     },
   ) {
     this.#ledger = ledger;
     this.#onFailed = on.failed;
     this.#onStop = on.stop;
+    this.#onWarning = on.warn;
     this.#bury = on.bury;
+    this.#recovery = on.recovery;
     this.#hook = on.hook;
   }
 
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
     if (!recipient.active) return; // ended by another handler of the same change
     this.lastEventAt = Date.now();
-    const direct = obstacle === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
+    let direct = obstacle === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
+    const recovery = this.#recovery;
+    if (recovery?.open) {
+      if (recovery.covers(deliverable.change)) {
+        if (recovery.isDead(recipient, deliverable)) return; // since before a crash
+        direct = false;
+      } else if (this.#busy.size === 0) recovery.close();
+    }
     if (recipient.lane !== undefined || !direct || recipient.paused || this.closing) {
       this.#laneOf(recipient).enqueue(deliverable, obstacle);
       return;
@@ -51,15 +68,24 @@ export class Dispatcher implements LaneHost {
     const context = shared ?? deliverable.context(1);
     this.started();
     let result: unknown;
+    let goesOn: boolean;
     try {
       result = this.call(recipient, deliverable, context);
+      goesOn = isThenable(result);
     } catch (error) {
       this.ended();
       this.#laneOf(recipient).adoptFailure(deliverable, context, error);
       return;
     }
-    if (isThenable(result)) this.#laneOf(recipient).adopt(deliverable, context, result);
+    if (goesOn) this.#laneOf(recipient).adopt(deliverable, context, result as PromiseLike<unknown>);
     else this.ended();
+  }
+
+  /** Deliveries that have not settled: one change may wait for many subscriptions. */
+  get deliveries(): number {
+    let count = 0;
+    for (const lane of this.#busy) count += lane.size;
+    return count;
   }
 
   get full(): boolean {
@@ -112,6 +138,17 @@ export class Dispatcher implements LaneHost {
     for (const lane of this.#busy) lane.close(true);
   }
 
+  /**
+   * The server does not continue the history of what is here: what has not begun, or waits for its next attempt, is
+   * dropped, and handlers that run finish without moving a position. The ledger has forgotten them before, or it would
+   * count them as handled. Returns how many events were dropped.
+   */
+  abandon(reason: unknown): number {
+    let dropped = 0;
+    for (const lane of this.#busy) dropped += lane.abandon(reason);
+    return dropped;
+  }
+
   /** The parts of a batch are held since they came. */
   hold(deliverable: Deliverable): void {
     if (!deliverable.parts) this.#ledger.hold(deliverable.change);
@@ -141,6 +178,18 @@ export class Dispatcher implements LaneHost {
   }
 
   call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown {
+    const recovery = this.#recovery;
+    if (recovery?.open && recovery.counts(recipient, deliverable))
+      return recovery.call(recipient, deliverable, context, () => this.#call(recipient, deliverable, context));
+    return this.#call(recipient, deliverable, context);
+  }
+
+  firstAttempt(recipient: Recipient, deliverable: Deliverable): number {
+    const recovery = this.#recovery;
+    return recovery?.open ? recovery.firstAttempt(recipient, deliverable) : 1;
+  }
+
+  #call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown {
     const hook = this.#hook;
     return hook?.on ? hook.call(recipient, deliverable, context) : recipient.handler(deliverable.event, context);
   }
@@ -149,7 +198,11 @@ export class Dispatcher implements LaneHost {
     this.#onFailed(failure);
   }
 
-  async bury(dead: Parameters<LaneHost['bury']>[0]): Promise<void> {
+  warn(warning: WatchError): void {
+    this.#onWarning(warning);
+  }
+
+  async bury(dead: Dead): Promise<void> {
     for (const deliverable of dead.deliverable.delivered ?? [dead.deliverable])
       await this.#bury({ ...dead, deliverable });
   }
@@ -158,7 +211,7 @@ export class Dispatcher implements LaneHost {
     this.#onStop(error);
   }
 
-  #laneOf(recipient: Recipient): Lane {
+  #laneOf(recipient: Recipient): RecipientLane {
     return (recipient.lane ??= new Lane(recipient, this));
   }
 }

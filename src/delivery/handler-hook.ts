@@ -1,6 +1,7 @@
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import { type Failure, isThenable, type Recipient } from './lane.ts';
+import type { Failure, Recipient } from './recipient.ts';
+import { isThenable } from './thenable.ts';
 import { handlerChannel, traceHandler } from './tracing.ts';
 
 /** Hears of the handlers of a watch. */

@@ -1,52 +1,49 @@
-import type { LogicalMessage as DecodedMessage } from '../postgres/pgoutput/messages.ts';
+import type { CapturedMessage } from '../changes/message.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import type { Captured, LedgerTransaction } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 import type { LogicalMessage } from '../types/delivery.ts';
 
 const oneRecord = [''] as const;
+/** Bytes of content that a letter holds. Its text in hexadecimal takes twice as much. */
+const longestContent = 25_000_000;
 
-/** A logical message on its way from the decoder to the handlers. */
-export class CapturedMessage implements Captured, Deliverable {
-  readonly transaction: LedgerTransaction;
-  readonly ordinal: number;
-  /** Messages are counted apart, so that they do not renumber changes; one outside of transactions may share its position with the commit record after it. */
-  readonly eventId: string;
-  readonly event: LogicalMessage;
-  readonly bytes: number;
+/** A logical message as it is handed to subscriptions. */
+export class MessageDelivery implements Deliverable {
+  readonly change: CapturedMessage;
   readonly records = oneRecord;
-  holders = 0;
 
-  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: DecodedMessage, bytes: number) {
-    const { prefix, content, transactional } = message;
-    this.transaction = transaction;
-    this.ordinal = ordinal;
-    this.eventId = `${transaction.commitLsn}/${transactional ? 'm' : 'n'}${number}`;
-    this.event = { prefix, content, transactional };
-    this.bytes = bytes;
+  constructor(message: CapturedMessage) {
+    this.change = message;
   }
 
-  get change(): this {
-    return this;
-  }
-
-  letter(): Letter {
-    const { transaction, event } = this;
-    const { commitLsn, xid, committedAt } = transaction;
-    return {
-      watcher: `message:${event.prefix}`,
-      event: {
-        prefix: event.prefix,
-        content: event.content.toString('hex'),
-        transactional: String(event.transactional),
-      },
-      context: { commitLsn, xid, committedAt: committedAt.toISOString() },
-    };
+  get event(): LogicalMessage {
+    return this.change.event;
   }
 
   context(attempt: number): HandlerContext {
-    return new HandlerContext(this, attempt);
+    return new HandlerContext(this.change, attempt);
+  }
+
+  letter(): Letter {
+    const { transaction, event } = this.change;
+    const { commitLsn, xid, committedAt } = transaction;
+    const { prefix, content, transactional } = event;
+    const isShort = content.length <= longestContent;
+    return {
+      watcher: `message:${prefix}`,
+      event: {
+        prefix,
+        content: (isShort ? content : content.subarray(0, 500)).toString('hex'),
+        transactional: String(transactional),
+      },
+      context: {
+        commitLsn,
+        xid,
+        committedAt: committedAt.toISOString(),
+        ...(!isShort && { shortened: { content: content.length } }),
+      },
+    };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DeliveryContext, ErrorAction, OnError } from '../types/delivery.ts';
+import { isThenable } from './thenable.ts';
 
 const firstDelay = 100;
 const longestDelay = 60_000;
@@ -12,13 +13,28 @@ export function retryDelay(attempt: number, random: number): number {
   return Math.round(delay * (0.5 + random / 2));
 }
 
-/** What follows on a failed attempt. */
-export function decide(onError: OnError, error: unknown, context: DeliveryContext): ErrorAction {
-  if (onError === 'retry') return 'retry';
-  if (typeof onError === 'function') return onError(error, context);
-  return context.attempt < onError.attempts ? 'retry' : onError.then;
+/** What follows on a failed attempt, and the error to be told. `permanent`: no further attempt can succeed. */
+export function decide(
+  onError: OnError,
+  error: unknown,
+  context: DeliveryContext,
+  permanent = false,
+): { readonly action: ErrorAction; readonly error: unknown } {
+  if (onError === 'retry') return { action: 'retry', error };
+  if (typeof onError === 'object')
+    return { action: !permanent && context.attempt < onError.attempts ? 'retry' : onError.then, error };
+  try {
+    const decided: unknown = onError(error, context);
+    if (isErrorAction(decided)) return { action: decided, error };
+    if (!isThenable(decided)) return { action: 'retry', error };
+    Promise.resolve(decided).catch(() => {}); // what it would have decided comes too late, also its failure
+    return { action: 'retry', error: new TypeError('onError must not return a promise', { cause: error }) };
+  } catch (thrown) {
+    return { action: 'retry', error: thrown };
+  }
 }
 
+/** Nothing may be skipped that the user did not say to skip: whatever else a function returns is none. */
 export function isErrorAction(value: unknown): value is ErrorAction {
   return value === 'retry' || value === 'stop' || value === 'skip' || value === 'deadLetter';
 }

@@ -1,5 +1,5 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
-import { isThenable } from './lane.ts';
+import { isThenable } from './thenable.ts';
 import type { DeliveryContext } from '../types/delivery.ts';
 
 /**

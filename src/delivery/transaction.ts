@@ -31,6 +31,8 @@ export class TransactionDelivery implements Deliverable {
   /** Of the attempt. */
   #context: HandlerContext | undefined;
   #error: unknown;
+  /** What the handler was told in place of a change, in the attempt. */
+  failure: unknown = undefined;
   #done = false;
   /** Its rest will not come, but all of it again. */
   outdated = false;
@@ -48,7 +50,12 @@ export class TransactionDelivery implements Deliverable {
     return this.#dropped === 0;
   }
 
+  get hopeless(): boolean {
+    return this.#error !== undefined;
+  }
+
   context(attempt: number): HandlerContext {
+    this.failure = undefined;
     return (this.#context = new HandlerContext(this.change, attempt));
   }
 
@@ -94,14 +101,21 @@ export class TransactionDelivery implements Deliverable {
       while (index - this.#dropped >= this.#changes.length && !this.#ended && this.#error === undefined) {
         await new Promise<void>((resolve) => this.#wake.push(resolve));
       }
-      if (this.#error !== undefined) throw this.#error;
-      if (index < this.#dropped) throw readTwice(this.change.eventId);
+      if (this.#error !== undefined) throw this.#told(this.#error);
+      if (index < this.#dropped) throw this.#told(readTwice(this.change.eventId));
       const occurrence = this.#changes[index - this.#dropped];
       if (!occurrence) return undefined;
       this.#take(index);
       const context = occurrence.context(this.#context?.attempt ?? 1, this.#context);
       yield { watcher: context.watcher, event: occurrence.event, context };
     }
+  }
+
+  /** The attempt has failed, also when the handler catches it: what it has written must not stay. */
+  #told(error: unknown): unknown {
+    this.failure = error;
+    if (this.#context) HandlerContext.abort(this.#context, error);
+    return error;
   }
 
   #take(index: number): void {

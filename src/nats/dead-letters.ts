@@ -1,6 +1,6 @@
 import { jetstream, jetstreamManager, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { LaneHost } from '../delivery/lane.ts';
+import type { Dead } from '../delivery/recipient.ts';
 import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import { deadLetterSubject } from './subjects.ts';
 import { isMissing } from './stream.ts';
@@ -25,7 +25,7 @@ export class DeadLetterStream {
   }
 
   /** Publishes a letter. Rejects, after a warning, when JetStream does not acknowledge it. */
-  async write({ recipient, deliverable, attempts, error }: Parameters<LaneHost['bury']>[0]): Promise<void> {
+  async write({ recipient, deliverable, attempts, error }: Dead): Promise<void> {
     const { connection, stream, group } = this.#host;
     const slot = this.#host.slot();
     const subscription = recipient.name;

@@ -91,6 +91,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
   const dispatcher = new Dispatcher(inbox, {
     failed: (failure) => reporter.handlerFailed(failure),
     stop: (error) => watch.fail(error),
+    warn: (warning) => reporter.warn(warning),
     bury: (dead) => letters.write(dead),
   });
   const router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log, {
@@ -100,7 +101,9 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
   });
   const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');
   // Never asked: `transaction` is refused.
-  const noDatabase = { slot: '', create: false, open: () => Promise.reject(stopped()), systemIdentifier: () => '' };
+  const noDatabase = {
+    slot: '', create: false, open: () => Promise.reject(stopped()), history: () => ({ systemIdentifier: '', timeline: 0 }), warn: () => {},
+  }; // prettier-ignore
   const subscriptions = new Subscriptions(router, { onError }, noDatabase);
   const types = new TypeCatalog(undefined);
   const arrivals = new Arrivals(

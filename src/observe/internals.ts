@@ -1,5 +1,5 @@
 import type { HandlerObserver } from '../delivery/handler-hook.ts';
-import type { Failure, Recipient } from '../delivery/lane.ts';
+import type { Failure, Recipient } from '../delivery/recipient.ts';
 import type { Tap } from '../routing/tap.ts';
 import type { Subscription } from '../types/delivery.ts';
 import type { SlotWatchStatus } from '../types/events.ts';

@@ -1,4 +1,4 @@
-import type { Recipient } from '../delivery/lane.ts';
+import type { Recipient } from '../delivery/recipient.ts';
 import { throwIssues } from '../errors.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import type { SlotWatch } from '../types/watch.ts';

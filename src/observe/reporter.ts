@@ -1,4 +1,4 @@
-import type { Failure } from '../delivery/lane.ts';
+import type { Failure } from '../delivery/recipient.ts';
 import { WatchError } from '../errors.ts';
 import { Emitter } from './emitter.ts';
 import type { Logger } from '../types/logger.ts';

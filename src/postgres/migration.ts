@@ -5,12 +5,13 @@ import { quoteIdentifier } from './server.ts';
 import { sqlState } from './sqlstate.ts';
 
 /** Files of sql/migrations, which the package carries. */
-export type Migration = '001_dead_letters' | '002_positions';
+export type Migration = '001_dead_letters' | '002_positions' | '004_attempts';
 
 export const { insufficientPrivilege } = sqlState;
 
 /**
- * Runs a task that needs the table of a migration; when that is missing, makes it if `create`, and runs the task again.
+ * Runs a task that needs the table of a migration; when that is missing or of an older version, runs the migration if
+ * `create`, and the task again.
  * The task must not be inside a transaction.
  */
 export async function withMigration<T>(
@@ -23,7 +24,9 @@ export async function withMigration<T>(
     return await task();
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code !== sqlState.undefinedTable && code !== sqlState.invalidSchemaName) throw error;
+    // Missing, or of an older version.
+    if (code !== sqlState.undefinedTable && code !== sqlState.undefinedColumn && code !== sqlState.invalidSchemaName)
+      throw error;
     if (!create) throw missing(migration, error);
     await migrate(client, migration);
     return await task();
@@ -56,8 +59,12 @@ async function migrate(client: Client, migration: Migration): Promise<void> {
 }
 
 function missing(migration: Migration, cause: unknown): WatchError {
-  return new WatchError('PERMISSION', `the table of sql/migrations/${migration}.sql is missing`, {
-    solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, with its grants.`,
-    cause,
-  });
+  return new WatchError(
+    'PERMISSION',
+    `the table of sql/migrations/${migration}.sql is missing, or of an older version`,
+    {
+      solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, with its grants.`,
+      cause,
+    },
+  );
 }

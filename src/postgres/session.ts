@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { ClientConfig, CustomTypesConfig } from 'pg';
@@ -89,8 +90,28 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
+/** Milliseconds for a request to cancel a query. */
+const cancelTimeout = 2000;
+
+/** What of pg is not in its types. */
+interface Backend {
+  readonly processID: number | null;
+  readonly secretKey: number | null;
+  readonly host: string;
+  readonly port: number;
+  readonly connection: EventEmitter & {
+    readonly stream: Duplex & { destroySoon?(): void };
+    readonly ssl: unknown;
+    readonly sslNegotiation: string;
+    connect(port: number | string, host?: string): void;
+    requestSsl(): void;
+    cancel(processId: number, secretKey: number): void;
+  };
+}
+
 /** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
 export class Session {
+  readonly #config: ClientConfig;
   readonly #client: pg.Client;
   /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
   deadline: number | undefined;
@@ -101,6 +122,7 @@ export class Session {
   readonly lost: Promise<never>;
 
   constructor(config: ClientConfig, deadline?: number) {
+    this.#config = config;
     const client = (this.#client = new pg.Client(config));
     this.deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
@@ -129,9 +151,33 @@ export class Session {
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
   close(): void {
     this.#client.end().catch(() => {}); // it is cut in any case
-    (
-      this.#client as unknown as { connection: { stream: Duplex & { destroySoon?(): void } } }
-    ).connection.stream.destroySoon?.();
+    (this.#client as unknown as Backend).connection.stream.destroySoon?.();
+  }
+
+  /**
+   * Asks the server to end the query that runs, over a connection of its own, as the protocol wants it. Resolves once it
+   * was asked, or cannot be: nothing is promised.
+   */
+  async cancel(): Promise<void> {
+    const { processID, secretKey, host, port } = this.#client as unknown as Backend;
+    if (processID === null || secretKey === null) return; // it has not connected
+    const { connection } = new pg.Client(this.#config) as unknown as Backend;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => connection.stream.destroy(), cancelTimeout);
+      const cancel = () => connection.cancel(processID, secretKey);
+      connection.on('error', () => {}); // it ends then
+      connection.once('end', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      connection.once('connect', () => {
+        if (!connection.ssl) cancel();
+        else if (connection.sslNegotiation !== 'direct') connection.requestSsl();
+      });
+      connection.once('sslconnect', cancel);
+      if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+      else connection.connect(port, host);
+    });
   }
 
   /** A server that went away without closing the connection never answers: only time tells. */

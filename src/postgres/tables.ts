@@ -36,6 +36,8 @@ export interface Table {
   readonly leaves: readonly Leaf[];
   /** Column lists of the indexes that guarantee uniqueness at every moment. */
   readonly uniqueKeys: readonly (readonly string[])[];
+  /** Of those that guarantee it at the end of a transaction only, which is when events are made: they are no replica identity. */
+  readonly deferrableKeys: readonly (readonly string[])[];
   readonly replicaIdentity: ReplicaIdentity;
   /** The columns whose old values a change carries: of a partitioned table, whichever partition it is in. */
   readonly identityColumns: ReadonlySet<string>;
@@ -147,6 +149,7 @@ function toTable(row: Row): Table {
     columns,
     primaryKey: row.keys.find((key) => key.primary)?.columns,
     uniqueKeys: row.keys.filter((key) => key.immediate).map((key) => key.columns),
+    deferrableKeys: row.keys.filter((key) => !key.immediate).map((key) => key.columns),
     replicaIdentity: identities[row.identity] ?? 'nothing',
     identityColumns: new Set(names.filter((name) => covered.every((set) => set.has(name)))),
     identityUnion: new Set(names.filter((name) => covered.some((set) => set.has(name)))),

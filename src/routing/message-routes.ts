@@ -1,4 +1,5 @@
-import type { CapturedMessage } from '../delivery/message.ts';
+import type { CapturedMessage } from '../changes/message.ts';
+import { MessageDelivery } from '../delivery/message.ts';
 import type { ActiveSubscription, Registry } from './subscription.ts';
 
 /** The subscriptions to logical messages, by prefix. */
@@ -34,9 +35,10 @@ export class MessageRoutes {
 
   route(
     message: CapturedMessage,
-    deliver: (subscription: ActiveSubscription, message: CapturedMessage, obstacle: undefined) => void,
+    deliver: (subscription: ActiveSubscription, message: MessageDelivery, obstacle: undefined) => void,
   ): void {
-    for (const subscription of this.#of(message.event.prefix)) deliver(subscription, message, undefined);
+    const delivery = new MessageDelivery(message);
+    for (const subscription of this.#of(message.event.prefix)) deliver(subscription, delivery, undefined);
   }
 
   *subscriptions(): Iterable<ActiveSubscription> {

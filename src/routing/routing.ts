@@ -1,5 +1,5 @@
 import type { CapturedChange } from '../changes/change.ts';
-import { isThenable } from '../delivery/lane.ts';
+import { isThenable } from '../delivery/thenable.ts';
 import { Occurrence } from '../delivery/occurrence.ts';
 import type { PlannedWatcher } from '../watchers/plan.ts';
 
@@ -33,7 +33,10 @@ export class Routing {
     try {
       const kept: unknown = when(event, previous);
       // A promise counts as true, whatever becomes of it.
-      if (isThenable(kept)) throw new TypeError(`${this.planned.bound.watcher.name}: its condition is not synchronous`);
+      if (isThenable(kept)) {
+        Promise.resolve(kept).catch(() => {});
+        throw new TypeError(`${this.planned.bound.watcher.name}: its condition is not synchronous`);
+      }
       return Boolean(kept);
     } catch (error) {
       this.error = error ?? new TypeError('the condition threw undefined');

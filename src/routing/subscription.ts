@@ -1,5 +1,5 @@
 import type { ExactlyOnce } from '../delivery/exactly-once.ts';
-import type { DeliverySettings, Lane, Recipient } from '../delivery/lane.ts';
+import type { DeliverySettings, Recipient, RecipientLane } from '../delivery/recipient.ts';
 import type { Replayed } from '../delivery/dead-letters.ts';
 import type { BatchContext, EventContext, Subscription } from '../types/delivery.ts';
 import type { Scalar } from './keys.ts';
@@ -25,7 +25,7 @@ export class ActiveSubscription implements Subscription, Recipient {
   readonly settings: DeliverySettings;
   /** With `transaction`: what calls the user's handler, and has a session of its own. */
   readonly exactlyOnce: ExactlyOnce | undefined;
-  lane: Lane | undefined = undefined;
+  lane: RecipientLane | undefined = undefined;
   /** Called once, when it ends. */
   onEnd: (() => void) | undefined = undefined;
   active = true;

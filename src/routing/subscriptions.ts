@@ -1,8 +1,9 @@
 import type { Client } from 'pg';
 import type { Server } from '../postgres/server.ts';
-import { ExactlyOnce, type ExactlyOnceHost, positionIssues } from '../delivery/exactly-once.ts';
-import type { DeliverySettings } from '../delivery/lane.ts';
-import type { BatchOptions, DeliveryOptions, SubscribeOptions } from '../types/delivery.ts';
+import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
+import { positionIssues } from '../delivery/positions.ts';
+import type { DeliverySettings } from '../delivery/recipient.ts';
+import type { BatchOptions, DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
 import { filterIssues } from './filter.ts';
@@ -36,7 +37,12 @@ export class Subscriptions {
   }
 
   /** `(watcher, handler, options?)` or `(watcher, filter, handler, options?)`. @throws ConfigurationError */
-  subscribe(name: string, rest: readonly unknown[], known: readonly string[] = optionNames): ActiveSubscription {
+  subscribe(
+    name: string,
+    rest: readonly unknown[],
+    known: readonly string[] = optionNames,
+    iterated = false,
+  ): ActiveSubscription {
     const route = this.route(name);
     const filtered = typeof rest[0] !== 'function' || typeof rest[1] === 'function';
     const filter = filtered ? copyOf(rest[0] as Filter) : undefined;
@@ -52,7 +58,7 @@ export class Subscriptions {
     const settings =
       options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, known);
     throwIssues(issues);
-    const subscription = this.#make(route, filter, handler as Handler, settings);
+    const subscription = this.#make(route, filter, handler as Handler, settings, iterated);
     return this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () =>
       route.add(subscription),
     );
@@ -120,7 +126,7 @@ export class Subscriptions {
     const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
     const options = filtered ? rest[1] : rest[0];
     const given = [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])];
-    return this.subscribe(name, given, ['signal']);
+    return this.subscribe(name, given, ['signal'], true);
   }
 
   /** What is wrong with subscriptions that were made before the primary keys were known. */
@@ -156,9 +162,15 @@ export class Subscriptions {
     return count <= 1;
   }
 
+  /** Whether some subscription has such an `onError`. Looks at all of them: for what seldom happens. */
+  some(has: (onError: OnError) => boolean): boolean {
+    for (const { settings } of this.#all()) if (has(settings.onError)) return true;
+    return false;
+  }
+
   /** Nothing is delivered any more: what still runs is rolled back. */
-  close(): void {
-    for (const { exactlyOnce } of this.#named.values()) exactlyOnce?.cut();
+  async close(): Promise<void> {
+    await Promise.all(Array.from(this.#named.values(), async ({ exactlyOnce }) => exactlyOnce?.cut()));
   }
 
   *#all(): Iterable<ActiveSubscription> {
@@ -197,11 +209,20 @@ export class Subscriptions {
     return { name, timeout, concurrency, onError, transaction: Boolean(transaction), batch };
   }
 
-  #make(registry: Registry, filter: Filter, handler: Handler, settings: DeliverySettings): ActiveSubscription {
+  #make(
+    registry: Registry,
+    filter: Filter,
+    handler: Handler,
+    settings: DeliverySettings,
+    iterated = false,
+  ): ActiveSubscription {
     const subscription = new ActiveSubscription(registry, filter, handler, settings);
     const keeps = typeof settings.onError === 'object' && settings.onError.then === 'deadLetter';
     if (!settings.transaction && !keeps) return subscription;
     const { name } = subscription;
+    // Iterators cannot be named: several of one watcher are told apart.
+    if (iterated)
+      return new ActiveSubscription(registry, filter, handler, { ...settings, name: this.#iteratorName(name) });
     if (this.#named.has(name)) {
       const what = settings.transaction ? 'positions are' : 'dead letters are';
       throwIssues([
@@ -219,6 +240,13 @@ export class Subscriptions {
       settings,
       new ExactlyOnce(this.#exactlyOnce, name, handler),
     );
+  }
+
+  #iteratorName(name: string): string {
+    for (let number = 1; ; number++) {
+      const own = `${name} (iterator ${number})`;
+      if (!this.#named.has(own)) return own;
+    }
   }
 
   /** Adds a subscription that its signal ends; not at all when the signal is aborted already. */

@@ -1,4 +1,4 @@
-import type { Recipient } from '../delivery/lane.ts';
+import type { Recipient } from '../delivery/recipient.ts';
 import type { OnError } from '../types/delivery.ts';
 import type { Router } from './router.ts';
 import { ActiveSubscription } from './subscription.ts';

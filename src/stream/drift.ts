@@ -3,7 +3,7 @@ import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
 import { fallenOut, type ListedTable, type Publication, type PublicationNeeds } from '../setup/publication.ts';
-import { completePublication, script, widenPublication } from '../setup/publication-sql.ts';
+import { completePublication, script } from '../setup/publication-sql.ts';
 import { only, type PushedDown } from '../setup/pushed-down.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import { refusals, type Seen } from './refusals.ts';
@@ -13,28 +13,18 @@ interface Named {
   readonly name: string;
 }
 
-export interface Found extends Seen {
-  /** The publication has been narrowed to the needs: until then filters may be those of another worker. */
-  readonly narrowed: boolean;
-}
-
-/** Everything that `doctor` would find, told once it differs from what streaming began with. */
-export function drift(needs: PublicationNeeds, bound: readonly BoundWatcher[], found: Found): WatchError[] {
+/** What of tables and replica identities does not fit any more. */
+export function drift(needs: PublicationNeeds, bound: readonly BoundWatcher[], found: Seen): WatchError[] {
   const refused = refusals(needs, found);
   // What the server refuses is told with its SQL already.
   const others = bound.filter(({ watcher: { table } }) => !refused.some((one) => isNamed(one.table, table)));
-  return [
-    ...lostTables(needs, found),
-    ...changedPublication(needs, found),
-    ...refused.map(({ error }) => error),
-    ...misfits(others, found),
-  ];
+  return [...lostTables(needs, found), ...refused.map(({ error }) => error), ...misfits(others, found)];
 }
 
 const isNamed = (table: Named, other: Named) => table.schema === other.schema && table.name === other.name;
 
 /** Tables whose changes the publication does not send under their name, and what became of them. */
-function lostTables({ name, tables, pushedDown }: PublicationNeeds, found: Found): WatchError[] {
+function lostTables({ name, tables, pushedDown }: PublicationNeeds, found: Seen): WatchError[] {
   return tables.flatMap((table) => {
     const now = tableNow(table, found);
     if (now && isCarried(now, found)) return [];
@@ -43,17 +33,17 @@ function lostTables({ name, tables, pushedDown }: PublicationNeeds, found: Found
   });
 }
 
-function tableNow(table: Named, { tables }: Found): Table | undefined {
+function tableNow(table: Named, { tables }: Seen): Table | undefined {
   return tables.find((one) => isNamed(one, table));
 }
 
 /** Without publish_via_partition_root a partitioned table is not carried under its name: `changedPublication` says so. */
-function isCarried(table: Table, { publication }: Found): boolean {
+function isCarried(table: Table, { publication }: Seen): boolean {
   return publication.carried.has(quoteTable(table)) || (table.kind === 'p' && !publication.viaRoot);
 }
 
 /** The partitioned tables that the publication has in place of one of their partitions. */
-function ancestorsOf({ ancestors }: Table, { publication }: Found): readonly ListedTable[] | undefined {
+function ancestorsOf({ ancestors }: Table, { publication }: Seen): readonly ListedTable[] | undefined {
   const listed = publication.listed.filter(({ oid }) => ancestors.includes(oid));
   return listed.length > 0 ? listed : undefined;
 }
@@ -69,27 +59,24 @@ function underAnother(publication: string, table: Table, above: readonly ListedT
   );
 }
 
-/** Somebody altered the publication: what it leaves out is missed in silence. */
-function changedPublication(needs: PublicationNeeds, found: Found): WatchError[] {
-  const { publication, narrowed } = found;
+/** What the publication leaves out, which is then missed in silence. Undefined: nothing. */
+export function changedPublication(needs: PublicationNeeds, found: Seen): WatchError | undefined {
   const needed = needsNow(needs, found);
-  const statements = (narrowed ? completePublication : widenPublication)(needed, publication);
-  if (statements.length === 0) return [];
-  return [
-    new WatchError(
-      'PUBLICATION_CHANGED',
-      `the publication '${needs.name}' was changed and does not send what the watchers need: ${differences(needed, publication).join('; ')}`,
-      {
-        solution:
-          `What it leaves out is missed until it is repaired. Run: ${script(statements)} ` +
-          `(With manage: 'create', a worker repairs it at its next start, if walwatch made it.) Then bring up to date what depends on the events.`,
-      },
-    ),
-  ];
+  const statements = completePublication(needed, found.publication);
+  if (statements.length === 0) return undefined;
+  return new WatchError(
+    'PUBLICATION_CHANGED',
+    `the publication '${needs.name}' was changed and does not send what the watchers need: ${differences(needed, found.publication).join('; ')}`,
+    {
+      solution:
+        `What it leaves out is missed until it is repaired. Run: ${script(statements)} ` +
+        `(With manage: 'create', a worker repairs it at its next start, if walwatch made it.) Then bring up to date what depends on the events.`,
+    },
+  );
 }
 
 /** The same needs of the tables as they are now. Those that are lost are told by themselves, and so are lost columns. */
-function needsNow(needs: PublicationNeeds, found: Found): PublicationNeeds {
+function needsNow(needs: PublicationNeeds, found: Seen): PublicationNeeds {
   const pushedDown = new Map<number, PushedDown>();
   const tables = needs.tables.flatMap((table) => {
     const now = tableNow(table, found);
@@ -125,7 +112,7 @@ function differences(needs: PublicationNeeds, publication: Publication): string[
 const filter = (where: string | undefined): string => (where === undefined ? 'none' : `WHERE ${where}`);
 
 /** Tables that do not fit the watchers any more. The stream tells at their next change, which may be late at night. */
-function misfits(bound: readonly BoundWatcher[], { tables, server }: Found): WatchError[] {
+function misfits(bound: readonly BoundWatcher[], { tables, server }: Seen): WatchError[] {
   const there = bound.map(({ watcher }) => watcher).filter(({ table }) => tables.some((one) => isNamed(one, table)));
   const { issues, identity } = bindWatchers(there, tables, server);
   return [

@@ -9,9 +9,11 @@ import { handlerSlow, type RetainedWalMonitor } from './held-back.ts';
 import type { Logger } from '../types/logger.ts';
 import type { HeldBy } from '../types/events.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
-import { type Prepared, standbyWarnings } from '../setup/prepare.ts';
-import { type FilterTexts, publicationLost, readPublication } from '../setup/publication.ts';
-import { drift } from './drift.ts';
+import { standbyWarnings } from '../setup/judge.ts';
+import type { Prepared } from '../setup/prepare.ts';
+import { type FilterTexts, publicationLost, type PublicationNeeds, readPublication } from '../setup/publication.ts';
+import { changedPublication, drift } from './drift.ts';
+import type { Seen } from './refusals.ts';
 
 /** Milliseconds after which an event that is not done is warned of. */
 const slowAfter = 10_000;
@@ -50,6 +52,10 @@ export class Inspection {
   readonly #texts: FilterTexts = new Map();
   /** The publication carries just what is needed. */
   #narrowed = false;
+  /** Nothing was compared since the connection was made. */
+  #first = true;
+  /** What the publication left out when streaming began, as `changedPublication` says it. */
+  #accepted: string | undefined;
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
   #found: readonly WatchError[] = [];
@@ -69,6 +75,7 @@ export class Inspection {
   /** At each connection, once the slot is ours. */
   connected(): void {
     this.#narrowed = false;
+    this.#first = true;
   }
 
   /**
@@ -81,7 +88,7 @@ export class Inspection {
     this.#asked = session;
     this.#warnOfSlowness(this.#host.heldBy());
     try {
-      const synchronous = await session.use((client) => bounded(client, () => this.#first(client, prepared)));
+      const synchronous = await session.use((client) => bounded(client, () => this.#begin(client, prepared)));
       const found = await session.use((client) => bounded(client, () => this.#look(client, prepared)));
       this.#tell([...synchronous, ...found]);
     } catch (error) {
@@ -102,13 +109,13 @@ export class Inspection {
   }
 
   /** On a standby nothing commits. */
-  async #synchronous(client: Client): Promise<WatchError[]> {
+  async #synchronous(client: Client): Promise<readonly WatchError[]> {
     const { inRecovery, synchronousStandbyNames } = await readVitals(client);
-    return inRecovery ? [] : [...standbyWarnings({ synchronousStandbyNames }, this.#options)];
+    return inRecovery ? [] : standbyWarnings({ synchronousStandbyNames }, this.#options);
   }
 
   /** What is written here would wait for our acknowledgement as well. */
-  async #first(client: Client, prepared: Prepared): Promise<WatchError[]> {
+  async #begin(client: Client, prepared: Prepared): Promise<readonly WatchError[]> {
     const synchronous = await this.#synchronous(client);
     if (!this.#narrowed) await this.#narrow(client, prepared);
     return synchronous;
@@ -130,8 +137,16 @@ export class Inspection {
       );
     }
     const tables = await readTables(client, needs.tables);
-    const found = { publication, tables, server, narrowed: this.#narrowed };
-    return [...standbysBehind(slot, standbys), ...drift(needs, bound, found)];
+    const found = { publication, tables, server };
+    return [...standbysBehind(slot, standbys), ...this.#changes(needs, found), ...drift(needs, bound, found)];
+  }
+
+  /** What the publication has come to leave out since streaming began: then it may have had the filters of another worker. */
+  #changes(needs: PublicationNeeds, found: Seen): WatchError[] {
+    const changed = changedPublication(needs, found);
+    if (this.#first || changed === undefined) this.#accepted = changed?.message;
+    this.#first = false;
+    return changed && changed.message !== this.#accepted ? [changed] : [];
   }
 
   /** Warns of what was not found the last time. What went away and came back is told again. */

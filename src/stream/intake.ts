@@ -2,7 +2,7 @@ import { CapturedChange } from '../changes/change.ts';
 import { CapturedCommit } from '../changes/commit.ts';
 import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import { WatchError } from '../errors.ts';
-import { CapturedMessage } from '../delivery/message.ts';
+import { CapturedMessage } from '../changes/message.ts';
 import type { Begin, Commit, LogicalMessage, Relation, RowChange, Tuple } from '../postgres/pgoutput/messages.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
 import type { UpdateType } from '../types/watchers.ts';

@@ -1,12 +1,16 @@
 import type { ChangeSource, SourceListener } from '../changes/stage.ts';
+import type { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
 import { removedWal } from '../setup/classify.ts';
 import { History } from '../setup/history.ts';
-import { dropPublication, isLivePublication } from '../setup/live-publication.ts';
+import { changeMarker } from '../setup/apply.ts';
+import { leaveNothing } from '../setup/live-publication.ts';
 import { claimed } from '../setup/marker.ts';
-import { type Memory, type Prepared, writeMarker } from '../setup/prepare.ts';
+import type { Memory } from '../setup/memory.ts';
+import type { Prepared } from '../setup/prepare.ts';
+import { slotBlocked } from '../setup/slot-blocked.ts';
 import { readSlot } from '../setup/slot.ts';
 import { Connection } from './connection.ts';
 import type { WalsenderFacts } from './source.ts';
@@ -22,12 +26,16 @@ export interface StreamHost extends SourceListener {
   /** The rest of the transaction that was being received will not come. */
   broken(): void;
   acknowledged(lsn: string): void;
+  /** The slot cannot be made yet. */
+  blocked(warning: WatchError): void;
   /** Something that does not end the connection failed, and is tried again. */
   troubled(error: unknown, what: string): void;
 }
 
 /** Milliseconds for one query while set-up runs: making a slot waits for transactions. */
 const setupDeadline = 60_000;
+/** Milliseconds between two looks at who makes a temporary slot wait. */
+const blockedInterval = 5000;
 
 /** The changes of a replication slot. One connection after the other; what belongs to one is made anew for each. */
 export class PostgresSource implements ChangeSource {
@@ -43,6 +51,7 @@ export class PostgresSource implements ChangeSource {
   /** Of the last walsender. */
   #pid: number | undefined;
   #streamed = false;
+  #blockedTimer: NodeJS.Timeout | undefined;
   #claimed = false;
   #full = false;
   #waitingForCatalog = false;
@@ -77,6 +86,7 @@ export class PostgresSource implements ChangeSource {
       const timeout = sessionTimeout(prepared.server.walSenderTimeout);
       control.deadline = answerTimeout(prepared.server.walSenderTimeout);
       const questions = await connection.open('gate', control.deadline);
+      if (slot.temporary) this.#tellWait(control, connection);
       const { server } = prepared;
       const options = { slot, publication: publication.name, origin, server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
@@ -137,36 +147,43 @@ export class PostgresSource implements ChangeSource {
       return;
     }
     connection.closed = true;
-    const { pid } = connection;
-    // It may wait for a transaction before it can make its slot, and would go on with that.
-    if (pid !== undefined)
-      await control?.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
-    if (isLivePublication(this.#options)) await control?.use((client) => this.#cleanUp(client));
+    if (this.#options.slot.temporary) await control?.use((client) => this.#cleanUp(client));
   }
 
   async #cleanUp(client: Client): Promise<void> {
-    const { publication, slot } = this.#options;
-    if (isLivePublication(this.#options)) return dropPublication(client, publication.name);
+    const { slot } = this.#options;
+    // It may still wait for a transaction before it can make its slot.
+    if (slot.temporary) return leaveNothing(client, this.#options, this.#connection?.pid);
     if (!this.#claimed) return;
     const { server } = this.#prepared!;
     const stopped = (await readSlot(client, slot.name, server))?.confirmedFlushLsn;
     if (stopped === undefined) return;
-    await writeMarker(client, this.#options, server, (marker) =>
-      marker?.worker === this.#history.worker ? { ...marker, stopped } : undefined,
+    await changeMarker(client, this.#options, server, (marker) =>
+      marker.worker === this.#history.worker ? { ...marker, stopped } : marker,
     );
   }
 
   async #prepare(control: Session): Promise<Prepared> {
     const { positions, schema } = this.#parts;
     const memory: Memory = {
-      history: this.#history,
+      worker: this.#history.worker,
+      lost: this.#history.lostBecause,
       acknowledged: positions.acknowledged,
       publicationOid: this.#prepared?.publicationOid,
       pid: this.#pid,
       onPrimary: this.#prepared?.server.inRecovery === false,
       tableOids: schema.tableOids,
     };
-    return (this.#prepared = await control.use((client) => this.#host.prepare(client, memory)));
+    const prepared = (this.#prepared = await control.use((client) => this.#host.prepare(client, memory)));
+    if (prepared.colleague) this.#forget();
+    if (prepared.gap) this.#history.begin(prepared.gap);
+    return prepared;
+  }
+
+  /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
+  #forget(): void {
+    this.#history.forget();
+    this.#parts.positions.forget();
   }
 
   #waitForSlot(control: Session, connection: Connection): Promise<boolean> {
@@ -176,17 +193,24 @@ export class PostgresSource implements ChangeSource {
         return connection.closed;
       },
       standby: (activePid) => {
-        if (activePid !== this.#pid) {
-          // It goes on with the slot: what was received here says nothing about where that will be.
-          this.#history.forget();
-          this.#parts.positions.forget();
-        }
+        if (activePid !== this.#pid) this.#forget();
         this.#host.standby(activePid);
         // Who comes newly takes over. One that had the slot and lost it does not take it back, or two would fight for
         // ever; but a session of its own that the server has not given up is in nobody's service.
         return takeover === 'terminate' && (!this.#streamed || activePid === this.#pid);
       },
     });
+  }
+
+  /** The walsender makes a temporary slot, and says nothing while it waits for others. */
+  #tellWait(control: Session, connection: Connection): void {
+    this.#blockedTimer = setInterval(() => {
+      const look = control.use((client) => slotBlocked(client, this.#options.slot.name));
+      look.then(
+        (warning) => this.#working ?? this.#host.blocked(warning),
+        (error: unknown) => connection.fail(error),
+      );
+    }, blockedInterval);
   }
 
   #started(
@@ -201,10 +225,8 @@ export class PostgresSource implements ChangeSource {
     let dropped = 0;
     if (verdict !== 'continue') {
       this.#host.broken();
-      if (verdict === 'lost') {
-        dropped = this.#host.forget();
-        positions.forget();
-      }
+      if (verdict === 'lost') dropped = this.#host.forget();
+      positions.forget();
       ledger.forget();
       lag.clear();
     }
@@ -213,6 +235,7 @@ export class PostgresSource implements ChangeSource {
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
     this.#streamed = true;
+    clearInterval(this.#blockedTimer);
     this.#claimed = this.#waitingForCatalog = false;
 
     this.#working = new Streaming(connection, sessions, prepared, timeout, this.#parts, {
@@ -247,12 +270,7 @@ export class PostgresSource implements ChangeSource {
     const watchers = this.#parts.watchers.map(({ name }) => name);
     control
       .use((client) =>
-        writeMarker(
-          client,
-          this.#options,
-          server,
-          (marker) => marker && claimed(marker, { worker, watchers }, confirmedLsn),
-        ),
+        changeMarker(client, this.#options, server, (marker) => claimed(marker, { worker, watchers }, confirmedLsn)),
       )
       .catch((error: unknown) => {
         this.#claimed = false;
@@ -268,6 +286,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   #disconnected(): void {
+    clearInterval(this.#blockedTimer);
     this.#working?.close();
     this.#working = undefined;
     this.#parts.gate?.connect(undefined);

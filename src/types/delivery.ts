@@ -22,9 +22,10 @@ export interface DeliveryContext {
   readonly commitLsn: string;
   readonly xid: number;
   readonly committedAt: Date;
-  /** 1 for the first call in this process. */
+  /** 1 for the first call in this process; higher where a process before it ended in the middle of the handler. */
   readonly attempt: number;
-  /** Aborted when the handler's `timeout` or, on `stop()`, the watch's `stopTimeout` is over. */
+  /** Aborted when the attempt cannot succeed any more: the handler's `timeout` or, on `stop()`, the watch's `stopTimeout` is
+   *  over, or its session is lost. */
   readonly signal: AbortSignal;
 }
 
@@ -135,7 +136,7 @@ export interface DeliveryOptions {
 
 /** With `transaction: true`: what is written through `client` commits together with the position. */
 export interface Transactional {
-  /** Inside BEGIN … COMMIT, which are walwatch's. */
+  /** Inside BEGIN … COMMIT, which are walwatch's: a handler that ends the transaction, or goes on after a failed query, has failed. */
   readonly client: Client;
 }
 
@@ -181,6 +182,8 @@ export interface DeadLetter {
   readonly attempts: number;
   readonly error: string;
   readonly failedAt: Date;
+  /** Values that were too long to be kept, with how long they were: `event` holds their beginning as text. Such a letter cannot be replayed. */
+  readonly shortened?: Readonly<Record<string, number>>;
 }
 
 /** Which dead letters are meant: all that match everything that is given. */

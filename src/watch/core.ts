@@ -27,6 +27,8 @@ export interface WatchParts {
   readonly classify: (cause: unknown) => WatchError;
   /** Milliseconds that `stop()` waits for running handlers. */
   readonly stopTimeout: number;
+  /** Closes what else is open, once no handler is called any more. */
+  readonly release?: () => Promise<void>;
 }
 
 /** Milliseconds that the other side has to confirm the end of the stream. */
@@ -136,7 +138,7 @@ export class WatchCore {
     const handled = dispatcher.close(stopTimeout, stopped());
     router.transactions.abandon(stopped()); // of one that has not come whole, no more is read
     await handled;
-    subscriptions.close();
+    await Promise.all([subscriptions.close(), this.#parts.release?.()]);
     await source.close(endTimeout).catch((error: unknown) => {
       reporter.log.warn({ err: error }, 'closing the connection failed');
     });

@@ -6,8 +6,9 @@ import { DeadLetterBox } from '../delivery/dead-letters.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { HandlerHook } from '../delivery/handler-hook.ts';
 import { messageOf } from '../delivery/message.ts';
+import { Recovery } from '../delivery/recovery.ts';
 import { AttemptTrace } from '../delivery/tracing.ts';
-import { throwIssues } from '../errors.ts';
+import { throwIssues, WatchError } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
 import { Reporter } from '../observe/reporter.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
@@ -15,7 +16,9 @@ import { connectOwn, handlerConfig, Session, sessionConfig } from '../postgres/s
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import { classify } from '../setup/classify.ts';
-import { applicationName, narrow, prepare } from '../setup/prepare.ts';
+import { narrow } from '../setup/apply.ts';
+import { applicationName } from '../setup/judge.ts';
+import { prepare } from '../setup/prepare.ts';
 import { CaughtUp } from '../stream/caught-up.ts';
 import { VisibilityGate } from '../stream/gate.ts';
 import { RetainedWalMonitor } from '../stream/held-back.ts';
@@ -64,12 +67,6 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const hook = new HandlerHook(slot);
   const positions = new Positions();
   const lag = new LagClock();
-  const open = async (config: ClientConfig, deadline?: number) => {
-    const session = new Session(config, deadline);
-    await session.connect();
-    return session;
-  };
-
   const budget = new Budget(
     highWaterMark,
     () => {
@@ -83,6 +80,22 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     caughtUp.check();
   });
   const caughtUp = new CaughtUp(ledger);
+  const openLetters = async (deadline?: number) => {
+    const session = new Session(
+      sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout }),
+      deadline,
+    );
+    await connectOwn(session);
+    return session;
+  };
+  const warn = (warning: WatchError) => reporter.warn(warning);
+  const recovery = new Recovery({
+    slot,
+    create,
+    open: openLetters,
+    some: (has) => subscriptions.some(has),
+    warn: (warning) => reporter.warnOnce([warning]),
+  });
   const dispatcher = new Dispatcher(ledger, {
     failed: (failure) => {
       reporter.handlerFailed(failure);
@@ -90,6 +103,8 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     },
     hook,
     stop: (error) => watch.fail(error),
+    warn,
+    recovery,
     bury: (dead) => deadLetters.write(dead),
   });
   const router: Router = new Router(
@@ -107,11 +122,20 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     },
     wantsMessages: (prefix) => router.messages.has(prefix),
   });
-  const subscriptions = new Subscriptions(router, options, {
+  const history = () => ({
+    systemIdentifier: source.prepared?.server.systemIdentifier ?? '',
+    timeline: source.timeline ?? 0,
+  });
+  const subscriptions: Subscriptions = new Subscriptions(router, options, {
     slot,
     create,
-    open: () => open(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout)),
-    systemIdentifier: () => source.prepared?.server.systemIdentifier ?? '',
+    open: async () => {
+      const session = new Session(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout));
+      await session.connect();
+      return session;
+    },
+    history,
+    warn,
   });
   const schema = new Schema(watchers, connection.types, {
     issues: (bound) => subscriptions.issues(bound),
@@ -124,19 +148,13 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const deadLetters = new DeadLetterBox({
     slot,
     create,
-    open: async () => {
-      const session = new Session(
-        sessionConfig(connection, { name: `${applicationName(slot)}:letters`, connectTimeout }),
-      );
-      await connectOwn(session);
-      return session;
-    },
-    current: () => undefined,
+    open: openLetters,
+    history,
     parse: async (client, watcher, texts, absent) =>
       watcher.startsWith('message:') ? { ...messageOf(texts) } : schema.parse(client, watcher, texts, absent),
     unique: (name) => subscriptions.isUnique(name),
     recipient: (name) => subscriptions.named(name)?.replayed(),
-    warn: (warning) => reporter.warn(warning),
+    warn,
   });
   const retainedWal = new RetainedWalMonitor(slot, options.retainedWalWarning, (warning) => reporter.warn(warning));
   const inspection = new Inspection(options, {
@@ -164,11 +182,15 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
           ...subscriptions.issues(bound),
           ...(await subscriptions.positionIssues(client, server)),
         ]);
+        if (!options.slot.temporary) await recovery.load(client, prepared.confirmedLsn);
         schema.bind(prepared.bound, prepared.server, prepared.projected);
         reporter.warnOnce(prepared.warnings);
         return prepared;
       },
-      standby: (activePid) => lifecycle.standby(activePid),
+      standby: (activePid) => {
+        recovery.forget();
+        lifecycle.standby(activePid);
+      },
       streaming: (facts) => {
         trace?.over();
         lifecycle.streaming(facts);
@@ -176,12 +198,17 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
       },
       forget: () => {
         gate.clear();
-        return 0;
+        ledger.forget(); // what is dropped is not handled
+        return dispatcher.abandon(historyLost());
       },
       broken: () => router.transactions.forget(),
       acknowledged: (lsn) => {
         supervisor.succeeded();
         reporter.emitter.emit('acknowledged', { lsn });
+      },
+      blocked: (warning) => {
+        lifecycle.error = warning;
+        reporter.warnOnce([warning]);
       },
       troubled: (error, what) => reporter.log.warn({ err: error }, `${what} failed; walwatch tries again`),
     },
@@ -212,6 +239,16 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     options, watchers, lifecycle, reporter, logged: logger !== undefined, source, supervisor, router, dispatcher, subscriptions,
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
     inspection, hook, deadLetters,
+    release: async () => {
+      deadLetters.close();
+      await recovery.end();
+    },
   }); // prettier-ignore
   return watch;
+}
+
+function historyLost(): WatchError {
+  return new WatchError('CONNECTION', 'the server goes on in another history than the one this event comes from', {
+    solution: 'Nothing, for what the server has: it comes again.',
+  });
 }

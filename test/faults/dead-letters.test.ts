@@ -143,7 +143,7 @@ test('a letter that cannot be written keeps its event, with a warning, until it 
     throw new Error('down');
   }, { name: 'mailer', onError }); // prettier-ignore
   await watch.start();
-  await db.sql('create schema walwatch');
+  await db.sql('create schema if not exists walwatch');
   await db.sql('create table walwatch.dead_letters (of_another_kind int)');
   await db.sql(`update letters set tag = 'x' where id = 1`);
   await until(() => warnings.some(({ code }) => code === 'DEAD_LETTER'), { describe: 'the warning' });

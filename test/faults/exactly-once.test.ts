@@ -55,18 +55,6 @@ test('an attempt over its timeout takes no effect, although the handler goes on 
   expect(await total('late')).toBe(1);
 });
 
-test('a session that is lost in the middle of a handler is replaced, and the event handled again', async () => {
-  const watch = watchOf(watchers);
-  watch.subscribe('sales:inserted', async (_, { client, attempt }) => {
-    await client.query(add, ['lost']);
-    if (attempt === 1) await client.query('select pg_terminate_backend(pg_backend_pid())');
-  }, { transaction: true, name: 'lost' }); // prettier-ignore
-  await watch.start();
-  await db.sql('insert into sales default values');
-  await settled(db, watch);
-  expect(await total('lost')).toBe(1);
-});
-
 test('messages take effect exactly once as well, also those that touch a commit', async () => {
   const watch = watchOf(watchers);
   watch.onMessage('job', (_, { client }) => client.query(add, ['jobs']), { transaction: true, name: 'jobs' });

@@ -31,7 +31,7 @@ beforeAll(async () => {
   const text = await read('role.sql');
   await db.sql(text.replaceAll(/\bwalwatch\b/g, role).replaceAll(/\baccounts\b/g, db.name));
   await db.sql(`alter role ${role} password '${password}'`);
-  for (const migration of ['001_dead_letters', '002_positions']) {
+  for (const migration of ['001_dead_letters', '002_positions', '004_attempts']) {
     // As the owner of the database runs them: with the grants at their end.
     const uncommented = (await read(`migrations/${migration}.sql`)).replaceAll(/^-- (?=GRANT )/gm, '');
     expect(uncommented.match(/^GRANT .* TO walwatch;$/gm)).toHaveLength(2);

@@ -1,6 +1,7 @@
 import { Budget } from '../../src/changes/budget.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
-import type { DeliverySettings, Failure, LaneHost, Recipient } from '../../src/delivery/lane.ts';
+import type { LaneHost } from '../../src/delivery/lane.ts';
+import type { DeliverySettings, Failure, Recipient } from '../../src/delivery/recipient.ts';
 import { Ledger } from '../../src/changes/ledger.ts';
 import { Occurrence } from '../../src/delivery/occurrence.ts';
 import type { OnError } from '../../src/types/delivery.ts';
@@ -18,6 +19,7 @@ export function dispatching({
   bury = noDatabase,
   hook,
 }: { readonly bury?: LaneHost['bury']; readonly hook?: HandlerHook } = {}) {
+  const warnings: WatchError[] = [];
   const failures: Failure[] = [];
   const stops: WatchError[] = [];
   const ledger = new Ledger(
@@ -31,6 +33,7 @@ export function dispatching({
     },
     ...(hook ? { hook } : {}),
     stop: (error) => stops.push(error),
+    warn: (warning) => warnings.push(warning),
     bury,
   });
   let sent = 0n;
@@ -45,7 +48,7 @@ export function dispatching({
     for (const recipient of [recipients].flat()) dispatcher.deliver(recipient, occurrence, more.obstacle);
     ledger.commit(transaction, sent);
   };
-  return { dispatcher, ledger, failures, stops, send };
+  return { dispatcher, ledger, failures, stops, warnings, send };
 }
 
 const noDatabase = () => Promise.reject(new Error('there is no database'));

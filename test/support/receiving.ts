@@ -1,6 +1,6 @@
 import { Budget } from '../../src/changes/budget.ts';
 import { CapturedChange } from '../../src/changes/change.ts';
-import type { CapturedMessage } from '../../src/delivery/message.ts';
+import type { CapturedMessage } from '../../src/changes/message.ts';
 import { Ledger } from '../../src/changes/ledger.ts';
 import { Intake } from '../../src/stream/intake.ts';
 import { Receiver, type ReceiverHost } from '../../src/stream/receiver.ts';

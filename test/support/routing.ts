@@ -62,5 +62,6 @@ export const noSession: ExactlyOnceHost = {
   slot: 'test',
   create: false,
   open: () => Promise.reject(new Error('there is no database')),
-  systemIdentifier: () => '',
+  history: () => ({ systemIdentifier: '', timeline: 0 }),
+  warn: () => {},
 };

@@ -2,7 +2,7 @@
 import { TypeCatalog } from '../../src/postgres/types.ts';
 import { Budget } from '../../src/changes/budget.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
-import type { Failure } from '../../src/delivery/lane.ts';
+import type { Failure } from '../../src/delivery/recipient.ts';
 import { type Captured, Ledger } from '../../src/changes/ledger.ts';
 import type { Change, DeliveryContext, DeliveryOptions } from '../../src/types/delivery.ts';
 import type { WatchError } from '../../src/errors.ts';
@@ -40,9 +40,11 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
   const ledger = new Ledger(budget, () => {});
   const failures: Failure[] = [];
   const stops: WatchError[] = [];
+  const warnings: WatchError[] = [];
   const dispatcher = new Dispatcher(ledger, {
     failed: (failure) => failures.push(failure),
     stop: (error) => stops.push(error),
+    warn: (warning) => warnings.push(warning),
     bury: () => Promise.reject(new Error('there is no database')),
   });
   const router = new Router(
@@ -74,7 +76,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
   };
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
   return {
-    budget, ledger, dispatcher, router, intake, subscriptions, failures, stops, begin, insert, commit,
+    budget, ledger, dispatcher, router, intake, subscriptions, failures, stops, warnings, begin, insert, commit,
     on: (handler: (transaction: AnyTransaction, context: DeliveryContext) => unknown, options?: DeliveryOptions) =>
       subscriptions.subscribeToTransactions(handler, options),
     update: (id: string, old: string = id) =>

@@ -38,7 +38,29 @@ test('a thenable is waited for as a promise is', async () => {
   await tick();
   expect(ledger.confirmed).toBeUndefined();
   finish();
+  await tick();
   expect(ledger.confirmed).toBe(1n);
+});
+
+test.each([
+  ['throws when it is asked', { then() { throw new Error('broken'); } }],
+  ['cannot even be looked at', Object.defineProperty({}, 'then', { get() { throw new Error('broken'); } })],
+  ['is a function', Object.assign(() => {}, { then: (_: unknown, reject: (error: Error) => void) => reject(new Error('broken')) })],
+])('a thenable that %s is a failure, and the events behind it go on', async (_, thenable) => {
+  const { ledger, dispatcher, failures, send } = dispatching();
+  const one = recipient((event) => (event.id === 2 ? undefined : thenable), { onError: () => 'skip' });
+  for (const id of ['1', '3', '2']) send(one, id);
+  await tick();
+  expect(failures).toMatchObject([{ error: new Error('broken') }, { error: new Error('broken') }]);
+  expect([ledger.confirmed, dispatcher.running, one.lane]).toEqual([3n, 0, undefined]);
+}); // prettier-ignore
+
+test('a thenable that calls back at once is done', async () => {
+  const { ledger, send } = dispatching();
+  const one = recipient(() => ({ then: (resolve: () => void) => resolve() }));
+  for (const id of ['1', '2']) send(one, id);
+  await tick();
+  expect([ledger.confirmed, one.lane]).toEqual([2n, undefined]);
 });
 
 test('subscriptions do not wait for each other, but the position waits for all of them', async () => {

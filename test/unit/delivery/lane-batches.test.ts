@@ -95,6 +95,22 @@ describe('a batch holds', () => {
     } // prettier-ignore
   });
 
+  test('all that came while the last batch waited for its next attempt', async () => {
+    const { sendAll, calls, ids } = batching({ size: 3 });
+    sendAll('1');
+    await tick();
+    calls[0]!.reject(new Error('down'));
+    await tick();
+    sendAll('2');
+    await tick(50);
+    sendAll('3');
+    await tick(50);
+    expect(ids()).toEqual([[1], [1]]);
+    calls[1]!.resolve();
+    await tick();
+    expect(ids()).toEqual([[1], [1], [2, 3]]);
+  });
+
   test('an event that waits is not sent before its time because the handler is done', async () => {
     const { sendAll, calls, ids } = batching({ size: 2, wait: 100 });
     sendAll('1', '2', '3');

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Recipient } from '../../../src/delivery/lane.ts';
+import type { Recipient } from '../../../src/delivery/recipient.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
 
@@ -120,21 +120,29 @@ describe('a paused subscription', () => {
   });
 });
 
-test('an obstacle is tried again like any failure, in its turn', async () => {
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-  const { send, one, calls, failures, ledger } = handling({ onError: afterAttempts(2, 'skip') });
+describe('an obstacle, which no attempt can overcome,', () => {
   const obstacle = new WatchError('VALUE_ABSENT', 'not sent');
-  send(one, '1');
-  send(one, '2', { obstacle });
-  send(one, '3');
-  expect(failures).toEqual([]);
-  calls[0]!.resolve();
-  await vi.advanceTimersByTimeAsync(99);
-  expect([failures.length, calls.length]).toEqual([1, 1]);
-  await vi.advanceTimersByTimeAsync(1);
-  expect(failures.map(({ attempt, action, error }) => [attempt, action, error])).toEqual([
-    [1, 'retry', obstacle],
-    [2, 'skip', obstacle],
-  ]);
-  expect([calls.length, ledger.confirmed]).toEqual([2, 2n]);
+
+  test('is followed by what onError says in the end, at once, in its turn', async () => {
+    const { send, one, calls, failures, ledger } = handling({ onError: afterAttempts(2, 'skip') });
+    send(one, '1');
+    send(one, '2', { obstacle });
+    send(one, '3');
+    expect(failures).toEqual([]);
+    calls[0]!.resolve();
+    await tick();
+    expect(failures).toMatchObject([{ attempt: 1, action: 'skip', error: obstacle }]);
+    expect([calls.length, ledger.confirmed]).toEqual([2, 2n]);
+  });
+
+  test('holds its event when onError only retries: it is told once, with a warning', async () => {
+    const { send, one, failures, warnings, ledger, dispatcher } = handling();
+    send(one, '1', { obstacle });
+    await vi.advanceTimersByTimeAsync(1_000_000);
+    expect(failures).toMatchObject([{ action: 'retry', retryIn: undefined, error: obstacle }]);
+    expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', cause: obstacle }]);
+    expect([ledger.confirmed, dispatcher.heldBy]).toMatchObject([undefined, { eventId: '0/1/0', error: obstacle }]);
+    one.unsubscribe();
+    expect(ledger.confirmed).toBe(1n);
+  });
 });

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { expect, test } from 'vitest';
-import { positionIssues } from '../../../src/delivery/exactly-once.ts';
+import { positionIssues } from '../../../src/delivery/positions.ts';
 
 test('on a standby, which nobody can write to, a transaction is refused without asking', async () => {
   const client = { query: () => Promise.reject(new Error('asked')) } as unknown as Client;

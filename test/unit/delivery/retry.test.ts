@@ -17,11 +17,12 @@ test('up to a half of the delay is random, so that many failures do not come bac
 });
 
 test("'retry' never gives up", () => {
-  expect(decide('retry', error, context(1_000_000))).toBe('retry');
+  expect(decide('retry', error, context(1_000_000))).toEqual({ action: 'retry', error });
 });
 
 test('so many attempts are made as were given, then what was said', () => {
-  const decisions = (onError: OnError) => [1, 2, 3, 4].map((attempt) => decide(onError, error, context(attempt)));
+  const decisions = (onError: OnError) =>
+    [1, 2, 3, 4].map((attempt) => decide(onError, error, context(attempt)).action);
   expect(decisions(afterAttempts(3, 'stop'))).toEqual(['retry', 'retry', 'stop', 'stop']);
   expect(decisions(afterAttempts(1, 'skip'))).toEqual(['skip', 'skip', 'skip', 'skip']);
 });
@@ -33,8 +34,22 @@ test('a function decides at each failure, knowing the error and the attempt', ()
     told.push(...all);
     return 'skip' as const;
   };
-  expect(decide(onError, error, given)).toBe('skip');
+  expect(decide(onError, error, given)).toEqual({ action: 'skip', error });
   expect(told).toEqual([error, given]);
+});
+
+test('what no attempt can change is not tried again', () => {
+  expect(decide(afterAttempts(5, 'skip'), error, context(1), true).action).toBe('skip');
+  expect(decide('retry', error, context(1), true).action).toBe('retry'); // there is nothing else to follow
+});
+
+test('an onError that returns a promise, or one that rejects, means another attempt, and says so', async () => {
+  for (const promise of [Promise.resolve('skip'), Promise.reject(new Error('later'))]) {
+    const decided = decide((() => promise) as unknown as OnError, error, context(1));
+    expect(decided).toEqual({ action: 'retry', error: new TypeError('onError must not return a promise') });
+    expect((decided.error as Error).cause).toBe(error);
+  }
+  await new Promise(setImmediate); // vitest fails on rejections that nobody handles
 });
 
 test('only retry, stop and skip are actions', () => {

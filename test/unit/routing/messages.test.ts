@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { CapturedMessage } from '../../../src/delivery/message.ts';
+import { CapturedMessage } from '../../../src/changes/message.ts';
 import { ConfigurationError } from '../../../src/errors.ts';
 import { Router } from '../../../src/routing/router.ts';
 import { noSession, noTransactions } from '../../support/routing.ts';

@@ -348,8 +348,18 @@ describe('what a condition throws fails the transaction,', () => {
     send(0x100n, 2);
     send(0x200n, 3);
     await tick(100);
-    expect(failures.map(({ action }) => action)).toEqual(['retry', 'skip']);
+    expect(failures.map(({ action }) => action)).toEqual(['skip']); // no attempt can change that
     expect([read, ledger.confirmed]).toEqual([[[3]], 0x208n]);
+  });
+
+  test('also when the handler catches it', async () => {
+    const { on, send, failures, warnings, ledger } = transacting({ when });
+    on(async (transaction) => void (await transaction.toArray().catch(() => {})));
+    send(0x100n, 2);
+    await tick(100_000);
+    expect(failures).toMatchObject([{ action: 'retry', retryIn: undefined, error: { message: 'no condition' } }]);
+    expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', message: expect.stringContaining('0/100') }]);
+    expect(ledger.confirmed).toBeUndefined();
   });
 });
 

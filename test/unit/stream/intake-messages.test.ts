@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { Budget } from '../../../src/changes/budget.ts';
 import { type Captured, Ledger } from '../../../src/changes/ledger.ts';
-import { CapturedMessage } from '../../../src/delivery/message.ts';
+import { CapturedMessage } from '../../../src/changes/message.ts';
 import { Intake } from '../../../src/stream/intake.ts';
 import { planFor, usersTable } from '../../support/sample-tables.ts';
 

@@ -1,0 +1,144 @@
+import type { Client } from 'pg';
+import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
+import { withMigration } from '../postgres/migration.ts';
+import type { Session } from '../postgres/session.ts';
+import { fitting, type Letter } from './letter.ts';
+import { isAfter, positionOf } from './position.ts';
+import { Positions, type PositionsHost } from './positions.ts';
+import type { Dead } from './recipient.ts';
+
+export interface LetterWriterHost extends PositionsHost {
+  /** A session of one's own. `deadline`: milliseconds for each of its tasks. */
+  open(deadline?: number): Promise<Session>;
+  /** Whether only one subscription has this name. */
+  unique(subscription: string): boolean;
+}
+
+/** Milliseconds for a letter, and for a lock that is in its way. */
+const deadline = 30_000;
+const lockTimeout = 2000;
+/** program_limit_exceeded: a value that jsonb does not hold. */
+const tooLarge = '54000';
+const longestError = 100_000;
+
+/** Writes dead letters, over a session of its own: a lock on their table holds up nothing else. */
+export class LetterWriter {
+  readonly #host: LetterWriterHost;
+  readonly #positions: Positions;
+  #opening: Promise<Session> | undefined;
+  #session: Session | undefined;
+  #written = 0;
+
+  constructor(host: LetterWriterHost) {
+    this.#host = host;
+    this.#positions = new Positions(host);
+  }
+
+  /** Writes a letter. Rejects, after a warning, when it is not written. */
+  async write(dead: Dead): Promise<void> {
+    const { name } = dead.recipient;
+    const { eventId } = dead.deliverable.change;
+    try {
+      if (!this.#host.unique(name)) throw notUnique(name);
+      const letter = dead.deliverable.letter();
+      const session = await this.#open();
+      await session.use(async (client) => {
+        try {
+          await this.#insert(client, dead, fitting(letter));
+        } catch (error) {
+          if ((error as { code?: unknown }).code !== tooLarge) throw error;
+          await this.#insert(client, dead, fitting(letter, 10_000, 1_000_000));
+        }
+      });
+    } catch (cause) {
+      this.#host.warn(
+        new WatchError(
+          'DEAD_LETTER',
+          `${name}: the dead letter of event ${eventId} could not be written: ${(cause as Error).message}`,
+          {
+            solution:
+              (cause as WatchError).solution ?? 'The event is kept, and the slot with it; writing is tried again.',
+            cause,
+          },
+        ),
+      );
+      throw cause;
+    }
+  }
+
+  close(): void {
+    this.#opening?.then((session) => session.close()).catch(() => {});
+    this.#opening = this.#session = undefined;
+  }
+
+  async #insert(client: Client, { recipient, deliverable, attempts, error }: Dead, letter: Letter): Promise<void> {
+    const { slot, create } = this.#host;
+    if (recipient.settings.transaction) await this.#positions.prepare(client);
+    await withMigration(client, '001_dead_letters', create, () =>
+      this.#inTransaction(client, async (attempt) => {
+        await client.query(
+          `insert into walwatch.dead_letters (slot, subscription, watcher, event_id, event, context, attempts, error)
+           values ($1, $2, $3, $4, $5, $6, $7, $8)
+           on conflict (slot, subscription, event_id)
+           do update set attempts = excluded.attempts, error = excluded.error, failed_at = excluded.failed_at`,
+          [
+            slot,
+            recipient.name,
+            letter.watcher,
+            deliverable.change.eventId,
+            JSON.stringify(letter.event),
+            JSON.stringify(letter.context),
+            attempts,
+            storable(error),
+          ],
+        );
+        if (!recipient.settings.transaction) return;
+        // Or the event would come again beside its letter after a crash.
+        const position = positionOf(deliverable.change);
+        if (isAfter(position, await this.#positions.lock(client, recipient.name)))
+          await this.#positions.move(client, recipient.name, position, attempt);
+      }),
+    );
+  }
+
+  async #inTransaction(client: Client, work: (attempt: string) => Promise<void>): Promise<void> {
+    const attempt = String(++this.#written);
+    await client.query(`begin; set local lock_timeout = ${lockTimeout}; set local walwatch.attempt = '${attempt}'`);
+    try {
+      await work(attempt);
+      await client.query('commit');
+    } catch (error) {
+      await client.query('rollback').catch(() => {}); // what failed is thrown
+      throw error;
+    }
+  }
+
+  #open(): Promise<Session> {
+    if (this.#opening && !this.#session?.isLost) return this.#opening;
+    const opening = (this.#opening = this.#host.open(deadline));
+    this.#session = undefined;
+    opening.then(
+      (session) => {
+        if (this.#opening === opening) this.#session = session;
+      },
+      () => {
+        if (this.#opening === opening) this.#opening = undefined;
+      },
+    );
+    return opening;
+  }
+}
+
+function notUnique(subscription: string): ConfigurationError {
+  return new ConfigurationError([
+    {
+      message: `several subscriptions are called '${subscription}', and dead letters are kept under their names`,
+      solution: "Give them names of their own that stay: { name: 'mailer' }.",
+    },
+  ]);
+}
+
+/** A text of PostgreSQL has no NUL, and nobody reads a million lines. */
+export function storable(error: unknown): string {
+  return thrownStack(error).slice(0, longestError).replaceAll('\0', '');
+}

@@ -1,0 +1,144 @@
+import type { Client, CustomTypesConfig } from 'pg';
+import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import { formatLsn, parseLsn } from '../postgres/lsn.ts';
+import { insufficientPrivilege, migrationFor, withMigration } from '../postgres/migration.ts';
+import type { Server } from '../postgres/server.ts';
+import type { Position } from './position.ts';
+
+/** The server's history that the stream comes from. */
+export interface History {
+  /** Empty: not known yet. */
+  readonly systemIdentifier: string;
+  /** 0: not known yet. */
+  readonly timeline: number;
+}
+
+export interface PositionsHost {
+  readonly slot: string;
+  /** The table may be made when it is missing. */
+  readonly create: boolean;
+  history(): History;
+  warn(warning: WatchError): void;
+}
+
+const nothing: Position = { lsn: 0n, ordinal: -1 };
+/** The session may have parsers of the application's. */
+const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
+
+/** How far subscriptions have come that write in one transaction with their position: the table walwatch.positions. */
+export class Positions {
+  readonly #host: PositionsHost;
+
+  constructor(host: PositionsHost) {
+    this.#host = host;
+  }
+
+  /** Makes the table when it is missing and may be made. */
+  async prepare(client: Client): Promise<void> {
+    await withMigration(client, '002_positions', this.#host.create, () =>
+      client.query('select timeline from walwatch.positions limit 0'),
+    );
+  }
+
+  /**
+   * How far a subscription has come. Its row stays locked until the end of the transaction, also against a worker that
+   * was thought dead.
+   */
+  async lock(client: Client, subscription: string): Promise<Position> {
+    const { slot } = this.#host;
+    const { systemIdentifier, timeline } = this.#host.history();
+    const query = {
+      types,
+      text: `select system_identifier, timeline::text, commit_lsn::text as lsn, ordinal::text,
+               (commit_lsn > pg_catalog.pg_current_wal_insert_lsn())::text as ahead
+             from walwatch.positions where slot = $1 and subscription = $2 for update`,
+      values: [slot, subscription],
+    };
+    let { rows } = await client.query<Row>(query);
+    if (rows.length === 0) {
+      await client.query(
+        `insert into walwatch.positions (slot, subscription, system_identifier, timeline, commit_lsn, ordinal)
+         values ($1, $2, $3, $4, '0/0', -1) on conflict do nothing`,
+        [slot, subscription, systemIdentifier, timeline],
+      );
+      ({ rows } = await client.query<Row>(query)); // another worker may have been faster
+    }
+    const row = rows[0]!;
+    if (row.system_identifier !== systemIdentifier) return nothing;
+    // A row that came here by replication is older than the promotion, and so is the commit that it speaks of.
+    if (row.ahead === 'true') {
+      this.#host.warn(refused(subscription, row));
+      return nothing;
+    }
+    return { lsn: parseLsn(row.lsn), ordinal: Number(row.ordinal) };
+  }
+
+  /** Moves it, unless the session is not in the attempt's transaction any more; returns whether it is. */
+  async move(client: Client, subscription: string, position: Position, attempt: string): Promise<boolean> {
+    const { systemIdentifier, timeline } = this.#host.history();
+    const { rowCount } = await client.query(
+      `update walwatch.positions set system_identifier = $3, timeline = $4, commit_lsn = $5, ordinal = $6
+       where slot = $1 and subscription = $2 and pg_catalog.current_setting('walwatch.attempt', true) = $7`,
+      [this.#host.slot, subscription, systemIdentifier, timeline, formatLsn(position.lsn), position.ordinal, attempt],
+    );
+    return rowCount === 1;
+  }
+}
+
+interface Row {
+  readonly system_identifier: string;
+  readonly timeline: string | null;
+  readonly lsn: string;
+  readonly ordinal: string;
+  readonly ahead: string;
+}
+
+function refused(subscription: string, { lsn, timeline }: Row): WatchError {
+  return new WatchError(
+    'POSITION_REFUSED',
+    `${subscription}: its position ${lsn} in walwatch.positions (timeline ${timeline ?? 'unknown'}) is beyond the end of the server's WAL`,
+    {
+      solution:
+        'It belongs to a history that this server does not have, and is not used: what comes is handled. Compare the effects of the last events before a failover or restore.',
+    },
+  );
+}
+
+/** What keeps positions from being kept. Makes their table when it is missing and may be made. */
+export async function positionIssues(
+  client: Client,
+  server: Pick<Server, 'inRecovery' | 'role'>,
+  create: boolean,
+): Promise<ConfigurationIssue[]> {
+  if (server.inRecovery) {
+    return [
+      {
+        message: 'transaction: true writes, and the server is a standby',
+        solution: 'Connect to the primary, or leave transaction out.',
+      },
+    ];
+  }
+  try {
+    // Raises when there is no such table, or its schema may not be used.
+    await withMigration(client, '002_positions', create, async () => {
+      await client.query(`select 'walwatch.positions'::pg_catalog.regclass`);
+      // Without a right to the table this is found in the catalog: 42703 when the column is missing.
+      await client.query(`select pg_catalog.has_column_privilege('walwatch.positions', 'timeline', 'SELECT')`);
+    });
+    const { rows } = await client.query<{ granted: boolean }>(
+      `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
+          and pg_catalog.has_table_privilege('walwatch.positions', 'INSERT')
+          and pg_catalog.has_table_privilege('walwatch.positions', 'UPDATE') as granted`,
+    );
+    if (rows[0]!.granted) return [];
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== insufficientPrivilege && code !== 'PERMISSION') throw error;
+  }
+  return [
+    {
+      message: `transaction: true keeps positions in the table walwatch.positions, which the role '${server.role}' can neither use nor make`,
+      solution: `Let the owner of the database run: ${await migrationFor(server.role, '002_positions')}`,
+    },
+  ];
+}

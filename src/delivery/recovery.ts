@@ -1,0 +1,227 @@
+import type { Client } from 'pg';
+import type { Captured } from '../changes/ledger.ts';
+import { WatchError } from '../errors.ts';
+import { type Lsn, parseLsn } from '../postgres/lsn.ts';
+import { withMigration } from '../postgres/migration.ts';
+import type { Session } from '../postgres/session.ts';
+import type { OnError } from '../types/delivery.ts';
+import type { HandlerContext } from './context.ts';
+import type { Deliverable } from './deliverable.ts';
+import type { Recipient } from './recipient.ts';
+
+export interface RecoveryHost {
+  readonly slot: string;
+  /** The table may be made when it is missing. */
+  readonly create: boolean;
+  /** A session of one's own. `deadline`: milliseconds for each of its tasks. */
+  open(deadline: number): Promise<Session>;
+  /** Whether some subscription has such an `onError`. */
+  some(has: (onError: OnError) => boolean): boolean;
+  warn(warning: WatchError): void;
+}
+
+const deadline = 10_000;
+const endTimeout = 2000;
+const missing = ['42P01', '3F000'];
+
+/**
+ * What processes before this one left behind, where it matters for events that come again: dead letters that are written
+ * already, and attempts that were on their way when a process ended. Of events after the end of WAL at the start nobody can
+ * have begun anything; once those are all that comes, this is of no more use.
+ */
+export class Recovery {
+  /** Events may come that were begun before. */
+  open = false;
+  readonly #host: RecoveryHost;
+  #loaded = false;
+  /** Attempts that are on their way are noted. */
+  #counting = false;
+  /** It is noted that this process runs. */
+  #noted = false;
+  #until: Lsn = 0n;
+  /** By subscription and event: what tells the event from one of another history. */
+  readonly #letters = new Map<string, string>();
+  readonly #attempts = new Map<string, number>();
+  #opening: Promise<Session> | undefined;
+
+  constructor(host: RecoveryHost) {
+    this.#host = host;
+  }
+
+  /** Looks once, before streaming, unless another worker has the slot. `confirmed`: where the slot stands. */
+  async load(client: Client, confirmed: string | undefined): Promise<void> {
+    const counts = this.#host.some((onError) => typeof onError === 'object');
+    if (this.#loaded || !this.#host.some((onError) => onError !== 'retry')) return;
+    const { rows } = await client.query<{ active: boolean; end: string }>(
+      `select exists (select from pg_catalog.pg_replication_slots where slot_name = $1 and active) as active,
+              case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+                   else pg_catalog.pg_current_wal_insert_lsn() end::text as end`,
+      [this.#host.slot],
+    );
+    const { active, end } = rows[0]!;
+    if (active) return;
+    this.#until = parseLsn(end);
+    const crashed = counts && (await this.#loadAttempts(client));
+    if (confirmed !== undefined) await this.#loadLetters(client, confirmed);
+    this.#counting = crashed;
+    this.open = crashed || this.#letters.size > 0;
+    this.#loaded = true;
+  }
+
+  /** Another worker goes on with the slot. */
+  forget(): void {
+    this.#loaded = this.open = this.#counting = false;
+    this.#letters.clear();
+    this.#attempts.clear();
+  }
+
+  covers({ transaction }: Captured): boolean {
+    return transaction.finalLsn <= this.#until;
+  }
+
+  /** Whether it has become a dead letter. */
+  isDead({ name }: Recipient, { change }: Deliverable): boolean {
+    const letter = this.#letters.get(keyOf(name, change.eventId));
+    return letter !== undefined && letter === identityOf(change.transaction.xid, change.transaction.committedAt);
+  }
+
+  /** Whether its attempts are noted. */
+  counts({ settings }: Recipient, { change }: Deliverable): boolean {
+    return this.#counting && typeof settings.onError === 'object' && this.covers(change);
+  }
+
+  firstAttempt({ name }: Recipient, deliverable: Deliverable): number {
+    if (this.#attempts.size === 0) return 1;
+    return 1 + Math.max(...eventIdsOf(deliverable).map((eventId) => this.#attempts.get(keyOf(name, eventId)) ?? 0));
+  }
+
+  /** Calls a handler, with a note while it is on its way. */
+  async call(
+    { name }: Recipient,
+    deliverable: Deliverable,
+    context: HandlerContext,
+    handler: () => unknown,
+  ): Promise<void> {
+    const eventIds = eventIdsOf(deliverable);
+    await this.#note(
+      `insert into walwatch.attempts (slot, subscription, event_id, attempt)
+       select $1, $2, pg_catalog.unnest($3::text[]), $4
+       on conflict (slot, subscription, event_id) do update set attempt = excluded.attempt`,
+      [this.#host.slot, name, eventIds, context.attempt],
+    );
+    try {
+      await handler();
+    } finally {
+      const noted = [this.#host.slot, name, eventIds];
+      void this.#note(
+        'delete from walwatch.attempts where slot = $1 and subscription = $2 and event_id = any ($3)',
+        noted,
+      );
+    }
+  }
+
+  /** All that comes is new. */
+  close(): void {
+    this.open = false;
+    this.#letters.clear();
+    this.#attempts.clear();
+    this.#opening?.then((session) => session.use(async () => session.close())).catch(() => {});
+    this.#opening = undefined;
+  }
+
+  /** The process stops in order. A server that does not answer is not waited for: that only makes the next start more careful. */
+  async end(): Promise<void> {
+    if (!this.#noted) return;
+    this.#noted = false;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, endTimeout)));
+    await Promise.race([this.#note('delete from walwatch.attempts where slot = $1', [this.#host.slot]), patience]);
+    clearTimeout(timer);
+    this.close();
+  }
+
+  /** Whether a process before this one ended without having stopped. Forgets what it left: an attempt that is made is noted again. */
+  async #loadAttempts(client: Client): Promise<boolean> {
+    const { slot, create } = this.#host;
+    try {
+      return await withMigration(client, '004_attempts', create, async () => {
+        const { rows } = await client.query<{ subscription: string; eventId: string; attempt: number }>(
+          'delete from walwatch.attempts where slot = $1 returning subscription, event_id as "eventId", attempt',
+          [slot],
+        );
+        await client.query(`insert into walwatch.attempts values ($1, '', '', 0) on conflict do nothing`, [slot]);
+        this.#noted = true;
+        for (const { subscription, eventId, attempt } of rows)
+          this.#attempts.set(keyOf(subscription, eventId), attempt);
+        return rows.length > 0;
+      });
+    } catch (cause) {
+      this.#host.warn(
+        new WatchError(
+          'PERMISSION',
+          `a handler that ends its process will be tried again without an end, because walwatch.attempts cannot be written: ${(cause as Error).message}`,
+          {
+            solution:
+              'Let the owner of the database run node_modules/walwatch/sql/migrations/004_attempts.sql, with its grants.',
+            cause,
+          },
+        ),
+      );
+      return false;
+    }
+  }
+
+  async #loadLetters(client: Client, confirmed: string): Promise<void> {
+    try {
+      const { rows } = await client.query<{ subscription: string; eventId: string; xid: string; at: string }>(
+        `select subscription, event_id as "eventId", context ->> 'xid' as xid, context ->> 'committedAt' as at
+         from walwatch.dead_letters
+         where slot = $1
+           and (pg_catalog.split_part(event_id, '/', 1) || '/' || pg_catalog.split_part(event_id, '/', 2))::pg_lsn >= $2::pg_lsn`,
+        [this.#host.slot, confirmed],
+      );
+      for (const { subscription, eventId, xid, at } of rows)
+        this.#letters.set(keyOf(subscription, eventId), identityOf(Number(xid), new Date(at)));
+    } catch (error) {
+      // The table is made with the first letter; that it cannot be used is told when one is written.
+      if (!missing.includes((error as { code?: string }).code!)) this.#host.warn(lettersUnknown(error));
+    }
+  }
+
+  /** What cannot be noted must not keep a handler from being called. */
+  async #note(statement: string, values: unknown[]): Promise<void> {
+    try {
+      const session = await (this.#opening ??= this.#open());
+      await session.use((client) => client.query(statement, values));
+    } catch {
+      this.#opening = undefined; // the next one opens another
+    }
+  }
+
+  /** A crash of this process loses nothing that the server has in memory. */
+  async #open(): Promise<Session> {
+    const session = await this.#host.open(deadline);
+    await session.use((client) => client.query('set synchronous_commit = off'));
+    return session;
+  }
+}
+
+function keyOf(subscription: string, eventId: string): string {
+  return `${subscription}\0${eventId}`;
+}
+
+/** After a restore positions come again, for other transactions. Messages outside of transactions have their time of arrival. */
+function identityOf(xid: number, committedAt: Date): string {
+  return xid === 0 ? '0' : `${xid} ${committedAt.getTime()}`;
+}
+
+function eventIdsOf({ parts, change }: Deliverable): readonly string[] {
+  return parts ? parts.map((part) => part.change.eventId) : [change.eventId];
+}
+
+function lettersUnknown(cause: unknown): WatchError {
+  return new WatchError('DEAD_LETTER', `what is among the dead letters cannot be read: ${(cause as Error).message}`, {
+    solution: 'Events that come again after a crash may be handled although there is a letter of them.',
+    cause,
+  });
+}

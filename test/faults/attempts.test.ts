@@ -1,0 +1,314 @@
+/** Whose failure it was: the handler's, its session's, or nobody's. With transaction: true. */
+import { beforeAll, beforeEach, expect, test } from 'vitest';
+import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
+import { startCluster } from '../support/cluster.ts';
+import { useDatabase } from '../support/database.ts';
+import { inSession } from '../support/template.ts';
+import { deferred, until } from '../support/until.ts';
+import { settled, slotName, watchOn } from '../support/watching.ts';
+
+const db = useDatabase();
+const watchOf = watchOn(db);
+const watchers = defineWatchers<{ jobs: { id: number } }>()([['jobs', 'inserted']]);
+const transaction = { transaction: true, name: 'worker' } as const;
+
+beforeAll(async () => {
+  await db.sql('create table jobs (id int primary key)');
+  await db.sql('create table done (id int)');
+  await db.sql('create table seen (what text primary key)');
+});
+beforeEach(() => db.sql('truncate jobs, done, seen'));
+
+const done = async () => (await db.sql<{ id: number }>('select id from done order by id')).map(({ id }) => id);
+const insert = (...ids: readonly number[]) => db.sql('insert into jobs select unnest($1::int[])', [ids]);
+const terminateHandlers = () =>
+  db.sql(`select pg_terminate_backend(pid) from pg_stat_activity
+          where application_name like '%:handler' and datname = current_database()`);
+const position = async (watch: SlotWatch<any>) =>
+  (
+    await db.sql('select commit_lsn::text as lsn, ordinal from walwatch.positions where slot = $1', [
+      watch.status().slot,
+    ])
+  )[0];
+
+/** What a watch tells of failures. */
+function told(watch: SlotWatch<any>) {
+  const failures: { readonly attempt: number; readonly error: unknown }[] = [];
+  const warnings: WatchError[] = [];
+  watch.on('handlerFailed', (failure) => failures.push(failure));
+  watch.on('warning', (warning) => warnings.push(warning));
+  return { failures, warnings };
+}
+
+test('a handler that goes on after a query has failed has failed, because COMMIT would commit nothing', async () => {
+  const watch = watchOf(watchers);
+  const { failures } = told(watch);
+  await db.sql(`insert into seen values ('once')`);
+  watch.subscribe('jobs:inserted', async ({ id }, { client, attempt }) => {
+    await client.query('insert into done values ($1)', [id]);
+    if (attempt === 1) await client.query(`insert into seen values ('once')`).catch(() => {});
+  }, transaction); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect(failures).toMatchObject([{ attempt: 1, error: { code: 'HANDLER_TRANSACTION', cause: { code: '25P02' } } }]);
+  expect(await done()).toEqual([1]);
+});
+
+test.each([
+  ['commits', 'commit', [1, 1]],
+  ['rolls back', 'rollback', [1]],
+  ['commits and begins anew in', 'commit; begin', [1, 1]],
+])('a handler that %s the transaction by itself has failed, and moves no position', async (_, statement, effects) => {
+  const watch = watchOf(watchers);
+  const { failures } = told(watch);
+  const positions: unknown[] = [];
+  watch.subscribe('jobs:inserted', async ({ id }, { client, attempt }) => {
+    await client.query('insert into done values ($1)', [id]);
+    if (attempt === 1) await client.query(statement);
+    positions.push(await position(watch));
+  }, transaction); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect(failures).toMatchObject([{ attempt: 1, error: { code: 'HANDLER_TRANSACTION' } }]);
+  for (const found of positions.filter((one) => one !== undefined)) expect(found).toEqual({ lsn: '0/0', ordinal: -1 });
+  expect(await done()).toEqual(effects);
+});
+
+test('a handler that commits by itself and fails then is called again', async () => {
+  const watch = watchOf(watchers);
+  watch.subscribe('jobs:inserted', async ({ id }, { client, attempt }) => {
+    await client.query('begin');
+    await client.query('commit');
+    if (attempt === 1) throw new Error('passing');
+    if (attempt === 3) await db.sql('insert into done values ($1)', [id]);
+    if (attempt === 3) throw new Error('enough');
+  }, { ...transaction, onError: { attempts: 3, then: 'skip' } }); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect(await done()).toEqual([1]);
+});
+
+test('a savepoint of the handler is its own', async () => {
+  const watch = watchOf(watchers);
+  const { failures } = told(watch);
+  await db.sql(`insert into seen values ('once')`);
+  watch.subscribe('jobs:inserted', async ({ id }, { client }) => {
+    await client.query('insert into done values ($1)', [id]);
+    await client.query('savepoint mine');
+    await client.query(`insert into seen values ('once')`).catch(() => client.query('rollback to savepoint mine'));
+  }, transaction); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect([failures, await done()]).toEqual([[], [1]]);
+});
+
+test('a session that was lost while nothing ran is replaced without a word', async () => {
+  const watch = watchOf(watchers);
+  const { failures, warnings } = told(watch);
+  watch.subscribe('jobs:inserted', ({ id }, { client }) => client.query('insert into done values ($1)', [id]), {
+    ...transaction,
+    onError: { attempts: 1, then: 'skip' },
+  });
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  const [pids] = await terminateHandlers();
+  expect(pids).toBeDefined();
+  await until(async () => (await terminateHandlers()).length === 0, { describe: 'the end of the session' });
+  await insert(2);
+  await settled(db, watch);
+  expect([failures, warnings, await done()]).toEqual([[], [], [1, 2]]);
+});
+
+test('a session that is lost under a handler: the handler is told and waited for, then the same attempt is made again', async () => {
+  const watch = watchOf(watchers);
+  const { failures, warnings } = told(watch);
+  const attempts: number[] = [];
+  let running = 0;
+  let most = 0;
+  watch.subscribe('jobs:inserted', async ({ id }, { client, attempt, signal }) => {
+    most = Math.max(most, ++running);
+    if (attempts.push(attempt) === 1) {
+      await terminateHandlers();
+      await until(() => signal.aborted, { describe: 'the signal' });
+      expect(signal.reason).toMatchObject({ code: 'CONNECTION' });
+      // It goes on all the same, for longer than until the next attempt.
+      await db.sql('select pg_sleep(0.3)');
+    }
+    running--;
+    await client.query('insert into done values ($1)', [id]);
+  }, { ...transaction, onError: { attempts: 1, then: 'skip' } }); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect([attempts, most, failures, await done()]).toEqual([[1, 1], 1, [], [1]]);
+  expect(warnings).toMatchObject([{ code: 'CONNECTION', message: expect.stringContaining('worker') }]);
+});
+
+test('a handler that took longer in its transaction than the server allows has failed by itself', async () => {
+  await db.sql(`alter database "${db.name}" set idle_in_transaction_session_timeout = '100ms'`);
+  try {
+    const watch = watchOf(watchers);
+    const { failures } = told(watch);
+    watch.subscribe('jobs:inserted', async (_, { signal }) => {
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    }, { ...transaction, onError: { attempts: 1, then: 'skip' } }); // prettier-ignore
+    await watch.start();
+    await insert(1);
+    await settled(db, watch);
+    expect(failures).toMatchObject([{ attempt: 1, error: { code: '25P03' } }]);
+  } finally {
+    await db.sql(`alter database "${db.name}" reset idle_in_transaction_session_timeout`);
+  }
+});
+
+test('while the server is away nothing uses up attempts', { timeout: 60_000 }, async () => {
+  await using cluster = await startCluster();
+  const sql = (text: string) => inSession(cluster.url, (client) => client.query(text));
+  await sql('create table jobs (id int primary key)');
+  await sql('create table done (id int primary key)');
+  await using watch = createWatch({ connection: cluster.url, slot: slotName(), watchers });
+  const { failures } = told(watch);
+  let disconnects = 0;
+  watch.on('disconnected', () => disconnects++);
+  const third = deferred();
+  const goOn = deferred();
+  watch.subscribe('jobs:inserted', async ({ id }, { client }) => {
+    await client.query('insert into done values ($1)', [id]);
+    if (id !== 3) return;
+    third.resolve();
+    await goOn.promise;
+  }, { ...transaction, onError: { attempts: 1, then: 'skip' } }); // prettier-ignore
+  await watch.start();
+  await sql('insert into jobs select generate_series(1, 8)');
+  await third.promise;
+  await cluster.stop('fast');
+  goOn.resolve();
+  await until(() => disconnects >= 3 && watch.status().heldBy?.error, { describe: 'some attempts to connect' });
+  await cluster.start();
+  await watch.caughtUp();
+  const { rows } = await sql('select count(*)::int from done');
+  expect([failures, rows]).toEqual([[], [{ count: 8 }]]);
+});
+
+test('the running query of a handler that is not waited for ends on the server, with its locks', async () => {
+  const watch = watchOf(watchers, { stopTimeout: 0 });
+  const running = deferred();
+  watch.subscribe('jobs:inserted', async (_, { client }) => {
+    await client.query('lock table seen');
+    running.resolve();
+    await client.query('select pg_sleep(600)');
+  }, transaction); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await running.promise;
+  const sleeping = `select from pg_stat_activity where query like 'select pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()`;
+  await until(async () => (await db.sql(sleeping)).length === 1, { describe: 'the query' });
+  await watch.stop();
+  await until(async () => (await db.sql(sleeping)).length === 0, { describe: 'the end of the query' });
+  await db.sql('select from seen');
+});
+
+test('an attempt that took too long ends on the server as well, so that the next one is not held up by it', async () => {
+  const watch = watchOf(watchers);
+  const { failures } = told(watch);
+  watch.subscribe('jobs:inserted', async ({ id }, { client, attempt }) => {
+    if (attempt === 1) await client.query('lock table seen; select pg_sleep(600)');
+    await client.query(`insert into seen values ('once')`);
+    await client.query('insert into done values ($1)', [id]);
+  }, { ...transaction, timeout: 300 }); // prettier-ignore
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect(failures).toMatchObject([{ attempt: 1, error: { code: 'HANDLER_TIMEOUT' } }]);
+  expect(await done()).toEqual([1]);
+});
+
+test('a transaction that was handed over in part is not done, although its handler catches what its loop throws', async () => {
+  const slot = slotName();
+  const small = { slot, highWaterMark: 20_000 };
+  const read = (watch: SlotWatch<typeof watchers>, each: () => Promise<void>) =>
+    watch.onTransaction(async (changes, { client }) => {
+      try {
+        for await (const { event } of changes) {
+          await client.query('insert into done values ($1)', [event.id]);
+          await each();
+        }
+      } catch {} // as if it had been logged
+    }, transaction); // prettier-ignore
+  const first = watchOf(watchers, { ...small, stopTimeout: 60_000 });
+  const middle = deferred();
+  const goOn = deferred();
+  let count = 0;
+  read(first, async () => {
+    if (++count === 200) middle.resolve();
+    if (count >= 200) await goOn.promise;
+  });
+  await first.start();
+  await db.sql('insert into jobs select generate_series(1, 3000)');
+  await middle.promise;
+  const stopped = first.stop();
+  goOn.resolve();
+  await stopped;
+  expect(await done()).toEqual([]);
+  const second = watchOf(watchers, small);
+  read(second, async () => {});
+  await second.start();
+  await settled(db, second);
+  expect(await done()).toHaveLength(3000);
+});
+
+test("a position beyond the server's WAL is refused, with a warning, and what comes is handled", async () => {
+  const slot = slotName();
+  const make = () => {
+    const watch = watchOf(watchers, { slot });
+    watch.subscribe(
+      'jobs:inserted',
+      ({ id }, { client }) => client.query('insert into done values ($1)', [id]),
+      transaction,
+    );
+    return watch;
+  };
+  const first = make();
+  await first.start();
+  await insert(1);
+  await settled(db, first);
+  await first.stop();
+  const [row] = await db.sql('select timeline from walwatch.positions where slot = $1', [slot]);
+  expect(row).toEqual({ timeline: '1' });
+  await db.sql(`update walwatch.positions set commit_lsn = 'FFFF/0', timeline = 7 where slot = $1`, [slot]);
+  const second = make();
+  const { warnings } = told(second);
+  await second.start();
+  await insert(2, 3);
+  await settled(db, second);
+  expect(warnings).toMatchObject([{ code: 'POSITION_REFUSED', message: expect.stringContaining('FFFF/0') }]);
+  expect(await done()).toEqual([1, 2, 3]);
+});
+
+test('a table of positions of an older version is brought up to date, and its positions count', async () => {
+  const slot = slotName();
+  await db.sql('drop schema if exists walwatch cascade');
+  await db.sql('create schema walwatch');
+  await db.sql(`create table walwatch.positions (slot text not null, subscription text not null, system_identifier text not null,
+    commit_lsn pg_lsn not null, ordinal integer not null, primary key (slot, subscription))`);
+  await db.sql(
+    `insert into walwatch.positions select $1, 'worker', system_identifier, pg_current_wal_insert_lsn(), 0 from pg_control_system()`,
+    [slot],
+  );
+  const watch = watchOf(watchers, { slot });
+  watch.subscribe(
+    'jobs:inserted',
+    ({ id }, { client }) => client.query('insert into done values ($1)', [id]),
+    transaction,
+  );
+  const { warnings } = told(watch);
+  await watch.start();
+  await insert(1);
+  await settled(db, watch);
+  expect([await done(), warnings]).toEqual([[1], []]);
+});

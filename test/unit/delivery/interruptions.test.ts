@@ -1,0 +1,120 @@
+/** Failures that are not the handler's, and events of a history that is lost. */
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Batch } from '../../../src/delivery/batch.ts';
+import { HandlerContext } from '../../../src/delivery/context.ts';
+import { Interrupted } from '../../../src/delivery/interrupted.ts';
+import { afterAttempts, handling } from '../../support/delivering.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, 'random').mockReturnValue(1);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const lost = new Interrupted('mail', new Error('the connection has ended'));
+
+describe('an attempt that was interrupted', () => {
+  test('is made again with backoff, uses up no attempt, and is told once, not as a failure of the handler', async () => {
+    const { send, one, calls, failures, warnings, ledger, dispatcher } = handling({
+      onError: afterAttempts(1, 'skip'),
+    });
+    send(one, '1');
+    for (const [index, pause] of [100, 200, 400].entries()) {
+      calls[index]!.reject(lost);
+      await tick(pause - 1);
+      expect(calls).toHaveLength(index + 1);
+      expect(dispatcher.heldBy).toMatchObject({ eventId: '0/1/0', attempt: 1, error: lost });
+      await tick(1);
+    }
+    expect(calls.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
+    expect([failures, warnings, ledger.confirmed]).toEqual([[], [lost], undefined]);
+    calls[3]!.reject(new Error('broken'));
+    await tick();
+    expect(failures).toMatchObject([{ attempt: 1, action: 'skip' }]);
+    expect(ledger.confirmed).toBe(1n);
+  });
+
+  test('is not made again when its subscription has ended, nor while the watch closes', async () => {
+    const ended = handling();
+    ended.send(ended.one, '1');
+    ended.one.unsubscribe();
+    ended.calls[0]!.reject(lost);
+    await tick();
+    expect([ended.ledger.confirmed, vi.getTimerCount()]).toEqual([1n, 0]);
+
+    const closing = handling();
+    closing.send(closing.one, '1');
+    const closed = closing.dispatcher.close(1000, 'stop');
+    closing.calls[0]!.reject(lost);
+    await closed;
+    expect([closing.ledger.confirmed, vi.getTimerCount()]).toEqual([undefined, 0]);
+  });
+});
+
+test('with transaction the timeout counts from the call of the handler, not while its session is being opened', async () => {
+  const contexts: HandlerContext[] = [];
+  const { send, one, calls, failures } = handling({ transaction: true, timeout: 1000 });
+  const { handler } = one;
+  Object.assign(one, {
+    handler: (event: unknown, context: HandlerContext) => {
+      contexts.push(context);
+      return handler(event, context);
+    },
+  });
+  send(one, '1');
+  await tick(5000);
+  expect(failures).toEqual([]);
+  HandlerContext.called(contexts[0]!);
+  await tick(1000);
+  expect(failures).toMatchObject([{ error: { code: 'HANDLER_TIMEOUT' } }]);
+  calls[0]!.resolve();
+  await tick();
+});
+
+describe('a history that is lost', () => {
+  test('takes along what has not begun and what waits for its next attempt; what runs may finish, and nothing follows', async () => {
+    const { send, one, calls, dispatcher, ledger, failures } = handling();
+    for (const id of ['1', '2', '3']) send(one, id);
+    expect(dispatcher.abandon('lost')).toBe(2);
+    expect(calls[0]!.signal.aborted).toBe(false);
+    calls[0]!.reject(new Error('broken'));
+    await tick(1000);
+    expect([calls.length, failures, ledger.confirmed, one.lane]).toEqual([1, [], 3n, undefined]);
+
+    send(one, '4');
+    calls[1]!.reject(new Error('broken'));
+    await tick();
+    expect(dispatcher.abandon('lost')).toBe(1);
+    expect([vi.getTimerCount(), ledger.confirmed]).toEqual([0, 4n]);
+  });
+
+  test('aborts a handler whose transaction would move a position of it', () => {
+    const { send, one, calls, dispatcher } = handling({ transaction: true });
+    send(one, '1');
+    expect(dispatcher.abandon('lost')).toBe(0);
+    expect(calls[0]!.signal.reason).toBe('lost');
+  });
+
+  test('drops what is gathered for a batch, and counts events', async () => {
+    const { send, one, dispatcher, ledger } = handling({ batch: { size: 2, wait: 1000, latest: false } });
+    for (const id of ['1', '2', '3', '4', '5']) send(one, id);
+    expect(dispatcher.deliveries).toBe(3); // two batches and one event
+    expect(one.lane!.oldest!.deliverable).toBeInstanceOf(Batch);
+    expect(dispatcher.abandon('lost')).toBe(3);
+    await tick();
+    expect(ledger.confirmed).toBeUndefined(); // the first batch runs
+  });
+
+  test('ends the writing of a dead letter that could not be written', async () => {
+    const { send, one, calls, dispatcher, ledger } = handling({ onError: afterAttempts(1, 'deadLetter') });
+    send(one, '1');
+    calls[0]!.reject(new Error('broken'));
+    await tick();
+    expect(vi.getTimerCount()).toBe(1);
+    expect(dispatcher.abandon('lost')).toBe(1);
+    expect([vi.getTimerCount(), ledger.confirmed]).toEqual([0, 1n]);
+  });
+});
