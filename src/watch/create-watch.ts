@@ -17,7 +17,7 @@ import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import { classify } from '../setup/classify.ts';
 import { narrow } from '../setup/apply.ts';
-import { applicationName, standbyWarnings } from '../setup/judge.ts';
+import { applicationName } from '../setup/judge.ts';
 import { prepare } from '../setup/prepare.ts';
 import { CaughtUp } from '../stream/caught-up.ts';
 import { VisibilityGate } from '../stream/gate.ts';
@@ -158,9 +158,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     warn,
   });
   const retainedWal = new RetainedWalMonitor(slot, options.retainedWalWarning, (warning) => reporter.warn(warning));
-  const inspection = new Inspection({
-    slot,
-    publication: options.publication.name,
+  const inspection = new Inspection(options, {
     retainedWal,
     confirmed: () => positions.confirmed,
     heldBy: () => dispatcher.heldBy,
@@ -169,10 +167,10 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
       lag.note(lsn, Date.now(), intake.newest);
     },
     narrow: (client, { needs, server }) => narrow(client, needs, options, server),
-    standbyWarnings: (server) => standbyWarnings(server, options),
     log: reporter.log,
     warn: (warning) => reporter.warn(warning),
     warnOnce: (warnings) => reporter.warnOnce(warnings),
+    over: (warnings) => reporter.over(warnings),
   });
 
   let trace: AttemptTrace | undefined;
@@ -247,7 +245,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const watch = new SlotWatchCore({
     options, watchers, lifecycle, reporter, logged: logger !== undefined, source, supervisor, router, dispatcher, subscriptions,
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
-    hook, deadLetters,
+    inspection, hook, deadLetters,
     release: async () => {
       deadLetters.close();
       await recovery.end();
