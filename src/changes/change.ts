@@ -15,7 +15,6 @@ export class CapturedChange implements Captured {
   readonly old: Tuple | undefined;
   /** What it takes in memory while it is held, roughly. */
   readonly bytes: number;
-  /** By whom it is held: the gate, and deliveries that have not settled. Kept by the ledger. */
   holders = 0;
 
   constructor(

@@ -4,11 +4,13 @@ import type { Captured, LedgerTransaction } from './ledger.ts';
 export class CapturedCommit implements Captured {
   readonly transaction: LedgerTransaction;
   readonly ordinal = 0;
-  readonly bytes = 0;
+  readonly bytes: number;
   holders = 0;
 
-  constructor(transaction: LedgerTransaction) {
+  /** `bytes`: what it takes in memory while it waits to become visible. */
+  constructor(transaction: LedgerTransaction, bytes = 0) {
     this.transaction = transaction;
+    this.bytes = bytes;
   }
 
   get eventId(): string {

@@ -1,11 +1,9 @@
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
-import type { Budget } from './budget.ts';
+import type { Budget, Counted } from './budget.ts';
 
 /** A change as far as the ledger is concerned. */
-export interface Held {
+export interface Held extends Counted {
   readonly transaction: LedgerTransaction;
-  readonly bytes: number;
-  holders: number;
 }
 
 /** What was received and may be delivered: a change of a row, or a logical message. */
@@ -26,6 +24,12 @@ export class LedgerTransaction {
   pending = 0;
   /** Position right after the commit record; undefined until that was received. */
   endLsn: Lsn | undefined = undefined;
+  /** The ledger's: its neighbours among the open transactions, and whether it is one of them. */
+  previous: LedgerTransaction | undefined = undefined;
+  next: LedgerTransaction | undefined = undefined;
+  open = true;
+  /** All between it and this position is handled: transactions that are closed, and keepalives. */
+  through: Lsn | undefined = undefined;
 
   /** `shownLsn`: what users see as its position. */
   constructor(
@@ -41,16 +45,17 @@ export class LedgerTransaction {
 
 /**
  * Knows which transactions are handled. `confirmed` is the end of the last transaction of the longest prefix whose
- * handlers have all settled: the only position that may be acknowledged.
+ * handlers have all settled: the only position that may be acknowledged. Only open transactions are kept. One that is
+ * handled leaves its end to the open one before it, so that an event that is retried for hours costs nothing for each
+ * transaction behind it.
  */
 export class Ledger {
   readonly #budget: Budget;
   readonly #onAdvance: () => void;
-  #open: LedgerTransaction[] = [];
-  #head = 0;
+  #oldest: LedgerTransaction | undefined = undefined;
+  #newest: LedgerTransaction | undefined = undefined;
+  #size = 0;
   #confirmed: Lsn | undefined = undefined;
-  /** A keepalive's position behind the last open transaction. */
-  #idleLsn: Lsn | undefined = undefined;
 
   constructor(budget: Budget, onAdvance: () => void) {
     this.#budget = budget;
@@ -69,17 +74,22 @@ export class Ledger {
 
   /** The first that is not handled. */
   get oldest(): LedgerTransaction | undefined {
-    return this.#open[this.#head];
+    return this.#oldest;
+  }
+
+  /** How many transactions are open: not received whole, or not handled. */
+  get size(): number {
+    return this.#size;
   }
 
   /** All that was committed before this position is handled: further than `confirmed`, up to the oldest commit that is not. */
   get handled(): Lsn | undefined {
-    return this.oldest?.finalLsn ?? this.#confirmed;
+    return this.#oldest?.finalLsn ?? this.#confirmed;
   }
 
   /** Whether all that was received is handled. */
   get settled(): boolean {
-    return this.#head === this.#open.length;
+    return this.#oldest === undefined;
   }
 
   begin(
@@ -87,63 +97,67 @@ export class Ledger {
     shownLsn: Lsn = begin.finalLsn,
   ): LedgerTransaction {
     const transaction = new LedgerTransaction(begin, shownLsn);
-    this.#open.push(transaction);
-    this.#idleLsn = undefined;
+    const before = this.#newest;
+    transaction.previous = before;
+    if (before === undefined) this.#oldest = transaction;
+    else before.next = transaction;
+    this.#newest = transaction;
+    this.#size++;
     return transaction;
   }
 
   /** One more waits for the change to be handled. */
   hold(change: Held): void {
-    if (change.holders++ > 0) return;
-    change.transaction.pending++;
-    this.#budget.add(change.bytes);
+    if (this.#budget.hold(change)) change.transaction.pending++;
   }
 
   /** One less does; with the last of them the change is handled. */
   settle(change: Held): void {
-    if (--change.holders > 0) return;
+    if (!this.#budget.settle(change)) return;
     const { transaction } = change;
-    this.#budget.release(change.bytes);
     transaction.pending--;
-    if (transaction.pending === 0 && transaction === this.#open[this.#head]) this.#advance();
+    this.#closeIfHandled(transaction);
   }
 
   commit(transaction: LedgerTransaction, endLsn: Lsn): void {
     transaction.endLsn = endLsn;
-    if (transaction === this.#open[this.#head]) this.#advance();
+    this.#closeIfHandled(transaction);
   }
 
-  /** A position outside of transactions that the server has reached without anything for us: settled by itself. */
+  /** A position outside of transactions that the server has reached without anything for us: handled by itself. */
   idle(lsn: Lsn): void {
-    if (this.settled) this.#confirm(lsn);
-    else if (this.#idleLsn === undefined || lsn > this.#idleLsn) this.#idleLsn = lsn;
+    if (this.#newest === undefined) this.#confirm(lsn);
+    else this.#newest.through = later(this.#newest.through, lsn);
   }
 
   /** Forgets what is open, because its positions belong to a history that the server does not continue. */
   forget(): void {
-    this.#open = [];
-    this.#head = 0;
+    for (let one = this.#oldest; one !== undefined; one = this.#remove(one));
     this.#confirmed = undefined;
-    this.#idleLsn = undefined;
   }
 
-  #advance(): void {
-    let end: Lsn | undefined;
-    for (;;) {
-      const first = this.#open[this.#head];
-      if (first === undefined || first.pending > 0 || first.endLsn === undefined) break;
-      end = first.endLsn;
-      this.#head++;
-    }
-    // Cut off what is done now and then, so that a queue that never runs empty does not grow.
-    if (this.settled || this.#head > 1024) {
-      this.#open = this.#open.slice(this.#head);
-      this.#head = 0;
-    }
-    if (end === undefined) return;
+  #closeIfHandled(transaction: LedgerTransaction): void {
+    const { open, pending, endLsn } = transaction;
+    if (!open || pending > 0 || endLsn === undefined) return;
     // After a reconnect a keepalive may be behind what was received before it.
-    const idle = this.settled ? this.#idleLsn : undefined;
-    this.#confirm(idle !== undefined && idle > end ? idle : end);
+    const end = later(transaction.through, endLsn);
+    const { previous } = transaction;
+    this.#remove(transaction);
+    if (previous === undefined) this.#confirm(end);
+    else previous.through = later(previous.through, end);
+  }
+
+  /** Returns the one after it. */
+  #remove(transaction: LedgerTransaction): LedgerTransaction | undefined {
+    const { previous, next } = transaction;
+    if (previous === undefined) this.#oldest = next;
+    else previous.next = next;
+    if (next === undefined) this.#newest = previous;
+    else next.previous = previous;
+    transaction.open = false;
+    transaction.previous = transaction.next = undefined; // whoever keeps it must not keep the others
+    this.#size--;
+    return next;
   }
 
   #confirm(lsn: Lsn): void {
@@ -151,4 +165,8 @@ export class Ledger {
     this.#confirmed = lsn;
     this.#onAdvance();
   }
+}
+
+function later(one: Lsn | undefined, other: Lsn): Lsn {
+  return one !== undefined && one > other ? one : other;
 }

@@ -1,4 +1,3 @@
-import type { LogicalMessage as DecodedMessage } from '../postgres/pgoutput/messages.ts';
 import type { LogicalMessage } from '../types/delivery.ts';
 import type { Captured, LedgerTransaction } from './ledger.ts';
 
@@ -12,12 +11,11 @@ export class CapturedMessage implements Captured {
   readonly bytes: number;
   holders = 0;
 
-  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: DecodedMessage, bytes: number) {
-    const { prefix, content, transactional } = message;
+  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: LogicalMessage, bytes: number) {
     this.transaction = transaction;
     this.ordinal = ordinal;
-    this.eventId = `${transaction.commitLsn}/${transactional ? 'm' : 'n'}${number}`;
-    this.event = { prefix, content, transactional };
+    this.eventId = `${transaction.commitLsn}/${message.transactional ? 'm' : 'n'}${number}`;
+    this.event = message;
     this.bytes = bytes;
   }
 }

@@ -48,6 +48,14 @@ interface Verdict {
   readonly retryIn: number | undefined;
 }
 
+/** Deliveries from one barrier to the next, the first barrier included. */
+export interface DeliveryGroup {
+  /** How many have not settled. */
+  open: number;
+  /** The barrier that waits for them. */
+  next: Delivery | undefined;
+}
+
 /**
  * Something on its way to one subscription, unless its handler was done at once: one attempt after the other, until it is
  * handled, skipped, or a dead letter. A failure is one of three:
@@ -57,6 +65,8 @@ interface Verdict {
  */
 export class Delivery {
   readonly deliverable: Deliverable;
+  /** Its lane's. */
+  group: DeliveryGroup | undefined = undefined;
   readonly records: readonly string[];
   /** Milliseconds since 1970. */
   readonly since = Date.now();

@@ -5,9 +5,6 @@ import type { Letter } from './letter.ts';
 import { isAfter, type Position, positionOf } from './position.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
-/** Stands for the key of a record that PostgreSQL did not send. */
-const unknown = '';
-
 /** Several events that are handed over at once, retried and acknowledged as a whole. */
 export class Batch implements Deliverable {
   readonly parts: readonly Deliverable[];
@@ -20,6 +17,10 @@ export class Batch implements Deliverable {
 
   get records(): readonly string[] {
     return [...new Set(this.parts.flatMap((part) => part.records))];
+  }
+
+  get barrier(): boolean {
+    return this.parts.some((part) => part.barrier);
   }
 
   /** The oldest stands for all. */
@@ -46,7 +47,7 @@ function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
   return parts
     .toReversed()
     .filter(({ records }) => {
-      const newest = records.some((record) => record === unknown || !seen.has(record));
+      const newest = records.length === 0 || records.some((record) => !seen.has(record)); // none: it is not known
       for (const record of records) seen.add(record);
       return newest;
     })

@@ -9,6 +9,8 @@ export interface Deliverable {
   readonly event: unknown;
   /** What must not be handled at the same time as anything else of the same name. */
   readonly records: readonly string[];
+  /** It may concern any record: it waits for all before it, and all after it wait for it. */
+  readonly barrier?: boolean;
   /** The handler's second argument. `whole`: of the batch that this is a part of. */
   context(attempt: number, whole?: HandlerContext): HandlerContext;
   /** The same for the first attempts of all who neither time out nor put anything into it. */

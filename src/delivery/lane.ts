@@ -1,5 +1,5 @@
 import { Queue } from '../changes/queue.ts';
-import { type AttemptsHost, type AttemptsLane, Delivery } from './attempts.ts';
+import { type AttemptsHost, type AttemptsLane, Delivery, type DeliveryGroup } from './attempts.ts';
 import { Batcher } from './batcher.ts';
 import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
@@ -31,6 +31,9 @@ export class Lane implements RecipientLane, AttemptsLane {
   readonly #pending = new Set<Delivery>();
   readonly #ready = new Queue<Delivery>();
   readonly #last = new Map<string, Delivery>();
+  #group: DeliveryGroup = { open: 0, next: undefined };
+  /** The last barrier, until it has settled: it may concern any record. */
+  #barrier: Delivery | undefined;
   readonly #batcher: Batcher | undefined;
   #inRun = false;
 
@@ -149,27 +152,51 @@ export class Lane implements RecipientLane, AttemptsLane {
   settled(delivery: Delivery): void {
     if (!this.#pending.delete(delivery)) return;
     for (const record of delivery.records) if (this.#last.get(record) === delivery) this.#last.delete(record);
-    if (delivery.waiters) for (const waiter of delivery.waiters) if (--waiter.blockedBy === 0) this.#ready.push(waiter);
+    if (delivery.waiters) for (const waiter of delivery.waiters) this.#unblock(waiter);
+    if (this.#barrier === delivery) this.#barrier = undefined;
+    const group = delivery.group!;
+    if (--group.open === 0 && group.next) this.#unblock(group.next);
     this.host.settle(delivery.deliverable);
     this.#rest();
   }
 
   #track(deliverable: Deliverable, obstacle: Obstacle): Delivery {
     const { concurrency, pipelined } = this.recipient.settings;
-    const records = pipelined ? noRecords : concurrency === 1 ? allRecords : deliverable.records;
+    const barrier = !pipelined && concurrency > 1 && deliverable.barrier === true;
+    const records = pipelined || barrier ? noRecords : concurrency === 1 ? allRecords : deliverable.records;
     const delivery = new Delivery(this, deliverable, obstacle, records);
     for (const record of records) {
-      const before = this.#last.get(record);
-      if (before) {
-        (before.waiters ??= []).push(delivery);
-        delivery.blockedBy++;
-      }
+      const last = this.#last.get(record);
+      if (last) this.#block(delivery, last);
       this.#last.set(record, delivery);
     }
+    if (barrier) this.#raise(delivery);
+    else if (this.#barrier) this.#block(delivery, this.#barrier);
+    delivery.group = this.#group;
+    this.#group.open++;
     this.host.hold(deliverable);
     this.#pending.add(delivery);
     if (this.#pending.size === 1) this.host.busy(this, true);
     return delivery;
+  }
+
+  /** It waits for all before it, and all after it wait for it: by group, so that this costs the same however many they are. */
+  #raise(barrier: Delivery): void {
+    if (this.#group.open > 0) {
+      this.#group.next = barrier;
+      barrier.blockedBy++;
+    }
+    this.#group = { open: 0, next: undefined };
+    this.#barrier = barrier;
+  }
+
+  #block(delivery: Delivery, by: Delivery): void {
+    (by.waiters ??= []).push(delivery);
+    delivery.blockedBy++;
+  }
+
+  #unblock(delivery: Delivery): void {
+    if (--delivery.blockedBy === 0) this.#ready.push(delivery);
   }
 
   /** What is collected for a batch is not sent. Returns how many events that were. */

@@ -20,7 +20,7 @@ export class Occurrence implements Deliverable {
   #shared: EventHandlerContext | undefined;
 
   constructor(planned: PlannedWatcher, change: CapturedChange) {
-    const { event, absent } = makeEvent(planned, change.row, change.old);
+    const { event, absent } = makeEvent(planned, change.row, change.old, change);
     this.planned = planned;
     this.change = change;
     this.event = event;
@@ -60,14 +60,25 @@ export class Occurrence implements Deliverable {
     };
   }
 
-  /** The records it concerns: two when the primary key changed, one otherwise. */
+  /** The records it concerns, as far as they are known: two when the primary key changed, one otherwise. */
   get records(): readonly string[] {
+    const { now, before } = this.#keys;
+    const known = now === before ? [now] : [now, before];
+    return known.filter((key) => key !== undefined);
+  }
+
+  /** It may concern a record that is not known: a truncate, or the key is not part of the replica identity. */
+  get barrier(): boolean {
+    const { now, before } = this.#keys;
+    return now === undefined || before === undefined;
+  }
+
+  get #keys(): { readonly now: string | undefined; readonly before: string | undefined } {
     const { planned, change } = this;
-    const { row, old } = change;
-    const now = recordKey(planned.primaryKey, currentText, row, old) ?? '';
-    if (old === undefined) return [now];
-    const before = recordKey(planned.primaryKey, previousText, row, old);
-    return before === undefined || before === now ? [now] : [now, before];
+    const { row, old, type } = change;
+    if (type === 'truncated') return { now: undefined, before: undefined };
+    const now = recordKey(planned.primaryKey, currentText, row, old);
+    return { now, before: type === 'updated' ? recordKey(planned.primaryKey, previousText, row, old) : now };
   }
 }
 

@@ -143,3 +143,8 @@ export async function positionIssues(
     },
   ];
 }
+
+/** Forgets the positions of a slot that is gone for good: a temporary one. */
+export async function forgetPositions(client: Client, slot: string): Promise<void> {
+  await client.query('delete from walwatch.positions where slot = $1', [slot]);
+}

@@ -75,7 +75,7 @@ export class Arrivals {
     });
     const planned = columns.map(
       ({ code, typeOid }, slot): PlannedColumn => ({
-        name: code, slot, key: false, old: true, typeOid, parse: columnParser(bound, code, typeOid, this.#types),
+        name: code, slot, key: false, typeOid, parse: columnParser(bound, code, typeOid, this.#types),
       }), // prettier-ignore
     );
     const primaryKey = bound.primaryKey.map((name) => planned.find((column) => column.name === name)!);
@@ -112,7 +112,7 @@ function bind(watcher: Watcher, message: EventMessage): BoundWatcher {
   })); // prettier-ignore
   const described: Table = {
     oid: 0, schema: message.schema, name: message.table, kind: 'r', persistence: 'p', ancestors: [], columns,
-    primaryKey: message.primaryKey, uniqueKeys: [], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(), identityUnion: new Set(), leaves: [],
+    primaryKey: message.primaryKey, uniqueKeys: [], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(), identityUnion: new Set(), withoutIdentity: [], leaves: [],
   }; // prettier-ignore
   const primaryKey = table.primaryKey ?? message.primaryKey.map((column) => codeName(table, column));
   return { watcher, table: described, primaryKey };

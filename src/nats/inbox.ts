@@ -63,12 +63,11 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   }
 
   hold(change: Held): void {
-    if (change.holders++ === 0) this.#budget.add(change.bytes);
+    this.#budget.hold(change);
   }
 
   settle(change: Held): void {
-    if (--change.holders > 0) return;
-    this.#budget.release(change.bytes);
+    if (!this.#budget.settle(change)) return;
     const message = this.#messages.get(change);
     if (message) {
       this.#messages.delete(change);

@@ -94,11 +94,13 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     warn: (warning) => reporter.warn(warning),
     bury: (dead) => letters.write(dead),
   });
-  const router = new Router(watchers, (...found) => dispatcher.deliver(...found), reporter.log, {
-    ledger: inbox,
-    limit: highWaterMark,
-    newest: () => undefined, // nobody hears of whole transactions here
-  });
+  const router = new Router(
+    watchers,
+    (...found) => dispatcher.deliver(...found),
+    reporter.log,
+    { ledger: inbox, limit: highWaterMark, newest: () => undefined }, // nobody hears of whole transactions here
+    (warning) => reporter.warnOnce([warning]),
+  );
   const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');
   // Never asked: `transaction` is refused.
   const noDatabase = {

@@ -8,6 +8,9 @@ export type Parser = (text: string) => unknown;
 /** OIDs below are built in; domains may exist from here on (information_schema's are the lowest). transam.h: FirstGenbkiObjectId. */
 const firstUnknownOid = 10_000;
 
+/** Stands for citext, an extension's type whose OID is another in each database. */
+export const caseInsensitive = -1;
+
 /**
  * Finds the parser that pg would use for a column. pg is told the base type of a domain, logical replication the
  * domain itself; so domains are looked up in the catalog, once for each connection.
@@ -15,6 +18,8 @@ const firstUnknownOid = 10_000;
 export class TypeCatalog {
   readonly #overrides: CustomTypesConfig;
   readonly #baseTypes = new Map<number, number>();
+  /** OIDs of citext. */
+  readonly #caseInsensitive = new Set<number>();
   /** What the stream says of types that were not known, until they are looked up. */
   readonly #described = new Map<number, TypeMessage>();
 
@@ -36,14 +41,17 @@ export class TypeCatalog {
     const unknown = [...new Set(oids)].filter((oid) => !this.knows(oid));
     if (unknown.length === 0) return;
     const described = unknown.flatMap((oid) => this.#described.get(oid) ?? []);
-    const { rows } = await client.query<{ oid: number; base: number }>(baseTypesQuery, [
+    const { rows } = await client.query<{ oid: number; base: number; name: string }>(baseTypesQuery, [
       unknown,
       described.map((type) => type.oid),
       described.map((type) => type.schema),
       described.map((type) => type.name),
     ]);
     for (const oid of unknown) this.#baseTypes.set(oid, oid); // the application's own type, dropped since: it has no row
-    for (const { oid, base } of rows) this.#baseTypes.set(oid, base);
+    for (const { oid, base, name } of rows) {
+      this.#baseTypes.set(oid, base);
+      if (name === 'citext') this.#caseInsensitive.add(base);
+    }
     this.#described.clear();
   }
 
@@ -52,20 +60,26 @@ export class TypeCatalog {
     return this.#baseTypes.get(oid) ?? oid;
   }
 
+  /** The type whose rules decide which values are equal. */
+  comparedAs(oid: number): number {
+    const base = this.baseType(oid);
+    return this.#caseInsensitive.has(base) ? caseInsensitive : base;
+  }
+
   parser(oid: number): Parser {
     return this.#overrides.getTypeParser(this.baseType(oid), 'text') as Parser;
   }
 }
 
 const baseTypesQuery = `
-  with recursive step(oid, base, kind, next) as (
-    select t.oid, t.oid, t.typtype, t.typbasetype from pg_catalog.pg_type t where t.oid = any ($1::pg_catalog.oid[])
+  with recursive step(oid, base, name, kind, next) as (
+    select t.oid, t.oid, t.typname, t.typtype, t.typbasetype from pg_catalog.pg_type t where t.oid = any ($1::pg_catalog.oid[])
     union all
-    select s.oid, t.oid, t.typtype, t.typbasetype from step s join pg_catalog.pg_type t on t.oid = s.next where s.kind = 'd'
+    select s.oid, t.oid, t.typname, t.typtype, t.typbasetype from step s join pg_catalog.pg_type t on t.oid = s.next where s.kind = 'd'
   )
-  select oid, base from step where kind <> 'd'
+  select oid, base, name from step where kind <> 'd'
   union -- built-in types are always there
-  select d.oid, t.oid from unnest($2::pg_catalog.oid[], $3::text[], $4::text[]) d(oid, schema, name)
+  select d.oid, t.oid, t.typname from unnest($2::pg_catalog.oid[], $3::text[], $4::text[]) d(oid, schema, name)
   join pg_catalog.pg_namespace n on n.nspname = d.schema
   join pg_catalog.pg_type t on t.typnamespace = n.oid and t.typname = d.name
   where not exists (select from step where step.oid = d.oid and step.kind <> 'd')`;

@@ -7,25 +7,27 @@ import type { ActiveSubscription, Handler } from './subscription.ts';
  */
 export class ChangeIterator implements AsyncIterableIterator<Change> {
   readonly #subscription: ActiveSubscription;
+  readonly #onEnd: () => void;
   #finish: (() => void) | undefined;
   #waiting: { resolve(result: IteratorResult<Change>): void; reject(error: unknown): void }[] = [];
   #ended = false;
   #error: unknown;
 
-  /** `ended` settles with the watch. */
-  constructor(subscribe: (handler: Handler) => ActiveSubscription, ended: Promise<void>) {
+  /** `ended` is called once, when it ends; not if it has ended already when it is made. */
+  constructor(subscribe: (handler: Handler) => ActiveSubscription, ended: () => void) {
+    this.#onEnd = ended;
     this.#subscription = subscribe((event, context) => this.#arrive({ watcher: context.watcher, event, context }));
     this.#subscription.paused = true;
     const { onEnd } = this.#subscription;
     this.#subscription.onEnd = () => {
       onEnd?.();
-      this.#end(undefined);
+      this.end(undefined);
     };
     if (!this.#subscription.active) this.#ended = true;
-    ended.then(
-      () => this.#end(undefined),
-      (error: unknown) => this.#end(error),
-    );
+  }
+
+  get ended(): boolean {
+    return this.#ended;
   }
 
   next(): Promise<IteratorResult<Change>> {
@@ -76,9 +78,11 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
     finish?.();
   }
 
-  #end(error: unknown): void {
+  /** Ends it: with an error that is thrown in the loop, or without. */
+  end(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#onEnd();
     this.#error = error;
     const [first, ...others] = this.#waiting.splice(0);
     if (first && error !== undefined) {

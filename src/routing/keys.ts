@@ -14,27 +14,6 @@ export function scalarText(value: Scalar): string | null {
   return String(value);
 }
 
-const boolean = 16;
-const blankPadded = 1042;
-const numeric = 1700;
-const uuid = 2950;
-
-/** Brings texts that PostgreSQL holds for equal to one form. Undefined: equal values have equal texts. */
-export function canonicalForm(typeOid: number): ((text: string) => string) | undefined {
-  switch (typeOid) {
-    case boolean:
-      return (text) => (/^(t|true|1)$/i.test(text) ? 't' : /^(f|false|0)$/i.test(text) ? 'f' : text);
-    case blankPadded:
-      return (text) => text.replace(/ +$/, '');
-    case numeric:
-      return (text) => (/^-?\d+\.\d*$/.test(text) ? text.replace(/\.?0+$/, '') : text);
-    case uuid:
-      return (text) => text.toLowerCase();
-    default:
-      return undefined;
-  }
-}
-
 /**
  * The key of one value: natural numbers of up to nine digits become numbers, for which a Map needs neither a hash of a
  * string nor to look at the string of its entry, which costs most where there are many. Other texts are keys themselves,

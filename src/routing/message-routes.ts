@@ -6,9 +6,16 @@ import type { ActiveSubscription, Registry } from './subscription.ts';
 export class MessageRoutes {
   readonly #byPrefix = new Map<string, readonly ActiveSubscription[]>();
   #count = 0;
+  /** Called when the first subscription is made, whose messages the server may not have been asked for. */
+  onWanted: (() => void) | undefined = undefined;
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Whether anybody wants messages: if not, the server need not send them. */
+  get wanted(): boolean {
+    return this.#count > 0;
   }
 
   has(prefix: string): boolean {
@@ -31,6 +38,7 @@ export class MessageRoutes {
   add(prefix: string, subscription: ActiveSubscription): void {
     this.#count++;
     this.#byPrefix.set(prefix, [...this.#of(prefix), subscription]);
+    if (this.#count === 1) this.onWanted?.();
   }
 
   route(

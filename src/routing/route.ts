@@ -1,14 +1,24 @@
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Occurrence } from '../delivery/occurrence.ts';
-import { type BoundWatcher, databaseName } from '../watchers/bind.ts';
-import { absentError } from '../watchers/event.ts';
-import { currentText } from '../watchers/plan.ts';
+import { WatchError } from '../errors.ts';
+import { alterIdentity, type BoundWatcher, databaseName } from '../watchers/bind.ts';
+import { currentText, type PlannedColumn } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { Routing } from './routing.ts';
 import { type Key, Shape } from './shape.ts';
 import type { ActiveSubscription, Filter, Handler, Registry } from './subscription.ts';
 
 type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, obstacle: unknown) => void;
+
+/** What routes have in common. */
+export interface RouteHost {
+  /** How many changes were routed, with the one that is being routed now. */
+  readonly routed: number;
+  /** What somebody should know, but goes on. */
+  warn(warning: WatchError): void;
+}
+
+const alone: RouteHost = { routed: 0, warn: () => {} };
 
 /** The subscriptions of one watcher. */
 export class Route implements Registry {
@@ -20,9 +30,12 @@ export class Route implements Registry {
   #bound: BoundWatcher | undefined;
   #types: TypeCatalog | undefined;
   #count = 0;
+  readonly #host: RouteHost;
+  #warned = false;
 
-  constructor(watcher: Watcher) {
+  constructor(watcher: Watcher, host: RouteHost = alone) {
     this.watcher = watcher;
+    this.#host = host;
   }
 
   get name(): string {
@@ -56,6 +69,7 @@ export class Route implements Registry {
 
   add(subscription: ActiveSubscription): void {
     this.#count++;
+    subscription.madeAt = this.#host.routed;
     const { filter } = subscription;
     if (filter === undefined) {
       this.#all.push(subscription);
@@ -99,7 +113,7 @@ export class Route implements Registry {
   find(routing: Routing, deliver: Deliver): void {
     const everyone = this.#all;
     for (let index = 0, count = everyone.length; index < count; index++)
-      this.#found(everyone[index]!, routing, deliver, undefined);
+      this.#found(everyone[index]!, routing, deliver);
     if (this.#shapes.size === 0) return;
     for (const shape of this.#shapes.values()) this.#findIn(shape, routing, deliver);
   }
@@ -109,8 +123,9 @@ export class Route implements Registry {
     const columns = shape.columnsIn(routing.planned);
     const key = shape.currentKey(columns, row, old);
     if (key === undefined) {
-      const absent = columns.find((column) => currentText(column, row, old) === undefined)!.name;
-      for (const one of Array.from(shape.all())) this.#found(one, routing, deliver, absent);
+      // Rather once too often than never.
+      this.#warnOfAbsent(columns, routing);
+      for (const one of shape.possible(columns, row, old)) this.#found(one, routing, deliver);
       return;
     }
     this.#foundAt(shape, key, routing, deliver);
@@ -122,16 +137,29 @@ export class Route implements Registry {
   #foundAt(shape: Shape, key: Key, routing: Routing, deliver: Deliver): void {
     const found = shape.at(key);
     if (found === undefined) return;
-    if ('registry' in found) this.#found(found, routing, deliver, undefined);
-    else for (const one of found) this.#found(one, routing, deliver, undefined);
+    if ('registry' in found) this.#found(found, routing, deliver);
+    else for (const one of found) this.#found(one, routing, deliver);
   }
 
-  /** `absentColumn`: it would decide whether the subscription is meant, and was not sent. */
-  #found(subscription: ActiveSubscription, routing: Routing, deliver: Deliver, absentColumn: string | undefined): void {
-    if (!subscription.active) return; // ended by a handler that this very change was delivered to before
+  #found(subscription: ActiveSubscription, routing: Routing, deliver: Deliver): void {
+    // Ended by a handler that this very change was delivered to before; or made by one, which must not hear of it.
+    if (!subscription.active || subscription.madeAt === this.#host.routed) return;
     if (!routing.isKept) return;
-    const obstacle = absentColumn === undefined ? routing.error : absentError(routing.planned.bound, absentColumn);
-    deliver(subscription, routing.occurrence, obstacle);
+    deliver(subscription, routing.occurrence, routing.error);
+  }
+
+  #warnOfAbsent(columns: readonly PlannedColumn[], { planned, change: { row, old } }: Routing): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const absent = columns.filter((column) => currentText(column, row, old) === undefined);
+    const names = absent.map(({ name }) => `'${name}'`).join(', ');
+    this.#host.warn(
+      new WatchError(
+        'VALUE_ABSENT',
+        `${this.name}: PostgreSQL did not send the value of ${names}, which subscriptions filter by: such an event goes to all of them whose other values match`,
+        { solution: alterIdentity(planned.bound.table, 'full') },
+      ),
+    );
   }
 
   #bindShape(shape: Shape): void {
@@ -144,7 +172,7 @@ export class Route implements Registry {
         const column = bound.table.columns.find(
           (candidate) => candidate.name === databaseName(bound.watcher.table, name),
         );
-        return column ? types.baseType(column.typeOid) : 0;
+        return column ? types.comparedAs(column.typeOid) : 0;
       }),
     );
   }

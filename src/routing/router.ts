@@ -1,5 +1,6 @@
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Stage } from '../changes/stage.ts';
+import type { WatchError } from '../errors.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
@@ -10,7 +11,7 @@ import type { BoundWatcher } from '../watchers/bind.ts';
 import { isTriggered } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import { MessageRoutes } from './message-routes.ts';
-import { Route } from './route.ts';
+import { Route, type RouteHost } from './route.ts';
 import { Routing } from './routing.ts';
 import type { ActiveSubscription } from './subscription.ts';
 import { TransactionRoutes, type TransactionRoutesHost } from './transaction-routes.ts';
@@ -21,7 +22,7 @@ export type Deliver = (subscription: ActiveSubscription, deliverable: Deliverabl
 export type Routed = CapturedChange | CapturedMessage | CapturedCommit;
 
 /** Brings each change to the subscriptions that are meant by it. */
-export class Router implements Stage {
+export class Router implements Stage, RouteHost {
   readonly routes: ReadonlyMap<string, Route>;
   /** The subscriptions to logical messages. */
   readonly messages = new MessageRoutes();
@@ -30,14 +31,19 @@ export class Router implements Stage {
   readonly #byWatcher: ReadonlyMap<Watcher, Route>;
   readonly #deliver: Deliver;
   readonly #log: Logger;
+  /** What somebody should know, but goes on. */
+  readonly warn: (warning: WatchError) => void;
+  routed = 0;
 
   constructor(
     watchers: readonly Watcher[],
     deliver: Deliver,
     log: Logger,
     transactions: Omit<TransactionRoutesHost, 'deliver'>,
+    warn: (warning: WatchError) => void = () => {},
   ) {
-    const routes = watchers.map((watcher) => new Route(watcher));
+    this.warn = warn;
+    const routes = watchers.map((watcher) => new Route(watcher, this));
     this.routes = new Map(routes.map((route) => [route.name, route]));
     this.#byWatcher = new Map(routes.map((route) => [route.watcher, route]));
     this.#deliver = deliver;
@@ -57,6 +63,7 @@ export class Router implements Stage {
   }
 
   push(captured: Routed): void {
+    this.routed++;
     if (captured instanceof CapturedChange) this.#routeChange(captured);
     else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
     else this.transactions.commit();
@@ -73,22 +80,15 @@ export class Router implements Stage {
       if (!isTriggered(planned, change.row, change.old)) continue;
       const routing = new Routing(planned, change);
       if (collected && routing.isKept) transactions.collect(routing.occurrence, routing.error);
-      if (debug) this.#routeLoudly(route, routing);
-      else route.find(routing, this.#deliver);
+      route.find(routing, debug ? this.#deliverLoudly : this.#deliver);
     }
   }
 
-  #routeLoudly(route: Route, routing: Routing): void {
-    const meant: (() => void)[] = [];
-    const names: string[] = [];
-    route.find(routing, (subscription, occurrence, obstacle) => {
-      names.push(subscription.name);
-      meant.push(() => this.#deliver(subscription, occurrence, obstacle));
-    });
-    this.#log.debug(
-      { watcher: route.name, eventId: routing.change.eventId, subscriptions: names },
-      `delivering to ${names.length} subscriptions`,
-    );
-    for (const deliver of meant) deliver();
-  }
+  /** For watchers with `debug`. */
+  readonly #deliverLoudly: Deliver = (subscription, deliverable, obstacle) => {
+    const { eventId } = deliverable.change;
+    const { name: watcher } = subscription.registry;
+    this.#log.debug({ watcher, eventId, subscription: subscription.name }, `delivering to ${subscription.name}`);
+    this.#deliver(subscription, deliverable, obstacle);
+  };
 }

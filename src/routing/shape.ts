@@ -1,6 +1,7 @@
 import type { Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
-import { canonicalForm, joinKey, keyOf, type Scalar, scalarText } from './keys.ts';
+import { type CanonicalForm, canonicalForm } from './canonical.ts';
+import { joinKey, keyOf, type Scalar, scalarText } from './keys.ts';
 import type { ActiveSubscription } from './subscription.ts';
 
 export type Key = string | number | null;
@@ -15,7 +16,7 @@ export class Shape {
   #planned: PlannedWatcher | undefined;
   #plannedColumns: readonly PlannedColumn[] = [];
   #subscriptions = new Map<Key, ActiveSubscription | readonly ActiveSubscription[]>();
-  #canonical: readonly (((text: string) => string) | undefined)[] = [];
+  #canonical: readonly (CanonicalForm | undefined)[] = [];
 
   constructor(columns: readonly string[]) {
     this.columns = columns;
@@ -97,6 +98,20 @@ export class Shape {
     return found === undefined ? nobody : Array.isArray(found) ? found : [found as ActiveSubscription];
   }
 
+  /** Of a change of which a value is not known: all whose other values match, before or after it. */
+  possible(columns: readonly PlannedColumn[], row: Tuple, old: Tuple | undefined): readonly ActiveSubscription[] {
+    const all = [...this.all()];
+    if (columns.length === 1) return all;
+    const now = columns.map((column, index) => this.#form(currentText(column, row, old), index));
+    const before = old && columns.map((column, index) => this.#form(previousText(column, row, old), index));
+    return all.filter(({ filter }) => {
+      const wanted = this.#values(filter).map((value, index) => this.#form(scalarText(value), index));
+      const fits = (texts: readonly TupleValue[]) =>
+        texts.every((text, index) => text === undefined || text === wanted[index]);
+      return fits(now) || (before !== undefined && fits(before));
+    });
+  }
+
   *all(): Iterable<ActiveSubscription> {
     for (const one of this.#subscriptions.values()) {
       if ('registry' in one) yield one;
@@ -114,12 +129,17 @@ export class Shape {
   }
 
   #only(text: TupleValue): Key | undefined {
-    return text === null || text === undefined ? text : keyOf(this.#canonical[0]?.(text) ?? text);
+    const form = this.#form(text, 0);
+    return form === null || form === undefined ? form : keyOf(form);
+  }
+
+  #form(text: TupleValue, index: number): TupleValue {
+    const form = this.#canonical[index];
+    return form === undefined || text === null || text === undefined ? text : form(text);
   }
 
   #join(texts: readonly Text[]): Key {
-    const forms = this.#canonical;
     if (texts.length === 1) return this.#only(texts[0]!)!;
-    return joinKey(texts.map((text, index) => (text === null ? null : (forms[index]?.(text) ?? text))));
+    return joinKey(texts.map((text, index) => this.#form(text, index) as Text));
   }
 }

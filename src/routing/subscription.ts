@@ -29,6 +29,8 @@ export class ActiveSubscription implements Subscription, Recipient {
   /** Called once, when it ends. */
   onEnd: (() => void) | undefined = undefined;
   active = true;
+  /** How many changes had been routed when it was added: it hears of those that are routed after them. */
+  madeAt = 0;
   paused = false;
 
   constructor(

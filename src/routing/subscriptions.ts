@@ -22,6 +22,8 @@ export class Subscriptions {
   readonly #exactlyOnce: ExactlyOnceHost;
   /** Subscriptions under whose names something is kept. */
   readonly #named = new Map<string, ActiveSubscription>();
+  /** Whether there was one that keeps positions. */
+  keepsPositions = false;
 
   constructor(router: Router, defaults: Pick<DeliverySettings, 'onError'>, exactlyOnce: ExactlyOnceHost) {
     this.#router = router;
@@ -233,6 +235,7 @@ export class Subscriptions {
       ]);
     }
     if (!settings.transaction) return subscription;
+    this.keepsPositions = true;
     return new ActiveSubscription(
       registry,
       filter,

@@ -31,8 +31,6 @@ export async function apply(
       const to = slot!.confirmedFlushLsn!;
       return note(client, facts, options, to, marker?.gap && { ...marker.gap, to });
     }
-    case 'note position':
-      return remember(client, options, server, { ...marker!, stopped: slot!.confirmedFlushLsn! });
     case 'create slot': {
       const createdLsn = await createSlot(client, name, failover, server);
       return note(client, facts, options, createdLsn);

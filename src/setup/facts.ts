@@ -5,7 +5,7 @@ import type { ConfigurationIssue } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Watcher } from '../watchers/validate.ts';
-import { type Marker, parseComment } from './marker.ts';
+import { identityOf, type Marker, parseComment } from './marker.ts';
 import { type Publication, readPublication } from './publication.ts';
 import { type FilterReading, readRowFilters } from './row-filter.ts';
 import { readSlot, type Slot } from './slot.ts';
@@ -39,17 +39,18 @@ export async function readFacts(
 ): Promise<Facts> {
   const server = await readServer(client);
   const manage = server.inRecovery ? 'verify' : options.manage;
-  const found = await readTables(
+  const present = await readTables(
     client,
     watchers.map(({ table }) => table),
   );
-  const tables = found.map((table) => altered.find(({ oid }) => oid === table.oid) ?? table);
+  const tables = present.map((table) => altered.find(({ oid }) => oid === table.oid) ?? table);
   const { bound, issues: misfits, identity } = bindWatchers(watchers, tables, server);
   // Publication and marker before the slot: a marker is written after its slot was made, so one without a slot tells a loss.
   const publication = await readPublication(client, options.publication.name, server);
   const filters = await readRowFilters(client, bound, { publication, server, manage });
   const { markers } = parseComment(publication?.comment ?? null);
-  const marker = markers.find(({ slot }) => slot === options.slot.name);
+  const found = markers.find(({ slot }) => slot === options.slot.name);
+  const marker = found && manage === 'verify' ? identityOf(found) : found;
   const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
   return { server, manage, tables, bound, misfits, identity, filters, publication, marker, slot };
 }

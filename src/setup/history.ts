@@ -186,7 +186,8 @@ function judgeMoved(
   const known = acknowledged ?? marker?.stopped;
   if (known === undefined || confirmed === undefined || compareLsn(confirmed, known) <= 0) return undefined;
   if (acknowledged !== undefined && marker?.worker !== undefined && marker.worker !== worker) return 'colleague';
-  const certain = marker?.worker !== undefined;
+  // While no worker ran, one that notes nothing may have had the slot: an older version, or one with manage: 'verify'.
+  const certain = acknowledged !== undefined && marker?.worker !== undefined;
   const who = certain ? 'No worker of this slot did that' : 'Another worker or somebody else did that';
   return {
     kind: 'moved',

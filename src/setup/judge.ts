@@ -24,8 +24,6 @@ export type Step =
   | { readonly kind: 'create slot' }
   /** A slot is there, and not in the comment as it is. */
   | { readonly kind: 'note slot'; readonly adopted: boolean }
-  /** Somebody moved the slot while no worker ran: from now on it counts from where it is. */
-  | { readonly kind: 'note position' }
   /** Makes a lost slot anew. */
   | { readonly kind: 'replace slot'; readonly from: string | undefined; readonly reason: string };
 
@@ -43,8 +41,7 @@ export type Judgement = {
   | { readonly verdict: 'change'; readonly step: Step }
   /** Somebody is making the slot. */
   | { readonly verdict: 'wait' }
-  /** `step`: what is written down before that, so that the next start goes on. */
-  | { readonly verdict: 'refused'; readonly error: WatchError; readonly step?: Step }
+  | { readonly verdict: 'refused'; readonly error: WatchError }
 );
 
 /** The name that the walsender shows in pg_stat_activity and pg_stat_replication. */
@@ -83,19 +80,11 @@ export function judge(
     options.slot.onLost === 'recreate' &&
     (verdict.kind === 'moved' || (verdict.kind === 'lost' && facts.manage === 'create'));
   const [loss] = judgeLosses(facts, memory, options).filter(({ about }) => about === 'publication' || !told);
-  if (loss) {
-    const noted = verdict.kind === 'moved' && facts.manage === 'create' && facts.marker?.stopped !== undefined;
-    return {
-      needs,
-      warnings,
-      verdict: 'refused',
-      error: loss.error,
-      ...(noted && { step: { kind: 'note position' } }),
-    };
-  }
+  if (loss) return refused(loss.error);
   if (verdict.kind === 'moved' && !verdict.certain) warnings.push(verdict.error);
   const lacking = publicationIssues(facts, needs, options);
-  if (facts.manage === 'verify' && verdict.kind === 'create') lacking.push(slotMissing(facts, options));
+  if (facts.manage === 'verify' && verdict.kind === 'create' && !options.slot.temporary)
+    lacking.push(slotMissing(facts, options));
   if (lacking.length > 0) return refused(new ConfigurationError(lacking));
 
   if (facts.manage === 'create' && changePublication(facts, needs, options).length > 0)

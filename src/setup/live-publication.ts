@@ -29,10 +29,11 @@ export async function claimLivePublication(
  */
 export async function leaveNothing(
   client: Client,
-  { slot, publication }: ResolvedOptions,
+  { slot, publication, manage }: ResolvedOptions,
   walsender: number | undefined,
 ): Promise<void> {
   if (walsender !== undefined) await terminate(client, slot.name, walsender);
+  if (manage === 'verify') return;
   const { name } = publication;
   if (await lock(client, 'pg_try_advisory_lock', name)) await dropUnused(client, name);
 }

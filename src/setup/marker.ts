@@ -22,12 +22,21 @@ export interface Marker {
   readonly stopped?: string;
 }
 
+/**
+ * What a worker that may not change the comment can rely on: what others note of themselves is out of date while it has the
+ * slot, and what they could not tell would be told again at each start.
+ */
+export function identityOf(marker: Marker): Marker {
+  const { version, slot, systemIdentifier, databaseOid, publicationOid, createdLsn } = marker;
+  return { version, slot, systemIdentifier, databaseOid, publicationOid, createdLsn };
+}
+
 /** So many watchers that earlier versions of the application had are remembered. */
 const mostPaused = 100;
 
 /** The marker of a worker that has begun to stream from `position` on, and has told what there was to tell. */
 export function claimed(
-  { stopped: _, gap: __, ...marker }: Marker,
+  { stopped: _stopped, gap: _gap, ...marker }: Marker,
   { worker, watchers }: { readonly worker: string; readonly watchers: readonly string[] },
   position: string,
 ): Marker {

@@ -95,10 +95,7 @@ async function settle(
           if (performance.now() > deadline) throw await slotBlocked(client, options.slot.name);
           await delay(waitInterval);
         } else if (locked) {
-          if (judgement.verdict === 'refused') {
-            if (judgement.step) await apply(client, judgement.step, facts, judgement.needs, options);
-            throw judgement.error;
-          }
+          if (judgement.verdict === 'refused') throw judgement.error;
           const { step } = judgement;
           if (++steps > stepsLimit) throw neverReady(options);
           await apply(client, step, facts, judgement.needs, options);

@@ -1,14 +1,13 @@
 import type { Client } from 'pg';
-import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
-import { readTables, type Table } from '../postgres/tables.ts';
+import { quoteTable, type Server, since } from '../postgres/server.ts';
+import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import type { Facts } from './facts.ts';
 import { otherSlots, ownershipOf } from './ownership.ts';
-import { onceAgain, type Operation, type PublicationNeeds, readPublication } from './publication.ts';
-import { isRefused, script } from './publication-sql.ts';
-import { addition, columnList, only, type PushedDown } from './pushed-down.ts';
+import type { Operation } from './publication.ts';
+import { columnList, type PushedDown } from './pushed-down.ts';
 import { noFilter, refusedFilters } from './row-filter.ts';
 
 interface Plan {
@@ -95,38 +94,5 @@ function sharedFilters(
       solution: 'Give this watch a publication of its own. If that slot is gone for good, take its line out of the comment of the publication.',
       table: table.name,
     }]; // prettier-ignore
-  });
-}
-
-/**
- * What has made PostgreSQL refuse the application's own updates and deletes since the start: another replica identity
- * under a column list or a row filter.
- */
-export async function readRefusals(
-  client: Client,
-  needs: PublicationNeeds,
-  server: Pick<Server, 'major'>,
-): Promise<WatchError[]> {
-  if (![...needs.pushedDown.values()].some(({ columns, where }) => columns ?? where)) return [];
-  const publication = await onceAgain(() => readPublication(client, needs.name, server));
-  if (!publication?.operations.has('update') && !publication?.operations.has('delete')) return [];
-  const tables = await readTables(client, needs.tables);
-  return tables.flatMap((table) => {
-    const listed = publication.listed.find(({ oid }) => oid === table.oid);
-    if (!listed) return [];
-    const { columns } = listed;
-    const full = [table, ...table.leaves].some(({ replicaIdentity }) => replicaIdentity === 'full');
-    const list = columns && (full || [...table.identityUnion].some((column) => !columns.includes(column)));
-    const filter = isRefused(listed, publication.operations);
-    if (!list && !filter) return [];
-    const alter = `ALTER PUBLICATION ${quoteIdentifier(needs.name)}`;
-    const entry = { columns: undefined, where: filter ? undefined : listed.where };
-    return [
-      new WatchError(
-        'REPLICA_IDENTITY',
-        `PostgreSQL refuses the application's updates and deletes of ${quoteTable(table)}: its replica identity was changed, and does not go with the ${list ? 'column list' : 'row filter'} of the publication '${needs.name}' any more`,
-        { solution: script([`${alter} DROP TABLE ${only(table)}`, `${alter} ADD TABLE ${addition(table, entry)}`]) },
-      ),
-    ];
   });
 }

@@ -1,9 +1,7 @@
 import type { Client } from 'pg';
-import { compareLsn } from '../postgres/lsn.ts';
 import { type Server, since } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
-import type { Marker } from './marker.ts';
 import { slotBlocked } from './slot-blocked.ts';
 
 /** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */

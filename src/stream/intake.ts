@@ -29,9 +29,13 @@ export interface IntakeHost {
 export class Intake {
   readonly #ledger: Ledger;
   readonly #host: IntakeHost;
-  /** The newest transaction that was begun, and how many of its changes and messages were received. */
+  /**
+   * The newest transaction that was begun, and how many of its changes and of its messages were received: apart, because
+   * messages are only sent while somebody wants them.
+   */
   #newest: LedgerTransaction | undefined;
-  #received = 0;
+  #receivedChanges = 0;
+  #receivedMessages = 0;
   /** The transaction that this connection is in; undefined also while it repeats one that was received whole. */
   #current: LedgerTransaction | undefined;
   #inside = false;
@@ -67,15 +71,22 @@ export class Intake {
     return this.#xid;
   }
 
-  /** A new connection. `continues`: it goes on in the history that was received so far. */
-  connect(continues: boolean): void {
+  wantsMessages(prefix: string): boolean {
+    return this.#host.wantsMessages(prefix);
+  }
+
+  /**
+   * A new connection. `continues`: it goes on in the history that was received so far. `asBefore`: it sends what the one
+   * before sent; once messages are asked for, transactions come that were passed over as empty.
+   */
+  connect(continues: boolean, asBefore = true): void {
     this.#current = undefined;
     this.#inside = false;
     this.#repeating = continues && this.#newest !== undefined;
+    if (!continues || !asBefore) this.#recent.clear();
     if (continues) return;
-    this.#recent.clear();
     this.#newest = undefined;
-    this.#received = 0;
+    this.#receivedChanges = this.#receivedMessages = 0;
   }
 
   begin(begin: Begin): void {
@@ -95,13 +106,14 @@ export class Intake {
     this.#repeating = false;
     this.#newest = this.#current = this.#ledger.begin(begin);
     this.#recent.add(this.#newest);
-    this.#received = 0;
+    this.#receivedChanges = this.#receivedMessages = 0;
   }
 
   change(message: RowChange, planOf: (relation: Relation) => RelationPlan | undefined, bytes: number): void {
     const ordinal = this.#ordinal++;
     const transaction = this.#current;
-    if (transaction === undefined || this.#wasReceived()) return;
+    if (transaction === undefined || ordinal < this.#receivedChanges) return; // over an earlier connection
+    this.#receivedChanges = this.#ordinal;
     if (message.tag === 'truncate') {
       for (const relation of message.relations)
         this.#capture(transaction, ordinal, 'truncated', planOf(relation), empty, undefined, bytes);
@@ -119,8 +131,9 @@ export class Intake {
     }
     const number = this.#messages++;
     const transaction = this.#current;
-    if (transaction === undefined || this.#wasReceived() || !this.#host.wantsMessages(message.prefix)) return;
-    this.#host.emit(new CapturedMessage(transaction, this.#ordinal, number, message, bytes + overhead));
+    if (transaction === undefined || number < this.#receivedMessages) return;
+    this.#receivedMessages = this.#messages;
+    this.#emit(transaction, this.#ordinal, number, message, bytes);
   }
 
   commit(commit: Commit): void {
@@ -128,7 +141,7 @@ export class Intake {
     const transaction = this.#current;
     this.#current = undefined;
     if (transaction === undefined) return;
-    if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction));
+    if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction, overhead));
     this.#ledger.commit(transaction, commit.endLsn);
   }
 
@@ -137,14 +150,6 @@ export class Intake {
     const end = this.#newest?.endLsn;
     if (this.#repeating && end !== undefined && lsn >= end) this.#repeating = false;
     this.#ledger.idle(lsn);
-  }
-
-  /** Whether the change or message at hand came in over an earlier connection; if not, it is counted now. */
-  #wasReceived(): boolean {
-    const count = this.#ordinal + this.#messages;
-    if (count <= this.#received) return true;
-    this.#received = count;
-    return false;
   }
 
   /** What was received in part must be sent again before anything that follows it. */
@@ -170,9 +175,21 @@ export class Intake {
     this.#refuseJump(message.lsn);
     const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
     this.#newest = transaction;
-    if (this.#host.wantsMessages(message.prefix))
-      this.#host.emit(new CapturedMessage(transaction, 0, 0, message, bytes + overhead));
+    this.#emit(transaction, 0, 0, message, bytes);
     this.#ledger.commit(transaction, message.lsn);
+  }
+
+  /** Unless nobody wanted it when it was decoded. */
+  #emit(
+    transaction: LedgerTransaction,
+    ordinal: number,
+    number: number,
+    { prefix, content, transactional }: LogicalMessage,
+    bytes: number,
+  ): void {
+    if (content === undefined) return;
+    const message = { prefix, content, transactional };
+    this.#host.emit(new CapturedMessage(transaction, ordinal, number, message, bytes + overhead));
   }
 
   #capture(

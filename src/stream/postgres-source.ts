@@ -1,17 +1,15 @@
 import type { ChangeSource, SourceListener } from '../changes/stage.ts';
-import type { WatchError } from '../errors.ts';
+import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
 import { removedWal } from '../setup/classify.ts';
 import { History } from '../setup/history.ts';
-import { changeMarker } from '../setup/apply.ts';
 import { leaveNothing } from '../setup/live-publication.ts';
-import { claimed } from '../setup/marker.ts';
 import type { Memory } from '../setup/memory.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import { slotBlocked } from '../setup/slot-blocked.ts';
-import { readSlot } from '../setup/slot.ts';
+import { Claim } from './claim.ts';
 import { Connection } from './connection.ts';
 import type { WalsenderFacts } from './source.ts';
 import { waitForSlot } from './standby.ts';
@@ -21,6 +19,8 @@ import { answerTimeout, sessionTimeout } from './timing.ts';
 /** What the source asks of the watch, and tells it. */
 export interface StreamHost extends SourceListener {
   prepare(client: Client, memory: Memory): Promise<Prepared>;
+  /** Whether somebody wants logical messages. */
+  wantsMessages(): boolean;
   /** Drops what was received and is not handled: it comes again, or does not exist any more. Returns how many events. */
   forget(): number;
   /** The rest of the transaction that was being received will not come. */
@@ -28,6 +28,8 @@ export interface StreamHost extends SourceListener {
   acknowledged(lsn: string): void;
   /** The slot cannot be made yet. */
   blocked(warning: WatchError): void;
+  /** A temporary slot is gone for good: nothing that was kept for it is of use. */
+  cleanUp(client: Client): Promise<void>;
   /** Something that does not end the connection failed, and is tried again. */
   troubled(error: unknown, what: string): void;
 }
@@ -43,6 +45,7 @@ export class PostgresSource implements ChangeSource {
   readonly #parts: StreamParts;
   readonly #host: StreamHost;
   readonly #history = new History();
+  readonly #claim: Claim;
   #connection: Connection | undefined;
   #control: Session | undefined;
   #working: Streaming | undefined;
@@ -52,7 +55,8 @@ export class PostgresSource implements ChangeSource {
   #pid: number | undefined;
   #streamed = false;
   #blockedTimer: NodeJS.Timeout | undefined;
-  #claimed = false;
+  /** The current stream has logical messages. */
+  #messages = false;
   #full = false;
   #waitingForCatalog = false;
 
@@ -60,6 +64,8 @@ export class PostgresSource implements ChangeSource {
     this.#options = options;
     this.#parts = parts;
     this.#host = host;
+    const watchers = parts.watchers.map(({ name }) => name);
+    this.#claim = new Claim(options, { worker: this.#history.worker, watchers });
   }
 
   /** What is known since the last set-up. */
@@ -88,10 +94,13 @@ export class PostgresSource implements ChangeSource {
       const questions = await connection.open('gate', control.deadline);
       if (slot.temporary) this.#tellWait(control, connection);
       const { server } = prepared;
-      const options = { slot, publication: publication.name, origin, server, timeline: this.#timeline };
+      const asBefore = this.#messages === this.#host.wantsMessages();
+      const messages = (this.#messages = this.#host.wantsMessages());
+      const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
-        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, facts),
+        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, asBefore, facts),
         message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
+        large: (type, length) => this.#working?.receiver.large(type, length),
         keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
       });
     } catch (error) {
@@ -103,6 +112,16 @@ export class PostgresSource implements ChangeSource {
       this.#disconnected();
       if (!connection.closed) connection.destroy();
     }
+  }
+
+  /** Somebody wants messages. The server has to be asked for them when streaming begins. */
+  askForMessages(): void {
+    if (!this.#working || this.#messages) return;
+    this.#connection?.fail(
+      new WatchError('CONNECTION', 'the stream begins again, now with logical messages', {
+        solution: 'Nothing. To avoid it, call onMessage() before start().',
+      }),
+    );
   }
 
   pause(): void {
@@ -152,15 +171,13 @@ export class PostgresSource implements ChangeSource {
 
   async #cleanUp(client: Client): Promise<void> {
     const { slot } = this.#options;
-    // It may still wait for a transaction before it can make its slot.
-    if (slot.temporary) return leaveNothing(client, this.#options, this.#connection?.pid);
-    if (!this.#claimed) return;
-    const { server } = this.#prepared!;
-    const stopped = (await readSlot(client, slot.name, server))?.confirmedFlushLsn;
-    if (stopped === undefined) return;
-    await changeMarker(client, this.#options, server, (marker) =>
-      marker.worker === this.#history.worker ? { ...marker, stopped } : marker,
-    );
+    if (slot.temporary) {
+      // The walsender may still wait for a transaction before it can make its slot.
+      await leaveNothing(client, this.#options, this.#connection?.pid);
+      await this.#host.cleanUp(client);
+      return;
+    }
+    await this.#claim.release(client);
   }
 
   async #prepare(control: Session): Promise<Prepared> {
@@ -218,6 +235,7 @@ export class PostgresSource implements ChangeSource {
     sessions: StreamSessions,
     prepared: Prepared,
     timeout: number,
+    asBefore: boolean,
     facts: WalsenderFacts,
   ): void {
     const { intake, positions, ledger, lag } = this.#parts;
@@ -230,13 +248,14 @@ export class PostgresSource implements ChangeSource {
       ledger.forget();
       lag.clear();
     }
-    intake.connect(verdict === 'continue');
+    intake.connect(verdict === 'continue', asBefore);
     positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
     this.#streamed = true;
     clearInterval(this.#blockedTimer);
-    this.#claimed = this.#waitingForCatalog = false;
+    this.#claim.connected();
+    this.#waitingForCatalog = false;
 
     this.#working = new Streaming(connection, sessions, prepared, timeout, this.#parts, {
       wait: (waiting) => {
@@ -246,7 +265,9 @@ export class PostgresSource implements ChangeSource {
       rewound: (at) => this.#history.rewound(positions.received, at),
       acknowledged: (lsn) => this.#host.acknowledged(lsn),
       inspecting: () => {
-        if (!this.#claimed) this.#claim(sessions.control, prepared);
+        this.#claim.make(sessions.control, prepared).catch((error: unknown) => {
+          this.#host.troubled(error, 'noting in the publication which worker has the slot');
+        });
       },
     });
     this.#working.connect(verdict === 'continue');
@@ -259,23 +280,6 @@ export class PostgresSource implements ChangeSource {
     this.#history.told();
     this.#working.start();
     this.#pace();
-  }
-
-  /** Notes in the marker that this worker has the slot. */
-  #claim(control: Session, { server, confirmedLsn }: Prepared): void {
-    const { manage, slot } = this.#options;
-    if (manage !== 'create' || server.inRecovery || slot.temporary || confirmedLsn === undefined) return;
-    this.#claimed = true;
-    const { worker } = this.#history;
-    const watchers = this.#parts.watchers.map(({ name }) => name);
-    control
-      .use((client) =>
-        changeMarker(client, this.#options, server, (marker) => claimed(marker, { worker, watchers }, confirmedLsn)),
-      )
-      .catch((error: unknown) => {
-        this.#claimed = false;
-        this.#host.troubled(error, 'noting in the publication which worker has the slot');
-      });
   }
 
   /** Reading pauses while memory is full or the catalog is asked; status updates go on. */

@@ -1,6 +1,8 @@
 import { Decoder } from '../postgres/pgoutput/decoder.ts';
-import type { Relation, TypeMessage } from '../postgres/pgoutput/messages.ts';
+import type { LargeMessage } from '../postgres/pgoutput/large-message.ts';
+import type { Message, Relation, TypeMessage } from '../postgres/pgoutput/messages.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
+import type { LargeMessageSink } from './copy-stream.ts';
 import type { Intake } from './intake.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 
@@ -35,7 +37,7 @@ export class Receiver {
   constructor(intake: Intake, host: ReceiverHost) {
     this.#intake = intake;
     this.#host = host;
-    this.#decoder = new Decoder((relation) => this.#planOf(relation)?.wanted);
+    this.#decoder = new Decoder(this.#planOf, (prefix) => intake.wantsMessages(prefix));
   }
 
   /** One message of the output plugin: `bytes` from `start` up to `end`. */
@@ -51,6 +53,16 @@ export class Receiver {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /**
+   * A message of `length` bytes that comes in pieces. Undefined: it has to be put together, because what is wanted of it
+   * is not known yet.
+   */
+  large(type: number, length: number): LargeMessageSink | undefined {
+    if (this.#failed || this.#backlog) return undefined;
+    const message = this.#decoder.large(type, length);
+    return { write: (bytes, start, end) => this.#takePiece(message, bytes, start, end) };
   }
 
   keepalive(walEnd: Lsn, replyRequested: boolean): void {
@@ -78,13 +90,27 @@ export class Receiver {
   }
 
   #take(bytes: Buffer, start: number, end: number): void {
-    const message = this.#decoder.decode(bytes, start, end);
+    this.#handle(this.#decoder.decode(bytes, start, end), end - start);
+  }
+
+  #takePiece(large: LargeMessage, bytes: Buffer, start: number, end: number): void {
+    if (this.#failed) return;
+    try {
+      const message = large.write(bytes, start, end);
+      if (message) this.#handle(message, large.kept);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** `bytes`: what it takes in memory. */
+  #handle(message: Message, bytes: number): void {
     switch (message.tag) {
       case 'insert':
       case 'update':
       case 'delete':
       case 'truncate':
-        this.#intake.change(message, (relation) => this.#planOf(relation), end - start);
+        this.#intake.change(message, this.#planOf, bytes);
         break;
       case 'begin':
         this.#intake.begin(message);
@@ -96,7 +122,7 @@ export class Receiver {
       case 'message':
         if (!message.transactional) this.#host.reached(message.lsn);
         this.#host.message(message.prefix);
-        this.#intake.message(message, end - start);
+        this.#intake.message(message, bytes);
         break;
       case 'type':
         this.#host.type(message);
@@ -118,14 +144,14 @@ export class Receiver {
     this.#host.keepalive(walEnd, replyRequested);
   }
 
-  /** Made at the first change after a relation was described. */
-  #planOf(relation: Relation): RelationPlan | undefined {
+  /** Made at the first change after a relation was described, or the catalog was asked. One function, not one for each row. */
+  readonly #planOf = (relation: Relation): RelationPlan | undefined => {
     const known = this.#plans.get(relation.oid);
     if (known?.relation === relation) return known.plan;
     const plan = this.#host.plan(relation);
     this.#plans.set(relation.oid, { relation, plan });
     return plan;
-  }
+  };
 
   #waitFor(asked: Promise<void>): void {
     const backlog: Received[] = (this.#backlog = []);
@@ -136,6 +162,9 @@ export class Receiver {
   #catchUp(backlog: Received[]): void {
     if (this.#failed) return;
     this.#backlog = undefined;
+    // Also of other relations: a new partition may send less than the others, and all come under their root.
+    this.#plans.clear();
+    this.#decoder.projectAnew();
     for (let index = 0; index < backlog.length; index++) {
       const received = backlog[index]!;
       if (Buffer.isBuffer(received)) this.#take(received, 0, received.length);

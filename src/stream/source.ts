@@ -51,6 +51,8 @@ export interface SourceOptions {
   readonly slot: { readonly name: string; readonly temporary: boolean };
   readonly publication: string;
   readonly origin: 'any' | 'none';
+  /** Whether the server sends logical messages. */
+  readonly messages: boolean;
   readonly server: Pick<Server, 'major' | 'startedAt'>;
   /** The timeline of the connection before. */
   readonly timeline: number | undefined;
@@ -146,7 +148,7 @@ export class Source {
   }
 
   async #start(client: Client, sink: SourceSink): Promise<void> {
-    const { slot, publication, origin, server } = this.#options;
+    const { slot, publication, origin, messages, server } = this.#options;
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
     const { processID: pid } = client as unknown as { processID: number };
     this.pid = pid;
@@ -169,11 +171,8 @@ export class Source {
       const end = parseLsn(identity.xlogpos);
       sink.started({ systemIdentifier: identity.systemid, timeline, end, switchedAt, createdLsn, pid });
     });
-    const options = [
-      `proto_version '1'`,
-      `publication_names ${quoteOption(quoteIdentifier(publication))}`,
-      `messages 'true'`,
-    ];
+    const options = [`proto_version '1'`, `publication_names ${quoteOption(quoteIdentifier(publication))}`];
+    if (messages) options.push(`messages 'true'`);
     if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
     this.#copy = new CopyStream(connection.stream, sink);
     await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);

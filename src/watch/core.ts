@@ -2,7 +2,8 @@ import type { ChangeSource } from '../changes/stage.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import type { WatchError } from '../errors.ts';
 import type { Reporter } from '../observe/reporter.ts';
-import { ChangeIterator } from '../routing/change-iterator.ts';
+import type { ChangeIterator } from '../routing/change-iterator.ts';
+import { Iterators } from '../routing/iterators.ts';
 import type { Router } from '../routing/router.ts';
 import type { Subscriptions } from '../routing/subscriptions.ts';
 import type { Supervisor } from '../stream/supervisor.ts';
@@ -37,12 +38,14 @@ const endTimeout = 2000;
 /** What all watches have in common: subscribing, lifecycle and status. */
 export class WatchCore {
   readonly #parts: WatchParts;
+  readonly #iterators: Iterators;
   #ending: Promise<void> | undefined;
   /** Somebody has `closed`, and so hears of an error. */
   #awaited = false;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
+    this.#iterators = new Iterators(parts.lifecycle.outcome.closed);
   }
 
   subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
@@ -62,8 +65,7 @@ export class WatchCore {
 
   events(watcher: string, ...rest: readonly unknown[]): ChangeIterator {
     this.refuseWhenOver();
-    const { subscriptions, lifecycle } = this.#parts;
-    return new ChangeIterator((handler) => subscriptions.iterate(watcher, rest, handler), lifecycle.outcome.closed);
+    return this.#iterators.open((handler) => this.#parts.subscriptions.iterate(watcher, rest, handler));
   }
 
   start(): Promise<void> {

@@ -221,7 +221,7 @@ function partitionIssues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
 
 /** What may go otherwise than somebody expects, though it is no error. */
 export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[]): WatchError[] {
-  const { watcher, table } = bound;
+  const { watcher, table, primaryKey } = bound;
   const warnings: WatchError[] = [];
   if (watcher.type !== 'updated') return warnings;
   const solution = alterIdentity(table, 'full');
@@ -236,9 +236,29 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
       ),
     );
   }
-  const toastable = watcher.extraColumns.filter(
-    (column) => table.columns.find(({ name }) => name === databaseName(watcher.table, column))?.toastable,
-  );
+  const isToastable = (column: string) =>
+    table.columns.find(({ name }) => name === databaseName(watcher.table, column))?.toastable ?? false;
+  const notSent = unknown.filter(isToastable);
+  if (notSent.length > 0) {
+    warnings.push(
+      new WatchError(
+        'VALUE_ABSENT',
+        `${watcher.name}: large values of ${names(notSent)} are not sent when they did not change: such an update goes to every subscription that filters by it, whatever value it wants`,
+        { solution },
+      ),
+    );
+  }
+  const key = primaryKey.filter((column) => !table.identityColumns.has(databaseName(watcher.table, column)));
+  if (key.length > 0) {
+    warnings.push(
+      new WatchError(
+        'REPLICA_IDENTITY',
+        `${watcher.name}: PostgreSQL does not send the old value of the key ${names(key)}, which is not part of the replica identity: updates are handled one at a time, whatever \`concurrency\` says, and a subscription to one id does not hear that its row has another now`,
+        { solution },
+      ),
+    );
+  }
+  const toastable = watcher.extraColumns.filter(isToastable);
   const full = table.identityColumns.size === table.columns.length;
   if (toastable.length > 0 && !full && watcher.absent === 'throw') {
     warnings.push(

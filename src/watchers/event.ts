@@ -1,18 +1,23 @@
 import { WatchError } from '../errors.ts';
 import type { Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
-import { quoteTable } from '../postgres/server.ts';
-import type { BoundWatcher } from './bind.ts';
+import { longestText, oversizedBytes } from '../postgres/pgoutput/oversized.ts';
+import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
+import { type BoundWatcher, databaseName } from './bind.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from './plan.ts';
 
 export type Event = Record<string, unknown>;
 
 const none: readonly string[] = Object.freeze([]);
 
-/** Makes the value that handlers receive, and names the columns whose values PostgreSQL did not send. */
+/**
+ * Makes the value that handlers receive, and names the columns whose values are not known: PostgreSQL did not send them,
+ * or they are too long. `change`: what the error about those says of it.
+ */
 export function makeEvent(
   planned: PlannedWatcher,
   row: Tuple,
   old: Tuple | undefined,
+  change?: { readonly eventId: string },
 ): { readonly event: Event; readonly absent: readonly string[] } {
   const event: Event = {};
   let absent: string[] | undefined;
@@ -21,7 +26,16 @@ export function makeEvent(
     if (text === undefined) (absent ??= []).push(column.name);
     else setValue(event, column.name, text === null ? null : column.parse(text));
   }
-  if (absent !== undefined) guardAbsent(event, absent, planned.bound);
+  if (absent !== undefined) {
+    const errorOf = (name: string): WatchError => {
+      const { slot } = planned.columns.find((column) => column.name === name)!;
+      const bytes = oversizedBytes(row, slot) ?? oversizedBytes(old, slot);
+      return bytes === undefined
+        ? absentError(planned.bound, name)
+        : oversizedError(planned.bound, name, bytes, change?.eventId);
+    };
+    guardAbsent(event, absent, planned.bound, errorOf);
+  }
   // Subscriptions share it, and so do the attempts of one.
   return { event: Object.freeze(event), absent: absent ?? none };
 }
@@ -60,17 +74,39 @@ export function absentError({ watcher, table }: BoundWatcher, column: string): W
   });
 }
 
+function oversizedError(
+  { watcher, table }: BoundWatcher,
+  name: string,
+  bytes: number,
+  eventId: string | undefined,
+): WatchError {
+  const column = quoteIdentifier(databaseName(watcher.table, name));
+  const size = Number.isFinite(bytes) ? `has ${bytes} bytes` : 'was not relayed';
+  return new WatchError(
+    'VALUE_ABSENT',
+    `${watcher.name}: the value of ${column} of ${quoteTable(table)}${eventId === undefined ? '' : `, event ${eventId},`} ${size}; a string of JavaScript holds at most ${longestText}`,
+    {
+      solution: `Read it in parts: SELECT substring(${column} FROM 1 FOR 100000000) FROM ${quoteTable(table)} WHERE …; or take '${name}' out of extraColumns.`,
+    },
+  );
+}
+
 /**
  * Lets the reading of absent columns throw, unless the watcher says otherwise. They are not enumerable, so that the event
  * can still be copied and printed.
  */
-export function guardAbsent(event: Event, absent: readonly string[], bound: BoundWatcher): void {
+export function guardAbsent(
+  event: Event,
+  absent: readonly string[],
+  bound: BoundWatcher,
+  errorOf: (column: string) => WatchError = (column) => absentError(bound, column),
+): void {
   if (bound.watcher.absent === 'omit') return;
   for (const column of absent) {
     Object.defineProperty(event, column, {
       enumerable: false,
       get: () => {
-        throw absentError(bound, column);
+        throw errorOf(column);
       },
     });
   }

@@ -1,7 +1,8 @@
 import pg from 'pg';
 import type { Parser, TypeCatalog } from '../postgres/types.ts';
 import { WatchError } from '../errors.ts';
-import type { Relation, Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
+import type { Projection, Relation, Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
+import { oversizedBytes } from '../postgres/pgoutput/oversized.ts';
 import { type BoundWatcher, databaseName } from './bind.ts';
 import { drizzleTextTypes } from './drizzle.ts';
 import type { UpdateType } from '../types/watchers.ts';
@@ -12,10 +13,8 @@ export interface PlannedColumn {
   readonly name: string;
   /** Index in the tuples of the relation; -1 when they do not carry the column. */
   readonly slot: number;
-  /** Part of the replica identity: without an old tuple it did not change. */
+  /** Part of the replica identity, of a partitioned table of that of all partitions: without an old tuple it did not change. */
   readonly key: boolean;
-  /** An old row has its value. False where partitions differ in what they send: what they do not send looks like null. */
-  readonly old: boolean;
   /** Base type of a domain. */
   readonly typeOid: number;
   readonly parse: Parser;
@@ -31,10 +30,8 @@ export interface PlannedWatcher {
 }
 
 /** What is to be done at the changes of one relation: who wants them, and which columns to decode for that. */
-export interface RelationPlan {
+export interface RelationPlan extends Projection {
   readonly relation: Relation;
-  /** Indexes of the relation's columns, ascending. A tuple's slots are in this order. */
-  readonly wanted: readonly number[];
   readonly watchers: Readonly<Record<UpdateType, readonly PlannedWatcher[]>>;
 }
 
@@ -47,13 +44,22 @@ export function planRelation(
   if (bound.length === 0) return undefined;
   const names = new Set(bound.flatMap(columnsOf));
   const wanted = relation.columns.flatMap((column, index) => (names.has(column.name) ? [index] : []));
-  const planned = bound.map((one) => planWatcher(one, relation, wanted, types));
+  const unsure = unsureColumns(relation, bound[0]!);
+  const planned = bound.map((one) => planWatcher(one, relation, { wanted, unsure }, types));
   const of = (type: UpdateType) => planned.filter((one) => one.bound.watcher.type === type);
   return {
     relation,
     wanted,
+    unsure,
     watchers: { inserted: of('inserted'), updated: of('updated'), deleted: of('deleted'), truncated: of('truncated') },
   };
+}
+
+/** Partitions may send less in an old row than the identity of their root promises. */
+function unsureColumns(relation: Relation, { table }: BoundWatcher): ReadonlySet<number> | undefined {
+  if (table.leaves.length === 0) return undefined;
+  const unsure = relation.columns.flatMap(({ name }, index) => (table.identityColumns.has(name) ? [] : [index]));
+  return unsure.length === 0 ? undefined : new Set(unsure);
 }
 
 /** The columns that a watcher needs of its table, by their names in the database. */
@@ -65,7 +71,7 @@ export function columnsOf({ watcher, primaryKey }: BoundWatcher): string[] {
 function planWatcher(
   bound: BoundWatcher,
   relation: Relation,
-  wanted: readonly number[],
+  { wanted, unsure }: Projection,
   types: TypeCatalog,
 ): PlannedWatcher {
   const { watcher, primaryKey } = bound;
@@ -73,13 +79,10 @@ function planWatcher(
     const index = relation.columns.findIndex((column) => column.name === databaseName(watcher.table, name));
     const column = relation.columns[index];
     const typeOid = column ? types.baseType(column.typeOid) : 0;
-    // Partitions may send less than their root promises, which is known for the columns that all of them send.
-    const old = bound.table.leaves.length === 0 || bound.table.identityColumns.has(databaseName(watcher.table, name));
     return {
       name,
       slot: column ? wanted.indexOf(index) : -1,
-      key: (column?.key ?? false) && old,
-      old,
+      key: (column?.key ?? false) && !unsure?.has(index),
       typeOid,
       parse: columnParser(bound, name, typeOid, types),
     };
@@ -115,7 +118,7 @@ function named({ watcher, table }: BoundWatcher, column: string, parse: Parser):
       return parse(text);
     } catch (cause) {
       throw new WatchError('CONFIGURATION', `${watcher.name}: the type parser of '${column}' threw: ${String(cause)}`, {
-        solution: `Mend the parser that is configured for the type of ${table.schema}.${table.name}.${column}. The change was not acknowledged.`,
+        solution: `Fix the parser that is configured for the type of ${table.schema}.${table.name}.${column}. The change was not acknowledged.`,
         cause,
       });
     }
@@ -124,14 +127,15 @@ function named({ watcher, table }: BoundWatcher, column: string, parse: Parser):
 
 /** A column's text after the change. Undefined: not sent. */
 export function currentText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
-  const text = row[column.slot];
-  // Unchanged TOAST: the old row has it, if there is one.
-  return text === undefined && old !== undefined && column.old ? old[column.slot] : text;
+  const { slot } = column;
+  const text = row[slot];
+  if (text !== undefined || old === undefined || oversizedBytes(row, slot) !== undefined) return text;
+  return old[slot]; // unchanged TOAST: the old row has it
 }
 
 /** A column's text before an update. Undefined: not known. */
 export function previousText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
-  if (old !== undefined) return column.old ? old[column.slot] : undefined;
+  if (old !== undefined) return old[column.slot];
   return column.key ? row[column.slot] : undefined; // no old row: the identity did not change
 }
 

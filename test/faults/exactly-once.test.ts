@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { defineWatchers } from '../../src/index.ts';
+import { createWatch, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { deferred, until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
@@ -123,3 +123,14 @@ test.each([
     expect(await total('killed')).toBe(written);
   },
 );
+
+test('a temporary slot leaves no positions behind: nothing could go on from them', async () => {
+  const watch = createWatch({ connection: db.url, slot: { temporary: true }, watchers });
+  const handled = deferred();
+  watch.subscribe('sales:inserted', () => void handled.resolve(), { transaction: true, name: 'passing' });
+  await watch.start();
+  await db.sql('insert into sales default values');
+  await handled.promise;
+  await watch.stop();
+  expect(await db.sql('select from walwatch.positions where slot = $1', [watch.status().slot])).toEqual([]);
+});

@@ -165,9 +165,12 @@ describe('the way to the server', () => {
       publication: 'none',
       origin: 'any',
       server: { major: 17, startedAt: '' },
+      messages: true,
       timeline: undefined,
     });
-    await expect(source.run({ started() {}, message() {}, keepalive() {} })).rejects.toMatchObject({ code: '57P01' });
+    await expect(
+      source.run({ started() {}, message() {}, large: () => undefined, keepalive() {} }),
+    ).rejects.toMatchObject({ code: '57P01' });
   });
 
   test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {

@@ -4,7 +4,8 @@ import { createWatch, defineWatchers, type SlotWatch, type WatchError, type Watc
 import { resolveOptions } from '../../src/options.ts';
 import { Session, sessionConfig } from '../../src/postgres/session.ts';
 import { TypeCatalog } from '../../src/postgres/types.ts';
-import { narrow } from '../../src/setup/apply.ts';
+import { changeMarker } from '../../src/setup/apply.ts';
+import { claimed } from '../../src/setup/marker.ts';
 import { noMemory } from '../../src/setup/memory.ts';
 import { prepare } from '../../src/setup/prepare.ts';
 import { checkEntries } from '../../src/watchers/validate.ts';
@@ -91,11 +92,12 @@ test('a worker that dies between making a slot anew and telling the gap leaves t
     session.use((client) => prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []));
   expect((await prepared()).gap).toBeUndefined();
   await db.sql('select pg_drop_replication_slot($1)', [slot]);
-  const { gap, needs, server } = await prepared();
+  const { gap, server } = await prepared();
   expect(gap).toMatchObject({ reason: `the slot '${slot}' was dropped`, to: expect.stringContaining('/') });
   expect((await prepared()).gap).toEqual(gap);
-  // The first inspection of a worker that streams.
-  await session.use((client) => narrow(client, needs, options, server));
+  // What a worker notes that streams, and so has told.
+  const claimant = { worker: 'this one', watchers: [] };
+  await session.use((client) => changeMarker(client, options, server, (marker) => claimed(marker, claimant, gap!.to)));
   expect((await prepared()).gap).toBeUndefined();
 });
 

@@ -62,6 +62,34 @@ test('values of 100 MB pass one after another, and nothing is kept of them', { t
   for (const { used } of lines) expect(used).toBeLessThan(350_000_000);
 });
 
+test('what nobody wants takes no memory, however large: messages, rows and values', { timeout: 120_000 }, async () => {
+  const { lines, exited } = run('unwanted', 300, 128);
+  expect(await exited).toBe(0);
+  expect(lines).toMatchObject([{ heard: 2 }]);
+  expect(lines[0]!['grown']).toBeLessThan(150_000_000);
+});
+
+test(
+  'a value too large for JavaScript is told by column, table, event and size, once',
+  { timeout: 120_000 },
+  async () => {
+    const size = 540_000_000;
+    const { lines, exited } = run('oversized', size);
+    expect(await exited).toBe(0);
+    expect(lines).toEqual([
+      {
+        id: 1,
+        absent: ['note'],
+        code: 'VALUE_ABSENT',
+        message: expect.stringMatching(
+          new RegExp(`the value of "note" of "public"\\."bulk", event [0-9A-F]+/[0-9A-F]+/0, has ${size} bytes`),
+        ),
+        state: 'streaming',
+      },
+    ]);
+  },
+);
+
 test(
   'after 200 reconnects and 20,000 subscriptions that came and went nothing is left of them',
   { timeout: 120_000 },

@@ -145,6 +145,27 @@ test('a new partition that sends less than the others is warned of, and what it 
   expect(warnings.find(({ code }) => code === 'REPLICA_IDENTITY')!.solution).toContain(`${root}_high`);
 });
 
+test('old values that a new partition does not send are absent, not null, and every filter by them hears of the row', async () => {
+  const root = await partitioned('full');
+  const watch = watchOf(defineWatchers([[root, 'deleted', { extraColumns: ['kind', 'n'] }]]));
+  const heard: unknown[] = [];
+  watch.subscribe(`${root}:deleted`, (event, { absent }) => void heard.push([{ ...event }, absent]));
+  for (const kind of ['a', 'b', null])
+    watch.subscribe(`${root}:deleted`, { kind }, ({ id }) => void heard.push(`${kind}: ${String(id)}`));
+  await watch.start();
+  await db.sql(`insert into ${root} values (1, 'a', null); delete from ${root}`);
+  await db.sql(`create table ${root}_high partition of ${root} for values from (20) to (30)`);
+  await db.sql(`insert into ${root} values (21, 'a', 5); delete from ${root}`);
+  // A value that comes is known.
+  await db.sql(`insert into ${root} values (2, 'b', 7); delete from ${root}`);
+  await settled(db, watch);
+  expect(heard).toEqual([
+    [{ id: 1, kind: 'a', n: null }, []], 'a: 1',
+    [{ id: 21 }, ['kind', 'n']], 'a: 21', 'b: 21', 'null: 21',
+    [{ id: 2, kind: 'b', n: 7 }, []], 'b: 2',
+  ]); // prettier-ignore
+});
+
 test('a table hears of its own rows, not of those of tables that inherit from it', async () => {
   await db.sql('create table base (id int primary key)');
   await db.sql('create table child (more int) inherits (base)');

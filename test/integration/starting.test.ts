@@ -183,7 +183,7 @@ test('debug on one watcher logs its steps: starting, subscribing, change receive
     'subscribing: mailer',
     'starting: users:inserted',
     'change received: users:inserted',
-    'delivering to 1 subscriptions',
+    'delivering to mailer',
   ]);
   expect(lines.find(({ message }) => message.startsWith('delivering'))!.fields['subscriptions']).toEqual(['mailer']);
 });

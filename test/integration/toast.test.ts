@@ -90,24 +90,6 @@ test('with FULL the value is the old one, also as trigger and for routing', asyn
   expect(routed).toEqual([1, 1]); // the unchanged one, and the one that it leaves
 });
 
-test('without FULL, routing by a large value that was not sent is a failure, not silence', async () => {
-  const table = await tableWith('default');
-  const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['doc'] }]]));
-  const failures: unknown[] = [];
-  const heard: string[] = [];
-  watch.on('handlerFailed', ({ error }) => failures.push((error as WatchError).code));
-  watch.subscribe(`${table}:updated`, () => void heard.push('all'));
-  watch.subscribe(`${table}:updated`, { doc: 'x' }, () => void heard.push('one'), {
-    onError: { attempts: 1, then: 'skip' },
-  });
-  await watch.start();
-  await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
-  await db.sql(`update ${table} set n = 2`);
-  await settled(db, watch);
-  expect(heard).toEqual(['all']);
-  expect(failures).toEqual(['VALUE_ABSENT']);
-});
-
 test('a large column of an index identity that did not change is no trigger, and one that did is', async () => {
   const table = await tableWith('default');
   await db.sql(`create unique index ${table}_key on ${table} (id, slug)`);
@@ -126,4 +108,25 @@ test('a large column of an index identity that did not change is no trigger, and
   await db.sql(`update ${table} set slug = slug || 'y'`);
   await settled(db, watch);
   expect(seen).toEqual([[2501, 2500]]);
+});
+
+test('a filter by a large value that was not sent: the update is delivered, told once, and holds nothing', async () => {
+  const table = await tableWith('default');
+  const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'] }]]));
+  const warnings: WatchError[] = [];
+  const heard: unknown[] = [];
+  watch.on('warning', (warning) => warnings.push(warning));
+  for (const filter of [{ doc: 'other' }, { doc: 'other', n: 2 }, { doc: 'other', n: 9 }])
+    watch.subscribe(`${table}:updated`, filter as never, (event, { absent }) => void heard.push([filter, event['n'], absent])); // prettier-ignore
+  await watch.start();
+  expect(warnings.filter(({ message }) => message.includes('every subscription that filters by it'))).toHaveLength(1);
+  await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
+  await db.sql(`update ${table} set n = 2`);
+  await db.sql(`update ${table} set n = 3`);
+  await settled(db, watch);
+  expect(heard).toEqual([
+    [{ doc: 'other' }, 2, ['doc']], [{ doc: 'other', n: 2 }, 2, ['doc']], [{ doc: 'other' }, 3, ['doc']],
+  ]); // prettier-ignore
+  expect(warnings.filter(({ message }) => message.includes('PostgreSQL did not send'))).toHaveLength(1);
+  expect(watch.status().heldBy).toBeUndefined();
 });

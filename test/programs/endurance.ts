@@ -3,6 +3,8 @@
  * `node endurance.js <url> <slot> rows <count>`: handles so many inserts into `bulk`, asynchronously.
  * `node endurance.js <url> <slot> subscriptions <count>`: so many subscriptions by id, and one event.
  * `node endurance.js <url> <slot> values <count>`: inserts so many values of 100 MB one after another, and handles them.
+ * `node endurance.js <url> <slot> unwanted <megabytes>`: receives messages, rows and values of that size that nobody wants.
+ * `node endurance.js <url> <slot> oversized <bytes>`: handles a value of that size.
  * `node endurance.js <url> <slot> churn <rounds>`: subscribes and unsubscribes ten thousand times, and reconnects so often.
  * Prints one JSON line with what it measured.
  */
@@ -82,6 +84,42 @@ async function values(): Promise<void> {
   await client.end();
 }
 
+/** Only ids of updated rows are wanted. */
+async function unwanted(): Promise<void> {
+  const small = createWatch({ connection, slot, watchers: defineWatchers([['bulk', 'updated']]) });
+  const heard = new Promise<unknown>((resolve) => small.subscribe('bulk:updated', ({ id }) => resolve(id)));
+  await small.start();
+  const client = new pg.Client(connection);
+  await client.connect();
+  const before = process.memoryUsage().rss;
+  for (const transactional of [true, false])
+    await client.query(`select pg_logical_emit_message($1, 'nobody', repeat('x', $2))`, [transactional, count * 1e6]);
+  await client.query(`insert into bulk values (1, repeat('x', $1))`, [count * 1e6]);
+  await client.query('update bulk set id = 2');
+  report({ heard: await heard, grown: process.resourceUsage().maxRSS * 1024 - before });
+  await client.end();
+  await small.stop();
+}
+
+async function oversized(): Promise<void> {
+  const heard = new Promise<object>((resolve) =>
+    watch.subscribe('bulk:inserted', (event, { absent }) => {
+      try {
+        resolve({ id: event.id, length: event.note.length, absent });
+      } catch (error) {
+        const { code, message } = error as Error & { code: string };
+        resolve({ id: event.id, absent, code, message });
+      }
+    }),
+  );
+  await watch.start();
+  const client = new pg.Client(connection);
+  await client.connect();
+  await client.query(`insert into bulk values (1, repeat('x', $1))`, [count]);
+  await client.end();
+  report({ ...(await heard), state: watch.status().state });
+}
+
 async function churn(): Promise<void> {
   await watch.start();
   const client = new pg.Client(connection);
@@ -121,6 +159,6 @@ async function churn(): Promise<void> {
   await client.end();
 }
 
-const modes = { rows, subscriptions, values, churn };
+const modes = { rows, subscriptions, values, unwanted, oversized, churn };
 await modes[mode as keyof typeof modes]();
 await watch.stop();

@@ -1,6 +1,6 @@
 /** Both sides of a replication stream's framing, without a server. */
 import { Duplex } from 'node:stream';
-import { CopyStream } from '../../src/stream/copy-stream.ts';
+import { type CopySink, CopyStream } from '../../src/stream/copy-stream.ts';
 
 /** A message of PostgreSQL's protocol; `length` is what it says of itself. */
 export function framed(type: string, body: Buffer, length = body.length + 4): Buffer {
@@ -31,17 +31,21 @@ export function copying({ remotePort }: { remotePort?: number } = { remotePort: 
   stream.on('error', (error) => errors.push(error));
   stream.on('data', (bytes: Buffer) => told.push(`pg ${bytes.toString('hex')}`));
   let onMessage = () => {};
+  let onLarge: CopySink['large'] = () => undefined;
   const copy = new CopyStream(stream, {
     message: (bytes, start, end) => {
       told.push(`message ${bytes.toString('latin1', start, end)}`);
       onMessage();
     },
+    large: (type, length) => onLarge(type, length),
     keepalive: (walEnd, replyRequested) => told.push(`keepalive ${walEnd}${replyRequested ? ' ?' : ''}`),
   });
   return {
     copy, stream, told, errors,
     /** Called at each message of the output plugin. */
     onMessage: (listener: () => void) => (onMessage = listener),
+    /** Answers for large messages; if not given, they are wanted whole. */
+    onLarge: (answer: CopySink['large']) => (onLarge = answer),
     /** Each chunk is read on its own. */
     bring: async (...chunks: readonly Buffer[]) => {
       for (const chunk of chunks) {

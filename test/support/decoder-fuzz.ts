@@ -56,7 +56,7 @@ function letterOf(message: Buffer): string {
 function someProjection(random: Random): ConstructorParameters<typeof Decoder>[0] {
   const kind = random.int(3);
   if (kind === 0) return () => undefined;
-  return ({ columns }) => columns.flatMap((_, index) => (kind === 1 || index % 2 === 1 ? [index] : []));
+  return ({ columns }) => ({ wanted: columns.flatMap((_, index) => (kind === 1 || index % 2 === 1 ? [index] : [])) });
 }
 
 /** As pg-protocol hands messages out: in the midst of a buffer that it uses again afterwards. */
@@ -112,7 +112,7 @@ function sizeOf(outcome: Message): number {
     case 'relation':
       return outcome.relation.columns.length * 10;
     case 'message':
-      return outcome.content.length + outcome.prefix.length;
+      return outcome.content!.length + outcome.prefix.length;
     default:
       return 1;
   }

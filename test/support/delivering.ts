@@ -37,10 +37,10 @@ export function dispatching({
     bury,
   });
   let sent = 0n;
-  /** An update of a record; `oldId`: its primary key was that one before. */
+  /** An update of a record; `oldId`: its primary key was that one before, or null: it is not known. */
   const send = (recipients: Recipient | readonly Recipient[], id: string, more: SendOptions = {}) => {
     const transaction = ledger.begin({ finalLsn: ++sent, xid: 1, committedAt: 0 });
-    const old = more.oldId === undefined ? {} : { old: { id: more.oldId } };
+    const old = more.oldId === undefined ? {} : { old: more.oldId === null ? {} : { id: more.oldId } };
     const occurrence = new Occurrence(
       plan.watchers.updated[0]!,
       changeOf(plan, 'updated', { row: { id }, ...old }, { transaction }),
@@ -54,7 +54,7 @@ export function dispatching({
 const noDatabase = () => Promise.reject(new Error('there is no database'));
 
 interface SendOptions {
-  readonly oldId?: string;
+  readonly oldId?: string | null;
   readonly obstacle?: WatchError;
 }
 

@@ -24,7 +24,7 @@ export function receiving(more: Partial<ReceiverHost> = {}) {
       told.push(`${captured.eventId}=${what}`);
     },
     wantsCommits: false,
-    wantsMessages: () => true,
+    wantsMessages: (prefix) => prefix !== 'unwanted',
   });
   const failures: unknown[] = [];
   const receiver = new Receiver(intake, {

@@ -29,6 +29,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
   const plan = planRelation(relationOf(table), bound, types)!;
   const delivered: { readonly to: string; readonly event: unknown; readonly obstacle: WatchError | undefined }[] = [];
   const lines: string[] = [];
+  const warnings: WatchError[] = [];
   const debug = (_: object, message = '') => void lines.push(message);
   const log: Logger = { debug, info: debug, warn: debug, error: debug };
   const watchers = bound.map(({ watcher }) => watcher);
@@ -40,6 +41,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
     },
     log,
     noTransactions(),
+    (warning) => warnings.push(warning),
   );
   const bind = () => router.bind(bound, types);
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
@@ -48,6 +50,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
     subscriptions,
     bind,
     lines,
+    warnings,
     delivered,
     /** Names of those to whom something was delivered since the last call. */
     receivers: () => delivered.splice(0).map(({ to }) => to),

@@ -1,15 +1,11 @@
-import type { Message, Relation, RelationColumn, Tuple, TupleValue } from './messages.ts';
+import { KnownRelation, keyOnly, newRow, wholeRow } from './known-relation.ts';
+import { LargeMessage } from './large-message.ts';
+import type { Message, Projection, Relation, RelationColumn, Tuple, TupleValue } from './messages.ts';
+import { longestText, noteOversized } from './oversized.ts';
 import { Reader } from './reader.ts';
 
-/** Indexes of the columns that are wanted of a relation, ascending; undefined when it is of no interest at all. */
-export type Projection = (relation: Relation) => readonly number[] | undefined;
-
-interface KnownRelation {
-  readonly relation: Relation;
-  /** Asked for at the first change, so that whoever plans has had time to look the relation up. */
-  wanted: readonly number[] | undefined;
-  projected: boolean;
-}
+/** What is wanted of a relation; undefined: nothing. */
+export type Project = (relation: Relation) => Projection | undefined;
 
 /** PostgreSQL counts microseconds from 2000-01-01. */
 const postgresEpoch = 946_684_800_000;
@@ -21,12 +17,28 @@ const ignored = { tag: 'ignored' } as const;
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export class Decoder {
-  readonly #project: Projection;
+  readonly #project: Project;
+  readonly #wantsMessages: (prefix: string) => boolean;
   readonly #relations = new Map<number, KnownRelation>();
   readonly #reader = new Reader();
 
-  constructor(project: Projection) {
+  constructor(project: Project, wantsMessages: (prefix: string) => boolean = () => true) {
     this.#project = project;
+    this.#wantsMessages = wantsMessages;
+  }
+
+  /** A message of `length` bytes that is decoded while it comes in. `type`: its first byte. */
+  large(type: number, length: number): LargeMessage {
+    return new LargeMessage(type, length, {
+      known: (oid) => this.#known(oid),
+      wantsMessages: this.#wantsMessages,
+      decode: (bytes) => this.decode(bytes),
+    });
+  }
+
+  /** What is wanted may be something else from now on: it is asked for again. */
+  projectAnew(): void {
+    for (const known of this.#relations.values()) known.forget();
   }
 
   /** The message from `start` up to `end`. @throws ProtocolError when the bytes make no sense */
@@ -71,7 +83,9 @@ export class Decoder {
         const transactional = (reader.byte() & 1) === 1;
         const lsn = reader.uint64();
         const prefix = reader.string();
-        return { tag: 'message', transactional, lsn, prefix, content: reader.copy(reader.uint32()) };
+        const length = reader.uint32();
+        const content = this.#wantsMessages(prefix) ? reader.copy(length) : reader.skip(length);
+        return { tag: 'message', transactional, lsn, prefix, content };
       }
       case 0x59: // 'Y'
         return { tag: 'type', oid: reader.uint32(), schema: reader.string() || 'pg_catalog', name: reader.string() };
@@ -99,74 +113,69 @@ export class Decoder {
       columns.push({ name: columnName, typeOid, key });
     }
     const relation: Relation = { oid, schema, name, replicaIdentity, columns };
-    this.#relations.set(oid, { relation, wanted: undefined, projected: false });
+    this.#relations.set(oid, new KnownRelation(relation));
     return { tag: 'relation', relation };
   }
 
   #insert(reader: Reader): Message {
-    const { relation, wanted } = this.#known(reader, reader.uint32());
-    if (reader.byte() !== 0x4e) reader.fail("'N' wanted before the new row");
-    return { tag: 'insert', relation, new: this.#tuple(reader, relation, wanted, false) };
+    const known = this.#known(reader.uint32());
+    if (reader.byte() !== newRow) reader.fail("'N' wanted before the new row");
+    return { tag: 'insert', relation: known.relation, new: this.#tuple(reader, known, newRow) };
   }
 
   #update(reader: Reader): Message {
-    const { relation, wanted } = this.#known(reader, reader.uint32());
+    const known = this.#known(reader.uint32());
     let marker = reader.byte();
     let old: Tuple | undefined;
-    if (marker === 0x4b || marker === 0x4f) {
-      old = this.#tuple(reader, relation, wanted, marker === 0x4b);
+    if (marker === keyOnly || marker === wholeRow) {
+      old = this.#tuple(reader, known, marker);
       marker = reader.byte();
     }
-    if (marker !== 0x4e) reader.fail("'N' wanted before the new row");
-    return { tag: 'update', relation, old, new: this.#tuple(reader, relation, wanted, false) };
+    if (marker !== newRow) reader.fail("'N' wanted before the new row");
+    return { tag: 'update', relation: known.relation, old, new: this.#tuple(reader, known, newRow) };
   }
 
   #delete(reader: Reader): Message {
-    const { relation, wanted } = this.#known(reader, reader.uint32());
+    const known = this.#known(reader.uint32());
     const marker = reader.byte();
-    if (marker !== 0x4b && marker !== 0x4f) reader.fail("'K' or 'O' wanted before the old row");
-    return { tag: 'delete', relation, old: this.#tuple(reader, relation, wanted, marker === 0x4b) };
+    if (marker !== keyOnly && marker !== wholeRow) reader.fail("'K' or 'O' wanted before the old row");
+    return { tag: 'delete', relation: known.relation, old: this.#tuple(reader, known, marker) };
   }
 
   #truncate(reader: Reader): Message {
     const count = reader.uint32();
     reader.skip(1);
     const relations: Relation[] = [];
-    for (let left = count; left > 0; left--) relations.push(this.#known(reader, reader.uint32()).relation);
+    for (let left = count; left > 0; left--) relations.push(this.#known(reader.uint32()).relation);
     return { tag: 'truncate', relations };
   }
 
-  #known(reader: Reader, oid: number): KnownRelation {
-    const known = this.#relations.get(oid) ?? reader.fail(`relation ${oid} was not described`);
-    if (!known.projected) {
-      known.wanted = this.#project(known.relation);
-      known.projected = true;
-    }
+  #known(oid: number): KnownRelation {
+    const known = this.#relations.get(oid) ?? this.#reader.fail(`relation ${oid} was not described`);
+    known.project(this.#project);
     return known;
   }
 
-  /** `keyOnly`: an old row of the form 'K', in which the other columns are sent as null but are not known. */
-  #tuple(reader: Reader, relation: Relation, wanted: readonly number[] | undefined, keyOnly: boolean): Tuple {
+  #tuple(reader: Reader, known: KnownRelation, marker: number): Tuple {
     const count = reader.uint16();
-    if (count !== relation.columns.length) {
-      reader.fail(
-        `${count} columns, but ${relation.schema}.${relation.name} was described with ${relation.columns.length}`,
-      );
-    }
+    known.check(count, reader);
     const values: TupleValue[] = [];
-    let next = 0;
     for (let index = 0; index < count; index++) {
-      const wants = wanted !== undefined && wanted[next] === index;
-      if (wants) next++;
+      const wants = known.wants(values.length, index);
       const kind = reader.byte();
       if (kind === 0x74) {
         // 't'
         const length = reader.uint32();
-        if (wants) values.push(reader.text(length));
-        else reader.skip(length);
+        if (wants && length <= longestText) values.push(reader.text(length));
+        else {
+          reader.skip(length);
+          if (!wants) continue;
+          noteOversized(values, values.length, length);
+          values.push(undefined);
+        }
       } else if (kind === 0x6e) {
         // 'n'
-        if (wants) values.push(keyOnly && !relation.columns[index]!.key ? undefined : null);
+        if (wants) values.push(known.nullOf(marker, index));
       } else if (kind === 0x75) {
         // 'u', unchanged TOAST
         if (wants) values.push(undefined);

@@ -19,11 +19,22 @@ export interface Relation {
   readonly columns: readonly RelationColumn[];
 }
 
-/** PostgreSQL's text of a value; null; or undefined where it was not sent (unchanged TOAST, or not part of the key). */
+/** PostgreSQL's text of a value; null; or undefined where it is not known: not sent (unchanged TOAST, or not part of the key), or oversized. */
 export type TupleValue = string | null | undefined;
 
 /** The values of the wanted columns, in the order in which they were wanted. */
 export type Tuple = readonly TupleValue[];
+
+/** What is to be decoded of the changes of a relation. */
+export interface Projection {
+  /** Indexes of the relation's columns, ascending. A tuple's slots are in this order. */
+  readonly wanted: readonly number[];
+  /**
+   * Indexes of columns that not every partition sends in an old row. Those that do not send null instead, under the
+   * identity of their root, so null means that the value is not known.
+   */
+  readonly unsure?: ReadonlySet<number> | undefined;
+}
 
 export interface Begin {
   readonly tag: 'begin';
@@ -71,7 +82,8 @@ export interface LogicalMessage {
   /** The end of its record. */
   readonly lsn: Lsn;
   readonly prefix: string;
-  readonly content: Buffer;
+  /** Undefined: nobody wants messages with this prefix, so it was not copied. */
+  readonly content: Buffer | undefined;
 }
 /** Comes before the description of a relation that has a column of a type that is not built in. */
 export interface TypeMessage {

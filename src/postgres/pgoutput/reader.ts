@@ -63,7 +63,7 @@ export class Reader {
     return Buffer.from(this.#bytes.subarray(from, from + length));
   }
 
-  skip(length: number): void {
+  skip(length: number): undefined {
     this.#advance(length);
   }
 

@@ -1,37 +1,52 @@
 import { expect, test } from 'vitest';
-import { Budget } from '../../../src/changes/budget.ts';
+import { Budget, bytesPerHolder, type Counted } from '../../../src/changes/budget.ts';
 
 function budgetOf(highWaterMark: number) {
   const told: string[] = [];
   const budget = new Budget(highWaterMark, () => told.push('full'), () => told.push('free')); // prettier-ignore
-  return { budget, told };
+  const hold = (bytes: number): Counted => {
+    const counted = { bytes, holders: 0 };
+    budget.hold(counted);
+    return counted;
+  };
+  return { budget, told, hold };
 }
 
 test('reading pauses once above the mark, not at it, and it is said once', () => {
-  const { budget, told } = budgetOf(100);
-  budget.add(100);
+  const { budget, told, hold } = budgetOf(100);
+  hold(100);
   expect([budget.full, told]).toEqual([false, []]);
-  budget.add(1);
-  budget.add(50);
+  hold(1);
+  hold(50);
   expect([budget.full, budget.bytes, told]).toEqual([true, 151, ['full']]);
 });
 
 test('it goes on once half is free, not before, and it is said once', () => {
-  const { budget, told } = budgetOf(100);
-  budget.add(120);
-  budget.release(69);
+  const { budget, told, hold } = budgetOf(100);
+  const [some, one, rest] = [hold(69), hold(1), hold(50)];
+  budget.settle(some);
   expect([budget.full, told]).toEqual([true, ['full']]);
-  budget.release(1);
+  budget.settle(one);
   expect(told).toEqual(['full', 'free']);
-  budget.release(50);
+  budget.settle(rest);
   expect([budget.full, budget.bytes, told]).toEqual([false, 0, ['full', 'free']]);
-  budget.add(101);
+  hold(101);
   expect(told).toEqual(['full', 'free', 'full']);
 });
 
 test('a change larger than the budget is admitted when nothing else waits', () => {
-  const { budget, told } = budgetOf(0);
-  budget.add(1_000_000);
-  budget.release(1_000_000);
+  const { budget, told, hold } = budgetOf(0);
+  budget.settle(hold(1_000_000));
   expect(told).toEqual(['full', 'free']);
+});
+
+test('every further holder of a change counts as well, so that many slow subscriptions fill the budget', () => {
+  const { budget, hold } = budgetOf(1_000_000);
+  const change = hold(500);
+  expect([budget.hold(change), budget.hold(change)]).toEqual([false, false]);
+  expect(budget.bytes).toBe(500 + 2 * bytesPerHolder);
+  expect([budget.settle(change), budget.settle(change)]).toEqual([false, false]);
+  expect(budget.bytes).toBe(500);
+  expect([budget.settle(change), budget.bytes]).toEqual([true, 0]);
+  expect([budget.hold(change), budget.bytes]).toEqual([true, 500]);
 });

@@ -81,8 +81,24 @@ describe('the records that an event concerns', () => {
     ]);
   });
 
-  test('are one, for all events whose key was not sent, and for truncates', () => {
-    expect(occurrenceOf('updated', {}).records).toEqual(['']);
-    expect(occurrenceOf('truncated', {}).records).toEqual(['']);
+  test('are not known for events whose key was not sent, and for truncates: those are barriers', () => {
+    for (const one of [occurrenceOf('updated', {}), occurrenceOf('truncated', {})])
+      expect([one.records, one.barrier]).toEqual([[], true]);
+    for (const type of ['inserted', 'updated', 'deleted'] as const) expect(occurrenceOf(type, row).barrier).toBe(false);
+    expect(occurrenceOf('updated', { ...row, id: '2' }, row).barrier).toBe(false);
+  });
+
+  test('are not all known for an update whose key is outside the replica identity: it may have had another', () => {
+    const keyed = usersTable({ uniqueKeys: [['id'], ['email']] });
+    const byEmail = (type: UpdateType, old?: Values) => {
+      const plan = planFor(keyed, [table()({ tableName: 'users', primaryKey: 'email' }), type]);
+      return new Occurrence(
+        plan.watchers[type][0]!,
+        changeOf(plan, type, { row: { email: 'a' }, ...(old && { old }) }),
+      );
+    };
+    expect([byEmail('updated').records, byEmail('updated').barrier]).toEqual([['a'], true]);
+    expect(byEmail('updated', { id: '2' }).barrier).toBe(true);
+    expect(byEmail('inserted').barrier).toBe(false);
   });
 });

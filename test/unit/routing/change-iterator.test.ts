@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ChangeIterator } from '../../../src/routing/change-iterator.ts';
+import { Iterators } from '../../../src/routing/iterators.ts';
 import { Route } from '../../../src/routing/route.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import { dispatching, settingsOf } from '../../support/delivering.ts';
@@ -14,14 +14,17 @@ function iterating() {
   const end = deferred();
   const route = new Route(watchersFor(['users', 'updated'])[0]!);
   let subscription!: ActiveSubscription;
-  const iterator = new ChangeIterator((handler) => {
-    route.add((subscription = new ActiveSubscription(route, undefined, handler, settingsOf())));
-    return subscription;
-  }, end.promise);
+  const iterators = new Iterators(end.promise);
+  const open = () =>
+    iterators.open((handler) => {
+      route.add((subscription = new ActiveSubscription(route, undefined, handler, settingsOf())));
+      return subscription;
+    });
+  const iterator = open();
   const send = (...ids: string[]) => {
     for (const id of ids) delivery.send(subscription, id);
   };
-  return { ...delivery, iterator, subscription, route, end, send };
+  return { ...delivery, iterator, iterators, open, subscription, route, end, send };
 }
 const id = ({ value }: IteratorResult<{ event: { id: number } }>) => value.event.id;
 
@@ -118,14 +121,11 @@ describe('the subscription ends', () => {
     const told: string[] = [];
     const route = new Route(watchersFor(['users', 'updated'])[0]!);
     let subscription!: ActiveSubscription;
-    const iterator = new ChangeIterator(
-      (handler) => {
-        route.add((subscription = new ActiveSubscription(route, undefined, handler, settingsOf())));
-        subscription.onEnd = () => told.push('signal let go of');
-        return subscription;
-      },
-      new Promise(() => {}),
-    );
+    const iterator = new Iterators(new Promise(() => {})).open((handler) => {
+      route.add((subscription = new ActiveSubscription(route, undefined, handler, settingsOf())));
+      subscription.onEnd = () => told.push('signal let go of');
+      return subscription;
+    });
     const asked = iterator.next();
     subscription.unsubscribe();
     expect([await asked, told]).toEqual([over, ['signal let go of']]);
@@ -133,14 +133,11 @@ describe('the subscription ends', () => {
 
   test('before it began, by a signal that was aborted: nothing comes', async () => {
     const route = new Route(watchersFor(['users', 'updated'])[0]!);
-    const iterator = new ChangeIterator(
-      (handler) => {
-        const ended = new ActiveSubscription(route, undefined, handler, settingsOf());
-        ended.active = false;
-        return ended;
-      },
-      new Promise(() => {}),
-    );
+    const iterator = new Iterators(new Promise(() => {})).open((handler) => {
+      const ended = new ActiveSubscription(route, undefined, handler, settingsOf());
+      ended.active = false;
+      return ended;
+    });
     expect(await iterator.next()).toEqual(over);
   });
 });
@@ -168,4 +165,22 @@ describe('the watch ends', () => {
     await expect(iterator.next()).rejects.toThrow('ended');
     expect(await iterator.next()).toEqual(over);
   });
+});
+
+test('nothing is kept of an iterator that has ended, however it ended; the others end with the watch', async () => {
+  const { iterators, iterator, open, end } = iterating();
+  const rest = open();
+  const aborted = iterators.open((handler) => {
+    const ended = new ActiveSubscription(new Route(watchersFor(['users', 'updated'])[0]!), undefined, handler, settingsOf());
+    ended.active = false;
+    return ended;
+  }); // prettier-ignore
+  expect([iterators.size, aborted.ended]).toEqual([2, true]);
+  await iterator.return();
+  expect([iterators.size, rest.ended]).toEqual([1, false]);
+  for (let count = 0; count < 100; count++) await open().return();
+  expect(iterators.size).toBe(1);
+  end.resolve();
+  await settle();
+  expect([iterators.size, rest.ended]).toEqual([0, true]);
 });

@@ -90,9 +90,9 @@ describe('a condition', () => {
     ]);
     subscribe('users:updated', noop);
     changed('updated', row);
-    expect([receivers(), lines.at(-1)]).toEqual([[], 'delivering to 0 subscriptions']);
+    expect([receivers(), lines]).toEqual([[], ['change received: users:updated']]);
     changed('updated', { ...row, id: '2' });
-    expect([receivers(), lines.at(-1)]).toEqual([['users:updated'], 'delivering to 1 subscriptions']);
+    expect([receivers(), lines.at(-1)]).toEqual([['users:updated'], 'delivering to users:updated']);
   });
 });
 
@@ -159,7 +159,7 @@ describe('what a condition throws is a failure of everybody who is meant, and of
   });
 });
 
-test('a routing column that was not sent and a condition: only what the condition lets pass is told of it', () => {
+test('a routing column that was not sent and a condition: only what the condition lets pass is delivered', () => {
   const { subscribe, changed, delivered } = routingWhen(
     { 'users:updated': (event) => event.role_id === 7 },
     usersTable(),
@@ -169,7 +169,7 @@ test('a routing column that was not sent and a condition: only what the conditio
   changed('updated', { ...row, bio: undefined, role_id: '8' });
   expect(delivered).toEqual([]);
   changed('updated', { ...row, bio: undefined });
-  expect(delivered).toMatchObject([{ to: 'filtered', obstacle: { code: 'VALUE_ABSENT' } }]);
+  expect(delivered).toMatchObject([{ to: 'filtered', obstacle: undefined }]);
 });
 
 describe('refused, all at once, is', () => {

@@ -19,15 +19,7 @@ function listening() {
   );
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   const send = (prefix: string) =>
-    router.push(
-      new CapturedMessage(
-        transactionAt(1n),
-        0,
-        0,
-        { tag: 'message', transactional: true, lsn: 1n, prefix, content },
-        1,
-      ),
-    );
+    router.push(new CapturedMessage(transactionAt(1n), 0, 0, { transactional: true, prefix, content }, 1));
   return { router, subscriptions, delivered, send };
 }
 

@@ -163,4 +163,5 @@ test('a temporary slot asks for nothing but its publication, and makes that anew
   const memory = { publicationOid: 8, pid: 3, acknowledged: '0/8' };
   expect(verdictOf({ publication: undefined }, temporary, memory)).toMatchObject({ step: { kind: 'publication' } });
   expect(verdictOf({}, temporary, memory)).toMatchObject({ verdict: 'ready' });
+  expect(verdictOf({}, { ...temporary, manage: 'verify' })).toMatchObject({ verdict: 'ready' });
 });

@@ -85,6 +85,63 @@ test('the memory of a large message is not kept for the beginning of the next', 
   expect(kept!.buffer.byteLength).toBeLessThan(large.length);
 });
 
+describe('a large message that is handed on in pieces', () => {
+  const type = 'I';
+  const message = xLogData(Buffer.from(type + 'x'.repeat(1_100_000)));
+  const follow = Buffer.concat([keepalive(1n, false), xLogData(Buffer.from('next'))]);
+
+  test('comes whole and in order however it is cut, and what follows is read as ever', async () => {
+    for (const first of [1, 4, 5, 6, 29, 30, 31, 32, 500_000, message.length - 1]) {
+      const { bring, told, onLarge } = copying();
+      let taken = '';
+      onLarge((letter, length) => {
+        told.push(`large ${String.fromCharCode(letter)} ${length}`);
+        return { write: (bytes, start, end) => void (taken += bytes.toString('latin1', start, end)) };
+      });
+      const all = Buffer.concat([message, follow]);
+      const second = Math.max(first, 700_000);
+      await bring(all.subarray(0, first), all.subarray(first, second), all.subarray(second));
+      expect(told, `cut at ${first}`).toEqual([`large I 1100001`, 'keepalive 1', 'message next']);
+      expect(taken).toBe(type + 'x'.repeat(1_100_000));
+    }
+  });
+
+  test('is asked for when its next piece is there, not while reading pauses because of what came before it', async () => {
+    const { bring, told, copy, onLarge, onMessage } = copying();
+    onMessage(() => copy.pause());
+    onLarge(() => {
+      told.push('large');
+      return { write: () => {} };
+    });
+    await bring(
+      Buffer.concat([xLogData(Buffer.from('one')), message.subarray(0, 1000)]),
+      message.subarray(1000),
+      follow,
+    );
+    expect(told).toEqual(['message one']);
+    copy.resume();
+    await turn();
+    expect(told).toEqual(['message one', 'large', 'keepalive 1', 'message next']);
+  });
+
+  test('is asked for once, and put together when it is wanted whole', async () => {
+    const { bring, told, onLarge } = copying();
+    let asked = 0;
+    onLarge(() => void asked++);
+    for (let at = 0; at < message.length; at += 65_536) await bring(message.subarray(at, at + 65_536));
+    await bring(follow);
+    expect([asked, told[0]!.length, told.length]).toEqual([1, 'message '.length + 1_100_001, 3]);
+  });
+
+  test('messages of pg are never: they are left to it', async () => {
+    const { bring, told, onLarge } = copying();
+    onLarge(() => ({ write: () => {} }));
+    const rows = framed('D', Buffer.alloc(1_200_000, 'x'));
+    await bring(rows.subarray(0, 600_000), rows.subarray(600_000));
+    expect(told).toEqual([`pg ${rows.toString('hex')}`]);
+  });
+});
+
 describe('paused', () => {
   test('it reads no further chunk until it is resumed, and then all', async () => {
     const { bring, told, copy, onMessage } = copying();
@@ -94,6 +151,19 @@ describe('paused', () => {
     copy.resume();
     await turn();
     expect(told).toEqual(['message one', 'keepalive 1', 'keepalive 2']);
+  });
+
+  test('it stops behind the message at hand, also within a chunk: each of them may take much memory', async () => {
+    const { bring, told, copy, onMessage } = copying();
+    onMessage(() => copy.pause());
+    await bring(Buffer.concat([all, all]).subarray(0, -3));
+    for (const end of [1, 4, 6, 8, 11, 13]) {
+      expect(told).toEqual([...calls, ...calls].slice(0, end));
+      copy.resume();
+      await turn();
+    }
+    await bring(all.subarray(-3));
+    expect(told).toEqual([...calls, ...calls]);
   });
 
   test('it goes on in the middle of a message', async () => {

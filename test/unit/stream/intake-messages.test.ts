@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Budget } from '../../../src/changes/budget.ts';
 import { type Captured, Ledger } from '../../../src/changes/ledger.ts';
 import { CapturedMessage } from '../../../src/changes/message.ts';
@@ -16,13 +16,16 @@ function intaking() {
       received.push(captured);
     },
     wantsCommits: false,
-    wantsMessages: (prefix) => prefix !== 'nobody',
+    wantsMessages: () => true,
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
   const insert = () => intake.change({ tag: 'insert', relation: plan.relation, new: ['1'] }, () => plan, 100);
   const message = (lsn: bigint, transactional = true, prefix = 'outbox') =>
-    intake.message({ tag: 'message', transactional, lsn, prefix, content: Buffer.from('x') }, 100);
+    intake.message(
+      { tag: 'message', transactional, lsn, prefix, content: prefix === 'nobody' ? undefined : Buffer.from('x') },
+      100,
+    );
   return {
     intake,
     ledger,
@@ -120,4 +123,40 @@ test('messages that nobody wants are counted and acknowledged, but not passed on
   expect(ledger.settled).toBe(false);
   ledger.settle(received[0]!);
   expect([ledger.settled, ledger.confirmed]).toEqual([true, 0x30n]);
+});
+
+describe('messages are only sent while somebody wants them:', () => {
+  test('a transaction that was received in part without them goes on with all of its changes, none twice', () => {
+    const { intake, begin, commit, insert, message, ids } = intaking();
+    begin(0x100n);
+    for (let count = 0; count < 3; count++) insert();
+    intake.connect(true);
+    begin(0x100n);
+    message(1n);
+    insert();
+    message(2n);
+    for (let count = 0; count < 4; count++) insert();
+    commit(0x100n);
+    expect(ids()).toEqual(['0/100/0', '0/100/1', '0/100/2', '0/100/m0', '0/100/m1', '0/100/3', '0/100/4']);
+  });
+
+  test('one that was received in part with them goes on without them, and with them again', () => {
+    const { intake, begin, commit, insert, message, ids } = intaking();
+    const send = (withMessages: boolean, rows: number) => {
+      begin(0x100n);
+      for (let count = 0; count < rows; count++) {
+        if (withMessages) message(1n);
+        insert();
+      }
+    };
+    send(true, 2);
+    intake.connect(true);
+    send(false, 3);
+    intake.connect(true);
+    send(true, 4);
+    commit(0x100n);
+    expect(ids()).toEqual([
+      '0/100/m0', '0/100/0', '0/100/m1', '0/100/1', '0/100/2', '0/100/m2', '0/100/m3', '0/100/3',
+    ]); // prettier-ignore
+  });
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { ProtocolError } from '../../../src/errors.ts';
-import { begin, commit, described, receiving, row } from '../../support/receiving.ts';
+import * as encode from '../../support/pgoutput-messages.ts';
+import { begin, commit, described, plan, receiving, row } from '../../support/receiving.ts';
 import { deferred } from '../../support/until.ts';
 
 const settle = () => new Promise((resolve) => process.nextTick(resolve));
@@ -84,4 +85,34 @@ test.each(['resolves', 'rejects'])('closed while the catalog is asked: nothing f
   receiver.message(row('1'));
   receiver.keepalive(500n, true);
   expect([told, failures]).toEqual([['wait'], []]);
+});
+
+test('once the catalog has answered, everything is planned anew: a new partition changes what is known of its root', async () => {
+  const { answers, described: ask } = slowCatalog(2);
+  let asked = 0;
+  const { receiver } = receiving({
+    described: ask,
+    plan: () => {
+      asked++;
+      return plan;
+    },
+  });
+  receiver.message(described);
+  answers[0]!.resolve();
+  await settle();
+  for (const bytes of [begin(256n), row('1'), row('2')]) receiver.message(bytes);
+  expect(asked).toBe(1);
+  receiver.message(encode.relation({ ...plan.relation, oid: 99, name: 'a_partition' }));
+  answers[1]!.resolve();
+  await settle();
+  for (const id of ['3', '4']) receiver.message(row(id));
+  expect(asked).toBe(2);
+});
+
+test('a message in pieces is taken whole while the catalog is asked, because what is wanted of it is not known', () => {
+  const { described: ask } = slowCatalog(1);
+  const { receiver } = receiving({ described: ask });
+  expect(receiver.large(0x49, 2_000_000)).toBeDefined();
+  receiver.message(described);
+  expect(receiver.large(0x49, 2_000_000)).toBeUndefined();
 });

@@ -1,7 +1,9 @@
-import { expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ProtocolError } from '../../../src/errors.ts';
 import type { Relation } from '../../../src/postgres/pgoutput/messages.ts';
 import * as encode from '../../support/pgoutput-messages.ts';
+import { Intake } from '../../../src/stream/intake.ts';
+import type { Receiver } from '../../../src/stream/receiver.ts';
 import { begin, commit, described, plan, receiving, row } from '../../support/receiving.ts';
 import { relationOf, usersTable } from '../../support/sample-tables.ts';
 
@@ -104,4 +106,41 @@ test('types are told as they are described, and messages by their prefix before 
   receiver.message(encode.logicalMessage(false, 100n, 'cache', Buffer.alloc(0)));
   expect(heard).toEqual([{ tag: 'type', oid: 16_500, schema: 'public', name: 'mood' }]);
   expect(told).toEqual(['reached 100', 'message cache', '0/64/n0=cache', 'confirmed 100']);
+});
+
+describe('a message that comes in pieces', () => {
+  const bring = (receiver: Receiver, bytes: Buffer) => {
+    const large = receiver.large(bytes[0]!, bytes.length)!;
+    for (let at = 0; at < bytes.length; at += 7) large.write(bytes, at, Math.min(at + 7, bytes.length));
+  };
+
+  test('is handled as one that comes whole, and its position counts although nobody wants it', () => {
+    const { receiver, told } = receiving();
+    receiver.message(described);
+    receiver.message(begin(256n));
+    bring(receiver, row('1'));
+    bring(receiver, encode.logicalMessage(true, 200n, 'unwanted', Buffer.from('x')));
+    receiver.message(row('2'));
+    receiver.message(commit(256n));
+    bring(receiver, encode.logicalMessage(false, 300n, 'unwanted', Buffer.from('x')));
+    expect(told).toEqual([
+      '0/100/0=1', '0/100/1=2', 'reached 264', 'confirmed 264', 'reached 300', 'confirmed 300',
+    ]); // prettier-ignore
+  });
+
+  test('and makes no sense ends the connection, once', () => {
+    const { receiver, failures } = receiving();
+    receiver.message(described);
+    bring(receiver, Buffer.concat([row('1'), Buffer.from('more')]));
+    expect(receiver.large(0x49, 10)).toBeUndefined();
+    expect(failures).toEqual([expect.any(ProtocolError)]);
+  });
+});
+
+test('rows are handed on with one and the same function, not with one made for each', () => {
+  const change = vi.spyOn(Intake.prototype, 'change');
+  onTestFinished(() => change.mockRestore());
+  const { receiver } = receiving();
+  for (const bytes of [described, begin(256n), row('1'), row('2')]) receiver.message(bytes);
+  expect(new Set(change.mock.calls.map(([, planOf]) => planOf)).size).toBe(1);
 });

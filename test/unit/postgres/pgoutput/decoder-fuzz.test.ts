@@ -59,7 +59,7 @@ const boasting: Readonly<Record<string, readonly [message: Buffer, columns: numb
 };
 
 test.each(Object.entries(boasting))('too many %s fail before memory is taken for them', (_, [message, count]) => {
-  const decoder = new Decoder(({ columns }) => columns.map((_column, index) => index));
+  const decoder = new Decoder(({ columns }) => ({ wanted: columns.map((_, index) => index) }));
   const columns = Array.from({ length: count }, () => ({ name: '', typeOid: 25, key: true }));
   decoder.decode(encode.relation({ oid, schema: 'public', name: 't', replicaIdentity: 'd', columns }));
   const failure = () => {

@@ -17,7 +17,7 @@ const users: Relation = {
 const posts: Relation = { ...users, oid: 7, name: 'posts', replicaIdentity: 'f' };
 
 function decoding(wanted: readonly number[] | undefined, ...described: readonly Relation[]) {
-  const decoder = new Decoder(() => wanted);
+  const decoder = new Decoder(() => wanted && { wanted });
   for (const relation of described) decoder.decode(encode.relation(relation));
   return (bytes: Buffer) => decoder.decode(bytes);
 }
@@ -87,6 +87,50 @@ test('of an old row of the form K only the key columns are known: the others are
   });
 });
 
+test('a null in an old row of the form K is not known either where the root says that the column is part of the identity', () => {
+  // A partition with another identity than its root: key columns are never null.
+  const decode = decoding([0, 1, 2], { ...users, replicaIdentity: 'f', columns: users.columns.map((column) => ({ ...column, key: true })) }); // prettier-ignore
+  expect(decode(encode.deletion(users.oid, ['K', ['1', null, null]]))).toMatchObject({
+    old: ['1', undefined, undefined],
+  });
+});
+
+test('a null in an old row is unknown where not every partition sends the column, and a value is known', () => {
+  const decoder = new Decoder(() => ({ wanted: [0, 1, 2], unsure: new Set([1, 2]) }));
+  decoder.decode(encode.relation(posts));
+  expect(decoder.decode(encode.deletion(posts.oid, ['O', ['1', null, 'x']]))).toMatchObject({
+    old: ['1', undefined, 'x'],
+  });
+  expect(decoder.decode(encode.update(posts.oid, ['1', null, null], ['O', ['1', 'a', null]]))).toMatchObject({
+    old: ['1', 'a', undefined],
+    new: ['1', null, null],
+  });
+});
+
+test('the content of a message that nobody wants is not copied', () => {
+  const decoder = new Decoder(
+    () => undefined,
+    (prefix) => prefix === 'outbox',
+  );
+  const decode = (prefix: string) => decoder.decode(encode.logicalMessage(true, 5n, prefix, Buffer.from('x')));
+  expect([decode('outbox'), decode('other')]).toEqual([
+    { tag: 'message', transactional: true, lsn: 5n, prefix: 'outbox', content: Buffer.from('x') },
+    { tag: 'message', transactional: true, lsn: 5n, prefix: 'other', content: undefined },
+  ]);
+});
+
+test('what is wanted is asked for again when it may be something else', () => {
+  let wanted = [0];
+  const decoder = new Decoder(() => ({ wanted }));
+  decoder.decode(encode.relation(users));
+  const row = () => decoder.decode(encode.insert(users.oid, ['1', 'a', 'b']));
+  expect(row()).toMatchObject({ new: ['1'] });
+  wanted = [1, 2];
+  expect(row()).toMatchObject({ new: ['1'] });
+  decoder.projectAnew();
+  expect(row()).toMatchObject({ new: ['a', 'b'] });
+});
+
 test('a truncate names all its relations', () => {
   const decode = decoding([], users, posts);
   expect(decode(encode.truncate([posts.oid, users.oid]))).toEqual({ tag: 'truncate', relations: [posts, users] });
@@ -130,7 +174,7 @@ test('the projection is asked for once, at the first change, so that there is ti
   const asked: Relation[] = [];
   const decoder = new Decoder((relation) => {
     asked.push(relation);
-    return [0];
+    return { wanted: [0] };
   });
   decoder.decode(encode.relation(users));
   expect(asked).toEqual([]);
@@ -142,7 +186,7 @@ test('a later description of a relation replaces the earlier one', () => {
   const asked: number[] = [];
   const decoder = new Decoder(({ columns }) => {
     asked.push(columns.length);
-    return columns.map((_, index) => index);
+    return { wanted: columns.map((_, index) => index) };
   });
   decoder.decode(encode.relation(users));
   decoder.decode(encode.insert(users.oid, ['1', 'a', 'x']));

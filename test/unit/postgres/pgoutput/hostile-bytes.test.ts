@@ -46,7 +46,7 @@ const exchange = table.chain((relation) => {
 });
 
 function decoderOf(relation: Relation): Decoder {
-  const decoder = new Decoder(({ columns }) => columns.map((_, index) => index));
+  const decoder = new Decoder(({ columns }) => ({ wanted: columns.map((_, index) => index) }));
   decoder.decode(encode.relation(relation));
   return decoder;
 }

@@ -1,0 +1,173 @@
+import { ProtocolError } from '../../errors.ts';
+import { type KnownRelation, keyOnly, newRow, wholeRow } from './known-relation.ts';
+import type { Message, Tuple, TupleValue } from './messages.ts';
+import { longestText, noteOversized } from './oversized.ts';
+
+/** What is wanted of a large message: in the decoder's place, whole messages. */
+export interface Interest {
+  /** @throws ProtocolError for a relation that was not described */
+  known(oid: number): KnownRelation;
+  wantsMessages(prefix: string): boolean;
+  /** For messages of kinds that are small in general. */
+  decode(bytes: Buffer): Message;
+}
+
+/** So many bytes are needed at once; or, below 0, so many are of no interest. */
+type Step = number;
+type Steps<T> = Generator<Step, T, Buffer>;
+
+/** Bytes. Nobody subscribes to a longer one. */
+const longestPrefix = 65_536;
+const nothing = Buffer.alloc(0);
+/** The kinds of messages that may be large. */
+const insert = 0x49; // 'I'
+const update = 0x55; // 'U'
+const deletion = 0x44; // 'D'
+const logical = 0x4d; // 'M'
+
+interface Failing {
+  fail(reason: string): never;
+}
+
+/**
+ * Decodes one message piece by piece while it comes in. What nobody wants of it takes no memory, however large it is,
+ * and a wanted value is put together once.
+ */
+export class LargeMessage {
+  readonly #steps: Steps<Message>;
+  readonly #type: string;
+  readonly #length: number;
+  #step: Step;
+  /** What has come of the bytes that are needed at once. */
+  #bytes = nothing;
+  #filled = 0;
+  /** Bytes of the message that were read. */
+  #offset = 0;
+  #message: Message | undefined;
+  /** Bytes of it that were wanted. */
+  kept = 0;
+
+  constructor(type: number, length: number, interest: Interest) {
+    this.#type = String.fromCharCode(type);
+    this.#length = length;
+    this.#steps = message(length, interest, { fail: (reason) => this.#fail(reason) });
+    this.#step = this.#begun(this.#steps.next(nothing));
+  }
+
+  /** The next bytes of it, from `start` up to `end`. Returns the message once it is complete. @throws ProtocolError */
+  write(bytes: Buffer, start: number, end: number): Message | undefined {
+    let at = start;
+    while (at < end) {
+      if (this.#message) this.#fail(`${this.#length - this.#offset} bytes too many`);
+      const wanted = Math.abs(this.#step) - this.#filled;
+      const taken = Math.min(wanted, end - at);
+      if (this.#step > 0) bytes.copy(this.#bytes, this.#filled, at, at + taken);
+      at += taken;
+      this.#filled += taken;
+      this.#offset += taken;
+      if (taken === wanted) this.#step = this.#begun(this.#steps.next(this.#bytes));
+    }
+    if (this.#offset < this.#length) return undefined;
+    return this.#message ?? this.#fail('the message ends too early');
+  }
+
+  /** Makes room for what is needed next. */
+  #begun(result: IteratorResult<Step, Message>): Step {
+    this.#filled = 0;
+    this.#bytes = nothing;
+    if (result.done) {
+      this.#message = result.value;
+      return 0;
+    }
+    const step = result.value;
+    const left = this.#length - this.#offset;
+    if (Math.abs(step) > left) this.#fail(`${Math.abs(step)} bytes wanted, ${left} left`);
+    if (step === 0) return this.#begun(this.#steps.next(nothing));
+    if (step > 0) {
+      this.#bytes = Buffer.allocUnsafe(step);
+      this.kept += step;
+    }
+    return step;
+  }
+
+  #fail(reason: string): never {
+    throw new ProtocolError(this.#type, this.#offset, reason);
+  }
+}
+
+function* message(length: number, interest: Interest, on: Failing): Steps<Message> {
+  const type = yield 1;
+  switch (type[0]) {
+    case insert:
+    case update:
+    case deletion:
+      return yield* rowChange(type[0], interest, on);
+    case logical:
+      return yield* logicalMessage(length, interest);
+    default:
+      return interest.decode(Buffer.concat([type, yield length - 1]));
+  }
+}
+
+function* logicalMessage(length: number, interest: Interest): Steps<Message> {
+  const head = yield 9;
+  const transactional = (head[0]! & 1) === 1;
+  const lsn = head.readBigUInt64BE(1);
+  const letters: number[] = [];
+  let letter = (yield 1)[0]!;
+  while (letter !== 0 && letters.length < longestPrefix) {
+    letters.push(letter);
+    letter = (yield 1)[0]!;
+  }
+  const prefix = Buffer.from(letters).toString('utf8');
+  if (letter !== 0 || !interest.wantsMessages(prefix)) {
+    yield letters.length + 11 - length; // the rest: 11 are type, head, and the letter behind the prefix
+    return { tag: 'message', transactional, lsn, prefix, content: undefined };
+  }
+  const content = yield (yield 4).readUInt32BE();
+  return { tag: 'message', transactional, lsn, prefix, content };
+}
+
+function* rowChange(type: number, interest: Interest, on: Failing): Steps<Message> {
+  const known = interest.known((yield 4).readUInt32BE());
+  const { relation } = known;
+  let marker = (yield 1)[0]!;
+  let old: Tuple | undefined;
+  if (type !== insert && (marker === keyOnly || marker === wholeRow)) {
+    old = yield* tuple(known, marker, on);
+    if (type === deletion) return { tag: 'delete', relation, old };
+    marker = (yield 1)[0]!;
+  }
+  if (type === deletion) on.fail("'K' or 'O' wanted before the old row");
+  if (marker !== newRow) on.fail("'N' wanted before the new row");
+  const row = yield* tuple(known, marker, on);
+  return type === insert ? { tag: 'insert', relation, new: row } : { tag: 'update', relation, old, new: row };
+}
+
+function* tuple(known: KnownRelation, marker: number, on: Failing): Steps<Tuple> {
+  const count = (yield 2).readUInt16BE();
+  known.check(count, on);
+  const values: TupleValue[] = [];
+  for (let index = 0; index < count; index++) {
+    const wants = known.wants(values.length, index);
+    const kind = (yield 1)[0]!;
+    if (kind === 0x74) {
+      // 't'
+      const length = (yield 4).readUInt32BE();
+      if (wants && length <= longestText) values.push((yield length).toString('utf8'));
+      else {
+        yield -length;
+        if (!wants) continue;
+        noteOversized(values, values.length, length);
+        values.push(undefined);
+      }
+    } else if (kind === 0x6e) {
+      // 'n'
+      if (wants) values.push(known.nullOf(marker, index));
+    } else if (kind === 0x75) {
+      // 'u', unchanged TOAST
+      if (wants) values.push(undefined);
+    } else on.fail(`unknown kind of value 0x${kind.toString(16)}`);
+  }
+  return values;
+}
