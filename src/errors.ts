@@ -19,6 +19,7 @@ export const errorCodes = [
   'PUBLICATION_LOST', //E  it is missing, or was while changes were written: a gap
   'PUBLICATION_CHANGED', // W E  it was made anew, or a watched table is gone from it
   'SYNCHRONOUS_STANDBY', //E  commits would wait for our acknowledgement
+  'STANDBY_BEHIND', // W  events wait for a standby that is down
   'SCHEMA_CHANGED', //W E  a column or table changed; E when a watcher needs it
   'REPLICA_IDENTITY', // W  too little for a watcher since it was changed
   'VALUE_ABSENT', //  W  a value was not sent; thrown at reading it

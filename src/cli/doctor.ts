@@ -1,10 +1,12 @@
 import pg from 'pg';
 import type { Client } from 'pg';
+import { readStandbySlots } from '../postgres/standby-slots.ts';
 import { sessionConfig } from '../postgres/session.ts';
 import type { WatchError } from '../errors.ts';
 import { type Command, configurationFlags, exit, help, parse, watcherFlags } from './arguments.ts';
 import type { Check } from './checks.ts';
 import { type Configuration, loadConfiguration } from './config.ts';
+import { decodingChecks } from './decoding-checks.ts';
 import { readFacts } from './facts.ts';
 import { mark, paint, print, printJson, withoutSecrets } from './output.ts';
 import { ownershipChecks, serverChecks, transactionCheck } from './server-checks.ts';
@@ -80,6 +82,9 @@ async function examineServer(client: Client, configuration: Configuration): Prom
   const oids = found.tables.map(({ oid }) => oid);
   const facts = await readFacts(client, oids, resolved.publication.name);
   const states = await readSlotStates(client);
+  const { name } = resolved.slot;
+  const standbys = await readStandbySlots(client, name, server);
+  const state = hasSlot ? states.find((one) => one.name === name) : undefined;
   const own = { exists: slot !== undefined || !hasSlot, active: slot?.activePid !== undefined };
   return [
     ...serverChecks(server, facts, resolved, own),
@@ -87,6 +92,7 @@ async function examineServer(client: Client, configuration: Configuration): Prom
     ...(watchers.length > 0 ? watcherChecks(found, configuration) : [nothingNamed('watchers', 'tables and columns')]),
     ...(hasSlot && watchers.length > 0 ? publicationChecks(found, configuration) : []),
     ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
+    ...(state ? decodingChecks(state, standbys) : []),
     ...(hasSlot ? ownershipChecks(facts, resolved.manage) : []),
     transactionCheck(facts),
     otherSlotsCheck(states, hasSlot ? resolved.slot.name : ''),

@@ -14,6 +14,10 @@ export interface Vitals {
   readonly retainedWalWarning: number | undefined;
   /** Age of the oldest change that was not acknowledged. */
   readonly waitingSeconds: number;
+  /** Seconds after which the server gives up a slot without a worker; null: never. */
+  readonly idleTimeoutSeconds: number | null;
+  /** Standbys that hold all changes back. */
+  readonly standbysBehind: readonly string[];
 }
 
 /** Seconds that a change may wait before a person should look. */
@@ -25,7 +29,8 @@ export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly r
   if (broken !== undefined) return { level: 'problem', reasons: [broken] };
   const problems: string[] = [];
   const warnings: string[] = [];
-  if (activePid === null) problems.push('no worker is connected');
+  if (activePid === null) problems.push(`no worker is connected${idleEnd(vitals)}`);
+  problems.push(...vitals.standbysBehind);
   if (walStatus === 'unreserved')
     problems.push('the slot is about to be lost: it holds more WAL than the server keeps');
   const threshold = warningThreshold(retainedWalWarning, limitBytes);
@@ -35,4 +40,9 @@ export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly r
   if (waitingSeconds > patience) warnings.push(`the oldest event waits since ${formatSeconds(waitingSeconds)}`);
   const level = problems.length > 0 ? 'problem' : warnings.length > 0 ? 'warning' : 'ok';
   return { level, reasons: [...problems, ...warnings] };
+}
+
+function idleEnd({ idleTimeoutSeconds }: Vitals): string {
+  if (idleTimeoutSeconds === null) return '';
+  return `: the slot is lost after ${formatSeconds(idleTimeoutSeconds)} without one (idle_replication_slot_timeout)`;
 }

@@ -6,13 +6,14 @@ export function noteMarker(publication: string, slot: string, comment: string | 
   const placeholder = {
     version: 1, slot, systemIdentifier: '', databaseOid: 0, publicationOid: 0, createdLsn: '',
   } as const; // prettier-ignore
-  const lines = withMarker(comment, placeholder).split('\n').slice(0, -1); // the marker is the last one
-  const kept = pg.escapeLiteral(lines.map((line) => `${line}\n`).join(''));
+  const all = withMarker(comment, placeholder);
+  const line = `walwatch: ${JSON.stringify(placeholder)}`;
+  const [before, after] = all.split(line).map((kept) => pg.escapeLiteral(kept));
   const body = `
 BEGIN
-  EXECUTE (SELECT format('COMMENT ON PUBLICATION %I IS %L', p.pubname, ${kept} || 'walwatch: ' || json_build_object(
+  EXECUTE (SELECT format('COMMENT ON PUBLICATION %I IS %L', p.pubname, ${before} || 'walwatch: ' || json_build_object(
       'version', 1, 'slot', s.slot_name, 'systemIdentifier', c.system_identifier::text, 'databaseOid', d.oid::int8,
-      'publicationOid', p.oid::int8, 'createdLsn', s.confirmed_flush_lsn::text))
+      'publicationOid', p.oid::int8, 'createdLsn', s.confirmed_flush_lsn::text) || ${after})
     FROM pg_publication p, pg_replication_slots s, pg_control_system() c, pg_database d
     WHERE p.pubname = ${pg.escapeLiteral(publication)} AND s.slot_name = ${pg.escapeLiteral(slot)} AND d.datname = current_database());
 END`;

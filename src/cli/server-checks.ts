@@ -1,6 +1,6 @@
-import { type Server, serverIssues, since } from '../postgres/server.ts';
+import { canDecode, type Server, serverIssues, since } from '../postgres/server.ts';
 import type { ResolvedOptions } from '../options.ts';
-import { standbyWarnings } from '../setup/prepare.ts';
+import { synchronousStandby } from '../setup/judge.ts';
 import { type Check, check } from './checks.ts';
 import type { ServerFacts } from './facts.ts';
 import { formatBytes, formatSeconds } from './output.ts';
@@ -31,7 +31,7 @@ export function serverChecks(
       name: 'TLS', found: facts.tls ?? (facts.local ? 'none, but on this machine' : 'the connection is not encrypted'),
       why: 'passwords and all changed rows go over it', fix: 'Add ?sslmode=verify-full&sslrootcert=… to the URL, or PGSSLMODE.',
     }),
-    check(server.walLevel === 'logical', 'problem', {
+    check(canDecode(server), 'problem', {
       name: 'wal_level', found: server.walLevel, why: 'without logical the WAL does not tell which rows changed', fix: provider.walLevel,
     }),
     check(server.mayReplicate, 'problem', {
@@ -59,7 +59,7 @@ export function serverChecks(
       fix: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf(); -- less than the free disk space",
     }),
     ...standbyChecks(server, options),
-    ...serverIssues({ ...server, walLevel: 'logical', mayReplicate: true }, options).map(
+    ...serverIssues({ ...server, walLevel: 'logical', effectiveWalLevel: 'logical', mayReplicate: true }, options).map(
       ({ message, solution }): Check => ({
         name: 'what the configuration asks for', level: 'problem', found: message, why: 'the watch would not start', fix: solution,
       }),
@@ -69,8 +69,7 @@ export function serverChecks(
 
 function standbyChecks(server: Server, options: ResolvedOptions): Check[] {
   const names = server.synchronousStandbyNames;
-  // With 'immediate' it is told rather than thrown.
-  const [warning] = standbyWarnings(server, { ...options, visibility: 'immediate' });
+  const warning = synchronousStandby(server, options);
   const facts = {
     name: 'synchronous_standby_names', found: names === '' ? 'none' : names,
     why: "a worker is no standby: every COMMIT of the application would wait for its handlers",

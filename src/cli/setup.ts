@@ -4,6 +4,8 @@ import { type Server, serverIssues } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { throwIssues, WatchError } from '../errors.ts';
 import { prepare } from '../setup/prepare.ts';
+import { createdComment } from '../setup/marker.ts';
+import { noMemory } from '../setup/memory.ts';
 import {
   alterPublication, commentOnPublication, type Publication, type PublicationNeeds,
 } from '../setup/publication.ts'; // prettier-ignore
@@ -16,11 +18,9 @@ import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
 import { noteMarker } from './marker-sql.ts';
 import { mark, note, print } from './output.ts';
-import {
-  formerIdentities, type FormerIdentity, identityChanges, type IdentityChange, withIdentities,
-} from './replica-identity.ts'; // prettier-ignore
+import { identityChanges, type IdentityChange } from './replica-identity.ts';
 import { withSession } from './session.ts';
-import { losses, noMemory, type Survey, survey } from './survey.ts';
+import { type Survey, survey } from './survey.ts';
 
 export const setup: Command = {
   summary: 'makes publication, slot and replica identities, after showing the SQL',
@@ -71,7 +71,6 @@ Examples:
 
 interface Plan {
   readonly identities: readonly IdentityChange[];
-  readonly former: readonly FormerIdentity[];
   readonly server: Server;
   readonly needs: PublicationNeeds;
   /** Everything, to be run one after the other. */
@@ -94,10 +93,8 @@ async function makePlan(client: Client, configuration: Configuration, forAnother
   const found = changes.length === 0 ? now : await survey(client, configuration, 'create', altered);
   const wrongSlot = found.slot ? slotIssues(resolved.slot, found.slot, server) : [];
   throwIssues([...serverIssues(server, resolved), ...found.misfits, ...unsolved, ...wrongSlot]);
-  for (const { error } of losses(found, configuration)) throw error;
-  const former = await formerIdentities(client, changes);
-  const statements = planStatements(found, configuration, changes, former);
-  return { identities: changes, former, server, needs: found.needs, statements };
+  for (const { error } of found.losses) throw error;
+  return { identities: changes, server, needs: found.needs, statements: planStatements(found, configuration, changes) };
 }
 
 /** Of each table, the columns of its row filter for which PostgreSQL would refuse the application's updates and deletes. */
@@ -112,23 +109,21 @@ function planStatements(
   { needs, publication, slot, marker }: Survey,
   { resolved }: Configuration,
   changes: readonly IdentityChange[],
-  former: readonly FormerIdentity[],
 ): string[] {
   const { name, failover } = resolved.slot;
-  const published = changePublication(needs, publication);
-  const created = slot ? [] : [`${slotCreation(name, failover)};`];
-  const comment = withIdentities(publication?.comment ?? null, former);
-  const remembered = marker === undefined || former.length > 0;
+  const published = publication ? completePublication(needs, publication) : [createPublication(needs)];
+  const comment = publication ? publication.comment : createdComment;
   return [
     ...changes.map(({ statement }) => statement),
     ...(published.length > 0 ? [script(published)] : []),
-    ...created,
-    ...(remembered ? [noteMarker(needs.name, name, comment)] : []),
+    ...(slot ? [] : [`${slotCreation(name, failover)};`]),
+    ...(marker ? [] : [noteMarker(needs.name, name, comment)]),
   ];
 }
 
 function changePublication(needs: PublicationNeeds, publication: Publication | undefined): string[] {
-  return publication ? completePublication(needs, publication) : [createPublication(needs)];
+  if (publication) return completePublication(needs, publication);
+  return [createPublication(needs), commentOnPublication(needs.name, createdComment)];
 }
 
 /** Milliseconds that a change of a table waits, while the application queues up behind it. */
@@ -142,13 +137,7 @@ async function carryOut(client: Client, { resolved, watchers }: Configuration, p
     }
     await alterPublication(client, plan.needs.name, plan.server, (current) => changePublication(plan.needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
-    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory(), async () => []);
-    if (plan.former.length > 0) {
-      const { name } = resolved.publication;
-      await alterPublication(client, name, prepared.server, (publication) => [
-        commentOnPublication(name, withIdentities(publication?.comment ?? null, plan.former)!),
-      ]);
-    }
+    const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
     return prepared.confirmedLsn!;
   } catch (error) {
     if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;

@@ -4,7 +4,7 @@ import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';
 import { formatBytes } from './output.ts';
 import type { SlotState } from './slot-state.ts';
-import { losses, type Survey } from './survey.ts';
+import type { Survey } from './survey.ts';
 
 export function slotChecks(found: Survey, configuration: Configuration, states: readonly SlotState[]): Check[] {
   const { slot, server } = found;
@@ -12,7 +12,7 @@ export function slotChecks(found: Survey, configuration: Configuration, states: 
   const name = `slot '${resolved.slot.name}'`;
   const why = 'it remembers how far the worker has come';
   const problems = [
-    ...losses(found, configuration).flatMap(({ about, error }) => (about === 'slot' ? [error] : [])),
+    ...found.losses.flatMap(({ about, error }) => (about === 'slot' ? [error] : [])),
     ...(slot ? slotIssues(resolved.slot, slot, server) : []),
   ].map(({ message, solution }): Check => ({ name, level: 'problem', found: message, why, fix: solution }));
   if (problems.length > 0) return problems;

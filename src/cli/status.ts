@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { readServer } from '../postgres/server.ts';
+import { readStandbySlots, standbysBehind } from '../postgres/standby-slots.ts';
 import { readPublication } from '../setup/publication.ts';
 import { invalidation, readSlot } from '../setup/slot.ts';
 import {
@@ -75,6 +76,11 @@ interface Status {
   readonly limitBytes: number | null;
   readonly safeBytes: number | null;
   readonly walStatus: string | null;
+  /** Null while a worker reads it, and before PostgreSQL 17. */
+  readonly inactiveSince: Date | null;
+  readonly idleTimeoutSeconds: number | null;
+  readonly spilledTransactions: number;
+  readonly spilledBytes: number;
   readonly waiting: Waiting | null;
   readonly lastEvents?: readonly LiveEvent[];
   readonly lastEventsProblem?: string;
@@ -99,6 +105,7 @@ async function readStatus(client: Client, { resolved }: Configuration): Promise<
           ? undefined
           : `the publication '${publication}' is missing`;
   const waiting = broken === undefined ? await readWaiting(client, name, publication) : null;
+  const standbys = await readStandbySlots(client, name, server);
   const health = judgeHealth({
     broken,
     activePid: state?.activePid ?? null,
@@ -107,6 +114,8 @@ async function readStatus(client: Client, { resolved }: Configuration): Promise<
     limitBytes: server.maxSlotWalKeepSize,
     retainedWalWarning: resolved.retainedWalWarning,
     waitingSeconds: waiting?.seconds ?? 0,
+    idleTimeoutSeconds: state?.idleTimeoutSeconds ?? null,
+    standbysBehind: standbysBehind(name, standbys).map(({ message }) => message),
   });
   return {
     slot: name,
@@ -134,6 +143,10 @@ function position(state: SlotState | undefined) {
     retainedBytes: state?.retainedBytes ?? null,
     safeBytes: state?.safeBytes ?? null,
     walStatus: state?.walStatus ?? null,
+    inactiveSince: state?.inactiveSince ?? null,
+    idleTimeoutSeconds: state?.idleTimeoutSeconds ?? null,
+    spilledTransactions: state?.spilledTransactions ?? 0,
+    spilledBytes: state?.spilledBytes ?? 0,
   };
 }
 
@@ -169,6 +182,7 @@ function render(facts: Status): string {
     row('lag', `${facts.lagBytes === null ? 'unknown' : formatBytes(facts.lagBytes)}, ${lagSeconds(facts)}`),
     row('retained WAL', retained(facts)),
   );
+  if (facts.spilledTransactions > 0) rows.push(row('spilled', spilled(facts)));
   if (waiting?.unknown === undefined) {
     const { events = [], more = false } = waiting ?? {};
     const list = events.map(({ what, committedAt }) => `${what} (${time(committedAt)})`).join(', ');
@@ -182,8 +196,8 @@ function render(facts: Status): string {
   return rows.join('\n');
 }
 
-function worker({ activePid, application, address, lastReply }: Status): string {
-  if (activePid === null) return 'none';
+function worker({ activePid, application, address, lastReply, inactiveSince }: Status): string {
+  if (activePid === null) return inactiveSince ? `none since ${inactiveSince.toISOString()}` : 'none';
   const from = address === null ? '' : ` from ${address}`;
   return `process ${activePid}, ${application ?? 'hidden from this role'}${from}${lastReply ? `, heard of at ${time(lastReply)}` : ''}`;
 }
@@ -191,6 +205,10 @@ function worker({ activePid, application, address, lastReply }: Status): string 
 function lagSeconds({ lagSeconds: seconds }: Status): string {
   if (seconds === null) return 'seconds unknown';
   return seconds === 0 ? '0 s (nothing waits)' : formatSeconds(seconds);
+}
+
+function spilled({ spilledTransactions, spilledBytes }: Pick<Status, 'spilledTransactions' | 'spilledBytes'>): string {
+  return `${formatBytes(spilledBytes)} of ${spilledTransactions} ${spilledTransactions === 1 ? 'transaction' : 'transactions'}: larger than logical_decoding_work_mem, written to disk while decoding`;
 }
 
 function retained({ retainedBytes, limitBytes, safeBytes }: Status): string {

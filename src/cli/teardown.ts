@@ -1,23 +1,22 @@
 import type { Client } from 'pg';
 import { quoteIdentifier, readServer } from '../postgres/server.ts';
 import { throwIssues, WatchError } from '../errors.ts';
-import { parseComment, withoutMarker } from '../setup/marker.ts';
+import { isMadeByWalwatch, parseComment, withoutMarker } from '../setup/marker.ts';
 import { commentOnPublication, readPublication } from '../setup/publication.ts';
 import { readSlot, slotIssues } from '../setup/slot.ts';
 import { changeFlags, type Command, configurationFlags, exit, help, noArguments, parse } from './arguments.ts';
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
 import { mark, print } from './output.ts';
-import { recordedIdentities, restoreIdentities } from './replica-identity.ts';
 import { withSession } from './session.ts';
 
 export const teardown: Command = {
-  summary: 'drops slot and publication, and takes back the replica identities that setup changed',
+  summary: 'drops slot and publication',
   help: `Usage: walwatch teardown [options]
 
-The way back of setup, once the worker has stopped: drops the slot, and the publication unless another slot uses it,
-and gives tables their former replica identity, if setup changed it and nobody did since. Changes that the worker has
-not handled are lost. Dead letters and positions (the schema walwatch) stay. Can be run again.
+Once the worker has stopped: drops the slot, and the publication if walwatch made it and no other slot uses it. Changes
+that the worker has not handled are lost. Replica identities (ALTER TABLE … REPLICA IDENTITY DEFAULT), dead letters and
+positions (the schema walwatch) stay. Can be run again.
 
 ${help.configuration}
 
@@ -57,7 +56,7 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   const { name } = resolved.slot;
   const server = await readServer(client);
   const slot = await readSlot(client, name, server);
-  if (slot) throwIssues(slotIssues({ name, failover: false }, slot, server));
+  if (slot) throwIssues(slotIssues({ name, failover: false }, { ...slot, twoPhase: false }, server));
   if (slot?.activePid !== undefined && !forLater) {
     throw new WatchError('SLOT_ACTIVE', `a worker has the slot '${name}' (process ${slot.activePid})`, {
       solution: `Stop it first. If it is not to be found: SELECT pg_terminate_backend(${slot.activePid});`,
@@ -66,21 +65,16 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   const publication = await readPublication(client, resolved.publication.name, server);
   const drops = slot ? [`SELECT pg_drop_replication_slot('${name}');`] : [];
   if (!publication) return drops;
-  const others = parseComment(publication.comment).markers.filter((marker) => marker.slot !== name);
-  if (others.length > 0) {
-    // The others go on with it.
+  const parsed = parseComment(publication.comment);
+  const own = isMadeByWalwatch(parsed, { publication: resolved.publication.name, slot: name });
+  if (!own || parsed.markers.some((marker) => marker.slot !== name)) {
+    // Others go on with it.
     const comment = withoutMarker(publication.comment, name);
     if (comment === publication.comment) return drops;
-    return [...drops, `${commentOnPublication(resolved.publication.name, comment)};`];
+    const why = own ? 'another slot uses it' : 'walwatch did not make it';
+    const stays = `-- The publication stays, because ${why}.`;
+    return [...drops, `${stays}\n${commentOnPublication(resolved.publication.name, comment)};`];
   }
-  const recorded = recordedIdentities(publication.comment);
-  const back = await restoreIdentities(client, recorded, resolved.publication.name);
   // One transaction: while a worker still has the slot, dropping it fails, and then the publication must stay.
-  return [
-    'BEGIN;',
-    ...drops,
-    `DROP PUBLICATION ${quoteIdentifier(resolved.publication.name)};`,
-    'COMMIT;',
-    ...back.map((statement) => `BEGIN; SET LOCAL lock_timeout = '2s'; ${statement} COMMIT;`),
-  ];
+  return ['BEGIN;', ...drops, `DROP PUBLICATION ${quoteIdentifier(resolved.publication.name)};`, 'COMMIT;'];
 }

@@ -1,11 +1,12 @@
 import type { ConfigurationIssue } from '../errors.ts';
-import { completePublication, createPublication, narrowPublication, script } from '../setup/publication-sql.ts';
-import { parseComment } from '../setup/marker.ts';
+import {
+  completePublication, createPublication, extendPublication, narrowPublication, script,
+} from '../setup/publication-sql.ts'; // prettier-ignore
 import { bindWarnings } from '../watchers/bind.ts';
 import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';
 import { identityChanges } from './replica-identity.ts';
-import { losses, type Survey } from './survey.ts';
+import type { Survey } from './survey.ts';
 
 /** Tables, keys and replica identities: a line for each watcher, and for each thing that is wrong with it. */
 export function watcherChecks(found: Survey, { watchers }: Configuration): Check[] {
@@ -56,10 +57,10 @@ function problem(name: string, message: string, why: string, fix: string | undef
 const why = 'it says of which tables changes are sent';
 
 export function publicationChecks(found: Survey, configuration: Configuration): Check[] {
-  const { publication, needs, bound } = found;
+  const { publication, needs, bound, ownership } = found;
   const { resolved, watchers } = configuration;
   const name = `publication '${needs.name}'`;
-  const lost = losses(found, configuration).filter(({ about }) => about === 'publication');
+  const lost = found.losses.filter(({ about }) => about === 'publication');
   if (lost.length > 0) {
     return lost.map(({ error }) => ({ name, level: 'problem', found: error.message, why, fix: error.solution }));
   }
@@ -76,16 +77,19 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
   }
   const missing = completePublication(needs, publication);
   if (missing.length > 0) {
-    return [{ name, level, found: 'does not carry what the watchers need', why, fix: run(missing) }];
+    const found = 'does not carry what the watchers need';
+    const byHand = ownership === 'foreign' && missing.length > extendPublication(needs, publication).length;
+    if (!byHand) return [{ name, level, found, why, fix: run(missing) }];
+    const fix = `${script(missing)} (walwatch did not make it, and only adds tables to it)`;
+    return [{ name, level: 'problem', found, why, fix }];
   }
-  const shared = parseComment(publication.comment).markers.some(({ slot }) => slot !== resolved.slot.name);
-  const superfluous = publication.allTables || shared ? [] : narrowPublication(needs, publication);
+  const superfluous = publication.allTables || ownership === 'shared' ? [] : narrowPublication(needs, publication);
   return [
     check(superfluous.length === 0, 'warning', {
       name,
       found: superfluous.length === 0 ? 'carries what the watchers need' : 'carries more than the watchers need',
       why: superfluous.length === 0 ? why : 'what nobody watches is sent all the same',
-      fix: run(superfluous),
+      fix: ownership === 'foreign' ? `${script(superfluous)} (if nobody else reads it)` : run(superfluous),
     }),
   ];
 }

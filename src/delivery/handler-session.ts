@@ -1,6 +1,7 @@
 import type { Client, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { Interrupted } from './interrupted.ts';
 import type { History } from './positions.ts';
 
@@ -24,9 +25,8 @@ export interface Work<T> {
   after(client: Client, given: T, attempt: string): Promise<boolean>;
 }
 
-const inFailedTransaction = '25P02';
 /** The handler took longer in its transaction than the server allows: idle_in_transaction_session_timeout, transaction_timeout. */
-const tooLongInTransaction = ['25P03', '25P04'];
+const tooLongInTransaction: readonly string[] = [sqlState.idleInTransactionTimeout, sqlState.transactionTimeout];
 /** Milliseconds for what comes before the handler: a lock of a worker that was thought dead may be in the way. */
 const patience = 30_000;
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
@@ -129,7 +129,7 @@ export class HandlerSession {
     } catch (error) {
       clearTimeout(timer);
       await client.query('rollback').catch(() => {}); // a lost connection has rolled back by itself
-      throw (error as { code?: string } | undefined)?.code === inFailedTransaction
+      throw (error as { code?: string } | undefined)?.code === sqlState.inFailedTransaction
         ? swallowedError(this.#name, error)
         : error;
     }

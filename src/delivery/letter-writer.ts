@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import { withMigration } from '../postgres/migration.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import type { Session } from '../postgres/session.ts';
 import { fitting, type Letter } from './letter.ts';
 import { isAfter, positionOf } from './position.ts';
@@ -17,8 +18,8 @@ export interface LetterWriterHost extends PositionsHost {
 /** Milliseconds for a letter, and for a lock that is in its way. */
 const deadline = 30_000;
 const lockTimeout = 2000;
-/** program_limit_exceeded: a value that jsonb does not hold. */
-const tooLarge = '54000';
+/** A value that jsonb does not hold. */
+const tooLarge: string = sqlState.programLimitExceeded;
 const longestError = 100_000;
 
 /** Writes dead letters, over a session of its own: a lock on their table holds up nothing else. */
@@ -57,7 +58,8 @@ export class LetterWriter {
           `${name}: the dead letter of event ${eventId} could not be written: ${(cause as Error).message}`,
           {
             solution:
-              (cause as WatchError).solution ?? 'The event is kept, and the slot with it; writing is tried again.',
+              (cause as WatchError).solution ??
+              'The event is kept, and the slot with it. walwatch tries again to write it.',
             cause,
           },
         ),

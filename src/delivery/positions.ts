@@ -1,7 +1,8 @@
 import type { Client, CustomTypesConfig } from 'pg';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
-import { insufficientPrivilege, migrationFor, withMigration } from '../postgres/migration.ts';
+import { migrationFor, withMigration } from '../postgres/migration.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import type { Server } from '../postgres/server.ts';
 import type { Position } from './position.ts';
 
@@ -133,7 +134,7 @@ export async function positionIssues(
     if (rows[0]!.granted) return [];
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code !== insufficientPrivilege && code !== 'PERMISSION') throw error;
+    if (code !== sqlState.insufficientPrivilege && code !== 'PERMISSION') throw error;
   }
   return [
     {

@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import type { Captured } from '../changes/ledger.ts';
 import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
 import { withMigration } from '../postgres/migration.ts';
 import type { Session } from '../postgres/session.ts';
 import type { OnError } from '../types/delivery.ts';
@@ -22,7 +23,7 @@ export interface RecoveryHost {
 
 const deadline = 10_000;
 const endTimeout = 2000;
-const missing = ['42P01', '3F000'];
+const missing: readonly string[] = [sqlState.undefinedTable, sqlState.invalidSchemaName];
 
 /**
  * What processes before this one left behind, where it matters for events that come again: dead letters that are written

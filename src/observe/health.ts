@@ -1,3 +1,4 @@
+import type { WatchError } from '../errors.ts';
 import type { SlotWatchStatus } from '../types/events.ts';
 
 export interface Health {
@@ -16,12 +17,22 @@ export interface HealthFacts {
   readonly activePid: number | undefined;
   /** Reading pauses because of the memory that undelivered changes take. */
   readonly full: boolean;
-  /** Since when events wait until their transaction is visible. */
+  /** What the last inspection of the database found. */
+  readonly found?: readonly WatchError[];
+  /** Since when events wait until other sessions can see their transaction. */
   readonly waitingSince?: number | undefined;
+  /** Since when a session besides the stream has had no answer. */
+  readonly silentSince?: number | undefined;
 }
 
 /** Milliseconds after which an event that is not done is a fact to be told. */
 const slowAfter = 10_000;
+
+/** The same for a transaction that is not visible: commits take a moment. */
+const invisibleAfter = 1000;
+
+/** The same for a query without an answer. */
+const silentAfter = 10_000;
 
 /** Whether a restart would help, whether the watch does its work, and why not, or what is the matter. */
 export function judgeHealth(facts: HealthFacts): Health {
@@ -57,8 +68,8 @@ function stateReasons({ status: { state, slot, error }, downSince, activePid }: 
   }
 }
 
-function deliveryReasons({ status, now, full }: HealthFacts): string[] {
-  const { heldBy, waitingForVisibility, undeliveredBytes } = status;
+function deliveryReasons({ status, now, full, found = [], waitingSince, silentSince }: HealthFacts): string[] {
+  const { heldBy, undeliveredBytes } = status;
   const reasons: string[] = [];
   if (heldBy && (heldBy.attempt > 1 || now - heldBy.since.getTime() >= slowAfter)) {
     // Not the handler's error: what it says is the application's, and probes are read by anybody.
@@ -68,7 +79,11 @@ function deliveryReasons({ status, now, full }: HealthFacts): string[] {
     );
   }
   if (full) reasons.push(`reading pauses: ${undeliveredBytes} bytes of changes are not delivered yet`);
-  if (waitingForVisibility) reasons.push('waiting until other sessions can see a transaction');
+  if (waitingSince !== undefined && now - waitingSince >= invisibleAfter)
+    reasons.push(`waiting since ${time(waitingSince)} until other sessions can see a transaction`);
+  if (silentSince !== undefined && now - silentSince >= silentAfter)
+    reasons.push(`a query has had no answer since ${time(silentSince)}`);
+  if (status.state === 'streaming') reasons.push(...found.map(({ code, message }) => `${code}: ${message}`));
   return reasons;
 }
 

@@ -69,6 +69,11 @@ export class Reporter {
     }
   }
 
+  /** What was told once is over. If it comes back, it is told again. */
+  over(warnings: Iterable<WatchError>): void {
+    for (const { message } of warnings) this.#told.delete(message);
+  }
+
   failed(error: WatchError): void {
     this.log.error({ err: error, code: error.code, solution: error.solution }, error.message);
     this.emitter.emit('error', error);

@@ -7,8 +7,6 @@ import { sqlState } from './sqlstate.ts';
 /** Files of sql/migrations, which the package carries. */
 export type Migration = '001_dead_letters' | '002_positions' | '004_attempts';
 
-export const { insufficientPrivilege } = sqlState;
-
 /**
  * Runs a task that needs the table of a migration; when that is missing or of an older version, runs the migration if
  * `create`, and the task again.

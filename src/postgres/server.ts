@@ -6,6 +6,8 @@ export interface Server {
   /** 17 for PostgreSQL 17.4. */
   readonly major: number;
   readonly walLevel: string;
+  /** Since PostgreSQL 19, where `replica` becomes `logical` with the first logical slot; undefined before. */
+  readonly effectiveWalLevel: string | undefined;
   /** Milliseconds; 0: none. */
   readonly walSenderTimeout: number;
   /** Bytes; undefined: no limit. */
@@ -41,6 +43,10 @@ export const since = {
   columnLists: 15,
   /** Logical decoding on a standby. */
   standbyDecoding: 16,
+  /** ALTER_REPLICATION_SLOT changes `two_phase`. */
+  alterTwoPhase: 18,
+  /** A logical slot turns logical decoding on where wal_level is `replica`. */
+  decodingOnDemand: 19,
 } as const;
 
 /** @throws WatchError UNSUPPORTED */
@@ -48,6 +54,7 @@ export async function readServer(client: Client): Promise<Server> {
   const { rows } = await client.query(`
     select pg_catalog.current_setting('server_version_num')::int / 10000 as major,
            pg_catalog.current_setting('wal_level') as wal_level,
+           pg_catalog.current_setting('effective_wal_level', true) as effective_wal_level,
            pg_catalog.current_setting('synchronous_standby_names') as synchronous_standby_names,
            (select setting::int from pg_catalog.pg_settings where name = 'wal_sender_timeout') as wal_sender_timeout,
            (select setting::float8 from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size') as max_slot_wal_keep_megabytes,
@@ -71,6 +78,7 @@ export async function readServer(client: Client): Promise<Server> {
   return {
     major,
     walLevel: row.wal_level,
+    effectiveWalLevel: row.effective_wal_level ?? undefined,
     walSenderTimeout: row.wal_sender_timeout,
     maxSlotWalKeepSize: row.max_slot_wal_keep_megabytes < 0 ? undefined : row.max_slot_wal_keep_megabytes * 1024 * 1024,
     synchronousStandbyNames: row.synchronous_standby_names,
@@ -84,15 +92,23 @@ export async function readServer(client: Client): Promise<Server> {
   };
 }
 
+/** Whether the WAL tells which rows changed, or will once there is a logical slot. */
+export function canDecode({ major, walLevel, effectiveWalLevel, inRecovery }: Server): boolean {
+  if ((effectiveWalLevel ?? walLevel) === 'logical') return true;
+  // A standby follows its primary: only a slot there turns it on.
+  return major >= since.decodingOnDemand && walLevel === 'replica' && !inRecovery;
+}
+
 /** What of the server does not fit. */
 export function serverIssues(
   server: Server,
   options: { readonly origin: 'any' | 'none'; readonly slot: { readonly failover: boolean } },
 ): ConfigurationIssue[] {
   const issues: ConfigurationIssue[] = [];
-  if (server.walLevel !== 'logical') {
+  if (!canDecode(server)) {
+    const onDemand = server.major >= since.decodingOnDemand;
     issues.push({
-      message: `wal_level is '${server.walLevel}', logical decoding needs 'logical'`,
+      message: `wal_level is '${server.walLevel}', logical decoding needs 'logical'${onDemand ? " or 'replica', and on a standby a logical slot on its primary" : ''}`,
       solution:
         "ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on managed services: a parameter, e.g. rds.logical_replication = 1).",
     });

@@ -12,7 +12,7 @@ export interface Column {
 }
 
 /** A partition that holds rows. */
-interface Leaf {
+export interface Leaf {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
@@ -36,11 +36,15 @@ export interface Table {
   readonly leaves: readonly Leaf[];
   /** Column lists of the indexes that guarantee uniqueness at every moment. */
   readonly uniqueKeys: readonly (readonly string[])[];
+  /** Of those that guarantee it at the end of a transaction only, which is when events are made: they are no replica identity. */
+  readonly deferrableKeys: readonly (readonly string[])[];
   readonly replicaIdentity: ReplicaIdentity;
   /** The columns whose old values a change carries: of a partitioned table, whichever partition it is in. */
   readonly identityColumns: ReadonlySet<string>;
   /** The columns that belong to the identity of the table or of any of its partitions: a column list must hold them. */
   readonly identityUnion: ReadonlySet<string>;
+  /** The table or its partitions that hold rows, as far as they have no replica identity: PostgreSQL refuses their updates and deletes while those are published. */
+  readonly withoutIdentity: readonly Leaf[];
 }
 
 const identities: Readonly<Record<string, ReplicaIdentity>> = { d: 'default', f: 'full', i: 'index', n: 'nothing' };
@@ -90,6 +94,14 @@ const keysOf = (relation: string) => `
             where i.indrelid = ${relation} and i.indisunique and i.indisvalid
               and i.indpred is null and i.indexprs is null), '[]')`;
 
+/** All partitions below a table. pg_partition_tree() would lock each of them, and wait for a migration that holds one. */
+const below = (root: string) => `
+  with recursive below(oid) as (
+    select inhrelid from pg_catalog.pg_inherits where inhparent = ${root} and not inhdetachpending
+    union all
+    select i.inhrelid from below b join pg_catalog.pg_inherits i on i.inhparent = b.oid and not i.inhdetachpending)
+  select oid from below`;
+
 const tablesQuery = `
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence, c.relreplident as identity,
          coalesce((select pg_catalog.json_agg(a.relid::pg_catalog.oid::int8)
@@ -104,8 +116,8 @@ const tablesQuery = `
            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
                               'oid', l.oid::int8, 'schema', ln.nspname, 'name', l.relname, 'identity', l.relreplident,
                               'keys', ${keysOf('l.oid')}))
-                     from pg_catalog.pg_partition_tree(c.oid) t join pg_catalog.pg_class l on l.oid = t.relid
-                     join pg_catalog.pg_namespace ln on ln.oid = l.relnamespace where t.isleaf), '[]')
+                     from (${below('c.oid')}) b join pg_catalog.pg_class l on l.oid = b.oid and l.relkind <> 'p'
+                     join pg_catalog.pg_namespace ln on ln.oid = l.relnamespace), '[]')
          else '[]' end as leaves
   -- PostgreSQL knows unnest() of several arrays by its bare name only.
   from (select distinct * from unnest($1::text[], $2::text[]) w(schema, name)) w
@@ -121,7 +133,12 @@ function toTable(row: Row): Table {
     toastable: column.toastable,
   }));
   const names = columns.map((column) => column.name);
-  const covered = [row, ...row.leaves].map(({ identity, keys }) => new Set(identityColumns(identity, keys, names)));
+  const identityOf = ({ identity, keys }: Pick<Row, 'identity' | 'keys'>) => identityColumns(identity, keys, names);
+  const covered = [row, ...row.leaves].map((one) => new Set(identityOf(one)));
+  const toLeaf = ({ oid, schema, name, identity }: Row['leaves'][number]): Leaf => ({
+    oid, schema, name, replicaIdentity: identities[identity] ?? 'nothing',
+  }); // prettier-ignore
+  const holdRows = row.kind === 'p' ? row.leaves : [row];
   return {
     oid: row.oid,
     schema: row.schema,
@@ -132,12 +149,12 @@ function toTable(row: Row): Table {
     columns,
     primaryKey: row.keys.find((key) => key.primary)?.columns,
     uniqueKeys: row.keys.filter((key) => key.immediate).map((key) => key.columns),
+    deferrableKeys: row.keys.filter((key) => !key.immediate).map((key) => key.columns),
     replicaIdentity: identities[row.identity] ?? 'nothing',
     identityColumns: new Set(names.filter((name) => covered.every((set) => set.has(name)))),
     identityUnion: new Set(names.filter((name) => covered.some((set) => set.has(name)))),
-    leaves: row.leaves.map(({ oid, schema, name, identity }) => ({
-      oid, schema, name, replicaIdentity: identities[identity] ?? 'nothing',
-    })), // prettier-ignore
+    withoutIdentity: holdRows.filter((one) => identityOf(one).length === 0).map(toLeaf),
+    leaves: row.leaves.map(toLeaf),
   };
 }
 

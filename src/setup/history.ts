@@ -15,11 +15,18 @@ export interface Gap {
 /** What to do about the slot. */
 export type SlotVerdict =
   | { readonly kind: 'create' }
-  /** The slot exists and is not in the marker yet: somebody else made it for this worker. */
+  /** Somebody is making it now. */
+  | { readonly kind: 'beingCreated' }
+  /** It exists and is not in the marker yet: somebody else made it for this worker. */
   | { readonly kind: 'adopt' }
-  | { readonly kind: 'resume' }
-  /** Somebody who is not one of the workers moved it. `told`: only warn, because that is not certain. */
-  | { readonly kind: 'moved'; readonly error: WatchError; readonly gap: Gap; readonly certain: boolean }
+  | {
+      readonly kind: 'resume';
+      /** Another worker had it since: what was received here says nothing about what comes. */
+      readonly colleague: boolean;
+      readonly gap: Gap | undefined;
+    }
+  /** Somebody who is not one of the workers moved it; if that is not certain, a colleague may have. */
+  | { readonly kind: 'moved'; readonly certain: boolean; readonly error: WatchError; readonly gap: Gap }
   /** Changes since `from` cannot be had any more. */
   | { readonly kind: 'lost'; readonly from: string | undefined; readonly reason: string };
 
@@ -30,10 +37,32 @@ export interface SlotFacts {
   readonly server: Pick<Server, 'systemIdentifier' | 'databaseOid'>;
   /** The names of this worker's watchers. */
   readonly watchers: readonly string[];
+  /** What tells this worker from others in the marker. */
+  readonly worker: string;
   /** The last position that this process acknowledged. Undefined: none since it knows the slot. */
   readonly acknowledged: string | undefined;
   /** The process of this worker's last walsender. */
   readonly pid: number | undefined;
+  /** Why the slot is lost, where only the stream told. */
+  readonly lost?: string | undefined;
+}
+
+/** Judges the slot before streaming; pure. */
+export function judgeSlot(facts: SlotFacts): SlotVerdict {
+  const { slot, marker, watchers, acknowledged, pid } = facts;
+  // While another worker has the slot it is that one which moves it; this one is then to forget where it was.
+  const others = slot?.activePid !== undefined && slot.activePid !== pid;
+  if (!slot || invalidation(slot)) return judgeMissing(others ? { ...facts, acknowledged: undefined } : facts);
+  if (slot.confirmedFlushLsn === undefined) return { kind: 'beingCreated' };
+  if (facts.lost !== undefined && marker?.gap?.to === undefined)
+    return { kind: 'lost', from: slot.confirmedFlushLsn, reason: facts.lost };
+  if (!marker && acknowledged === undefined) return { kind: 'adopt' };
+  // It was made anew, which the gap of the marker tells.
+  const moved = others || marker?.gap ? undefined : judgeMoved(facts, slot);
+  if (moved && moved !== 'colleague') return moved;
+  if (!marker) return { kind: 'adopt' };
+  const gap = others ? undefined : unwatched(marker, watchers, slot.confirmedFlushLsn);
+  return { kind: 'resume', colleague: moved === 'colleague', gap };
 }
 
 /** What a walsender says of the server when streaming begins. */
@@ -91,6 +120,10 @@ export class History {
     this.#lost = reason;
   }
 
+  get lostBecause(): string | undefined {
+    return this.#lost;
+  }
+
   /** The received positions do not belong to what comes next, and what is not handled comes again or is gone. */
   forget(): void {
     this.#stream = undefined;
@@ -101,24 +134,6 @@ export class History {
   rewound(received: string | undefined, at: Lsn): void {
     this.forget();
     this.#gap ??= { from: formatLsn(at), to: received ?? formatLsn(at), reason: restored };
-  }
-
-  /** Judges the slot before streaming. */
-  slot(facts: SlotFacts): SlotVerdict {
-    const { slot, marker, watchers } = facts;
-    if (marker?.gap) this.#gap ??= marker.gap; // the process before could not tell
-    if (!slot || invalidation(slot)) return judgeMissing(facts);
-    const from = slot.confirmedFlushLsn ?? facts.acknowledged;
-    if (this.#lost !== undefined) return { kind: 'lost', from, reason: this.#lost };
-    if (!marker && facts.acknowledged === undefined) return { kind: 'adopt' };
-    const others = slot.activePid !== undefined && slot.activePid !== facts.pid;
-    if (!others) {
-      const moved = judgeMoved(facts, slot, this.worker);
-      if (moved === 'colleague') this.forget();
-      else if (moved) return moved;
-      this.#gap ??= unwatched(marker, watchers, slot.confirmedFlushLsn);
-    }
-    return { kind: marker ? 'resume' : 'adopt' };
   }
 
   /** Judges the stream when it begins. */
@@ -144,9 +159,15 @@ const restored =
 
 /** The slot is gone or invalid: is that a first start or a loss? */
 function judgeMissing({ name, slot, marker, server, acknowledged }: SlotFacts): SlotVerdict {
-  const from = acknowledged ?? marker?.stopped ?? marker?.createdLsn;
+  // A process that was to make it anew was interrupted.
+  const untold = marker?.gap;
+  const from = untold?.from ?? acknowledged ?? marker?.stopped ?? marker?.createdLsn;
   const lost = (reason: string, since = from): SlotVerdict => ({ kind: 'lost', from: since, reason });
-  if (slot) return lost(`the slot '${name}' was invalidated: ${invalidation(slot)}`, slot.confirmedFlushLsn ?? from);
+  if (slot) {
+    const since = untold?.from ?? slot.confirmedFlushLsn ?? from;
+    return lost(`the slot '${name}' was invalidated: ${invalidation(slot)}`, since);
+  }
+  if (untold) return lost(untold.reason);
   if (acknowledged !== undefined) return lost(`the slot '${name}' was dropped while it was in use`);
   if (!marker) return { kind: 'create' };
   if (marker.systemIdentifier !== server.systemIdentifier)
@@ -157,13 +178,16 @@ function judgeMissing({ name, slot, marker, server, acknowledged }: SlotFacts): 
 }
 
 /** Whether the slot is further than the workers left it. 'colleague': another worker had it since. */
-function judgeMoved(facts: SlotFacts, slot: Slot, worker: string): SlotVerdict | 'colleague' | undefined {
-  const { name, marker, acknowledged } = facts;
+function judgeMoved(
+  { name, marker, acknowledged, worker }: SlotFacts,
+  slot: Slot,
+): Extract<SlotVerdict, { kind: 'moved' }> | 'colleague' | undefined {
   const confirmed = slot.confirmedFlushLsn;
   const known = acknowledged ?? marker?.stopped;
   if (known === undefined || confirmed === undefined || compareLsn(confirmed, known) <= 0) return undefined;
   if (acknowledged !== undefined && marker?.worker !== undefined && marker.worker !== worker) return 'colleague';
-  const certain = marker?.worker !== undefined;
+  // While no worker ran, one that notes nothing may have had the slot: an older version, or one with manage: 'verify'.
+  const certain = acknowledged !== undefined && marker?.worker !== undefined;
   const who = certain ? 'No worker of this slot did that' : 'Another worker or somebody else did that';
   return {
     kind: 'moved',

@@ -26,6 +26,11 @@ export function widenPublication(needs: PublicationNeeds, publication: Publicati
   ];
 }
 
+/** What may be added to a publication that others read: nothing that changes what they get of the tables they have. */
+export function extendPublication(needs: PublicationNeeds, publication: Publication): string[] {
+  return addMissing(needs, publication, needs.operations);
+}
+
 /** What a publication that somebody else made lacks. It may carry more columns than needed, but a row filter must be the one that is wanted. */
 export function completePublication(needs: PublicationNeeds, publication: Publication): string[] {
   return [

@@ -1,12 +1,12 @@
 import pg from 'pg';
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
-import { sqlState } from '../postgres/sqlstate.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { columnsOf } from '../watchers/plan.ts';
 import type { UpdateType } from '../types/watchers.ts';
+import { carriedTables } from './carried.ts';
 import { addition, type Entry, type PushedDown } from './pushed-down.ts';
 
 export type Operation = 'insert' | 'update' | 'delete' | 'truncate';
@@ -72,11 +72,15 @@ export function publicationNeeds(
   };
 }
 
-/** Undefined: there is none of this name. */
+/** Texts of row filters by their expression trees: PostgreSQL locks a table to write its filter as text. */
+export type FilterTexts = Map<string, string>;
+
+/** Undefined: there is none of this name. Locks no table, unless one has a row filter that is not in `texts` yet. */
 export async function readPublication(
   client: Client,
   name: string,
   server: Pick<Server, 'major'>,
+  texts: FilterTexts = new Map(),
 ): Promise<Publication | undefined> {
   const generated = server.major >= since.generatedColumns ? "p.pubgencols <> 'n'" : 'false';
   const lists = server.major >= since.columnLists;
@@ -90,8 +94,9 @@ export async function readPublication(
             coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname${lists ? entries : ''}))
                       from pg_catalog.pg_publication_rel r join pg_catalog.pg_class c on c.oid = r.prrelid
                       join pg_catalog.pg_namespace n on n.oid = c.relnamespace where r.prpubid = p.oid), '[]') as listed,
-            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('schema', t.schemaname, 'name', t.tablename))
-                      from pg_catalog.pg_publication_tables t where t.pubname = p.pubname), '[]') as carried
+            coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object('schema', n.nspname, 'name', c.relname))
+                      from (${carriedTables(lists)}) t join pg_catalog.pg_class c on c.oid = t.oid
+                      join pg_catalog.pg_namespace n on n.oid = c.relnamespace), '[]') as carried
      from pg_catalog.pg_publication p where p.pubname = $1`,
     [name],
   );
@@ -107,7 +112,7 @@ export async function readPublication(
     operations,
     viaRoot: row.pubviaroot,
     generatedColumns: row.generated_columns,
-    listed: await withOutside(client, row.listed),
+    listed: await withFilters(client, row.oid, row.listed, texts),
     carried: new Set(row.carried.map(quoteTable)),
     comment: row.comment,
   };
@@ -117,7 +122,7 @@ export async function readPublication(
 const entries = `,
   'columns', (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a
               where a.attrelid = r.prrelid and a.attnum = any (r.prattrs::int2[])),
-  'where', pg_catalog.pg_get_expr(r.prqual, r.prrelid),
+  'tree', pg_catalog.md5(r.prqual::text),
   'filtered', (select pg_catalog.json_agg(distinct a.attname)
                from pg_catalog.regexp_matches(r.prqual::text, ':varattno (\\d+)', 'g') v(found)
                join pg_catalog.pg_attribute a on a.attrelid = r.prrelid and a.attnum = v.found[1]::int2)`;
@@ -127,18 +132,35 @@ interface ListedRow {
   readonly schema: string;
   readonly name: string;
   readonly columns?: string[] | null;
-  readonly where?: string | null;
+  /** A hash of the filter's expression tree. */
+  readonly tree?: string | null;
   /** Columns of the filter. */
   readonly filtered?: string[] | null;
 }
 
-async function withOutside(client: Client, rows: readonly ListedRow[]): Promise<ListedTable[]> {
-  const filtered = rows.filter((row) => row.filtered);
+async function withFilters(
+  client: Client,
+  publication: number,
+  rows: readonly ListedRow[],
+  texts: FilterTexts,
+): Promise<ListedTable[]> {
+  const keyOf = ({ oid, tree }: Pick<ListedRow, 'oid' | 'tree'>) => `${oid} ${tree}`;
+  const filtered = rows.filter((row) => row.tree);
+  const unread = filtered.filter((row) => !texts.has(keyOf(row)));
+  if (unread.length > 0) {
+    const read = await client.query<{ oid: number; tree: string; where: string | null }>(
+      `select prrelid as oid, pg_catalog.md5(prqual::text) as tree, pg_catalog.pg_get_expr(prqual, prrelid) as "where"
+       from pg_catalog.pg_publication_rel where prpubid = $1 and prrelid = any ($2::pg_catalog.oid[])`,
+      [publication, unread.map(({ oid }) => oid)],
+    );
+    for (const row of read.rows) if (row.where !== null) texts.set(keyOf(row), row.where);
+  }
   const tables = filtered.length === 0 ? [] : await readTables(client, filtered);
-  return rows.map(({ oid, schema, name, columns, where, filtered: used }) => {
+  return rows.map((row) => {
+    const { oid, schema, name, columns, filtered: used } = row;
     const known = tables.find((table) => table.oid === oid)?.identityColumns;
     const outside = (used ?? []).filter((column) => !known?.has(column));
-    return { oid, schema, name, columns: columns ?? undefined, where: where ?? undefined, outside };
+    return { oid, schema, name, columns: columns ?? undefined, where: texts.get(keyOf(row)), outside };
   });
 }
 
@@ -176,54 +198,8 @@ export function commentOnPublication(name: string, comment: string): string {
   return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${pg.escapeLiteral(comment)}`;
 }
 
-/** Undefined: it is gone. */
-export async function readPublicationOid(client: Client, name: string): Promise<number | undefined> {
-  const { rows } = await client.query<{ oid: number }>('select oid from pg_catalog.pg_publication where pubname = $1', [
-    name,
-  ]);
-  return rows[0]?.oid;
-}
-
-interface FallenOut {
-  readonly table: Table;
-  /** Of the table that has its name now. */
-  readonly oid: number | undefined;
-}
-
-/** The tables that the publication does not carry any more, and what became of them. */
-export function readFallenOut(client: Client, needs: PublicationNeeds): Promise<FallenOut[]> {
-  return onceAgain(() => lookForFallenOut(client, needs));
-}
-
-/** pg_publication_tables fails with "could not open relation" when a table is dropped meanwhile; then it is gone. */
-export async function onceAgain<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if ((error as { code?: string }).code !== sqlState.internalError) throw error;
-    return await read();
-  }
-}
-
-async function lookForFallenOut(client: Client, { name, tables }: PublicationNeeds): Promise<FallenOut[]> {
-  if (tables.length === 0) return [];
-  const { rows } = await client.query<{ schema: string; name: string; oid: number; carried: boolean }>(
-    `select n.nspname as schema, c.relname as name, c.oid,
-            exists (select from pg_catalog.pg_publication_tables t
-                    where t.pubname = $3 and t.schemaname = n.nspname and t.tablename = c.relname) as carried
-     from unnest($1::text[], $2::text[]) w(schema, name)
-     join pg_catalog.pg_namespace n on n.nspname = w.schema
-     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name`,
-    [tables.map((table) => table.schema), tables.map((table) => table.name), name],
-  );
-  return tables.flatMap((table) => {
-    const now = rows.find((row) => row.schema === table.schema && row.name === table.name);
-    return now?.carried && now.oid === table.oid ? [] : [{ table, oid: now?.oid }];
-  });
-}
-
 /** A watched table is no longer what the publication carries. */
-export function fallenOut(publication: string, table: Table, oid: FallenOut['oid'], entry?: Entry): WatchError {
+export function fallenOut(publication: string, table: Table, oid: number | undefined, entry?: Entry): WatchError {
   const lost = `${quoteTable(table)} fell out of the publication '${publication}'`;
   if (oid === undefined) {
     return new WatchError('PUBLICATION_CHANGED', `${lost}: it was dropped or renamed`, {

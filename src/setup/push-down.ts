@@ -1,24 +1,13 @@
-import type { Client } from 'pg';
-import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
-import { readTables, type Table } from '../postgres/tables.ts';
+import { quoteTable, type Server, since } from '../postgres/server.ts';
+import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
-import { onceAgain, type Operation, type Publication, type PublicationNeeds, readPublication } from './publication.ts';
-import { isRefused, script } from './publication-sql.ts';
-import { addition, columnList, only, type PushedDown } from './pushed-down.ts';
-import { noFilter, readRowFilter, refusedFilters } from './row-filter.ts';
-
-interface Situation {
-  readonly options: ResolvedOptions;
-  readonly server: Server;
-  readonly manage: 'create' | 'verify';
-  readonly publication: Publication | undefined;
-  /** Other slots that read the same publication. */
-  readonly sharedWith: readonly string[];
-  /** What the watchers need to be published. */
-  readonly operations: ReadonlySet<Operation>;
-}
+import type { Facts } from './facts.ts';
+import { otherSlots, ownershipOf } from './ownership.ts';
+import type { Operation } from './publication.ts';
+import { columnList, type PushedDown } from './pushed-down.ts';
+import { noFilter, refusedFilters } from './row-filter.ts';
 
 interface Plan {
   readonly pushedDown: ReadonlyMap<number, PushedDown>;
@@ -26,38 +15,31 @@ interface Plan {
   readonly warnings: readonly WatchError[];
 }
 
-/** Finds out what the server can do before it sends, for each table of the watchers. Changes nothing. */
-export async function planPushDown(client: Client, bound: readonly BoundWatcher[], facts: Situation): Promise<Plan> {
-  const { options, server, publication, sharedWith } = facts;
+/** What the server can do before it sends, for each table of the watchers. `operations`: what the watchers need to be published. */
+export function planPushDown(facts: Facts, operations: ReadonlySet<Operation>, options: ResolvedOptions): Plan {
+  const { server, bound, publication, filters } = facts;
   const wholesale = publication !== undefined && (publication.allTables || publication.ofSchemas);
   const issues: ConfigurationIssue[] = versionIssues(bound, options, server);
-  const warnings: WatchError[] = [];
-  if (issues.length > 0) return { pushedDown: new Map(), issues, warnings };
-
-  const filters = new Map<number, Pick<PushedDown, 'where' | 'outside'>>();
-  for (const one of bound) {
-    const { oid } = one.table;
-    if (one.watcher.where === undefined || filters.has(oid)) continue;
-    if (wholesale) issues.push(notOfTables(one, options.publication.name));
-    const reading = await readRowFilter(client, one, facts);
-    filters.set(oid, reading.filter);
-    issues.push(...reading.issues);
-    warnings.push(...reading.warnings);
-  }
+  if (issues.length > 0) return { pushedDown: new Map(), issues, warnings: [] };
+  const readings = [...filters.values()];
+  if (wholesale) issues.push(...readings.map(({ of }) => notOfTables(of, options.publication.name)));
+  issues.push(...readings.flatMap((reading) => reading.issues));
   // What is published besides stays published, if the publication is not ours alone.
-  const kept = facts.manage === 'verify' || sharedWith.length > 0 ? (publication?.operations ?? []) : [];
-  issues.push(...refusedFilters(bound, filters, new Set([...facts.operations, ...kept])));
+  const ownership = ownershipOf(publication, options, server);
+  const kept = facts.manage === 'verify' || ownership !== 'own' ? (publication?.operations ?? []) : [];
+  const read = new Map([...filters].map(([oid, { filter }]) => [oid, filter]));
+  issues.push(...refusedFilters(bound, read, new Set([...operations, ...kept])));
 
   const asked = { columnLists: options.publication.columnLists, wholesale };
   const tables = new Map(bound.map(({ table }) => [table.oid, table]));
   const pushedDown = new Map<number, PushedDown>();
   for (const [oid, table] of tables) {
     const own = bound.filter((one) => one.table === table);
-    pushedDown.set(oid, { ...columnList(table, own, server, asked), ...(filters.get(oid) ?? noFilter) });
+    pushedDown.set(oid, { ...columnList(table, own, server, asked), ...(read.get(oid) ?? noFilter) });
   }
-  if (issues.length === 0 && sharedWith.length > 0 && facts.manage === 'create')
-    issues.push(...sharedFilters([...tables.values()], pushedDown, publication!, facts));
-  return { pushedDown, issues, warnings };
+  if (issues.length === 0 && ownership === 'shared' && facts.manage === 'create')
+    issues.push(...sharedFilters([...tables.values()], pushedDown, facts, options));
+  return { pushedDown, issues, warnings: readings.flatMap((reading) => reading.warnings) };
 }
 
 function versionIssues(
@@ -97,11 +79,12 @@ function notOfTables({ watcher, table }: BoundWatcher, publication: string): Con
 function sharedFilters(
   tables: readonly Table[],
   pushedDown: ReadonlyMap<number, PushedDown>,
-  publication: Publication,
-  { options, sharedWith }: Situation,
+  { publication, server }: Facts,
+  options: ResolvedOptions,
 ): ConfigurationIssue[] {
+  const sharedWith = otherSlots(publication, options, server);
   return tables.flatMap((table): ConfigurationIssue[] => {
-    const listed = publication.listed.find(({ oid }) => oid === table.oid);
+    const listed = publication?.listed.find(({ oid }) => oid === table.oid);
     const wanted = pushedDown.get(table.oid)!.where;
     if (!listed || listed.where === wanted) return [];
     const filter = (where: string | undefined) => (where === undefined ? 'none' : `WHERE ${where}`);
@@ -110,38 +93,5 @@ function sharedFilters(
       solution: 'Give this watch a publication of its own. If that slot is gone for good, take its line out of the comment of the publication.',
       table: table.name,
     }]; // prettier-ignore
-  });
-}
-
-/**
- * What has made PostgreSQL refuse the application's own updates and deletes since the start: another replica identity
- * under a column list or a row filter.
- */
-export async function readRefusals(
-  client: Client,
-  needs: PublicationNeeds,
-  server: Pick<Server, 'major'>,
-): Promise<WatchError[]> {
-  if (![...needs.pushedDown.values()].some(({ columns, where }) => columns ?? where)) return [];
-  const publication = await onceAgain(() => readPublication(client, needs.name, server));
-  if (!publication?.operations.has('update') && !publication?.operations.has('delete')) return [];
-  const tables = await readTables(client, needs.tables);
-  return tables.flatMap((table) => {
-    const listed = publication.listed.find(({ oid }) => oid === table.oid);
-    if (!listed) return [];
-    const { columns } = listed;
-    const full = [table, ...table.leaves].some(({ replicaIdentity }) => replicaIdentity === 'full');
-    const list = columns && (full || [...table.identityUnion].some((column) => !columns.includes(column)));
-    const filter = isRefused(listed, publication.operations);
-    if (!list && !filter) return [];
-    const alter = `ALTER PUBLICATION ${quoteIdentifier(needs.name)}`;
-    const entry = { columns: undefined, where: filter ? undefined : listed.where };
-    return [
-      new WatchError(
-        'REPLICA_IDENTITY',
-        `PostgreSQL refuses the application's updates and deletes of ${quoteTable(table)}: its replica identity was changed, and does not go with the ${list ? 'column list' : 'row filter'} of the publication '${needs.name}' any more`,
-        { solution: script([`${alter} DROP TABLE ${only(table)}`, `${alter} ADD TABLE ${addition(table, entry)}`]) },
-      ),
-    ];
   });
 }

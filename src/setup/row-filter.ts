@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Client, QueryConfig } from 'pg';
-import { quoteTable, type Server } from '../postgres/server.ts';
+import { quoteTable, type Server, since } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
@@ -14,24 +14,46 @@ type RowFilter = Pick<PushedDown, 'where' | 'outside'>;
 
 export const noFilter: RowFilter = { where: undefined, outside: [] };
 
-interface Reading {
+/** What PostgreSQL makes of a `where`. */
+export interface FilterReading {
+  /** The watcher that speaks for its table: all with a `where` have the same. */
+  readonly of: BoundWatcher;
   readonly filter: RowFilter;
   readonly issues: readonly ConfigurationIssue[];
   readonly warnings: readonly WatchError[];
 }
 
+type Reading = Omit<FilterReading, 'of'>;
+
+interface Situation {
+  readonly publication: Publication | undefined;
+  readonly server: Server;
+  readonly manage: 'create' | 'verify';
+}
+
 /**
- * Reads the filter that the watchers of a table share as PostgreSQL would write it, because only that can be compared
- * with what the publication has. Changes nothing.
+ * Reads the filters that the watchers of a table share as PostgreSQL would write them, because only that can be compared
+ * with what the publication has. By the OIDs of the tables. Changes nothing.
  */
-export async function readRowFilter(
+export async function readRowFilters(
+  client: Client,
+  bound: readonly BoundWatcher[],
+  facts: Situation,
+): Promise<Map<number, FilterReading>> {
+  const readings = new Map<number, FilterReading>();
+  if (facts.server.major < since.columnLists) return readings;
+  for (const one of bound) {
+    const { oid } = one.table;
+    if (one.watcher.where === undefined || readings.has(oid)) continue;
+    readings.set(oid, { of: one, ...(await readRowFilter(client, one, facts)) });
+  }
+  return readings;
+}
+
+async function readRowFilter(
   client: Client,
   { watcher: { name, where = '' }, table }: BoundWatcher,
-  facts: {
-    readonly publication: Publication | undefined;
-    readonly server: Server;
-    readonly manage: 'create' | 'verify';
-  },
+  facts: Situation,
 ): Promise<Reading> {
   const listed = facts.publication?.listed.find(({ oid }) => oid === table.oid);
   if (facts.server.inRecovery) return judgeText(name, where, listed);

@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import { slotBlocked } from './slot-blocked.ts';
 
 /** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
 export interface Slot {
@@ -15,13 +16,17 @@ export interface Slot {
   readonly invalidationReason: string | undefined;
   /** Synchronised to standbys. */
   readonly failover: boolean;
+  /** On a standby: a copy of the primary's slot, which nobody can read before the promotion. */
+  readonly synced: boolean;
+  /** Sends prepared transactions when they are prepared. */
+  readonly twoPhase: boolean;
 }
 
 /** Undefined: there is none of this name. */
 export async function readSlot(client: Client, name: string, server: Pick<Server, 'major'>): Promise<Slot | undefined> {
   const reason = server.major >= since.invalidationReason ? 'invalidation_reason' : 'null';
   const { rows } = await client.query(
-    `select ${server.major >= since.failover ? 'failover' : 'false'} as failover, plugin, database, active_pid, confirmed_flush_lsn::text, restart_lsn::text, wal_status, ${reason} as invalidation_reason
+    `select ${server.major >= since.failover ? 'failover, synced' : 'false as failover, false as synced'}, two_phase, plugin, database, active_pid, confirmed_flush_lsn::text, restart_lsn::text, wal_status, ${reason} as invalidation_reason
      from pg_catalog.pg_replication_slots where slot_name = $1`,
     [name],
   );
@@ -36,6 +41,8 @@ export async function readSlot(client: Client, name: string, server: Pick<Server
     walStatus: row.wal_status,
     invalidationReason: row.invalidation_reason ?? undefined,
     failover: row.failover,
+    synced: row.synced,
+    twoPhase: row.two_phase,
   };
 }
 
@@ -43,7 +50,7 @@ export async function readSlot(client: Client, name: string, server: Pick<Server
 export function slotIssues(
   { name, failover }: { readonly name: string; readonly failover: boolean },
   slot: Slot,
-  server: Pick<Server, 'database'>,
+  server: Pick<Server, 'database' | 'major'>,
 ): ConfigurationIssue[] {
   const solution = `Choose another name; or, when nobody needs it: SELECT pg_drop_replication_slot('${name}');`;
   if (slot.plugin === null) return [{ message: `'${name}' is a physical replication slot`, solution }];
@@ -54,15 +61,22 @@ export function slotIssues(
       { message: `the slot '${name}' belongs to the database '${slot.database}', not '${server.database}'`, solution },
     ];
   }
+  const alter = (option: string) =>
+    `Stop its workers, and on a replication connection (psql "dbname=${server.database} replication=database") run: ALTER_REPLICATION_SLOT ${name} (${option});`;
+  const issues: ConfigurationIssue[] = [];
   if (failover && !slot.failover) {
-    return [
-      {
-        message: `the slot '${name}' was made without failover`,
-        solution: `Stop its workers, and on a replication connection (psql "dbname=${server.database} replication=database") run: ALTER_REPLICATION_SLOT ${name} (FAILOVER true);`,
-      },
-    ];
+    issues.push({ message: `the slot '${name}' was made without failover`, solution: alter('FAILOVER true') });
   }
-  return [];
+  if (slot.twoPhase) {
+    issues.push({
+      message: `the slot '${name}' was made with two_phase: it sends prepared transactions before they are committed, which walwatch does not read`,
+      solution:
+        server.major >= since.alterTwoPhase
+          ? alter('TWO_PHASE false')
+          : `Make it anew; changes that were not handled yet are lost: SELECT pg_drop_replication_slot('${name}'); ${slotCreation(name, failover)};`,
+    });
+  }
+  return issues;
 }
 
 /** Why a slot cannot be used any more; undefined when it can. */
@@ -73,20 +87,25 @@ export function invalidation(slot: Slot): string | undefined {
   return undefined;
 }
 
-export function slotLost(name: string, reason: string, from: string | undefined): WatchError {
+/** `byHand`: nobody but an administrator makes slots here; the statement that does. */
+export function slotLost(name: string, reason: string, from: string | undefined, byHand?: string): WatchError {
+  const again = byHand
+    ? `${byHand}; The new slot begins there: what was written since ${from ?? 'that position'} is not sent.`
+    : `and slot: { name: '${name}', onLost: 'recreate' }, which makes a new one and emits 'gap'.`;
   return new WatchError(
     'SLOT_LOST',
     `${reason}; changes after ${from ?? 'an unknown position'} can not be had any more`,
     {
-      solution:
-        `Bring what depends on the events up to date by other means, then start anew: SELECT pg_drop_replication_slot('${name}'); ` +
-        `(if it still exists) and slot: { name: '${name}', onLost: 'recreate' }, which makes a new one and emits 'gap'.`,
+      solution: `Bring what depends on the events up to date by other means, then start anew: SELECT pg_drop_replication_slot('${name}'); (if it still exists) ${again}`,
     },
   );
 }
 
 /** Milliseconds that making a slot waits for transactions that are writing. */
-const creationTimeout = 10_000;
+export const creationTimeout = 10_000;
+
+/** Milliseconds that a server has to turn logical decoding on, which is done with its first logical slot (PostgreSQL 19). */
+const switchingTimeout = 120_000;
 
 /** The statement that makes a slot, for whoever runs it by hand. */
 export function slotCreation(name: string, failover: boolean): string {
@@ -94,10 +113,16 @@ export function slotCreation(name: string, failover: boolean): string {
 }
 
 /** @throws WatchError SLOT_BLOCKED, naming who is waited for */
-export async function createSlot(client: Client, name: string, failover: boolean): Promise<string> {
+export async function createSlot(
+  client: Client,
+  name: string,
+  failover: boolean,
+  server: Pick<Server, 'effectiveWalLevel'>,
+): Promise<string> {
+  const timeout = (server.effectiveWalLevel ?? 'logical') === 'logical' ? creationTimeout * 2 : switchingTimeout;
   // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.
   await client.query(`set lock_timeout = ${creationTimeout}`);
-  await client.query(`set statement_timeout = ${creationTimeout * 2}`);
+  await client.query(`set statement_timeout = ${timeout}`);
   try {
     const { rows } = await client.query(
       `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ', false, false, true' : ''})`,
@@ -106,33 +131,10 @@ export async function createSlot(client: Client, name: string, failover: boolean
     return rows[0].lsn;
   } catch (error) {
     const code = (error as { code?: string }).code;
-    if (code === sqlState.lockNotAvailable || code === sqlState.queryCanceled) throw await blocked(client, name, error);
+    if (code === sqlState.lockNotAvailable || code === sqlState.queryCanceled)
+      throw await slotBlocked(client, name, error);
     throw error;
   } finally {
     await client.query('reset lock_timeout; reset statement_timeout').catch(() => {}); // the connection may be what failed
   }
-}
-
-/** Without pg_read_all_stats a role does not see how long the sessions of other roles have been writing. */
-async function blocked(client: Client, name: string, cause: unknown): Promise<WatchError> {
-  const { rows } = await client.query<{ who: string; role: string; hidden: boolean }>(
-    `select pg_catalog.format('pid %s (%s%s)', pid, coalesce(nullif(application_name, ''), usename), ', since ' || xact_start::timestamptz(0)::text) as who,
-            current_user as role, xact_start is null as hidden
-     from pg_catalog.pg_stat_activity where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
-     union all
-     select pg_catalog.format('prepared transaction %L', gid), current_user, false from pg_catalog.pg_prepared_xacts`,
-  );
-  const who = rows.map((row) => row.who).join(', ') || 'transactions that have ended since';
-  const role = rows.find(({ hidden }) => hidden)?.role;
-  const hidden = role === undefined ? '' : `; since when is hidden from role '${role}', which lacks pg_read_all_stats`;
-  return new WatchError(
-    'SLOT_BLOCKED',
-    `making the slot '${name}' waits for transactions that are writing: ${who}${hidden}`,
-    {
-      solution:
-        'walwatch tries again. End them: SELECT pg_terminate_backend(pid); which takes membership in their role, ' +
-        'pg_signal_backend, or for a session of a superuser a superuser. A prepared one: ROLLBACK PREPARED.',
-      cause,
-    },
-  );
 }

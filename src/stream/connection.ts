@@ -1,7 +1,7 @@
 import type { ResolvedOptions } from '../options.ts';
 import { WatchError } from '../errors.ts';
 import { connectOwn, Session, sessionConfig } from '../postgres/session.ts';
-import { applicationName } from '../setup/prepare.ts';
+import { applicationName } from '../setup/judge.ts';
 import type { KeepAliveHost } from './keep-alive.ts';
 import { Source, type SourceOptions, type SourceSink } from './source.ts';
 import type { StatusUpdate } from './status-update.ts';

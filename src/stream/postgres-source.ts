@@ -1,13 +1,15 @@
 import type { ChangeSource, SourceListener } from '../changes/stage.ts';
+import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
 import { removedWal } from '../setup/classify.ts';
 import { History } from '../setup/history.ts';
-import { dropPublication, isLivePublication } from '../setup/live-publication.ts';
-import { claimed } from '../setup/marker.ts';
-import { type Memory, type Prepared, writeMarker } from '../setup/prepare.ts';
-import { readSlot } from '../setup/slot.ts';
+import { leaveNothing } from '../setup/live-publication.ts';
+import type { Memory } from '../setup/memory.ts';
+import type { Prepared } from '../setup/prepare.ts';
+import { slotBlocked } from '../setup/slot-blocked.ts';
+import { Claim } from './claim.ts';
 import { Connection } from './connection.ts';
 import type { WalsenderFacts } from './source.ts';
 import { waitForSlot } from './standby.ts';
@@ -17,11 +19,15 @@ import { answerTimeout, sessionTimeout } from './timing.ts';
 /** What the source asks of the watch, and tells it. */
 export interface StreamHost extends SourceListener {
   prepare(client: Client, memory: Memory): Promise<Prepared>;
+  /** Whether somebody wants logical messages. */
+  wantsMessages(): boolean;
   /** Drops what was received and is not handled: it comes again, or does not exist any more. Returns how many events. */
   forget(): number;
   /** The rest of the transaction that was being received will not come. */
   broken(): void;
   acknowledged(lsn: string): void;
+  /** The slot cannot be made yet. */
+  blocked(warning: WatchError): void;
   /** A temporary slot is gone for good: nothing that was kept for it is of use. */
   cleanUp(client: Client): Promise<void>;
   /** Something that does not end the connection failed, and is tried again. */
@@ -30,6 +36,8 @@ export interface StreamHost extends SourceListener {
 
 /** Milliseconds for one query while set-up runs: making a slot waits for transactions. */
 const setupDeadline = 60_000;
+/** Milliseconds between two looks at who makes a temporary slot wait. */
+const blockedInterval = 5000;
 
 /** The changes of a replication slot. One connection after the other; what belongs to one is made anew for each. */
 export class PostgresSource implements ChangeSource {
@@ -37,6 +45,7 @@ export class PostgresSource implements ChangeSource {
   readonly #parts: StreamParts;
   readonly #host: StreamHost;
   readonly #history = new History();
+  readonly #claim: Claim;
   #connection: Connection | undefined;
   #control: Session | undefined;
   #working: Streaming | undefined;
@@ -45,7 +54,9 @@ export class PostgresSource implements ChangeSource {
   /** Of the last walsender. */
   #pid: number | undefined;
   #streamed = false;
-  #claimed = false;
+  #blockedTimer: NodeJS.Timeout | undefined;
+  /** The current stream has logical messages. */
+  #messages = false;
   #full = false;
   #waitingForCatalog = false;
 
@@ -53,6 +64,8 @@ export class PostgresSource implements ChangeSource {
     this.#options = options;
     this.#parts = parts;
     this.#host = host;
+    const watchers = parts.watchers.map(({ name }) => name);
+    this.#claim = new Claim(options, { worker: this.#history.worker, watchers });
   }
 
   /** What is known since the last set-up. */
@@ -79,10 +92,13 @@ export class PostgresSource implements ChangeSource {
       const timeout = sessionTimeout(prepared.server.walSenderTimeout);
       control.deadline = answerTimeout(prepared.server.walSenderTimeout);
       const questions = await connection.open('gate', control.deadline);
+      if (slot.temporary) this.#tellWait(control, connection);
       const { server } = prepared;
-      const options = { slot, publication: publication.name, origin, messages: true, server, timeline: this.#timeline };
+      const asBefore = this.#messages === this.#host.wantsMessages();
+      const messages = (this.#messages = this.#host.wantsMessages());
+      const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
-        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, facts),
+        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, asBefore, facts),
         message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
         large: (type, length) => this.#working?.receiver.large(type, length),
         keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
@@ -96,6 +112,16 @@ export class PostgresSource implements ChangeSource {
       this.#disconnected();
       if (!connection.closed) connection.destroy();
     }
+  }
+
+  /** Somebody wants messages. The server has to be asked for them when streaming begins. */
+  askForMessages(): void {
+    if (!this.#working || this.#messages) return;
+    this.#connection?.fail(
+      new WatchError('CONNECTION', 'the stream begins again, now with logical messages', {
+        solution: 'Nothing. To avoid it, call onMessage() before start().',
+      }),
+    );
   }
 
   pause(): void {
@@ -140,40 +166,41 @@ export class PostgresSource implements ChangeSource {
       return;
     }
     connection.closed = true;
-    const { pid } = connection;
-    // It may wait for a transaction before it can make its slot, and would go on with that.
-    if (pid !== undefined)
-      await control?.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
-    if (isLivePublication(this.#options)) await control?.use((client) => this.#cleanUp(client));
+    if (this.#options.slot.temporary) await control?.use((client) => this.#cleanUp(client));
   }
 
   async #cleanUp(client: Client): Promise<void> {
-    const { publication, slot } = this.#options;
-    if (isLivePublication(this.#options)) {
-      await dropPublication(client, publication.name);
+    const { slot } = this.#options;
+    if (slot.temporary) {
+      // The walsender may still wait for a transaction before it can make its slot.
+      await leaveNothing(client, this.#options, this.#connection?.pid);
       await this.#host.cleanUp(client);
       return;
     }
-    if (!this.#claimed) return;
-    const { server } = this.#prepared!;
-    const stopped = (await readSlot(client, slot.name, server))?.confirmedFlushLsn;
-    if (stopped === undefined) return;
-    await writeMarker(client, this.#options, server, (marker) =>
-      marker?.worker === this.#history.worker ? { ...marker, stopped } : undefined,
-    );
+    await this.#claim.release(client);
   }
 
   async #prepare(control: Session): Promise<Prepared> {
     const { positions, schema } = this.#parts;
     const memory: Memory = {
-      history: this.#history,
+      worker: this.#history.worker,
+      lost: this.#history.lostBecause,
       acknowledged: positions.acknowledged,
       publicationOid: this.#prepared?.publicationOid,
       pid: this.#pid,
       onPrimary: this.#prepared?.server.inRecovery === false,
       tableOids: schema.tableOids,
     };
-    return (this.#prepared = await control.use((client) => this.#host.prepare(client, memory)));
+    const prepared = (this.#prepared = await control.use((client) => this.#host.prepare(client, memory)));
+    if (prepared.colleague) this.#forget();
+    if (prepared.gap) this.#history.begin(prepared.gap);
+    return prepared;
+  }
+
+  /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
+  #forget(): void {
+    this.#history.forget();
+    this.#parts.positions.forget();
   }
 
   #waitForSlot(control: Session, connection: Connection): Promise<boolean> {
@@ -183,11 +210,7 @@ export class PostgresSource implements ChangeSource {
         return connection.closed;
       },
       standby: (activePid) => {
-        if (activePid !== this.#pid) {
-          // It goes on with the slot: what was received here says nothing about where that will be.
-          this.#history.forget();
-          this.#parts.positions.forget();
-        }
+        if (activePid !== this.#pid) this.#forget();
         this.#host.standby(activePid);
         // Who comes newly takes over. One that had the slot and lost it does not take it back, or two would fight for
         // ever; but a session of its own that the server has not given up is in nobody's service.
@@ -196,11 +219,23 @@ export class PostgresSource implements ChangeSource {
     });
   }
 
+  /** The walsender makes a temporary slot, and says nothing while it waits for others. */
+  #tellWait(control: Session, connection: Connection): void {
+    this.#blockedTimer = setInterval(() => {
+      const look = control.use((client) => slotBlocked(client, this.#options.slot.name));
+      look.then(
+        (warning) => this.#working ?? this.#host.blocked(warning),
+        (error: unknown) => connection.fail(error),
+      );
+    }, blockedInterval);
+  }
+
   #started(
     connection: Connection,
     sessions: StreamSessions,
     prepared: Prepared,
     timeout: number,
+    asBefore: boolean,
     facts: WalsenderFacts,
   ): void {
     const { intake, positions, ledger, lag } = this.#parts;
@@ -208,19 +243,19 @@ export class PostgresSource implements ChangeSource {
     let dropped = 0;
     if (verdict !== 'continue') {
       this.#host.broken();
-      if (verdict === 'lost') {
-        dropped = this.#host.forget();
-        positions.forget();
-      }
+      if (verdict === 'lost') dropped = this.#host.forget();
+      positions.forget();
       ledger.forget();
       lag.clear();
     }
-    intake.connect(verdict === 'continue');
+    intake.connect(verdict === 'continue', asBefore);
     positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
     this.#streamed = true;
-    this.#claimed = this.#waitingForCatalog = false;
+    clearInterval(this.#blockedTimer);
+    this.#claim.connected();
+    this.#waitingForCatalog = false;
 
     this.#working = new Streaming(connection, sessions, prepared, timeout, this.#parts, {
       wait: (waiting) => {
@@ -230,7 +265,9 @@ export class PostgresSource implements ChangeSource {
       rewound: (at) => this.#history.rewound(positions.received, at),
       acknowledged: (lsn) => this.#host.acknowledged(lsn),
       inspecting: () => {
-        if (!this.#claimed) this.#claim(sessions.control, prepared);
+        this.#claim.make(sessions.control, prepared).catch((error: unknown) => {
+          this.#host.troubled(error, 'noting in the publication which worker has the slot');
+        });
       },
     });
     this.#working.connect(verdict === 'continue');
@@ -245,28 +282,6 @@ export class PostgresSource implements ChangeSource {
     this.#pace();
   }
 
-  /** Notes in the marker that this worker has the slot. */
-  #claim(control: Session, { server, confirmedLsn }: Prepared): void {
-    const { manage, slot } = this.#options;
-    if (manage !== 'create' || server.inRecovery || slot.temporary || confirmedLsn === undefined) return;
-    this.#claimed = true;
-    const { worker } = this.#history;
-    const watchers = this.#parts.watchers.map(({ name }) => name);
-    control
-      .use((client) =>
-        writeMarker(
-          client,
-          this.#options,
-          server,
-          (marker) => marker && claimed(marker, { worker, watchers }, confirmedLsn),
-        ),
-      )
-      .catch((error: unknown) => {
-        this.#claimed = false;
-        this.#host.troubled(error, 'noting in the publication which worker has the slot');
-      });
-  }
-
   /** Reading pauses while memory is full or the catalog is asked; status updates go on. */
   #pace(): void {
     if (!this.#working) return;
@@ -275,6 +290,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   #disconnected(): void {
+    clearInterval(this.#blockedTimer);
     this.#working?.close();
     this.#working = undefined;
     this.#parts.gate?.connect(undefined);

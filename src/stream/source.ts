@@ -7,6 +7,7 @@ import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { quoteIdentifier, type Server, serverStart, since } from '../postgres/server.ts';
 import { liftTransactionTimeout } from '../postgres/session.ts';
+import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
 
@@ -158,9 +159,11 @@ export class Source {
     const switchedAt = await this.#switchedAt(client, timeline);
     let createdLsn: string | undefined;
     if (slot.temporary) {
-      const created = await client.query(
-        `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
-      );
+      const created = await client
+        .query(`CREATE_REPLICATION_SLOT ${quoteIdentifier(slot.name)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`)
+        .catch((error: unknown) => {
+          throw nameIsTaken(error, slot.name);
+        });
       createdLsn = created.rows[0].consistent_point;
     }
     connection.once('replicationStart', () => {
@@ -193,6 +196,15 @@ export class Source {
     const line = new RegExp(`^${before}\\s+([0-9A-F]+/[0-9A-F]+)`, 'im').exec(String(rows[0]?.content ?? ''));
     return line ? parseLsn(line[1]!) : undefined;
   }
+}
+
+/** Another session was faster with a temporary slot of the same name. */
+function nameIsTaken(error: unknown, name: string): unknown {
+  if (sqlStateOf(error) !== sqlState.duplicateObject) return error;
+  return new WatchError('SLOT_ACTIVE', `another session has the temporary slot '${name}'`, {
+    solution: 'walwatch tries again. Give each process a slot name of its own, or leave the name out.',
+    cause: error,
+  });
 }
 
 /** A string of the replication grammar, in which only quotes are special. */

@@ -1,4 +1,3 @@
-import type { ClientConfig } from 'pg';
 import { Budget } from '../changes/budget.ts';
 import { Ledger } from '../changes/ledger.ts';
 import type { CapturedItem } from '../changes/stage.ts';
@@ -17,7 +16,9 @@ import { connectOwn, handlerConfig, Session, sessionConfig } from '../postgres/s
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import { classify } from '../setup/classify.ts';
-import { applicationName, narrow, prepare, standbyWarnings } from '../setup/prepare.ts';
+import { narrow } from '../setup/apply.ts';
+import { applicationName } from '../setup/judge.ts';
+import { prepare } from '../setup/prepare.ts';
 import { CaughtUp } from '../stream/caught-up.ts';
 import { VisibilityGate } from '../stream/gate.ts';
 import { RetainedWalMonitor } from '../stream/held-back.ts';
@@ -157,9 +158,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     warn,
   });
   const retainedWal = new RetainedWalMonitor(slot, options.retainedWalWarning, (warning) => reporter.warn(warning));
-  const inspection = new Inspection({
-    slot,
-    publication: options.publication.name,
+  const inspection = new Inspection(options, {
     retainedWal,
     confirmed: () => positions.confirmed,
     heldBy: () => dispatcher.heldBy,
@@ -168,10 +167,10 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
       lag.note(lsn, Date.now(), intake.newest);
     },
     narrow: (client, { needs, server }) => narrow(client, needs, options, server),
-    standbyWarnings: (server) => standbyWarnings(server, options),
     log: reporter.log,
     warn: (warning) => reporter.warn(warning),
     warnOnce: (warnings) => reporter.warnOnce(warnings),
+    over: (warnings) => reporter.over(warnings),
   });
 
   let trace: AttemptTrace | undefined;
@@ -189,6 +188,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
         reporter.warnOnce(prepared.warnings);
         return prepared;
       },
+      wantsMessages: () => router.messages.wanted || options.heartbeat !== undefined,
       standby: (activePid) => {
         recovery.forget();
         lifecycle.standby(activePid);
@@ -212,10 +212,15 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
         supervisor.succeeded();
         reporter.emitter.emit('acknowledged', { lsn });
       },
+      blocked: (warning) => {
+        lifecycle.error = warning;
+        reporter.warnOnce([warning]);
+      },
       troubled: (error, what) => reporter.log.warn({ err: error }, `${what} failed; walwatch tries again`),
     },
   );
   const { onLost, temporary } = options.slot;
+  router.messages.onWanted = () => source.askForMessages();
   const classified = (cause: unknown) =>
     classify(cause, {
       slot,
@@ -240,7 +245,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const watch = new SlotWatchCore({
     options, watchers, lifecycle, reporter, logged: logger !== undefined, source, supervisor, router, dispatcher, subscriptions,
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
-    hook, deadLetters,
+    inspection, hook, deadLetters,
     release: async () => {
       deadLetters.close();
       await recovery.end();

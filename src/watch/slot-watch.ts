@@ -9,6 +9,7 @@ import { tap } from '../routing/tap.ts';
 import type { CaughtUp } from '../stream/caught-up.ts';
 import type { VisibilityGate } from '../stream/gate.ts';
 import type { RetainedWalMonitor } from '../stream/held-back.ts';
+import type { Inspection } from '../stream/inspection.ts';
 import type { Intake } from '../stream/intake.ts';
 import type { LagClock } from '../stream/lag.ts';
 import type { Positions } from '../stream/positions.ts';
@@ -32,6 +33,7 @@ export interface SlotWatchParts extends WatchParts {
   readonly lag: LagClock;
   readonly caughtUp: CaughtUp;
   readonly retainedWal: RetainedWalMonitor;
+  readonly inspection: Inspection;
   readonly hook: HandlerHook;
   readonly deadLetters: DeadLetterBox;
 }
@@ -91,7 +93,7 @@ export class SlotWatchCore extends WatchCore {
   }
 
   health(): Health {
-    const { lifecycle, budget, gate } = this.#parts;
+    const { lifecycle, budget, gate, inspection } = this.#parts;
     return judgeHealth({
       status: this.status(),
       now: Date.now(),
@@ -99,6 +101,7 @@ export class SlotWatchCore extends WatchCore {
       activePid: lifecycle.activePid,
       full: budget.full,
       waitingSince: gate.waitingSince,
+      found: inspection.found,
     });
   }
 

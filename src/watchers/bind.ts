@@ -114,7 +114,8 @@ function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
       solution: nullable.map((column) => `ALTER TABLE ${quoteTable(table)} ALTER COLUMN "${column}" SET NOT NULL;`).join(' '),
     }]; // prettier-ignore
   }
-  if (table.uniqueKeys.some((unique) => unique.every((column) => key.includes(column)))) return [];
+  const unique = [...table.uniqueKeys, ...table.deferrableKeys];
+  if (unique.some((columns) => columns.every((column) => key.includes(column)))) return [];
   return [{
     ...where,
     message: `${watcher.name}: ${key.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} is not unique`,
@@ -164,10 +165,13 @@ function identityIssues(
   const changes = published.has('updated') || published.has('deleted');
   if (changes && table.identityColumns.size === 0) {
     // Publishing it would make the application's own UPDATE and DELETE fail with 55000.
+    const { primaryKey } = table;
+    const deferrable = table.deferrableKeys.some((key) => key.join('\0') === primaryKey?.join('\0'));
+    const why = deferrable ? ' (PostgreSQL takes no deferrable primary key for one)' : '';
     return [{
       ...where,
-      message: `${watcher.name}: ${quoteTable(table)} has no replica identity, so that PostgreSQL would refuse its updates and deletes once they are published`,
-      solution: table.primaryKey ? alterIdentity(table, 'default') : alterIdentity(table, 'full'),
+      message: `${watcher.name}: ${quoteTable(table)} has no replica identity${why}, so that PostgreSQL would refuse its updates and deletes once they are published`,
+      solution: alterIdentity(table, primaryKey && !deferrable ? 'default' : 'full'),
     }]; // prettier-ignore
   }
   const virtual = table.columns.find((column) => column.generated === 'virtual');

@@ -1,11 +1,13 @@
+import type { Client, CustomTypesConfig } from 'pg';
 import type { Session } from '../postgres/session.ts';
 import { quoteTable, readServer, type Server } from '../postgres/server.ts';
-import { readTables, type ReplicaIdentity, type Table } from '../postgres/tables.ts';
-import { TypeCatalog } from '../postgres/types.ts';
-import { ConfigurationError, type ConfigurationIssue, WatchError } from '../errors.ts';
-import type { Client, CustomTypesConfig } from 'pg';
 import type { Relation } from '../postgres/pgoutput/messages.ts';
+import { readTables, type Table } from '../postgres/tables.ts';
+import { TypeCatalog } from '../postgres/types.ts';
+import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
+import { changedKeys, lostColumns, schemaChanged } from './changed.ts';
+import { concernedBy, identityNames, identityWarnings, isNamed, isUnknown, watchersOf } from './described.ts';
 import { guardAbsent, setValue } from './event.ts';
 import { columnParser, columnsOf, planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
@@ -60,10 +62,11 @@ export class Schema {
     const watchers = watchersOf(relation, this.#bound);
     if (watchers.length === 0)
       return this.#isNewPartition(relation) ? this.#refresh(relation, session, visible) : undefined;
-    this.#host.warn(identityWarnings(relation, watchers));
     const { table } = watchers[0]!;
     const sent = this.#projected.has(table.oid) ? new Set(watchers.flatMap(columnsOf)) : undefined;
-    return isUnknown(relation, table, this.types, sent) ? this.#refresh(relation, session, visible) : undefined;
+    if (isUnknown(relation, table, this.types, sent)) return this.#refresh(relation, session, visible);
+    this.#host.warn(identityWarnings(relation, watchers));
+    return undefined;
   }
 
   /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
@@ -108,6 +111,7 @@ export class Schema {
     this.#bound = bindWatchers(this.#watchers, tables, server).bound;
   }
 
+  /** Binds the watchers of a relation to what the catalog has by now. Others are not touched: what they get may be older. */
   async #refresh(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> {
     await visible();
     const before = this.#bound;
@@ -117,128 +121,54 @@ export class Schema {
         client,
         this.#watchers.map(({ table }) => table),
       );
-      const { bound, issues, identity } = bindWatchers(this.#watchers, tables, server);
-      const misfits = [...issues, ...changedKeys(before, bound), ...this.#host.issues(bound)];
-      if (misfits.length > 0) throw schemaChanged(relation, misfits);
-      const columns = [...relation.columns, ...tables.flatMap((table) => table.columns)];
+      const now = bindWatchers(this.#watchers, tables, server);
+      const concerned = concernedBy(relation, before, now.bound);
+      const gone = await this.#gone(client, relation, before, tables);
+      const isConcerned = ({ watcher }: ConfigurationIssue) =>
+        watcher === undefined || (concerned.has(watcher) && !gone.has(watcher));
+      const misfits = [...now.issues, ...changedKeys(before, now.bound), ...this.#host.issues(now.bound)];
+      const found = misfits.filter(isConcerned);
+      if (found.length > 0) throw schemaChanged(relation, before, found);
+      // A table that was dropped stays as it was last: changes of it may still come.
+      const bound = before.map(
+        (one) => (concerned.has(one.watcher.name) && now.bound.find(({ watcher }) => watcher === one.watcher)) || one,
+      );
+      const columns = [...relation.columns, ...bound.flatMap(({ table }) => table.columns)];
       await this.types.resolve(
         client,
         columns.map((column) => column.typeOid),
       );
+      if (concerned.size === 0) this.#strangers.add(relation.oid);
       this.#host.warn(lostColumns(before, bound));
-      if (watchersOf(relation, bound).length === 0) {
-        this.#strangers.add(relation.oid);
-        this.#host.warn(
-          identity.map(({ message, solution }) => new WatchError('REPLICA_IDENTITY', message, { solution })),
-        );
-      }
+      // What PostgreSQL refuses by now is told by the inspection.
+      const refused = (issue: ConfigurationIssue) =>
+        bound.some(({ watcher, table }) => watcher.name === issue.watcher && table.withoutIdentity.length > 0);
+      this.#host.warn(
+        now.identity
+          .filter((issue) => isConcerned(issue) && !refused(issue))
+          .map(({ message, solution }) => new WatchError('REPLICA_IDENTITY', message, { solution })),
+      );
+      this.#host.warn(identityWarnings(relation, watchersOf(relation, bound)));
       this.bind(bound, server);
     });
   }
-}
 
-const identityNames: Readonly<Record<Relation['replicaIdentity'], ReplicaIdentity>> = {
-  d: 'default',
-  f: 'full',
-  i: 'index',
-  n: 'nothing',
-};
-
-function schemaChanged(relation: Relation, issues: readonly ConfigurationIssue[]): WatchError {
-  const cause = new ConfigurationError(issues);
-  return new WatchError(
-    'SCHEMA_CHANGED',
-    `${relation.schema}.${relation.name} was changed, and does not fit the watchers any more: ${cause.message}`,
-    {
-      solution: 'Deploy watchers that fit the new schema. What was written since was not acknowledged and comes again.',
-      cause,
-    },
-  );
-}
-
-/** Bare table names have the table's own key: another one would make other events. */
-function changedKeys(before: readonly BoundWatcher[], now: readonly BoundWatcher[]): ConfigurationIssue[] {
-  return now.flatMap(({ watcher, primaryKey }) => {
-    const known = before.find((one) => one.watcher === watcher)?.primaryKey ?? primaryKey;
-    if (known.join('\0') === primaryKey.join('\0')) return [];
-    return [
-      {
-        message: `${watcher.name}: the primary key was ${known.join(', ')} and is now ${primaryKey.join(', ')}`,
-        solution: 'Start again: events have the new key from then on. Or name the key with table(…).',
-        watcher: watcher.name,
-      },
-    ];
-  });
-}
-
-/** Columns that are gone, or of another type, and that no watcher needs: otherwise it would be an error. */
-function lostColumns(before: readonly BoundWatcher[], now: readonly BoundWatcher[]): WatchError[] {
-  return before.flatMap(({ watcher, table }) => {
-    const after = now.find((one) => one.watcher === watcher)?.table;
-    const lost = table.columns.filter(
-      ({ name, typeOid }) => !after?.columns.some((column) => column.name === name && column.typeOid === typeOid),
+  /** The watchers whose table was dropped. One that was renamed does not fit them any more; a dropped one is told by the inspection. */
+  async #gone(
+    client: Client,
+    relation: Relation,
+    before: readonly BoundWatcher[],
+    tables: readonly Table[],
+  ): Promise<ReadonlySet<string>> {
+    const absent = before.filter(({ watcher }) => !tables.some((table) => isNamed(table, watcher.table)));
+    if (absent.length === 0) return new Set();
+    const { rows } = await client.query<{ oid: number }>(
+      'select c.oid from pg_catalog.pg_class c where c.oid = any ($1::pg_catalog.oid[])',
+      [[relation.oid, ...absent.map(({ table }) => table.oid)]],
     );
-    return lost.map(({ name }) => {
-      const gone = !after?.columns.some((column) => column.name === name);
-      return new WatchError(
-        'SCHEMA_CHANGED',
-        `the column '${name}' of ${quoteTable(table)} ${gone ? 'is gone' : 'has another type now'}`,
-        {
-          solution: gone ? 'No watcher needs it.' : 'Events have values of the new type from now on.',
-        },
-      );
-    });
-  });
-}
-
-/** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
-function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonly BoundWatcher[] {
-  const byOid = bound.filter(({ table }) => table.oid === relation.oid);
-  if (byOid.length > 0) return byOid;
-  return bound.filter(({ table }) => table.schema === relation.schema && table.name === relation.name);
-}
-
-/**
- * Whether a relation is not as the catalog had its table: it was changed, or the WAL is older than the last change.
- * `sent`: the columns that must be there if not all of them are.
- */
-export function isUnknown(relation: Relation, table: Table, types: TypeCatalog, sent?: ReadonlySet<string>): boolean {
-  if (table.schema !== relation.schema || table.name !== relation.name) return true;
-  const described = new Map(relation.columns.map((column) => [column.name, column]));
-  const expected = table.columns.filter(({ name, generated }) => sent?.has(name) ?? generated === undefined);
-  if (expected.some(({ name }) => !described.has(name))) return true;
-  const known = new Map(table.columns.map((column) => [column.name, column]));
-  return relation.columns.some(
-    ({ name, typeOid, key }) =>
-      known.get(name)?.typeOid !== typeOid ||
-      !types.knows(typeOid) ||
-      (table.kind !== 'p' && key !== table.identityColumns.has(name)),
-  );
-}
-
-/** What a relation's replica identity does not give although a watcher needs it. */
-export function identityWarnings(relation: Relation, bound: readonly BoundWatcher[]): WatchError[] {
-  const known = new Set(relation.columns.filter((column) => column.key).map((column) => column.name));
-  return bound.flatMap((one) => {
-    const { watcher, primaryKey } = one;
-    const needed =
-      watcher.type === 'deleted'
-        ? [...primaryKey, ...watcher.extraColumns]
-        : watcher.type === 'updated'
-          ? watcher.triggerColumns
-          : [];
-    const missing = needed.map((column) => databaseName(watcher.table, column)).filter((column) => !known.has(column));
-    if (missing.length === 0) return [];
-    const what =
-      watcher.type === 'updated'
-        ? 'updates are delivered whether or not these changed'
-        : 'reading it throws VALUE_ABSENT';
-    return [
-      new WatchError(
-        'REPLICA_IDENTITY',
-        `${watcher.name}: the replica identity of ${relation.schema}.${relation.name} does not give the old value of ${missing.join(', ')}; ${what}`,
-        { solution: `ALTER TABLE ${quoteTable(relation)} REPLICA IDENTITY FULL;` },
-      ),
-    ];
-  });
+    const there = new Set(rows.map(({ oid }) => oid));
+    const isGone = ({ watcher, table }: BoundWatcher) =>
+      !there.has(table.oid) && !(isNamed(relation, watcher.table) && there.has(relation.oid));
+    return new Set(absent.filter(isGone).map(({ watcher }) => watcher.name));
+  }
 }

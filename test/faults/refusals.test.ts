@@ -258,10 +258,8 @@ describe('on one server', () => {
       await until(() => errors.length > 0, { describe: 'the first attempt to end', timeout: 30_000 });
       expect(errors[0]).toMatchObject({
         code: 'SLOT_BLOCKED',
-        message: expect.stringMatching(
-          new RegExp(`pid \\d+ \\(migration\\).*hidden from role '${role}', which lacks pg_read_all_stats`),
-        ),
-        solution: expect.stringContaining('pg_signal_backend'),
+        message: expect.stringMatching(/pid \d+ \(migration\)$/),
+        solution: expect.stringMatching(/pg_signal_backend.*pg_read_all_stats/),
       });
       release.resolve();
       await writing;

@@ -1,5 +1,5 @@
 /** status: at a glance whether all is well, and why not. */
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, inject, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { cli, folder, onTerminal, startCli, startOnTerminal } from '../support/cli.ts';
 import { startCluster } from '../support/cluster.ts';
@@ -107,6 +107,27 @@ test('a lost slot is told with the reason', async () => {
   });
   await own.sql(`select pg_drop_replication_slot('lost')`);
 });
+
+test('without a worker it is told since when, when the server gives up the slot, and what was decoded by way of the disk', async () => {
+  await using cluster = await startCluster({ settings: { logical_decoding_work_mem: '64kB', ...(inject('server').version >= 18 && { idle_replication_slot_timeout: '2h' }) } });
+  await using own = await createDatabase(cluster.url);
+  const { version } = inject('server');
+  await cli(['setup', 'users:inserted', '--slot', 'idle', '--yes'], { url: own.url });
+  await own.sql(`insert into users (name) select 'user ' || i from generate_series(1, 10000) i`);
+  await own.sql(`select count(*) from pg_logical_slot_peek_binary_changes('idle', null, null, 'proto_version', '1', 'publication_names', 'idle')`);
+  const status = () => cli(['status', '--slot', 'idle'], { url: own.url });
+  await until(async () => (await status()).stdout.includes('spilled'), { describe: 'the statistics', timeout: 20_000 });
+  const { code, stdout } = await status();
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^ {2}spilled +\d.* of 1 transaction: larger than logical_decoding_work_mem/m);
+  if (version >= 17) expect(stdout).toMatch(/^ {2}worker +none since 20\d\d-/m);
+  const idle = 'no worker is connected: the slot is lost after 2 h 0 min without one (idle_replication_slot_timeout)';
+  if (version >= 18) expect(stdout).toContain(idle);
+  const doctor = await cli(['doctor', 'users:inserted', '--slot', 'idle'], { url: own.url });
+  expect(doctor.stdout).toMatch(/^✓ logical_decoding_work_mem: larger transactions so far: 1, /m);
+  if (version >= 18) expect(doctor.stdout).toMatch(/^! idle_replication_slot_timeout: 2 h 0 min without a worker, and none/m);
+  await own.sql(`select pg_drop_replication_slot('idle')`);
+}); // prettier-ignore
 
 const configured = (slot: string) =>
   folder({

@@ -120,7 +120,8 @@ lists('a watched column that goes is noticed under a list, after the recipe of t
     ['inserted', { id: 1, b: 10 }, {}],
     ['inserted', { id: 2, b: 20 }, {}],
   ]);
-  expect(warnings).toEqual([]);
+  // An inspection may have seen it first.
+  expect(warnings.filter(({ code }) => code !== 'SCHEMA_CHANGED')).toEqual([]);
 });
 
 lists(

@@ -25,7 +25,7 @@ const columns = [
 export function usersTable({ replicaIdentity = 'default', ...more }: Partial<Table> = {}): Table {
   const table = {
     oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], columns,
-    primaryKey: ['id'], leaves: [], uniqueKeys: [['id']], replicaIdentity, ...more,
+    primaryKey: ['id'], leaves: [], withoutIdentity: [], uniqueKeys: [['id']], deferrableKeys: [], replicaIdentity, ...more,
   }; // prettier-ignore
   const covered: Record<ReplicaIdentity, readonly string[]> = {
     default: table.primaryKey ?? [],

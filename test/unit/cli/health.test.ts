@@ -3,11 +3,14 @@ import { judgeHealth, type Vitals } from '../../../src/cli/health.ts';
 
 const well: Vitals = {
   broken: undefined, activePid: 42, walStatus: 'reserved', retainedBytes: 10, limitBytes: 100, retainedWalWarning: undefined, waitingSeconds: 0,
+  idleTimeoutSeconds: null, standbysBehind: [],
 }; // prettier-ignore
 
 test.each([
   ['a connected worker that keeps up', {}, 'ok', []],
   ['no worker', { activePid: null }, 'problem', ['no worker is connected']],
+  ['no worker, where the server gives up such a slot', { activePid: null, idleTimeoutSeconds: 120 }, 'problem', ['no worker is connected: the slot is lost after 2 min without one (idle_replication_slot_timeout)']],
+  ['a standby that holds all changes back', { standbysBehind: ['waits for standby_1'] }, 'problem', ['waits for standby_1']],
   ['a slot about to be lost', { walStatus: 'unreserved' }, 'problem', [expect.stringContaining('about to be lost')]],
   ['WAL at 80 % of the limit', { retainedBytes: 80 }, 'ok', []],
   ['WAL above 80 % of the limit', { retainedBytes: 81 }, 'warning', ['81 bytes of WAL are held back']],
@@ -19,4 +22,4 @@ test.each([
   ['a slot that is gone, which says all', { broken: 'gone', activePid: null }, 'problem', ['gone']],
 ] as const)('%s', (_, vitals, level, reasons) => {
   expect(judgeHealth({ ...well, ...vitals })).toEqual({ level, reasons });
-});
+}); // prettier-ignore

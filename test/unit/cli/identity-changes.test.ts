@@ -7,7 +7,7 @@ const column = (name: string) =>
   ({ name, typeOid: 23, notNull: true, generated: undefined, toastable: false }) as const;
 const users: Table = {
   oid: 1, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], leaves: [], columns: ['id', 'role_id'].map(column),
-  primaryKey: ['id'], uniqueKeys: [['id']], replicaIdentity: 'default', identityColumns: new Set(['id']), identityUnion: new Set(['id']),
+  primaryKey: ['id'], uniqueKeys: [['id']], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(['id']), identityUnion: new Set(['id']), withoutIdentity: [],
 }; // prettier-ignore
 const without: Table = { ...users, replicaIdentity: 'nothing', identityColumns: new Set() };
 

@@ -7,7 +7,7 @@ import { ownershipChecks, serverChecks, transactionCheck } from '../../../src/cl
 import { resolveOptions } from '../../../src/options.ts';
 
 const server: Server = {
-  major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: 2 ** 30, synchronousStandbyNames: '', inRecovery: false,
+  major: 17, walLevel: 'logical', effectiveWalLevel: undefined, walSenderTimeout: 60_000, maxSlotWalKeepSize: 2 ** 30, synchronousStandbyNames: '', inRecovery: false,
   systemIdentifier: '1', database: 'accounts', databaseOid: 1, role: 'worker', mayReplicate: true, startedAt: '0',
 }; // prettier-ignore
 const facts: ServerFacts = {

@@ -74,10 +74,28 @@ describe('while streaming', () => {
     expect(health.reasons.join()).not.toContain('secret');
   });
 
-  test('full memory and transactions that are not visible yet are told', () => {
-    expect(judge({ undeliveredBytes: 17_000_000, waitingForVisibility: true }, { full: true }).reasons).toEqual([
+  test('full memory is told', () => {
+    expect(judge({ undeliveredBytes: 17_000_000 }, { full: true }).reasons).toEqual([
       'reading pauses: 17000000 bytes of changes are not delivered yet',
-      'waiting until other sessions can see a transaction',
     ]);
+  });
+
+  test('a transaction that is not visible is told after a second, a query without an answer after 10 s', () => {
+    expect(judge({ waitingForVisibility: true }, { waitingSince: now - 999, silentSince: now - 9999 }).reasons).toEqual(
+      [],
+    );
+    expect(
+      judge({ waitingForVisibility: true }, { waitingSince: now - 1000, silentSince: now - 10_000 }).reasons,
+    ).toEqual([
+      'waiting since 2024-01-01T11:59:59.000Z until other sessions can see a transaction',
+      'a query has had no answer since 2024-01-01T11:59:50.000Z',
+    ]);
+  });
+
+  test('what the last inspection found is told, and leaves it ready', () => {
+    const found = [new WatchError('PUBLICATION_CHANGED', 'it does not publish update')];
+    const reasons = ['PUBLICATION_CHANGED: it does not publish update'];
+    expect(judge({}, { found })).toMatchObject({ ready: true, reasons });
+    expect(judge({ state: 'disconnected' }, { found, downSince: now }).reasons).toHaveLength(1);
   });
 });

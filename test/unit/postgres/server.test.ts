@@ -52,7 +52,7 @@ describe('a synchronous standby', () => {
 
 describe('a server', () => {
   const server: Server = {
-    major: 17, walLevel: 'logical', walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
+    major: 17, walLevel: 'logical', effectiveWalLevel: undefined, walSenderTimeout: 60_000, maxSlotWalKeepSize: undefined, synchronousStandbyNames: '',
     inRecovery: false, systemIdentifier: '1', database: 'shop', databaseOid: 5, role: 'Ann "the" DBA', mayReplicate: true, startedAt: '0',
   }; // prettier-ignore
   const issues = (more: Partial<Server>, origin: 'any' | 'none' = 'any', failover = false) =>
@@ -68,6 +68,17 @@ describe('a server', () => {
     expect(issues({ major: 16 }, 'any', true)).toEqual([
       [expect.stringContaining('failover needs PostgreSQL 17'), expect.anything()],
     ]);
+  });
+
+  test('from PostgreSQL 19 on may have wal_level replica: a slot turns decoding on, but not on a standby', () => {
+    const onDemand = { major: 19, walLevel: 'replica', effectiveWalLevel: 'replica' };
+    expect(issues(onDemand)).toEqual([]);
+    expect(issues({ ...onDemand, inRecovery: true })).toMatchObject([
+      [expect.stringContaining('on its primary'), expect.anything()],
+    ]);
+    expect(issues({ ...onDemand, inRecovery: true, effectiveWalLevel: 'logical' })).toEqual([]);
+    expect(issues({ major: 19, walLevel: 'minimal', effectiveWalLevel: 'minimal' })).toHaveLength(1);
+    expect(issues({ major: 18, walLevel: 'replica' })).toHaveLength(1);
   });
 
   test('needs wal_level logical, and a role that may replicate; everything is said at once', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, test, vi } from 'vitest';
 import { afterAttempts, settingsOf } from '../../support/delivering.ts';
 import { problemsOf } from '../../support/problems.ts';
-import { routingFor } from '../../support/routing.ts';
+import { Subscriptions } from '../../../src/routing/subscriptions.ts';
+import { noSession, routingFor } from '../../support/routing.ts';
 import { usersTable } from '../../support/sample-tables.ts';
 
 const noop = () => {};
@@ -49,6 +50,18 @@ describe('a name under which something is kept', () => {
   });
 });
 
+test('iterators, which cannot be named, each have a name of their own where something would be kept under it', () => {
+  const { router, subscribe } = watching();
+  const subscriptions = new Subscriptions(router, letters, noSession);
+  const iterate = () => subscriptions.iterate('users:updated', [], noop);
+  const [first, second] = [iterate(), iterate()];
+  expect([first.name, second.name]).toEqual(['users:updated (iterator 1)', 'users:updated (iterator 2)']);
+  first.unsubscribe();
+  expect(iterate().name).toBe('users:updated (iterator 1)');
+  expect(subscriptions.subscribe('users:updated', [noop]).name).toBe('users:updated');
+  expect(subscribe('users:updated', noop).name).toBe('users:updated');
+});
+
 test('a subscription is found by its name: that under which something is kept first', () => {
   const { subscribe, subscriptions } = watching();
   subscribe('users:updated', noop, { name: 'mail' });
@@ -65,14 +78,14 @@ test('a subscription without options, of which there are many, holds nothing; on
   expect(subscribe('users:updated', noop, letters)).toMatchObject({ exactlyOnce: undefined, handler: noop });
 });
 
-test('the session of a transaction is closed with its subscription, and cut with the watch', () => {
+test('the session of a transaction is closed with its subscription, and cut with the watch', async () => {
   const { subscribe, subscriptions } = watching();
   const [one, other] = ['a', 'b'].map(
     (name) => subscribe('users:updated', noop, { transaction: true, name }).exactlyOnce!,
   );
   const [close, cut] = [vi.spyOn(one!, 'close'), vi.spyOn(other!, 'cut')];
   subscriptions.named('a')!.unsubscribe();
-  subscriptions.close();
+  await subscriptions.close();
   expect([close.mock.calls.length, cut.mock.calls.length]).toEqual([1, 1]);
 });
 

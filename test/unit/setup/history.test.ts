@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { History, type StreamFacts } from '../../../src/setup/history.ts';
+import { History, judgeSlot, type SlotVerdict, type StreamFacts } from '../../../src/setup/history.ts';
 import { claimed, type Marker } from '../../../src/setup/marker.ts';
 import type { Slot } from '../../../src/setup/slot.ts';
 
@@ -12,6 +12,8 @@ const slot: Slot = {
   walStatus: 'reserved',
   invalidationReason: undefined,
   failover: false,
+  synced: false,
+  twoPhase: false,
 };
 const server = { systemIdentifier: '7300000000000000001', databaseOid: 5 };
 const marker: Marker = { version: 1, slot: 'worker', ...server, publicationOid: 9, createdLsn: '0/5' };
@@ -21,14 +23,17 @@ interface Given {
   marker?: Marker;
   acknowledged?: string;
   pid?: number;
+  lost?: string;
 }
 
-function judge(given: Given, history = new History()) {
-  const { acknowledged, pid } = given;
-  return history.slot({
-    name: 'worker', server, slot: given.slot, marker: given.marker, watchers: ['users:inserted'], acknowledged, pid,
-  }); // prettier-ignore
+const worker = 'this one';
+
+function judge({ slot, marker, acknowledged, pid, lost }: Given): SlotVerdict {
+  const watchers = ['users:inserted'];
+  return judgeSlot({ name: 'worker', server, slot, marker, watchers, worker, acknowledged, pid, lost });
 }
+
+const resume = { kind: 'resume', colleague: false, gap: undefined };
 
 /** A walsender that has begun, at WAL position 100, on timeline 1. */
 function streams(history: History, more: Partial<StreamFacts> = {}) {
@@ -47,8 +52,8 @@ describe('gaps are loud', () => {
   });
 
   test('marker and slot: it goes on', () => {
-    expect(judge({ slot, marker })).toEqual({ kind: 'resume' });
-    expect(judge({ slot, marker, acknowledged: '0/20' })).toEqual({ kind: 'resume' });
+    expect(judge({ slot, marker })).toEqual(resume);
+    expect(judge({ slot, marker, acknowledged: '0/20' })).toEqual(resume);
   });
 
   test('a marker and no slot: it was dropped, and what was written since it was made can not be had', () => {
@@ -73,15 +78,6 @@ describe('gaps are loud', () => {
     expect(judge({ acknowledged: '0/18', marker: { ...marker, databaseOid: 6 } })).toEqual(lost);
   });
 
-  test('a slot whose WAL is gone looks fine in the catalog: the stream told, until a new slot begins', () => {
-    const history = new History();
-    const reason = 'requested WAL segment 01 has already been removed';
-    history.lost(reason);
-    expect(judge({ slot, marker }, history)).toEqual({ kind: 'lost', from: '0/20', reason });
-    history.begin({ from: '0/20', to: '0/30', reason });
-    expect(judge({ slot, marker }, history)).toEqual({ kind: 'resume' });
-  });
-
   test('an invalidated slot is lost from where it stood, with or without a marker', () => {
     const invalidated = { ...slot, invalidationReason: 'idle_timeout' };
     const lost = { kind: 'lost', from: '0/20', reason: "the slot 'worker' was invalidated: idle_timeout" };
@@ -98,14 +94,11 @@ describe('a slot that is further than this process acknowledged', () => {
   const moved = { slot: { ...slot, confirmedFlushLsn: '0/30' }, acknowledged: '0/20' };
 
   test('was moved by a colleague when another worker is in the marker: what was received is forgotten, nothing is missing', () => {
-    const history = new History();
-    expect(judge({ ...moved, marker: { ...marker, worker: 'another' } }, history)).toEqual({ kind: 'resume' });
-    expect([streams(history), history.gap]).toEqual(['lost', undefined]);
+    expect(judge({ ...moved, marker: { ...marker, worker: 'another' } })).toEqual({ ...resume, colleague: true });
   });
 
   test('was moved by a stranger when this worker is in the marker', () => {
-    const history = new History();
-    expect(judge({ ...moved, marker: { ...marker, worker: history.worker } }, history)).toMatchObject({
+    expect(judge({ ...moved, marker: { ...marker, worker } })).toMatchObject({
       kind: 'moved',
       certain: true,
       error: { code: 'SLOT_MOVED', message: "the slot 'worker' is at 0/30, but only 0/20 was acknowledged" },
@@ -120,53 +113,75 @@ describe('a slot that is further than this process acknowledged', () => {
 
   test('is not judged while another worker has it', () => {
     const taken = { ...moved.slot, activePid: 7 };
-    const history = new History();
-    expect(judge({ ...moved, slot: taken, marker: { ...marker, worker: history.worker } }, history).kind).toBe(
-      'resume',
-    );
+    const ours = { ...moved, slot: taken, marker: { ...marker, worker } };
+    expect(judge(ours)).toEqual(resume);
     // A session of its own that the server has not given up is nobody else.
-    expect(judge({ ...moved, slot: taken, pid: 7, marker: { ...marker, worker: history.worker } }, history).kind).toBe(
-      'moved',
-    );
+    expect(judge({ ...ours, pid: 7 }).kind).toBe('moved');
+  });
+
+  test('was made anew when the marker has a gap', () => {
+    const gap = { from: '0/18', to: '0/30', reason: 'it was dropped' };
+    expect(judge({ ...moved, marker: { ...marker, worker, gap } })).toEqual(resume);
   });
 });
 
-test('a slot that is further than it was when its last worker stopped was moved by a stranger meanwhile', () => {
+test('a slot is being created as long as it has no position', () => {
+  expect(judge({ slot: { ...slot, confirmedFlushLsn: undefined, restartLsn: undefined } })).toEqual({
+    kind: 'beingCreated',
+  });
+});
+
+test('a slot whose WAL is gone is lost, though the catalog does not say so, until it was made anew', () => {
+  expect(judge({ slot, marker, lost: 'its WAL was removed' })).toEqual({
+    kind: 'lost',
+    from: '0/20',
+    reason: 'its WAL was removed',
+  });
+  expect(judge({ slot, marker: { ...marker, gap: { to: '0/20', reason: 'x' } }, lost: 'its WAL was removed' })).toEqual(
+    resume,
+  );
+});
+
+test('a slot that was being made anew when the process ended is still lost', () => {
+  expect(judge({ marker: { ...marker, gap: { from: '0/3', reason: 'it was invalidated' } } })).toEqual({
+    kind: 'lost', from: '0/3', reason: 'it was invalidated',
+  }); // prettier-ignore
+});
+
+test('a slot that is further than it was when its last worker stopped was moved meanwhile', () => {
   const stopped = { ...marker, worker: 'the last one', stopped: '0/18' };
   expect(judge({ slot, marker: stopped })).toMatchObject({
     kind: 'moved',
-    certain: true,
+    certain: false,
     gap: { from: '0/18', to: '0/20' },
   });
-  expect(judge({ slot, marker: { ...stopped, stopped: '0/20' } })).toEqual({ kind: 'resume' });
+  expect(judge({ slot, marker: { ...stopped, stopped: '0/20' } })).toEqual(resume);
 });
 
 test('what a version with fewer watchers acknowledged is a gap for a version that has them', () => {
   const first = claimed(marker, { worker: 'a', watchers: ['users:inserted', 'users:updated'] }, '0/6');
   const fewer = claimed(first, { worker: 'b', watchers: ['users:updated'] }, '0/10');
   expect(fewer.paused).toEqual({ 'users:inserted': '0/10' });
-  const history = new History();
-  judge({ slot, marker: fewer }, history);
-  expect(history.gap).toEqual({
-    from: '0/10',
-    to: '0/20',
-    reason: "a worker without the watchers 'users:inserted' had the slot in between",
+  expect(judge({ slot, marker: fewer })).toEqual({
+    ...resume,
+    gap: { from: '0/10', to: '0/20', reason: "a worker without the watchers 'users:inserted' had the slot in between" },
   });
   // A watcher that no earlier version had misses nothing.
-  const other = new History();
-  judge({ slot, marker: claimed(marker, { worker: 'b', watchers: ['users:updated'] }, '0/10') }, other);
-  expect(other.gap).toBeUndefined();
+  expect(judge({ slot, marker: claimed(marker, { worker: 'b', watchers: ['users:updated'] }, '0/10') })).toEqual(
+    resume,
+  );
   expect(claimed(fewer, { worker: 'c', watchers: ['users:inserted', 'users:updated'] }, '0/20').paused).toEqual({});
 });
 
-test('a gap that the process before could not tell is told by the next one, and only once', () => {
+test('a gap is kept until it was told, and then taken out of the marker', () => {
   const gap = { from: '0/5', to: '0/20', reason: 'the slot was dropped' };
   const history = new History();
-  judge({ slot, marker: { ...marker, gap } }, history);
+  history.begin(gap);
+  streams(history);
   expect(history.gap).toEqual(gap);
-  expect(claimed({ ...marker, gap }, { worker: 'w', watchers: [] }, '0/20')).not.toHaveProperty('gap');
   history.told();
   expect(history.gap).toBeUndefined();
+  expect(claimed({ ...marker, gap }, { worker, watchers: [] }, '0/20')).not.toHaveProperty('gap');
 });
 
 describe('a stream', () => {

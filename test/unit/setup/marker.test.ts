@@ -1,6 +1,13 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { type Marker, parseComment, withMarker } from '../../../src/setup/marker.ts';
+import { describe, expect, test } from 'vitest';
+import {
+  createdComment,
+  isMadeByWalwatch,
+  type Marker,
+  parseComment,
+  withMarker,
+  withoutMarker,
+} from '../../../src/setup/marker.ts';
 
 const marker: Marker = {
   version: 1,
@@ -15,11 +22,11 @@ const slotNames = fc.stringMatching(/^[a-z0-9_]{1,63}$/);
 test('a comment holds one marker for each slot, and remembers all that is in them', () => {
   const other = { ...marker, slot: 'mail_worker', createdLsn: '0/2' };
   const comment = withMarker(withMarker(null, marker), other);
-  expect(parseComment(comment)).toEqual({ text: '', markers: [marker, other] });
+  expect(parseComment(comment)).toEqual({ text: '', created: false, markers: [marker, other] });
 });
 
 test('a comment of ours alone begins with its marker', () => {
-  expect(withMarker(null, marker)).toBe(`walwatch: ${JSON.stringify(marker)}`);
+  expect(withMarker(null, marker)).toMatch(/^walwatch: /);
 });
 
 test('a newer marker of a slot takes the place of its older one', () => {
@@ -38,7 +45,11 @@ test('whatever the user wrote and whichever slots there are, both are found agai
     fc.property(fc.string(), fc.uniqueArray(slotNames, { minLength: 1 }), (text, slots) => {
       let comment: string | null = text;
       for (const slot of slots) comment = withMarker(comment, { ...marker, slot });
-      expect(parseComment(comment)).toEqual({ text, markers: slots.map((slot) => ({ ...marker, slot })) });
+      expect(parseComment(comment)).toEqual({
+        text,
+        created: false,
+        markers: slots.map((slot) => ({ ...marker, slot })),
+      });
     }),
   );
 });
@@ -64,4 +75,34 @@ test('what only looks like a marker is text of the user', () => {
 
 test('no comment is no marker', () => {
   expect(parseComment(null)).toEqual({ text: '', markers: [] });
+});
+
+describe('whose a publication is', () => {
+  const names = { publication: 'accounts_worker', slot: 'accounts_worker' };
+  const own = (comment: string | null, more = {}) => isMadeByWalwatch(parseComment(comment), { ...names, ...more });
+
+  test('one that walwatch made says so, whoever else reads it and whatever its name is', () => {
+    expect(own(createdComment)).toBe(true);
+    expect(own(withMarker(withMarker(createdComment, marker), { ...marker, slot: 'b' }), { publication: 'x' })).toBe(
+      true,
+    );
+    expect(own(withoutMarker(withMarker(createdComment, marker), marker.slot))).toBe(true);
+  });
+
+  test('one that was there before the first slot is not ours, and stays so', () => {
+    expect(own(null)).toBe(false);
+    const noted = withMarker('made by the DBA', marker);
+    expect(own(noted)).toBe(false);
+    expect(own(withoutMarker(noted, marker.slot))).toBe(false);
+  });
+
+  test('one of a version that did not note it is ours where the slot has its name and is alone', () => {
+    const older = `walwatch: ${JSON.stringify(marker)}`;
+    expect(own(older)).toBe(true);
+    expect(own(older, { publication: 'app' })).toBe(false);
+    expect(own(older, { slot: 'b' })).toBe(false);
+    expect(own(withMarker(older, { ...marker, slot: 'b' }))).toBe(false);
+    // A newer marker of the same slot decides nothing.
+    expect(own(withMarker(older, { ...marker, gap: { reason: 'dropped' } }))).toBe(true);
+  });
 });

@@ -10,6 +10,8 @@ const slot: Slot = {
   walStatus: 'reserved',
   invalidationReason: undefined,
   failover: false,
+  synced: false,
+  twoPhase: false,
 };
 describe('a slot is invalidated', () => {
   test('when the server says why', () => {
@@ -34,13 +36,27 @@ describe('a slot is invalidated', () => {
 });
 
 describe('a slot that somebody else made', () => {
-  const issue = (more: Partial<Slot>, failover = false) =>
-    slotIssues({ name: 'worker', failover }, { ...slot, ...more }, { database: 'shop' });
+  const issue = (more: Partial<Slot>, failover = false, major = 17) =>
+    slotIssues({ name: 'worker', failover }, { ...slot, ...more }, { database: 'shop', major });
 
   test('with failover must have been made with it', () => {
     expect(issue({ failover: true }, true)).toEqual([]);
     expect(issue({}, true)).toMatchObject([
       { solution: expect.stringContaining('ALTER_REPLICATION_SLOT worker (FAILOVER true)') },
+    ]);
+  });
+
+  test('with two_phase is refused, with the SQL that the version has', () => {
+    expect(issue({ twoPhase: true }, false, 18)).toMatchObject([
+      { message: expect.stringContaining('two_phase'), solution: expect.stringContaining('(TWO_PHASE false);') },
+    ]);
+    expect(issue({ twoPhase: true }, true, 17)).toMatchObject([
+      { message: expect.stringContaining('without failover') },
+      {
+        solution: expect.stringContaining(
+          "pg_create_logical_replication_slot('worker', 'pgoutput', false, false, true);",
+        ),
+      },
     ]);
   });
 
@@ -64,4 +80,7 @@ test('the loss names the reason, the last position and the way out', () => {
   expect(error.message).toBe('it was dropped; changes after 0/18 can not be had any more');
   expect(error.solution).toContain("onLost: 'recreate'");
   expect(slotLost('worker', 'it was dropped', undefined).message).toContain('after an unknown position');
+  const byHand = slotLost('worker', 'it was dropped', '0/18', 'SELECT make');
+  expect(byHand.solution).toContain('SELECT make;');
+  expect(byHand.solution).not.toContain('onLost');
 });

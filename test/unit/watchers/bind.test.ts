@@ -115,6 +115,11 @@ describe('a key that is named is refused', () => {
     expect(keyed([usersTable({ uniqueKeys: [['email']] })], 'email')).toEqual([]);
   });
 
+  test('and not when it is unique at the end of each transaction: a deferrable key, primary or not', () => {
+    const deferrable = usersTable({ uniqueKeys: [], deferrableKeys: [['id'], ['email']] });
+    for (const key of ['id', 'email']) expect(keyed([deferrable], key)).toEqual([]);
+  });
+
   test('when there is no such column, and then for nothing else', () => {
     expect(keyed([users], 'uid')).toMatchObject([{ message: `users:inserted: "public"."users" has no column 'uid'` }]);
   });

@@ -69,6 +69,17 @@ describe('old values are needed', () => {
 });
 
 describe('a table without any identity', () => {
+  test('is also one whose primary key is deferrable: FULL is what helps, named key or not', () => {
+    const deferrable = usersTable({ uniqueKeys: [], deferrableKeys: [['id']], identityColumns: new Set() });
+    for (const source of ['users', table()({ tableName: 'users', primaryKey: 'id' })]) {
+      const { issues, identity } = bindWatchers(watchersFor([source, 'updated']), [deferrable], { major: 17 });
+      expect(issues).toEqual([]);
+      expect(identity).toMatchObject([
+        { message: expect.stringContaining('no deferrable primary key'), solution: full },
+      ]);
+    }
+  });
+
   test("is never published for updates or deletes: the application's own would fail", () => {
     for (const type of ['updated', 'deleted'] as const)
       expect(problems('nothing', ['users', type])).toMatchObject([

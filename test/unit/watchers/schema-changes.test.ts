@@ -31,11 +31,13 @@ function rowOf(table: Table) {
 
 /** Watchers bound to `known`, over a catalog that has `now` by now. */
 function watching(
-  known: Table,
+  known: Table | readonly Table[],
   now: readonly Table[],
   entries: readonly WatcherEntry[],
   more: readonly ConfigurationIssue[] = [],
   projected: ReadonlySet<number> = new Set(),
+  /** OIDs of tables that exist under another name. */
+  renamed: readonly number[] = [],
 ) {
   const watchers = watchersFor(...entries);
   const steps: string[] = [];
@@ -45,11 +47,17 @@ function watching(
       steps.push(`bound to ${bound.map(({ table }) => `${table.name} ${table.columns.length}`).join(', ')}`),
     warn: (warnings) => steps.push(...Array.from(warnings, ({ code, message }) => `${code} ${message}`)),
   });
-  const query = (text: string) => Promise.resolve({ rows: text.includes('pg_class') ? now.map(rowOf) : [] });
+  const answer = (text: string) =>
+    text.includes('pg_inherits')
+      ? now.map(rowOf)
+      : text.includes('pg_class')
+        ? [...now.map(({ oid }) => oid), ...renamed].map((oid) => ({ oid }))
+        : [];
+  const query = (text: string) => Promise.resolve({ rows: answer(text) });
   const session = {
     use: (task: (client: Client) => unknown) => (steps.push('ask'), task({ query } as unknown as Client)),
   } as unknown as Session;
-  schema.bind(bindWatchers(watchers, [known], { major: 17 }).bound, { major: 17 }, projected);
+  schema.bind(bindWatchers(watchers, [known].flat(), { major: 17 }).bound, { major: 17 }, projected);
   steps.length = 0;
   const described = (table: Table) =>
     schema.described(relationOf(table), session, () => Promise.resolve(void steps.push('visible')));
@@ -144,11 +152,58 @@ describe('a table that was changed', () => {
     await expect(described(wider)).rejects.toThrow('no such filter');
   });
 
-  test('in its identity is a warning: what is needed of old values is not sent any more', async () => {
+  test('in its identity is a warning, once the catalog has said so: what is needed of old values is not sent any more', async () => {
     const full = usersTable({ replicaIdentity: 'full' });
     const { steps, described } = watching(full, [users], [['users', 'deleted', { extraColumns: ['role_id'] }]]);
     await described(users);
-    expect(steps).toEqual([expect.stringMatching(/^REPLICA_IDENTITY .*role_id/), 'visible', 'ask', 'bound to users 4']);
+    expect(steps).toEqual(['visible', 'ask', expect.stringMatching(/^REPLICA_IDENTITY .*role_id/), 'bound to users 4']);
+  });
+
+  test('and lost a column under REPLICA IDENTITY FULL ends the watch, and does not blame the identity', async () => {
+    const full = usersTable({ replicaIdentity: 'full' });
+    const narrower = usersTable({ replicaIdentity: 'full', columns: users.columns.filter(({ name }) => name !== 'role_id') }); // prettier-ignore
+    const { steps, described } = watching(full, [narrower], [['users', 'deleted', { extraColumns: ['role_id'] }]]);
+    await expect(described(narrower)).rejects.toMatchObject({
+      code: 'SCHEMA_CHANGED',
+      message: expect.stringMatching(/^"public"\."users" was changed.* has no column 'role_id'/s),
+    });
+    expect(steps).toEqual(['visible', 'ask']);
+  });
+});
+
+describe('another watched table', () => {
+  const posts = usersTable({ oid: 16_600, name: 'posts' });
+  const wider = withColumns(...users.columns, column('age', oids.int4));
+  const entries: WatcherEntry[] = [['users', 'updated'], ['posts', 'updated', { extraColumns: ['email'] }]]; // prettier-ignore
+
+  test.each([
+    ['was dropped', []],
+    ['lost a column', [{ ...posts, columns: posts.columns.slice(0, 1) }]],
+  ] as const)('that %s does not end the watch when this one is described, and stays bound as it was', async (_, left) => {
+    const { steps, described, schema } = watching([users, posts], [wider, ...left], entries);
+    await described(wider);
+    expect(steps.at(-1)).toBe('bound to users 5, posts 4');
+    expect(schema.plan(relationOf(posts))).toBeDefined();
+  }); // prettier-ignore
+
+  test('that does not fit any more ends it once it is described itself, and is named', async () => {
+    const unfit = { ...posts, columns: posts.columns.slice(0, 1) };
+    const { described } = watching([users, posts], [users, unfit], entries);
+    await expect(described(unfit)).rejects.toMatchObject({ message: expect.stringMatching(/^"public"."posts" was changed/) }); // prettier-ignore
+  });
+
+  test('that was dropped keeps its binding when it is described once more, by changes from before', async () => {
+    const { steps, described, schema } = watching([users, posts], [users], entries);
+    const written = usersTable({ ...posts, columns: [...posts.columns, column('age', oids.int4)] });
+    await described(written);
+    expect(steps.at(-1)).toBe('bound to users 4, posts 4');
+    expect(schema.plan(relationOf(written))).toBeDefined();
+  });
+
+  test('that was renamed ends it', async () => {
+    const renamed = { ...posts, name: 'articles' };
+    const { described } = watching([users, posts], [users], entries, [], new Set(), [posts.oid]);
+    await expect(described(renamed)).rejects.toMatchObject({ code: 'SCHEMA_CHANGED', message: expect.stringContaining('there is no table "public"."posts"') }); // prettier-ignore
   });
 });
 

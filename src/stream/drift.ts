@@ -1,0 +1,128 @@
+/** What of the database is no longer as it was prepared for streaming, although nothing in the stream tells of it. Pure. */
+import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
+import type { Table } from '../postgres/tables.ts';
+import { WatchError } from '../errors.ts';
+import { fallenOut, type ListedTable, type Publication, type PublicationNeeds } from '../setup/publication.ts';
+import { completePublication, script } from '../setup/publication-sql.ts';
+import { only, type PushedDown } from '../setup/pushed-down.ts';
+import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
+import { refusals, type Seen } from './refusals.ts';
+
+interface Named {
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** What of tables and replica identities does not fit any more. */
+export function drift(needs: PublicationNeeds, bound: readonly BoundWatcher[], found: Seen): WatchError[] {
+  const refused = refusals(needs, found);
+  // What the server refuses is told with its SQL already.
+  const others = bound.filter(({ watcher: { table } }) => !refused.some((one) => isNamed(one.table, table)));
+  return [...lostTables(needs, found), ...refused.map(({ error }) => error), ...misfits(others, found)];
+}
+
+const isNamed = (table: Named, other: Named) => table.schema === other.schema && table.name === other.name;
+
+/** Tables whose changes the publication does not send under their name, and what became of them. */
+function lostTables({ name, tables, pushedDown }: PublicationNeeds, found: Seen): WatchError[] {
+  return tables.flatMap((table) => {
+    const now = tableNow(table, found);
+    if (now && isCarried(now, found)) return [];
+    const above = now && ancestorsOf(now, found);
+    return above ? underAnother(name, now, above) : fallenOut(name, table, now?.oid, pushedDown.get(table.oid));
+  });
+}
+
+function tableNow(table: Named, { tables }: Seen): Table | undefined {
+  return tables.find((one) => isNamed(one, table));
+}
+
+/** Without publish_via_partition_root a partitioned table is not carried under its name: `changedPublication` says so. */
+function isCarried(table: Table, { publication }: Seen): boolean {
+  return publication.carried.has(quoteTable(table)) || (table.kind === 'p' && !publication.viaRoot);
+}
+
+/** The partitioned tables that the publication has in place of one of their partitions. */
+function ancestorsOf({ ancestors }: Table, { publication }: Seen): readonly ListedTable[] | undefined {
+  const listed = publication.listed.filter(({ oid }) => ancestors.includes(oid));
+  return listed.length > 0 ? listed : undefined;
+}
+
+function underAnother(publication: string, table: Table, above: readonly ListedTable[]): WatchError {
+  const names = above.map(quoteTable).join(', ');
+  return new WatchError(
+    'PUBLICATION_CHANGED',
+    `the publication '${publication}' sends changes of ${quoteTable(table)} under the name of ${names}, whose partition it is`,
+    {
+      solution: `Watch ${names} instead. Or: ALTER PUBLICATION ${quoteIdentifier(publication)} DROP TABLE ${above.map(only).join(', ')};`,
+    },
+  );
+}
+
+/** What the publication leaves out, which is then missed in silence. Undefined: nothing. */
+export function changedPublication(needs: PublicationNeeds, found: Seen): WatchError | undefined {
+  const needed = needsNow(needs, found);
+  const statements = completePublication(needed, found.publication);
+  if (statements.length === 0) return undefined;
+  return new WatchError(
+    'PUBLICATION_CHANGED',
+    `the publication '${needs.name}' was changed and does not send what the watchers need: ${differences(needed, found.publication).join('; ')}`,
+    {
+      solution:
+        `What it leaves out is missed until it is repaired. Run: ${script(statements)} ` +
+        `(With manage: 'create', a worker repairs it at its next start, if walwatch made it.) Then bring up to date what depends on the events.`,
+    },
+  );
+}
+
+/** The same needs of the tables as they are now. Those that are lost are told by themselves, and so are lost columns. */
+function needsNow(needs: PublicationNeeds, found: Seen): PublicationNeeds {
+  const pushedDown = new Map<number, PushedDown>();
+  const tables = needs.tables.flatMap((table) => {
+    const now = tableNow(table, found);
+    if (!now || !isCarried(now, found)) return [];
+    const entry = needs.pushedDown.get(table.oid);
+    const needed = entry?.needed.filter((column) => now.columns.some(({ name }) => name === column));
+    if (entry && needed) pushedDown.set(now.oid, { ...entry, needed });
+    return [now];
+  });
+  return { ...needs, tables, pushedDown };
+}
+
+function differences(needs: PublicationNeeds, publication: Publication): string[] {
+  const missing = [...needs.operations].filter((operation) => !publication.operations.has(operation));
+  const rooted = needs.tables.some((table) => table.kind === 'p' || table.ancestors.length > 0);
+  const told: string[] = [];
+  if (missing.length > 0) told.push(`it does not publish ${missing.join(', ')}`);
+  if (rooted && !publication.viaRoot) told.push('publish_via_partition_root is off');
+  if (needs.generatedColumns && !publication.generatedColumns) told.push('publish_generated_columns is off');
+  for (const table of needs.tables) {
+    const listed = publication.listed.find(({ oid }) => oid === table.oid);
+    const wanted = needs.pushedDown.get(table.oid);
+    if (!listed || !wanted) continue;
+    const absent = listed.columns && wanted.needed.filter((column) => !listed.columns!.includes(column));
+    if (absent && absent.length > 0)
+      told.push(`the column list of ${quoteTable(table)} lacks ${absent.map((column) => `'${column}'`).join(', ')}`);
+    if (listed.where !== wanted.where)
+      told.push(`the row filter of ${quoteTable(table)} is ${filter(listed.where)}, not ${filter(wanted.where)}`);
+  }
+  return told;
+}
+
+const filter = (where: string | undefined): string => (where === undefined ? 'none' : `WHERE ${where}`);
+
+/** Tables that do not fit the watchers any more. The stream tells at their next change, which may be late at night. */
+function misfits(bound: readonly BoundWatcher[], { tables, server }: Seen): WatchError[] {
+  const there = bound.map(({ watcher }) => watcher).filter(({ table }) => tables.some((one) => isNamed(one, table)));
+  const { issues, identity } = bindWatchers(there, tables, server);
+  return [
+    ...issues.map(
+      ({ message, solution = '' }) =>
+        new WatchError('SCHEMA_CHANGED', `a table was changed and does not fit its watcher any more: ${message}`, {
+          solution:
+            `The watch ends at the next change of this table. Undo the change, or deploy watchers that fit. ${solution}`.trim(),
+        }),
+    ),
+    ...identity.map(({ message, solution }) => new WatchError('REPLICA_IDENTITY', message, { solution })),
+  ];
+}

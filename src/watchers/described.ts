@@ -1,0 +1,92 @@
+/** What the stream's description of a relation means for the watchers and their tables. Pure. */
+import { quoteTable } from '../postgres/server.ts';
+import type { Relation } from '../postgres/pgoutput/messages.ts';
+import type { ReplicaIdentity, Table } from '../postgres/tables.ts';
+import type { TypeCatalog } from '../postgres/types.ts';
+import { WatchError } from '../errors.ts';
+import { type BoundWatcher, databaseName } from './bind.ts';
+
+export const identityNames: Readonly<Record<Relation['replicaIdentity'], ReplicaIdentity>> = {
+  d: 'default',
+  f: 'full',
+  i: 'index',
+  n: 'nothing',
+};
+
+/** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
+export function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonly BoundWatcher[] {
+  const byOid = bound.filter(({ table }) => table.oid === relation.oid);
+  if (byOid.length > 0) return byOid;
+  return bound.filter(({ table }) => isNamed(table, relation));
+}
+
+/** The names of the watchers that a described relation can concern: of this table, or of the root of this partition. */
+export function concernedBy(
+  relation: Relation,
+  before: readonly BoundWatcher[],
+  now: readonly BoundWatcher[],
+): ReadonlySet<string> {
+  const roots = [...before, ...now].filter(({ table }) => table.leaves.some(({ oid }) => oid === relation.oid));
+  const bound = [...watchersOf(relation, before), ...watchersOf(relation, now), ...roots];
+  return new Set(bound.map(({ watcher }) => watcher.name));
+}
+
+interface Named {
+  readonly schema: string;
+  readonly name: string;
+}
+
+export function isNamed(table: Named, other: Named): boolean {
+  return table.schema === other.schema && table.name === other.name;
+}
+
+/**
+ * Whether a relation is not as the catalog had its table: it was changed, or the WAL is older than the last change.
+ * `sent`: the columns that must be there if not all of them are.
+ */
+export function isUnknown(relation: Relation, table: Table, types: TypeCatalog, sent?: ReadonlySet<string>): boolean {
+  if (!isNamed(table, relation)) return true;
+  if (table.kind === 'p' && identityNames[relation.replicaIdentity] !== table.replicaIdentity) return true;
+  const described = new Map(relation.columns.map((column) => [column.name, column]));
+  const expected = table.columns.filter(({ name, generated }) => sent?.has(name) ?? generated === undefined);
+  if (expected.some(({ name }) => !described.has(name))) return true;
+  const known = new Map(table.columns.map((column) => [column.name, column]));
+  return relation.columns.some(
+    ({ name, typeOid, key }) =>
+      known.get(name)?.typeOid !== typeOid ||
+      !types.knows(typeOid) ||
+      (table.kind !== 'p' && key !== table.identityColumns.has(name)),
+  );
+}
+
+/**
+ * Old values that a watcher needs and a relation does not carry, although the table does by now: what was written before
+ * its replica identity was changed. What the table itself does not give is told when the watchers are bound to it.
+ */
+export function identityWarnings(relation: Relation, bound: readonly BoundWatcher[]): WatchError[] {
+  const carried = new Map(relation.columns.map((column) => [column.name, column.key]));
+  return bound.flatMap(({ watcher, table, primaryKey }) => {
+    const needed =
+      watcher.type === 'deleted'
+        ? [...primaryKey, ...watcher.extraColumns]
+        : watcher.type === 'updated'
+          ? watcher.triggerColumns
+          : [];
+    // A column that the relation does not have at all was added later, or dropped: no replica identity gives it.
+    const missing = needed
+      .map((column) => databaseName(watcher.table, column))
+      .filter((column) => carried.get(column) === false && table.identityColumns.has(column));
+    if (missing.length === 0) return [];
+    const what =
+      watcher.type === 'updated'
+        ? 'updates are delivered whether or not these changed'
+        : 'reading it throws VALUE_ABSENT';
+    return [
+      new WatchError(
+        'REPLICA_IDENTITY',
+        `${watcher.name}: changes of ${quoteTable(relation)} that were written before its replica identity was changed lack the old value of ${missing.join(', ')}; ${what}`,
+        { solution: 'Nothing: the table has the right replica identity, and later changes carry the value.' },
+      ),
+    ];
+  });
+}
