@@ -36,6 +36,11 @@ export class Budget {
     return this.#full;
   }
 
+  /** Whether it would be full without these bytes. */
+  isFullBesides(bytes: number): boolean {
+    return this.#bytes - bytes > this.#highWaterMark;
+  }
+
   /** One more holds it. Returns whether it is the first. */
   hold(counted: Counted): boolean {
     const first = counted.holders++ === 0;

@@ -72,6 +72,11 @@ export class Ledger {
     return this.#budget.full;
   }
 
+  /** Whether what others than the holder of these bytes hold leaves no memory for more. */
+  isFullBesides(bytes: number): boolean {
+    return this.#budget.isFullBesides(bytes);
+  }
+
   /** The first that is not handled. */
   get oldest(): LedgerTransaction | undefined {
     return this.#oldest;

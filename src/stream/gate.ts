@@ -3,6 +3,8 @@ import { Queue } from '../changes/queue.ts';
 import { nextPause, type TakeSnapshot } from './snapshot.ts';
 import { isVisible, type Snapshot } from './visibility.ts';
 
+/** Milliseconds between two looks at whether memory is free again. */
+const fullPause = 2;
 /** How many of those that wait a standby is asked for at once. */
 const mostXids = 256;
 
@@ -15,6 +17,10 @@ export class VisibilityGate<T extends Captured> {
   readonly #ledger: Ledger;
   readonly #pass: (change: T) => void;
   readonly #waiting = new Queue<T>();
+  /** Bytes of what waits. */
+  #bytes = 0;
+  /** What waits is visible, but there is no memory for its deliveries. */
+  #full = false;
   #takeSnapshot: TakeSnapshot | undefined;
   #failed: (error: unknown) => void = () => {};
   #snapshot: Snapshot | undefined;
@@ -31,7 +37,12 @@ export class VisibilityGate<T extends Captured> {
     this.#pass = pass;
   }
 
+  /** Whether something waits to become visible. */
   get waiting(): boolean {
+    return this.#holds && !this.#full;
+  }
+
+  get #holds(): boolean {
     return this.#waiting.length > 0;
   }
 
@@ -47,28 +58,31 @@ export class VisibilityGate<T extends Captured> {
   connect(takeSnapshot: TakeSnapshot | undefined, failed: (error: unknown) => void = () => {}): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#full = false;
     this.#takeSnapshot = takeSnapshot;
     this.#failed = failed;
     this.#snapshot = undefined;
     this.#asking = false;
     this.#pause = 0;
-    if (this.waiting) this.#ask();
+    if (this.#holds) this.#ask();
   }
 
   push(change: T): void {
-    if (!this.waiting && this.#sees(change.transaction)) {
+    if (!this.#holds && this.#sees(change.transaction)) {
       this.#pass(change);
       return;
     }
     this.#ledger.hold(change);
-    if (!this.waiting) this.#since = Date.now();
+    if (!this.#holds) this.#since = Date.now();
     this.#waiting.push(change);
+    this.#bytes += change.bytes;
     this.#ask();
   }
 
   /** Drops what waits. */
   clear(): void {
     for (const change of this.#waiting.drain()) this.#ledger.settle(change);
+    this.#bytes = 0;
   }
 
   /** Of the first transactions that wait. */
@@ -99,15 +113,28 @@ export class VisibilityGate<T extends Captured> {
   #answered(snapshot: Snapshot): void {
     this.#asking = false;
     this.#snapshot = snapshot;
+    this.#passOn();
+  }
+
+  #passOn(): void {
     let passed = false;
+    this.#full = false;
     for (let change = this.#waiting.first(); change && this.#sees(change.transaction); change = this.#waiting.first()) {
+      // Many subscriptions may hold each of them: what waits here takes much less memory.
+      if (this.#ledger.isFullBesides(this.#bytes)) {
+        this.#full = true;
+        this.#since = Date.now();
+        this.#after(fullPause, () => this.#tryAgain());
+        return;
+      }
       this.#waiting.shift();
+      this.#bytes -= change.bytes;
       this.#pass(change);
       this.#ledger.settle(change);
       passed = true;
     }
     if (passed) this.#since = Date.now();
-    if (!this.waiting) {
+    if (!this.#holds) {
       this.#pause = 0;
       return;
     }
@@ -117,9 +144,21 @@ export class VisibilityGate<T extends Captured> {
       this.#ask();
       return;
     }
+    this.#after(this.#pause, () => this.#ask());
+  }
+
+  #tryAgain(): void {
+    try {
+      this.#passOn();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #after(pause: number, next: () => void): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#ask();
-    }, this.#pause);
+      next();
+    }, pause);
   }
 }

@@ -9,17 +9,30 @@ import { type Deferred, deferred } from './until.ts';
 
 const plan = planFor(usersTable(), ['users', 'inserted']);
 
+interface Options {
+  readonly highWaterMark?: number;
+  /** What becomes of a change that was let through. */
+  readonly pass?: (change: CapturedChange, ledger: Ledger) => void;
+}
+
 /** A gate that asks a server which answers when it is told to. */
-export function gated() {
-  const ledger = new Ledger(new Budget(Infinity, () => {}, () => {}), () => {}); // prettier-ignore
+export function gated({ highWaterMark = Infinity, pass = () => {} }: Options = {}) {
+  const ledger = new Ledger(new Budget(highWaterMark, () => {}, () => {}), () => {}); // prettier-ignore
   const passed: number[] = [];
-  const gate = new VisibilityGate<CapturedChange>(ledger, (change) => passed.push(change.transaction.xid));
+  const gate = new VisibilityGate<CapturedChange>(ledger, (change) => {
+    passed.push(change.transaction.xid);
+    pass(change, ledger);
+  });
   const questions: Deferred<Snapshot>[] = [];
+  const failures: unknown[] = [];
   const connect = () =>
-    gate.connect(() => {
-      questions.push(deferred());
-      return questions.at(-1)!.promise;
-    });
+    gate.connect(
+      () => {
+        questions.push(deferred());
+        return questions.at(-1)!.promise;
+      },
+      (error) => failures.push(error),
+    );
   /** All transactions below `xmax` are visible, but those in progress. */
   const answer = (xmax: number, ...inProgress: number[]) => {
     const { resolve, promise } = questions.at(-1)!;
@@ -34,5 +47,5 @@ export function gated() {
     push(transaction);
     ledger.commit(transaction, BigInt(xid) + 1n);
   };
-  return { gate, ledger, passed, questions, connect, answer, begin, push, send };
+  return { gate, ledger, passed, failures, questions, connect, answer, begin, push, send };
 }

@@ -1,4 +1,6 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { CapturedChange } from '../../../src/changes/change.ts';
+import type { Ledger } from '../../../src/changes/ledger.ts';
 import { gated } from '../../support/gating.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -76,4 +78,82 @@ test('while something passes the server is asked again at once; else less and le
   expect(questions).toHaveLength(11);
   await answer(20);
   expect([passed, vi.getTimerCount()]).toEqual([[10, 11, 12], 0]);
+});
+
+describe('what waited is let through only as far as its deliveries find memory:', () => {
+  /** Ten subscriptions hold each change. */
+  const fanOut = () => {
+    const held: CapturedChange[] = [];
+    const pass = (change: CapturedChange, ledger: Ledger) => {
+      for (let count = 0; count < 10; count++) {
+        ledger.hold(change);
+        held.push(change);
+      }
+    };
+    const one = gated({ highWaterMark: 10_000, pass });
+    return { ...one, settle: (count: number) => held.splice(0, count).forEach((change) => one.ledger.settle(change)) };
+  };
+
+  test('the rest waits, in order, until some have settled, and that is no waiting for visibility', async () => {
+    const { gate, passed, connect, send, answer, settle, questions } = fanOut();
+    connect();
+    for (let xid = 1; xid <= 8; xid++) send(xid);
+    await answer(10);
+    const first = passed.length;
+    expect(first).toBeLessThan(5);
+    expect([gate.waiting, gate.waitingSince]).toEqual([false, undefined]);
+    send(9); // comes behind them, although it is visible
+    vi.advanceTimersByTime(100);
+    expect(passed).toHaveLength(first);
+    for (let round = 0; round < 10; round++) {
+      settle(20);
+      vi.advanceTimersByTime(100);
+    }
+    expect(passed).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(questions).toHaveLength(1);
+  });
+
+  test('what only waits here does not count: it can become less only by being let through', async () => {
+    const { passed, connect, send, answer } = gated({ highWaterMark: 3 });
+    connect();
+    for (let xid = 1; xid <= 100; xid++) send(xid);
+    await answer(101);
+    expect(passed).toHaveLength(100);
+  });
+
+  test('a connection that is lost meanwhile lets nothing through', async () => {
+    const { gate, passed, connect, send, answer, settle } = fanOut();
+    connect();
+    for (let xid = 1; xid <= 8; xid++) send(xid);
+    await answer(9);
+    const first = passed.length;
+    gate.connect(undefined);
+    settle(100);
+    vi.advanceTimersByTime(100);
+    expect(passed).toHaveLength(first);
+    connect();
+    await answer(9);
+    expect(passed.slice(0, first + 1)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].slice(0, first + 1));
+  });
+
+  test('what is thrown on the way ends the connection, and is no uncaught exception', async () => {
+    let broken = false;
+    const held: CapturedChange[] = [];
+    const { failures, connect, send, answer, ledger } = gated({
+      highWaterMark: 1,
+      pass: (change, of) => {
+        if (broken) throw new Error('broken');
+        of.hold(change);
+        of.hold(change);
+        held.push(change);
+      },
+    });
+    connect();
+    for (const xid of [1, 2]) send(xid);
+    await answer(3);
+    broken = true;
+    for (const change of held) for (let count = 0; count < 2; count++) ledger.settle(change);
+    vi.advanceTimersByTime(100);
+    expect(failures).toEqual([new Error('broken')]);
+  });
 });
