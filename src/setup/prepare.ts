@@ -13,7 +13,7 @@ import type { Gap } from './history.ts';
 import { judge, type Judgement } from './judge.ts';
 import { claimLivePublication } from './live-publication.ts';
 import type { Memory } from './memory.ts';
-import type { PublicationNeeds } from './publication.ts';
+import type { Publication, PublicationNeeds } from './publication.ts';
 import { creationTimeout } from './slot.ts';
 import { slotBlocked } from './slot-blocked.ts';
 import { SetupLock } from './setup-lock.ts';
@@ -25,7 +25,8 @@ export interface Prepared {
   readonly needs: PublicationNeeds;
   /** Tables with a column list: not all their columns are sent. */
   readonly projected: ReadonlySet<number>;
-  readonly publicationOid: number;
+  /** As it was then. */
+  readonly publication: Publication;
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
   /** Changes that no worker has seen, and nobody was told of. */
@@ -56,11 +57,11 @@ export async function prepare(
     client,
     facts.bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)),
   );
-  const { oid, listed } = facts.publication!;
-  const entries = [...listed, ...[...needs.pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
+  const publication = facts.publication!;
+  const entries = [...publication.listed, ...[...needs.pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
   const projected = new Set(entries.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
   return {
-    server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid,
+    server: facts.server, bound: facts.bound, needs, projected, publication,
     confirmedLsn: facts.slot?.confirmedFlushLsn, gap: judgement.gap, colleague: judgement.colleague,
     warnings: [...judgement.warnings, ...warnings],
   }; // prettier-ignore

@@ -186,7 +186,7 @@ export class PostgresSource implements ChangeSource {
       worker: this.#history.worker,
       lost: this.#history.lostBecause,
       acknowledged: positions.acknowledged,
-      publicationOid: this.#prepared?.publicationOid,
+      publicationOid: this.#prepared?.publication.oid,
       pid: this.#pid,
       onPrimary: this.#prepared?.server.inRecovery === false,
       tableOids: schema.tableOids,

@@ -17,8 +17,11 @@ const prepared = {
   server: { major: 18 },
   bound,
   needs: { ...publicationNeeds('p', bound, { major: 18 }), pushedDown: new Map() },
-  publicationOid: 7,
-} as unknown as Prepared;
+  publication: {
+    oid: 7, allTables: false, ofSchemas: false, operations: new Set(['insert']), viaRoot: true, generatedColumns: false, comment: null,
+    listed: [{ oid: users.oid, schema: 'public', name: 'users', columns: undefined, where: undefined, outside: [] }], carried: new Set(['"public"."users"']),
+  },
+} as unknown as Prepared; // prettier-ignore
 
 const publication = {
   oid: 7, puballtables: false, pubinsert: true, pubupdate: true, pubdelete: true, pubtruncate: true, pubviaroot: true,
@@ -68,7 +71,7 @@ function inspecting() {
     warnOnce: (warnings) => told.push(...Array.from(warnings, ({ code }) => code)),
     over: (warnings) => over.push(...Array.from(warnings, ({ code }) => code)),
   });
-  return { server, session, inspection, steps, told, over, run: () => inspection.run(session as unknown as Session, prepared) }; // prettier-ignore
+  return { server, session, inspection, steps, told, over, run: (more: Partial<Prepared> = {}) => inspection.run(session as unknown as Session, { ...prepared, ...more }) }; // prettier-ignore
 }
 
 const locked = Object.assign(new Error('canceling statement due to lock timeout'), { code: '55P03' });
@@ -133,17 +136,23 @@ describe('an inspection', () => {
     });
   });
 
-  test('accepts what the publication left out when streaming began, until it was in order once', async () => {
+  test('tells of a change that was made before the first of them', async () => {
     const { server, run, inspection } = inspecting();
+    server.publication = { ...publication, pubinsert: false };
+    await run();
+    expect(inspection.found.map(({ code }) => code)).toEqual(['PUBLICATION_CHANGED']);
+  });
+
+  test('accepts what the publication left out when it was set up, until it was in order once', async () => {
+    const { server, run, inspection } = inspecting();
+    const setUp = { publication: { ...prepared.publication, operations: new Set() } } as Partial<Prepared>;
     const codes = async () => {
-      await run();
+      await run(setUp);
       return inspection.found.map(({ code }) => code);
     };
     const without = { ...publication, pubinsert: false };
     server.publication = without;
     expect([await codes(), await codes()]).toEqual([[], []]);
-    server.publication = { ...without, pubviaroot: false, carried: [] };
-    expect(await codes()).toEqual(['PUBLICATION_CHANGED']);
     server.publication = publication;
     expect(await codes()).toEqual([]);
     server.publication = without;
