@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
+import type { Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -25,8 +26,10 @@ export interface Prepared {
   readonly needs: PublicationNeeds;
   /** Tables with a column list: not all their columns are sent. */
   readonly projected: ReadonlySet<number>;
-  /** As it was then. */
+  readonly publicationOid: number;
+  /** As it is when streaming begins. */
   readonly publication: Publication;
+  readonly tables: readonly Table[];
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
   /** Changes that no worker has seen, and nobody was told of. */
@@ -57,11 +60,11 @@ export async function prepare(
     client,
     facts.bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)),
   );
-  const publication = facts.publication!;
-  const entries = [...publication.listed, ...[...needs.pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
+  const { oid, listed } = facts.publication!;
+  const entries = [...listed, ...[...needs.pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
   const projected = new Set(entries.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
   return {
-    server: facts.server, bound: facts.bound, needs, projected, publication,
+    server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid, publication: facts.publication!, tables: facts.tables,
     confirmedLsn: facts.slot?.confirmedFlushLsn, gap: judgement.gap, colleague: judgement.colleague,
     warnings: [...judgement.warnings, ...warnings],
   }; // prettier-ignore

@@ -11,7 +11,7 @@ import type { HeldBy } from '../types/events.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { standbyWarnings } from '../setup/judge.ts';
 import type { Prepared } from '../setup/prepare.ts';
-import { type FilterTexts, publicationLost, readPublication } from '../setup/publication.ts';
+import { type FilterTexts, publicationLost, type PublicationNeeds, readPublication } from '../setup/publication.ts';
 import { changedPublication, drift } from './drift.ts';
 import type { Seen } from './refusals.ts';
 
@@ -52,9 +52,7 @@ export class Inspection {
   readonly #texts: FilterTexts = new Map();
   /** The publication carries just what is needed. */
   #narrowed = false;
-  /** Nothing was compared since the connection was made. */
-  #first = true;
-  /** What the publication left out when it was set up, as `changedPublication` says it. */
+  /** What the publication left out when streaming began, as `changedPublication` says it. */
   #accepted: string | undefined;
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
@@ -73,9 +71,9 @@ export class Inspection {
   }
 
   /** At each connection, once the slot is ours. */
-  connected(): void {
+  connected({ needs, publication, tables, server }: Prepared): void {
     this.#narrowed = false;
-    this.#first = true;
+    this.#accepted = changedPublication(needs, { publication, tables, server })?.message;
   }
 
   /**
@@ -121,8 +119,7 @@ export class Inspection {
     return synchronous;
   }
 
-  async #look(client: Client, prepared: Prepared): Promise<WatchError[]> {
-    const { needs, bound, server } = prepared;
+  async #look(client: Client, { needs, bound, publicationOid, server }: Prepared): Promise<WatchError[]> {
     const { retainedWal } = this.#host;
     const slot = this.#options.slot.name;
     const vitals = await readVitals(client);
@@ -131,7 +128,7 @@ export class Inspection {
     const standbys = await readStandbySlots(client, slot, server);
     const publication = await readPublication(client, needs.name, server, this.#texts);
     // From PostgreSQL 18 on changes are passed over in silence while it is missing.
-    if (publication === undefined || publication.oid !== prepared.publication.oid) {
+    if (publication?.oid !== publicationOid) {
       throw publicationLost(
         `the publication '${needs.name}' was dropped while it was in use (last acknowledged: ${this.#host.confirmed()})`,
         { slot, publication: needs.name },
@@ -139,13 +136,11 @@ export class Inspection {
     }
     const tables = await readTables(client, needs.tables);
     const found = { publication, tables, server };
-    return [...standbysBehind(slot, standbys), ...this.#changes(prepared, found), ...drift(needs, bound, found)];
+    return [...standbysBehind(slot, standbys), ...this.#changes(needs, found), ...drift(needs, bound, found)];
   }
 
-  /** What the publication has come to leave out since it was set up: at that time it may have had the filters of another worker. */
-  #changes({ needs, publication, server }: Prepared, found: Seen): WatchError[] {
-    if (this.#first) this.#accepted = changedPublication(needs, { publication, tables: needs.tables, server })?.message;
-    this.#first = false;
+  /** What the publication has come to leave out since streaming began: then it may have had the filters of another worker. */
+  #changes(needs: PublicationNeeds, found: Seen): WatchError[] {
     const changed = changedPublication(needs, found);
     if (changed === undefined) this.#accepted = undefined;
     return changed && changed.message !== this.#accepted ? [changed] : [];

@@ -186,7 +186,7 @@ export class PostgresSource implements ChangeSource {
       worker: this.#history.worker,
       lost: this.#history.lostBecause,
       acknowledged: positions.acknowledged,
-      publicationOid: this.#prepared?.publication.oid,
+      publicationOid: this.#prepared?.publicationOid,
       pid: this.#pid,
       onPrimary: this.#prepared?.server.inRecovery === false,
       tableOids: schema.tableOids,

@@ -15,6 +15,8 @@ const users = usersTable();
 const { bound } = bindWatchers(watchersFor(['users', 'inserted']), [users], { major: 18 });
 const prepared = {
   server: { major: 18 },
+  tables: [users],
+  publicationOid: 7,
   bound,
   needs: { ...publicationNeeds('p', bound, { major: 18 }), pushedDown: new Map() },
   publication: {
@@ -71,7 +73,7 @@ function inspecting() {
     warnOnce: (warnings) => told.push(...Array.from(warnings, ({ code }) => code)),
     over: (warnings) => over.push(...Array.from(warnings, ({ code }) => code)),
   });
-  return { server, session, inspection, steps, told, over, run: (more: Partial<Prepared> = {}) => inspection.run(session as unknown as Session, { ...prepared, ...more }) }; // prettier-ignore
+  return { server, session, inspection, steps, told, over, run: () => inspection.run(session as unknown as Session, prepared) }; // prettier-ignore
 }
 
 const locked = Object.assign(new Error('canceling statement due to lock timeout'), { code: '55P03' });
@@ -138,6 +140,7 @@ describe('an inspection', () => {
 
   test('tells of a change that was made before the first of them', async () => {
     const { server, run, inspection } = inspecting();
+    inspection.connected(prepared);
     server.publication = { ...publication, pubinsert: false };
     await run();
     expect(inspection.found.map(({ code }) => code)).toEqual(['PUBLICATION_CHANGED']);
@@ -145,9 +148,9 @@ describe('an inspection', () => {
 
   test('accepts what the publication left out when it was set up, until it was in order once', async () => {
     const { server, run, inspection } = inspecting();
-    const setUp = { publication: { ...prepared.publication, operations: new Set() } } as Partial<Prepared>;
+    inspection.connected({ ...prepared, publication: { ...prepared.publication, operations: new Set() } });
     const codes = async () => {
-      await run(setUp);
+      await run();
       return inspection.found.map(({ code }) => code);
     };
     const without = { ...publication, pubinsert: false };
