@@ -15,10 +15,15 @@ const users = usersTable();
 const { bound } = bindWatchers(watchersFor(['users', 'inserted']), [users], { major: 18 });
 const prepared = {
   server: { major: 18 },
+  tables: [users],
+  publicationOid: 7,
   bound,
   needs: { ...publicationNeeds('p', bound, { major: 18 }), pushedDown: new Map() },
-  publicationOid: 7,
-} as unknown as Prepared;
+  publication: {
+    oid: 7, allTables: false, ofSchemas: false, operations: new Set(['insert']), viaRoot: true, generatedColumns: false, comment: null,
+    listed: [{ oid: users.oid, schema: 'public', name: 'users', columns: undefined, where: undefined, outside: [] }], carried: new Set(['"public"."users"']),
+  },
+} as unknown as Prepared; // prettier-ignore
 
 const publication = {
   oid: 7, puballtables: false, pubinsert: true, pubupdate: true, pubdelete: true, pubtruncate: true, pubviaroot: true,
@@ -133,8 +138,17 @@ describe('an inspection', () => {
     });
   });
 
-  test('accepts what the publication left out when streaming began, until it was in order once', async () => {
+  test('tells of a change that was made before the first of them', async () => {
     const { server, run, inspection } = inspecting();
+    inspection.connected(prepared);
+    server.publication = { ...publication, pubinsert: false };
+    await run();
+    expect(inspection.found.map(({ code }) => code)).toEqual(['PUBLICATION_CHANGED']);
+  });
+
+  test('accepts what the publication left out when it was set up, until it was in order once', async () => {
+    const { server, run, inspection } = inspecting();
+    inspection.connected({ ...prepared, publication: { ...prepared.publication, operations: new Set() } });
     const codes = async () => {
       await run();
       return inspection.found.map(({ code }) => code);
@@ -142,8 +156,6 @@ describe('an inspection', () => {
     const without = { ...publication, pubinsert: false };
     server.publication = without;
     expect([await codes(), await codes()]).toEqual([[], []]);
-    server.publication = { ...without, pubviaroot: false, carried: [] };
-    expect(await codes()).toEqual(['PUBLICATION_CHANGED']);
     server.publication = publication;
     expect(await codes()).toEqual([]);
     server.publication = without;
