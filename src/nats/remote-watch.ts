@@ -123,7 +123,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     { inbox, arrivals, next: router, reporter },
     {
       streaming: (facts) => {
-        supervisor.succeeded();
+        supervisor.began();
         lifecycle.streaming(facts);
       },
       fail: (error) => watch.fail(error),
