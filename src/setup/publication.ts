@@ -1,7 +1,6 @@
 import pg from 'pg';
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
-import { sqlState } from '../postgres/sqlstate.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';

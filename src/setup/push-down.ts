@@ -1,4 +1,3 @@
-import type { Client } from 'pg';
 import { quoteTable, type Server, since } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
