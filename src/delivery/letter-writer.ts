@@ -58,7 +58,8 @@ export class LetterWriter {
           `${name}: the dead letter of event ${eventId} could not be written: ${(cause as Error).message}`,
           {
             solution:
-              (cause as WatchError).solution ?? 'The event is kept, and the slot with it. walwatch tries again to write it.',
+              (cause as WatchError).solution ??
+              'The event is kept, and the slot with it. walwatch tries again to write it.',
             cause,
           },
         ),

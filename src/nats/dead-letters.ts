@@ -51,7 +51,10 @@ export class DeadLetterStream {
         new WatchError(
           'DEAD_LETTER',
           `${subscription}: the dead letter of event ${eventId} could not be written: ${(cause as Error).message}`,
-          { solution: (cause as Partial<WatchError>).solution ?? 'The event is kept. walwatch tries again to write it.', cause },
+          {
+            solution: (cause as Partial<WatchError>).solution ?? 'The event is kept. walwatch tries again to write it.',
+            cause,
+          },
         ),
       );
       throw cause;

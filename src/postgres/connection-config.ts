@@ -147,7 +147,8 @@ function readFile(parameter: string, path: string): string {
     const { code } = cause as { code?: unknown };
     throw new WatchError(
       'TLS',
-      `the file of ${parameter} in connection, ${shown(path)}, cannot be read: ${String(code)}`,
+      // Without the path: where a password has special characters, a part of it can be there.
+      `the file of ${parameter} in connection cannot be read: ${String(code)}`,
       {
         solution: 'walwatch tries again. Check the path, and that this process may read it.',
         retry: 'slowly',

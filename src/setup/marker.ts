@@ -50,7 +50,7 @@ export function claimed(
 }
 
 /** It is written before a lost slot is replaced, and taken away once a worker streams: a crash in between hides no gap. */
-export interface PendingGap {
+interface PendingGap {
   readonly from?: string;
   /** Where the new slot begins, once it is made. */
   readonly to?: string;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
+import type { Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -13,7 +14,7 @@ import type { Gap } from './history.ts';
 import { judge, type Judgement } from './judge.ts';
 import { claimLivePublication } from './live-publication.ts';
 import type { Memory } from './memory.ts';
-import type { PublicationNeeds } from './publication.ts';
+import type { Publication, PublicationNeeds } from './publication.ts';
 import { creationTimeout } from './slot.ts';
 import { slotBlocked } from './slot-blocked.ts';
 import { SetupLock } from './setup-lock.ts';
@@ -26,6 +27,9 @@ export interface Prepared {
   /** Tables with a column list: not all their columns are sent. */
   readonly projected: ReadonlySet<number>;
   readonly publicationOid: number;
+  /** As it is when streaming begins. */
+  readonly publication: Publication;
+  readonly tables: readonly Table[];
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
   /** Changes that no worker has seen, and nobody was told of. */
@@ -60,7 +64,7 @@ export async function prepare(
   const entries = [...listed, ...[...needs.pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
   const projected = new Set(entries.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
   return {
-    server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid,
+    server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid, publication: facts.publication!, tables: facts.tables,
     confirmedLsn: facts.slot?.confirmedFlushLsn, gap: judgement.gap, colleague: judgement.colleague,
     warnings: [...judgement.warnings, ...warnings],
   }; // prettier-ignore

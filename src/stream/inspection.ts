@@ -52,8 +52,6 @@ export class Inspection {
   readonly #texts: FilterTexts = new Map();
   /** The publication carries just what is needed. */
   #narrowed = false;
-  /** Nothing was compared since the connection was made. */
-  #first = true;
   /** What the publication left out when streaming began, as `changedPublication` says it. */
   #accepted: string | undefined;
   /** The last one that was warned of. */
@@ -73,9 +71,9 @@ export class Inspection {
   }
 
   /** At each connection, once the slot is ours. */
-  connected(): void {
+  connected({ needs, publication, tables, server }: Prepared): void {
     this.#narrowed = false;
-    this.#first = true;
+    this.#accepted = changedPublication(needs, { publication, tables, server })?.message;
   }
 
   /**
@@ -144,8 +142,7 @@ export class Inspection {
   /** What the publication has come to leave out since streaming began: then it may have had the filters of another worker. */
   #changes(needs: PublicationNeeds, found: Seen): WatchError[] {
     const changed = changedPublication(needs, found);
-    if (this.#first || changed === undefined) this.#accepted = changed?.message;
-    this.#first = false;
+    if (changed === undefined) this.#accepted = undefined;
     return changed && changed.message !== this.#accepted ? [changed] : [];
   }
 

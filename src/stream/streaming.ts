@@ -126,7 +126,7 @@ export class Streaming {
     const { control, questions } = this.#sessions;
     const connection = this.#connection;
     const failed = (error: unknown) => connection.fail(error);
-    inspection.connected();
+    inspection.connected(this.#prepared);
     const inspect = () => {
       this.#host.inspecting();
       inspection.run(control, this.#prepared).catch(failed);

@@ -68,7 +68,7 @@ export function recordKey(
 }
 
 /** The error that stands for a value that was not sent. */
-export function absentError({ watcher, table }: BoundWatcher, column: string): WatchError {
+function absentError({ watcher, table }: BoundWatcher, column: string): WatchError {
   return new WatchError('VALUE_ABSENT', `${watcher.name}: PostgreSQL did not send the value of '${column}'`, {
     solution: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and look at context.absent.`,
   });

@@ -127,7 +127,7 @@ test.each([
 test('a temporary slot leaves no positions behind: nothing could go on from them', async () => {
   const watch = createWatch({ connection: db.url, slot: { temporary: true }, watchers });
   const handled = deferred();
-  watch.subscribe('sales:inserted', () => void handled.resolve(), { transaction: true, name: 'passing' });
+  watch.subscribe('sales:inserted', () => handled.resolve(), { transaction: true, name: 'passing' });
   await watch.start();
   await db.sql('insert into sales default values');
   await handled.promise;

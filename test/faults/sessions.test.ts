@@ -7,7 +7,7 @@ import { useDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
-import { watchOn } from '../support/watching.ts';
+import { slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
@@ -32,12 +32,17 @@ test('a migration that holds one watched table stops neither the events of the o
   const watch = watchOf(watchers);
   const seen = listen(watch);
   await watch.start();
+  // It has been there before: making a publication takes a lock on its tables.
+  const slot = slotName();
+  const before = watchOf(watchers, { slot });
+  await before.start();
+  await before.stop();
   const migration = new pg.Client({ connectionString: db.url });
   await migration.connect();
   onTestFinished(() => migration.end());
   await migration.query('begin');
   await migration.query('alter table locked add column note text');
-  const next = watchOf(watchers);
+  const next = watchOf(watchers, { slot });
   const nextSeen = listen(next);
   await next.start();
   for (let id = 1; id <= 50; id++) {

@@ -202,7 +202,7 @@ test.skipIf(version < 16)(
     await open.query('insert into others values (1)');
     await sql(primary, 'insert into entries select from generate_series(1, 20)');
     await until(() => seen.size === 21, {
-      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons}`,
+      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons.join()}`,
     });
     await open.query('commit');
   },
@@ -216,7 +216,7 @@ test.skipIf(version < 16)(
     await sql(standby, 'select pg_promote()');
     await sql(standby, 'insert into entries select from generate_series(1, 20)');
     await until(() => seen.size === 21, {
-      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons}`,
+      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons.join()}`,
     });
   },
 );

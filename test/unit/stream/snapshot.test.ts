@@ -29,7 +29,9 @@ test('a lost connection ends the waiting', async () => {
 });
 
 function answering(...rows: object[]) {
-  const query = vi.fn((..._: unknown[]) => Promise.resolve({ rows: [rows.length > 1 ? rows.shift() : rows[0]] }));
+  const query = vi.fn<(...asked: unknown[]) => Promise<{ rows: (object | undefined)[] }>>(() =>
+    Promise.resolve({ rows: [rows.length > 1 ? rows.shift() : rows[0]] }),
+  );
   const session = {
     use: (task: (client: Client) => unknown) => task({ query } as unknown as Client),
   } as unknown as Session;
