@@ -17,6 +17,7 @@ export const sqlState = {
   serializationFailure: '40001',
   deadlockDetected: '40P01',
   insufficientPrivilege: '42501',
+  syntaxError: '42601',
   undefinedColumn: '42703',
   undefinedObject: '42704',
   undefinedTable: '42P01',

@@ -154,7 +154,7 @@ export class Source {
     this.pid = pid;
     await client.query(liftTransactionTimeout);
     await this.#checkServer(client);
-    const identity = (await client.query('IDENTIFY_SYSTEM')).rows[0];
+    const identity = (await identify(client)).rows[0];
     const timeline = Number(identity.timeline);
     const switchedAt = await this.#switchedAt(client, timeline);
     let createdLsn: string | undefined;
@@ -196,6 +196,18 @@ export class Source {
     const line = new RegExp(`^${before}\\s+([0-9A-F]+/[0-9A-F]+)`, 'im').exec(String(rows[0]?.content ?? ''));
     return line ? parseLsn(line[1]!) : undefined;
   }
+}
+
+/** Every walsender knows this command; an ordinary session takes it for SQL. */
+function identify(client: Client) {
+  return client.query('IDENTIFY_SYSTEM').catch((cause: unknown) => {
+    if (sqlStateOf(cause) !== sqlState.syntaxError) throw cause;
+    throw new WatchError('UNSUPPORTED', 'the connection for replication was made as an ordinary one', {
+      solution:
+        'Something between walwatch and PostgreSQL, such as a pooler, ignores the startup parameter "replication". Connect to the server directly.',
+      cause,
+    });
+  });
 }
 
 /** Another session was faster with a temporary slot of the same name. */
