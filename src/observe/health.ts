@@ -79,12 +79,12 @@ function deliveryReasons({ status, now, full, found = [], waitingSince, silentSi
     );
   }
   if (full) reasons.push(`reading pauses: ${undeliveredBytes} bytes of changes are not delivered yet`);
+  if (status.state !== 'streaming') return reasons;
   if (waitingSince !== undefined && now - waitingSince >= invisibleAfter)
     reasons.push(`waiting since ${time(waitingSince)} until other sessions can see a transaction`);
   if (silentSince !== undefined && now - silentSince >= silentAfter)
     reasons.push(`a query has had no answer since ${time(silentSince)}`);
-  if (status.state === 'streaming') reasons.push(...found.map(({ code, message }) => `${code}: ${message}`));
-  return reasons;
+  return [...reasons, ...found.map(({ code, message }) => `${code}: ${message}`)];
 }
 
 const time = (since: number): string => new Date(since).toISOString();
