@@ -93,7 +93,7 @@ export class History {
   /** Tells this process from its colleagues in the marker. */
   readonly worker = randomUUID();
   #stream: Pick<StreamFacts, 'systemIdentifier' | 'timeline'> | undefined;
-  #verdict: StreamVerdict = 'anew';
+  #forgotten = false;
   #gap: Gap | undefined;
   /** Why the slot is lost, where only the stream told. */
   #lost: string | undefined;
@@ -126,8 +126,7 @@ export class History {
 
   /** The received positions do not belong to what comes next, and what is not handled comes again or is gone. */
   forget(): void {
-    this.#stream = undefined;
-    this.#verdict = 'lost';
+    this.#forgotten = true;
   }
 
   /** The server repeats what was received with other transactions: it was restored from an earlier state. */
@@ -141,16 +140,16 @@ export class History {
     const before = this.#stream;
     const { systemIdentifier, timeline, received } = facts;
     this.#stream = { systemIdentifier, timeline };
-    const forgotten = this.#verdict;
-    this.#verdict = 'anew';
-    if (!before) return forgotten;
+    const forgotten = this.#forgotten;
+    this.#forgotten = false;
+    if (!before) return forgotten ? 'lost' : 'anew';
     const gap = judgeStream(before, facts);
     const { createdLsn } = facts;
     if (createdLsn !== undefined)
       this.#gap ??= { from: received, to: createdLsn, reason: 'a temporary slot ends with its connection' };
-    if (gap === 'continue') return createdLsn === undefined ? 'continue' : 'anew';
-    this.#gap ??= gap;
-    return 'lost';
+    if (gap !== 'continue') this.#gap ??= gap;
+    if (gap !== 'continue' || forgotten) return 'lost';
+    return createdLsn === undefined ? 'continue' : 'anew';
   }
 }
 

@@ -94,11 +94,10 @@ export class PostgresSource implements ChangeSource {
       const questions = await connection.open('gate', control.deadline);
       if (slot.temporary) this.#tellWait(control, connection);
       const { server } = prepared;
-      const asBefore = this.#messages === this.#host.wantsMessages();
-      const messages = (this.#messages = this.#host.wantsMessages());
+      const messages = this.#host.wantsMessages();
       const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
-        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, asBefore, facts),
+        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
         message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
         large: (type, length) => this.#working?.receiver.large(type, length),
         keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
@@ -235,7 +234,7 @@ export class PostgresSource implements ChangeSource {
     sessions: StreamSessions,
     prepared: Prepared,
     timeout: number,
-    asBefore: boolean,
+    messages: boolean,
     facts: WalsenderFacts,
   ): void {
     const { intake, positions, ledger, lag } = this.#parts;
@@ -248,7 +247,8 @@ export class PostgresSource implements ChangeSource {
       ledger.forget();
       lag.clear();
     }
-    intake.connect(verdict === 'continue', asBefore);
+    intake.connect(verdict === 'continue', messages === this.#messages);
+    this.#messages = messages;
     positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
@@ -280,6 +280,7 @@ export class PostgresSource implements ChangeSource {
     this.#history.told();
     this.#working.start();
     this.#pace();
+    if (this.#host.wantsMessages()) this.askForMessages(); // since it connected
   }
 
   /** Reading pauses while memory is full or the catalog is asked; status updates go on. */

@@ -243,7 +243,11 @@ describe('a stream', () => {
   test('after another worker had the slot: what was received comes from there again, or was handled', () => {
     const history = streaming();
     history.forget();
-    expect([streams(history), history.gap]).toEqual(['lost', undefined]);
+    expect([streams(history, { received: undefined }), history.gap]).toEqual(['lost', undefined]);
     expect(streams(history)).toBe('continue');
+    // Who moved the slot may have been somebody on another cluster.
+    history.forget();
+    expect(streams(history, { received: undefined, systemIdentifier: 'other' })).toBe('lost');
+    expect(history.gap).toMatchObject({ reason: 'the address leads to another database cluster' });
   });
 });
