@@ -126,6 +126,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
         supervisor.began();
         lifecycle.streaming(facts);
       },
+      proved: () => supervisor.succeeded(),
       fail: (error) => watch.fail(error),
     },
   );

@@ -87,9 +87,13 @@ describe('on a server where nobody else writes', () => {
     const { watch } = watching(cluster, slotName());
     await start(watch);
     await watch.caughtUp();
-    const before = await end();
-    await write(1000);
-    const overhead = Number((await end()) - before) - 1000;
+    // The least of several: a page that is read for the first time may be written into the WAL in between.
+    let overhead = Infinity;
+    for (let round = 0; round < 5; round++) {
+      const before = await end();
+      await write(1000);
+      overhead = Math.min(overhead, Number((await end()) - before) - 1000);
+    }
     await until(
       async () => {
         const room = Number(pageSize - ((await end()) % pageSize));

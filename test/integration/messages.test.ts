@@ -114,3 +114,19 @@ test('a message outside of transactions and the commit that touches it have ids 
   expect(ids.map((id) => id.split(' ')[0])).toEqual(['b', 'a']);
   expect(new Set(ids.map((id) => id.split(' ')[1])).size).toBe(2);
 });
+
+test('the first subscription that is made while streaming hears what is written after it, and no change comes twice', async () => {
+  const watch = watchOf(users);
+  const changes: unknown[] = [];
+  watch.subscribe('users:inserted', ({ id }) => void changes.push(id));
+  await watch.start();
+  const insert = async () => (await db.sql(`insert into users (name) values ('x') returning id`))[0]!['id'];
+  const written = [await insert()];
+  const heard: string[] = [];
+  watch.onMessage('late', ({ content }) => void heard.push(content.toString()));
+  await db.sql(`select pg_logical_emit_message(true, 'late', 'one')`);
+  written.push(await insert());
+  await db.sql(`select pg_logical_emit_message(false, 'late', 'two')`);
+  await until(() => heard.length === 2 && changes.length === 2, { describe: () => JSON.stringify([heard, changes]) });
+  expect([heard, changes]).toEqual([['one', 'two'], written]);
+});
