@@ -103,6 +103,13 @@ export class History {
     return this.#gap;
   }
 
+  /** The same, with how many received events were dropped because of it. */
+  gapWith(dropped: number): Gap | undefined {
+    const gap = this.#gap;
+    if (!gap || dropped === 0) return gap;
+    return { ...gap, reason: `${gap.reason} (${dropped} events that were not handled were dropped)` };
+  }
+
   /** The `gap` event was emitted. */
   told(): void {
     this.#gap = undefined;

@@ -61,6 +61,11 @@ export class KeepAlive {
     this.#host.send(this.#positions.update(false));
   }
 
+  /** Asks the server how far it is: a keepalive answers. */
+  ask(): void {
+    this.#host.send(this.#positions.update(true));
+  }
+
   /** The answer to a keepalive that asks for one. `settled`: everything that was received is handled. */
   reply(settled: boolean): void {
     this.#host.send(this.#positions.reply(settled));

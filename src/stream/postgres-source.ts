@@ -108,6 +108,8 @@ export class PostgresSource implements ChangeSource {
       if (removed !== undefined) this.#history.lost(removed);
       throw error;
     } finally {
+      // It may have the slot for a moment longer, although streaming has not begun here.
+      this.#pid = connection.pid ?? this.#pid;
       this.#disconnected();
       if (!connection.closed) connection.destroy();
     }
@@ -271,12 +273,7 @@ export class PostgresSource implements ChangeSource {
       },
     });
     this.#working.connect(verdict === 'continue');
-    const { gap } = this.#history;
-    const told =
-      gap && dropped > 0
-        ? { ...gap, reason: `${gap.reason} (${dropped} events that were not handled were dropped)` }
-        : gap;
-    this.#host.streaming({ confirmedLsn: positions.confirmed, gap: told });
+    this.#host.streaming({ confirmedLsn: positions.confirmed, gap: this.#history.gapWith(dropped) });
     this.#history.told();
     this.#working.start();
     this.#pace();

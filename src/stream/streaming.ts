@@ -97,6 +97,7 @@ export class Streaming {
         get paused() {
           return connection.paused;
         },
+        // Whatever it is sent for, what it acknowledges must be known: a slot that is further looks as if somebody had moved it.
         send: (update) => {
           connection.send(update);
           const confirmed = positions.sent(update);
@@ -113,11 +114,11 @@ export class Streaming {
   /** Tells the stages of the new connection. `continues`: what was received before is still what the server sends. */
   connect(continues: boolean): void {
     const connection = this.#connection;
-    const { gate, caughtUp, positions } = this.#parts;
+    const { gate, caughtUp } = this.#parts;
     const failed = (error: unknown) => connection.fail(error);
     gate?.connect(this.#takeSnapshot, failed);
     const readEnd = () => readWalEnd(this.#sessions.questions);
-    caughtUp.connect({ readEnd, ask: () => connection.send(positions.update(true)), failed }, continues);
+    caughtUp.connect({ readEnd, ask: () => this.keepAlive.ask(), failed }, continues);
   }
 
   start(): void {
