@@ -33,8 +33,6 @@ export interface JetStreamParts {
 }
 
 export interface JetStreamHost extends Pick<SourceListener, 'streaming'> {
-  /** The stream works: messages come. */
-  proved(): void;
   /** Ends the watch. */
   fail(error: WatchError): void;
 }
@@ -52,8 +50,6 @@ export class JetStreamSource implements ChangeSource {
   #consumption: Consumption | undefined;
   #working: NodeJS.Timeout | undefined;
   #ending = false;
-  /** A message has come since streaming began. */
-  #proved = false;
   /** The slot of the worker that relays. */
   slot = '';
 
@@ -109,7 +105,6 @@ export class JetStreamSource implements ChangeSource {
     const { inbox, reporter } = this.#parts;
     if (isOther) inbox.forget();
     this.slot = slot;
-    this.#proved = false;
     if (missed !== undefined) reporter.warn(eventsMissed(missed));
     // For who passes events on, as `walwatch/sse`: where in the WAL that was is not known here.
     this.#host.streaming({ gap: missed === undefined ? undefined : { from: undefined, to: '', reason: missed } });
@@ -125,8 +120,6 @@ export class JetStreamSource implements ChangeSource {
       if (durable !== undefined) giveBack(message);
       return undefined;
     }
-    if (!this.#proved) this.#host.proved();
-    this.#proved = true;
     if (inbox.isKnown(message)) return undefined;
     try {
       this.#route(message);

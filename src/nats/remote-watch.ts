@@ -123,10 +123,9 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     { inbox, arrivals, next: router, reporter },
     {
       streaming: (facts) => {
-        supervisor.began();
+        supervisor.succeeded(); // a consumer is there: what ends it is looked at anew
         lifecycle.streaming(facts);
       },
-      proved: () => supervisor.succeeded(),
       fail: (error) => watch.fail(error),
     },
   );
