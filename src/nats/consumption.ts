@@ -106,6 +106,7 @@ export class Consumption {
       });
       const { ack_wait: wait } = (await consumer.info(true)).config;
       this.#host.streaming({ ...found, ackWait: wait === undefined ? ackWait : wait / 1e6 });
+      if (this.#closed) this.#messages.stop(); // while it was being asked for
       void this.#listen(this.#messages);
       // What has come already is still handed over after close().
       for await (const message of this.#messages) {

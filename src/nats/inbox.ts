@@ -17,6 +17,8 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #changes = new Map<number, Held>();
   /** Positions of the last messages that are done. */
   readonly #done = new Set<number>();
+  /** What came while the watch was ending. */
+  readonly #late: JsMsg[] = [];
   #waiting: (() => void) | undefined;
   #room = Infinity;
 
@@ -83,9 +85,15 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     for (const message of this.#messages.values()) message.working();
   }
 
+  /** Keeps a message that nobody here will handle, to be given back. */
+  late(message: JsMsg): void {
+    this.#late.push(message);
+  }
+
   /** Gives back what nobody here will handle, for others or for later. */
   giveBack(): void {
-    for (const message of this.#messages.values()) giveBack(message);
+    // With a delay: nats-server 2.9 loses one of several that are given back at once without, and newer ones mix up their order.
+    for (const message of [...this.#messages.values(), ...this.#late.splice(0)]) message.nak(1);
     this.#messages.clear();
     this.#changes.clear();
   }
@@ -116,9 +124,4 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   get #hasRoom(): boolean {
     return this.size < this.#room && !this.#budget.full;
   }
-}
-
-/** With a delay: nats-server 2.9 loses one of several that are given back at once without, and newer ones mix up their order. */
-export function giveBack(message: JsMsg): void {
-  message.nak(1);
 }

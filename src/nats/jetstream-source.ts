@@ -1,11 +1,11 @@
-import type { JsMsg } from '@nats-io/jetstream';
+import { type JsMsg, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { ChangeSource, SourceListener, Stage } from '../changes/stage.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
 import type { Reporter } from '../observe/reporter.ts';
 import type { Arrivals } from './arrivals.ts';
 import { ackWait, Consumption, type ConsumptionHost, type Position } from './consumption.ts';
-import { giveBack, type Inbox } from './inbox.ts';
+import type { Inbox } from './inbox.ts';
 import { type Link, linkOf } from './link.ts';
 import { type EventMessage, readMessage } from './message.ts';
 import { subjectToken, watcherTokenOf } from './subjects.ts';
@@ -96,8 +96,23 @@ export class JetStreamSource implements ChangeSource {
     const there = this.#link?.isDown === false && !connection.isClosed();
     this.#link?.close();
     if (!there) return;
-    this.#parts.inbox.giveBack();
-    await flush(connection, timeout);
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+    // A connection that is lost just now loses the last acknowledgements: their events come again.
+    await Promise.race([this.#handBack().catch(() => {}), patience]);
+    clearTimeout(timer);
+  }
+
+  /** Resolves once the broker has got the last acknowledgements, and what nobody here will handle. */
+  async #handBack(): Promise<void> {
+    const { connection, stream, durable } = this.#options;
+    if (durable !== undefined) {
+      // Makes the server forget what this process has asked for. nats-server 2.9 would take a message that is given back for
+      // that request, find nobody there, and keep the message until `ack_wait` is over.
+      await (await jetstreamManager(connection, { checkAPI: false })).consumers.info(stream, durable).catch(() => {});
+      this.#parts.inbox.giveBack();
+    }
+    await connection.flush();
   }
 
   #streaming({ slot, isOther, missed, ackWait: wait }: Parameters<ConsumptionHost['streaming']>[0]): void {
@@ -117,7 +132,7 @@ export class JetStreamSource implements ChangeSource {
     const { inbox } = this.#parts;
     const { durable } = this.#options;
     if (this.#ending) {
-      if (durable !== undefined) giveBack(message);
+      if (durable !== undefined) inbox.late(message);
       return undefined;
     }
     if (inbox.isKnown(message)) return undefined;
@@ -149,15 +164,6 @@ export class JetStreamSource implements ChangeSource {
     else if ((told.version as number) !== 1) throw tooNew(told.version);
     return told?.copy ? undefined : told;
   }
-}
-
-/** Waits until the broker has got the last acknowledgements, but not for ever. */
-async function flush(connection: NatsConnection, timeout: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-  // A connection that is lost just now loses them: their events come again.
-  await Promise.race([connection.flush().catch(() => {}), patience]);
-  clearTimeout(timer);
 }
 
 function connectionClosed(): WatchError {

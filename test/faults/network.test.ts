@@ -90,6 +90,26 @@ describe('the way to the server', () => {
     expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
   });
 
+  test('a worker that loses its network inside a transaction of its own keeps no lock on the publication', async () => {
+    const proxy = await proxied();
+    const connection = { connectionString: proxy.url, options: '-c wal_sender_timeout=2000' };
+    const slot = slotName();
+    const first = watchOf(watchers, { connection, slot });
+    await first.start();
+    await first.stop();
+    const blocker = await db.client();
+    await blocker.query(`begin; comment on publication "${slot}" is null`);
+    const watch = watchOf(watchers, { connection, slot, manage: 'create' });
+    await watch.start();
+    const noting = `select from pg_stat_activity where wait_event_type = 'Lock' and query ~* 'publication'`;
+    await until(async () => (await db.sql(noting)).length > 0, { describe: 'the worker to wait for the lock' });
+    proxy.swallow();
+    await blocker.query('rollback');
+    // The server's session has the lock now, and nobody to tell it.
+    await db.sql(`alter publication "${slot}" set (publish = 'insert')`);
+    await watch.stop();
+  });
+
   test('a server that accepts and never answers is given up after connectTimeout, and tried again', async () => {
     const proxy = await proxied();
     proxy.behave('silent');
