@@ -24,6 +24,7 @@ export default defineConfig({
       },
       { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...withServer } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...withServer } },
+      { test: { name: 'security', include: ['test/security/**/*.test.ts'], ...withServer } },
       { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...withServer } },
     ],
   },
