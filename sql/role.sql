@@ -9,6 +9,9 @@
 -- This is for a worker with manage: 'verify', for which a DBA makes publication and slot (the next files).
 -- manage: 'create' needs more: CREATE on the database, and a role that owns the watched tables.
 
+-- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+SET search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'walwatch') THEN
@@ -30,3 +33,5 @@ GRANT CONNECT ON DATABASE accounts TO walwatch;
 -- walwatch itself reads no table: the values of events come out of the WAL. Your handlers often do.
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
+
+RESET search_path;

@@ -76,7 +76,7 @@ const longSeconds = 60;
 const longTransactions = (long: number) => `
   select pg_catalog.format('process %s (%s)', pid, coalesce(nullif(application_name, ''), usename)) as who,
          extract(epoch from pg_catalog.now() - xact_start)::float8 as seconds,
-         pg_catalog.format('SELECT pg_terminate_backend(%s);', pid) as "end"
+         pg_catalog.format('SELECT pg_catalog.pg_terminate_backend(%s);', pid) as "end"
   from pg_catalog.pg_stat_activity
   where backend_xid is not null and pid <> pg_catalog.pg_backend_pid() and xact_start < pg_catalog.now() - interval '${long} s'
   union all

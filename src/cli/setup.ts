@@ -20,6 +20,7 @@ import { noteMarker } from './marker-sql.ts';
 import { mark, note, print } from './output.ts';
 import { identityChanges, type IdentityChange } from './replica-identity.ts';
 import { withSession } from './session.ts';
+import { sqlScript } from './sql-script.ts';
 import { type Survey, survey } from './survey.ts';
 
 export const setup: Command = {
@@ -58,7 +59,7 @@ Examples:
         await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is set up already.`);
         return exit.ok;
       }
-      await print(plan.statements.join('\n'));
+      await print(values.print ? sqlScript(plan.statements) : plan.statements.join('\n'));
       if (values.print) return exit.ok;
       if (!(await confirmed('Run this?', values))) return exit.problem;
       const start = await carryOut(client, configuration, plan);

@@ -9,6 +9,7 @@ import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
 import { mark, print } from './output.ts';
 import { withSession } from './session.ts';
+import { sqlScript } from './sql-script.ts';
 
 export const teardown: Command = {
   summary: 'drops slot and publication',
@@ -42,7 +43,7 @@ Examples:
         await print(values.print ? '-- Nothing to do.' : `${mark('ok')} nothing is left of '${name}'.`);
         return exit.ok;
       }
-      await print(statements.join('\n'));
+      await print(values.print ? sqlScript(statements) : statements.join('\n'));
       if (values.print) return exit.ok;
       if (!(await confirmed('Run this? What the worker has not handled yet is lost.', values))) return exit.problem;
       for (const statement of statements) await client.query(statement);
@@ -59,11 +60,11 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   if (slot) throwIssues(slotIssues({ name, failover: false }, { ...slot, twoPhase: false }, server));
   if (slot?.activePid !== undefined && !forLater) {
     throw new WatchError('SLOT_ACTIVE', `a worker has the slot '${name}' (process ${slot.activePid})`, {
-      solution: `Stop it first. If it is not to be found: SELECT pg_terminate_backend(${slot.activePid});`,
+      solution: `Stop it first. If it is not to be found: SELECT pg_catalog.pg_terminate_backend(${slot.activePid});`,
     });
   }
   const publication = await readPublication(client, resolved.publication.name, server);
-  const drops = slot ? [`SELECT pg_drop_replication_slot('${name}');`] : [];
+  const drops = slot ? [`SELECT pg_catalog.pg_drop_replication_slot('${name}');`] : [];
   if (!publication) return drops;
   const parsed = parseComment(publication.comment);
   const own = isMadeByWalwatch(parsed, { publication: resolved.publication.name, slot: name });

@@ -263,7 +263,7 @@ describe('teardown', () => {
     await cli(['setup', '--yes'], options);
     const { code, stdout } = await cli(['teardown', '--yes'], options);
     expect(code).toBe(0);
-    expect(stdout).toContain(`SELECT pg_drop_replication_slot('${slot}');\nDROP PUBLICATION "${slot}";`);
+    expect(stdout).toContain(`SELECT pg_catalog.pg_drop_replication_slot('${slot}');\nDROP PUBLICATION "${slot}";`);
     expect(await identity('users')).toBe('f');
     expect(await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).toEqual([]);
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
