@@ -226,8 +226,7 @@ function eventIdsOf({ parts, change }: Deliverable): readonly string[] {
 function lettersUnknown(cause: unknown): WatchError {
   const { solution } = cause as WatchError;
   return new WatchError('DEAD_LETTER', `what is among the dead letters cannot be read: ${(cause as Error).message}`, {
-    solution:
-      solution ?? 'Events that come again after a crash may be handled although there is a letter of them.',
+    solution: solution ?? 'Events that come again after a crash may be handled although there is a letter of them.',
     cause,
   });
 }
