@@ -79,7 +79,11 @@ test('the copies do run for somebody who is not on guard', async () => {
 });
 
 describe('none runs', () => {
-  afterEach(async () => expect(await seen()).toEqual({ calls: 0, names: [] }));
+  afterEach(async () => {
+    const ran = await seen();
+    await forget();
+    expect(ran).toEqual({ calls: 0, names: [] });
+  });
 
   /** As psql does: one statement after the other. */
   async function runScript(url: string, sql: string): Promise<void> {
@@ -224,7 +228,7 @@ describe('none runs', () => {
       tail.child.kill('SIGINT');
       await tail.ended;
 
-      const failing = watchOf(defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]), { connection: role(), slot, manage: 'verify' }); // prettier-ignore
+      const failing = watchOf(watchers, { connection: role(), slot, manage: 'verify' });
       failing.subscribe('users:inserted', () => Promise.reject(new Error('no')), {
         name: 'mailer',
         onError: { attempts: 1, then: 'deadLetter' },
