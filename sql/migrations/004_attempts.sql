@@ -21,8 +21,8 @@ BEGIN
     AND r.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
     AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
   IF strangers IS NOT NULL THEN
-    RAISE EXCEPTION 'walwatch.attempts is not made: %', strangers USING HINT = 'If it is the role of your worker, run this as '
-      'that role. Otherwise look what is there, then drop it, or: ALTER SCHEMA walwatch OWNER TO CURRENT_USER; and so on.';
+    RAISE EXCEPTION 'walwatch.attempts is not made: %', strangers
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then drop it.';
   END IF;
   PERFORM pg_catalog.set_config('search_path', path, true);
 END

@@ -140,7 +140,7 @@ describe('on a server that is right', () => {
     ]);
     expect(named(checks, 'replication connection')).toMatchObject([{ level: 'problem' }]);
     expect(named(checks, "rights for manage: 'create'")).toMatchObject([
-      { level: 'warning', found: 'missing: CREATE on the database; ownership of users' },
+      { level: 'warning', found: 'missing: CREATE on the database; ownership of public.users' },
     ]);
     await db.sql(named(checks, 'right to replicate')[0]!.fix!);
     const granted = await examine(url.href, ['users:inserted', '--slot', slotName()]);

@@ -237,10 +237,7 @@ describe('who is trusted', () => {
     await db.sql(`create function told() returns trigger language plpgsql as 'begin return new; end'`);
     onTestFinished(() => db.sql('drop function told cascade').then(() => {}));
     await db.sql(`create trigger told after insert on walwatch.dead_letters for each row execute function told()`);
-    for (const table of tables) {
-      expect(await check(uses(), table)).toBeUndefined();
-      if (uses() !== worker) await run(uses(), await migration(table));
-    }
+    for (const table of tables) expect(await check(uses(), table)).toBeUndefined();
   });
 
   test("not the worker's role by a superuser, who would run whatever that role planted", async () => {
