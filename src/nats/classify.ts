@@ -13,15 +13,23 @@ export function classifyNats(cause: unknown, stream: string): WatchError {
     });
   }
   const denied = [cause, (cause as { cause?: unknown } | null)?.cause].find(isDenial);
-  if (denied) {
-    return new WatchError('PERMISSION', `NATS does not permit it: ${denied.message}`, {
-      solution: 'docs/nats.md lists the subjects that a process needs.',
-      cause,
-    });
-  }
+  if (denied) return permissionMissing(denied);
   const { message } = cause instanceof Error ? cause : { message: String(cause) };
   return new WatchError('CONNECTION', cause instanceof JetStreamApiError ? `JetStream: ${message}` : message, {
     cause,
+  });
+}
+
+/** Names the subject, and what to grant. */
+export function permissionMissing(denied: PermissionViolationError): WatchError {
+  const { operation, subject } = denied;
+  const solution =
+    operation === 'subscription'
+      ? `Grant the user of this connection: permissions: { subscribe: ["${subject.replace(/\.[^.]*(\.\*)*$/, '')}.>"] }. If it has another prefix for its answers, give that to connect({ inboxPrefix }).`
+      : `Grant the user of this connection: permissions: { publish: ["${subject.replace(/^(walwatch\w*\.[^.]+|\$JS\.ACK\.[^.]+)\..*$/, '$1.>')}"] }.`;
+  return new WatchError('PERMISSION', `NATS does not permit it: ${denied.message}`, {
+    solution: `${solution} docs/nats.md lists all subjects that a process needs.`,
+    cause: denied,
   });
 }
 

@@ -22,6 +22,9 @@ const permissions = (stream: string, slot: string) => ({
     `$JS.ACK.${stream}.>`,
     `walwatch_dead_letters.${slot}.>`,
     `$JS.API.STREAM.*.${stream}_dead_letters`,
+    `walwatch_groups.${slot}.>`,
+    `$JS.API.STREAM.*.${stream}_groups`,
+    `$JS.API.STREAM.MSG.GET.${stream}_groups`,
   ],
 });
 
@@ -70,6 +73,7 @@ test('worker and readers need no more than the guide says, and nothing is served
   await db.sql('insert into guarded values (1), (2), (3)');
   await settled(db, worker);
   await until(() => heard.length === 6, { describe: () => `six events; so far ${heard.join()}; ${String(failures)}` });
+  expect(failures).toEqual([]);
   expect(heard.toSorted()).toEqual(['live 1', 'live 2', 'live 3', 'mailer 1', 'mailer 2', 'mailer 3']);
 
   const stranger = remoteOf({ connection: await connectAs('stranger'), stream, watchers });
