@@ -32,7 +32,9 @@ function received(occurrence: Occurrence, one = entry, warnings: WatchError[] = 
     () => {},
     (found) => warnings.push(...found),
   );
-  const change = arrivals.change(read(writeMessage(occurrence).payload) as EventMessage, 0)!;
+  const { watcher } = occurrence.planned.bound;
+  const told = read(writeMessage(occurrence).payload, `walwatch.slot.${watcher.name}.1`) as EventMessage;
+  const change = arrivals.change(told, 0)!;
   return new Occurrence(change.plan.watchers.updated[0]!, change);
 }
 
