@@ -1,5 +1,5 @@
 import { JetStreamApiError } from '@nats-io/jetstream';
-import { PermissionViolationError } from '@nats-io/transport-node';
+import type { PermissionViolationError } from '@nats-io/transport-node';
 import { WatchError } from '../errors.ts';
 import { isMissing } from './stream.ts';
 
@@ -33,7 +33,7 @@ export function permissionMissing(denied: PermissionViolationError): WatchError 
   });
 }
 
-/** The client wraps it where it belongs to a request. */
-function isDenial(error: unknown): error is PermissionViolationError {
-  return error instanceof PermissionViolationError;
+/** By its name: the connection may be of another copy of the client. The client wraps it where it belongs to a request. */
+export function isDenial(error: unknown): error is PermissionViolationError {
+  return error instanceof Error && error.name === 'PermissionViolationError';
 }

@@ -2,9 +2,11 @@ import { WatchError } from '../errors.ts';
 import type { StreamMessage } from './stream-message.ts';
 import { watcherTokenOf } from './subjects.ts';
 
-/** Deliveries of an event whose watcher no process knew, after which nobody is waited for any more: about four minutes. */
-const most = 12;
-const longestDelay = 30_000;
+/** Deliveries of an event whose watcher no process knew, after which nobody is waited for any more: about five minutes. */
+const most = 100;
+/** Milliseconds until it is delivered again, for each time that it was; and at most. */
+const delay = 250;
+const longestDelay = 3000;
 
 export interface StrangersHost {
   /** Tokens of the watchers that some process of the group has. Undefined: that could not be found out just now. */
@@ -47,7 +49,7 @@ export class Strangers {
       for (const message of messages) {
         const token = watcherTokenOf(message.subject);
         if (wanted && !wanted.has(token)) message.ack();
-        else if (message.deliveries < most) message.giveBack(Math.min(500 * 2 ** message.deliveries, longestDelay));
+        else if (message.deliveries < most) message.giveBack(Math.min(delay * message.deliveries, longestDelay));
         else await this.#giveUp(token, message);
       }
     }

@@ -27,11 +27,11 @@ test('what another process of the group wants is given back for it, and later an
   const { take, told } = settling(['jobs:deleted']);
   await take('jobs:deleted', 1);
   await take('jobs:deleted', 3);
-  await take('jobs:deleted', 11);
+  await take('jobs:deleted', 99);
   expect(told).toEqual([
-    'give back jobs:deleted for 1000 ms',
-    'give back jobs:deleted for 4000 ms',
-    'give back jobs:deleted for 30000 ms',
+    'give back jobs:deleted for 250 ms',
+    'give back jobs:deleted for 750 ms',
+    'give back jobs:deleted for 3000 ms',
   ]);
 });
 
@@ -44,11 +44,11 @@ test('what no process of the group ever wanted is passed over', async () => {
 test('as long as nobody can say who wants it, it is given back', async () => {
   const { take, told } = settling(undefined);
   await take('others:deleted', 1);
-  expect(told).toEqual(['give back others:deleted for 1000 ms']);
+  expect(told).toEqual(['give back others:deleted for 250 ms']);
 });
 
 test('what nobody knows after minutes becomes a dead letter, and the group does without the watcher', async () => {
   const { take, told } = settling(['jobs:deleted']);
-  await take('jobs:deleted', 12);
+  await take('jobs:deleted', 100);
   expect(told).toEqual(['without jobs:deleted', 'CONFIGURATION', 'letter of walwatch.slot.jobs:deleted.1']);
 });
