@@ -56,11 +56,8 @@ export class BegunAttempts implements RecoveryView {
 
   /** This process ends in order: what it has not finished is not the handler's fault. */
   async end(): Promise<void> {
-    await Promise.all(
-      [...this.#again.values()].map(({ path, note }) =>
-        Object.keys(note.attempts).length > 0 ? this.#notes.erase(...path) : undefined,
-      ),
-    );
+    const begun = [...this.#again.values()].filter(({ note }) => Object.keys(note.attempts).length > 0);
+    await Promise.all(begun.map(({ path }) => this.#notes.erase(...path)));
     this.#again.clear();
   }
 

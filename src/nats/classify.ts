@@ -21,7 +21,7 @@ export function classifyNats(cause: unknown, stream: string): WatchError {
 }
 
 /** Names the subject, and what to grant. */
-export function permissionMissing(denied: PermissionViolationError): WatchError {
+function permissionMissing(denied: PermissionViolationError): WatchError {
   const { operation, subject } = denied;
   const solution =
     operation === 'subscription'

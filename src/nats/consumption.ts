@@ -107,6 +107,7 @@ export class Consumption {
       await this.#puller.run();
     } finally {
       clearInterval(looks);
+      if (!group) void manager.consumers.delete(stream, this.#consumer.name).catch(() => {}); // or it is forgotten by and by
     }
   }
 

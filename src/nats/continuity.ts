@@ -78,7 +78,7 @@ export class Continuity {
   }
 
   /** Whether the deleted messages in the middle have to be listed for the next look. */
-  listsDeleted({ first_seq: first, num_deleted: count = 0 }: StreamState): boolean {
+  listsDeleted({ first_seq: first, num_deleted: count = 0 }: Partial<StreamState>): boolean {
     const looked = `${first} ${count}`;
     if (count === 0) this.#deleted = [];
     if (count === 0 || count > listed || looked === this.#looked) return false;

@@ -85,8 +85,12 @@ export class GroupNotes {
       return await task();
     } catch (cause) {
       if (isMissing(cause) || (cause instanceof JetStreamApiError && cause.code === noMessage)) return undefined;
-      if (!this.#failed) this.#host.warn(unnoted(this.#host.group, this.#name, cause));
-      this.#failed = true;
+      // Without a connection everything fails, and is told elsewhere.
+      const isLost = this.#host.access.connection.isClosed() || (cause as Error).name === 'TimeoutError';
+      if (!this.#failed && !isLost) {
+        this.#failed = true;
+        this.#host.warn(unnoted(this.#host.group, this.#name, cause));
+      }
       return undefined;
     }
   }

@@ -161,8 +161,9 @@ export class JetStreamSource implements ChangeSource {
   /** The server tells the connection, which may publish other things as well. */
   #denied(subject: string, error: Error): void {
     const { access, stream } = this.#options;
-    const ours = [`${apiPrefixOf(access)}.CONSUMER.MSG.NEXT.${stream}.`, `$JS.ACK.${stream}.`];
-    if (ours.some((beginning) => subject.startsWith(beginning)) || /^\$JS\.ACK\.[^.]+\.[^.]+\./.test(subject))
+    const tokens = subject.split('.');
+    const isAck = subject.startsWith('$JS.ACK.') && (tokens[2] === stream || tokens[4] === stream);
+    if (isAck || subject.startsWith(`${apiPrefixOf(access)}.CONSUMER.MSG.NEXT.${stream}.`))
       this.#consumption?.close(classifyNats(error, stream));
   }
 

@@ -8,15 +8,15 @@ export interface EventStream {
   readonly stream: string;
   readonly manager: JetStreamManager;
   /** Publishes an event of a row. */
-  write(watcher: string, id: number, values?: Readonly<Record<string, string>>): Promise<void>;
+  readonly write: (watcher: string, id: number, values?: Readonly<Record<string, string>>) => Promise<void>;
   /** Publishes the rows 1 to `count`, or more from there on. */
-  writeMany(watcher: string, count: number, from?: number): Promise<void>;
+  readonly writeMany: (watcher: string, count: number, from?: number) => Promise<void>;
   /** What is published under the subject of an event. */
-  forge(watcher: string, payload: string | Uint8Array): Promise<void>;
+  readonly forge: (watcher: string, payload: string | Uint8Array) => Promise<void>;
   /** What the group has not acknowledged. */
-  open(group: string): Promise<number>;
-  letters(): Promise<Record<string, unknown>[]>;
-  make(config?: Partial<StreamConfig>): Promise<void>;
+  readonly open: (group: string) => Promise<number>;
+  readonly letters: () => Promise<Record<string, unknown>[]>;
+  readonly make: (config?: Partial<StreamConfig>) => Promise<void>;
 }
 
 export async function eventStream(
