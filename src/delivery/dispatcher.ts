@@ -5,7 +5,7 @@ import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { Lane, type LaneHost } from './lane.ts';
 import type { Dead, Failure, Obstacle, Recipient, RecipientLane } from './recipient.ts';
-import type { Recovery } from './recovery.ts';
+import type { RecoveryView } from './recovery.ts';
 import { isThenable } from './thenable.ts';
 import type { Ledger } from '../changes/ledger.ts';
 
@@ -16,7 +16,7 @@ export class Dispatcher implements LaneHost {
   readonly #onStop: (error: WatchError) => void;
   readonly #onWarning: (warning: WatchError) => void;
   readonly #bury: LaneHost['bury'];
-  readonly #recovery: Recovery | undefined;
+  readonly #recovery: RecoveryView | undefined;
   readonly #hook: HandlerHook | undefined;
   readonly #busy = new Set<Lane>();
   #whenIdle: (() => void) | undefined;
@@ -34,7 +34,7 @@ export class Dispatcher implements LaneHost {
       readonly warn: (warning: WatchError) => void;
       readonly bury: LaneHost['bury'];
       /** What processes before this one left behind. */
-      readonly recovery?: Recovery;
+      readonly recovery?: RecoveryView | undefined;
       readonly hook?: HandlerHook;
     },
   ) {

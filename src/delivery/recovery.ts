@@ -26,6 +26,9 @@ const deadline = 10_000;
 const endTimeout = 2000;
 const missing: readonly string[] = [sqlState.undefinedTable, sqlState.invalidSchemaName];
 
+/** What deliveries need of it. */
+export type RecoveryView = Pick<Recovery, 'open' | 'covers' | 'isDead' | 'counts' | 'firstAttempt' | 'call' | 'close'>;
+
 /**
  * What processes before this one left behind, where it matters for events that come again: dead letters that are written
  * already, and attempts that were on their way when a process ended. Of events after the end of WAL at the start nobody can

@@ -1,90 +1,114 @@
 import {
-  AckPolicy, type Consumer, type ConsumerConfig, type ConsumerMessages, DeliverPolicy, JetStreamApiCodes, JetStreamApiError,
+  AckPolicy,
+  type ConsumerInfo,
+  DeliverPolicy,
   type JetStreamManager,
-  type JsMsg, jetstream, jetstreamManager, type StreamInfo,
-} from '@nats-io/jetstream'; // prettier-ignore
-import { nanos, type NatsConnection } from '@nats-io/transport-node';
+  type StreamInfo,
+} from '@nats-io/jetstream';
+import { nanos, nuid } from '@nats-io/transport-node';
 import { ConfigurationError, WatchError } from '../errors.ts';
-import { subjectsOf } from './stream.ts';
-import { slotOf, slotSubject, watcherSubject } from './subjects.ts';
+import { type JetStreamAccess, apiPrefixOf, managerOf } from './access.ts';
+import { Continuity, type Position } from './continuity.ts';
+import type { Group } from './group.ts';
+import { Puller, type PullerHost } from './puller.ts';
+import {
+  ackWait,
+  filterConfig,
+  filtersFor,
+  findConsumer,
+  makeConsumer,
+  readBy,
+  refuseUnfit,
+  type Wanted,
+  widen,
+} from './shared-consumer.ts';
+import type { StreamMessage } from './stream-message.ts';
+import { streamIssues, subjectsOf } from './stream.ts';
+import { slotOf } from './subjects.ts';
 
-/** Milliseconds after which a message that nobody has acknowledged, or said to be working on, goes to another process. */
-export const ackWait = 10_000;
-/** How many messages a group may be working on. */
-const maxAckPending = 4096;
-/** Milliseconds between signs of life of the server, and without one until it is given up. */
-const heartbeat = 1000;
-const patience = 4000;
-/** How many are asked for at once. */
-const batch = { live: 500, durable: 100 };
+/** Bytes that are asked for at once. */
+const pulled = 8 * 1024 * 1024;
+/** Milliseconds between looks at what the stream still has. */
+const lookInterval = 3000;
+/** Milliseconds without a request after which the server forgets the consumer of one process. */
+const inactiveThreshold = 300_000;
 
 export interface ConsumptionOptions {
-  readonly connection: NatsConnection;
+  readonly access: JetStreamAccess;
   readonly stream: string;
   /** Their names: only their messages are wanted. */
   readonly watchers: readonly string[];
-  /** Of a group of processes. */
-  readonly durable: string | undefined;
+  /** The processes that share a consumer. */
+  readonly group: Group | undefined;
 }
 
-/** Where reading stands, from one attempt to the next. */
-export interface Position {
-  /** Tells a stream from another of the same name. */
-  created: string | undefined;
-  /** Of the next message. */
-  next: number;
-}
-
-export interface ConsumptionHost {
+export interface ConsumptionHost extends Pick<PullerHost, 'room' | 'wanted'> {
+  /** Which slot's events these are. */
+  found(slot: string): void;
   /** Messages come from now on. */
-  streaming(found: {
-    readonly slot: string;
-    readonly ackWait: number;
-    /** The stream is another one than before. */
-    readonly isOther: boolean;
-    readonly missed: string | undefined;
-  }): void;
-  /** A promise: it is to be waited for. */
-  take(message: JsMsg): Promise<void> | undefined;
-}
-
-interface Located {
-  readonly isOther: boolean;
-  readonly missed: string | undefined;
+  streaming(found: { readonly ackWait: number; readonly isOther: boolean; readonly missed: string | undefined }): void;
+  take(message: StreamMessage): void;
+  /** Some messages were dropped unread. */
+  missed(reason: string): void;
+  warn(warning: WatchError): void;
 }
 
 /** One attempt to read the stream: ends with the first thing that goes wrong. */
 export class Consumption {
   readonly #options: ConsumptionOptions;
   readonly #position: Position;
+  readonly #continuity: Continuity;
   readonly #host: ConsumptionHost;
-  #messages: ConsumerMessages | undefined;
+  #puller: Puller | undefined;
+  #manager!: JetStreamManager;
+  #consumer!: ConsumerInfo;
+  #wanted!: Wanted;
+  /** Of a live watch: deliveries of its consumer. */
+  #received = 0;
+  #looking = false;
   #closed = false;
   #error: Error | undefined;
-  /** When it last waited for room. */
-  #pausedUntil = 0;
 
-  constructor(options: ConsumptionOptions, position: Position, host: ConsumptionHost) {
+  constructor(options: ConsumptionOptions, position: Position, continuity: Continuity, host: ConsumptionHost) {
     this.#options = options;
     this.#position = position;
+    this.#continuity = continuity;
     this.#host = host;
   }
 
   /** Resolves after close(), rejects with what went wrong. */
   async run(): Promise<void> {
-    const { connection, stream, durable } = this.#options;
-    const manager = await jetstreamManager(connection, { checkAPI: false });
+    const { access, stream, watchers, group } = this.#options;
+    const manager = (this.#manager = await managerOf(access));
     const info = await manager.streams.info(stream);
     const slot = slotOf(subjectsOf(info.config));
     if (slot === undefined) throw noSlot(info);
-    const { isOther, missed } = this.#locate(info);
-    const filter = this.#filter(slot);
-    const from = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: this.#position.next };
-    const consumer =
-      durable === undefined
-        ? await jetstream(connection).consumers.get(stream, { filter_subjects: filter, ...from })
-        : await sharedConsumer(connection, manager, stream, durable, filter, from);
-    await this.#read(consumer, { slot, isOther, missed });
+    this.#host.found(slot);
+    this.#wanted = { slot, watchers, several: takesSeveral(access) };
+    const isNew = !(await group?.recall(this.#position)); // another process may have told what was missed
+    const { isOther, missed } = this.#continuity.locate(info);
+    const behind = group ? await this.#join(group, isNew, missed !== undefined, info) : await this.#listen();
+    const { config } = this.#consumer;
+    const limits = { messages: config.max_batch, bytes: config.max_bytes, expires: (config.max_expires ?? 0) / 1e6 };
+    const subject = `${apiPrefixOf(access)}.CONSUMER.MSG.NEXT.${stream}.${this.#consumer.name}`;
+    this.#puller = new Puller(access.connection, subject, pulled, limits, {
+      room: () => this.#host.room(),
+      wanted: () => this.#host.wanted(),
+      take: (message) => this.#take(message),
+    });
+    if (this.#closed)
+      this.#puller.close(this.#error); // while it was being asked for
+    else {
+      const wait = config.ack_wait === undefined ? ackWait : config.ack_wait / 1e6;
+      this.#host.streaming({ ackWait: wait, isOther, missed: missed ?? behind });
+    }
+    const looks = setInterval(() => void this.look(), lookInterval);
+    try {
+      await this.#puller.run();
+    } finally {
+      clearInterval(looks);
+      if (!group) void manager.consumers.delete(stream, this.#consumer.name).catch(() => {}); // or it is forgotten by and by
+    }
   }
 
   /** `error`: why, if it is not meant to end. */
@@ -92,115 +116,89 @@ export class Consumption {
     if (this.#closed) return;
     this.#closed = true;
     this.#error = error;
-    this.#messages?.stop();
+    this.#puller?.close(error);
   }
 
-  async #read(consumer: Consumer, found: { slot: string } & Located): Promise<void> {
-    const { durable } = this.#options;
-    if (!this.#closed) {
-      this.#messages = await consumer.consume({
-        max_messages: durable === undefined ? batch.live : batch.durable,
-        expires: 10_000,
-        idle_heartbeat: heartbeat,
-        abort_on_missing_resource: true,
-      });
-      const { ack_wait: wait } = (await consumer.info(true)).config;
-      this.#host.streaming({ ...found, ackWait: wait === undefined ? ackWait : wait / 1e6 });
-      if (this.#closed) this.#messages.stop(); // while it was being asked for
-      void this.#listen(this.#messages);
-      // What has come already is still handed over after close().
-      for await (const message of this.#messages) {
-        // A client whose server went may ask again from where it once began.
-        if (durable === undefined && message.seq < this.#position.next) continue;
-        this.#position.next = message.seq + 1;
-        const full = this.#host.take(message);
-        if (!full) continue;
-        this.#pausedUntil = Infinity;
-        await full;
-        this.#pausedUntil = Date.now();
+  #take(message: StreamMessage): void {
+    if (!this.#options.group) {
+      // Without acknowledgements: what got lost on its way is asked for again.
+      if (message.delivery !== ++this.#received) {
+        this.close(new Error('messages of the stream got lost on their way'));
+        return;
       }
+      this.#continuity.advance(message.seq);
+      this.#position.next = message.seq + 1;
     }
-    if (this.#error) throw this.#error;
-    if (!this.#closed) throw new Error('the consumer has ended');
+    this.#host.take(message);
   }
 
-  /**
-   * Gives the attempt up when the server goes silent. The client would ask for its consumer again and again, but one that was on
-   * a server that is gone is not found and not missing either. While nothing is asked for, the server has nothing to say.
-   */
-  async #listen(messages: ConsumerMessages): Promise<void> {
-    for await (const notification of messages.status()) {
-      if (notification.type !== 'heartbeats_missed' || notification.count * heartbeat < patience) continue;
-      if (Date.now() - this.#pausedUntil > patience) this.close(new Error('JetStream has gone silent'));
-    }
-  }
-
-  /** Where to begin, and whether the stream still has what came since the last time. */
-  #locate({ created, state, config }: StreamInfo): Located {
-    const position = this.#position;
-    const { first_seq: first, last_seq: last } = state;
-    const before = { ...position };
-    position.created = created;
-    if (before.created === undefined) position.next = last + 1;
-    const isOther = before.created !== undefined && before.created !== created;
-    if (isOther) {
-      position.next = 1;
-      return { isOther, missed: `the stream '${config.name}' was deleted and made anew` };
-    }
-    const behind = this.#options.durable === undefined && before.created !== undefined && first > before.next;
-    return {
-      isOther,
-      missed: behind ? `the stream '${config.name}' dropped messages before they were read` : undefined,
-    };
-  }
-
-  /** Servers before 2.10 know one filter for a consumer: then the rest is passed over here. */
-  #filter(slot: string): string | string[] {
-    const { connection, watchers } = this.#options;
-    const [only, ...others] = watchers.map((watcher) => watcherSubject(slot, watcher));
-    if (only !== undefined && others.length === 0) return only;
-    const [major = 0, minor = 0] = (connection.info?.version ?? '').split('.').map(Number);
-    return only !== undefined && (major > 2 || minor >= 10) ? [only, ...others] : slotSubject(slot);
-  }
-}
-
-/** Finds or makes the consumer of a group. One that was made by hand keeps all its settings but the filter. */
-async function sharedConsumer(
-  connection: NatsConnection,
-  manager: JetStreamManager,
-  stream: string,
-  durable: string,
-  filter: string | string[],
-  from: Partial<ConsumerConfig>,
-): Promise<Consumer> {
-  // Both named, because an update would keep the other from before, and a server takes only one of them.
-  const filters = {
-    filter_subject: typeof filter === 'string' ? filter : undefined,
-    filter_subjects: typeof filter === 'string' ? undefined : filter,
-  } as Partial<ConsumerConfig>;
-  const found = await manager.consumers.info(stream, durable).catch((error: unknown) => {
-    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return undefined;
-    throw error;
-  });
-  if (!found) {
-    await manager.consumers.add(stream, {
-      durable_name: durable,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(ackWait),
-      max_ack_pending: maxAckPending,
-      ...from, // what is new; where this process was, if the stream or consumer was lost while it ran
-      ...filters,
+  /** A consumer of its own, that nobody acknowledges to. */
+  async #listen(): Promise<undefined> {
+    const { stream } = this.#options;
+    this.#consumer = await this.#manager.consumers.add(stream, {
+      name: `walwatch_${nuid.next()}`,
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: this.#position.next,
+      inactive_threshold: nanos(inactiveThreshold),
+      mem_storage: true,
+      num_replicas: 1,
+      ...filterConfig(filtersFor(this.#wanted)),
     });
-  } else {
-    if (found.config.ack_policy !== AckPolicy.Explicit || found.config.deliver_subject !== undefined)
-      throw unfit(durable);
-    if (filtersOf(found.config) !== filtersOf(filters)) await manager.consumers.update(stream, durable, filters);
   }
-  return jetstream(connection).consumers.get(stream, durable);
+
+  /** The consumer of the group, made if it is missing. `isNew`: nothing is known of what the group has read. */
+  async #join(group: Group, isNew: boolean, isBehind: boolean, { state }: StreamInfo): Promise<string | undefined> {
+    const { stream } = this.#options;
+    await group.announce(); // before the consumer brings their events to those who do not know them
+    const found = await findConsumer(this.#manager, stream, group.name);
+    if (found) refuseUnfit(found);
+    const consumer =
+      found ?? (await makeConsumer(this.#manager, stream, group.name, this.#position.next, this.#wanted));
+    if (found) await widen(this.#manager, found, this.#wanted);
+    this.#consumer = consumer;
+    if (found && isNew) this.#position.next = readBy(found) + 1;
+    const missed = this.#continuity.meet(consumer.created, consumer.config.opt_start_seq ?? readBy(consumer) + 1);
+    const dropped = found && isNew ? this.#continuity.look(state, this.#position.next) : undefined;
+    if (isNew || isBehind || missed !== undefined) await group.remember(this.#position);
+    return missed ?? dropped;
+  }
+
+  /** Compares what the stream has with what was read of it. `last`: nothing more is read. */
+  async look(last = false): Promise<void> {
+    if (this.#looking || !this.#puller || (this.#closed && !last)) return;
+    this.#looking = true;
+    // What goes wrong is told by the requests for messages, which fail as well.
+    await this.#compare(last).catch(() => {});
+    this.#looking = false;
+  }
+
+  async #compare(last: boolean): Promise<void> {
+    const { stream, group } = this.#options;
+    const { consumers, streams } = this.#manager;
+    const consumer = await consumers.info(stream, this.#consumer.name);
+    const info = await streams.info(stream); // what was purged before the other answer shows in this one
+    if (info.created !== this.#position.created || consumer.created !== this.#consumer.created) {
+      this.close(new Error(`the stream '${stream}' or its consumer was made anew`));
+      return;
+    }
+    for (const issue of streamIssues(info.config, this.#wanted.slot))
+      this.#host.warn(new WatchError('CONFIGURATION', issue.message, { solution: issue.solution }));
+    if (this.#continuity.listsDeleted(info.state))
+      this.#continuity.deleted((await streams.info(stream, { deleted_details: true })).state.deleted ?? []);
+    const all = group !== undefined || consumer.delivered.consumer_seq === this.#received;
+    const missed = this.#continuity.look(info.state, all ? readBy(consumer) + 1 : 0);
+    if (missed !== undefined && !(await group?.isTold(this.#position))) this.#host.missed(missed);
+    if (!group) return;
+    if (!last && (await widen(this.#manager, consumer, this.#wanted)))
+      this.#host.missed(`the consumer '${group.name}' had been made to bring fewer events than this process wants`);
+    await group.keep(this.#position, last || missed !== undefined);
+  }
 }
 
-function filtersOf(config: Partial<ConsumerConfig>): string {
-  return (config.filter_subjects ?? [config.filter_subject ?? '']).toSorted().join(' ');
+function takesSeveral({ connection }: JetStreamAccess): boolean {
+  const [major = 0, minor = 0] = (connection.info?.version ?? '').split('.').map(Number);
+  return major > 2 || minor >= 10;
 }
 
 function noSlot({ config }: StreamInfo): WatchError {
@@ -208,15 +206,6 @@ function noSlot({ config }: StreamInfo): WatchError {
     {
       message: `the stream '${config.name}' does not carry the events of a slot (its subjects: ${subjectsOf(config).join(', ')})`,
       solution: 'Name the stream that the worker gives to relay().',
-    },
-  ]);
-}
-
-function unfit(durable: string): WatchError {
-  return new ConfigurationError([
-    {
-      message: `the consumer '${durable}' is no pull consumer with explicit acknowledgement`,
-      solution: 'Choose another name for `durable`, or delete that consumer.',
     },
   ]);
 }

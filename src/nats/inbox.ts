@@ -1,6 +1,6 @@
-import type { JsMsg } from '@nats-io/jetstream';
 import type { Budget } from '../changes/budget.ts';
-import type { Held, Ledger } from '../changes/ledger.ts';
+import type { Captured, Held, Ledger } from '../changes/ledger.ts';
+import type { StreamMessage } from './stream-message.ts';
 
 /** How many positions: more than a broker that is killed forgets acknowledgements of. */
 const remembered = 16_384;
@@ -12,20 +12,22 @@ const remembered = 16_384;
 export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #budget: Budget;
   readonly #acknowledged: boolean;
-  readonly #messages = new Map<Held, JsMsg>();
+  readonly #messages = new Map<Held, StreamMessage>();
   /** By position in the stream. */
-  readonly #changes = new Map<number, Held>();
+  readonly #changes = new Map<number, Captured>();
   /** Positions of the last messages that are done. */
   readonly #done = new Set<number>();
   /** What came while the watch was ending. */
-  readonly #late: JsMsg[] = [];
+  readonly #late: StreamMessage[] = [];
   #waiting: (() => void) | undefined;
+  readonly #settled: (change: Captured) => void;
   #room = Infinity;
 
-  /** `acknowledged`: the consumer wants acknowledgements. */
-  constructor(budget: Budget, acknowledged: boolean) {
+  /** `acknowledged`: the consumer wants acknowledgements. `settled`: a change is handled. */
+  constructor(budget: Budget, acknowledged: boolean, settled: (change: Captured) => void) {
     this.#budget = budget;
     this.#acknowledged = acknowledged;
+    this.#settled = settled;
   }
 
   get size(): number {
@@ -40,10 +42,12 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
    * Whether the message is known here, though it came again: because it is handled for long, and then it is acknowledged as
    * the newest; or because the broker did not keep the acknowledgement, and then it gets another.
    */
-  isKnown(message: JsMsg): boolean {
+  isKnown(message: StreamMessage): boolean {
     const change = this.#changes.get(message.seq);
-    if (change) this.#messages.set(change, message);
-    else if (this.#done.has(message.seq)) message.ack();
+    if (change) {
+      message.release();
+      this.#messages.set(change, message);
+    } else if (this.#done.has(message.seq)) message.ack();
     else return false;
     return true;
   }
@@ -56,7 +60,8 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   }
 
   /** Enters a change, and holds it. */
-  enter(change: Held, message: JsMsg): void {
+  enter(change: Captured, message: StreamMessage): void {
+    message.release();
     if (this.#acknowledged) {
       this.#messages.set(change, message);
       this.#changes.set(message.seq, change);
@@ -73,6 +78,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     const message = this.#messages.get(change);
     if (message) {
       this.#messages.delete(change);
+      this.#settled(this.#changes.get(message.seq)!);
       this.#changes.delete(message.seq);
       message.ack();
       this.#remember(message.seq);
@@ -86,16 +92,21 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   }
 
   /** Keeps a message that nobody here will handle, to be given back. */
-  late(message: JsMsg): void {
+  late(message: StreamMessage): void {
     this.#late.push(message);
   }
 
   /** Gives back what nobody here will handle, for others or for later. */
   giveBack(): void {
     // With a delay: nats-server 2.9 loses one of several that are given back at once without, and newer ones mix up their order.
-    for (const message of [...this.#messages.values(), ...this.#late.splice(0)]) message.nak(1);
+    for (const message of [...this.#messages.values(), ...this.#late.splice(0)]) message.giveBack(1);
     this.#messages.clear();
     this.#changes.clear();
+  }
+
+  /** How many messages more than this there is room for. */
+  free(limit: number): number {
+    return Math.max(0, limit - this.size);
   }
 
   /** A promise while there is no room: more than `limit` messages, or no memory. */

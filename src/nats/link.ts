@@ -1,4 +1,5 @@
-import { type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { isDenial } from './classify.ts';
 
 export interface LinkHost {
   down(): void;
@@ -23,8 +24,7 @@ export function linkOf(connection: NatsConnection, host: LinkHost): Link {
     for await (const notice of status) {
       const { type } = notice;
       if (!open) return;
-      if (type === 'error' && notice.error instanceof PermissionViolationError)
-        host.denied?.(notice.error.subject, notice.error);
+      if (type === 'error' && isDenial(notice.error)) host.denied?.(notice.error.subject, notice.error);
       if (type === 'disconnect' && !isDown) {
         isDown = true;
         host.down();

@@ -1,9 +1,12 @@
+import { isUtf8 } from 'node:buffer';
 import type { Occurrence } from '../delivery/occurrence.ts';
 import type { TupleValue } from '../postgres/pgoutput/messages.ts';
 import { databaseName } from '../watchers/bind.ts';
 import { recordKey } from '../watchers/event.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
+import { shown } from '../errors.ts';
 import type { UpdateType } from '../types/watchers.ts';
+import { subjectToken, watcherTokenOf } from './subjects.ts';
 
 /**
  * The payload of a message, as JSON: an event as the worker had it, with PostgreSQL's texts for values and the columns'
@@ -68,17 +71,56 @@ export function keysOf({ planned, change }: Occurrence): {
   return { key, before: before === key ? undefined : before };
 }
 
-/** Reads a payload. Undefined: it is none of ours. */
-export function readMessage(payload: string): EventMessage | undefined {
-  try {
-    const message = JSON.parse(payload) as EventMessage | null;
-    return typeof message === 'object' && message !== null && 'version' in message && 'eventId' in message
-      ? message
-      : undefined;
-  } catch {
-    return undefined; // not JSON
-  }
+/** What a worker of a newer version sends. */
+export interface NewerMessage {
+  readonly version: number;
 }
+
+/** Reads a payload. A string says why it is none of ours. */
+export function readMessage(subject: string, payload: Uint8Array): EventMessage | NewerMessage | string {
+  if (!isUtf8(payload)) return 'it is not UTF-8';
+  let message: unknown;
+  try {
+    message = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
+  } catch {
+    return 'it is not JSON';
+  }
+  if (!isRecord(message)) return 'it is no object';
+  const { version } = message;
+  if (!isCount(version) || version === 0) return `its version is ${shown(version)}`;
+  if (version > 1) return { version };
+  for (const [name, isGood] of parts)
+    if (!isGood(message[name])) return `its ${name} is ${shown(message[name])}`.slice(0, 300);
+  const event = message as unknown as EventMessage;
+  if (subjectToken(event.watcher) !== watcherTokenOf(subject))
+    return `its watcher is ${shown(event.watcher)}`.slice(0, 300);
+  return event;
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isTexts = (value: unknown) =>
+  isRecord(value) && Object.values(value).every((text) => text === null || isText(text));
+
+/** What a message must have. */
+const parts: readonly (readonly [keyof EventMessage, (value: unknown) => boolean])[] = [
+  ['watcher', isText],
+  ['type', (value) => isText(value) && ['inserted', 'updated', 'deleted', 'truncated'].includes(value)],
+  ['schema', isText],
+  ['table', isText],
+  ['primaryKey', (value) => Array.isArray(value) && value.every(isText)],
+  ['types', (value) => isRecord(value) && Object.values(value).every(isCount)],
+  ['eventId', (value) => isText(value) && /^[\dA-F]{1,8}\/[\dA-F]{1,8}\/\d{1,15}$/.test(value)],
+  ['commitLsn', (value) => isText(value) && /^[\dA-F]{1,8}\/[\dA-F]{1,8}$/.test(value)],
+  ['ordinal', isCount],
+  ['xid', isCount],
+  ['committedAt', (value) => isText(value) && !Number.isNaN(Date.parse(value))],
+  ['event', isTexts],
+  ['previous', (value) => value === undefined || isTexts(value)],
+  ['copy', (value) => value === undefined || value === true],
+];
 
 function outlineOf(planned: PlannedWatcher): Outline {
   const known = outlines.get(planned);

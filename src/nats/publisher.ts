@@ -1,5 +1,6 @@
-import { createInbox, headers, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { headers, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { retryDelay } from '../delivery/retry.ts';
+import { inboxOf } from './access.ts';
 import { linkOf, type Link } from './link.ts';
 
 /** Milliseconds without an answer after which what is on its way counts as failed. */
@@ -42,7 +43,7 @@ type State = 'new' | 'preparing' | 'running' | 'waiting' | 'closed';
 export class Publisher {
   readonly #connection: NatsConnection;
   readonly #host: PublisherHost;
-  readonly #inbox = createInbox();
+  readonly #inbox: string;
   readonly #encoder = new TextEncoder();
   /** In order. */
   readonly #pending = new Map<number, Pending>();
@@ -64,15 +65,13 @@ export class Publisher {
 
   constructor(connection: NatsConnection, host: PublisherHost) {
     this.#connection = connection;
+    this.#inbox = inboxOf(connection);
     this.#host = host;
   }
 
   /** Makes ready for the first message. */
   open(): void {
     if (this.#state !== 'new') return;
-    this.#answers = this.#connection.subscribe(`${this.#inbox}.*.*`, {
-      callback: (_, answer) => this.#answered(answer),
-    });
     this.#link = linkOf(this.#connection, {
       down: () => this.#fail(new Error(lost)),
       up: () => this.#begin(),
@@ -135,6 +134,7 @@ export class Publisher {
       this.#fail(new Error(lost)); // said again, because there may be more that it holds up; the link begins as soon as it can
       return;
     }
+    this.#listen();
     this.#host.prepare().then(
       () => {
         if (this.#run === run && this.#state === 'preparing') this.#publishAll();
@@ -143,6 +143,20 @@ export class Publisher {
         if (this.#run === run) this.#fail(error as Error);
       },
     );
+  }
+
+  /** Where the server does not permit it the subscription is over. It is made again, for that may have changed. */
+  #listen(): void {
+    this.#answers ??= this.#connection.subscribe(`${this.#inbox}.*.*`, {
+      callback: (error, answer) => {
+        if (!error) {
+          this.#answered(answer);
+          return;
+        }
+        this.#answers = undefined;
+        this.#fail(error);
+      },
+    });
   }
 
   #publishAll(): void {
@@ -237,6 +251,10 @@ type Refusal = Error & { readonly code?: number };
 /** What JetStream answers when it does not store a message. */
 function refusal(answer: Msg): Refusal | undefined {
   if (answer.headers?.code === 503) return new Error('no stream takes the subject, or JetStream is not there');
-  const { error } = answer.json<{ error?: { description: string; err_code: number } }>();
-  return error && Object.assign(new Error(`JetStream: ${error.description}`), { code: error.err_code });
+  try {
+    const { error } = answer.json<{ error?: { description: string; err_code: number } }>();
+    return error && Object.assign(new Error(`JetStream: ${error.description}`), { code: error.err_code });
+  } catch {
+    return new Error('what answers is not JetStream');
+  }
 }

@@ -1,17 +1,24 @@
-import type { NatsConnection } from '@nats-io/transport-node';
-import { EventHandlerContext } from '../delivery/occurrence.ts';
+import type { EventContext } from '../types/delivery.ts';
 import type { Subscription } from '../types/delivery.ts';
-import { throwIssues, WatchError } from '../errors.ts';
+import { type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
 import { internalsOf } from '../observe/internals.ts';
+import { unknownKeys } from '../options.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { keysOf, writeMessage } from './message.ts';
-import { natsIssues, type NatsOptions } from './options.ts';
+import { classifyNats } from './classify.ts';
+import { accessOf, natsIssues, natsOptionNames, type NatsOptions } from './options.ts';
 import { Publisher } from './publisher.ts';
-import { openStream } from './stream.ts';
+import { limitIssues, openStream, type StreamLimits } from './stream.ts';
 import { eventSubject, noKey, subjectToken } from './subjects.ts';
 
 /** How many events may be on their way to JetStream at once. */
 const inFlight = 512;
+
+/** Options of `relay`. */
+export interface RelayOptions extends NatsOptions {
+  /** Of the stream, if the worker makes it. */
+  readonly limits?: StreamLimits;
+}
 
 /**
  * Publishes every event of the watch's watchers to JetStream. The slot moves on when JetStream has acknowledged.
@@ -24,11 +31,13 @@ const inFlight = 512;
  * ```
  * @throws ConfigurationError; WatchError `STOPPED`
  */
-export function relay(watch: SlotWatch<any>, options: NatsOptions): Subscription {
+export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscription {
   const inner = internalsOf(watch);
-  throwIssues(natsIssues(options));
-  const { stream } = options;
-  const connection = options.connection as NatsConnection;
+  const issues: ConfigurationIssue[] = [...natsIssues(options), ...limitIssues(options.limits)];
+  unknownKeys(options, [...natsOptionNames, 'limits'], 'option', issues);
+  throwIssues(issues);
+  const { stream, limits } = options;
+  const access = accessOf(options);
   const name = `relay:${stream}`;
   let ended = false;
   /** Of the outage that lasts. */
@@ -36,13 +45,14 @@ export function relay(watch: SlotWatch<any>, options: NatsOptions): Subscription
   /** The stream is made once: if somebody deletes it, what it held is lost, and must not seem to be there. */
   let opened = false;
 
-  const publisher = new Publisher(connection, {
+  const publisher = new Publisher(access.connection, {
     stream,
     prepare: async () => {
-      await openStream(connection, stream, inner.slot, inner.create && !opened);
+      await openStream(access, stream, inner.slot, inner.create && !opened, limits);
       opened = true;
     },
-    failed: (error, retryIn) => {
+    failed: (cause, retryIn) => {
+      const error = known(cause, stream);
       const held = subscription.lane?.oldest;
       if (held) {
         const { eventId } = held.deliverable.change;
@@ -56,8 +66,8 @@ export function relay(watch: SlotWatch<any>, options: NatsOptions): Subscription
     lost: (error) => publisher.close(closed(name, error)),
   });
 
-  const publish = (_: unknown, context: EventHandlerContext): Promise<unknown> => {
-    const occurrence = EventHandlerContext.occurrence(context);
+  const publish = (_: unknown, context: EventContext): Promise<unknown> => {
+    const occurrence = inner.occurrence(context);
     const { change, planned } = occurrence;
     const { key, before } = keysOf(occurrence);
     const { payload, copy } = writeMessage(occurrence);
@@ -101,6 +111,12 @@ export function relay(watch: SlotWatch<any>, options: NatsOptions): Subscription
       this.unsubscribe();
     },
   };
+}
+
+/** What is not permitted is told with what to grant. */
+function known(cause: Error, stream: string): Error {
+  const error = classifyNats(cause, stream);
+  return error.code === 'PERMISSION' ? error : cause;
 }
 
 function notTaken(name: string, error: Error): WatchError {

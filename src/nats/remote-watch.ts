@@ -1,4 +1,3 @@
-import type { NatsConnection } from '@nats-io/transport-node';
 import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
@@ -21,9 +20,10 @@ import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { Arrivals } from './arrivals.ts';
 import { classifyNats } from './classify.ts';
 import { DeadLetterStream } from './dead-letters.ts';
+import { Group } from './group.ts';
 import { Inbox } from './inbox.ts';
 import { JetStreamSource } from './jetstream-source.ts';
-import { natsIssues, type NatsOptions } from './options.ts';
+import { accessOf, natsIssues, natsOptionNames, type NatsOptions } from './options.ts';
 
 /** Options of `createRemoteWatch`. */
 export interface RemoteWatchOptions<W extends Watchers = Watchers> extends NatsOptions {
@@ -51,7 +51,7 @@ export interface RemoteWatchOptions<W extends Watchers = Watchers> extends NatsO
  */
 export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOptions<W>): Watch<W> {
   const issues: ConfigurationIssue[] = natsIssues(options);
-  unknownKeys(options, ['connection', 'stream', 'watchers', 'durable', 'onError', 'logger'], 'option', issues);
+  unknownKeys(options, [...natsOptionNames, 'watchers', 'durable', 'onError', 'logger'], 'option', issues);
   const { durable, onError } = options;
   if (durable !== undefined && !(typeof durable === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(durable))) {
     issues.push({ message: 'durable is no name for a consumer', solution: "Letters, digits, '-' and '_': 'mailer'." });
@@ -71,7 +71,8 @@ const stopTimeout = 10_000;
 /** Puts the stages together, as createWatch() does, with JetStream in the place of PostgreSQL. */
 function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): RemoteWatch {
   const { durable, stream, logger } = options;
-  const connection = options.connection as NatsConnection;
+  const access = accessOf(options);
+  const names = watchers.map(({ name }) => name);
   const reporter = new Reporter(logger, { stream, ...(durable !== undefined && { durable }) });
   const lifecycle = new Lifecycle(reporter, stream);
   const budget = new Budget(
@@ -79,20 +80,30 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     () => {},
     () => source.resume(),
   );
-  const inbox = new Inbox(budget, durable !== undefined);
+  const inbox = new Inbox(budget, durable !== undefined, (change) => group?.attempts.settled(change));
   const letters = new DeadLetterStream({
-    connection,
+    access,
     stream,
     group: durable ?? 'live',
     slot: () => source.slot,
     unique: (name) => subscriptions.isUnique(name),
     warn: (warning) => reporter.warn(warning),
   });
+  const group =
+    durable === undefined
+      ? undefined
+      : new Group({
+          access, stream, name: durable, watchers: names, letters,
+          slot: () => source.slot,
+          countsAttempts: () => subscriptions.some((given) => typeof given === 'object'),
+          warn: (warning) => reporter.warnOnce([warning]),
+        }); // prettier-ignore
   const dispatcher = new Dispatcher(inbox, {
     failed: (failure) => reporter.handlerFailed(failure),
     stop: (error) => watch.fail(error),
     warn: (warning) => reporter.warn(warning),
     bury: (dead) => letters.write(dead),
+    recovery: group?.attempts,
   });
   const router = new Router(
     watchers,
@@ -117,9 +128,8 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     },
     (warnings) => reporter.warnOnce(warnings),
   );
-  const names = watchers.map(({ name }) => name);
   const source: JetStreamSource = new JetStreamSource(
-    { connection, stream, durable, watchers: names },
+    { access, stream, group, watchers: names },
     { inbox, arrivals, next: router, reporter },
     {
       streaming: (facts) => {

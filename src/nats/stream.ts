@@ -1,18 +1,61 @@
 import {
-  DiscardPolicy, JetStreamApiCodes, JetStreamApiError, type JetStreamManager, jetstreamManager, RetentionPolicy, StorageType,
+  DiscardPolicy, JetStreamApiCodes, JetStreamApiError, type JetStreamManager, type Placement, RetentionPolicy, StorageType,
   type StreamConfig,
 } from '@nats-io/jetstream'; // prettier-ignore
-import { nanos, type NatsConnection } from '@nats-io/transport-node';
-import { ConfigurationError, type ConfigurationIssue } from '../errors.ts';
+import { nanos } from '@nats-io/transport-node';
+import { ConfigurationError, type ConfigurationIssue, shown } from '../errors.ts';
+import { unknownKeys } from '../options.ts';
+import { type JetStreamAccess, managerOf } from './access.ts';
 import { slotOf, slotSubject } from './subjects.ts';
 
 /** Milliseconds in which JetStream drops a message whose Nats-Msg-Id it has seen. NATS's own default. */
 const duplicateWindow = 120_000;
 /** Milliseconds for which a stream keeps events. */
-const maxAge = 7 * 24 * 3_600_000;
+const week = 7 * 24 * 3_600_000;
 
-/** What a stream is made with: events are kept for a week, and what finds no place is refused instead of pushing others out. */
-export function streamConfig(name: string, slot: string, replicas: number): Partial<StreamConfig> & { name: string } {
+/** Limits of the stream, where walwatch makes it. One that is there keeps its own. */
+export interface StreamLimits {
+  /** Milliseconds for which events are kept; 0: without an end. Default: 7 days. */
+  readonly maxAge?: number;
+  /** Bytes, above which new events are refused and the slot is held back. Default: no limit. Some accounts demand one. */
+  readonly maxBytes?: number;
+  /** Events, above which new ones are refused and the slot is held back. Default: no limit. */
+  readonly maxMessages?: number;
+  /** Default: 3 in a cluster of three or more servers, otherwise 1. */
+  readonly replicas?: number;
+  /** Which servers of a cluster have it. */
+  readonly placement?: { readonly cluster?: string; readonly tags?: readonly string[] };
+}
+
+/** What is wrong with them. */
+export function limitIssues(limits: unknown): ConfigurationIssue[] {
+  const issues: ConfigurationIssue[] = [];
+  if (limits === undefined) return issues;
+  if (typeof limits !== 'object' || limits === null)
+    return [{ message: `limits is ${shown(limits)}`, solution: 'limits: { maxAge: 86_400_000, maxBytes: 1e9 }' }];
+  unknownKeys(limits, ['maxAge', 'maxBytes', 'maxMessages', 'replicas', 'placement'], 'limit', issues);
+  const { maxAge, maxBytes, maxMessages, replicas, placement } = limits as StreamLimits;
+  const whole = (name: string, value: unknown, least: number, most: number, what: string) => {
+    if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most)) return;
+    issues.push({ message: `limits.${name} is ${shown(value)}`, solution: what });
+  };
+  if (maxAge !== 0)
+    whole('maxAge', maxAge, duplicateWindow, 9e12, 'Milliseconds, 120000 (the duplicate window) or more; 0: no limit.');
+  whole('maxBytes', maxBytes, 1, Infinity, 'Bytes: 10_000_000_000. Leave it out for no limit.');
+  whole('maxMessages', maxMessages, 1, Infinity, 'How many events. Leave it out for no limit.');
+  whole('replicas', replicas, 1, 5, '1 to 5.');
+  if (placement !== undefined && (typeof placement !== 'object' || placement === null))
+    issues.push({ message: `limits.placement is ${shown(placement)}`, solution: "{ cluster: 'east', tags: ['ssd'] }" });
+  return issues;
+}
+
+/** What a stream is made with: what finds no place is refused instead of pushing others out. */
+export function streamConfig(
+  name: string,
+  slot: string,
+  replicas: number,
+  { maxAge = week, maxBytes, maxMessages, placement }: StreamLimits = {},
+): Partial<StreamConfig> & { name: string } {
   return {
     name,
     subjects: [slotSubject(slot)],
@@ -23,6 +66,11 @@ export function streamConfig(name: string, slot: string, replicas: number): Part
     max_age: nanos(maxAge),
     duplicate_window: nanos(duplicateWindow),
     num_replicas: replicas,
+    ...(maxBytes !== undefined && { max_bytes: maxBytes }),
+    ...(maxMessages !== undefined && { max_msgs: maxMessages }),
+    ...(placement !== undefined && {
+      placement: { cluster: placement.cluster ?? '', tags: [...(placement.tags ?? [])] } satisfies Placement,
+    }),
   };
 }
 
@@ -31,29 +79,50 @@ export function streamIssues(config: StreamConfig, slot: string): ConfigurationI
   const issues: ConfigurationIssue[] = [];
   const wrong = (message: string, solution: string) =>
     issues.push({ message: `the stream '${config.name}' ${message}`, solution });
+  const edit = `nats stream edit ${config.name}`;
   const { retention, duplicate_window: window, discard, max_msgs: messages, max_bytes: bytes } = config;
   const subjects = subjectsOf(config);
-  if (subjects.length !== 1 || slotOf(subjects) !== slot) {
+  if (subjects.length !== 1 || slotOf(subjects) !== slot || config.sources !== undefined) {
     wrong(
-      `has the subjects ${subjects.join(', ') || '(none)'}`,
-      `A stream carries the events of one slot and nothing else: nats stream edit ${config.name} --subjects '${slotSubject(slot)}'`,
+      config.sources === undefined
+        ? `has the subjects ${subjects.join(', ') || '(none)'}`
+        : `has sources: ${config.sources.map((source) => source.name).join(', ')}`,
+      `A stream carries the events of one slot and nothing else: ${edit} --subjects '${slotSubject(slot)}'`,
     );
   }
   if (retention === RetentionPolicy.Workqueue)
     wrong('is a work queue, from which only one consumer can read', 'Make it with --retention limits.');
-  if (config.no_ack) wrong('acknowledges nothing', `nats stream edit ${config.name} --ack`);
+  if (retention === RetentionPolicy.Interest) {
+    wrong(
+      'drops events that nobody waits for (--retention interest): a watch that connects again does not find them',
+      `${edit} --retention limits (NATS 2.10 and newer), or make it anew with it.`,
+    );
+  }
+  if (config.no_ack) wrong('acknowledges nothing', `${edit} --ack`);
   if (window < nanos(duplicateWindow)) {
     wrong(
       `recognises duplicates for ${window / 1e9} s only`,
-      `nats stream edit ${config.name} --dupe-window 2m: what a crashed worker publishes again is dropped within that time.`,
+      `${edit} --dupe-window 2m: what a crashed worker publishes again is dropped within that time.`,
     );
   }
   if (discard === DiscardPolicy.Old && (messages > 0 || bytes > 0)) {
     wrong(
       'drops old events when it is full, read or not',
-      `nats stream edit ${config.name} --discard new: then the slot is held back until there is room.`,
+      `${edit} --discard new: then the slot is held back until there is room.`,
     );
   }
+  if (config.max_msgs_per_subject > 0) {
+    wrong(
+      `keeps ${config.max_msgs_per_subject} events of a record, and drops or refuses the others (max_msgs_per_subject)`,
+      `${edit} --max-msgs-per-subject -1`,
+    );
+  }
+  if (config.allow_rollup_hdrs)
+    wrong('lets one message drop all before it (allow_rollup_hdrs)', `${edit} --no-allow-rollup`);
+  if (config.subject_transform !== undefined)
+    wrong('changes the subjects of events, so that no reader finds them (subject_transform)', 'Make it without.');
+  if (config.storage === StorageType.Memory && config.num_replicas === 1)
+    wrong('is lost when its server stops (memory, one replica)', 'Make it anew with --storage file.');
   return issues;
 }
 
@@ -64,14 +133,15 @@ export function subjectsOf(config: Partial<StreamConfig>): readonly string[] {
 
 /** Verifies the stream; makes it when it is missing and may be made. @throws ConfigurationError; what NATS answers */
 export async function openStream(
-  connection: NatsConnection,
+  access: JetStreamAccess,
   name: string,
   slot: string,
   create: boolean,
+  limits?: StreamLimits,
 ): Promise<void> {
-  const manager = await jetstreamManager(connection, { checkAPI: false });
+  const manager = await managerOf(access);
   const info = await manager.streams.info(name).catch((error: unknown) => {
-    if (isMissing(error) && create) return createStream(connection, manager, name, slot);
+    if (isMissing(error) && create) return createStream(access, manager, name, slot, limits);
     throw error;
   });
   const issues = streamIssues(info.config, slot);
@@ -82,12 +152,23 @@ export function isMissing(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
 }
 
+/** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSStreamNameExistErr */
+export const alreadyThere = 10058;
+
 /** Three replicas where there are servers for them, so that one may be lost. */
-async function createStream(connection: NatsConnection, manager: JetStreamManager, name: string, slot: string) {
-  if (connection.info?.cluster === undefined) return manager.streams.add(streamConfig(name, slot, 1));
-  return manager.streams.add(streamConfig(name, slot, 3)).catch((error: unknown) => {
+async function createStream(
+  { connection }: JetStreamAccess,
+  manager: JetStreamManager,
+  name: string,
+  slot: string,
+  limits: StreamLimits = {},
+) {
+  const make = (replicas: number) => manager.streams.add(streamConfig(name, slot, replicas, limits));
+  if (limits.replicas !== undefined) return make(limits.replicas);
+  if (connection.info?.cluster === undefined) return make(1);
+  return make(3).catch((error: unknown) => {
     if (!isTooSmall(error)) throw error;
-    return manager.streams.add(streamConfig(name, slot, 1));
+    return make(1);
   });
 }
 

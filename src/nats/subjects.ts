@@ -37,7 +37,11 @@ export function slotSubject(slot: string): string {
 
 /** Where all events of one watcher go. */
 export function watcherSubject(slot: string, watcher: string): string {
-  return `walwatch.${slot}.${subjectToken(watcher)}.>`;
+  return watcherTokenSubject(slot, subjectToken(watcher));
+}
+
+export function watcherTokenSubject(slot: string, token: string): string {
+  return `walwatch.${slot}.${token}.>`;
 }
 
 /** Where the events of one record go: `key` is the token of its key. */
@@ -62,4 +66,9 @@ export function slotOf(subjects: readonly string[]): string | undefined {
 /** Where a process puts what its handlers could not handle. */
 export function deadLetterSubject(slot: string, group: string, subscription: string): string {
   return `walwatch_dead_letters.${slot}.${subjectToken(group)}.${subjectToken(subscription)}`;
+}
+
+/** Where the processes of a group note something. Undefined: of all groups. */
+export function groupSubject(slot: string, group: string | undefined, path: readonly string[]): string {
+  return ['walwatch_groups', slot, ...(group === undefined ? [] : [subjectToken(group)]), ...path].join('.');
 }

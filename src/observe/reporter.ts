@@ -19,12 +19,14 @@ export class Reporter {
 
   streaming(reconnects: number, confirmedLsn: string | undefined, gap: SlotWatchEventMap['gap'] | undefined): void {
     this.#activePid = undefined;
-    if (gap) {
-      this.log.warn(gap, 'changes were not seen');
-      this.emitter.emit('gap', gap);
-    }
+    if (gap) this.gap(gap);
     this.log.info({ reconnects, confirmedLsn }, 'streaming');
     this.emitter.emit('connected', { reconnects });
+  }
+
+  gap(gap: SlotWatchEventMap['gap']): void {
+    this.log.warn(gap, 'changes were not seen');
+    this.emitter.emit('gap', gap);
   }
 
   disconnected(error: WatchError, retryIn: number): void {

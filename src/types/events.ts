@@ -80,6 +80,9 @@ export interface WatchEventMap {
     readonly action: ErrorAction;
     readonly retryIn: number | undefined;
   };
+  /** Changes between these positions were not seen; or they were, and do not exist any more because the server was restored or
+   *  promoted without them. A remote watch does not know the positions: `from` is undefined and `to` is empty. */
+  readonly gap: { readonly from: string | undefined; readonly to: string; readonly reason: string };
   /** Something to look into that does not end the watch. */
   readonly warning: WatchError;
   /** What ended the watch; the same that `closed` rejects with. */
@@ -89,7 +92,4 @@ export interface WatchEventMap {
 export interface SlotWatchEventMap extends WatchEventMap {
   readonly standby: { readonly activePid: number };
   readonly acknowledged: { readonly lsn: string };
-  /** Changes between these positions were not seen; or they were, and do not exist any more because the server was restored or
-   *  promoted without them. */
-  readonly gap: { readonly from: string | undefined; readonly to: string; readonly reason: string };
 }

@@ -19,7 +19,8 @@ import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails } from '../type
 import { bindWarnings } from '../watchers/bind.ts';
 import { describeWatcher } from '../watchers/details.ts';
 import { WatchCore, type WatchParts } from './core.ts';
-import { type Internals, internals } from '../observe/internals.ts';
+import { EventHandlerContext } from '../delivery/occurrence.ts';
+import { type Internals, internals, internalsVersion } from '../observe/internals.ts';
 import { stopped } from './outcome.ts';
 
 export interface SlotWatchParts extends WatchParts {
@@ -118,10 +119,12 @@ export class SlotWatchCore extends WatchCore {
   get [internals](): Internals {
     const { options, source, lifecycle, router, reporter, retainedWal, hook } = this.#parts;
     return {
+      version: internalsVersion,
       slot: options.slot.name,
       create: options.manage === 'create',
       systemIdentifier: () => source.prepared?.server.systemIdentifier ?? '',
       over: lifecycle.outcome.closed,
+      occurrence: (context) => EventHandlerContext.occurrence(context as EventHandlerContext),
       tap: (recipient) => {
         this.refuseWhenOver();
         return tap(router, recipient);

@@ -15,7 +15,8 @@ export interface TableReference {
   readonly drizzle: DrizzleShape | undefined;
 }
 
-const drizzleSource = Symbol('walwatch:drizzle');
+/** The same in all copies of the package: table() and createWatch() may be of different ones. */
+const drizzleSource = Symbol.for('walwatch:drizzle');
 
 /**
  * Describes a table by hand.

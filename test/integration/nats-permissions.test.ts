@@ -1,6 +1,7 @@
 /** The permissions that docs/nats.md lists suffice, and without them errors say what is missing. */
-import { expect, onTestFinished, test } from 'vitest';
-import { defineWatchers } from '../../src/index.ts';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { relay } from '../../src/nats/index.ts';
 import { connectTo, startBroker } from '../support/broker.ts';
 import { useDatabase } from '../support/database.ts';
@@ -16,12 +17,16 @@ const permissions = (stream: string, slot: string) => ({
   worker: [`walwatch.${slot}.>`, `$JS.API.STREAM.INFO.${stream}`, `$JS.API.STREAM.CREATE.${stream}`],
   reader: [
     `$JS.API.STREAM.INFO.${stream}`,
+    `$JS.API.CONSUMER.CREATE.${stream}`,
     `$JS.API.CONSUMER.*.${stream}.>`,
     `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.>`,
     `$JS.API.CONSUMER.MSG.NEXT.${stream}.>`,
     `$JS.ACK.${stream}.>`,
     `walwatch_dead_letters.${slot}.>`,
     `$JS.API.STREAM.*.${stream}_dead_letters`,
+    `walwatch_groups.${slot}.>`,
+    `$JS.API.STREAM.*.${stream}_groups`,
+    `$JS.API.STREAM.MSG.GET.${stream}_groups`,
   ],
 });
 
@@ -70,6 +75,7 @@ test('worker and readers need no more than the guide says, and nothing is served
   await db.sql('insert into guarded values (1), (2), (3)');
   await settled(db, worker);
   await until(() => heard.length === 6, { describe: () => `six events; so far ${heard.join()}; ${String(failures)}` });
+  expect(failures.filter((failure) => (failure as WatchError).code === 'PERMISSION')).toEqual([]);
   expect(heard.toSorted()).toEqual(['live 1', 'live 2', 'live 3', 'mailer 1', 'mailer 2', 'mailer 3']);
 
   const stranger = remoteOf({ connection: await connectAs('stranger'), stream, watchers });
@@ -87,4 +93,87 @@ test('worker and readers need no more than the guide says, and nothing is served
   await db.sql('insert into guarded values (4)');
   await until(() => warnings.length > 0, { describe: 'a warning' });
   expect(warnings[0]).toMatch(/events are held back.*permissions violation.*guarded:inserted\.4/i);
+});
+
+test('answers come to the inbox that the connection names; without it the missing permission is told, and the connection goes on', async () => {
+  await db.sql('create table boxed (id int primary key)');
+  const stream = slotName();
+  await using broker = await startBroker({
+    config: `authorization { users: [
+      { user: boxed, password: secret, permissions: { publish: [">"], subscribe: ["_INBOX_boxed.>", "orders"] } },
+      { user: any, password: any } ] }\nno_auth_user: any`,
+  });
+  const connectWith = async (options: object) => {
+    const connection = await connectTo(broker.url, { user: 'boxed', pass: 'secret', ...options });
+    onTestFinished(() => connection.close());
+    return connection;
+  };
+  const watchers = defineWatchers([['boxed', 'inserted']]);
+  const boxed = await connectWith({ inboxPrefix: '_INBOX_boxed' });
+  const worker = watchOf(watchers, { slot: stream });
+  relay(worker, { connection: boxed, stream });
+  await worker.start();
+  await until(() => worker.status().state === 'streaming', { describe: 'the worker' });
+  await db.sql('insert into boxed values (1)');
+  await settled(db, worker);
+  const heard: unknown[] = [];
+  for (const durable of [undefined, 'mailer']) {
+    const remote = remoteOf({ connection: boxed, stream, watchers, ...(durable !== undefined && { durable }) });
+    remote.subscribe('boxed:inserted', ({ id }) => void heard.push(id));
+    await remote.start();
+  }
+  await db.sql('insert into boxed values (2)');
+  await until(() => heard.length === 2, { describe: 'both' });
+  await worker.stop();
+
+  const plain = await connectWith({});
+  const orders: string[] = [];
+  plain.subscribe('orders', { callback: (_, message) => void orders.push(message.string()) });
+  const next = watchOf(watchers, { slot: stream, stopTimeout: 100 });
+  relay(next, { connection: plain, stream });
+  const warnings: { code: string; message: string; solution: string | undefined }[] = [];
+  next.on('warning', (warning) => warnings.push(warning));
+  await next.start();
+  await db.sql('insert into boxed values (3)');
+  await until(() => warnings.length > 0, { describe: 'a warning' });
+  expect(warnings[0]).toMatchObject({
+    code: 'PERMISSION',
+    message: expect.stringMatching(/Subscription to "_INBOX\..*"/i) as string,
+    solution: expect.stringMatching(/subscribe: \["_INBOX\.>"\].*inboxPrefix/) as string,
+  });
+  boxed.publish('orders', 'still there');
+  await until(() => orders.length === 1, { describe: 'the other subscription' });
+
+  const remote = remoteOf({ connection: plain, stream, watchers });
+  await expect(remote.start()).rejects.toMatchObject({ code: 'PERMISSION' });
+});
+
+test('JetStream is found in its domain, and under the prefix of its API', async () => {
+  await db.sql('create table elsewhere (id int primary key)');
+  await using broker = await startBroker({ jetstream: 'domain: hub' });
+  const connection = await connectTo(broker.url);
+  onTestFinished(() => connection.close());
+  const watchers = defineWatchers([['elsewhere', 'inserted']]);
+  const requests = vi.spyOn(connection, 'publish');
+  for (const place of [{ domain: 'hub' }, { apiPrefix: '$JS.hub.API' }]) {
+    const stream = slotName();
+    const worker = watchOf(watchers, { slot: stream });
+    relay(worker, { connection, stream, ...place, limits: { maxBytes: 10_000_000, maxAge: 3_600_000 } });
+    await worker.start();
+    const heard: unknown[] = [];
+    for (const durable of [undefined, 'mailer']) {
+      const remote = remoteOf({ connection, stream, watchers, ...place, ...(durable !== undefined && { durable }) });
+      remote.subscribe('elsewhere:inserted', ({ id }) => void heard.push(id));
+      await remote.start();
+    }
+    await db.sql('insert into elsewhere values (1)');
+    await until(() => heard.length === 2, { describe: 'both' });
+    await db.sql('truncate elsewhere');
+    expect(
+      requests.mock.calls.some(([subject]) => subject.startsWith(`$JS.hub.API.CONSUMER.MSG.NEXT.${stream}.`)),
+    ).toBe(true);
+    const { config } = await (await jetstreamManager(connection)).streams.info(stream);
+    expect(config).toMatchObject({ max_bytes: 10_000_000, max_age: 3600e9 });
+    await worker.stop();
+  }
 });

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { bigserial, date, numeric, pgTable, timestamp, uuid } from 'drizzle-orm/pg-core';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ConfigurationError, defineWatchers, table, type WatchError } from '../../src/index.ts';
 import { createRemoteWatch, relay } from '../../src/nats/index.ts';
 import { slotSubject } from '../../src/nats/subjects.ts';
@@ -327,6 +327,24 @@ test('a stream that carries no slot, and filters that the key does not allow, en
   await db.sql('update paired set b = 2');
   await settled(db, worker);
   await expect(remote.closed).rejects.toThrow(/the primary key has 2 columns/);
+});
+
+test('relay() of another copy of the package takes a watch of this one', async () => {
+  await db.sql('create table copied (id int primary key)');
+  const watchers = defineWatchers([['copied', 'inserted']]);
+  const stream = slotName();
+  const worker = watchOf(watchers, { slot: stream });
+  const connection = await nats.connect();
+  deleteLater(connection, stream);
+  vi.resetModules();
+  const other = await import('../../src/nats/index.ts');
+  expect(other.relay).not.toBe(relay);
+  other.relay(worker, { connection, stream });
+  await worker.start();
+  await db.sql('insert into copied values (1)');
+  await settled(db, worker);
+  const { state } = await (await jetstreamManager(connection)).streams.info(stream);
+  expect(state.messages).toBe(1);
 });
 
 test('wrong options are refused, all at once', async () => {

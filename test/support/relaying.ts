@@ -23,11 +23,12 @@ export function remoteOf<W extends Watchers>(options: RemoteWatchOptions<W>, war
   return remote;
 }
 
-/** Deletes the stream in the end, and that of its dead letters: the server may be one that is used for more. */
+/** Deletes the stream in the end, and those of its dead letters and groups: the server may be one that is used for more. */
 export function deleteLater(connection: NatsConnection, stream: string): void {
   onTestFinished(async () => {
     const manager = await jetstreamManager(connection);
-    for (const name of [stream, `${stream}_dead_letters`]) await manager.streams.delete(name).catch(() => false);
+    for (const name of [stream, `${stream}_dead_letters`, `${stream}_groups`])
+      await manager.streams.delete(name).catch(() => false);
   });
 }
 

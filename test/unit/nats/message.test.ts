@@ -4,7 +4,7 @@ import { TypeCatalog } from '../../../src/postgres/types.ts';
 import { Occurrence } from '../../../src/delivery/occurrence.ts';
 import type { WatchError } from '../../../src/errors.ts';
 import { Arrivals } from '../../../src/nats/arrivals.ts';
-import { keysOf, readMessage, writeMessage } from '../../../src/nats/message.ts';
+import { type EventMessage, keysOf, readMessage, writeMessage } from '../../../src/nats/message.ts';
 import type { WatcherEntry } from '../../../src/types/watchers.ts';
 import { changeOf, transactionAt } from '../../support/sample-changes.ts';
 import { planFor, usersTable, watchersFor } from '../../support/sample-tables.ts';
@@ -23,6 +23,8 @@ function occurrenceOf(
   return new Occurrence(plan.watchers.updated[0]!, change);
 }
 
+const read = (payload: string, subject = 'walwatch.slot.users:updated.1') => readMessage(subject, Buffer.from(payload));
+
 function received(occurrence: Occurrence, one = entry, warnings: WatchError[] = []): Occurrence {
   const arrivals = new Arrivals(
     watchersFor(one),
@@ -30,7 +32,9 @@ function received(occurrence: Occurrence, one = entry, warnings: WatchError[] = 
     () => {},
     (found) => warnings.push(...found),
   );
-  const change = arrivals.change(readMessage(writeMessage(occurrence).payload)!, 0)!;
+  const { watcher } = occurrence.planned.bound;
+  const told = read(writeMessage(occurrence).payload, `walwatch.slot.${watcher.name}.1`) as EventMessage;
+  const change = arrivals.change(told, 0)!;
   return new Occurrence(change.plan.watchers.updated[0]!, change);
 }
 
@@ -73,8 +77,8 @@ test('a record has two keys when its primary key changed', () => {
 
 test('a copy is marked', () => {
   const { payload, copy } = writeMessage(occurrenceOf({ id: '1' }, undefined, ['users', 'updated'], usersTable()));
-  expect(readMessage(payload)).not.toHaveProperty('copy');
-  expect(readMessage(copy())).toEqual({ ...readMessage(payload), copy: true });
+  expect(read(payload)).not.toHaveProperty('copy');
+  expect(read(copy())).toEqual({ ...(read(payload) as EventMessage), copy: true });
 });
 
 test('a column that the worker does not send is absent, and warned of, never null', () => {
@@ -97,5 +101,40 @@ test('a watcher that means another table in the worker is an error', () => {
 });
 
 test.each(['', 'hello', '[]', 'null', '1', '{"watcher":"users:updated"}'])('%j is no message of ours', (payload) => {
-  expect(readMessage(payload)).toBeUndefined();
+  expect(read(payload)).toMatch(/^it/);
+});
+
+const good = JSON.parse(
+  writeMessage(occurrenceOf({ id: '1' }, undefined, ['users', 'updated'], usersTable())).payload,
+) as EventMessage;
+
+test.each<[string, object]>([
+  ['its version is 0', { version: 0 }],
+  ["its version is 'x'".replaceAll("'", '"'), { version: 'x' }],
+  ['its watcher is undefined', { watcher: undefined }],
+  ['its watcher is "users:deleted"', { watcher: 'users:deleted' }],
+  ['its type is "renamed"', { type: 'renamed' }],
+  ["its primaryKey is 'id'".replaceAll("'", '"'), { primaryKey: 'id' }],
+  ['its types is null', { types: null }],
+  ['its types is { id: -1 }', { types: { id: -1 } }],
+  ['its eventId is "1"', { eventId: '1' }],
+  ['its commitLsn is "x/y"', { commitLsn: 'x/y' }],
+  ['its ordinal is -1', { ordinal: -1 }],
+  ['its xid is null', { xid: null }],
+  ['its committedAt is "yesterday"', { committedAt: 'yesterday' }],
+  ['its event is undefined', { event: undefined }],
+  ['its event is { id: 1 }', { event: { id: 1 } }],
+  ['its previous is []', { previous: [] }],
+  ['its copy is false', { copy: false }],
+])('a message is refused because %s', (reason, wrong) => {
+  expect(read(JSON.stringify({ ...good, ...wrong }))).toBe(reason);
+});
+
+test('a message under the subject of another watcher, or with bytes that are no text, is refused', () => {
+  expect(read(JSON.stringify(good), 'walwatch.slot.roles:updated.1')).toBe('its watcher is "users:updated"');
+  expect(readMessage('walwatch.slot.users:updated.1', Buffer.from([0x7b, 0xff, 0x7d]))).toBe('it is not UTF-8');
+});
+
+test('of a newer message only its version is known', () => {
+  expect(read(JSON.stringify({ version: 2, what: 'ever' }))).toEqual({ version: 2 });
 });

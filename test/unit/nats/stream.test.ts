@@ -1,6 +1,6 @@
-import { DiscardPolicy, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
+import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { streamConfig, streamIssues } from '../../../src/nats/stream.ts';
+import { limitIssues, streamConfig, streamIssues } from '../../../src/nats/stream.ts';
 
 const good = { ...streamConfig('accounts', 'worker', 1), max_msgs: -1, max_bytes: -1 } as StreamConfig;
 
@@ -19,6 +19,12 @@ test.each<[string, Partial<StreamConfig>]>([
   ['acknowledges nothing', { no_ack: true }],
   ['recognises duplicates for 1 s only', { duplicate_window: 1e9 }],
   ['drops old events when it is full', { discard: DiscardPolicy.Old, max_msgs: 10 }],
+  ['drops events that nobody waits for', { retention: RetentionPolicy.Interest }],
+  ['keeps 1 events of a record', { max_msgs_per_subject: 1 }],
+  ['lets one message drop all before it', { allow_rollup_hdrs: true }],
+  ['changes the subjects of events', { subject_transform: { src: '>', dest: 'x.>' } }],
+  ['has sources: others', { sources: [{ name: 'others' }] }],
+  ['is lost when its server stops', { storage: StorageType.Memory }],
 ])('a stream that %s is refused, with what to do', (message, config) => {
   const issues = streamIssues({ ...good, ...config }, 'worker');
   expect(issues).toHaveLength(1);
@@ -28,4 +34,25 @@ test.each<[string, Partial<StreamConfig>]>([
 
 test('all that is wrong is said at once', () => {
   expect(streamIssues({ ...good, no_ack: true, duplicate_window: 0 }, 'worker')).toHaveLength(2);
+});
+
+test('the limits of a stream that walwatch makes can be set', () => {
+  const limits = { maxAge: 3_600_000, maxBytes: 1e9, maxMessages: 1e6, placement: { tags: ['ssd'] } };
+  expect(limitIssues(limits)).toEqual([]);
+  expect(streamConfig('accounts', 'worker', 1, limits)).toMatchObject({
+    max_age: 3600e9, max_bytes: 1e9, max_msgs: 1e6, placement: { cluster: '', tags: ['ssd'] }, discard: 'new',
+  }); // prettier-ignore
+  expect(streamConfig('accounts', 'worker', 1, { maxAge: 0 })).toMatchObject({ max_age: 0 });
+});
+
+test.each<[string, unknown]>([
+  ['limits is 5', 5],
+  ['limits.maxAge is 1000', { maxAge: 1000 }],
+  ['limits.maxBytes is "1GB"', { maxBytes: '1GB' }],
+  ['limits.maxMessages is 0', { maxMessages: 0 }],
+  ['limits.replicas is 9', { replicas: 9 }],
+  ["limits.placement is 'east'".replaceAll("'", '"'), { placement: 'east' }],
+  ["there is no limit 'max_bytes'", { max_bytes: 1 }],
+])('%s: refused', (message, limits) => {
+  expect(limitIssues(limits).map((issue) => issue.message)).toEqual([message]);
 });

@@ -1,7 +1,7 @@
 import * as promClient from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
-import { internals, type Measurements } from '../../../src/observe/internals.ts';
+import { internals, internalsVersion, type Measurements } from '../../../src/observe/internals.ts';
 import { collectMetrics } from '../../../src/observe/metrics.ts';
 import type { SlotWatchStatus } from '../../../src/types/events.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
@@ -27,7 +27,7 @@ function measured(slot = 'worker') {
     reconnects: () => facts.reconnects,
     observe: (observer) => hook.add(observer),
   };
-  const watch = { [internals]: { measurements } } as unknown as SlotWatch;
+  const watch = { [internals]: { version: internalsVersion, measurements } } as unknown as SlotWatch;
   return { facts, watch, ...dispatching({ hook, bury: () => Promise.resolve() }) };
 }
 

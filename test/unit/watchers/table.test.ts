@@ -1,5 +1,5 @@
 import { integer, pgSchema, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ConfigurationError } from '../../../src/errors.ts';
 import { referTo, table } from '../../../src/watchers/table.ts';
 
@@ -104,4 +104,13 @@ describe('a Drizzle table', () => {
 
 test.each([undefined, null, 7, true])('%s is no table', (given) => {
   expect(referTo(given)).toBe('a table is a name, what table() returned, or a Drizzle table');
+});
+
+test('what table() of another copy of the package says of a Drizzle table is known', async () => {
+  const stock = pgTable('stock', { partId: integer('part_id'), place: text('the_place') });
+  vi.resetModules();
+  const other = await import('../../../src/watchers/table.ts');
+  expect(other.table).not.toBe(table);
+  const reference = referTo(other.table(stock)({ primaryKey: ['partId', 'place'] }));
+  expect(reference).toMatchObject({ columnMap: { partId: 'part_id', place: 'the_place' } });
 });

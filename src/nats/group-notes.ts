@@ -1,0 +1,133 @@
+import { JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
+import { WatchError } from '../errors.ts';
+import { type JetStreamAccess, clientOf, managerOf } from './access.ts';
+import { classifyNats } from './classify.ts';
+import { alreadyThere, isMissing } from './stream.ts';
+import { groupSubject } from './subjects.ts';
+
+export interface GroupNotesHost {
+  readonly access: JetStreamAccess;
+  /** The stream of the events. */
+  readonly stream: string;
+  readonly group: string;
+  /** Of the worker that relays. */
+  slot(): string;
+  warn(warning: WatchError): void;
+}
+
+/**
+ * What the processes of a group leave for each other, in a stream of their own: the last message of a subject is a note.
+ * A consumer's own state does not do: the server moves it when the stream is purged, and it goes with stream and consumer.
+ */
+export class GroupNotes {
+  readonly #host: GroupNotesHost;
+  readonly #name: string;
+  #failed = false;
+
+  constructor(host: GroupNotesHost) {
+    this.#host = host;
+    this.#name = `${host.stream}_groups`;
+  }
+
+  /** Undefined: there is none, or it cannot be read. */
+  async read<T>(...path: readonly string[]): Promise<T | undefined> {
+    return this.#try(async () => {
+      const { streams } = await managerOf(this.#host.access);
+      const found = await streams.getMessage(this.#name, { last_by_subj: this.#subject(path) });
+      return found?.json<T>();
+    });
+  }
+
+  async write(note: unknown, ...path: readonly string[]): Promise<void> {
+    await this.#try(async () => {
+      const publish = () =>
+        clientOf(this.#host.access).publish(this.#subject(path), JSON.stringify(note), {
+          expect: { streamName: this.#name },
+        });
+      await publish().catch(async () => {
+        await this.#make();
+        await publish();
+      });
+    });
+  }
+
+  async erase(...path: readonly string[]): Promise<void> {
+    await this.#try(async () => {
+      const { streams } = await managerOf(this.#host.access);
+      await streams.purge(this.#name, { filter: this.#subject(path) });
+    });
+  }
+
+  /** The last tokens of all notes under a path. None where notes are not permitted; undefined: they could not be read just now. */
+  async list(...path: readonly string[]): Promise<readonly string[] | undefined> {
+    let failure: unknown;
+    const found = await this.#try(async () => {
+      const { streams } = await managerOf(this.#host.access);
+      const { state } = await streams
+        .info(this.#name, { subjects_filter: `${this.#subject(path)}.>` })
+        .catch((error: unknown) => {
+          failure = error;
+          throw error;
+        });
+      return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(subject.lastIndexOf('.') + 1));
+    });
+    if (found) return found;
+    return isMissing(failure) || classifyNats(failure, this.#name).code === 'PERMISSION' ? [] : undefined;
+  }
+
+  #subject(path: readonly string[]): string {
+    return groupSubject(this.#host.slot(), this.#host.group, path);
+  }
+
+  /** A group works without notes, less carefully: that is told once. */
+  async #try<T>(task: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await task();
+    } catch (cause) {
+      if (isMissing(cause) || (cause instanceof JetStreamApiError && cause.code === noMessage)) return undefined;
+      // Without a connection everything fails, and is told elsewhere.
+      const isLost = this.#host.access.connection.isClosed() || (cause as Error).name === 'TimeoutError';
+      if (!this.#failed && !isLost) {
+        this.#failed = true;
+        this.#host.warn(unnoted(this.#host.group, this.#name, cause));
+      }
+      return undefined;
+    }
+  }
+
+  async #make(): Promise<void> {
+    const { access, stream, group } = this.#host;
+    const manager = await managerOf(access);
+    const found = await manager.streams.info(this.#name).catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+    if (found) return;
+    const events = await manager.streams.info(stream);
+    await manager.streams
+      .add({
+        name: this.#name,
+        subjects: [groupSubject(this.#host.slot(), undefined, ['>'])],
+        description: `What the groups that read ${stream} note: ${group} and others`,
+        retention: RetentionPolicy.Limits,
+        storage: StorageType.File,
+        max_msgs_per_subject: 1,
+        num_replicas: events.config.num_replicas,
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof JetStreamApiError && error.code === alreadyThere)) throw error; // another process was faster
+      });
+  }
+}
+
+/** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSNoMessageFoundErr */
+const noMessage = 10037;
+
+function unnoted(group: string, name: string, cause: unknown): WatchError {
+  const { code, message, solution } = classifyNats(cause, name);
+  return new WatchError(
+    code,
+    `the group '${group}' cannot note in the stream '${name}' what it has read: ${message}. What is dropped while none of its processes runs is not noticed, a handler that ends its process is called again without an end, and events of watchers that only some of its processes have may get lost`,
+    { solution: solution ?? `nats stream info ${name}`, cause },
+  );
+}

@@ -1,0 +1,62 @@
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
+
+const encoder = new TextEncoder();
+const ack = encoder.encode('+ACK');
+const working = encoder.encode('+WPI');
+const nothing = new Uint8Array();
+
+/** A message as a consumer delivers it. The client makes such objects as well, but only for requests of its own. */
+export class StreamMessage {
+  readonly subject: string;
+  data: Uint8Array;
+  /** Its place in the stream. */
+  readonly seq: number;
+  /** How often the consumer has delivered it, this time included. */
+  readonly deliveries: number;
+  /** How many deliveries of the consumer this one makes. */
+  readonly delivery: number;
+  readonly #connection: NatsConnection;
+  readonly #reply: string;
+  #answered = false;
+
+  /** Throws if it is none: `$JS.ACK.<stream>.<consumer>.<deliveries>.<seq>.<delivery>.<time>.<pending>`, or with a domain and an account. */
+  constructor({ subject, data, reply = '' }: Msg, connection: NatsConnection) {
+    const tokens = reply.split('.');
+    const first = tokens.length === 9 ? 4 : 6;
+    const [deliveries = NaN, seq = NaN, delivery = NaN] = tokens.slice(first, first + 3).map(Number);
+    if (!reply.startsWith('$JS.ACK.') || !(deliveries > 0 && seq > 0 && delivery > 0))
+      throw new Error(`no message of a consumer: ${reply}`);
+    this.subject = subject;
+    this.data = data;
+    this.seq = seq;
+    this.deliveries = deliveries;
+    this.delivery = delivery;
+    this.#connection = connection;
+    this.#reply = reply;
+  }
+
+  /** What it said has been read: only its place is still of use. */
+  release(): void {
+    this.data = nothing;
+  }
+
+  ack(): void {
+    this.#settle(ack);
+  }
+
+  /** Gives it back, to be delivered again after so many milliseconds. */
+  giveBack(delay: number): void {
+    this.#settle(encoder.encode(`-NAK {"delay":${delay * 1e6}}`));
+  }
+
+  /** It is being worked on. */
+  working(): void {
+    if (!this.#answered && !this.#connection.isClosed()) this.#connection.publish(this.#reply, working);
+  }
+
+  #settle(answer: Uint8Array): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    if (!this.#connection.isClosed()) this.#connection.publish(this.#reply, answer); // else it comes again
+  }
+}

@@ -1,0 +1,54 @@
+/** Events for watchers that a process does not know. */
+import { expect, test } from 'vitest';
+import type { StreamMessage } from '../../../src/nats/stream-message.ts';
+import { Strangers } from '../../../src/nats/strangers.ts';
+
+function settling(wanted: readonly string[] | undefined) {
+  const told: string[] = [];
+  const strangers = new Strangers({
+    wanted: () => Promise.resolve(wanted && new Set(wanted)),
+    bury: ({ subject }) => Promise.resolve(void told.push(`letter of ${subject}`)),
+    giveUp: (token) => Promise.resolve(void told.push(`without ${token}`)),
+    warn: ({ code }) => told.push(code),
+  });
+  const take = async (token: string, deliveries: number) => {
+    strangers.take({
+      subject: `walwatch.slot.${token}.1`,
+      deliveries,
+      ack: () => told.push(`ack ${token}`),
+      giveBack: (delay: number) => told.push(`give back ${token} for ${delay} ms`),
+    } as unknown as StreamMessage);
+    await strangers.settle();
+  };
+  return { take, told };
+}
+
+test('what another process of the group wants is given back for it, and later and later', async () => {
+  const { take, told } = settling(['jobs:deleted']);
+  await take('jobs:deleted', 1);
+  await take('jobs:deleted', 3);
+  await take('jobs:deleted', 99);
+  expect(told).toEqual([
+    'give back jobs:deleted for 250 ms',
+    'give back jobs:deleted for 750 ms',
+    'give back jobs:deleted for 3000 ms',
+  ]);
+});
+
+test('what no process of the group ever wanted is passed over', async () => {
+  const { take, told } = settling(['jobs:deleted']);
+  await take('others:deleted', 1);
+  expect(told).toEqual(['ack others:deleted']);
+});
+
+test('as long as nobody can say who wants it, it is given back', async () => {
+  const { take, told } = settling(undefined);
+  await take('others:deleted', 1);
+  expect(told).toEqual(['give back others:deleted for 250 ms']);
+});
+
+test('what nobody knows after minutes becomes a dead letter, and the group does without the watcher', async () => {
+  const { take, told } = settling(['jobs:deleted']);
+  await take('jobs:deleted', 100);
+  expect(told).toEqual(['without jobs:deleted', 'CONFIGURATION', 'letter of walwatch.slot.jobs:deleted.1']);
+});
