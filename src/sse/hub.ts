@@ -14,6 +14,8 @@ import {
 import { Connection } from './connection.ts';
 import type { Criterion } from './criterion.ts';
 import { History } from './history.ts';
+import type { Refusal } from './query.ts';
+import { refusedMessages } from './refusal.ts';
 import type { Wanted } from './wanted.ts';
 
 export interface HubSettings {
@@ -50,6 +52,7 @@ export class Hub {
   readonly #watch: Watch<any>;
   readonly #settings: HubSettings;
   readonly #history: History;
+  readonly #heartbeat: Uint8Array;
   readonly #feeds = new Map<string, Feed>();
   readonly #clients = new Set<Client>();
 
@@ -57,6 +60,7 @@ export class Hub {
     this.#watch = watch;
     this.#settings = settings;
     this.#history = new History(settings.replay, historySize);
+    this.#heartbeat = heartbeatMessage(settings.heartbeat);
     // Only the watch that owns a slot has these two; another never emits them.
     const on = watch.on.bind(watch) as (event: 'gap' | 'standby', listener: () => void) => () => void;
     on('gap', () => this.#cut('changes were not seen'));
@@ -71,9 +75,10 @@ export class Hub {
   }
 
   /** Sends what was missed, and from then on what happens. The caller has checked that this is allowed. @throws WatchError `STOPPED` */
-  connect(wanted: readonly Wanted[], onEnd: () => void): ReadableStream<Uint8Array> {
+  connect(wanted: readonly Wanted[], refused: readonly Refusal[], onEnd: () => void): ReadableStream<Uint8Array> {
     const { heartbeat, clientBuffer, maxAge } = this.#settings;
-    const feeds = wanted.map(({ watcher }) => this.#feed(watcher));
+    const feeds: Feed[] = []; // by the number of the subscription in the request
+    for (const { index, watcher } of wanted) feeds[index] = this.#feed(watcher);
     const end = () => {
       clearInterval(timer);
       this.#clients.delete(client);
@@ -81,7 +86,7 @@ export class Hub {
       onEnd();
     };
     const client: Client = { connection: new Connection(clientBuffer, end), position: '' };
-    const subscriptions = wanted.map(({ criterion }, index) => ({ criterion, index, client }));
+    const subscriptions = wanted.map(({ criterion, index }) => ({ criterion, index, client }));
     const opened = performance.now();
     const timer = setInterval(() => {
       this.#beat(client);
@@ -89,7 +94,8 @@ export class Hub {
     }, heartbeat);
     timer.unref();
 
-    client.connection.send(retryMessage());
+    for (const message of [retryMessage(), this.#heartbeat, ...refusedMessages(refused)])
+      client.connection.send(message);
     const missed = this.#missed(wanted, feeds);
     if (missed === undefined) this.#reset(client, 'the changes since the last id are not kept any more');
     else for (const message of missed) client.connection.send(message);
@@ -148,7 +154,7 @@ export class Hub {
     const { next } = this.#history;
     const from: number[] = [];
     const byWatcher = new Map<string, { index: number; criterion: Criterion | undefined; from: number }[]>();
-    for (const [index, { watcher, criterion, after }] of wanted.entries()) {
+    for (const { index, watcher, criterion, after } of wanted) {
       const first = after === undefined ? next : this.#history.after(after);
       if (first === undefined || first < feeds[index]!.since) return undefined;
       from.push(first);
@@ -175,7 +181,7 @@ export class Hub {
   }
 
   #beat(client: Client): void {
-    client.connection.send(heartbeatMessage);
+    client.connection.send(this.#heartbeat);
     // So that a client that hears little can still go on from where it is.
     if (client.position !== this.#history.position) this.#tellPosition(client);
   }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { incomingBody } from './node-body.ts';
 
 /**
  * Makes a web-standard handler one for `node:http`, and for frameworks that hand its request and response on.
@@ -16,12 +17,12 @@ export function toNodeHandler(
   handler: (request: Request) => Promise<Response>,
 ): (request: IncomingMessage, response: ServerResponse, next?: (error: unknown) => void) => void {
   return (incoming, outgoing, next) => {
-    const request = webRequest(incoming, outgoing);
-    if (!request) {
-      outgoing.writeHead(400, { 'content-type': 'text/plain' }).end('the URL or the Host header is malformed\n');
-      return;
-    }
-    void serve(handler(request), outgoing, next);
+    incomingBody(incoming, (status, body) => {
+      const request = status === undefined && webRequest(incoming, outgoing, body);
+      if (request) return void serve(handler(request), outgoing, next);
+      const reason = status ? 'the body is too large\n' : 'the URL or the Host header is malformed\n';
+      outgoing.writeHead(status ?? 400, { 'content-type': 'text/plain' }).end(reason);
+    });
   };
 }
 
@@ -43,7 +44,11 @@ async function serve(
   }
 }
 
-function webRequest(incoming: IncomingMessage & { originalUrl?: string }, outgoing: ServerResponse) {
+function webRequest(
+  incoming: IncomingMessage & { originalUrl?: string },
+  outgoing: ServerResponse,
+  body: string | Uint8Array<ArrayBuffer> | null,
+) {
   const { method = 'GET', socket, rawHeaders } = incoming;
   const scheme = 'encrypted' in socket ? 'https' : 'http';
   const gone = new AbortController();
@@ -57,7 +62,7 @@ function webRequest(incoming: IncomingMessage & { originalUrl?: string }, outgoi
     const host = headers.get('host') ?? incoming.headers[':authority'] ?? 'localhost';
     // Express cuts the path that a handler is mounted at off `url`.
     const url = new URL(`${scheme}://${String(host)}${incoming.originalUrl ?? incoming.url ?? '/'}`);
-    return new Request(url, { method, headers, signal: gone.signal });
+    return new Request(url, { method, headers, body, signal: gone.signal });
   } catch {
     return undefined; // the client's mistake: the caller answers
   }

@@ -4,7 +4,8 @@ import { longestTimeout, unknownKeys } from '../options.ts';
 import type { Watch } from '../types/watch.ts';
 import type { Watchers } from '../types/watchers.ts';
 import { Hub, type HubSettings } from './hub.ts';
-import { type Asked, BadRequest, readQuery } from './query.ts';
+import { type Asked, BadRequest, type Question, readBody, readQuery, type Refusal } from './query.ts';
+import { refusal, refusedAnswer } from './refusal.ts';
 import { declared, NotReady, type Wanted } from './wanted.ts';
 
 /** Options of `sse()`. */
@@ -17,7 +18,7 @@ export interface SseOptions<W extends Watchers = Watchers> {
       [N in WatcherName<W>]: { readonly watcher: N; readonly filter: FilterOf<W, N> | undefined };
     }[WatcherName<W>],
   ) => boolean | Promise<boolean>;
-  /** Milliseconds between comments. Default 15 000. */
+  /** Milliseconds between heartbeats, by which a client knows that its stream lives. Default 15 000. */
   readonly heartbeat?: number;
   /** Events kept for `Last-Event-ID`. Default 10 000. */
   readonly replay?: number;
@@ -25,6 +26,8 @@ export interface SseOptions<W extends Watchers = Watchers> {
   readonly principal?: (request: Request) => string | Promise<string>;
   /** Connections at once of one principal. Default 20. */
   readonly connections?: number;
+  /** Subscriptions of one connection. More are refused, each by itself. Default 100. */
+  readonly subscriptions?: number;
   /** Bytes that may wait for one client; above it the connection is cut. Default 1 MiB. */
   readonly clientBuffer?: number;
   /** Milliseconds until a connection is ended, so that the client comes back and `authorize` is asked again. Default an hour. */
@@ -37,10 +40,11 @@ const defaults = {
   heartbeat: 15_000,
   replay: 10_000,
   connections: 20,
+  subscriptions: 100,
   clientBuffer: 1024 * 1024,
   maxAge: 3_600_000,
 };
-type Settings = HubSettings & Pick<typeof defaults, 'connections'>;
+type Settings = HubSettings & Pick<typeof defaults, 'connections' | 'subscriptions'>;
 type AnyOptions = Partial<SseOptions<any>>;
 
 const howToAllow =
@@ -71,24 +75,34 @@ export function sse<W extends Watchers>(
 
   return async (request) => {
     const answer = await respond(request).catch((error: unknown) => {
-      if (error instanceof BadRequest) return refusal(400, error.message);
+      if (error instanceof BadRequest) return refusal(error.status, error.message);
       if (error instanceof NotReady) return refusal(503, error.message, { 'retry-after': '2' });
       throw error; // of the user's functions: nothing is served
     });
     const origin = request.headers.get('origin');
     if (given.cors) answer.headers.append('vary', 'origin');
-    if (origin !== null && given.cors?.includes(origin)) {
-      answer.headers.set('access-control-allow-origin', origin);
+    if (isAllowed(origin)) {
+      answer.headers.set('access-control-allow-origin', origin!);
       answer.headers.set('access-control-allow-credentials', 'true');
     }
     return answer;
   };
 
   async function respond(request: Request): Promise<Response> {
-    if (request.method !== 'GET') return refusal(405, 'GET only', { allow: 'GET' });
-    const wanted = declared(watch, resumed(readQuery(request.url), request.headers.get('last-event-id')));
-    const denied = await firstDenied(request, wanted);
-    if (denied !== undefined) return refusal(403, denied);
+    const { method, headers } = request;
+    if (method === 'OPTIONS') return preflight(headers);
+    if (method !== 'GET' && method !== 'POST') return refusal(405, 'GET or POST only', { allow: 'GET, POST' });
+    // A browser tells where a POST is from; what does not tell is no page of another site.
+    const site = method === 'POST' && headers.get('sec-fetch-site');
+    if ((site === 'cross-site' || site === 'same-site') && !isAllowed(headers.get('origin')))
+      return refusal(403, `the origin ${String(headers.get('origin'))} is not one of the option 'cors'`);
+    const question =
+      method === 'GET'
+        ? readQuery(request.url, settings.subscriptions)
+        : await readBody(request, settings.subscriptions);
+    const known = declared(watch, resumed(question, headers.get('last-event-id')));
+    const { wanted, refused } = await judge(request, known.wanted, known.refused);
+    if (wanted.length === 0) return refusedAnswer(refused, headers.get('accept'));
     const principal = await given.principal?.(request);
     const { state } = watch.status();
     if (state === 'standby' || state === 'stopping' || state === 'stopped' || state === 'failed')
@@ -101,7 +115,7 @@ export function sse<W extends Watchers>(
     }
     let stream: ReadableStream<Uint8Array>;
     try {
-      stream = hub.connect(wanted, release);
+      stream = hub.connect(wanted, refused, release);
     } catch (error) {
       release();
       throw error;
@@ -117,17 +131,35 @@ export function sse<W extends Watchers>(
     });
   }
 
-  /** Undefined when all of it is allowed. */
-  async function firstDenied(request: Request, wanted: readonly Wanted[]): Promise<string | undefined> {
+  /** Parts what is allowed from what is not: one that is refused takes nothing from the others. */
+  async function judge(request: Request, declared: readonly Wanted[], refused: readonly Refusal[]) {
     const { authorize } = given;
-    if (!authorize) return howToAllow;
     const verdicts = await Promise.all(
-      wanted.map(async ({ watcher, filter }) => (await authorize(request, { watcher, filter })) === true),
+      declared.map(async ({ watcher, filter }) => (await authorize?.(request, { watcher, filter })) === true),
     );
-    const denied = wanted[verdicts.indexOf(false)];
-    if (!denied) return undefined;
-    const rows = denied.filter === undefined ? 'all rows' : JSON.stringify(denied.filter);
-    return `authorize does not allow '${denied.watcher}' for ${rows}: it returns true for what is allowed`;
+    const denied = declared
+      .filter((_, at) => !verdicts[at])
+      .map(({ index, watcher, filter }): Refusal => {
+        const rows = filter === undefined ? 'all rows' : JSON.stringify(filter);
+        const reason = authorize
+          ? `authorize does not allow '${watcher}' for ${rows}: it returns true for what is allowed`
+          : howToAllow;
+        return { index, code: 'DENIED', reason };
+      });
+    return { wanted: declared.filter((_, at) => verdicts[at]), refused: [...refused, ...denied] };
+  }
+
+  function isAllowed(origin: string | null): boolean {
+    return origin !== null && given.cors?.includes(origin) === true;
+  }
+
+  /** A browser asks first when a page of another origin sends JSON or headers of its own. */
+  function preflight(headers: Headers): Response {
+    const answer = new Response(null, { status: 204, headers: { 'cache-control': 'no-store' } });
+    if (!isAllowed(headers.get('origin'))) return answer;
+    answer.headers.set('access-control-allow-methods', 'GET, POST');
+    answer.headers.set('access-control-allow-headers', headers.get('access-control-request-headers') ?? '');
+    return answer;
   }
 
   /** Takes one of the principal's connections, and returns what gives it back. */
@@ -145,20 +177,10 @@ export function sse<W extends Watchers>(
 }
 
 /** A browser that reconnects by itself says how far it has come in a header, and asks with the same URL. */
-function resumed(asked: readonly Asked[], lastEventId: string | null): readonly Asked[] {
-  return lastEventId === null || lastEventId === '' ? asked : asked.map((one) => ({ ...one, after: lastEventId }));
-}
-
-function refusal(status: number, reason: string, headers: Record<string, string> = {}): Response {
-  return new Response(`${reason}\n`, {
-    status,
-    headers: {
-      'content-type': 'text/plain; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      ...headers,
-    },
-  });
+function resumed({ asked, refused }: Question, after: string | null): Question {
+  return after === null || after === ''
+    ? { asked, refused }
+    : { asked: asked.map((one): Asked => ({ ...one, after })), refused };
 }
 
 function resolve(given: AnyOptions): Settings {
@@ -184,6 +206,7 @@ function resolve(given: AnyOptions): Settings {
     heartbeat: whole('heartbeat', 1, longestTimeout),
     replay: whole('replay', 0, 10_000_000),
     connections: whole('connections', 1, Number.MAX_SAFE_INTEGER),
+    subscriptions: whole('subscriptions', 1, 10_000),
     clientBuffer: whole('clientBuffer', 1024, Number.MAX_SAFE_INTEGER),
     maxAge: whole('maxAge', 1, Number.MAX_SAFE_INTEGER),
   };
