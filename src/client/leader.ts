@@ -24,7 +24,10 @@ export class Leader {
   readonly #send: (relayed: Relayed) => void;
   readonly #wishes = new Map<string, Wish>();
   /** Of the connection. Tabs that have seen different ids have entries of their own, so that no tab hears an event twice. */
-  #asked = new Map<string, { readonly entry: Entry; readonly owners: { readonly tab: string; readonly entry: Entry }[] }>();
+  #asked = new Map<
+    string,
+    { readonly entry: Entry; readonly owners: { readonly tab: string; readonly entry: Entry }[] }
+  >();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(connect: (tell: Tell) => Line, send: (relayed: Relayed) => void) {

@@ -25,7 +25,9 @@ declare const location: { readonly href: string } | undefined;
 /** @throws TypeError: told to whoever subscribes, since a module may be loaded where nothing is ever subscribed to */
 export function assertUsable({ url, headers, fetch, EventSource }: ClientOptions): void {
   if (EventSource && headers)
-    throw new TypeError('walwatch/client: an EventSource sends no headers: leave `EventSource` out, or put them into it');
+    throw new TypeError(
+      'walwatch/client: an EventSource sends no headers: leave `EventSource` out, or put them into it',
+    );
   if (!EventSource && typeof (fetch ?? globalThis.fetch) !== 'function')
     throw new TypeError('walwatch/client: there is no fetch here: pass createClient() a `fetch` or an `EventSource`');
   if (typeof url !== 'function') absolute(url);
@@ -40,7 +42,14 @@ export function openerOf({ url, headers, fetch, EventSource, withCredentials = f
 }
 
 /** What clients that share a connection have in common: undefined when nobody can tell. */
-export function nameOf({ url, headers, fetch, EventSource, withCredentials, share }: ClientOptions): string | undefined {
+export function nameOf({
+  url,
+  headers,
+  fetch,
+  EventSource,
+  withCredentials,
+  share,
+}: ClientOptions): string | undefined {
   const own = typeof url === 'function' || headers || fetch || EventSource;
   if (share === false || (share === undefined && own)) return undefined;
   const to = typeof url === 'function' ? '' : absolute(url);
@@ -51,6 +60,8 @@ function absolute(url: string | URL): string {
   try {
     return new URL(url, typeof location === 'object' ? location.href : undefined).href;
   } catch {
-    throw new TypeError(`walwatch/client: '${String(url)}' is no URL from here: outside of a page it is to be complete`);
+    throw new TypeError(
+      `walwatch/client: '${String(url)}' is no URL from here: outside of a page it is to be complete`,
+    );
   }
 }

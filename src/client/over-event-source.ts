@@ -12,11 +12,7 @@ export type EventSourceClass = new (url: string, options: { withCredentials: boo
 const longest = 7500;
 
 /** It has no status, and no heartbeat of its own: when it fails it is closed, and made again by us. */
-export function overEventSource(
-  Source: EventSourceClass,
-  withCredentials: boolean,
-  url: () => Promise<string>,
-): Open {
+export function overEventSource(Source: EventSourceClass, withCredentials: boolean, url: () => Promise<string>): Open {
   return (entries, hear) => {
     let source: EventSourceLike | undefined;
     let closed = false;

@@ -87,8 +87,7 @@ const isStream = ({ status, headers }: Answer) =>
   status === 200 && /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
 
 async function read({ body }: Answer, hear: Hearing): Promise<Ending> {
-  if (!body)
-    return { reason: 'this fetch gives no stream (as in React Native): pass an EventSource', again: 'never' };
+  if (!body) return { reason: 'this fetch gives no stream (as in React Native): pass an EventSource', again: 'never' };
   const reader = body.getReader();
   const decoder = new TextDecoder();
   const push = streamParser(hear.message, hear.retry);

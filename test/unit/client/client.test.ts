@@ -169,7 +169,10 @@ test('close ends it, and the last subscription that ends closes the connection',
 });
 
 const readings = (count: number) =>
-  Array.from({ length: count }, (_, index) => ({ id: index + 1, key: 'a name that makes the request long enough'.repeat(2) }));
+  Array.from({ length: count }, (_, index) => ({
+    id: index + 1,
+    key: 'a name that makes the request long enough'.repeat(2),
+  }));
 
 describe('what is refused takes nothing from the others', () => {
   test('a subscription that is denied, one to no watcher and one with a wrong filter are told with their reasons', async () => {
@@ -243,7 +246,9 @@ describe('what is refused takes nothing from the others', () => {
   test('what is allowed again begins anew: it asks for nothing of the time when it was not', async () => {
     hurried();
     let allowed = true;
-    const { fake, client, network, connected, refused } = live({ authorize: (_, { filter }) => allowed || filter === 2 });
+    const { fake, client, network, connected, refused } = live({
+      authorize: (_, { filter }) => allowed || filter === 2,
+    });
     const heard: unknown[] = [];
     client.subscribe('users:updated', 1, (event) => heard.push(event.name));
     client.subscribe('users:updated', 2, () => {});
@@ -283,7 +288,10 @@ describe('a request that is refused as a whole', () => {
     await until(() => failed.length > 0, { describe: 'the failure' });
     expect(failed[0]).toEqual({ status, reason, retryIn });
     broken = false;
-    if (retryIn !== undefined) return connected();
+    if (retryIn !== undefined) {
+      await connected();
+      return;
+    }
     client.subscribe('users:updated', () => {}); // the same: it is told what is wrong
     await until(() => failed.length > 1, { describe: 'the failure again' });
     expect(network.requests).toHaveLength(1);
@@ -378,29 +386,94 @@ describe('a stream that goes quiet', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
     let hangs = true;
-    const { client, network, connected, failed } = live();
-    const { fetch } = network;
-    Object.assign(network, { fetch });
-    const hanging = createClient<typeof watchers>({
-      url: 'http://localhost/live',
+    const hanging: Transport = ({ fetch }) => ({
       fetch: (async (url: string, init: RequestInit) => {
         if (!hangs) return fetch(url, init);
         return new Promise((_, reject) => init.signal!.addEventListener('abort', () => reject(new Error('aborted'))));
       }) as never,
     });
-    onTestFinished(() => hanging.close());
-    client.close();
-    const ended: unknown[] = [];
-    hanging.on('failed', (failure) => ended.push(failure));
-    hanging.subscribe('users:updated', () => {});
+    const { client, connected, failed } = live({ transport: hanging });
+    client.subscribe('users:updated', () => {});
     await Promise.resolve();
     vi.setSystemTime(Date.now() + 31_000);
-    await until(() => ended.length > 0, { describe: 'the failure' });
-    expect(ended[0]).toMatchObject({ reason: 'nothing was heard for two heartbeats' });
+    await until(() => failed.length > 0, { describe: 'the failure' });
+    expect(failed[0]).toMatchObject({ status: undefined, reason: 'nothing was heard for two heartbeats' });
     hangs = false;
-    let there = false;
-    hanging.on('connected', () => (there = true));
-    await until(() => there, { describe: 'the connection' });
-    expect([failed, connected.length]).toEqual([[], 0]);
+    await connected();
+  });
+});
+
+describe('the options of a client', () => {
+  test('headers and url are asked for at each attempt', async () => {
+    hurried();
+    let token = 0;
+    const own: Transport = ({ fetch }) => ({
+      fetch: fetch as never,
+      url: async () => `http://localhost/live?attempt=${token}`,
+      headers: () => ({ authorization: `Bearer ${++token}` }),
+    });
+    const { client, network, connected } = live({ transport: own });
+    client.subscribe('users:updated', () => {});
+    await connected();
+    network.cut();
+    await connected(2);
+    expect(network.requests.map(({ headers }) => headers.get('authorization'))).toEqual(['Bearer 1', 'Bearer 2']);
+    expect(network.urls.map(({ searchParams }) => searchParams.get('attempt'))).toEqual(['0', '1']);
+  });
+
+  test('a url or headers that throw are told, and asked for again', async () => {
+    hurried();
+    let signedIn = false;
+    const own: Transport = ({ fetch }) => ({
+      fetch: fetch as never,
+      headers: () => (signedIn ? {} : Promise.reject(new Error('no token yet'))),
+    });
+    const { client, connected, failed } = live({ transport: own });
+    client.subscribe('users:updated', () => {});
+    await until(() => failed.length > 0, { describe: 'the failure' });
+    expect(failed[0]).toMatchObject({ reason: 'no token yet', status: undefined });
+    signedIn = true;
+    await connected();
+  });
+
+  test.each([
+    [
+      'no fetch',
+      { url: 'http://localhost/' },
+      'there is no fetch here: pass createClient() a `fetch` or an `EventSource`',
+    ],
+    ['a relative url outside of a page', { url: '/live', fetch }, "'/live' is no URL from here"],
+    [
+      'headers with an EventSource',
+      { url: 'http://localhost/', headers: {}, EventSource: class {} },
+      'an EventSource sends no headers',
+    ],
+  ])('%s is an error of subscribe, not of createClient', (_, options, reason) => {
+    vi.stubGlobal('fetch', undefined);
+    onTestFinished(() => void vi.unstubAllGlobals());
+    const client = createClient<typeof watchers>(options as never);
+    expect(() => client.subscribe('users:updated', () => {})).toThrow(new TypeError(`walwatch/client: ${reason}`, {}).message); // prettier-ignore
+    client.close();
+  });
+
+  test.each([
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [NaN, 'NaN'],
+    [{ role_id: undefined }, 'role_id: undefined'],
+    [{ role_id: 7, name: undefined }, 'name: undefined'],
+    [{ role_id: Infinity }, 'role_id: Infinity'],
+  ])('a filter that is not known yet never means all rows: %j', (filter, shown) => {
+    const { client } = live();
+    expect(() => client.subscribe('users:updated', filter as never, () => {})).toThrow(
+      `the filter of 'users:updated' is not known (${shown})`,
+    );
+  });
+
+  test('null is a value of a column', async () => {
+    const { client, network, connected } = live();
+    client.subscribe('users:updated', { role_id: null }, () => {});
+    await connected();
+    expect(network.urls[0]!.searchParams.get('watch')).toBe('[["users:updated",{"role_id":null}]]');
   });
 });
