@@ -107,8 +107,9 @@ function join(
       post({ from: me, type: 'leader' });
       ask();
     };
-    hold(name, signal, lead, steal).catch(() => {
+    hold(name, signal, lead, steal).catch((error: unknown) => {
       if (!signal.aborted) depose();
+      orThrow(error);
     });
   }
 
@@ -125,7 +126,7 @@ function join(
     version++;
     if (leader) return leader.want(me, version, entries);
     watchdog.heard(patience.wish);
-    post({ from: me, type: 'want', version, entries: entries.map((entry) => ({ ...entry })) });
+    post({ from: me, type: 'want', version, entries: entries.map(plain) });
   }
 
   function post(message: Message): void {
@@ -143,7 +144,7 @@ function join(
       // It holds this lock as long as it is there.
       const { from } = data;
       const gone = () => leader?.drop(from);
-      locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(() => {});
+      locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
     }
   };
 
@@ -187,7 +188,15 @@ function join(
         ask();
         campaign();
       };
-      hold(`${name} ${me}`, left.signal, begin).catch(() => {}); // it has left before
+      hold(`${name} ${me}`, left.signal, begin).catch(orThrow);
     },
   };
+}
+
+/** What another tab is told. */
+const plain = ({ key, watcher, filter, after }: Entry): Entry => ({ key, watcher, filter, after });
+
+/** A request for a lock that is not waited for any more, or a lock that another tab has stolen. */
+function orThrow(error: unknown): void {
+  if ((error as Error).name !== 'AbortError') throw error;
 }
