@@ -15,7 +15,8 @@ export function createApp(watch: Watch<typeof watchers>): Hono {
     authorize: (request, { filter }) => typeof filter === 'object' && filter.role_id === roleOf(request),
     principal: (request) => String(roleOf(request)),
   });
-  app.get('/live', (context) => live(context.req.raw));
+  // GET, and POST for what is too long for a URL.
+  app.on(['GET', 'POST'], '/live', (context) => live(context.req.raw));
   return app;
 }
 

@@ -82,7 +82,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
 
   function hear(told: Told): void {
     // What was refused is asked for again, and told about again.
-    if (told.type === 'opening' && wanted.some(({ denial }) => denial)) live = false;
+    if (told.type === 'refused' || (told.type === 'opening' && wanted.some(({ denial }) => denial))) live = false;
     keepUp(wanted, told);
     if (told.type === 'event') {
       const value = revive(told.event, told.types);
