@@ -25,14 +25,15 @@ afterEach(() => close?.());
 async function follows(url: string): Promise<void> {
   const own = [['users:updated', { role_id: 7 }]];
   const handler = (request: Request) => fetch(request);
-  const denied = await ask(
-    (request) => handler(new Request(request.url.replace('http://localhost/live', url), request)),
-    watchQuery(own),
-  );
-  expect(denied).toEqual({ status: 403, text: expect.stringContaining('authorize does not allow') });
-  const headers = { cookie: 'role=7' };
-  await expect(openStream(url, [['users:updated', { role_id: 8 }]], { headers })).rejects.toThrow('403');
-  await expect(openStream(url, [['users:updated']], { headers })).rejects.toThrow('403');
+  const at = (request: Request) => handler(new Request(request.url.replace('http://localhost/live', url), request));
+  for (const asked of [own, [['users:updated']], [['users:updated', 1]], [['users:updated', { name: 'Ada' }]]]) {
+    expect(await ask(at, watchQuery(asked))).toEqual({ status: 403, text: expect.stringContaining('knows nobody') });
+  }
+  const headers = { cookie: 'session=1.7' };
+  for (const asked of [[['users:updated', { role_id: 8 }]], [['users:updated']], [['users:updated', { id: 1 }]]]) {
+    const denied = { status: 403, text: expect.stringContaining('authorize does not allow') };
+    expect(await ask(at, watchQuery(asked), { headers })).toEqual(denied);
+  }
   const stream = await openStream(url, own, { headers });
   await stream.has(({ type }) => type === 'position');
   await database.sql(`update users set name = name || '!'`);

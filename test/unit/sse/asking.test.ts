@@ -9,7 +9,7 @@ describe('nothing is served without authorize', () => {
     const handler = sse(fakeWatch().watch, undefined as never);
     expect(await ask(handler, watchQuery(everyone))).toEqual({
       status: 403,
-      text: expect.stringContaining('authorize: (request, { watcher, filter }) =>'),
+      text: expect.stringContaining('authorize: onlyOwn('),
     });
   });
 
@@ -21,11 +21,13 @@ describe('nothing is served without authorize', () => {
         return wanted.watcher !== 'users:updated';
       },
     });
-    const answer = await ask(handler, watchQuery([['users:inserted'], ['users:updated', { role_id: 7 }]]));
+    const wanted = [['users:inserted'], ['users:updated', { role_id: 7 }], ['users:updated', '42']];
+    const answer = await ask(handler, watchQuery(wanted));
     expect(answer).toEqual({ status: 403, text: expect.stringContaining(`'users:updated' for {"role_id":7}`) });
     expect(asked).toEqual([
-      { watcher: 'users:inserted', filter: undefined },
-      { watcher: 'users:updated', filter: { role_id: 7 } },
+      { watcher: 'users:inserted', kind: 'all' },
+      { watcher: 'users:updated', kind: 'columns', columns: { role_id: 7 } },
+      { watcher: 'users:updated', kind: 'id', column: 'id', id: '42' },
     ]);
     expect(fake.subscriptions('users:inserted')).toBe(0);
   });
