@@ -60,12 +60,12 @@ export class History {
     // have it from then.
     const known = this.#latest !== undefined && !isLater(place, this.#latest);
     if (!known) this.#latest = place;
-    this.#push(change.eventId, !known, change, trails.of(change));
+    this.#push(change.eventId, !known, change, trails);
   }
 
   /** Parts what was from what comes, though no change stands between. */
   mark(): void {
-    this.#push(`start/${randomUUID()}`, true, undefined, []);
+    this.#push(`start/${randomUUID()}`, true);
   }
 
   /** The number of the first change that a client with this id may not have seen; undefined when that is not known any more. */
@@ -95,7 +95,7 @@ export class History {
     this.mark();
   }
 
-  #push(id: string, findable: boolean, change: Change | undefined, trails: readonly Trail[]): void {
+  #push(id: string, findable: boolean, change?: Change, ofWatcher?: Trails): void {
     const number = this.#next++;
     this.#position = id;
     if (this.#limit === 0) {
@@ -103,6 +103,8 @@ export class History {
       return;
     }
     if (number - this.#first >= this.#limit) this.#dropFirst();
+    // Not before the oldest is gone: that may have been the last on a trail, which is then forgotten.
+    const trails = change && ofWatcher ? ofWatcher.of(change) : [];
     const earlier = trails.map(({ last }) => last);
     const entry = { id, change, trails, earlier, bytes: memoryOf(change, trails.length) };
     this.#entries[number % this.#limit] = entry;

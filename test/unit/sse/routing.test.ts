@@ -49,11 +49,11 @@ const wishOf = (columns: FilterColumns, given: Values) =>
 
 /** What `isMeant` is to say, from the rows themselves. */
 function meantBy(given: Values, values: Values, previous: Values): boolean | 'unknown' {
-  const texts = (some: Values) => Object.keys(given).map((column) => [some[column], given[column]] as const);
-  const equal = ([is, wanted]: readonly [unknown, unknown]) => (is === null ? wanted === null : String(is) === String(wanted) && wanted !== null); // prettier-ignore
-  const all = (some: Values) => texts(some).every((pair) => pair[0] !== undefined && equal(pair));
+  const pairs = (some: Values) => Object.keys(given).map((column) => [some[column], given[column]] as const);
+  const equal = (is: unknown, wanted: unknown) => is === wanted || (is === 1 && wanted === '1') || (is === '1' && wanted === 1); // prettier-ignore
+  const all = (some: Values) => pairs(some).every(([is, wanted]) => is !== undefined && equal(is, wanted));
   if (all(values) || all(previous)) return true;
-  return texts(values).every((pair) => pair[0] === undefined || equal(pair)) ? 'unknown' : false;
+  return pairs(values).every(([is, wanted]) => is === undefined || equal(is, wanted)) ? 'unknown' : false;
 }
 
 test('a live client is meant by just the changes whose new or old values match its filter', () => {
