@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { largestBody } from './query.ts';
 
-type Body = string | Uint8Array<ArrayBuffer> | null;
+export type Body = string | Uint8Array<ArrayBuffer> | null;
 
 /**
  * Calls back with the body of a request: at once for one without, or with what Express or another framework has read

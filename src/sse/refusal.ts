@@ -28,7 +28,7 @@ export function refusal(status: number, reason: string, headers: Record<string, 
     status,
     headers: {
       'content-type': 'text/plain; charset=utf-8',
-      'cache-control': 'no-store',
+      'cache-control': 'private, no-store',
       'x-content-type-options': 'nosniff',
       ...headers,
     },

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import type { Page } from 'playwright-core';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { sse, toNodeHandler } from '../../src/sse/index.ts';
+import { sse, type SseOptions, toNodeHandler } from '../../src/sse/index.ts';
 import { noChromium, useBrowser } from '../support/browser.ts';
-import { type FakeWatch, fakeWatch } from '../support/fake-watch.ts';
+import { type FakeWatch, fakeWatch, type watchers } from '../support/fake-watch.ts';
 import { until } from '../support/until.ts';
 
 /** `heard` are the names of the users in the order in which the page heard of them. */
@@ -32,7 +32,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
   /** The streams that are open, and how many there were. */
   let open: Set<ServerResponse>;
   let streams: { watch: string; cookie: string | undefined }[];
-  let authorize: (request: Request, wanted: { filter: unknown }) => boolean;
+  let authorize: SseOptions<typeof watchers>['authorize'];
 
   beforeAll(async () => {
     const resolveDir = fileURLToPath(new URL('../../src', import.meta.url));
@@ -163,7 +163,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
 
   test('each tab is judged by the cookies that the browser has when it comes', async () => {
     const user = ({ headers }: Request) => Number(/user=(\d)/.exec(headers.get('cookie') ?? '')?.[1]);
-    authorize = (request, { filter }) => filter === user(request);
+    authorize = (request, wanted) => wanted.kind === 'id' && wanted.id === user(request);
     const first = await browser.open(`${url}answer`);
     await first.context().addCookies([{ name: 'user', value: '1', url }]);
     await first.goto(query({ ids: [1] }));

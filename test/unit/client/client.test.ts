@@ -177,7 +177,7 @@ const readings = (count: number) =>
 describe('what is refused takes nothing from the others', () => {
   test('a subscription that is denied, one to no watcher and one with a wrong filter are told with their reasons', async () => {
     const { fake, client, connected, refused } = live({
-      authorize: (_, { filter }) => filter !== undefined,
+      authorize: (_, { kind }) => kind !== 'all',
     });
     const heard: unknown[] = [];
     client.subscribe('users:updated', () => {});
@@ -217,7 +217,7 @@ describe('what is refused takes nothing from the others', () => {
   });
 
   test('whoever subscribes to the same later is told as well', async () => {
-    const { client, connected, refused } = live({ authorize: (_, { filter }) => filter !== 1 });
+    const { client, connected, refused } = live({ authorize: (_, wanted) => wanted.kind !== 'id' || wanted.id !== 1 });
     client.subscribe('users:updated', 1, () => {});
     client.subscribe('users:updated', 2, () => {});
     await connected();
@@ -247,7 +247,7 @@ describe('what is refused takes nothing from the others', () => {
     hurried();
     let allowed = true;
     const { fake, client, network, connected, refused } = live({
-      authorize: (_, { filter }) => allowed || filter === 2,
+      authorize: (_, wanted) => allowed || (wanted.kind === 'id' && wanted.id === 2),
     });
     const heard: unknown[] = [];
     client.subscribe('users:updated', 1, (event) => heard.push(event.name));

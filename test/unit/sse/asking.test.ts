@@ -9,7 +9,7 @@ describe('nothing is served without authorize', () => {
     const handler = sse(fakeWatch().watch, undefined as never);
     expect(await ask(handler, watchQuery(everyone))).toEqual({
       status: 403,
-      text: expect.stringContaining('authorize: (request, { watcher, filter }) =>'),
+      text: expect.stringContaining('authorize: onlyOwn('),
     });
   });
 
@@ -21,7 +21,8 @@ describe('nothing is served without authorize', () => {
         return wanted.watcher !== 'users:updated';
       },
     });
-    const stream = await openStream(handler, [['users:updated', { role_id: 7 }], ['users:inserted']]);
+    const wanted = [['users:updated', { role_id: 7 }], ['users:inserted'], ['users:updated', '42']];
+    const stream = await openStream(handler, wanted);
     const { data } = await stream.has(({ type }) => type === 'refused');
     expect(JSON.parse(data)).toEqual({
       for: [0],
@@ -33,8 +34,9 @@ describe('nothing is served without authorize', () => {
     expect(stream.changes).toMatchObject([{ for: [1] }]);
     await stream.close();
     expect(asked).toEqual([
-      { watcher: 'users:updated', filter: { role_id: 7 } },
-      { watcher: 'users:inserted', filter: undefined },
+      { watcher: 'users:updated', kind: 'columns', columns: { role_id: 7 } },
+      { watcher: 'users:inserted', kind: 'all' },
+      { watcher: 'users:updated', kind: 'id', column: 'id', id: '42' },
     ]);
     expect(fake.subscriptions('users:updated')).toBe(0);
   });

@@ -3,14 +3,15 @@ import { openStream, watchQuery } from '../../support/event-stream.ts';
 import { everyone, ids, live } from '../../support/live.ts';
 
 describe('a stream', () => {
-  test('has headers that keep proxies from packing and keeping it, and no CORS', async () => {
+  test('has headers that keep proxies and browsers from packing and keeping it, and no CORS', async () => {
     const { handler } = live();
     const stream = await openStream(handler, everyone, { headers: { origin: 'https://elsewhere.example.org' } });
     expect(Object.fromEntries(stream.response.headers)).toEqual({
       'content-type': 'text/event-stream',
-      'cache-control': 'no-cache, no-transform',
+      'cache-control': 'private, no-store, no-transform',
       'x-accel-buffering': 'no',
       'x-content-type-options': 'nosniff',
+      vary: 'Cookie, Authorization',
     });
     await stream.close();
   });
@@ -23,7 +24,7 @@ describe('a stream', () => {
       'https://app.example.org',
     );
     expect((await headers('https://evil.example.org')).get('access-control-allow-origin')).toBeNull();
-    expect((await headers('https://evil.example.org')).get('vary')).toBe('origin');
+    expect((await headers('https://evil.example.org')).get('vary')).toBe('Cookie, Authorization, Origin');
   });
 
   test('a preflight allows JSON and headers of the page’s own, for the origins that are named', async () => {
