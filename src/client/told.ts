@@ -68,12 +68,12 @@ export type Open = (entries: readonly Entry[], hear: Hearing) => () => void;
 
 export interface Hearing {
   /** A message of the protocol, as EventSource gives it. */
-  message(type: string, data: string, id: string): void;
+  readonly message: (type: string, data: string, id: string) => void;
   /** Something came, and be it a part of a message. */
-  alive(): void;
+  readonly alive: () => void;
   /** Of the server's wish for the time until the next attempt. */
-  retry(milliseconds: number): void;
-  end(end: Ending): void;
+  readonly retry: (milliseconds: number) => void;
+  readonly end: (ending: Ending) => void;
 }
 
 export interface Ending {
