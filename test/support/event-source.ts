@@ -82,7 +82,7 @@ export function networkTo(handler: Handler): Network {
         const end = (how: () => void) => {
           if (!open.delete(stream)) return;
           how();
-          void reader.cancel();
+          reader.cancel().catch(() => {}); // the server may have ended it
         };
         stream.cut = () => end(() => controller.error(new TypeError('network error')));
         signal?.addEventListener('abort', () => end(() => controller.error(signal.reason)));

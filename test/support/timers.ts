@@ -4,9 +4,9 @@ import { onTestFinished, vi } from 'vitest';
 export function hurried(): readonly number[] {
   const waits: number[] = [];
   const { setTimeout } = globalThis;
-  vi.stubGlobal('setTimeout', (call: () => void, ms = 0) => {
+  vi.stubGlobal('setTimeout', (call: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
     if (ms > 5) waits.push(ms);
-    return setTimeout(call, Math.min(ms, 5));
+    return setTimeout(call, Math.min(ms, 5), ...args);
   });
   onTestFinished(() => void vi.unstubAllGlobals());
   return waits;
