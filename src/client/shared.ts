@@ -129,9 +129,7 @@ function join(
     post({ from: me, type: 'want', version, entries: entries.map(plain) });
   }
 
-  function post(message: Message): void {
-    channel.postMessage(message);
-  }
+  const post = (message: Message) => channel.postMessage(message);
 
   channel.onmessage = ({ data }) => {
     if (data.type === 'told') hear(data.from, data);
@@ -140,11 +138,12 @@ function join(
       if (leader) depose();
       else ask();
     } else if (leader) {
-      leader.want(data.from, data.version, data.entries);
+      const { from, version, entries } = data;
+      const isNew = !leader.knows(from);
+      leader.want(from, version, entries);
       // It holds this lock as long as it is there.
-      const { from } = data;
       const gone = () => leader?.drop(from);
-      locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
+      if (isNew) locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
     }
   };
 
