@@ -19,9 +19,13 @@ export function createApp(watch: Watch<typeof watchers>): FastifyInstance {
       principal: (request) => userOf(request)?.id,
     }),
   );
-  app.get('/live', (request, reply) => {
-    reply.hijack(); // the answer is ours from here
-    live(request.raw, reply.raw);
+  app.route({
+    method: ['GET', 'POST'], // POST for what is too long for a URL
+    url: '/live',
+    handler: (request, reply) => {
+      reply.hijack(); // the answer is ours from here
+      live(Object.assign(request.raw, { body: request.body }), reply.raw); // Fastify has read the body
+    },
   });
   return app;
 }

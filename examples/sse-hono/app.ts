@@ -16,7 +16,8 @@ export function createApp(watch: Watch<typeof watchers>): Hono {
     // A user has 20 connections at most, and who is none has none.
     principal: (request) => userOf(request)?.id,
   });
-  app.get('/live', (context) => live(context.req.raw));
+  // GET, and POST for what is too long for a URL.
+  app.on(['GET', 'POST'], '/live', (context) => live(context.req.raw));
   return app;
 }
 

@@ -36,7 +36,8 @@ export function ownMessage(event: 'position' | 'reset', id: string, data = id): 
   return encoder.encode(`event: ${event}\nid: ${id}\ndata: ${data}\n\n`);
 }
 
-export const heartbeatMessage = encoder.encode(': heartbeat\n\n');
+/** An event, since a comment does not reach a page. It tells how many milliseconds there are until the next. */
+export const heartbeatMessage = (every: number): Uint8Array => encoder.encode(`event: heartbeat\ndata: ${every}\n\n`);
 
 /** Clients that lost the same server do not come back all at once. */
 export const retryMessage = (): Uint8Array => encoder.encode(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);

@@ -8,6 +8,8 @@ import { Connection } from './connection.ts';
 import { FilterColumns } from './criterion.ts';
 import { type Grant, Grants } from './grants.ts';
 import { History } from './history.ts';
+import type { Refusal } from './query.ts';
+import { refusedMessages } from './refusal.ts';
 import { Trails } from './trails.ts';
 import { Turns } from './turns.ts';
 import type { Wanted } from './wanted.ts';
@@ -60,6 +62,7 @@ const forgotten = 'the changes since the last id are not kept any more';
 export class Hub {
   readonly #watch: Watch<any>;
   readonly #settings: HubSettings;
+  readonly #heartbeat: Uint8Array;
   readonly #history: History;
   readonly #grants: Grants;
   readonly #turns = new Turns();
@@ -69,6 +72,7 @@ export class Hub {
   constructor(watch: Watch<any>, settings: HubSettings) {
     this.#watch = watch;
     this.#settings = settings;
+    this.#heartbeat = heartbeatMessage(settings.heartbeat);
     this.#history = new History(settings.replay, historyBytes);
     this.#grants = new Grants(settings.maxAge);
     // Only the watch that owns a slot has these two; another never emits them.
@@ -85,7 +89,7 @@ export class Hub {
   }
 
   /** Sends what was missed, and from then on what happens. The caller has checked that this is allowed. @throws WatchError `STOPPED` */
-  connect(wanted: readonly Wanted[], requester: Requester): ReadableStream<Uint8Array> {
+  connect(wanted: readonly Wanted[], refused: readonly Refusal[], requester: Requester): ReadableStream<Uint8Array> {
     for (const { watcher } of wanted) this.#feed(watcher); // a new one marks the history
     const { next } = this.#history;
     const client = this.#open(requester, () => {
@@ -94,7 +98,8 @@ export class Hub {
         this.#grants.leave(subscription.grant);
       }
     });
-    const subscriptions = wanted.map(({ watcher, criterion }, index): ClientSubscription => {
+    for (const message of refusedMessages(refused)) client.connection.send(message);
+    const subscriptions = wanted.map(({ watcher, criterion, index }): ClientSubscription => {
       const feed = this.#feed(watcher);
       const grant = this.#grants.take(requester.identity, watcher, criterion, next);
       return { client, index, feed, grant, wish: criterion && feed.columns.wish(criterion) };
@@ -139,7 +144,7 @@ export class Hub {
     const age = setTimeout(() => connection.end(), Math.max(0, asked + maxAge - performance.now())).unref();
     signal.addEventListener('abort', gone, { once: true });
     this.#clients.add(client);
-    connection.send(retryMessage());
+    connection.send(retryMessage(), this.#heartbeat);
     return client;
   }
 
@@ -209,7 +214,7 @@ export class Hub {
     const { connection, position } = client;
     // A server that drops a response does not always say so.
     if (!connection.read) connection.cut('nobody reads the response');
-    connection.send(heartbeatMessage);
+    connection.send(this.#heartbeat);
     // So that a client that hears little can still go on from where it is.
     if (position !== undefined && position !== this.#history.position) this.#tellPosition(client);
   }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { goneSignal } from './gone.ts';
+import { type Body, incomingBody } from './node-body.ts';
 
 /**
  * Makes a web-standard handler one for `node:http`, and for frameworks that hand its request and response on.
@@ -18,12 +19,15 @@ export function toNodeHandler(
 ): (request: IncomingMessage, response: ServerResponse, next?: (error: unknown) => void) => void {
   return (incoming, outgoing, next) => {
     const gone = goneSignal(incoming.socket, outgoing);
-    const request = webRequest(incoming, gone);
-    if (!request) {
-      outgoing.writeHead(400, { 'content-type': 'text/plain' }).end('the URL or the Host header is malformed\n');
-      return;
-    }
-    void serve(handler(request), outgoing, gone, next);
+    incomingBody(incoming, (tooLarge, body) => {
+      const request = tooLarge === undefined && webRequest(incoming, body, gone);
+      if (request) {
+        void serve(handler(request), outgoing, gone, next);
+        return;
+      }
+      const reason = tooLarge ? 'the body is too large\n' : 'the URL or the Host header is malformed\n';
+      outgoing.writeHead(tooLarge ?? 400, { 'content-type': 'text/plain' }).end(reason);
+    });
   };
 }
 
@@ -46,7 +50,7 @@ async function serve(
   }
 }
 
-function webRequest(incoming: IncomingMessage, gone: AbortSignal): Request | undefined {
+function webRequest(incoming: IncomingMessage, body: Body, gone: AbortSignal): Request | undefined {
   const { method = 'GET', rawHeaders } = incoming;
   try {
     const headers = new Headers();
@@ -54,7 +58,7 @@ function webRequest(incoming: IncomingMessage, gone: AbortSignal): Request | und
       // HTTP/2 has pseudo headers, such as `:path`.
       if (!rawHeaders[at]!.startsWith(':')) headers.append(rawHeaders[at]!, rawHeaders[at + 1]!);
     }
-    return new Request(urlOf(incoming, headers), { method, headers, signal: gone });
+    return new Request(urlOf(incoming, headers), { method, headers, body, signal: gone });
   } catch {
     return undefined; // the client's mistake: the caller answers
   }

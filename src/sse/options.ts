@@ -8,7 +8,7 @@ import type { HubSettings } from './hub.ts';
 export interface SseOptions<W extends Watchers = Watchers> {
   /** Asked for each subscription of each connection: nothing is served unless it returns true. See `onlyOwn`. */
   readonly authorize: Authorize<Subscription<W>>;
-  /** Milliseconds between comments. Default 15 000. */
+  /** Milliseconds between heartbeats, by which a client knows that its stream lives. Default 15 000. */
   readonly heartbeat?: number;
   /** Events kept for `Last-Event-ID`. Default 10 000. */
   readonly replay?: number;
@@ -17,6 +17,8 @@ export interface SseOptions<W extends Watchers = Watchers> {
   readonly principal?: (request: Request) => Principal | Promise<Principal>;
   /** Connections at once of one principal. Default 20. */
   readonly connections?: number;
+  /** Subscriptions of one connection. More are refused, each by itself. Default 100. */
+  readonly subscriptions?: number;
   /** Bytes that may wait for one client; above it the connection is cut. Default 1 MiB. */
   readonly clientBuffer?: number;
   /** Milliseconds until a connection is ended, so that the client comes back and `authorize` is asked again. Default an hour. */
@@ -31,10 +33,11 @@ const defaults = {
   heartbeat: 15_000,
   replay: 10_000,
   connections: 20,
+  subscriptions: 100,
   clientBuffer: 1024 * 1024,
   maxAge: 3_600_000,
 };
-export type Settings = HubSettings & Pick<typeof defaults, 'connections'>;
+export type Settings = HubSettings & Pick<typeof defaults, 'connections' | 'subscriptions'>;
 export type AnyOptions = Partial<SseOptions<any>>;
 
 /** @throws ConfigurationError that tells all that is wrong */
@@ -61,6 +64,7 @@ export function resolve(given: AnyOptions): Settings {
     heartbeat: whole('heartbeat', 1, longestTimeout),
     replay: whole('replay', 0, 10_000_000),
     connections: whole('connections', 1, Number.MAX_SAFE_INTEGER),
+    subscriptions: whole('subscriptions', 1, 10_000),
     clientBuffer: whole('clientBuffer', 1024, Number.MAX_SAFE_INTEGER),
     maxAge: whole('maxAge', 1, longestTimeout),
   };

@@ -5,7 +5,8 @@ import { Hub } from './hub.ts';
 import { identityOf } from './identity.ts';
 import { type AnyOptions, resolve, type SseOptions } from './options.ts';
 import { Places } from './places.ts';
-import { type Asked, BadRequest, readQuery } from './query.ts';
+import { type Asked, BadRequest, type Question, readBody, readQuery, type Refusal } from './query.ts';
+import { refusal, refusedAnswer } from './refusal.ts';
 import { declared, NotReady, type Wanted } from './wanted.ts';
 
 const howToAllow =
@@ -22,7 +23,7 @@ const howToAllow =
  *   authorize: onlyOwn('role_id', async (request) => (await userOf(request))?.role_id),
  *   principal: async (request) => (await userOf(request))?.id,
  * });
- * app.get('/live', (c) => live(c.req.raw)); // Hono
+ * app.on(['GET', 'POST'], '/live', (c) => live(c.req.raw)); // Hono
  * ```
  * @throws ConfigurationError when an option is wrong
  */
@@ -37,22 +38,25 @@ export function sse<W extends Watchers>(
 
   return async (request) => {
     const answer = await respond(request).catch((error: unknown) => {
-      if (error instanceof BadRequest) return refusal(400, error.message);
+      if (error instanceof BadRequest) return refusal(error.status, error.message);
       if (error instanceof NotReady) return refusal(503, error.message, { 'retry-after': '2' });
       throw error; // of the user's functions: nothing is served
     });
     const origin = request.headers.get('origin');
     answer.headers.set('vary', given.cors ? 'Cookie, Authorization, Origin' : 'Cookie, Authorization');
-    if (origin !== null && given.cors?.includes(origin)) {
-      answer.headers.set('access-control-allow-origin', origin);
+    if (isAllowed(origin)) {
+      answer.headers.set('access-control-allow-origin', origin!);
       answer.headers.set('access-control-allow-credentials', 'true');
     }
     return answer;
   };
 
   async function respond(request: Request): Promise<Response> {
-    if (request.method !== 'GET') return refusal(405, 'GET only', { allow: 'GET' });
-    const wanted = declared(watch, resumed(readQuery(request.url), request.headers.get('last-event-id')));
+    if (request.method === 'OPTIONS') return preflight(request.headers);
+    const question = await read(request);
+    if (question instanceof Response) return question;
+    const known = declared(watch, resumed(question, request.headers.get('last-event-id')));
+    if (known.wanted.length === 0) return refusedAnswer(known.refused, request.headers.get('accept'));
     const down = whyDown();
     if (down) return down;
     const principal = await given.principal?.(request);
@@ -66,7 +70,7 @@ export function sse<W extends Watchers>(
     let answer: Response | undefined;
     try {
       const identity = given.principal ? String(principal) : identityOf(request);
-      answer = await connect(request, wanted, identity, release);
+      answer = await connect(request, known.wanted, known.refused, identity, release);
       return answer;
     } finally {
       if (answer?.status !== 200) release();
@@ -80,17 +84,56 @@ export function sse<W extends Watchers>(
       : undefined;
   }
 
-  async function connect(request: Request, wanted: readonly Wanted[], identity: string, onEnd: () => void) {
+  /** The subscriptions that a request asks for, or why it is not read. */
+  async function read(request: Request): Promise<Question | Response> {
+    const { method, headers, url } = request;
+    if (method === 'GET') return readQuery(url, settings.subscriptions);
+    if (method !== 'POST') return refusal(405, 'GET or POST only', { allow: 'GET, POST' });
+    // A browser tells where a request is from; what does not tell is no page of another site.
+    const site = headers.get('sec-fetch-site');
+    const origin = headers.get('origin');
+    if ((site === 'cross-site' || site === 'same-site') && !isAllowed(origin))
+      return refusal(403, `the origin ${String(origin)} is not in the option 'cors'`);
+    return readBody(request, settings.subscriptions);
+  }
+
+  function isAllowed(origin: string | null): boolean {
+    return origin !== null && given.cors?.includes(origin) === true;
+  }
+
+  /** A browser asks first when a page of another origin sends JSON, or headers of its own. */
+  function preflight(headers: Headers): Response {
+    const answer = new Response(null, { status: 204, headers: { 'cache-control': 'private, no-store' } });
+    if (!isAllowed(headers.get('origin'))) return answer;
+    answer.headers.set('access-control-allow-methods', 'GET, POST');
+    answer.headers.set('access-control-allow-headers', headers.get('access-control-request-headers') ?? '');
+    return answer;
+  }
+
+  async function connect(
+    request: Request,
+    declared: readonly Wanted[],
+    unknown: readonly Refusal[],
+    identity: string,
+    onEnd: () => void,
+  ) {
     const asked = performance.now();
-    const verdicts = given.authorize ? await judge(given.authorize, request, wanted) : wanted.map(() => false);
+    const verdicts = given.authorize ? await judge(given.authorize, request, declared) : [];
     const down = whyDown(); // by now
     if (down) return down;
     // A client that has gone meanwhile would never be seen to go.
     if (request.signal.aborted) return refusal(400, 'the client has gone');
-    const denied = wanted.filter((_, at) => !verdicts[at]);
+    // One that is not allowed takes nothing from the others.
+    const wanted = declared.filter((_, at) => verdicts[at] === true);
+    const denied = declared.filter((_, at) => verdicts[at] !== true);
     for (const one of denied) hub.deny(identity, one);
-    if (denied.length > 0) return refusal(403, given.authorize ? deniedText(denied[0]!) : howToAllow);
-    const stream = hub.connect(wanted, { identity, asked, signal: request.signal, onEnd });
+    const reasonOf = given.authorize ? deniedText : () => howToAllow;
+    const refused = [
+      ...unknown,
+      ...denied.map((one): Refusal => ({ index: one.index, code: 'DENIED', reason: reasonOf(one) })),
+    ];
+    if (wanted.length === 0) return refusedAnswer(refused, request.headers.get('accept'));
+    const stream = hub.connect(wanted, refused, { identity, asked, signal: request.signal, onEnd });
     return new Response(stream, {
       headers: {
         'content-type': 'text/event-stream',
@@ -109,18 +152,7 @@ function deniedText({ watcher, filter }: Wanted): string {
 }
 
 /** A browser that reconnects by itself says how far it has come in a header, and asks with the same URL. */
-function resumed(asked: readonly Asked[], lastEventId: string | null): readonly Asked[] {
-  return lastEventId === null || lastEventId === '' ? asked : asked.map((one) => ({ ...one, after: lastEventId }));
-}
-
-function refusal(status: number, reason: string, headers: Record<string, string> = {}): Response {
-  return new Response(`${reason}\n`, {
-    status,
-    headers: {
-      'content-type': 'text/plain; charset=utf-8',
-      'cache-control': 'private, no-store',
-      'x-content-type-options': 'nosniff',
-      ...headers,
-    },
-  });
+function resumed({ asked, refused }: Question, after: string | null): Question {
+  if (after === null || after === '') return { asked, refused };
+  return { asked: asked.map((one): Asked => ({ ...one, after })), refused };
 }

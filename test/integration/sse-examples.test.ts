@@ -42,6 +42,13 @@ async function follows(url: string): Promise<void> {
     { for: [0], watcher: 'users:updated', event: { id: 1, name: expect.stringContaining('Ada!'), role_id: 7 } },
   ]);
   await stream.close();
+  const posted = await fetch(url, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify({ watch: own }),
+  });
+  expect([posted.status, posted.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+  await posted.body!.cancel();
 }
 
 async function serve(listener: RequestListener): Promise<string> {
@@ -72,12 +79,12 @@ test('Fastify: a session follows the users of its role, and nothing else', async
 
 test('Next: the route’s GET does the same, on the watch that instrumentation has started', async () => {
   vi.stubEnv('DATABASE_URL', database.url);
-  const { GET } = await import('../../examples/sse-next/app/live/route.ts');
+  const { GET, POST } = await import('../../examples/sse-next/app/live/route.ts');
   const { register } = await import('../../examples/sse-next/instrumentation.ts');
   const { watch: source } = await import('../../examples/sse-next/watch.ts');
   await register();
   try {
-    await follows(await serve(toNodeHandler(GET)));
+    await follows(await serve(toNodeHandler((request) => (request.method === 'GET' ? GET : POST)(request))));
   } finally {
     await source.stop();
     await dropSlotAndPublication(database, 'sse_next');

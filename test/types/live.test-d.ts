@@ -1,6 +1,6 @@
 /** What a browser gets of the watchers' types. */
 import { expectTypeOf, test } from 'vitest';
-import { createClient, type LiveSource } from '../../src/client/index.ts';
+import { createClient, type LiveSource, type Refusal } from '../../src/client/index.ts';
 import { defineWatchers, type Watch } from '../../src/index.ts';
 import { createHooks } from '../../src/react/index.ts';
 import { onlyOwn, sse, type Subscription } from '../../src/sse/index.ts';
@@ -47,7 +47,44 @@ test('the hooks are typed by the client', () => {
     expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
     return { name: 'Ada' };
   });
-  expectTypeOf(loaded).toEqualTypeOf<{ readonly data: { name: string } | undefined; readonly error: unknown }>();
+  expectTypeOf(loaded).toEqualTypeOf<{
+    readonly data: { name: string } | undefined;
+    readonly error: unknown;
+    readonly reload: () => void;
+  }>();
+});
+
+test('an id that is not known yet is undefined for hooks, and nothing for the client', () => {
+  const client = createClient<W>({ url: '/live' });
+  const { useWatch, useLive } = createHooks(client);
+  const id = 1 as number | undefined;
+  // @ts-expect-error not known yet is not all rows
+  client.subscribe('users:updated', undefined, () => {});
+  // @ts-expect-error not known yet
+  client.subscribe('users:updated', id, () => {});
+  // @ts-expect-error not known yet
+  client.subscribe('users:updated', { role_id: id }, () => {});
+  useWatch('users:updated', id, (event) => expectTypeOf(event.role_id).toEqualTypeOf<number | null>());
+  useWatch('users:updated', (event) => expectTypeOf(event.role_id).toEqualTypeOf<number | null>(), { enabled: false });
+  const page = 2;
+  const { data } = useLive('users:updated', { role_id: id }, async () => [page], { deps: [page], enabled: true });
+  expectTypeOf(data).toEqualTypeOf<number[] | undefined>();
+  expectTypeOf(useLive('users:inserted', async () => 'all').data).toEqualTypeOf<string | undefined>();
+  // @ts-expect-error no such column
+  useLive('users:updated', { nobody: id }, async () => 1);
+});
+
+test('what is refused and what fails is typed', () => {
+  const client = createClient<W>({ url: () => '/live', headers: async () => ({ authorization: 'Bearer x' }) });
+  client.on('refused', (refusal) => expectTypeOf(refusal).toEqualTypeOf<Refusal>());
+  client.on('failed', ({ status, retryIn }) => {
+    expectTypeOf(status).toEqualTypeOf<number | undefined>();
+    expectTypeOf(retryIn).toEqualTypeOf<number | undefined>();
+  });
+  client.on('connected', () => {});
+  createClient<W>({ url: new URL('https://example.org'), fetch, share: 'user 7' });
+  // @ts-expect-error a token is a text
+  createClient<W>({ url: '/live', headers: { authorization: 7 } });
 });
 
 test('authorize narrows by watcher, and is required', () => {

@@ -4,12 +4,13 @@ import { watch } from '../../watch.ts';
 export const runtime = 'nodejs';
 export const dynamic = 'force-dynamic';
 
-export const GET = sse(watch, {
+const live = sse(watch, {
   // A session may follow the users of its own role, and nothing else.
   authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id),
   // A user has 20 connections at most, and who is none has none.
   principal: (request) => userOf(request)?.id,
 });
+export { live as GET, live as POST }; // POST for what is too long for a URL
 
 /** In place of your sessions. */
 function userOf({ headers }: Request): { readonly id: number; readonly role_id: number } | undefined {
