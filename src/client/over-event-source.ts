@@ -2,7 +2,7 @@ import type { Open } from './told.ts';
 import { longUrl, placesOf } from './watch-list.ts';
 
 /** What is used of an EventSource: the browser's own, or that of a package. */
-export interface EventSourceLike {
+interface EventSourceLike {
   addEventListener(type: string, listener: (event: any) => void): void;
   close(): void;
 }

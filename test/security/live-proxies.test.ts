@@ -7,7 +7,6 @@ import { type ClientOptions, createClient, type Failure, type Refusal } from '..
 import { sse, type SseOptions, toNodeHandler } from '../../src/sse/index.ts';
 import { fakeWatch, type watchers } from '../support/fake-watch.ts';
 import { startProxy } from '../support/proxy.ts';
-import { hurried } from '../support/timers.ts';
 import { until } from '../support/until.ts';
 
 async function serve(listener: RequestListener): Promise<string> {
@@ -89,7 +88,6 @@ test('a proxy that takes GET only says so to the page, not nothing', async () =>
 });
 
 test('a network that swallows the stream is noticed, and the page goes on where it was', async () => {
-  hurried();
   const { fake, handler } = live({ heartbeat: 50 });
   await using proxy = await startProxy(await serve(handler));
   const { seen, subscribe, connected } = page({ url: proxy.url });

@@ -1,6 +1,9 @@
 import { onTestFinished, vi } from 'vitest';
 
-/** Until the end of the test nobody waits for longer than some milliseconds. Returns how long they would have waited. */
+/**
+ * Until the end of the test nobody waits for longer than some milliseconds. Returns how long they would have waited. Not
+ * for tests with sockets: Node's fetch would give up.
+ */
 export function hurried(): readonly number[] {
   const waits: number[] = [];
   const { setTimeout } = globalThis;

@@ -57,7 +57,10 @@ test('a refusal of this subscription is its error, until it is served, which loa
   await until(() => loader.get().data === 2, { describe: 'the load when it is connected' });
   expect(loader.get().error).toBeUndefined();
   tell('refused', { watcher: 'users:updated', filter: { role_id: 7 }, ...denial });
-  expect(loader.get()).toMatchObject({ data: 2, error: { message: 'not yours', code: 'DENIED', watcher: 'users:updated' } });
+  expect(loader.get()).toMatchObject({
+    data: 2,
+    error: { message: 'not yours', code: 'DENIED', watcher: 'users:updated' },
+  });
   tell('connected');
   expect(loader.get().error).toBeUndefined();
   await until(() => loader.get().data === 3, { describe: 'the load when it is served' });
