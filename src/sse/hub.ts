@@ -98,12 +98,12 @@ export class Hub {
         this.#grants.leave(subscription.grant);
       }
     });
-    for (const message of refusedMessages(refused)) client.connection.send(message);
     const subscriptions = wanted.map(({ watcher, criterion, index }): ClientSubscription => {
       const feed = this.#feed(watcher);
       const grant = this.#grants.take(requester.identity, watcher, criterion, next);
       return { client, index, feed, grant, wish: criterion && feed.columns.wish(criterion) };
     });
+    for (const message of refusedMessages(refused)) client.connection.send(message);
     const returning = subscriptions.flatMap(({ index, feed, grant, wish }, at): Returning[] => {
       const { after } = wanted[at]!;
       const from = after === undefined ? next : this.#history.after(after);
@@ -113,6 +113,7 @@ export class Hub {
     });
     const begin = () => {
       this.#tellPosition(client);
+      if (client.connection.ended) return; // cut: all this was too much for it
       for (const subscription of subscriptions) subscription.feed.audience.add(subscription);
     };
     if (returning.length === wanted.length) void this.#catchUp(client, returning, begin);

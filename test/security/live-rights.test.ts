@@ -179,6 +179,18 @@ describe('authorize is asked only within the limits', () => {
     expect(asked).toBe(11);
   });
 
+  test('a client that is cut while it is told what is refused leaves nothing behind', async () => {
+    const authorize = (_: Request, { watcher }: { watcher: string }) => watcher === 'users:updated';
+    const { fake, handler } = live({ connections: 1, principal: () => 'ada', clientBuffer: 1024, authorize });
+    const refused = Array.from({ length: 99 }, (_, n) => ['users:inserted', { name: String(n) }]);
+    for (let round = 0; round < 2; round++) {
+      const { body } = await handler(new Request(`http://localhost/live${watchQuery([...everyone, ...refused])}`));
+      await expect(body!.getReader().read()).rejects.toThrow('too slow');
+    }
+    expect(fake.emit('users:updated', '0/A/0', { id: 1 })).toEqual([undefined]);
+    await (await openStream(handler, everyone)).close();
+  });
+
   test('a denial, an error and a client that has gone give their places back', async () => {
     let verdict: () => boolean = () => false;
     const { handler } = live({ connections: 1, principal: () => 'ada', authorize: () => verdict() });
