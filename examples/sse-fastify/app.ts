@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { defineWatchers, type Watch } from 'walwatch';
-import { sse, toNodeHandler } from 'walwatch/sse';
+import { onlyOwn, sse, toNodeHandler } from 'walwatch/sse';
 
 interface DB {
   users: { id: number; name: string; role_id: number };
@@ -14,19 +14,24 @@ export function createApp(watch: Watch<typeof watchers>): FastifyInstance {
   const live = toNodeHandler(
     sse(watch, {
       // A session may follow the users of its own role, and nothing else.
-      authorize: (request, { filter }) => typeof filter === 'object' && filter.role_id === roleOf(request),
-      principal: (request) => String(roleOf(request)),
+      authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id),
+      // A user has 20 connections at most, and who is none has none.
+      principal: (request) => userOf(request)?.id,
     }),
   );
-  app.get('/live', (request, reply) => {
-    reply.hijack(); // the answer is ours from here
-    live(request.raw, reply.raw);
+  app.route({
+    method: ['GET', 'POST'], // POST for what is too long for a URL
+    url: '/live',
+    handler: (request, reply) => {
+      reply.hijack(); // the answer is ours from here
+      live(Object.assign(request.raw, { body: request.body }), reply.raw); // Fastify has read the body
+    },
   });
   return app;
 }
 
 /** In place of your sessions. */
-function roleOf({ headers }: Request): number | undefined {
-  const cookie = /(?:^|; )role=(\d+)/.exec(headers.get('cookie') ?? '');
-  return cookie ? Number(cookie[1]) : undefined;
+function userOf({ headers }: Request): { readonly id: number; readonly role_id: number } | undefined {
+  const [, id, role] = /(?:^|; )session=(\d+)\.(\d+)/.exec(headers.get('cookie') ?? '') ?? [];
+  return id === undefined ? undefined : { id: Number(id), role_id: Number(role) };
 }

@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import { defineWatchers, type Watch } from 'walwatch';
-import { sse } from 'walwatch/sse';
+import { onlyOwn, sse } from 'walwatch/sse';
 
 interface DB {
   users: { id: number; name: string; role_id: number };
@@ -12,15 +12,17 @@ export function createApp(watch: Watch<typeof watchers>): Hono {
   const app = new Hono();
   const live = sse(watch, {
     // A session may follow the users of its own role, and nothing else.
-    authorize: (request, { filter }) => typeof filter === 'object' && filter.role_id === roleOf(request),
-    principal: (request) => String(roleOf(request)),
+    authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id),
+    // A user has 20 connections at most, and who is none has none.
+    principal: (request) => userOf(request)?.id,
   });
-  app.get('/live', (context) => live(context.req.raw));
+  // GET, and POST for what is too long for a URL.
+  app.on(['GET', 'POST'], '/live', (context) => live(context.req.raw));
   return app;
 }
 
 /** In place of your sessions. */
-function roleOf({ headers }: Request): number | undefined {
-  const cookie = /(?:^|; )role=(\d+)/.exec(headers.get('cookie') ?? '');
-  return cookie ? Number(cookie[1]) : undefined;
+function userOf({ headers }: Request): { readonly id: number; readonly role_id: number } | undefined {
+  const [, id, role] = /(?:^|; )session=(\d+)\.(\d+)/.exec(headers.get('cookie') ?? '') ?? [];
+  return id === undefined ? undefined : { id: Number(id), role_id: Number(role) };
 }

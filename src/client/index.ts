@@ -1,7 +1,25 @@
 import type { EventOf, FilterOf } from '../types/delivery.ts';
 import type { MapOf } from '../types/inference.ts';
 import type { Watchers } from '../types/watchers.ts';
+import { connectionBy } from './connection.ts';
+import { assertUsable, type ClientOptions, nameOf, openerOf } from './options.ts';
+import { means, sharedLine } from './shared.ts';
+import { type Entry, type Failure, keepUp, type Line, type Tell, type Told } from './told.ts';
 import { revive } from './values.ts';
+import { stringify, unknownOf } from './watch-list.ts';
+
+export type { ClientOptions } from './options.ts';
+export type { Failure } from './told.ts';
+
+/** A subscription that the server does not serve. */
+export interface Refusal {
+  readonly watcher: string;
+  /** Undefined: all rows. */
+  readonly filter: unknown;
+  /** `DENIED` by `authorize`, `UNKNOWN` watcher, `INVALID` filter, or `LIMIT`: too many on one connection. */
+  readonly code: string;
+  readonly reason: string;
+}
 
 /** What a browser can do with the watchers of a worker. */
 export interface LiveSource<W extends Watchers = Watchers> {
@@ -10,7 +28,8 @@ export interface LiveSource<W extends Watchers = Watchers> {
    *  @example
    *  ```ts
    *  const end = live.subscribe('users:updated', { role_id: 7 }, (event) => show(event.id));
-   *  ``` */
+   *  ```
+   *  @throws TypeError when the filter holds undefined, null as an id, or NaN, and when there is nothing to connect with */
   subscribe<N extends keyof MapOf<W> & string>(watcher: N, listener: (event: EventOf<W, N>) => void): () => void;
   /** Only for rows that match `filter`. */
   subscribe<N extends keyof MapOf<W> & string>(
@@ -18,36 +37,26 @@ export interface LiveSource<W extends Watchers = Watchers> {
     filter: FilterOf<W, N>,
     listener: (event: EventOf<W, N>) => void,
   ): () => void;
-  /** `connected`: all that happens from now on is heard. `disconnected`: it tries again by itself, and goes on where it
-   *  was. `reset`: load again, changes may be missing. Returns the function that ends it. */
+  /** `connected`: all that happens from now on is heard, except for what is `refused`, which is told next.
+   *  `disconnected`: it tries again by itself, and goes on where it was. `reset`: load again, changes may be missing.
+   *  Returns the function that ends it. */
   on(event: 'connected' | 'disconnected' | 'reset', listener: () => void): () => void;
+  /** A subscription is not served; the others are. It is asked for again with each new connection. */
+  on(event: 'refused', listener: (refusal: Refusal) => void): () => void;
+  /** An attempt to connect has failed. Without `retryIn` there is no other until something else is subscribed to. */
+  on(event: 'failed', listener: (failure: Failure) => void): () => void;
   /** Ends all subscriptions. */
   close(): void;
 }
 
-/** What is used of the browser's, so that nobody needs the DOM's types. */
-interface Source {
-  readonly readyState: number;
-  addEventListener(type: string, listener: (event: { data: string; lastEventId: string }) => void): void;
-  close(): void;
-}
-declare const EventSource: new (url: URL, options: { withCredentials: boolean }) => Source;
-declare const location: { readonly href: string } | undefined;
-
 /** Subscriptions to the same: they share a place on the connection. */
-interface Topic {
-  readonly key: string;
-  readonly watcher: string;
-  readonly filter: unknown;
+interface Topic extends Entry {
   readonly listeners: Set<(event: never) => void>;
-  /** The last id that it has seen. */
-  after?: string;
 }
-
-const closed = 2;
 
 /**
- * A client for the handler that `sse()` makes, over one `EventSource`, however many subscriptions there are.
+ * A client for the handler that `sse()` makes, over one connection, however many subscriptions there are: tabs of the same
+ * page share it.
  *
  * @example
  * ```ts
@@ -57,63 +66,50 @@ const closed = 2;
  * live.on('reset', loadAgain);
  * ```
  */
-export function createClient<W extends Watchers>(options: {
-  readonly url: string | URL;
-  readonly withCredentials?: boolean;
-}): LiveSource<W> {
+export function createClient<W extends Watchers>(options: ClientOptions): LiveSource<W> {
   const topics = new Map<string, Topic>();
-  const observers = { connected: new Set(), disconnected: new Set(), reset: new Set() } as Record<
-    string,
-    Set<() => void>
-  >;
-  /** Those that the connection is for, in its order. */
-  let connectedFor: Topic[] = [];
-  let source: Source | undefined;
+  const observers: Record<string, Set<(told: never) => void>> = {};
+  for (const event of ['connected', 'disconnected', 'reset', 'refused', 'failed']) observers[event] = new Set();
+  const emit = (event: string, told?: unknown) => call(observers[event]!, told);
+  let line: Line | undefined;
+  /** What the connection is for. */
+  let wanted: Topic[] = [];
+  /** All of it is heard. */
   let live = false;
-  let failures = 0;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let failure: Failure | undefined;
+  let toldConnected = false;
   let scheduled = false;
 
-  function connect(): void {
-    clearTimeout(timer);
-    source?.close();
+  function hear(told: Told): void {
+    // What was refused is asked for again, and told about again.
+    if (told.type === 'refused' || (told.type === 'opening' && wanted.some(({ denial }) => denial))) live = false;
+    keepUp(wanted, told);
+    if (told.type === 'event') {
+      const value = revive(told.event, told.types);
+      for (const key of told.keys) call(topics.get(key)?.listeners ?? [], value);
+    } else if (told.type === 'reset') emit('reset');
+    else if (told.type === 'position' && !live) {
+      live = toldConnected = true;
+      failure = undefined;
+      emit('connected');
+      wanted.forEach(tellRefusal);
+    } else if (told.type === 'lost') lose(told.failure);
+  }
+
+  function lose(told: Failure): void {
+    // The end of a stream that was live is no failure: the next attempt goes on where it was.
+    if (!live && !wanted.every(({ denial }) => denial)) failure = told;
     live = false;
-    connectedFor = [...topics.values()];
-    source = undefined;
-    if (connectedFor.length === 0) return;
-    const url = new URL(options.url, typeof location === 'object' ? location.href : undefined);
-    const wanted = connectedFor.map(({ watcher, filter = null, after }) =>
-      after ? [watcher, filter, after] : [watcher, filter],
-    );
-    url.searchParams.set('watch', stringify(wanted));
-    const opened = (source = new EventSource(url, { withCredentials: options.withCredentials ?? false }));
-    const listen = (type: string, listener: (data: string) => void) =>
-      opened.addEventListener(type, ({ data, lastEventId }) => {
-        if (opened !== source) return; // closed by a listener of the same event
-        if (lastEventId) for (const topic of connectedFor) topic.after = lastEventId;
-        listener(data);
-      });
-    listen('message', (data) => {
-      const { for: indexes, event, types } = JSON.parse(data) as Message;
-      const value = revive(event, types);
-      for (const topic of indexes.map((index) => connectedFor[index]!)) call(topic.listeners, value);
-    });
-    listen('reset', () => call(observers['reset']!));
-    listen('position', () => {
-      failures = 0;
-      if (live) return;
-      live = true;
-      call(observers['connected']!);
-    });
-    listen('error', () => {
-      // A refusal, or a proxy without its server: the browser gives up.
-      if (opened.readyState === closed) {
-        timer = setTimeout(connect, Math.min(30_000, 1000 * 2 ** failures++) * (0.5 + Math.random() / 2));
-      }
-      if (!live) return;
-      live = false;
-      call(observers['disconnected']!);
-    });
+    if (toldConnected) {
+      toldConnected = false;
+      emit('disconnected');
+    }
+    wanted.forEach(tellRefusal);
+    if (failure) emit('failed', failure);
+  }
+
+  function tellRefusal({ watcher, filter, denial }: Topic): void {
+    if (denial) emit('refused', { watcher, filter, ...denial });
   }
 
   /** Once for all that happens in a row, such as a page that renders. */
@@ -123,15 +119,37 @@ export function createClient<W extends Watchers>(options: {
     queueMicrotask(() => {
       scheduled = false;
       for (const { key, listeners } of topics.values()) if (listeners.size === 0) topics.delete(key);
-      const same = topics.size === connectedFor.length && connectedFor.every(({ key }) => topics.has(key));
-      if (!same) connect();
+      const same = topics.size === wanted.length && wanted.every(({ key }) => topics.has(key));
+      if (!same) want();
     });
+  }
+
+  function want(): void {
+    wanted = [...topics.values()];
+    live = false;
+    failure = undefined;
+    if (wanted.length === 0) toldConnected = false;
+    line ??= makeLine();
+    line.want(wanted);
+  }
+
+  function makeLine(): Line {
+    const connect = (tell: Tell) => connectionBy(openerOf(options), tell);
+    const shared = means();
+    const name = shared && nameOf(options);
+    return name === undefined ? connect(hear) : sharedLine(shared!, name, connect, hear);
   }
 
   return {
     subscribe(watcher: string, ...rest: unknown[]): () => void {
-      const filter = rest.length > 1 ? rest[0] : undefined;
       const listener = rest.at(-1) as (event: never) => void;
+      const filter = rest.length > 1 ? rest[0] : undefined;
+      const unknown = rest.length > 1 && unknownOf(filter);
+      if (unknown)
+        throw new TypeError(
+          `walwatch/client: the filter of '${watcher}' is not known (${unknown}): subscribe when it is; all rows are subscribe(watcher, listener)`,
+        );
+      assertUsable(options);
       const key = stringify([watcher, filter]);
       let topic = topics.get(key);
       if (!topic) topics.set(key, (topic = { key, watcher, filter, listeners: new Set() }));
@@ -139,34 +157,27 @@ export function createClient<W extends Watchers>(options: {
       const own: typeof listener = (event) => listener(event); // the same function may be given twice
       listeners.add(own);
       schedule();
+      // Whoever comes later has not heard of what is wrong.
+      if (topic.denial || failure) queueMicrotask(() => (failure ? emit('failed', failure) : tellRefusal(topic)));
       return () => {
         listeners.delete(own);
         schedule();
       };
     },
-    on(event, listener) {
-      const own = () => listener();
+    on(event: string, listener: (told: never) => void) {
+      const own: typeof listener = (told) => listener(told);
       observers[event]!.add(own);
       return () => void observers[event]!.delete(own);
     },
     close() {
       topics.clear();
-      connect();
+      want();
     },
   };
 }
 
-interface Message {
-  readonly for: readonly number[];
-  readonly event: Record<string, unknown>;
-  readonly types?: Record<string, string>;
-}
-
-const stringify = (value: unknown): string =>
-  JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
-
 /** A listener that throws is reported as any error of the page, and disturbs no other. */
-function call(listeners: ReadonlySet<(value: never) => void>, value?: unknown): void {
+function call(listeners: Iterable<(value: never) => void>, value?: unknown): void {
   for (const listener of Array.from(listeners)) {
     try {
       listener(value as never);

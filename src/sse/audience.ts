@@ -1,61 +1,67 @@
-import { type Change } from './change.ts';
-import { type Criterion, keyOf } from './criterion.ts';
+import { isMeant, type Text, type Traits, type Wish } from './criterion.ts';
 
-/** Somebody who wants some of the changes of a watcher. */
+/** Somebody who wants some of the changes of a watcher; without a wish, all of them. */
 export interface Member {
-  readonly criterion: Criterion | undefined;
+  readonly wish: Wish | undefined;
 }
 
-interface Shape<M> {
-  readonly columns: readonly string[];
-  readonly members: Map<string, Set<M>>;
-}
-
-/** Who wants the changes of one watcher: one look-up for each set of columns that is filtered by, however many clients there are. */
+/**
+ * Who wants the changes of one watcher. Each member stands under one column of its filter, the one under whose value the
+ * fewest stand. So a change costs one look-up for each column, however many clients there are and however they combine
+ * columns, and a comparison for each member found there.
+ */
 export class Audience<M extends Member> {
   readonly #all = new Set<M>();
-  readonly #shapes = new Map<string, Shape<M>>();
+  /** By the place of the column. */
+  readonly #columns: (Map<Text, Set<M>> | undefined)[] = [];
+  /** Where the members with a wish stand. */
+  readonly #places = new Map<M, { readonly column: Map<Text, Set<M>>; readonly text: Text }>();
 
   add(member: M): void {
-    const { criterion } = member;
-    if (criterion === undefined) {
+    if (!member.wish) {
       this.#all.add(member);
       return;
     }
-    const name = JSON.stringify(criterion.columns);
-    let shape = this.#shapes.get(name);
-    if (!shape) this.#shapes.set(name, (shape = { columns: criterion.columns, members: new Map() }));
-    const there = shape.members.get(criterion.key);
+    const { places, texts } = member.wish;
+    let best = 0;
+    let fewest = Infinity;
+    for (let at = 0; at < places.length; at++) {
+      const count = this.#columns[places[at]!]?.get(texts[at])?.size ?? 0;
+      if (count < fewest) [best, fewest] = [at, count];
+    }
+    const column = (this.#columns[places[best]!] ??= new Map<Text, Set<M>>());
+    const text = texts[best];
+    const there = column.get(text);
     if (there) there.add(member);
-    else shape.members.set(criterion.key, new Set([member]));
+    else column.set(text, new Set([member]));
+    this.#places.set(member, { column, text });
   }
 
   remove(member: M): void {
-    const { criterion } = member;
-    if (criterion === undefined) {
-      this.#all.delete(member);
-      return;
-    }
-    const name = JSON.stringify(criterion.columns);
-    const shape = this.#shapes.get(name);
-    const there = shape?.members.get(criterion.key);
-    if (!shape || !there?.delete(member) || there.size > 0) return;
-    shape.members.delete(criterion.key);
-    if (shape.members.size === 0) this.#shapes.delete(name);
+    this.#all.delete(member);
+    const place = this.#places.get(member);
+    if (!place) return;
+    this.#places.delete(member);
+    const there = place.column.get(place.text)!;
+    there.delete(member);
+    if (there.size === 0) place.column.delete(place.text);
   }
 
   /** Tells who is meant; `certain` is false when a value that decides it was not sent. */
-  find(change: Change, found: (member: M, certain: boolean) => void): void {
+  find(traits: Traits, found: (member: M, certain: boolean) => void): void {
     for (const member of this.#all) found(member, true);
-    for (const { columns, members } of this.#shapes.values()) {
-      const key = keyOf(columns, change.values);
-      if (key === undefined) {
-        for (const some of members.values()) for (const member of some) found(member, false);
-        continue;
+    const judge = (members: Iterable<M> = []) => {
+      for (const member of members) {
+        const verdict = isMeant(traits, member.wish!);
+        if (verdict !== false) found(member, verdict === true);
       }
-      for (const member of members.get(key) ?? []) found(member, true);
-      const before = keyOf(columns, change.previous);
-      if (before !== undefined && before !== key) for (const member of members.get(before) ?? []) found(member, true);
+    };
+    for (const [place, column] of this.#columns.entries()) {
+      if (!column || column.size === 0) continue;
+      const [now, before] = [traits.now[place], traits.before[place]];
+      if (now === undefined) for (const members of column.values()) judge(members);
+      else judge(column.get(now));
+      if (now !== undefined && before !== undefined && before !== now) judge(column.get(before));
     }
   }
 }

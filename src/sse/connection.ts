@@ -1,3 +1,8 @@
+/** Parts up to this size are sent together. A larger one goes as it is, so that clients share its bytes on their way too. */
+const joined = 16 * 1024;
+/** Milliseconds in which a client takes what was sent before its connection was ended. */
+const grace = 10_000;
+
 /** The stream of one client. What it has not taken yet waits here, bounded by bytes. */
 export class Connection {
   readonly stream: ReadableStream<Uint8Array>;
@@ -6,8 +11,11 @@ export class Connection {
   readonly #limit: number;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #waiting: Uint8Array[] = [];
+  /** Of what waits, and of what the reader is about to take. */
   #bytes = 0;
+  #taken = 0;
   #asked = false;
+  #read = false;
   #ended = false;
 
   constructor(limit: number, onEnd: () => void) {
@@ -17,7 +25,9 @@ export class Connection {
       {
         start: (controller) => void (this.#controller = controller),
         pull: () => {
-          this.#asked = true;
+          this.#asked = this.#read = true;
+          this.#bytes -= this.#taken;
+          this.#taken = 0;
           this.#flush();
         },
         cancel: () => this.#over(),
@@ -27,36 +37,53 @@ export class Connection {
     );
   }
 
-  /** Messages are shared between connections, so one that waits costs a reference. */
-  send(message: Uint8Array): void {
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether anybody has ever read from it. */
+  get read(): boolean {
+    return this.#read;
+  }
+
+  /** A message, whole or in parts. Messages are shared between connections, so one that waits costs a reference. */
+  send(...parts: readonly Uint8Array[]): void {
     if (this.#ended) return;
-    this.#waiting.push(message);
-    this.#bytes += message.length;
-    if (this.#bytes > this.#limit) this.#cut();
+    for (const part of parts) {
+      this.#waiting.push(part);
+      this.#bytes += part.byteLength + 16; // of the reference
+    }
+    if (this.#bytes > this.#limit) this.cut(`the client is too slow: more than ${this.#limit} bytes wait for it`);
     else if (this.#asked) this.#flush();
   }
 
-  /** Ends it after what was sent. */
+  /** Ends it after what was sent; a client that does not take that is cut. */
   end(): void {
     if (this.#ended) return;
-    if (this.#waiting.length > 0) this.#controller.enqueue(Buffer.concat(this.#waiting));
+    for (const part of this.#waiting) this.#controller.enqueue(part);
     this.#controller.close();
     this.#over();
+    const controller = this.#controller;
+    setTimeout(() => controller.error(new Error('the client is too slow to end')), grace).unref();
   }
 
   /** Not `close`, which would wait for a client that does not read. */
-  #cut(): void {
-    this.#controller.error(new Error(`the client is too slow: more than ${this.#limit} bytes wait for it`));
+  cut(reason: string): void {
+    if (this.#ended) return;
+    this.#controller.error(new Error(reason));
     this.#over();
   }
 
   #flush(): void {
     if (this.#waiting.length === 0) return;
-    const chunk = this.#waiting.length === 1 ? this.#waiting[0]! : Buffer.concat(this.#waiting);
+    let count = 1;
+    let bytes = this.#waiting[0]!.byteLength;
+    while (count < this.#waiting.length && bytes + this.#waiting[count]!.byteLength <= joined)
+      bytes += this.#waiting[count++]!.byteLength;
+    const parts = this.#waiting.splice(0, count);
     this.#asked = false;
-    this.#waiting = [];
-    this.#bytes = 0;
-    this.#controller.enqueue(chunk);
+    this.#taken = bytes + 16 * count;
+    this.#controller.enqueue(count === 1 ? parts[0]! : Buffer.concat(parts));
   }
 
   #over(): void {

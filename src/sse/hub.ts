@@ -2,18 +2,16 @@ import type { EventContext } from '../types/delivery.ts';
 import { thrownText } from '../errors.ts';
 import type { Watch } from '../types/watch.ts';
 import { Audience, type Member } from './audience.ts';
-import {
-  type Change,
-  changeMessage,
-  heartbeatMessage,
-  isMeant,
-  makeChange,
-  ownMessage,
-  retryMessage,
-} from './change.ts';
+import { CatchUp, type Returning } from './catch-up.ts';
+import { type Change, heartbeatMessage, makeChange, messageHead, ownMessage, retryMessage } from './change.ts';
 import { Connection } from './connection.ts';
-import type { Criterion } from './criterion.ts';
+import { FilterColumns } from './criterion.ts';
+import { type Grant, Grants } from './grants.ts';
 import { History } from './history.ts';
+import type { Refusal } from './query.ts';
+import { refusedMessages } from './refusal.ts';
+import { Trails } from './trails.ts';
+import { Turns } from './turns.ts';
 import type { Wanted } from './wanted.ts';
 
 export interface HubSettings {
@@ -23,40 +21,60 @@ export interface HubSettings {
   readonly maxAge: number;
 }
 
+/** Who connects, as far as it matters here. */
+export interface Requester {
+  readonly identity: string;
+  /** When it was asked whether all this is allowed: `maxAge` counts from then. */
+  readonly asked: number;
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal;
+  /** Called when the connection has ended. */
+  readonly onEnd: () => void;
+}
+
 /** One subscription of a connection, by its number in the request. */
 interface ClientSubscription extends Member {
   readonly client: Client;
   readonly index: number;
+  readonly feed: Feed;
+  readonly grant: Grant;
 }
 
 interface Client {
   readonly connection: Connection;
-  /** The last id that it was told by us or by an event. */
-  position: string;
+  /** The last id that it was told by us or by an event; undefined while it is still catching up. */
+  position: string | undefined;
 }
 
 /** What is kept of one watcher since its first client came. */
 interface Feed {
-  /** The number of the first change that may be of it: what came before was not listened to. */
-  readonly since: number;
+  readonly columns: FilterColumns;
   readonly audience: Audience<ClientSubscription>;
+  readonly trails: Trails;
 }
 
-/** The characters of messages that are kept at most. */
-const historySize = 64 * 1024 * 1024;
+/** The memory that the history takes at most. */
+const historyBytes = 64 * 1024 * 1024;
+
+const forgotten = 'the changes since the last id are not kept any more';
 
 /** Brings the changes of a watch to its clients: one subscription for each watcher, whatever they filter by. */
 export class Hub {
   readonly #watch: Watch<any>;
   readonly #settings: HubSettings;
+  readonly #heartbeat: Uint8Array;
   readonly #history: History;
+  readonly #grants: Grants;
+  readonly #turns = new Turns();
   readonly #feeds = new Map<string, Feed>();
   readonly #clients = new Set<Client>();
 
   constructor(watch: Watch<any>, settings: HubSettings) {
     this.#watch = watch;
     this.#settings = settings;
-    this.#history = new History(settings.replay, historySize);
+    this.#heartbeat = heartbeatMessage(settings.heartbeat);
+    this.#history = new History(settings.replay, historyBytes);
+    this.#grants = new Grants(settings.maxAge);
     // Only the watch that owns a slot has these two; another never emits them.
     const on = watch.on.bind(watch) as (event: 'gap' | 'standby', listener: () => void) => () => void;
     on('gap', () => this.#cut('changes were not seen'));
@@ -71,40 +89,90 @@ export class Hub {
   }
 
   /** Sends what was missed, and from then on what happens. The caller has checked that this is allowed. @throws WatchError `STOPPED` */
-  connect(wanted: readonly Wanted[], onEnd: () => void): ReadableStream<Uint8Array> {
-    const { heartbeat, clientBuffer, maxAge } = this.#settings;
-    const feeds = wanted.map(({ watcher }) => this.#feed(watcher));
-    const end = () => {
-      clearInterval(timer);
-      this.#clients.delete(client);
-      for (const subscription of subscriptions) feeds[subscription.index]!.audience.remove(subscription);
-      onEnd();
+  connect(wanted: readonly Wanted[], refused: readonly Refusal[], requester: Requester): ReadableStream<Uint8Array> {
+    for (const { watcher } of wanted) this.#feed(watcher); // a new one marks the history
+    const { next } = this.#history;
+    const client = this.#open(requester, () => {
+      for (const subscription of subscriptions) {
+        subscription.feed.audience.remove(subscription);
+        this.#grants.leave(subscription.grant);
+      }
+    });
+    const subscriptions = wanted.map(({ watcher, criterion, index }): ClientSubscription => {
+      const feed = this.#feed(watcher);
+      const grant = this.#grants.take(requester.identity, watcher, criterion, next);
+      return { client, index, feed, grant, wish: criterion && feed.columns.wish(criterion) };
+    });
+    for (const message of refusedMessages(refused)) client.connection.send(message);
+    const returning = subscriptions.flatMap(({ index, feed, grant, wish }, at): Returning[] => {
+      const { after } = wanted[at]!;
+      const from = after === undefined ? next : this.#history.after(after);
+      // What came before the grant was not for this client, whatever id it has.
+      if (from === undefined || (after !== undefined && from < grant.since)) return [];
+      return [{ index, wish, trails: feed.trails, from }];
+    });
+    const begin = () => {
+      this.#tellPosition(client);
+      if (client.connection.ended) return; // cut: all this was too much for it
+      for (const subscription of subscriptions) subscription.feed.audience.add(subscription);
     };
-    const client: Client = { connection: new Connection(clientBuffer, end), position: '' };
-    const subscriptions = wanted.map(({ criterion }, index) => ({ criterion, index, client }));
-    const opened = performance.now();
-    const timer = setInterval(() => {
-      this.#beat(client);
-      if (performance.now() - opened >= maxAge) client.connection.end();
-    }, heartbeat);
-    timer.unref();
-
-    client.connection.send(retryMessage());
-    const missed = this.#missed(wanted, feeds);
-    if (missed === undefined) this.#reset(client, 'the changes since the last id are not kept any more');
-    else for (const message of missed) client.connection.send(message);
-    this.#tellPosition(client);
-    this.#clients.add(client);
-    for (const subscription of subscriptions) feeds[subscription.index]!.audience.add(subscription);
+    if (returning.length === wanted.length) void this.#catchUp(client, returning, begin);
+    else {
+      this.#reset(client, forgotten);
+      begin();
+    }
     return client.connection.stream;
+  }
+
+  /** A subscription that is not allowed, or not any more. */
+  deny(identity: string, { watcher, criterion }: Wanted): void {
+    this.#grants.deny(identity, watcher, criterion);
+  }
+
+  #open({ asked, signal, onEnd }: Requester, leave: () => void): Client {
+    const { heartbeat, clientBuffer, maxAge } = this.#settings;
+    const gone = () => connection.cut('the client has gone');
+    const connection = new Connection(clientBuffer, () => {
+      clearInterval(beat);
+      clearTimeout(age);
+      signal.removeEventListener('abort', gone);
+      this.#clients.delete(client);
+      leave();
+      onEnd();
+    });
+    const client: Client = { connection, position: undefined };
+    const beat = setInterval(() => this.#beat(client), heartbeat).unref();
+    const age = setTimeout(() => connection.end(), Math.max(0, asked + maxAge - performance.now())).unref();
+    signal.addEventListener('abort', gone, { once: true });
+    this.#clients.add(client);
+    connection.send(retryMessage(), this.#heartbeat);
+    return client;
+  }
+
+  /** At once when it is little, else in turns: nobody else waits for it. `begin` then follows with no change in between. */
+  async #catchUp({ connection }: Client, returning: readonly Returning[], begin: () => void): Promise<void> {
+    // A client that was cut for being too slow has left more than this behind: to load again is less than to catch up.
+    const missed = new CatchUp(this.#history, returning, this.#settings.clientBuffer / 2);
+    const work = missed.run();
+    let step = work.next();
+    while (!step.done) {
+      await this.#turns.next(() => connection.ended);
+      if (connection.ended) return;
+      step = work.next();
+    }
+    if (step.value) for (const message of missed.messages()) connection.send(...message);
+    else connection.send(ownMessage('reset', this.#history.position, forgotten));
+    begin();
   }
 
   #feed(watcher: string): Feed {
     const there = this.#feeds.get(watcher);
     if (there) return there;
-    const feed: Feed = { since: this.#history.mark(), audience: new Audience() };
+    // Nobody goes on to it from before: it was not listened to.
+    this.#history.mark();
+    const feed: Feed = { columns: new FilterColumns(), audience: new Audience(), trails: new Trails() };
     // Returns at once, so that no browser ever holds the slot back.
-    this.#watch.subscribe(watcher, (event, context) => this.#publish(feed.audience, event, context), {
+    this.#watch.subscribe(watcher, (event, context) => this.#publish(feed, event, context), {
       name: `sse ${watcher}`,
       onError: 'retry', // it never fails, and needs no table of dead letters
     });
@@ -112,10 +180,10 @@ export class Hub {
     return feed;
   }
 
-  #publish(audience: Audience<ClientSubscription>, event: unknown, context: EventContext): void {
+  #publish({ columns, audience, trails }: Feed, event: unknown, context: EventContext): void {
     let change: Change;
     try {
-      change = makeChange(event as object, context);
+      change = makeChange(event as object, context, columns);
     } catch (error) {
       // Thrown on, it would hold the slot for ever.
       const reason = `${context.watcher}, ${context.eventId}: not to be written as JSON`;
@@ -123,7 +191,7 @@ export class Hub {
       this.#cut(reason);
       return;
     }
-    this.#history.add(change);
+    this.#history.add(change, trails);
     const numbers = new Map<Client, number[]>();
     const unsure = new Set<Client>();
     audience.find(change, ({ client, index }, certain) => {
@@ -132,52 +200,24 @@ export class Hub {
       else if (there) there.push(index);
       else numbers.set(client, [index]);
     });
-    const messages = new Map<string, Uint8Array>();
+    const heads = new Map<string, Uint8Array>();
     for (const [client, indexes] of numbers) {
       const key = indexes.join();
-      let message = messages.get(key);
-      if (!message) messages.set(key, (message = changeMessage(change, indexes)));
+      let head = heads.get(key);
+      if (!head) heads.set(key, (head = messageHead(change, indexes)));
       client.position = change.eventId;
-      client.connection.send(message);
+      client.connection.send(head, change.body);
     }
     for (const client of unsure) this.#reset(client, 'a value that decides who is meant was not sent');
   }
 
-  /** Undefined when that is not known, or more than may wait for a client. */
-  #missed(wanted: readonly Wanted[], feeds: readonly Feed[]): Uint8Array[] | undefined {
-    const { next } = this.#history;
-    const from: number[] = [];
-    const byWatcher = new Map<string, { index: number; criterion: Criterion | undefined; from: number }[]>();
-    for (const [index, { watcher, criterion, after }] of wanted.entries()) {
-      const first = after === undefined ? next : this.#history.after(after);
-      if (first === undefined || first < feeds[index]!.since) return undefined;
-      from.push(first);
-      const there = byWatcher.get(watcher);
-      const entry = { index, criterion, from: first };
-      if (there) there.push(entry);
-      else byWatcher.set(watcher, [entry]);
-    }
-    const missed: Uint8Array[] = [];
-    let bytes = 0;
-    for (const [number, change] of this.#history.since(Math.min(...from))) {
-      const candidates = byWatcher.get(change.watcher)?.filter((candidate) => candidate.from <= number) ?? [];
-      const verdicts = candidates.map(({ index, criterion }) => ({ index, meant: isMeant(change, criterion) }));
-      if (verdicts.some(({ meant }) => meant === 'unknown')) return undefined;
-      const indexes = verdicts.filter(({ meant }) => meant).map(({ index }) => index);
-      if (indexes.length === 0) continue;
-      const message = changeMessage(change, indexes);
-      bytes += message.length;
-      // A client that was cut for being too slow has left more than this behind: to load again is less than to catch up.
-      if (bytes > this.#settings.clientBuffer / 2) return undefined;
-      missed.push(message);
-    }
-    return missed;
-  }
-
   #beat(client: Client): void {
-    client.connection.send(heartbeatMessage);
+    const { connection, position } = client;
+    // A server that drops a response does not always say so.
+    if (!connection.read) connection.cut('nobody reads the response');
+    connection.send(this.#heartbeat);
     // So that a client that hears little can still go on from where it is.
-    if (client.position !== this.#history.position) this.#tellPosition(client);
+    if (position !== undefined && position !== this.#history.position) this.#tellPosition(client);
   }
 
   #tellPosition(client: Client): void {
@@ -190,10 +230,10 @@ export class Hub {
     client.connection.send(ownMessage('reset', client.position, reason));
   }
 
-  /** Changes are missing: everybody is told, and nobody goes on from before. */
+  /** Changes are missing: everybody is told, and nobody goes on from before. Who is catching up will find that out. */
   #cut(reason: string): void {
     this.#history.cut();
-    for (const client of this.#clients) this.#reset(client, reason);
+    for (const client of this.#clients) if (client.position !== undefined) this.#reset(client, reason);
   }
 
   #endAll(): void {

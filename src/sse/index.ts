@@ -1,2 +1,4 @@
+export { type AnySubscription, type Authorize, onlyOwn, type Subscription } from './authorize.ts';
 export { toNodeHandler } from './node.ts';
-export { sse, type SseOptions } from './sse.ts';
+export type { SseOptions } from './options.ts';
+export { sse } from './sse.ts';

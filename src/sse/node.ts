@@ -1,4 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { goneSignal } from './gone.ts';
+import { type Body, incomingBody } from './node-body.ts';
 
 /**
  * Makes a web-standard handler one for `node:http`, and for frameworks that hand its request and response on.
@@ -16,22 +18,27 @@ export function toNodeHandler(
   handler: (request: Request) => Promise<Response>,
 ): (request: IncomingMessage, response: ServerResponse, next?: (error: unknown) => void) => void {
   return (incoming, outgoing, next) => {
-    const request = webRequest(incoming, outgoing);
-    if (!request) {
-      outgoing.writeHead(400, { 'content-type': 'text/plain' }).end('the URL or the Host header is malformed\n');
-      return;
-    }
-    void serve(handler(request), outgoing, next);
+    const gone = goneSignal(incoming.socket, outgoing);
+    incomingBody(incoming, (tooLarge, body) => {
+      const request = tooLarge === undefined && webRequest(incoming, body, gone);
+      if (request) {
+        void serve(handler(request), outgoing, gone, next);
+        return;
+      }
+      const reason = tooLarge ? 'the body is too large\n' : 'the URL or the Host header is malformed\n';
+      outgoing.writeHead(tooLarge ?? 400, { 'content-type': 'text/plain' }).end(reason);
+    });
   };
 }
 
 async function serve(
   answer: Promise<Response>,
   outgoing: ServerResponse,
+  gone: AbortSignal,
   next: ((error: unknown) => void) | undefined,
 ): Promise<void> {
   try {
-    await send(await answer, outgoing);
+    await send(await answer, outgoing, gone);
   } catch (error) {
     if (next && !outgoing.headersSent) {
       next(error);
@@ -43,52 +50,66 @@ async function serve(
   }
 }
 
-function webRequest(incoming: IncomingMessage & { originalUrl?: string }, outgoing: ServerResponse) {
-  const { method = 'GET', socket, rawHeaders } = incoming;
-  const scheme = 'encrypted' in socket ? 'https' : 'http';
-  const gone = new AbortController();
-  outgoing.once('close', () => gone.abort());
+function webRequest(incoming: IncomingMessage, body: Body, gone: AbortSignal): Request | undefined {
+  const { method = 'GET', rawHeaders } = incoming;
   try {
     const headers = new Headers();
     for (let at = 0; at < rawHeaders.length; at += 2) {
       // HTTP/2 has pseudo headers, such as `:path`.
       if (!rawHeaders[at]!.startsWith(':')) headers.append(rawHeaders[at]!, rawHeaders[at + 1]!);
     }
-    const host = headers.get('host') ?? incoming.headers[':authority'] ?? 'localhost';
-    // Express cuts the path that a handler is mounted at off `url`.
-    const url = new URL(`${scheme}://${String(host)}${incoming.originalUrl ?? incoming.url ?? '/'}`);
-    return new Request(url, { method, headers, signal: gone.signal });
+    return new Request(urlOf(incoming, headers), { method, headers, body, signal: gone });
   } catch {
     return undefined; // the client's mistake: the caller answers
   }
 }
 
+/** A name or an address, and a port: nothing that could be taken for a path or a query. */
+const authority = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i;
+
+/** Path and query are those of the request line, whatever the Host header says. */
+function urlOf(incoming: IncomingMessage & { originalUrl?: string }, headers: Headers): string {
+  const scheme = 'encrypted' in incoming.socket ? 'https' : 'http';
+  const host = headers.get('host') || String(incoming.headers[':authority'] ?? 'localhost');
+  if (!authority.test(host)) throw new TypeError('the Host header is malformed');
+  // Express cuts the path that a handler is mounted at off `url`.
+  const target = incoming.originalUrl ?? incoming.url ?? '/';
+  if (target.startsWith('/')) return `${scheme}://${host}${target}`;
+  const { pathname, search } = new URL(target); // as proxies are asked
+  return `${scheme}://${host}${pathname}${search}`;
+}
+
 /** Waits for a client that reads slowly, so that what it has not read stays with the handler, which bounds it. */
-async function send(response: Response, outgoing: ServerResponse): Promise<void> {
+async function send(response: Response, outgoing: ServerResponse, gone: AbortSignal): Promise<void> {
+  if (gone.aborted) {
+    await response.body?.cancel();
+    return;
+  }
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
   const reader = response.body?.getReader();
   if (!reader) {
     outgoing.end();
     return;
   }
-  outgoing.once('close', () => void reader.cancel().catch(() => {})); // it has failed already: see `read`
+  // It has failed already: see `read`.
+  gone.addEventListener('abort', () => void reader.cancel().catch(() => {}), { once: true });
   // Also while a write is waited for, which a client that reads nothing would make for ever.
   reader.closed.catch(() => outgoing.destroy());
   for (;;) {
     const chunk = await reader.read().catch(() => undefined); // cut by the handler: destroyed above
-    if (chunk === undefined) return;
+    if (chunk === undefined || gone.aborted) return;
     if (chunk.done) break;
-    if (!outgoing.write(chunk.value) && !(await drained(outgoing))) return;
+    if (!outgoing.write(chunk.value) && !(await drained(outgoing, gone))) return;
   }
   outgoing.end();
 }
 
-/** Whether it takes more; false when it is closed. */
-function drained(outgoing: ServerResponse): Promise<boolean> {
-  if (outgoing.destroyed) return Promise.resolve(false);
+/** Whether it takes more; false when the client has gone. */
+function drained(outgoing: ServerResponse, gone: AbortSignal): Promise<boolean> {
+  if (gone.aborted || outgoing.destroyed) return Promise.resolve(false);
   return new Promise((resolve) => {
     const drain = () => {
-      outgoing.off('close', close);
+      gone.removeEventListener('abort', close);
       resolve(true);
     };
     const close = () => {
@@ -96,6 +117,6 @@ function drained(outgoing: ServerResponse): Promise<boolean> {
       resolve(false);
     };
     outgoing.once('drain', drain);
-    outgoing.once('close', close);
+    gone.addEventListener('abort', close, { once: true });
   });
 }

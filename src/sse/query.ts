@@ -2,6 +2,8 @@ import { isScalar, type Scalar } from '../routing/keys.ts';
 
 /** One subscription that a client asks for, in form: whether there is such a watcher is another question. */
 export interface Asked {
+  /** Its place in the request, by which the client knows it. */
+  readonly index: number;
   readonly watcher: string;
   /** Undefined: all rows. */
   readonly filter: Scalar | Readonly<Record<string, Scalar>> | undefined;
@@ -9,49 +11,109 @@ export interface Asked {
   readonly after: string | undefined;
 }
 
-/** What is wrong with a request: its text is for whoever wrote the client. */
-export class BadRequest extends Error {}
-
-const longestQuery = 16_384;
-const mostSubscriptions = 100;
-const example = '?watch=[["users:updated",42],["users:deleted",{"role_id":7}],["users:inserted"]]';
-
-/**
- * Reads `watch`, a JSON list of `[watcher]`, `[watcher, filter]` or `[watcher, filter or null, after]`. Parameters of other
- * names are the application's.
- * @throws BadRequest
- */
-export function readQuery(url: string): Asked[] {
-  const { search, searchParams } = new URL(url);
-  if (search.length > longestQuery) throw new BadRequest(`the query is longer than ${longestQuery} characters`);
-  const [text, ...more] = searchParams.getAll('watch');
-  if (text === undefined) throw new BadRequest(`the parameter 'watch' is missing: ${example}`);
-  if (more.length > 0) throw new BadRequest(`the parameter 'watch' is given ${more.length + 1} times: once, as a list`);
-  const list = parse(text);
-  if (!Array.isArray(list) || list.length === 0)
-    throw new BadRequest(`'watch' is a list of subscriptions, one or more: ${example}`);
-  if (list.length > mostSubscriptions)
-    throw new BadRequest(`'watch' has ${list.length} subscriptions: ${mostSubscriptions} at most on one connection`);
-  const problems: string[] = [];
-  const asked = list.flatMap((entry: unknown, index) => {
-    const read = readEntry(entry);
-    if (typeof read !== 'string') return [read];
-    problems.push(`'watch', entry ${index}: ${read}`);
-    return [];
-  });
-  if (problems.length > 0) throw new BadRequest(problems.join('\n'));
-  return asked;
+/** A subscription that is not served, while the others are. `INVALID`: in form. `LIMIT`: one of too many. */
+export interface Refusal {
+  readonly index: number;
+  readonly code: 'INVALID' | 'UNKNOWN' | 'DENIED' | 'LIMIT';
+  readonly reason: string;
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new BadRequest(`'watch' is not JSON: ${(error as Error).message}. For example ${example}`, { cause: error });
+export interface Question {
+  readonly asked: readonly Asked[];
+  readonly refused: readonly Refusal[];
+}
+
+/** A request that cannot be read at all: the text is for whoever wrote the client. */
+export class BadRequest extends Error {
+  readonly status: 400 | 413 | 415;
+  constructor(message: string, { status = 400, cause }: { status?: 400 | 413 | 415; cause?: unknown } = {}) {
+    super(message, { cause });
+    this.status = status;
   }
 }
 
-function readEntry(entry: unknown): Asked | string {
+const longestQuery = 16_384;
+/** Bytes of a POST request. */
+export const largestBody = 262_144;
+const example = '?watch=[["users:updated",42],["users:deleted",{"role_id":7}],["users:inserted"]]';
+const exampleBody = '{"watch":[["users:updated",42],["users:inserted"]]}';
+
+/**
+ * Reads the parameter `watch` of a URL, a JSON list of `[watcher]`, `[watcher, filter]` or `[watcher, filter or null, after]`.
+ * Parameters of other names are the application's.
+ * @throws BadRequest
+ */
+export function readQuery(url: string, most: number): Question {
+  const { search, searchParams } = new URL(url);
+  if (search.length > longestQuery)
+    throw new BadRequest(`the query is longer than ${longestQuery} characters: send it by POST, as ${exampleBody}`);
+  const [text, ...more] = searchParams.getAll('watch');
+  if (text === undefined) throw new BadRequest(`the parameter 'watch' is missing: ${example}`);
+  if (more.length > 0) throw new BadRequest(`the parameter 'watch' is given ${more.length + 1} times: once, as a list`);
+  return readList(parse(text, 'watch', example), most, example);
+}
+
+/**
+ * Reads the same list from the JSON body of a POST request, which may be longer than a URL.
+ * @throws BadRequest
+ */
+export async function readBody(request: Request, most: number): Promise<Question> {
+  // Another site's form cannot send JSON: the browser asks first.
+  if (!/^application\/json\b/i.test(request.headers.get('content-type') ?? ''))
+    throw new BadRequest(`the content-type of a POST is application/json, with a body like ${exampleBody}`, {
+      status: 415,
+    });
+  const body = parse(await boundedText(request), 'the body', exampleBody);
+  return readList((body as { watch?: unknown } | null)?.watch, most, exampleBody);
+}
+
+async function boundedText({ headers, body }: Request): Promise<string> {
+  const tooLarge = () => new BadRequest(`the body is larger than ${largestBody} bytes`, { status: 413 });
+  if (Number(headers.get('content-length')) > largestBody) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const reader = body?.getReader();
+  while (reader) {
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      throw new BadRequest('the body did not come to its end', { cause });
+    });
+    if (done) break;
+    chunks.push(value);
+    if ((size += value.length) > largestBody) {
+      void reader.cancel().catch(() => {}); // whatever it says, nothing of it is read
+      throw tooLarge();
+    }
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** Looks at `most` entries: each costs a look-up and a question to `authorize`. */
+function readList(list: unknown, most: number, like: string): Question {
+  if (!Array.isArray(list) || list.length === 0)
+    throw new BadRequest(`'watch' is a list of subscriptions, one or more: ${like}`);
+  const asked: Asked[] = [];
+  const refused: Refusal[] = [];
+  for (const [index, entry] of list.entries()) {
+    if (index >= most) {
+      refused.push({ index, code: 'LIMIT', reason: `one connection has at most ${most} subscriptions` });
+      continue;
+    }
+    const read = readEntry(entry);
+    if (typeof read === 'string') refused.push({ index, code: 'INVALID', reason: `'watch', entry ${index}: ${read}` });
+    else asked.push({ index, ...read });
+  }
+  return { asked, refused };
+}
+
+function parse(text: string, what: string, like: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new BadRequest(`${what} is not JSON: ${(cause as Error).message}. For example ${like}`, { cause });
+  }
+}
+
+function readEntry(entry: unknown): Omit<Asked, 'index'> | string {
   if (!Array.isArray(entry) || entry.length < 1 || entry.length > 3) return 'not [watcher, filter?, after?]';
   const [watcher, filter = null, after] = entry as readonly unknown[];
   if (typeof watcher !== 'string') return 'the watcher is not a string';

@@ -1,51 +1,17 @@
-import type { FilterOf, WatcherName } from '../types/delivery.ts';
-import { type ConfigurationIssue, throwIssues } from '../errors.ts';
-import { longestTimeout, unknownKeys } from '../options.ts';
 import type { Watch } from '../types/watch.ts';
 import type { Watchers } from '../types/watchers.ts';
-import { Hub, type HubSettings } from './hub.ts';
-import { type Asked, BadRequest, readQuery } from './query.ts';
+import { judge } from './authorize.ts';
+import { Hub } from './hub.ts';
+import { identityOf } from './identity.ts';
+import { type AnyOptions, resolve, type SseOptions } from './options.ts';
+import { Places } from './places.ts';
+import { type Asked, BadRequest, type Question, readBody, readQuery, type Refusal } from './query.ts';
+import { refusal, refusedAnswer } from './refusal.ts';
 import { declared, NotReady, type Wanted } from './wanted.ts';
-
-/** Options of `sse()`. */
-export interface SseOptions<W extends Watchers = Watchers> {
-  /** Asked for each subscription of each connection: nothing is served unless it returns true. A filter's values are as the
-   *  client sent them: `42` or `'42'`. Undefined: all rows. */
-  readonly authorize: (
-    request: Request,
-    wanted: {
-      [N in WatcherName<W>]: { readonly watcher: N; readonly filter: FilterOf<W, N> | undefined };
-    }[WatcherName<W>],
-  ) => boolean | Promise<boolean>;
-  /** Milliseconds between comments. Default 15 000. */
-  readonly heartbeat?: number;
-  /** Events kept for `Last-Event-ID`. Default 10 000. */
-  readonly replay?: number;
-  /** Who a request is from, so that `connections` bounds what one may open. Default: nobody is bounded. */
-  readonly principal?: (request: Request) => string | Promise<string>;
-  /** Connections at once of one principal. Default 20. */
-  readonly connections?: number;
-  /** Bytes that may wait for one client; above it the connection is cut. Default 1 MiB. */
-  readonly clientBuffer?: number;
-  /** Milliseconds until a connection is ended, so that the client comes back and `authorize` is asked again. Default an hour. */
-  readonly maxAge?: number;
-  /** Origins of other sites that may read: `['https://app.example.org']`. Default: none. */
-  readonly cors?: readonly string[];
-}
-
-const defaults = {
-  heartbeat: 15_000,
-  replay: 10_000,
-  connections: 20,
-  clientBuffer: 1024 * 1024,
-  maxAge: 3_600_000,
-};
-type Settings = HubSettings & Pick<typeof defaults, 'connections'>;
-type AnyOptions = Partial<SseOptions<any>>;
 
 const howToAllow =
   'nobody may subscribe: give sse() a function that returns true for what is allowed, as in ' +
-  'sse(watch, { authorize: (request, { watcher, filter }) => … })';
+  "sse(watch, { authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id) })";
 
 /**
  * Live pages: a web-standard handler that sends the events of a watch to browsers as server-sent events. Make it once,
@@ -54,9 +20,10 @@ const howToAllow =
  * @example
  * ```ts
  * const live = sse(watch, {
- *   authorize: async (request, { watcher, filter }) => watcher === 'users:updated' && (await mayRead(request, filter)),
+ *   authorize: onlyOwn('role_id', async (request) => (await userOf(request))?.role_id),
+ *   principal: async (request) => (await userOf(request))?.id,
  * });
- * app.get('/live', (c) => live(c.req.raw)); // Hono
+ * app.on(['GET', 'POST'], '/live', (c) => live(c.req.raw)); // Hono
  * ```
  * @throws ConfigurationError when an option is wrong
  */
@@ -67,129 +34,125 @@ export function sse<W extends Watchers>(
   const given: AnyOptions = (options as AnyOptions | undefined) ?? {};
   const settings = resolve(given);
   const hub = new Hub(watch, settings);
-  const open = new Map<string, number>();
+  const places = new Places(settings.connections);
 
   return async (request) => {
     const answer = await respond(request).catch((error: unknown) => {
-      if (error instanceof BadRequest) return refusal(400, error.message);
+      if (error instanceof BadRequest) return refusal(error.status, error.message);
       if (error instanceof NotReady) return refusal(503, error.message, { 'retry-after': '2' });
       throw error; // of the user's functions: nothing is served
     });
     const origin = request.headers.get('origin');
-    if (given.cors) answer.headers.append('vary', 'origin');
-    if (origin !== null && given.cors?.includes(origin)) {
-      answer.headers.set('access-control-allow-origin', origin);
+    answer.headers.set('vary', given.cors ? 'Cookie, Authorization, Origin' : 'Cookie, Authorization');
+    if (isAllowed(origin)) {
+      answer.headers.set('access-control-allow-origin', origin!);
       answer.headers.set('access-control-allow-credentials', 'true');
     }
     return answer;
   };
 
   async function respond(request: Request): Promise<Response> {
-    if (request.method !== 'GET') return refusal(405, 'GET only', { allow: 'GET' });
-    const wanted = declared(watch, resumed(readQuery(request.url), request.headers.get('last-event-id')));
-    const denied = await firstDenied(request, wanted);
-    if (denied !== undefined) return refusal(403, denied);
+    if (request.method === 'OPTIONS') return preflight(request.headers);
+    const question = await read(request);
+    if (question instanceof Response) return question;
+    const known = declared(watch, resumed(question, request.headers.get('last-event-id')));
+    if (known.wanted.length === 0) return refusedAnswer(known.refused, request.headers.get('accept'));
+    const down = whyDown();
+    if (down) return down;
     const principal = await given.principal?.(request);
-    const { state } = watch.status();
-    if (state === 'standby' || state === 'stopping' || state === 'stopped' || state === 'failed')
-      return refusal(503, `the watch is ${state}`, { 'retry-after': '5' });
-    // A client that has gone meanwhile would never be seen to go.
-    if (request.signal.aborted) return refusal(400, 'the client has gone');
-    const release = take(principal);
+    if (given.principal && (principal === undefined || principal === null || principal === ''))
+      return refusal(403, `'principal' knows nobody for this request`);
+    // Before authorize, which may ask a database: nobody has more of it than its connections.
+    const release = given.principal ? places.take(String(principal)) : () => {};
     if (!release) {
       return refusal(429, `more than ${settings.connections} connections at once`, { 'retry-after': '30' });
     }
-    let stream: ReadableStream<Uint8Array>;
+    let answer: Response | undefined;
     try {
-      stream = hub.connect(wanted, release);
-    } catch (error) {
-      release();
-      throw error;
+      const identity = given.principal ? String(principal) : identityOf(request);
+      answer = await connect(request, known.wanted, known.refused, identity, release);
+      return answer;
+    } finally {
+      if (answer?.status !== 200) release();
     }
+  }
+
+  function whyDown(): Response | undefined {
+    const { state } = watch.status();
+    return state === 'standby' || state === 'stopping' || state === 'stopped' || state === 'failed'
+      ? refusal(503, `the watch is ${state}`, { 'retry-after': '5' })
+      : undefined;
+  }
+
+  /** The subscriptions that a request asks for, or why it is not read. */
+  async function read(request: Request): Promise<Question | Response> {
+    const { method, headers, url } = request;
+    if (method === 'GET') return readQuery(url, settings.subscriptions);
+    if (method !== 'POST') return refusal(405, 'GET or POST only', { allow: 'GET, POST' });
+    // A browser tells where a request is from; what does not tell is no page of another site.
+    const site = headers.get('sec-fetch-site');
+    const origin = headers.get('origin');
+    if ((site === 'cross-site' || site === 'same-site') && !isAllowed(origin))
+      return refusal(403, `the origin ${String(origin)} is not in the option 'cors'`);
+    return readBody(request, settings.subscriptions);
+  }
+
+  function isAllowed(origin: string | null): boolean {
+    return origin !== null && given.cors?.includes(origin) === true;
+  }
+
+  /** A browser asks first when a page of another origin sends JSON, or headers of its own. */
+  function preflight(headers: Headers): Response {
+    const answer = new Response(null, { status: 204, headers: { 'cache-control': 'private, no-store' } });
+    if (!isAllowed(headers.get('origin'))) return answer;
+    answer.headers.set('access-control-allow-methods', 'GET, POST');
+    answer.headers.set('access-control-allow-headers', headers.get('access-control-request-headers') ?? '');
+    return answer;
+  }
+
+  async function connect(
+    request: Request,
+    declared: readonly Wanted[],
+    unknown: readonly Refusal[],
+    identity: string,
+    onEnd: () => void,
+  ) {
+    const asked = performance.now();
+    const verdicts = given.authorize ? await judge(given.authorize, request, declared) : [];
+    const down = whyDown(); // by now
+    if (down) return down;
+    // A client that has gone meanwhile would never be seen to go.
+    if (request.signal.aborted) return refusal(400, 'the client has gone');
+    // One that is not allowed takes nothing from the others.
+    const wanted = declared.filter((_, at) => verdicts[at] === true);
+    const denied = declared.filter((_, at) => verdicts[at] !== true);
+    for (const one of denied) hub.deny(identity, one);
+    const reasonOf = given.authorize ? deniedText : () => howToAllow;
+    const refused = [
+      ...unknown,
+      ...denied.map((one): Refusal => ({ index: one.index, code: 'DENIED', reason: reasonOf(one) })),
+    ];
+    if (wanted.length === 0) return refusedAnswer(refused, request.headers.get('accept'));
+    const stream = hub.connect(wanted, refused, { identity, asked, signal: request.signal, onEnd });
     return new Response(stream, {
       headers: {
         'content-type': 'text/event-stream',
         // No proxy keeps it, packs it or waits for more of it.
-        'cache-control': 'no-cache, no-transform',
+        'cache-control': 'private, no-store, no-transform',
         'x-accel-buffering': 'no',
         'x-content-type-options': 'nosniff',
       },
     });
   }
+}
 
-  /** Undefined when all of it is allowed. */
-  async function firstDenied(request: Request, wanted: readonly Wanted[]): Promise<string | undefined> {
-    const { authorize } = given;
-    if (!authorize) return howToAllow;
-    const verdicts = await Promise.all(
-      wanted.map(async ({ watcher, filter }) => (await authorize(request, { watcher, filter })) === true),
-    );
-    const denied = wanted[verdicts.indexOf(false)];
-    if (!denied) return undefined;
-    const rows = denied.filter === undefined ? 'all rows' : JSON.stringify(denied.filter);
-    return `authorize does not allow '${denied.watcher}' for ${rows}: it returns true for what is allowed`;
-  }
-
-  /** Takes one of the principal's connections, and returns what gives it back. */
-  function take(principal: string | undefined): (() => void) | undefined {
-    if (principal === undefined) return () => {};
-    const count = open.get(principal) ?? 0;
-    if (count >= settings.connections) return undefined;
-    open.set(principal, count + 1);
-    return () => {
-      const left = open.get(principal)! - 1;
-      if (left === 0) open.delete(principal);
-      else open.set(principal, left);
-    };
-  }
+function deniedText({ watcher, filter }: Wanted): string {
+  const rows = filter === undefined ? 'all rows' : JSON.stringify(filter);
+  return `authorize does not allow '${watcher}' for ${rows}: it returns true for what is allowed`;
 }
 
 /** A browser that reconnects by itself says how far it has come in a header, and asks with the same URL. */
-function resumed(asked: readonly Asked[], lastEventId: string | null): readonly Asked[] {
-  return lastEventId === null || lastEventId === '' ? asked : asked.map((one) => ({ ...one, after: lastEventId }));
+function resumed({ asked, refused }: Question, after: string | null): Question {
+  if (after === null || after === '') return { asked, refused };
+  return { asked: asked.map((one): Asked => ({ ...one, after })), refused };
 }
-
-function refusal(status: number, reason: string, headers: Record<string, string> = {}): Response {
-  return new Response(`${reason}\n`, {
-    status,
-    headers: {
-      'content-type': 'text/plain; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      ...headers,
-    },
-  });
-}
-
-function resolve(given: AnyOptions): Settings {
-  const issues: ConfigurationIssue[] = [];
-  const issue = (message: string, solution: string) => issues.push({ message: `sse: ${message}`, solution });
-  const known = ['authorize', 'principal', 'cors', ...Object.keys(defaults)];
-  unknownKeys(given, known, 'sse option', issues);
-  const whole = (name: keyof typeof defaults, least: number, most: number) => {
-    const value = given[name] ?? defaults[name];
-    if (!Number.isInteger(value) || value < least || value > most)
-      issue(`${name} is a whole number from ${least} to ${most}`, `Default ${defaults[name]}.`);
-    return value;
-  };
-  for (const name of ['authorize', 'principal'] as const) {
-    if (given[name] !== undefined && typeof given[name] !== 'function')
-      issue(`${name} is a function`, `${name}: (request) => …`);
-  }
-  if (given.connections !== undefined && given.principal === undefined)
-    issue('connections are counted by principal', 'principal: (request) => userOf(request).id');
-  if (given.cors !== undefined && !(Array.isArray(given.cors) && given.cors.every(isOrigin)))
-    issue('cors is a list of origins', "cors: ['https://app.example.org']");
-  const settings = {
-    heartbeat: whole('heartbeat', 1, longestTimeout),
-    replay: whole('replay', 0, 10_000_000),
-    connections: whole('connections', 1, Number.MAX_SAFE_INTEGER),
-    clientBuffer: whole('clientBuffer', 1024, Number.MAX_SAFE_INTEGER),
-    maxAge: whole('maxAge', 1, Number.MAX_SAFE_INTEGER),
-  };
-  throwIssues(issues);
-  return settings;
-}
-
-const isOrigin = (given: unknown) =>
-  typeof given === 'string' && URL.canParse(given) && new URL(given).origin === given;

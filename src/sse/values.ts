@@ -21,7 +21,8 @@ export function plainRow(row: object): PlainRow {
   return { values: Object.fromEntries(values), types: Object.fromEntries(types) };
 }
 
-function plainValue(value: unknown, note: (type: ValueType) => void): unknown {
+/** Of one value; `note` is told the type that the client turns it back to. */
+export function plainValue(value: unknown, note: (type: ValueType) => void = () => {}): unknown {
   switch (typeof value) {
     case 'bigint':
       note('bigint');

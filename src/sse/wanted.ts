@@ -4,7 +4,7 @@ import { filterIssues } from '../routing/filter.ts';
 import type { Scalar } from '../routing/keys.ts';
 import type { Watch } from '../types/watch.ts';
 import { type Criterion, criterion } from './criterion.ts';
-import { type Asked, BadRequest } from './query.ts';
+import type { Asked, Question, Refusal } from './query.ts';
 
 /** A subscription that the watchers declare. */
 export interface Wanted extends Asked {
@@ -16,26 +16,31 @@ export class NotReady extends Error {}
 
 /**
  * Holds what is asked for against what the watchers declare.
- * @throws BadRequest that tells all that is wrong; NotReady
+ * @throws NotReady
  */
-export function declared(watch: Pick<Watch<any>, 'details'>, asked: readonly Asked[]): Wanted[] {
-  const problems: string[] = [];
+export function declared(
+  watch: Pick<Watch<any>, 'details'>,
+  { asked, refused }: Question,
+): { readonly wanted: readonly Wanted[]; readonly refused: readonly Refusal[] } {
+  const all = [...refused];
   const wanted = asked.flatMap((one): Wanted[] => {
+    const { index } = one;
     const details = detailsOf(watch, one.watcher);
     if (!details) {
-      problems.push(`there is no watcher ${JSON.stringify(one.watcher)}`);
+      all.push({ index, code: 'UNKNOWN', reason: `there is no watcher ${JSON.stringify(one.watcher)}` });
       return [];
     }
     if (one.filter === undefined) return [{ ...one, criterion: undefined }];
     const { type, table: name, extraColumns, primaryKey } = details;
     const watcher = { name: details.watcher, type, table: { name }, extraColumns };
     const issues = filterIssues(watcher, one.filter, primaryKey);
-    problems.push(...issues.map(({ message }) => message));
-    if (issues.length > 0) return [];
+    if (issues.length > 0) {
+      all.push({ index, code: 'INVALID', reason: issues.map(({ message }) => message).join('\n') });
+      return [];
+    }
     return [{ ...one, criterion: criterion(byColumn(one.filter, extraColumns, primaryKey)) }];
   });
-  if (problems.length > 0) throw new BadRequest(problems.join('\n'));
-  return wanted;
+  return { wanted, refused: all };
 }
 
 function detailsOf(watch: Pick<Watch<any>, 'details'>, watcher: string): WatcherDetails | undefined {

@@ -25,14 +25,15 @@ afterEach(() => close?.());
 async function follows(url: string): Promise<void> {
   const own = [['users:updated', { role_id: 7 }]];
   const handler = (request: Request) => fetch(request);
-  const denied = await ask(
-    (request) => handler(new Request(request.url.replace('http://localhost/live', url), request)),
-    watchQuery(own),
-  );
-  expect(denied).toEqual({ status: 403, text: expect.stringContaining('authorize does not allow') });
-  const headers = { cookie: 'role=7' };
-  await expect(openStream(url, [['users:updated', { role_id: 8 }]], { headers })).rejects.toThrow('403');
-  await expect(openStream(url, [['users:updated']], { headers })).rejects.toThrow('403');
+  const at = (request: Request) => handler(new Request(request.url.replace('http://localhost/live', url), request));
+  for (const asked of [own, [['users:updated']], [['users:updated', 1]], [['users:updated', { name: 'Ada' }]]]) {
+    expect(await ask(at, watchQuery(asked))).toEqual({ status: 403, text: expect.stringContaining('knows nobody') });
+  }
+  const headers = { cookie: 'session=1.7' };
+  for (const asked of [[['users:updated', { role_id: 8 }]], [['users:updated']], [['users:updated', { id: 1 }]]]) {
+    const denied = { status: 403, text: expect.stringContaining('authorize does not allow') };
+    expect(await ask(at, watchQuery(asked), { headers })).toEqual(denied);
+  }
   const stream = await openStream(url, own, { headers });
   await stream.has(({ type }) => type === 'position');
   await database.sql(`update users set name = name || '!'`);
@@ -41,6 +42,13 @@ async function follows(url: string): Promise<void> {
     { for: [0], watcher: 'users:updated', event: { id: 1, name: expect.stringContaining('Ada!'), role_id: 7 } },
   ]);
   await stream.close();
+  const posted = await fetch(url, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify({ watch: own }),
+  });
+  expect([posted.status, posted.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+  await posted.body!.cancel();
 }
 
 async function serve(listener: RequestListener): Promise<string> {
@@ -71,12 +79,12 @@ test('Fastify: a session follows the users of its role, and nothing else', async
 
 test('Next: the route’s GET does the same, on the watch that instrumentation has started', async () => {
   vi.stubEnv('DATABASE_URL', database.url);
-  const { GET } = await import('../../examples/sse-next/app/live/route.ts');
+  const { GET, POST } = await import('../../examples/sse-next/app/live/route.ts');
   const { register } = await import('../../examples/sse-next/instrumentation.ts');
   const { watch: source } = await import('../../examples/sse-next/watch.ts');
   await register();
   try {
-    await follows(await serve(toNodeHandler(GET)));
+    await follows(await serve(toNodeHandler((request) => (request.method === 'GET' ? GET : POST)(request))));
   } finally {
     await source.stop();
     await dropSlotAndPublication(database, 'sse_next');

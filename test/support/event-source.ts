@@ -1,102 +1,101 @@
-/** A browser's EventSource, on a handler instead of the network. `connections` are those that it opened, newest last. */
+/** A network between a client and a handler: a `fetch` and a browser's `EventSource` that reach it without sockets. */
 import { StreamParser } from './event-stream.ts';
 
-type Handler = (request: Request) => Promise<Response>;
+type Handler = (request: Request) => Promise<Response> | Response;
 type Listener = (event: { type: string; data?: string; lastEventId?: string }) => void;
 
-export interface Connections {
-  /** The URLs that were asked for, a reconnect by itself included. */
-  readonly urls: URL[];
-  /** Cuts the streams, as a network does: each source connects again. */
+export interface Network {
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+  readonly EventSource: new (url: string) => {
+    addEventListener(type: string, listener: Listener): void;
+    close(): void;
+  };
+  /** What was asked for. */
+  readonly requests: readonly Request[];
+  readonly urls: readonly URL[];
+  /** Cuts the streams, as a network does. */
   cut(): void;
+  /** Nothing arrives any more on the streams there are, and nobody tells. */
+  freeze(): void;
   /** While true, every attempt fails as one that no server answers. */
   down: boolean;
 }
 
-/** Puts one in place of the browser's, which Node 20 has none of. Returns what it does and how to take it away. */
-export function installEventSource(handler: Handler): Connections & Disposable {
-  const open = new Set<HandlerSource>();
-  const connections = { urls: [] as URL[], down: false, cut: () => open.forEach((source) => source.cut()) };
+export function networkTo(handler: Handler): Network {
+  const open = new Set<{ cut: () => void; frozen: boolean }>();
+  const requests: Request[] = [];
+  const network = {
+    requests,
+    get urls() {
+      return requests.map(({ url }) => new URL(url));
+    },
+    down: false,
+    cut: () => open.forEach(({ cut }) => cut()),
+    freeze: () => open.forEach((stream) => (stream.frozen = true)),
+    fetch: async (url: string, init: RequestInit = {}) => {
+      const request = new Request(url, init);
+      requests.push(request.clone());
+      if (network.down) throw new TypeError('fetch failed');
+      const response = await handler(request);
+      if (response.status !== 200 || !response.body) return response;
+      return new Response(carried(response.body, init.signal ?? undefined), response);
+    },
+    EventSource: class {
+      #closed = false;
+      readonly #abortion = new AbortController();
+      readonly #listeners = new Map<string, Listener[]>();
 
-  class HandlerSource {
-    readyState = 0;
-    readonly #url: URL;
-    readonly #listeners = new Map<string, Listener[]>();
-    #lastEventId = '';
-    #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-
-    constructor(url: URL) {
-      this.#url = url;
-      open.add(this);
-      void this.#connect();
-    }
-
-    addEventListener(type: string, listener: Listener): void {
-      this.#listeners.set(type, [...(this.#listeners.get(type) ?? []), listener]);
-    }
-
-    close(): void {
-      this.readyState = 2;
-      open.delete(this);
-      void this.#reader?.cancel();
-    }
-
-    cut(): void {
-      void this.#reader?.cancel();
-    }
-
-    #dispatch(event: Parameters<Listener>[0]): void {
-      if (this.readyState !== 2 || event.type === 'error')
-        for (const listener of this.#listeners.get(event.type) ?? []) listener(event);
-    }
-
-    async #connect(): Promise<void> {
-      await Promise.resolve();
-      while (this.readyState !== 2) {
-        if (!connections.down) await this.#attempt();
-        if (this.#closed) return;
-        this.readyState = 0;
-        this.#dispatch({ type: 'error' });
-        await new Promise((resolve) => setTimeout(resolve, 1));
+      constructor(url: string) {
+        void this.#run(url).catch(() => {}).then(() => this.#dispatch({ type: 'error' })); // prettier-ignore
       }
-    }
 
-    get #closed(): boolean {
-      return this.readyState === 2;
-    }
+      addEventListener(type: string, listener: Listener): void {
+        this.#listeners.set(type, [...(this.#listeners.get(type) ?? []), listener]);
+      }
 
-    async #attempt(): Promise<void> {
-      connections.urls.push(this.#url);
-      const headers = this.#lastEventId ? { 'last-event-id': this.#lastEventId } : {};
-      const response = await handler(new Request(this.#url, { headers }));
-      if (response.status !== 200) {
-        this.close();
-        this.#dispatch({ type: 'error' });
-        return;
+      close(): void {
+        this.#closed = true;
+        this.#abortion.abort();
       }
-      this.readyState = 1;
-      this.#reader = response.body!.getReader();
-      const parser = new StreamParser(this.#lastEventId);
-      for (;;) {
-        const { done, value } = await this.#reader.read();
-        if (done) return;
-        const messages = parser.push(new TextDecoder().decode(value));
-        for (const message of messages) {
-          this.#lastEventId = message.lastEventId;
-          this.#dispatch(message);
-        }
-        this.#lastEventId = parser.lastEventId;
+
+      #dispatch(event: Parameters<Listener>[0]): void {
+        if (!this.#closed) for (const listener of this.#listeners.get(event.type) ?? []) listener(event);
       }
-    }
+
+      async #run(url: string): Promise<void> {
+        const response = await network.fetch(url, { signal: this.#abortion.signal });
+        if (response.status !== 200) return;
+        const parser = new StreamParser();
+        const decoder = new TextDecoder();
+        for await (const chunk of response.body!)
+          parser.push(decoder.decode(chunk, { stream: true })).forEach((message) => this.#dispatch(message));
+      }
+    },
+  };
+
+  function carried(body: ReadableStream<Uint8Array>, signal: AbortSignal | undefined): ReadableStream<Uint8Array> {
+    const reader = body.getReader();
+    const stream = { frozen: false, cut: () => {} };
+    open.add(stream);
+    return new ReadableStream<Uint8Array>({
+      start(controller) {
+        const end = (how: () => void) => {
+          if (!open.delete(stream)) return;
+          how();
+          reader.cancel().catch(() => {}); // the server may have ended it
+        };
+        stream.cut = () => end(() => controller.error(new TypeError('network error')));
+        signal?.addEventListener('abort', () => end(() => controller.error(signal.reason)));
+        void (async () => {
+          for (;;) {
+            const { done, value } = await reader.read();
+            if (done) return end(() => controller.close());
+            if (!stream.frozen && open.has(stream)) controller.enqueue(value);
+          }
+        })().catch((error: unknown) => end(() => controller.error(error)));
+      },
+    });
   }
 
-  const there = Object.getOwnPropertyDescriptor(globalThis, 'EventSource');
-  Object.defineProperty(globalThis, 'EventSource', { value: HandlerSource, configurable: true, writable: true });
-  return Object.assign(connections, {
-    [Symbol.dispose]() {
-      for (const source of open) source.close();
-      if (there) Object.defineProperty(globalThis, 'EventSource', there);
-      else Reflect.deleteProperty(globalThis, 'EventSource');
-    },
-  });
+  return network;
 }

@@ -52,7 +52,9 @@ export class StreamParser {
 export interface Stream {
   readonly response: Response;
   readonly parser: StreamParser;
+  /** All but heartbeats. */
   readonly messages: readonly Message[];
+  readonly heartbeats: readonly Message[];
   /** Of changes: the data. */
   readonly changes: readonly { for: number[]; watcher: string; event: any; types?: object; absent?: string[] }[];
   readonly ended: Promise<void>;
@@ -78,13 +80,15 @@ export async function openStream(
   if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
   const parser = new StreamParser(lastEventId);
   const messages: Message[] = [];
+  const heartbeats: Message[] = [];
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
   const ended = (async () => {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      messages.push(...parser.push(decoder.decode(value, { stream: true })));
+      for (const message of parser.push(decoder.decode(value, { stream: true })))
+        (message.type === 'heartbeat' ? heartbeats : messages).push(message);
     }
   })();
   ended.catch(() => {}); // for those who wait for it
@@ -92,6 +96,7 @@ export async function openStream(
     response,
     parser,
     messages,
+    heartbeats,
     ended,
     get changes() {
       return messages.filter(({ type }) => type === 'message').map(({ data }) => JSON.parse(data));

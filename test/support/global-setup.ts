@@ -4,7 +4,8 @@ import { startServer } from './server.ts';
 import { createTemplate, inSession } from './template.ts';
 
 export default async function setup(root: TestProject): Promise<(() => Promise<void>) | undefined> {
-  if (!root.vitest.projects.some((project) => ['integration', 'faults', 'security'].includes(project.name))) return undefined;
+  if (!root.vitest.projects.some((project) => ['integration', 'faults', 'security'].includes(project.name)))
+    return undefined;
   const server = await startServer();
   await createTemplate(server.url);
   root.provide('server', { url: server.url, version: await majorVersion(server.url) });

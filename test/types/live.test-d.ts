@@ -1,9 +1,9 @@
 /** What a browser gets of the watchers' types. */
 import { expectTypeOf, test } from 'vitest';
-import { createClient, type LiveSource } from '../../src/client/index.ts';
+import { createClient, type LiveSource, type Refusal } from '../../src/client/index.ts';
 import { defineWatchers, type Watch } from '../../src/index.ts';
 import { createHooks } from '../../src/react/index.ts';
-import { sse } from '../../src/sse/index.ts';
+import { onlyOwn, sse, type Subscription } from '../../src/sse/index.ts';
 
 interface DB {
   users: { id: number; name: string; role_id: number | null; seen_at: Date };
@@ -47,7 +47,44 @@ test('the hooks are typed by the client', () => {
     expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
     return { name: 'Ada' };
   });
-  expectTypeOf(loaded).toEqualTypeOf<{ readonly data: { name: string } | undefined; readonly error: unknown }>();
+  expectTypeOf(loaded).toEqualTypeOf<{
+    readonly data: { name: string } | undefined;
+    readonly error: unknown;
+    readonly reload: () => void;
+  }>();
+});
+
+test('an id that is not known yet is undefined for hooks, and nothing for the client', () => {
+  const client = createClient<W>({ url: '/live' });
+  const { useWatch, useLive } = createHooks(client);
+  const id = 1 as number | undefined;
+  // @ts-expect-error not known yet is not all rows
+  client.subscribe('users:updated', undefined, () => {});
+  // @ts-expect-error not known yet
+  client.subscribe('users:updated', id, () => {});
+  // @ts-expect-error not known yet
+  client.subscribe('users:updated', { role_id: id }, () => {});
+  useWatch('users:updated', id, (event) => expectTypeOf(event.role_id).toEqualTypeOf<number | null>());
+  useWatch('users:updated', (event) => expectTypeOf(event.role_id).toEqualTypeOf<number | null>(), { enabled: false });
+  const page = 2;
+  const { data } = useLive('users:updated', { role_id: id }, async () => [page], { deps: [page], enabled: true });
+  expectTypeOf(data).toEqualTypeOf<number[] | undefined>();
+  expectTypeOf(useLive('users:inserted', async () => 'all').data).toEqualTypeOf<string | undefined>();
+  // @ts-expect-error no such column
+  useLive('users:updated', { nobody: id }, async () => 1);
+});
+
+test('what is refused and what fails is typed', () => {
+  const client = createClient<W>({ url: () => '/live', headers: async () => ({ authorization: 'Bearer x' }) });
+  client.on('refused', (refusal) => expectTypeOf(refusal).toEqualTypeOf<Refusal>());
+  client.on('failed', ({ status, retryIn }) => {
+    expectTypeOf(status).toEqualTypeOf<number | undefined>();
+    expectTypeOf(retryIn).toEqualTypeOf<number | undefined>();
+  });
+  client.on('connected', () => {});
+  createClient<W>({ url: new URL('https://example.org'), fetch, share: 'user 7' });
+  // @ts-expect-error a token is a text
+  createClient<W>({ url: '/live', headers: { authorization: 7 } });
 });
 
 test('authorize narrows by watcher, and is required', () => {
@@ -55,10 +92,38 @@ test('authorize narrows by watcher, and is required', () => {
     authorize: (request, wanted) => {
       expectTypeOf(request).toEqualTypeOf<Request>();
       expectTypeOf(wanted.watcher).toEqualTypeOf<'users:inserted' | 'users:updated' | 'order_changed'>();
-      return wanted.watcher === 'users:updated' && typeof wanted.filter === 'object' && wanted.filter.role_id === 7;
+      expectTypeOf(wanted.kind).toEqualTypeOf<'all' | 'id' | 'columns'>();
+      // @ts-expect-error which rows are asked for is to be looked at first
+      if (wanted.id === 7) return true;
+      if (wanted.watcher === 'order_changed') return wanted.kind === 'id' && wanted.id === 'a';
+      return wanted.watcher === 'users:updated' && wanted.kind === 'columns' && wanted.columns.role_id === 7;
     },
   });
   expectTypeOf(handler).toEqualTypeOf<(request: Request) => Promise<Response>>();
   // @ts-expect-error without authorize nothing would be served
   sse(watch, {});
+});
+
+test('onlyOwn is an authorize of any watchers, alone or within a function', () => {
+  const roleOf = (request: Request) => (request.headers.has('cookie') ? 7 : undefined);
+  sse(watch, { authorize: onlyOwn('role_id', roleOf) });
+  sse(watch, {
+    authorize: async (request, wanted) =>
+      wanted.watcher === 'users:updated' && (await onlyOwn('id', roleOf(request))(request, wanted)),
+    principal: roleOf,
+  });
+  // @ts-expect-error an object is nobody's id
+  onlyOwn('id', { id: 7 });
+});
+
+test('there is no id to subscribe to on inserted, and nothing but all rows on truncated', () => {
+  const more = defineWatchers<DB>()([
+    ['users', 'inserted', { extraColumns: ['name'] }],
+    ['users', 'truncated'],
+  ]);
+  expectTypeOf<Subscription<typeof more>>().toEqualTypeOf<
+    | { readonly watcher: 'users:inserted'; readonly kind: 'all' }
+    | { readonly watcher: 'users:inserted'; readonly kind: 'columns'; readonly columns: { readonly name?: string } }
+    | { readonly watcher: 'users:truncated'; readonly kind: 'all' }
+  >();
 });

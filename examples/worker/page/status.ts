@@ -14,10 +14,12 @@ export function showStatus(live: Pick<LiveSource, 'on'>): void {
     connected = true;
     void look();
   });
-  live.on('disconnected', () => {
+  const disconnected = () => {
     connected = false;
     lost();
-  });
+  };
+  live.on('disconnected', disconnected);
+  live.on('failed', disconnected); // also when it has never been connected
   const look = () => status().then(show, lost);
   setInterval(() => {
     if (connected && !document.hidden) void look();

@@ -23,7 +23,26 @@ function Events({ prefix }: { readonly prefix: string }) {
   return h('p', { id: 'events' }, events.join());
 }
 
+/** Pages of what a user has; which user is not known at first. */
+function Pages({
+  id,
+  page,
+  enabled,
+}: {
+  readonly id: number | undefined;
+  readonly page: number;
+  readonly enabled: boolean;
+}) {
+  const load = async (signal: AbortSignal) => (await fetch(`/load?role=page${page}`, { signal })).text();
+  const { data, reload } = useLive('users:updated', id, load, { deps: [page], enabled });
+  useWatch('users:updated', { id, role_id: 7 }, () => {});
+  return h('p', { id: 'pages', onClick: reload }, `page ${page}: ${data ?? 'nothing'}`);
+}
+
 function Page() {
+  const [id, setId] = useState<number>();
+  const [page, setPage] = useState(1);
+  const [enabled, setEnabled] = useState(true);
   const [role, setRole] = useState(7);
   const [prefix, setPrefix] = useState('a-');
   const [shown, setShown] = useState(true);
@@ -33,6 +52,10 @@ function Page() {
     h('button', { id: 'role', onClick: () => setRole(8) }),
     h('button', { id: 'prefix', onClick: () => setPrefix('b-') }),
     h('button', { id: 'hide', onClick: () => setShown(false) }),
+    h('button', { id: 'id', onClick: () => setId(42) }),
+    h('button', { id: 'page', onClick: () => setPage(2) }),
+    h('button', { id: 'enable', onClick: () => setEnabled((before) => !before) }),
+    shown && h(Pages, { id, page, enabled }),
     shown && h(Loads, { role }),
     shown && h(Events, { prefix }),
   );

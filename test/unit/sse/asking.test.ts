@@ -9,11 +9,11 @@ describe('nothing is served without authorize', () => {
     const handler = sse(fakeWatch().watch, undefined as never);
     expect(await ask(handler, watchQuery(everyone))).toEqual({
       status: 403,
-      text: expect.stringContaining('authorize: (request, { watcher, filter }) =>'),
+      text: expect.stringContaining('authorize: onlyOwn('),
     });
   });
 
-  test('it is asked for each subscription, and one that it does not allow denies them all', async () => {
+  test('it is asked for each subscription, and what it does not allow takes nothing from the others', async () => {
     const asked: unknown[] = [];
     const { fake, handler } = live({
       authorize: async (_, wanted) => {
@@ -21,13 +21,24 @@ describe('nothing is served without authorize', () => {
         return wanted.watcher !== 'users:updated';
       },
     });
-    const answer = await ask(handler, watchQuery([['users:inserted'], ['users:updated', { role_id: 7 }]]));
-    expect(answer).toEqual({ status: 403, text: expect.stringContaining(`'users:updated' for {"role_id":7}`) });
+    const wanted = [['users:updated', { role_id: 7 }], ['users:inserted'], ['users:updated', '42']];
+    const stream = await openStream(handler, wanted);
+    const { data } = await stream.has(({ type }) => type === 'refused');
+    expect(JSON.parse(data)).toEqual({
+      for: [0],
+      code: 'DENIED',
+      reason: expect.stringContaining(`'users:updated' for {"role_id":7}`),
+    });
+    fake.emit('users:inserted', '0/A/0', { id: 1 });
+    await stream.has(({ type }) => type === 'message');
+    expect(stream.changes).toMatchObject([{ for: [1] }]);
+    await stream.close();
     expect(asked).toEqual([
-      { watcher: 'users:inserted', filter: undefined },
-      { watcher: 'users:updated', filter: { role_id: 7 } },
+      { watcher: 'users:updated', kind: 'columns', columns: { role_id: 7 } },
+      { watcher: 'users:inserted', kind: 'all' },
+      { watcher: 'users:updated', kind: 'id', column: 'id', id: '42' },
     ]);
-    expect(fake.subscriptions('users:inserted')).toBe(0);
+    expect(fake.subscriptions('users:updated')).toBe(0);
   });
 
   test('only true allows', async () => {
@@ -67,8 +78,56 @@ describe('what is asked for is limited to what the watchers declare', () => {
     await stream.close();
   });
 
-  test('only GET', async () => {
-    expect(await ask(handler, watchQuery(everyone), { method: 'POST' })).toMatchObject({ status: 405 });
+  test('only GET and POST', async () => {
+    expect(await ask(handler, watchQuery(everyone), { method: 'PUT' })).toMatchObject({ status: 405 });
+  });
+});
+
+describe('a POST with JSON', () => {
+  const json = { 'content-type': 'application/json' };
+  const post = (handler: (request: Request) => Promise<Response>, body: string, headers: object = json) =>
+    ask(handler, '', { method: 'POST', body, headers: { ...headers } });
+
+  test('asks for more than a URL holds', async () => {
+    const { fake, handler } = live();
+    const watch = Array.from({ length: 100 }, (_, id) => ['users:updated', { id, name: 'x'.repeat(1000) }]);
+    const stream = await openStream((request) => handler(new Request('http://localhost/live', {
+      method: 'POST', headers: json, body: JSON.stringify({ watch }), signal: request.signal,
+    })), []); // prettier-ignore
+    fake.emit('users:updated', '0/A/0', { id: 99, name: 'x'.repeat(1000) });
+    await stream.has(({ type }) => type === 'message');
+    expect(stream.changes).toMatchObject([{ for: [99] }]);
+    await stream.close();
+  });
+
+  test.each([
+    ['{"watch":[]}', json, 400, 'one or more'],
+    ['[["users:updated"]]', json, 400, 'is a list of subscriptions'],
+    ['null', json, 400, 'is a list of subscriptions'],
+    ['{', json, 400, 'the body is not JSON'],
+    ['', json, 400, 'the body is not JSON'],
+    [`{"watch":["${'x'.repeat(300_000)}"]}`, json, 413, 'larger than 262144 bytes'],
+    ['{"watch":[["users:updated"]]}', { 'content-type': 'text/plain' }, 415, 'application/json'],
+    ['{"watch":[["users:updated"]]}', {}, 415, 'application/json'],
+    ['{"watch":[["nobody"]]}', json, 400, 'there is no watcher "nobody"'],
+  ])('%.40s is refused with a reason', async (body, headers, status, reason) => {
+    const { handler } = live();
+    expect(await post(handler, body, headers)).toEqual({ status, text: expect.stringContaining(reason) });
+  });
+
+  test('tells which subscription for which reason, when all are refused, if the client reads JSON', async () => {
+    const { handler } = live({ authorize: () => false });
+    const body = '{"watch":[["users:updated",1],["nobody"],["users:updated",1]]}';
+    const { status, text } = await post(handler, body, { ...json, accept: 'text/event-stream, application/json' });
+    expect([status, JSON.parse(text)]).toEqual([
+      403,
+      {
+        refused: [
+          { for: [1], code: 'UNKNOWN', reason: 'there is no watcher "nobody"' },
+          { for: [0, 2], code: 'DENIED', reason: expect.stringContaining("'users:updated' for 1") },
+        ],
+      },
+    ]);
   });
 });
 
@@ -92,6 +151,6 @@ describe('connections by principal', () => {
 });
 
 test('all wrong options are told at once', () => {
-  const wrong = { heartbeat: 0, replay: -1, cors: ['*'], connections: 3, authorise: () => true };
-  expect(() => sse(fakeWatch().watch, wrong as never)).toThrow(/5 problems/);
+  const wrong = { subscriptions: 0, heartbeat: 0, replay: -1, cors: ['*'], connections: 3, authorise: () => true };
+  expect(() => sse(fakeWatch().watch, wrong as never)).toThrow(/6 problems/);
 });

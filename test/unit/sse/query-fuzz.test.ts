@@ -25,13 +25,15 @@ test('every list of subscriptions is read as it was written', () => {
     fc.property(fc.array(entry, { minLength: 1, maxLength: 5 }), (watch) => {
       const url = queryOf(watch);
       fc.pre(url.length < 16_000);
-      expect(readQuery(url)).toEqual(
-        JSON.parse(JSON.stringify(watch)).map(([watcher, filter = null, after]: unknown[]) => ({
+      expect(readQuery(url, 100)).toEqual({
+        refused: [],
+        asked: JSON.parse(JSON.stringify(watch)).map(([watcher, filter = null, after]: unknown[], index: number) => ({
+          index,
           watcher,
           filter: filter ?? undefined,
           after,
         })),
-      );
+      });
     }),
   );
 });
@@ -47,9 +49,9 @@ test('any other text is a BadRequest, never another error', () => {
   fc.assert(
     fc.property(text, (query) => {
       try {
-        for (const { watcher, filter } of readQuery(urlOf(query))) {
-          expect(typeof watcher).toBe('string');
-          expect(Array.isArray(filter)).toBe(false);
+        for (const { watcher, filter } of readQuery(urlOf(query), 100).asked) {
+          if (typeof watcher !== 'string') throw new TypeError('no name');
+          if (Array.isArray(filter)) throw new TypeError('a list');
         }
       } catch (error) {
         expect(error).toBeInstanceOf(BadRequest);
@@ -90,7 +92,12 @@ test.each([
   ['watch=[', 'is not JSON'],
   ['watch={}', 'is a list of subscriptions'],
   ['watch=[]', 'one or more'],
-  [`watch=${JSON.stringify(Array.from({ length: 101 }, () => ['a']))}`, '100 at most'],
+])('%.40s: %s', (query, reason) => {
+  expect(() => readQuery(urlOf(query), 100)).toThrow(reason);
+});
+
+test.each([
+  [`watch=${JSON.stringify(Array.from({ length: 101 }, () => ['a']))}`, 'at most 100 subscriptions'],
   ['watch=["a"]', 'entry 0: not [watcher, filter?, after?]'],
   ['watch=[[1]]', 'the watcher is not a string'],
   ['watch=[["a",[1]]]', 'the filter is a list'],
@@ -98,6 +105,8 @@ test.each([
   ['watch=[["a",9007199254740993]]', 'too large for JSON: write it as a string'],
   ['watch=[["a",{"b":1e999}]]', 'too large for JSON'],
   ['watch=[["a",1,2]]', `'after' is the id of an event`],
-])('%.40s: %s', (query, reason) => {
-  expect(() => readQuery(urlOf(query))).toThrow(reason);
+])('%.40s: the entry is refused, the others are not: %s', (query, reason) => {
+  const { asked, refused } = readQuery(urlOf(query.replace('watch=[', 'watch=[["first"],')), 101);
+  expect(refused.at(-1)!.reason).toContain(reason.replace('entry 0', 'entry 1').replace('100', '101'));
+  expect(asked[0]).toMatchObject({ index: 0, watcher: 'first' });
 });

@@ -3,14 +3,15 @@ import { openStream, watchQuery } from '../../support/event-stream.ts';
 import { everyone, ids, live } from '../../support/live.ts';
 
 describe('a stream', () => {
-  test('has headers that keep proxies from packing and keeping it, and no CORS', async () => {
+  test('has headers that keep proxies and browsers from packing and keeping it, and no CORS', async () => {
     const { handler } = live();
     const stream = await openStream(handler, everyone, { headers: { origin: 'https://elsewhere.example.org' } });
     expect(Object.fromEntries(stream.response.headers)).toEqual({
       'content-type': 'text/event-stream',
-      'cache-control': 'no-cache, no-transform',
+      'cache-control': 'private, no-store, no-transform',
       'x-accel-buffering': 'no',
       'x-content-type-options': 'nosniff',
+      vary: 'Cookie, Authorization',
     });
     await stream.close();
   });
@@ -23,7 +24,29 @@ describe('a stream', () => {
       'https://app.example.org',
     );
     expect((await headers('https://evil.example.org')).get('access-control-allow-origin')).toBeNull();
-    expect((await headers('https://evil.example.org')).get('vary')).toBe('origin');
+    expect((await headers('https://evil.example.org')).get('vary')).toBe('Cookie, Authorization, Origin');
+  });
+
+  test('a preflight allows JSON and headers of the page’s own, for the origins that are named', async () => {
+    const { handler } = live({ cors: ['https://app.example.org'] });
+    const preflight = async (origin: string) =>
+      handler(
+        new Request('http://localhost/live', {
+          method: 'OPTIONS',
+          headers: { origin, 'access-control-request-headers': 'authorization,content-type' },
+        }),
+      );
+    const allowed = await preflight('https://app.example.org');
+    expect([allowed.status, Object.fromEntries(allowed.headers)]).toMatchObject([
+      204,
+      {
+        'access-control-allow-origin': 'https://app.example.org',
+        'access-control-allow-methods': 'GET, POST',
+        'access-control-allow-headers': 'authorization,content-type',
+      },
+    ]);
+    const denied = await preflight('https://evil.example.org');
+    expect([...denied.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
   });
 
   test('carries the eventId as its id, and tells for which subscriptions a change is', async () => {
@@ -90,12 +113,13 @@ describe('a stream', () => {
     for (const stream of [filtered, all, again]) await stream.close();
   });
 
-  test('beats: comments, and how far the client is when others’ events went by', async () => {
+  test('beats: events that tell when the next comes, and how far the client is when others’ events went by', async () => {
     const { fake, handler } = live({ heartbeat: 1 });
     const stream = await openStream(handler, [['users:updated', 1]]);
     fake.emit('users:updated', '0/A/0', { id: 2 });
     await stream.has(({ type, lastEventId }) => type === 'position' && lastEventId === '0/A/0');
-    expect(stream.parser.comments).toBeGreaterThan(0);
+    expect(stream.heartbeats.length).toBeGreaterThan(1);
+    expect(stream.heartbeats[0]).toMatchObject({ data: '1' });
     expect(stream.changes).toEqual([]);
     await stream.close();
   });

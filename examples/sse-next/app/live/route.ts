@@ -1,17 +1,19 @@
-import { sse } from 'walwatch/sse';
+import { onlyOwn, sse } from 'walwatch/sse';
 import { watch } from '../../watch.ts';
 
 export const runtime = 'nodejs';
 export const dynamic = 'force-dynamic';
 
-export const GET = sse(watch, {
+const live = sse(watch, {
   // A session may follow the users of its own role, and nothing else.
-  authorize: (request, { filter }) => typeof filter === 'object' && filter.role_id === roleOf(request),
-  principal: (request) => String(roleOf(request)),
+  authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id),
+  // A user has 20 connections at most, and who is none has none.
+  principal: (request) => userOf(request)?.id,
 });
+export { live as GET, live as POST }; // POST for what is too long for a URL
 
 /** In place of your sessions. */
-function roleOf({ headers }: Request): number | undefined {
-  const cookie = /(?:^|; )role=(\d+)/.exec(headers.get('cookie') ?? '');
-  return cookie ? Number(cookie[1]) : undefined;
+function userOf({ headers }: Request): { readonly id: number; readonly role_id: number } | undefined {
+  const [, id, role] = /(?:^|; )session=(\d+)\.(\d+)/.exec(headers.get('cookie') ?? '') ?? [];
+  return id === undefined ? undefined : { id: Number(id), role_id: Number(role) };
 }

@@ -1,0 +1,25 @@
+import type { Entry } from './told.ts';
+
+/** How subscriptions are written in a request. Their places in this list are their numbers in the answer. */
+export const placesOf = (entries: readonly Entry[]): readonly unknown[] =>
+  entries.map(({ watcher, filter = null, after }) => (after ? [watcher, filter, after] : [watcher, filter]));
+
+export function longUrl(base: URL, watch: readonly unknown[]): string {
+  const url = new URL(base);
+  url.searchParams.set('watch', stringify(watch));
+  return url.href;
+}
+
+export const stringify = (value: unknown): string =>
+  JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
+
+/** What a filter may not hold: JSON has no form for it, and without it the filter would mean more rows. */
+export function unknownOf(filter: unknown): string | undefined {
+  if (filter === null) return 'null';
+  const values = typeof filter === 'object' ? Object.entries(filter) : [['', filter] as const];
+  const wrong = values.find(([, value]) => !isValue(value));
+  return wrong && `${wrong[0] && `${wrong[0]}: `}${String(wrong[1])}`;
+}
+
+const isValue = (value: unknown) =>
+  typeof value === 'number' ? Number.isFinite(value) : !['undefined', 'function', 'symbol'].includes(typeof value);

@@ -1,0 +1,39 @@
+import type { IncomingMessage } from 'node:http';
+import { largestBody } from './query.ts';
+
+export type Body = string | Uint8Array<ArrayBuffer> | null;
+
+/**
+ * Calls back with the body of a request: at once for one without, or with what Express or another framework has read
+ * before; with a status when it is larger than anybody here reads. Never, if the client goes before its end.
+ */
+export function incomingBody(
+  incoming: IncomingMessage & { readonly body?: unknown },
+  done: (status: 413 | undefined, body: Body) => void,
+): void {
+  const { method, headers, body } = incoming;
+  if (method === 'GET' || method === 'HEAD') done(undefined, null);
+  else if (Number(headers['content-length']) > largestBody) done(413, null);
+  else if (incoming.readableEnded && body !== undefined) done(undefined, asSent(body));
+  else collect(incoming, done);
+}
+
+const asSent = (body: unknown): Body =>
+  typeof body === 'string' || body instanceof Uint8Array ? (body as Body) : JSON.stringify(body);
+
+function collect(incoming: IncomingMessage, done: (status: 413 | undefined, body: Body) => void): void {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  incoming.on('data', (chunk: Uint8Array) => {
+    const fitted = size <= largestBody;
+    size += chunk.length;
+    if (size <= largestBody) chunks.push(chunk);
+    else {
+      chunks.length = 0; // the rest is read and forgotten, so that the answer arrives
+      if (fitted) done(413, null);
+    }
+  });
+  incoming.once('end', () => {
+    if (size <= largestBody) done(undefined, Buffer.concat(chunks));
+  });
+}

@@ -1,0 +1,52 @@
+import type { Text, Traits, Wish } from './criterion.ts';
+
+/** The kept changes that have one value in common: a chain from the last one back, which the history holds. */
+export interface Trail {
+  /** The number of the last one. */
+  last: number;
+  count: number;
+  /** Forgets the trail: its last change is not kept any more. */
+  readonly remove: () => void;
+}
+
+/**
+ * Finds the kept changes of one watcher by the new and the old values of its filter columns, without looking at any other.
+ * Changes from before a column was filtered by are not found by it: whoever filters by it now did not do so then.
+ */
+export class Trails {
+  readonly all = makeTrail(() => {});
+  readonly #columns: Map<Text, Trail>[] = [];
+
+  /** Those that a change belongs to. */
+  of({ now, before }: Traits): readonly Trail[] {
+    const trails = [this.all];
+    for (const [place, text] of now.entries()) {
+      const column = (this.#columns[place] ??= new Map());
+      trails.push(trailOf(column, text)); // undefined as well: that it is not known
+      const old = before[place];
+      if (old !== undefined && old !== text) trails.push(trailOf(column, old));
+    }
+    return trails;
+  }
+
+  /** Those that together hold each change that a wish means, or may mean: by the column with the fewest. */
+  for(wish: Wish | undefined): readonly Trail[] {
+    if (!wish) return [this.all];
+    let best: readonly Trail[] | undefined;
+    for (const [at, place] of wish.places.entries()) {
+      const column = this.#columns[place];
+      const some = [column?.get(wish.texts[at]), column?.get(undefined)].filter((trail) => trail !== undefined);
+      if (!best || length(some) < length(best)) best = some;
+    }
+    return best!;
+  }
+}
+
+function trailOf(column: Map<Text, Trail>, text: Text): Trail {
+  let trail = column.get(text);
+  if (!trail) column.set(text, (trail = makeTrail(() => void column.delete(text))));
+  return trail;
+}
+
+const makeTrail = (remove: () => void): Trail => ({ last: -1, count: 0, remove });
+const length = (trails: readonly Trail[]) => trails.reduce((sum, { count }) => sum + count, 0);
