@@ -1,4 +1,6 @@
 import { inspect } from 'node:util';
+import { printable } from './printable.ts';
+import { redact } from './redaction.ts';
 
 /**
  * Every error a user can meet has a code. W: given with `warning`; E: ends the watch; R: retried, seen in `disconnected` and `status()`.
@@ -57,7 +59,8 @@ export interface WatchErrorDetails {
 }
 
 /**
- * Every error of walwatch. Never holds a password or connection string.
+ * Every error of walwatch. Its message holds no password and no control characters but line ends, whatever the server, a
+ * file or a name had in them.
  *
  * @example
  * ```ts
@@ -73,10 +76,10 @@ export class WatchError extends Error {
   override readonly cause: unknown;
 
   constructor(code: WatchErrorCode, message: string, { solution, cause, retry }: WatchErrorDetails = {}) {
-    super(message);
+    super(printable(redact(message)));
     this.code = code;
     this.retry = retry ?? retryClasses[code] ?? 'never';
-    this.solution = solution;
+    this.solution = solution === undefined ? undefined : printable(solution);
     this.cause = cause;
   }
 }
@@ -124,7 +127,10 @@ export class ConfigurationError extends WatchError {
 
 /** How a message shows what was given, whatever that is. */
 export function shown(given: unknown): string {
-  return typeof given === 'string' ? JSON.stringify(given) : inspect(given, { depth: 1, breakLength: Infinity });
+  // A connection string in the wrong place is one all the same.
+  return redact(
+    typeof given === 'string' ? JSON.stringify(given) : inspect(given, { depth: 1, breakLength: Infinity }),
+  );
 }
 
 /** What was thrown, as text. Handlers may throw anything, also what does not turn into a string. */
