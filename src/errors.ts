@@ -1,6 +1,5 @@
 import { inspect } from 'node:util';
-import { printable } from './printable.ts';
-import { redact } from './redaction.ts';
+import { redact, redactValue } from './redaction.ts';
 
 /**
  * Every error a user can meet has a code. W: given with `warning`; E: ends the watch; R: retried, seen in `disconnected` and `status()`.
@@ -59,8 +58,8 @@ export interface WatchErrorDetails {
 }
 
 /**
- * Every error of walwatch. Its message holds no password and no control characters but line ends, whatever the server, a
- * file or a name had in them.
+ * Every error of walwatch. Its message never holds a password or connection string, whatever the server, a file or an option
+ * had in it.
  *
  * @example
  * ```ts
@@ -76,10 +75,10 @@ export class WatchError extends Error {
   override readonly cause: unknown;
 
   constructor(code: WatchErrorCode, message: string, { solution, cause, retry }: WatchErrorDetails = {}) {
-    super(printable(redact(message)));
+    super(redact(message));
     this.code = code;
     this.retry = retry ?? retryClasses[code] ?? 'never';
-    this.solution = solution === undefined ? undefined : printable(solution);
+    this.solution = solution;
     this.cause = cause;
   }
 }
@@ -128,9 +127,8 @@ export class ConfigurationError extends WatchError {
 /** How a message shows what was given, whatever that is. */
 export function shown(given: unknown): string {
   // A connection string in the wrong place is one all the same.
-  return redact(
-    typeof given === 'string' ? JSON.stringify(given) : inspect(given, { depth: 1, breakLength: Infinity }),
-  );
+  if (typeof given === 'string') return JSON.stringify(redactValue(given));
+  return redact(inspect(given, { depth: 1, breakLength: Infinity }));
 }
 
 /** What was thrown, as text. Handlers may throw anything, also what does not turn into a string. */

@@ -10,11 +10,11 @@ const shortest = 4;
 
 /** The text without passwords of connection strings of any form, and without the `known` secrets. */
 export function redact(text: string, known: Iterable<string> = []): string {
-  let shown = text;
+  let shown = withoutParameters(text);
   for (const secret of [...known].toSorted((a, b) => b.length - a.length)) {
     if (secret.length >= shortest) shown = shown.replaceAll(secret, hidden);
   }
-  return withoutParameters(withoutUserinfo(shown));
+  return withoutUserinfo(shown);
 }
 
 /** `password=…`, as in keyword DSNs, queries of URLs and environments; and `password: '…'`, as in printed objects. */
@@ -51,12 +51,26 @@ function withoutUserinfo(text: string): string {
   let shown = '';
   let from = 0;
   for (let slashes = text.indexOf('//'); slashes !== -1; slashes = text.indexOf('//', from)) {
-    shown += withoutBareUserinfo(text.slice(from, slashes));
-    const end = endOfUrl(text, slashes + 2);
-    shown += `//${redactedUrl(text.slice(slashes + 2, end))}`;
+    const before = text.slice(from, slashes);
+    // A colon before them that is not of the scheme: they are part of a password.
+    const colon = before.indexOf(':', before.search(/\S*$/));
+    const within = colon !== -1 && colon < before.length - 1;
+    const begin = within ? from + colon + 1 : slashes + 2;
+    const end = endOfUrl(text, begin);
+    const url = text.slice(begin, end);
+    shown += withoutBareUserinfo(text.slice(from, within ? begin : slashes));
+    shown += within ? redactedUrl(`:${url}`).slice(1) : `//${redactedUrl(url)}`;
     from = end;
   }
   return shown + withoutBareUserinfo(text.slice(from));
+}
+
+/** What somebody gave for something else: if it is a connection string of any form, it is all of it. */
+export function redactValue(value: string): string {
+  const text = withoutParameters(value);
+  const colon = text.search(/:(?!\/\/)/);
+  const at = text.lastIndexOf('@');
+  return redact(colon !== -1 && colon < at ? `${text.slice(0, colon + 1)}${hidden}${text.slice(at)}` : text);
 }
 
 /** What stands behind the first colon is neither a port nor nothing. */
@@ -73,8 +87,12 @@ function endOfUrl(text: string, from: number): number {
     const later = text.slice(end, end + furthest).indexOf('@');
     return later === -1 ? end : endOfLine(text, end + later);
   }
-  anotherUrl.lastIndex = at;
-  const next = anotherUrl.exec(line);
+  anotherUrl.lastIndex = 0;
+  let next = anotherUrl.exec(line);
+  if (next && next.index < at && noPort.test(line.slice(0, next.index))) {
+    anotherUrl.lastIndex = at;
+    next = anotherUrl.exec(line);
+  }
   return next ? from + next.index : end;
 }
 
@@ -126,7 +144,7 @@ export function secretsOf(connection: unknown): string[] {
 }
 
 function* secretsOfText(text: string): Iterable<string> {
-  const authority = text.replace(/^\s*(?:\w+:)?\/{0,3}/, '');
+  const authority = text.replace(/^\s*(?:(?:socket|jdbc|postgres(?:ql)?):|\w+:(?=\/\/))*\/{0,3}/, '');
   const colon = authority.indexOf(':');
   const at = authority.lastIndexOf('@');
   if (colon !== -1 && at > colon) {

@@ -139,10 +139,12 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
   const { resolved, watchers } = configuration;
   const { identities, needs, server, published } = plan;
   const former = await readFormer(client, identities);
+  const changed = new Set<number>();
   using _ = cancelOnSignal(client, configuration);
   try {
-    for (const { statement } of identities) {
+    for (const { statement, table } of identities) {
       await client.query(`begin; set local lock_timeout = ${lockTimeout}; ${statement} commit`);
+      changed.add(table.oid);
     }
     await alterPublication(client, needs.name, server, (current) => changePublication(needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
@@ -151,7 +153,7 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
   } catch (error) {
     await client.query('rollback').catch(() => {}); // of an identity that could not be changed; without a connection there is none
     const names = { slot: resolved.slot.name, publication: needs.name, existed: published };
-    const left = await undo(client, server, names, former);
+    const left = await undo(client, server, names, former.filter(({ root }) => changed.has(root)));
     if (left.length > 0)
       note(`walwatch: replica identities are still as setup has made them. As they were: ${left.join(' ')}`);
     if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;

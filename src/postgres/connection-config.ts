@@ -53,7 +53,8 @@ const unreadable: ConfigurationIssue = {
 /** node-postgres takes anything for a URL, and connects to a host that nobody named. */
 function urlIssue(url: string): ConfigurationIssue | undefined {
   const trimmed = url.trim();
-  if (trimmed.startsWith('/') && !trimmed.startsWith('//')) return undefined; // the directory of a Unix socket, and perhaps a database
+  const socket = /^(socket:\/|\/(?!\/))/i.exec(trimmed)?.[0]; // the directory of a Unix socket, and perhaps a database
+  if (socket !== undefined) return /:[^]*@/.test(trimmed.slice(socket.length)) ? unreadable : undefined;
   if (/^\w+\s*=/.test(trimmed)) {
     return {
       message: 'connection consists of keywords and values, as libpq takes them; walwatch takes a URL',
@@ -61,7 +62,7 @@ function urlIssue(url: string): ConfigurationIssue | undefined {
     };
   }
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(trimmed)?.[1];
-  if (!/^(postgres(ql)?:\/\/|socket:)/i.test(trimmed)) {
+  if (!/^postgres(ql)?:\/\//i.test(trimmed)) {
     // What comes before the first colon may be shown: it is the scheme, or the host or user of a URL without one.
     const begins = scheme === undefined ? '' : `, but with ${shown(`${scheme}:`)}`;
     return { message: `connection does not begin with postgres://${begins}`, solution: `Expected ${example}` };

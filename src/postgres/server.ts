@@ -169,11 +169,11 @@ export function quoteVerbatim(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** A string as SQL, with escapes as in names. */
+/** A string as SQL, with escapes as in names. The space is for where a word comes before, as in pg's escapeLiteral(). */
 export function quoteLiteral(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   if (isPlain(text) && !text.includes('\\')) return quoted;
-  return `E${escaped(quoted.replaceAll('\\', '\\\\'), (digits) => `\\u${digits}`)}`;
+  return ` E${escaped(quoted.replaceAll('\\', '\\\\'), (digits) => `\\u${digits}`)}`;
 }
 
 export function quoteTable(table: { readonly schema: string; readonly name: string }): string {
