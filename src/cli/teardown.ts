@@ -98,7 +98,7 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   if (!own || parsed.markers.some((one) => one.slot !== name)) {
     // Others go on with it.
     const comment = withoutMarker(publication.comment, name);
-    if (comment === publication.comment) return { statements: drops, doubt };
+    if (comment === (publication.comment ?? '')) return { statements: drops, doubt };
     const why = own ? 'another slot uses it' : 'walwatch did not make it';
     const stays = `-- The publication stays, because ${why}.`;
     return { statements: [...drops, `${stays}\n${commentOnPublication(resolved.publication.name, comment)};`], doubt };

@@ -30,7 +30,8 @@ export async function heldLock(
             coalesce(a.backend_start, x.prepared)::pg_catalog.timestamptz(0)::pg_catalog.text as since, x.gid
      from pg_catalog.pg_locks l
           left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-          left join pg_catalog.pg_prepared_xacts x on l.pid is null and l.virtualtransaction = '-1/' || x.transaction::pg_catalog.text
+          left join pg_catalog.pg_locks t on l.pid is null and t.pid is null and t.virtualtransaction = l.virtualtransaction and t.locktype = 'transactionid'
+          left join pg_catalog.pg_prepared_xacts x on x.transaction = t.transactionid
      where l.locktype = 'advisory' and l.granted and l.objsubid = 2
            and l.database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())
            and l.classid = pg_catalog.hashtext($1)::pg_catalog.oid and l.objid = pg_catalog.hashtext($2)::pg_catalog.oid
@@ -53,10 +54,14 @@ function described({ pid, role, application, since, gid }: Holder): string {
     ...(application ? [`application_name '${oneLine(application)}'`] : []),
     ...(since === null ? [] : [`since ${since}`]),
   ];
-  const who = gid === null ? `pid ${pid}` : `the prepared transaction ${quoteLiteral(gid)}`;
+  const prepared =
+    gid === null ? 'a prepared transaction (see pg_prepared_xacts)' : `the prepared transaction ${quoteLiteral(gid)}`;
+  const who = pid === null ? prepared : `pid ${pid}`;
   return facts.length === 0 ? who : `${who} (${facts.join(', ')})`;
 }
 
 function ending({ pid, gid }: Holder): string {
-  return gid === null ? `SELECT pg_catalog.pg_terminate_backend(${pid});` : `ROLLBACK PREPARED ${quoteLiteral(gid)};`;
+  return pid === null
+    ? `ROLLBACK PREPARED ${quoteLiteral(gid ?? '…')};`
+    : `SELECT pg_catalog.pg_terminate_backend(${pid});`;
 }
