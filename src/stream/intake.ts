@@ -105,7 +105,7 @@ export class Intake {
     this.#refuseJump(begin.finalLsn);
     this.#repeating = false;
     this.#newest = this.#current = this.#ledger.begin(begin);
-    this.#recent.add(this.#newest);
+    this.#recent.add(begin);
     this.#receivedChanges = this.#receivedMessages = 0;
   }
 

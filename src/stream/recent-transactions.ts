@@ -1,4 +1,3 @@
-import type { LedgerTransaction } from '../changes/ledger.ts';
 import { WatchError } from '../errors.ts';
 import type { Begin } from '../postgres/pgoutput/messages.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
@@ -11,27 +10,29 @@ const capacity = 1024;
  * repeated with another xid or time, the server was restored from an earlier state and these are new changes.
  */
 export class RecentTransactions {
-  readonly #byLsn = new Map<Lsn, LedgerTransaction>();
-  #oldest: Lsn | undefined;
+  // A ring of plain numbers: objects that live for a thousand transactions and then die are the garbage collector's worst case.
+  readonly #finalLsns = new BigUint64Array(capacity);
+  readonly #xids = new Uint32Array(capacity);
+  readonly #times = new Float64Array(capacity);
+  #count = 0;
 
-  add(transaction: LedgerTransaction): void {
-    this.#byLsn.set(transaction.finalLsn, transaction);
-    this.#oldest ??= transaction.finalLsn;
-    if (this.#byLsn.size <= capacity) return;
-    this.#byLsn.delete(this.#oldest);
-    this.#oldest = this.#byLsn.keys().next().value;
+  add({ finalLsn, xid, committedAt }: Begin): void {
+    const index = this.#count++ % capacity;
+    this.#finalLsns[index] = finalLsn;
+    this.#xids[index] = xid;
+    this.#times[index] = committedAt;
   }
 
   /** Whether a repeated transaction is the one that was received. One that is too old to be remembered counts as the same. */
   agrees({ finalLsn, xid, committedAt }: Begin): boolean {
-    if (this.#oldest === undefined || finalLsn < this.#oldest) return true;
-    const known = this.#byLsn.get(finalLsn);
-    return known?.xid === xid && known.committedAt.getTime() === new Date(committedAt).getTime();
+    if (this.#count === 0 || finalLsn < this.#finalLsns[this.#count > capacity ? this.#count % capacity : 0]!)
+      return true;
+    const index = this.#finalLsns.subarray(0, this.#count).indexOf(finalLsn);
+    return index >= 0 && this.#xids[index] === xid && this.#times[index] === committedAt;
   }
 
   clear(): void {
-    this.#byLsn.clear();
-    this.#oldest = undefined;
+    this.#count = 0;
   }
 }
 
