@@ -34,4 +34,19 @@ GRANT CONNECT ON DATABASE accounts TO walwatch;
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
 
+-- Until PostgreSQL 14, and in databases that come from it, every role may create in the schema public: also functions and
+-- operators that are then run in the place of others. Roles of yours that make tables there, and do not own the schema,
+-- need it: GRANT CREATE ON SCHEMA public TO …;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+
+-- Optional, for handlers of onMessage(): every role that may connect can write such messages, and nothing tells who did. This
+-- leaves it to your application (here: accounts_app) and to walwatch, which writes some of its own. As a superuser, in each
+-- watched database, and again after a dump was restored.
+-- DO $$ DECLARE f pg_catalog.regprocedure; BEGIN
+--   FOR f IN SELECT oid FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.=) 'pg_logical_emit_message' LOOP
+--     EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+--     EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO walwatch, accounts_app', f);
+--   END LOOP;
+-- END $$;
+
 RESET search_path;

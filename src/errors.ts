@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { redact, redactValue } from './redaction.ts';
 
 /**
  * Every error a user can meet has a code. W: given with `warning`; E: ends the watch; R: retried, seen in `disconnected` and `status()`.
@@ -57,7 +58,8 @@ export interface WatchErrorDetails {
 }
 
 /**
- * Every error of walwatch. Never holds a password or connection string.
+ * Every error of walwatch. Its message never holds a password or connection string, whatever the server, a file or an option
+ * had in it.
  *
  * @example
  * ```ts
@@ -73,7 +75,7 @@ export class WatchError extends Error {
   override readonly cause: unknown;
 
   constructor(code: WatchErrorCode, message: string, { solution, cause, retry }: WatchErrorDetails = {}) {
-    super(message);
+    super(redact(message));
     this.code = code;
     this.retry = retry ?? retryClasses[code] ?? 'never';
     this.solution = solution;
@@ -124,7 +126,9 @@ export class ConfigurationError extends WatchError {
 
 /** How a message shows what was given, whatever that is. */
 export function shown(given: unknown): string {
-  return typeof given === 'string' ? JSON.stringify(given) : inspect(given, { depth: 1, breakLength: Infinity });
+  // A connection string in the wrong place is one all the same.
+  if (typeof given === 'string') return JSON.stringify(redactValue(given));
+  return redact(inspect(given, { depth: 1, breakLength: Infinity }));
 }
 
 /** What was thrown, as text. Handlers may throw anything, also what does not turn into a string. */

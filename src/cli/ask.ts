@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { printable } from '../printable.ts';
 import { UsageError } from './arguments.ts';
 import { note } from './output.ts';
 
@@ -12,7 +13,7 @@ export async function confirmed(question: string, flags: { readonly yes?: boolea
   // Ctrl-D and Ctrl-C are no answer.
   const none = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
   try {
-    const answer = await Promise.race([terminal.question(`${question} [y/N] `), none]);
+    const answer = await Promise.race([terminal.question(`${printable(question)} [y/N] `), none]);
     if (/^y(es)?$/i.test(answer.trim())) return true;
     note('Nothing was changed.');
     return false;

@@ -4,8 +4,10 @@ import { pathToFileURL } from 'node:url';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import type { WatcherEntry } from '../types/watchers.ts';
+import { thrownText } from '../errors.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
+import { keepSecret } from './output.ts';
 
 const defaultFiles = ['walwatch.config.js', 'walwatch.config.mjs', 'walwatch.config.ts'];
 
@@ -54,6 +56,7 @@ export async function loadConfiguration(
     throw new UsageError(`'subscribe' of ${file} is no function`, 'export function subscribe(watch) { … }');
   }
   const own = given as Partial<WatchOptions>;
+  keepSecret(own.connection);
   const slot = flags.slot ?? own.slot;
   const publication = flags.publication ?? own.publication;
   return asUsage(file, () => {
@@ -93,13 +96,13 @@ async function load(file: string): Promise<ConfigurationModule> {
   try {
     return (await import(pathToFileURL(resolve(file)).href)) as ConfigurationModule;
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    if ((error as { code?: unknown } | undefined)?.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
       throw new UsageError(
         `${file}: Node ${process.versions.node} does not load TypeScript by itself`,
         "Use Node 22.18, 23.6 or newer; or a loader: NODE_OPTIONS='--import tsx'; or write it as walwatch.config.mjs.",
       );
     }
-    throw new UsageError(`${file} can not be loaded: ${(error as Error)?.message ?? String(error)}`);
+    throw new UsageError(`${file} can not be loaded: ${error instanceof Error ? error.message : thrownText(error)}`);
   }
 }
 
@@ -136,7 +139,7 @@ function asUsage<T>(file: string | undefined, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'CONFIGURATION') throw error;
+    if ((error as { code?: unknown } | undefined)?.code !== 'CONFIGURATION') throw error;
     throw new UsageError(`${file === undefined ? '' : `${file}: `}${(error as Error).message}`);
   }
 }

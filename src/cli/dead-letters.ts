@@ -1,3 +1,4 @@
+import { oneLine } from '../printable.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { readLetters, type StoredLetter } from '../delivery/dead-letters.ts';
 import type { DeadLetterFilter } from '../types/delivery.ts';
@@ -5,7 +6,7 @@ import { createWatch } from '../watch/create-watch.ts';
 import { type Command, configurationFlags, exit, type ExitCode, help, parse, UsageError } from './arguments.ts';
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
-import { note, paint, print, printJson } from './output.ts';
+import { note, paint, print, printJson, withoutSecrets } from './output.ts';
 import { failure, withSession } from './session.ts';
 
 export const deadLetters: Command = {
@@ -173,32 +174,29 @@ async function readAll(configuration: Configuration, which: DeadLetterFilter): P
 }
 
 function asJson(letter: StoredLetter): object {
-  return { ...letter, failedAt: new Date(letter.failedAt) };
+  return { ...letter, failedAt: new Date(letter.failedAt), error: withoutSecrets(letter.error) };
 }
 
 function summary({ id, subscription, watcher, failedAt, attempts, error, event }: StoredLetter): string {
   const times = `${attempts} attempt${attempts === 1 ? '' : 's'}`;
   const values = Object.entries(event)
-    .map(([name, value]) => `${name} ${short(value)}`)
+    .map(([name, value]) => `${oneLine(name)} ${short(value)}`)
     .join(', ');
-  const head = `${paint('bold', id)}  ${new Date(failedAt).toISOString()}  ${paint('cyan', watcher)} → ${subscription}`;
-  return `${head}  ${values}  ${times}: ${short(error.split('\n')[0] ?? '')}`;
+  const who = `${paint('cyan', oneLine(watcher))} → ${oneLine(subscription)}`;
+  const head = `${paint('bold', id)}  ${new Date(failedAt).toISOString()}  ${who}`;
+  return `${head}  ${values}  ${times}: ${short(withoutSecrets(error.split('\n')[0] ?? ''))}`;
 }
 
 function details(letter: StoredLetter): string {
   const { event, context, error } = letter;
   const lines = Object.entries({ event, context }).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`);
-  const stack = error.split('\n').map((line) => `    ${printable(line)}`);
-  return [summary(letter), `  event id: ${letter.eventId}`, ...lines, '  error:', ...stack].join('\n');
+  const stack = withoutSecrets(error)
+    .split('\n')
+    .map((line) => `    ${oneLine(line)}`);
+  return [summary(letter), `  event id: ${oneLine(letter.eventId)}`, ...lines, '  error:', ...stack].join('\n');
 }
 
 function short(value: unknown): string {
-  const text = printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+  const text = oneLine(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-}
-
-/** Without control characters, which could drive the terminal. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\uFFFD');
 }

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { Client } from 'pg';
+import { oneLine } from '../printable.ts';
 import { readStandbySlots } from '../postgres/standby-slots.ts';
 import { sessionConfig } from '../postgres/session.ts';
 import type { WatchError } from '../errors.ts';
@@ -8,7 +9,8 @@ import type { Check } from './checks.ts';
 import { type Configuration, loadConfiguration } from './config.ts';
 import { decodingChecks } from './decoding-checks.ts';
 import { readFacts } from './facts.ts';
-import { mark, paint, print, printJson, withoutSecrets } from './output.ts';
+import { indented, mark, paint, print, printJson, withoutSecrets } from './output.ts';
+import { messageChecks } from './message-check.ts';
 import { ownershipChecks, serverChecks, transactionCheck } from './server-checks.ts';
 import { describeConnection, failure, sessionName, withSession } from './session.ts';
 import { otherSlotsCheck, slotChecks } from './slot-checks.ts';
@@ -41,7 +43,7 @@ Examples:
   async run(args) {
     const { values, positionals } = parse(args, { ...configurationFlags, ...watcherFlags, json: { type: 'boolean' } });
     const configuration = await loadConfiguration(values, positionals);
-    const checks = await examine(configuration);
+    const checks = (await examine(configuration)).map(shown);
     const ok = checks.every(({ level }) => level !== 'problem');
     if (values.json) await printJson({ ok, checks });
     else await print(report(checks));
@@ -70,7 +72,7 @@ async function examine(configuration: Configuration): Promise<Check[]> {
     const { connection } = configuration.options;
     const nowhere = connection === undefined && !process.env['DATABASE_URL'] && !process.env['PGHOST'];
     const hint = nowhere ? ' Nothing names a server: set DATABASE_URL, or PGHOST, PGUSER and PGDATABASE.' : '';
-    const found = `${to}: ${withoutSecrets(message)}`;
+    const found = `${to}: ${message}`;
     return [{ name, level: 'problem', found, why, fix: `${solution ?? ''}${hint}`.trim() }];
   }
 }
@@ -89,6 +91,7 @@ async function examineServer(client: Client, configuration: Configuration): Prom
   return [
     ...serverChecks(server, facts, resolved, own),
     await replicationCheck(configuration),
+    ...(await messageChecks(client, server, configuration)),
     ...(watchers.length > 0 ? watcherChecks(found, configuration) : [nothingNamed('watchers', 'tables and columns')]),
     ...(hasSlot && watchers.length > 0 ? publicationChecks(found, configuration) : []),
     ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
@@ -119,17 +122,22 @@ async function replicationCheck({ resolved }: Configuration): Promise<Check> {
     return { ...facts, level: 'ok', found: 'the server lets it in' };
   } catch (error) {
     const { message, solution } = failure(error, resolved);
-    return { ...facts, level: 'problem', found: withoutSecrets(message), fix: solution };
+    return { ...facts, level: 'problem', found: message, fix: solution };
   } finally {
     await client.end().catch(() => {}); // it may never have been open
   }
 }
 
+/** Settings and messages of the server may hold anything. */
+function shown({ name, found, fix, ...check }: Check): Check {
+  return { ...check, name: oneLine(name), found: withoutSecrets(found), fix: fix && withoutSecrets(fix) };
+}
+
 function report(checks: readonly Check[]): string {
   const lines = checks.flatMap(({ name, level, found, why, fix }) => [
-    `${mark(level)} ${paint('bold', name)}: ${found}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
+    `${mark(level)} ${paint('bold', name)}: ${indented(found, '    ')}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
     ...(level === 'ok' ? [] : [`    why: ${why}`]),
-    ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', fix)}`] : []),
+    ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '    '))}`] : []),
   ]);
   const count = (level: Check['level']) => checks.filter((one) => one.level === level).length;
   const [problems, warnings] = [count('problem'), count('warning')];

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import type { EventContext } from '../types/delivery.ts';
+import { oneLine } from '../printable.ts';
 import { paint, toJson } from './output.ts';
 
 type Values = Readonly<Record<string, unknown>>;
@@ -16,13 +17,13 @@ export function textLine(event: Values, { watcher, committedAt, previous, absent
   const changed = Object.keys(previous).filter(
     (name) => previous[name] !== undefined && toJson(previous[name]) !== toJson(event[name]),
   );
-  const was = changed.map((name) => `${name} ${shown(previous[name])}`).join(', ');
+  const was = changed.map((name) => `${oneLine(name)} ${shown(previous[name])}`).join(', ');
   const values = [
-    ...Object.entries(event).map(([name, value]) => `${name} ${paint('bold', shown(value))}`),
-    ...absent.map((name) => `${name} ${paint('dim', '(unchanged, not sent)')}`),
+    ...Object.entries(event).map(([name, value]) => `${oneLine(name)} ${paint('bold', shown(value))}`),
+    ...absent.map((name) => `${oneLine(name)} ${paint('dim', '(unchanged, not sent)')}`),
   ].join(', ');
   return [
-    `${paint('dim', time)} ${paint('cyan', watcher)}`,
+    `${paint('dim', time)} ${paint('cyan', oneLine(watcher))}`,
     values,
     ...(was === '' ? [] : [paint('dim', `was ${was}`)]),
   ].join('  ');
@@ -31,6 +32,6 @@ export function textLine(event: Values, { watcher, committedAt, previous, absent
 function shown(value: unknown): string {
   if (value instanceof Date) return value.toISOString();
   if (Buffer.isBuffer(value)) return `\\x${value.subarray(0, 16).toString('hex')}${value.length > 16 ? '…' : ''}`;
-  if (typeof value === 'string') return JSON.stringify(value); // control characters must not reach the terminal
-  return inspect(value, { breakLength: Infinity, depth: 4 });
+  if (typeof value === 'string') return JSON.stringify(value);
+  return oneLine(inspect(value, { breakLength: Infinity, depth: 4 }));
 }

@@ -1,4 +1,6 @@
 import type { Client } from 'pg';
+import { quoteLiteral } from '../postgres/server.ts';
+import { oneLine } from '../printable.ts';
 import { providerRoles } from './providers.ts';
 
 /** What only the doctor asks of the server. */
@@ -59,14 +61,32 @@ export async function readFacts(
             (select coalesce(pg_catalog.json_agg(t order by t.seconds desc), '[]') from (${longTransactions(long)}) t) as transactions`,
     [providerRoles, tableOids, publication],
   );
-  const { pid, tls, ownsPublication, ...facts } = rows[0];
+  const { pid, tls, ownsPublication, transactions, ...facts } = rows[0];
   const { processID } = client as unknown as { processID: number };
   return {
     ...facts,
     pooled: pid !== processID,
     tls: tls ?? undefined,
     ownsPublication: ownsPublication ?? undefined,
+    transactions: transactions.map(longTransaction),
   };
+}
+
+interface TransactionRow {
+  readonly pid: number | null;
+  readonly name: string;
+  readonly seconds: number;
+}
+
+function longTransaction({ pid, name, seconds }: TransactionRow): LongTransaction {
+  if (pid === null) {
+    return {
+      who: `the prepared transaction ${quoteLiteral(name)}`,
+      seconds,
+      end: `ROLLBACK PREPARED ${quoteLiteral(name)};`,
+    };
+  }
+  return { who: `process ${pid} (${oneLine(name)})`, seconds, end: `SELECT pg_catalog.pg_terminate_backend(${pid});` };
 }
 
 /** From how many seconds on a transaction is long. */
@@ -74,12 +94,10 @@ const longSeconds = 60;
 
 /** Those that write: decoding has to begin anew before the oldest of them, so WAL is kept from there. */
 const longTransactions = (long: number) => `
-  select pg_catalog.format('process %s (%s)', pid, coalesce(nullif(application_name, ''), usename)) as who,
-         extract(epoch from pg_catalog.now() - xact_start)::float8 as seconds,
-         pg_catalog.format('SELECT pg_catalog.pg_terminate_backend(%s);', pid) as "end"
+  select pid, coalesce(nullif(application_name, ''), usename) as name,
+         extract(epoch from pg_catalog.now() - xact_start)::float8 as seconds
   from pg_catalog.pg_stat_activity
   where backend_xid is not null and pid <> pg_catalog.pg_backend_pid() and xact_start < pg_catalog.now() - interval '${long} s'
   union all
-  select pg_catalog.format('the prepared transaction %L', gid), extract(epoch from pg_catalog.now() - prepared)::float8,
-         pg_catalog.format('ROLLBACK PREPARED %L;', gid)
+  select null, gid, extract(epoch from pg_catalog.now() - prepared)::float8
   from pg_catalog.pg_prepared_xacts where prepared < pg_catalog.now() - interval '${long} s'`;

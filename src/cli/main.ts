@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
-import { flush, note, print, watchPipe, withoutSecrets } from './output.ts';
+import { thrownText } from '../errors.ts';
+import { flush, indented, note, print, watchPipe } from './output.ts';
 import { setup } from './setup.ts';
 import { status } from './status.ts';
 import { tail } from './tail.ts';
@@ -44,21 +45,30 @@ async function run([name, ...args]: readonly string[]): Promise<ExitCode> {
 }
 
 function failed(error: unknown): ExitCode {
-  const { message, solution, code, issues } = error as {
-    message?: string;
+  const { message, solution, code, issues } = (error ?? {}) as {
+    message?: unknown;
     solution?: string;
     code?: unknown;
     issues?: unknown;
   };
   const usage = error instanceof UsageError;
   const kind = typeof code === 'string' ? `${code}: ` : '';
+  const text = typeof message === 'string' ? message : thrownText(error);
   // The message of a ConfigurationError holds its solutions.
   const remedy = solution === undefined || issues !== undefined ? '' : `\n  ${solution}`;
-  note(withoutSecrets(`walwatch: ${kind}${message ?? String(error)}${remedy}`));
+  note(`walwatch: ${kind}${indented(text)}${remedy}`);
   return usage ? exit.usage : exit.problem;
 }
 
+/** What a configuration file does later, such as a promise that nobody waits for. Node would print it with all that it holds. */
+async function uncaught(error: unknown): Promise<void> {
+  const code = failed(error);
+  await flush();
+  process.exit(code);
+}
+
 watchPipe();
+process.on('uncaughtException', uncaught).on('unhandledRejection', uncaught);
 const code = await run(process.argv.slice(2)).catch(failed);
 await flush();
 // What a configuration file has opened must not keep the process.

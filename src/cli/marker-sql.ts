@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { quoteLiteral } from '../postgres/server.ts';
 import { withMarker } from '../setup/marker.ts';
 
 /** What a worker writes into the publication's comment once it has made the slot, as SQL that finds the values itself. */
@@ -8,14 +8,14 @@ export function noteMarker(publication: string, slot: string, comment: string | 
   } as const; // prettier-ignore
   const all = withMarker(comment, placeholder);
   const line = `walwatch: ${JSON.stringify(placeholder)}`;
-  const [before, after] = all.split(line).map((kept) => pg.escapeLiteral(kept));
+  const [before, after] = all.split(line).map(quoteLiteral);
   const body = `
 BEGIN
   EXECUTE (SELECT pg_catalog.format('COMMENT ON PUBLICATION %I IS %L', p.pubname, pg_catalog.concat(${before}, 'walwatch: ', pg_catalog.json_build_object(
       'version', 1, 'slot', s.slot_name, 'systemIdentifier', c.system_identifier::pg_catalog.text, 'databaseOid', d.oid::pg_catalog.int8,
       'publicationOid', p.oid::pg_catalog.int8, 'createdLsn', s.confirmed_flush_lsn::pg_catalog.text), ${after}))
     FROM pg_catalog.pg_publication p, pg_catalog.pg_replication_slots s, pg_catalog.pg_control_system() c, pg_catalog.pg_database d
-    WHERE p.pubname OPERATOR(pg_catalog.=) ${pg.escapeLiteral(publication)} AND s.slot_name OPERATOR(pg_catalog.=) ${pg.escapeLiteral(slot)}
+    WHERE p.pubname OPERATOR(pg_catalog.=) ${quoteLiteral(publication)} AND s.slot_name OPERATOR(pg_catalog.=) ${quoteLiteral(slot)}
       AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database());
 END`;
   let quote = '$walwatch$';

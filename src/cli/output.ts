@@ -1,5 +1,11 @@
-/** What goes to stdout: for people on a terminal, for programs otherwise. */
+/**
+ * What goes to stdout: for people on a terminal, for programs otherwise. Everything leaves through here, and nothing does
+ * that could drive a terminal but our own colours: names, values and messages of the server may be anybody's.
+ */
+import { randomUUID } from 'node:crypto';
 import type { WriteStream } from 'node:tty';
+import { printable } from '../printable.ts';
+import { redact, secretsOf } from '../redaction.ts';
 
 const { stdout, stderr } = process;
 const closing = new AbortController();
@@ -16,6 +22,16 @@ export function watchPipe(): void {
   stderr.on('error', () => {}); // there is nobody to tell
 }
 
+/** Stands for the escape character of our own sequences until they are written. Nobody else can know it. */
+const escape = `<${randomUUID()}>`;
+
+/** From the top of the screen, over what was there. */
+export const clearScreen = `${escape}[H${escape}[J`;
+
+function released(text: string): string {
+  return text.split(escape).map(printable).join('\u001b');
+}
+
 export function isTerminal(): boolean {
   return stdout.isTTY === true; // undefined in a pipe, whatever its type says
 }
@@ -24,7 +40,7 @@ export function isTerminal(): boolean {
 export async function deliver(text: string): Promise<void> {
   closedPipe.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
-    stdout.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
+    stdout.write(`${released(text)}\n`, (error) => (error ? reject(error) : resolve()));
   });
 }
 
@@ -39,9 +55,14 @@ export async function printJson(value: unknown, indent = 2): Promise<void> {
   await print(toJson(value, indent));
 }
 
-/** Beside the output proper: progress, and questions. */
+/** Beside the output proper: progress and errors, without secrets. */
 export function note(text: string): void {
-  stderr.write(`${text}\n`);
+  stderr.write(`${released(withoutSecrets(text))}\n`);
+}
+
+/** Further lines of a text that somebody else may have written: none of them looks like one of ours. */
+export function indented(text: string, by = '  '): string {
+  return text.replaceAll(/\n(?! {2})/g, `\n${by}`);
 }
 
 /** Waits until all is written. */
@@ -69,7 +90,7 @@ const codes = { red: 31, green: 32, yellow: 33, cyan: 36, bold: 1, dim: 2 };
 /** In colour only on a terminal that has them, and not with NO_COLOR. */
 export function paint(style: keyof typeof codes, text: string, stream: WriteStream = stdout): string {
   const colours = stream.isTTY === true && !process.env['NO_COLOR'] && stream.hasColors();
-  return colours ? `\u001b[${codes[style]}m${text}\u001b[0m` : text;
+  return colours ? `${escape}[${codes[style]}m${text}${escape}[0m` : text;
 }
 
 export type Level = 'ok' | 'warning' | 'problem';
@@ -79,11 +100,20 @@ export function mark(level: Level): string {
   return level === 'warning' ? paint('yellow', '!') : paint('red', '✗');
 }
 
-/** Passwords in URLs, wherever they come from: a configuration's own error may repeat one. */
+const secrets = new Set(
+  ['PGPASSWORD', 'DATABASE_URL', 'PGHOST', 'PGDATABASE'].flatMap((name) =>
+    secretsOf(name === 'PGPASSWORD' ? { password: process.env[name] } : process.env[name]),
+  ),
+);
+
+/** Takes care that nothing of a connection that must not be shown is. */
+export function keepSecret(connection: unknown): void {
+  for (const secret of secretsOf(connection)) secrets.add(secret);
+}
+
+/** For what is not data: messages and settings, wherever they come from. */
 export function withoutSecrets(text: string): string {
-  const password = process.env['PGPASSWORD'];
-  const shown = text.replace(/(\w+:\/\/[^\s/@:]*):[^\s@]*@/g, '$1:***@');
-  return password ? shown.replaceAll(password, '***') : shown;
+  return redact(text, secrets);
 }
 
 /** 1536 → `1.5 kB`, with the units of PostgreSQL's settings. */

@@ -22,6 +22,7 @@ import { identityChanges, type IdentityChange } from './replica-identity.ts';
 import { withSession } from './session.ts';
 import { sqlScript } from './sql-script.ts';
 import { type Survey, survey } from './survey.ts';
+import { readFormer, undo } from './undo.ts';
 
 export const setup: Command = {
   summary: 'makes publication, slot and replica identities, after showing the SQL',
@@ -74,6 +75,8 @@ interface Plan {
   readonly identities: readonly IdentityChange[];
   readonly server: Server;
   readonly needs: PublicationNeeds;
+  /** There is a publication already. */
+  readonly published: boolean;
   /** Everything, to be run one after the other. */
   readonly statements: readonly string[];
 }
@@ -95,7 +98,9 @@ async function makePlan(client: Client, configuration: Configuration, forAnother
   const wrongSlot = found.slot ? slotIssues(resolved.slot, found.slot, server) : [];
   throwIssues([...serverIssues(server, resolved), ...found.misfits, ...unsolved, ...wrongSlot]);
   for (const { error } of found.losses) throw error;
-  return { identities: changes, server, needs: found.needs, statements: planStatements(found, configuration, changes) };
+  const { needs, publication } = found;
+  const statements = planStatements(found, configuration, changes);
+  return { identities: changes, server, needs, published: publication !== undefined, statements };
 }
 
 /** Of each table, the columns of its row filter for which PostgreSQL would refuse the application's updates and deletes. */
@@ -130,21 +135,46 @@ function changePublication(needs: PublicationNeeds, publication: Publication | u
 /** Milliseconds that a change of a table waits, while the application queues up behind it. */
 const lockTimeout = 2000;
 
-/** Returns where the slot stands. */
-async function carryOut(client: Client, { resolved, watchers }: Configuration, plan: Plan): Promise<string> {
+/** Returns where the slot stands. @throws when it fails, after what was changed is as it was */
+async function carryOut(client: Client, configuration: Configuration, plan: Plan): Promise<string> {
+  const { resolved, watchers } = configuration;
+  const { identities, needs, server, published } = plan;
+  const former = await readFormer(client, identities);
+  const changed = new Set<number>();
+  using _ = cancelOnSignal(client, configuration);
   try {
-    for (const { statement } of plan.identities) {
+    for (const { statement, table } of identities) {
       await client.query(`begin; set local lock_timeout = ${lockTimeout}; ${statement} commit`);
+      changed.add(table.oid);
     }
-    await alterPublication(client, plan.needs.name, plan.server, (current) => changePublication(plan.needs, current));
+    await alterPublication(client, needs.name, server, (current) => changePublication(needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
     const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
     return prepared.confirmedLsn!;
   } catch (error) {
+    await client.query('rollback').catch(() => {}); // of an identity that could not be changed; without a connection there is none
+    const names = { slot: resolved.slot.name, publication: needs.name, existed: published };
+    const left = await undo(client, server, names, former.filter(({ root }) => changed.has(root)));
+    if (left.length > 0)
+      note(`walwatch: replica identities are still as setup has made them. As they were: ${left.join(' ')}`);
     if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError('PERMISSION', (error as Error).message, {
       solution: 'Let the owner of the tables run what `walwatch setup --print` prints.',
       cause: error,
     });
   }
+}
+
+/** Ctrl-C while the server makes something others wait for: what was done is taken back first. A second one ends at once. */
+function cancelOnSignal(client: Client, configuration: Configuration): Disposable {
+  const { processID } = client as unknown as { processID: number };
+  const cancel = () => {
+    note('walwatch: taking back what was changed');
+    const asked = withSession(configuration, (other) =>
+      other.query('select pg_catalog.pg_cancel_backend($1)', [processID]),
+    );
+    asked.catch(() => {}); // then it ends by its timeout
+  };
+  process.once('SIGINT', cancel).once('SIGTERM', cancel);
+  return { [Symbol.dispose]: () => void process.off('SIGINT', cancel).off('SIGTERM', cancel) };
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
+import { oneLine } from '../printable.ts';
 import { readServer } from '../postgres/server.ts';
 import { readStandbySlots, standbysBehind } from '../postgres/standby-slots.ts';
 import { readPublication } from '../setup/publication.ts';
@@ -12,7 +13,7 @@ import { judgeHealth } from './health.ts';
 import { interruption } from './interruption.ts';
 import { type LiveEvent, LiveEvents } from './live-events.ts';
 import {
-  formatBytes, formatSeconds, isTerminal, type Level, mark, paint, print, toJson,
+  clearScreen, formatBytes, formatSeconds, indented, isTerminal, type Level, mark, paint, print, toJson,
 } from './output.ts'; // prettier-ignore
 import { withSession } from './session.ts';
 import { readSlotStates, type SlotState } from './slot-state.ts';
@@ -163,7 +164,7 @@ async function refresh(configuration: Configuration, interval: number, json: boo
           ...(live.problem !== undefined && { lastEventsProblem: live.problem }),
         }),
       };
-      const screen = isTerminal() ? '\u001b[H\u001b[J' : ''; // from the top, over what was there
+      const screen = isTerminal() ? clearScreen : '';
       await print(json ? toJson(facts) : `${screen}${render(facts)}\n`);
       await delay(interval, undefined, { signal }).catch(() => {}); // the end
     }
@@ -173,8 +174,10 @@ async function refresh(configuration: Configuration, interval: number, json: boo
 
 function render(facts: Status): string {
   const { slot, level, reasons, waiting } = facts;
-  const row = (name: string, text: string) => `  ${paint('dim', name.padEnd(14))}${text}`;
-  const rows = [`${mark(level)} ${paint('bold', slot)}: ${level === 'ok' ? 'all is well' : reasons.join('; ')}`];
+  const row = (name: string, text: string) => `  ${paint('dim', name.padEnd(14))}${indented(text)}`;
+  const rows = [
+    `${mark(level)} ${paint('bold', slot)}: ${level === 'ok' ? 'all is well' : indented(reasons.join('; '))}`,
+  ];
   if (facts.currentLsn === null) return rows.join('\n');
   rows.push(
     row('worker', worker(facts)),
@@ -185,12 +188,14 @@ function render(facts: Status): string {
   if (facts.spilledTransactions > 0) rows.push(row('spilled', spilled(facts)));
   if (waiting?.unknown === undefined) {
     const { events = [], more = false } = waiting ?? {};
-    const list = events.map(({ what, committedAt }) => `${what} (${time(committedAt)})`).join(', ');
+    const list = events.map(({ what, committedAt }) => `${oneLine(what)} (${time(committedAt)})`).join(', ');
     rows.push(row('waiting', list === '' ? 'nothing' : `${list}${more || events.length === shown ? ' …' : ''}`));
   } else rows.push(row('waiting', `unknown: ${waiting.unknown}`));
   if (facts.lastEvents) {
     const none = facts.lastEventsProblem ?? 'none since this began';
-    const list = facts.lastEvents.map(({ at, watcher, eventId }) => `${time(at)} ${watcher} ${paint('dim', eventId)}`);
+    const list = facts.lastEvents.map(
+      ({ at, watcher, eventId }) => `${time(at)} ${oneLine(watcher)} ${paint('dim', eventId)}`,
+    );
     rows.push(row('last events', list[0] ?? none), ...list.slice(1).map((line) => row('', line)));
   }
   return rows.join('\n');
@@ -199,7 +204,7 @@ function render(facts: Status): string {
 function worker({ activePid, application, address, lastReply, inactiveSince }: Status): string {
   if (activePid === null) return inactiveSince ? `none since ${inactiveSince.toISOString()}` : 'none';
   const from = address === null ? '' : ` from ${address}`;
-  return `process ${activePid}, ${application ?? 'hidden from this role'}${from}${lastReply ? `, heard of at ${time(lastReply)}` : ''}`;
+  return `process ${activePid}, ${application === null ? 'hidden from this role' : oneLine(application)}${from}${lastReply ? `, heard of at ${time(lastReply)}` : ''}`;
 }
 
 function lagSeconds({ lagSeconds: seconds }: Status): string {

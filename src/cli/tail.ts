@@ -7,7 +7,7 @@ import {
 import { type Configuration, loadConfiguration } from './config.ts';
 import { jsonLine, textLine } from './event-line.ts';
 import { interruption } from './interruption.ts';
-import { deliver, isTerminal, note, withoutSecrets } from './output.ts';
+import { deliver, indented, isTerminal, note } from './output.ts';
 import { failure } from './session.ts';
 
 export const tail: Command = {
@@ -94,7 +94,7 @@ async function follow(
 
 /** On stderr: what is not an event. */
 function tell(watch: SlotWatch<any>, names: string, slot: string | undefined): void {
-  const say = (text: string) => note(withoutSecrets(`walwatch: ${text}`));
+  const say = (text: string) => note(`walwatch: ${indented(text)}`);
   watch.on('connected', () =>
     say(`following ${names} over ${slot === undefined ? 'a temporary slot' : `the slot '${slot}'`}`),
   );

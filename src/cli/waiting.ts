@@ -1,8 +1,9 @@
 import type { Client } from 'pg';
-import { quoteIdentifier } from '../postgres/server.ts';
+import { quoteVerbatim } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { Decoder } from '../postgres/pgoutput/decoder.ts';
 import type { Message, Relation } from '../postgres/pgoutput/messages.ts';
+import { withoutSecrets } from './output.ts';
 import { tableName } from './watcher-name.ts';
 
 /** A change that was committed and not acknowledged. */
@@ -41,7 +42,7 @@ export async function readWaiting(client: Client, slot: string, publication: str
       const { rows } = await client.query<{ data: string; now: number }>(
         `select data, (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::float8 as now
          from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, ${most}, 'proto_version', '1', 'publication_names', $2)`,
-        [copy, quoteIdentifier(publication)],
+        [copy, quoteVerbatim(publication)],
       );
       return decode(rows);
     } finally {
@@ -49,7 +50,9 @@ export async function readWaiting(client: Client, slot: string, publication: str
     }
   } catch (error) {
     const tooMuch = (error as { code?: unknown }).code === sqlState.queryCanceled;
-    const unknown = tooMuch ? `more than can be read in ${patience / 1000} s` : (error as Error).message;
+    const unknown = tooMuch
+      ? `more than can be read in ${patience / 1000} s`
+      : withoutSecrets((error as Error).message);
     return { events: [], more: false, seconds: 0, unknown };
   } finally {
     await client.query('reset statement_timeout').catch(() => {}); // the connection may be what failed

@@ -17,12 +17,16 @@ export function resolveConnection(given: unknown, issues: ConfigurationIssue[]):
   // Split here, as pg would do later, because pg lets the URL win over the settings that walwatch adds to it.
   const { connectionString, ...own } =
     typeof given === 'string' ? { connectionString: given } : (given as ClientConfig);
+  if (given instanceof URL) {
+    issues.push({ message: `${kind}, not a URL object`, solution: 'Pass it as a string: url.href' });
+    return {};
+  }
   if (connectionString !== undefined && typeof connectionString !== 'string') {
     issues.push({ message: 'connection.connectionString is not a string', solution: example });
     return own;
   }
   const config = connectionString ? { ...own, ...parseUrl(connectionString, issues) } : own;
-  issues.push(...hostIssues(config), ...passwordIssues(config));
+  issues.push(...hostIssues(config), ...misplacedIssues(config), ...passwordIssues(config));
   return typeof config.password === 'function' ? { ...config, password: checked(config.password) } : config;
 }
 
@@ -36,19 +40,21 @@ function parseUrl(url: string, issues: ConfigurationIssue[]): ClientConfig {
   try {
     return parseIntoClientConfig(url);
   } catch {
-    // The parser's own message may repeat the URL, and with it the password.
-    issues.push({
-      message: 'connection is not a URL that node-postgres can read',
-      solution: `Expected ${example}. Percent-encode special characters of user and password: encodeURIComponent(password).`,
-    });
+    issues.push(unreadable); // the parser's own message may repeat the URL, and with it the password
     return {};
   }
 }
 
+const unreadable: ConfigurationIssue = {
+  message: 'connection is not a URL that node-postgres can read',
+  solution: `Expected ${example}. Percent-encode special characters of user and password: encodeURIComponent(password).`,
+};
+
 /** node-postgres takes anything for a URL, and connects to a host that nobody named. */
 function urlIssue(url: string): ConfigurationIssue | undefined {
   const trimmed = url.trim();
-  if (trimmed.startsWith('/') && !trimmed.startsWith('//')) return undefined; // the directory of a Unix socket, and perhaps a database
+  const socket = /^(socket:\/|\/(?!\/))/i.exec(trimmed)?.[0]; // the directory of a Unix socket, and perhaps a database
+  if (socket !== undefined) return /:[^]*@/.test(trimmed.slice(socket.length)) ? unreadable : undefined;
   if (/^\w+\s*=/.test(trimmed)) {
     return {
       message: 'connection consists of keywords and values, as libpq takes them; walwatch takes a URL',
@@ -56,20 +62,57 @@ function urlIssue(url: string): ConfigurationIssue | undefined {
     };
   }
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(trimmed)?.[1];
-  if (!/^(postgres(ql)?:\/\/|socket:)/i.test(trimmed)) {
+  if (!/^postgres(ql)?:\/\//i.test(trimmed)) {
     // What comes before the first colon may be shown: it is the scheme, or the host or user of a URL without one.
     const begins = scheme === undefined ? '' : `, but with ${shown(`${scheme}:`)}`;
     return { message: `connection does not begin with postgres://${begins}`, solution: `Expected ${example}` };
   }
+  if (isTornApart(trimmed)) return unreadable;
   // An @ further on would make it part of a password.
-  const authority = /^\w+:\/\/(?:[^/?#]*@)?([^/?#@]*)(?![^@]*@)/.exec(trimmed)?.[1] ?? '';
-  return authority.includes(',') ? severalHosts(authority) : undefined;
+  const [, user, authority = ''] = /^\w+:\/\/([^/?#]*@)?([^/?#@]*)(?![^@]*@)/.exec(trimmed) ?? [];
+  if (!authority.includes(',')) return undefined;
+  // What looks like a host and its port may be a user and a password, without a host.
+  return severalHosts(user === undefined && authority.includes(':') ? '?' : authority);
+}
+
+/** Parameters whose values may hold an `@`. */
+const withAt = /^(user|password|sslpassword|options|(fallback_)?application_name|ssl(root)?cert|sslkey)=/;
+
+/**
+ * A password with `/`, `?` or `#` ends what URLs take for the host: its first part would become the host's port, the rest
+ * a database or a parameter, and both would be shown.
+ */
+function isTornApart(url: string): boolean {
+  if (url.includes('#')) return true;
+  const [, path = '', query = ''] = /^\w+:\/\/[^/?]*([^?]*)(.*)$/s.exec(url) ?? [];
+  const parameters = query.slice(1).split('&');
+  return path.includes('@') || parameters.some((one) => one.includes('@') && !withAt.test(one));
+}
+
+/** A connection string, or a part of one with a password, in the place of another setting: it would be shown as that. */
+function misplacedIssues({ host = env('PGHOST'), database = env('PGDATABASE'), user = env('PGUSER') }: ClientConfig) {
+  const wrong = Object.entries({ host, database, user }).filter(
+    ([name, value]) => typeof value === 'string' && (name === 'host' ? noHost : connectionString).test(value),
+  );
+  return wrong.map(([name]): ConfigurationIssue => ({
+    message: `${name} of connection is not the name of a ${name}, but looks like a connection string`,
+    solution: `Give each setting on its own: { host, port, user, password, database }; or all as a URL: ${example}`,
+  }));
+}
+
+const connectionString = /:\/\/|:[^]*@|password\s*=/i;
+/** A path, as of a Unix socket, may hold what a name may not. */
+const noHost = /^(?!\/)[^]*[@\s=?#]|^\/\/|:\/\/|:[^]*@|password\s*=/i;
+
+function env(name: string): string | undefined {
+  return process.env[name];
 }
 
 /** A slot is on one server, and node-postgres connects to one. */
 function severalHosts(hosts: string): ConfigurationIssue {
+  const named = /^[\w.-]*(:\d+)?(,[\w.-]*(:\d+)?)*$/.test(hosts) ? `: ${shown(hosts)}` : '';
   return {
-    message: `connection names several hosts: ${shown(hosts)}; walwatch connects to one`,
+    message: `connection names several hosts${named}; walwatch connects to one`,
     solution: 'Name the primary, or an address that always leads to it (DNS name, virtual IP, load balancer).',
   };
 }

@@ -11,9 +11,13 @@ export function urlOfKeywords(text: string): string | undefined {
   let end = 0;
   for (let found = pair.exec(text); found !== null && found[0] !== ''; found = pair.exec(text)) {
     end = pair.lastIndex;
+    if (values.has(found[1]!)) return undefined; // perhaps a part of a password that should have been quoted
     values.set(found[1]!, (found[2] ?? found[3] ?? '').replaceAll(/\\(.)/g, '$1'));
   }
   if (text.slice(end).trim() !== '') return undefined;
+  // A connection string in the place of a name.
+  if (['host', 'hostaddr', 'user', 'dbname'].some((keyword) => /:\/\/|:.*@|=/s.test(values.get(keyword) ?? '')))
+    return undefined;
   const part = (keyword: string) => encodeURIComponent(values.get(keyword) ?? '');
   const password = values.has('password') || values.has('passfile') ? ':PASSWORD' : '';
   const user = values.has('user') || password ? `${part('user')}${password}@` : '';

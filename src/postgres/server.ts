@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import { escaped, isPlain } from '../printable.ts';
 
 /** What is asked of the server at every connection. */
 export interface Server {
@@ -154,8 +155,25 @@ export function isSynchronousStandby(synchronousStandbyNames: string, applicatio
   return unquoted.some((name) => name === '*' || name.toLowerCase() === own); // a quoted * matches all as well
 }
 
+/**
+ * As SQL. A name with control characters is written with escapes, so that it neither drives the terminal that a message or
+ * script is printed on, nor begins a line of its own in it.
+ */
 export function quoteIdentifier(name: string): string {
+  if (isPlain(name)) return quoteVerbatim(name);
+  return `U&${quoteVerbatim(escaped(name.replaceAll('\\', '\\\\'), (digits) => `\\${digits}`))}`;
+}
+
+/** The same where only the server reads it: lists of names in options know no escapes. */
+export function quoteVerbatim(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A string as SQL, with escapes as in names. The space is for where a word comes before, as in pg's escapeLiteral(). */
+export function quoteLiteral(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  if (isPlain(text) && !text.includes('\\')) return quoted;
+  return ` E${escaped(quoted.replaceAll('\\', '\\\\'), (digits) => `\\u${digits}`)}`;
 }
 
 export function quoteTable(table: { readonly schema: string; readonly name: string }): string {

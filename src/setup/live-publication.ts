@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { quoteIdentifier } from '../postgres/server.ts';
+import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { ConfigurationError } from '../errors.ts';
 import { livePrefix, type ResolvedOptions } from '../options.ts';
 import { applicationName } from './judge.ts';
+import { heldLock } from './lock-holder.ts';
 import { isMadeByWalwatch, parseComment } from './marker.ts';
 
 /*
@@ -106,9 +108,15 @@ async function lock(
   how: 'pg_advisory_lock_shared' | 'pg_try_advisory_lock' | 'pg_advisory_unlock',
   name: string,
 ): Promise<boolean> {
-  const { rows } = await client.query<{ done: unknown }>(
-    `select pg_catalog.${how}(pg_catalog.hashtext($1), pg_catalog.hashtext($2)) as done`,
-    [livePrefix, name],
-  );
-  return rows[0]!.done === true;
+  try {
+    const { rows } = await client.query<{ done: unknown }>(
+      `select pg_catalog.${how}(pg_catalog.hashtext($1), pg_catalog.hashtext($2)) as done`,
+      [livePrefix, name],
+    );
+    return rows[0]!.done === true;
+  } catch (error) {
+    if (sqlStateOf(error) !== sqlState.lockNotAvailable) throw error;
+    const what = `the publication '${name}'`;
+    throw (await heldLock(client, [livePrefix, name], { code: 'SLOT_BLOCKED', what, cause: error })) ?? error;
+  }
 }

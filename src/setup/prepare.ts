@@ -94,9 +94,11 @@ async function settle(
         const facts = await readFacts(client, options, watchers);
         const judgement = judge(facts, memory, options, await check(facts.bound, facts.server));
         if (judgement.verdict === 'ready') return { facts, judgement, warnings };
-        const locked = lock.held;
-        if (judgement.verdict === 'wait' || !(await lock.take())) {
-          if (performance.now() > deadline) throw await slotBlocked(client, options.slot.name);
+        const locked = lock.isOurs;
+        const waits = judgement.verdict === 'wait';
+        if (waits || !(await lock.take())) {
+          if (performance.now() > deadline)
+            throw (!waits && (await lock.holder())) || (await slotBlocked(client, options.slot.name));
           await delay(waitInterval);
         } else if (locked) {
           if (judgement.verdict === 'refused') throw judgement.error;

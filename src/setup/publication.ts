@@ -1,12 +1,13 @@
-import pg from 'pg';
 import type { Client } from 'pg';
-import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
+import { quoteIdentifier, quoteLiteral, quoteTable, type Server, since } from '../postgres/server.ts';
+import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { columnsOf } from '../watchers/plan.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import { carriedTables } from './carried.ts';
+import { heldLock } from './lock-holder.ts';
 import { addition, type Entry, type PushedDown } from './pushed-down.ts';
 
 export type Operation = 'insert' | 'update' | 'delete' | 'truncate';
@@ -178,24 +179,30 @@ export async function alterPublication(
   decide: (publication: Publication | undefined) => readonly string[],
 ): Promise<readonly string[]> {
   await client.query('begin');
+  let locked = false;
   try {
     await client.query(`set local lock_timeout = ${lockTimeout}`);
-    await client.query(
-      `select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('walwatch'), pg_catalog.hashtext($1))`,
-      [name],
-    );
+    await client.query(`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1), pg_catalog.hashtext($2))`, [
+      lockSpace,
+      name,
+    ]);
+    locked = true;
     const statements = decide(await readPublication(client, name, server));
     for (const statement of statements) await client.query(statement);
     await client.query('commit');
     return statements;
   } catch (error) {
     await client.query('rollback').catch(() => {}); // what failed is thrown; a lost connection rolls back by itself
-    throw error;
+    if (locked || sqlStateOf(error) !== sqlState.lockNotAvailable) throw error;
+    const what = `a change of the publication '${name}'`;
+    throw (await heldLock(client, [lockSpace, name], { code: 'SERVER_BUSY', what, cause: error })) ?? error;
   }
 }
 
+const lockSpace = 'walwatch';
+
 export function commentOnPublication(name: string, comment: string): string {
-  return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${pg.escapeLiteral(comment)}`;
+  return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${quoteLiteral(comment)}`;
 }
 
 /** A watched table is no longer what the publication carries. */

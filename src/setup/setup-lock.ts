@@ -1,35 +1,47 @@
 import type { Client } from 'pg';
+import type { WatchError } from '../errors.ts';
+import { heldLock } from './lock-holder.ts';
+
+const space = 'walwatch setup';
 
 /** Of the worker that makes a slot, or makes it anew: the others wait, and then find it there. */
 export class SetupLock {
   readonly #client: Client;
   readonly #slot: string;
-  #held = false;
+  #isOurs = false;
 
   constructor(client: Client, slot: string) {
     this.#client = client;
     this.#slot = slot;
   }
 
-  get held(): boolean {
-    return this.#held;
+  get isOurs(): boolean {
+    return this.#isOurs;
   }
 
   /** Returns whether it is ours. */
   async take(): Promise<boolean> {
-    return (this.#held ||= await this.#query('pg_try_advisory_lock'));
+    return (this.#isOurs ||= await this.#query('pg_try_advisory_lock'));
   }
 
   async release(): Promise<void> {
-    if (!this.#held) return;
-    this.#held = false;
+    if (!this.#isOurs) return;
+    this.#isOurs = false;
     await this.#query('pg_advisory_unlock');
+  }
+
+  /** What is said when it could not be had in time. Undefined: nobody has it any more. */
+  async holder(): Promise<WatchError | undefined> {
+    return heldLock(this.#client, [space, this.#slot], {
+      code: 'SLOT_BLOCKED',
+      what: `making the slot '${this.#slot}'`,
+    });
   }
 
   async #query(name: 'pg_try_advisory_lock' | 'pg_advisory_unlock'): Promise<boolean> {
     const { rows } = await this.#client.query<{ done: boolean }>(
-      `select pg_catalog.${name}(pg_catalog.hashtext('walwatch setup'), pg_catalog.hashtext($1)) as done`,
-      [this.#slot],
+      `select pg_catalog.${name}(pg_catalog.hashtext($1), pg_catalog.hashtext($2)) as done`,
+      [space, this.#slot],
     );
     return rows[0]!.done;
   }

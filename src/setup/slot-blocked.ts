@@ -1,16 +1,18 @@
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
+import { quoteLiteral } from '../postgres/server.ts';
+import { oneLine } from '../printable.ts';
 
 /** Who has a transaction open that writes: making a slot waits for the end of all of them. */
 export async function slotBlocked(client: Client, name: string, cause?: unknown): Promise<WatchError> {
-  const { rows } = await client.query<{ who: string; hidden: boolean; standby: boolean }>(
+  const { rows } = await client.query<{ who: string; gid: string | null; hidden: boolean }>(
     `select pg_catalog.concat('pid ', pid::text, ' (', coalesce(nullif(application_name, ''), usename::text),
                               ', since ' || xact_start::timestamptz(0)::text, ')') as who,
-            xact_start is null as hidden
+            null as gid, xact_start is null as hidden
      from pg_catalog.pg_stat_activity
      where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
      union all
-     select pg_catalog.concat('prepared transaction ', pg_catalog.quote_literal(gid)), false from pg_catalog.pg_prepared_xacts`,
+     select 'prepared transaction', gid, false from pg_catalog.pg_prepared_xacts`,
   );
   const standby = (await client.query<{ standby: boolean }>('select pg_catalog.pg_is_in_recovery() as standby'))
     .rows[0]!.standby;
@@ -22,7 +24,8 @@ export async function slotBlocked(client: Client, name: string, cause?: unknown)
       cause,
     });
   }
-  const who = rows.map((row) => row.who).join(', ') || 'transactions that have ended since';
+  const named = rows.map((row) => (row.gid === null ? oneLine(row.who) : `${row.who} ${quoteLiteral(row.gid)}`));
+  const who = named.join(', ') || 'transactions that have ended since';
   const hidden = rows.some((row) => row.hidden) ? ' Since when is shown to members of pg_read_all_stats only.' : '';
   return new WatchError('SLOT_BLOCKED', `${message} transactions that are writing: ${who}`, {
     solution:

@@ -5,7 +5,7 @@ import type { Client, ClientConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
-import { quoteIdentifier, type Server, serverStart, since } from '../postgres/server.ts';
+import { quoteIdentifier, quoteVerbatim, type Server, serverStart, since } from '../postgres/server.ts';
 import { beginOwn } from '../postgres/session.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
@@ -171,7 +171,7 @@ export class Source {
       const end = parseLsn(identity.xlogpos);
       sink.started({ systemIdentifier: identity.systemid, timeline, end, switchedAt, createdLsn, pid });
     });
-    const options = [`proto_version '1'`, `publication_names ${quoteOption(quoteIdentifier(publication))}`];
+    const options = [`proto_version '1'`, `publication_names ${quoteOption(quoteVerbatim(publication))}`];
     if (messages) options.push(`messages 'true'`);
     if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
     this.#copy = new CopyStream(connection.stream, sink);

@@ -1,4 +1,4 @@
-import { quoteTable, type Server, since } from '../postgres/server.ts';
+import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import type { TableReference } from './table.ts';
@@ -111,7 +111,7 @@ function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
     return [{
       ...where,
       message: `${watcher.name}: the key column ${nullable.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} may be null`,
-      solution: nullable.map((column) => `ALTER TABLE ${quoteTable(table)} ALTER COLUMN "${column}" SET NOT NULL;`).join(' '),
+      solution: nullable.map((column) => `ALTER TABLE ${quoteTable(table)} ALTER COLUMN ${quoteIdentifier(column)} SET NOT NULL;`).join(' '),
     }]; // prettier-ignore
   }
   const unique = [...table.uniqueKeys, ...table.deferrableKeys];
@@ -119,7 +119,7 @@ function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
   return [{
     ...where,
     message: `${watcher.name}: ${key.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} is not unique`,
-    solution: `ALTER TABLE ${quoteTable(table)} ADD UNIQUE (${key.map((column) => `"${column}"`).join(', ')});`,
+    solution: `ALTER TABLE ${quoteTable(table)} ADD UNIQUE (${key.map(quoteIdentifier).join(', ')});`,
   }]; // prettier-ignore
 }
 
@@ -179,7 +179,7 @@ function identityIssues(
     return [{
       ...where,
       message: `${watcher.name}: ${quoteTable(table)} has the virtual generated column '${virtual.name}' and REPLICA IDENTITY FULL: PostgreSQL would refuse its updates and deletes once they are published`,
-      solution: `${alterIdentity(table, 'default')} or ALTER TABLE ${quoteTable(table)} DROP COLUMN "${virtual.name}";`,
+      solution: `${alterIdentity(table, 'default')} or ALTER TABLE ${quoteTable(table)} DROP COLUMN ${quoteIdentifier(virtual.name)};`,
     }]; // prettier-ignore
   }
   const triggers = watcher.triggerColumns.map((column) => databaseName(watcher.table, column));

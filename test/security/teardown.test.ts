@@ -1,0 +1,185 @@
+/** Somebody else's slot or publication, or a comment that somebody wrote, makes teardown and setup do nothing that was not agreed to. */
+import { beforeEach, expect, inject, onTestFinished, test } from 'vitest';
+import { cli, folder, startCli, startOnTerminal } from '../support/cli.ts';
+import { useDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { dropSlotAndPublication, slotName } from '../support/watching.ts';
+
+const db = useDatabase();
+
+function name(): string {
+  const made = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, made));
+  return made;
+}
+
+const exists = async (slot: string) => ({
+  slot: (await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).length === 1,
+  publication: (await db.sql('select from pg_publication where pubname = $1', [slot])).length === 1,
+});
+const makeSlot = (slot: string) => db.sql(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+const run = (slot: string, ...flags: string[]) => cli(['teardown', '--slot', slot, ...flags], { url: db.url });
+const identities = () =>
+  db.sql(
+    `select relname::text as name, relreplident::text as identity from pg_class where relname in ('users', 'packages', 'indexed') order by 1`,
+  );
+
+beforeEach(async () => {
+  await db.sql('drop table if exists indexed');
+  await db.sql('create table indexed (id int primary key, code int not null unique)');
+  await db.sql('alter table indexed replica identity using index indexed_code_key');
+  await db.sql('alter table users replica identity default; alter table packages replica identity default');
+});
+
+test('a slot without a marker of walwatch is not dropped before somebody has agreed to just that', async () => {
+  const slot = name();
+  await makeSlot(slot);
+  await db.sql(`create publication "${slot}" for table users`);
+  for (const flags of [[], ['--yes'], ['--print']]) {
+    const { code, stdout, stderr } = await run(slot, ...flags);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(`the slot '${slot}' carries no marker of walwatch, and may be another program's`);
+    expect(stderr).toContain('--force');
+  }
+  const refused = startOnTerminal(['teardown', '--slot', slot], { url: db.url });
+  await refused.says(/pg_drop_replication_slot[^]*carries no marker of walwatch[^]*Run this\?/);
+  refused.type('n\n');
+  expect((await refused.ended).code).toBe(1);
+  expect(await exists(slot)).toEqual({ slot: true, publication: true });
+  expect((await run(slot, '--print', '--force')).stdout).toContain(`pg_drop_replication_slot('${slot}')`);
+  expect(await run(slot, '--yes', '--force')).toMatchObject({ code: 0 });
+  expect(await exists(slot)).toEqual({ slot: false, publication: true });
+});
+
+test('a comment that claims what is not so is not believed', async () => {
+  const [slot, other] = [name(), name()];
+  await cli(['setup', 'users:inserted', '--slot', other, '--yes'], { url: db.url });
+  const [{ comment }] = (await db.sql<{ comment: string }>(
+    `select obj_description(oid, 'pg_publication') as comment from pg_publication where pubname = $1`, [other],
+  )) as [{ comment: string }]; // prettier-ignore
+  await makeSlot(slot);
+  const role = `mallory_${slot}`;
+  await db.sql(
+    `create role ${role} login; grant create on database "${db.name}" to ${role}; grant create on schema public to ${role}`,
+  );
+  onTestFinished(async () => {
+    await db.sql(`drop publication if exists "${slot}"; drop owned by ${role}; drop role ${role}`);
+  });
+  const mallory = await db.client();
+  await mallory.query(`set role ${role}; create publication "${slot}"`);
+  const forge = (text: string) =>
+    mallory.query(
+      `comment on publication "${slot}" is '${text.replaceAll(`"${other}"`, `"${slot}"`).replaceAll("'", "''")}'`,
+    );
+  const [{ oid }] = (await db.sql<{ oid: string }>('select oid::text from pg_publication where pubname = $1', [
+    slot,
+  ])) as [{ oid: string }];
+  // A copy of a real one, and one whose values are all right: the owner is still a stranger.
+  for (const text of [comment, comment.replace(/"publicationOid":\d+/, `"publicationOid":${oid}`)]) {
+    await forge(text);
+    const { code, stderr } = await run(slot, '--yes');
+    expect(code).toBe(2);
+    expect(stderr).toContain('of another role says');
+    expect(await exists(slot)).toEqual({ slot: true, publication: true });
+  }
+  // The publication stays even if the slot may go.
+  expect((await run(slot, '--yes', '--force')).code).toBe(0);
+  expect(await exists(slot)).toEqual({ slot: false, publication: true });
+  await mallory.query(`drop publication "${slot}"`);
+  // The copy of a marker in a publication of our own was written for another publication.
+  await makeSlot(slot);
+  await db.sql(`create publication "${slot}"`);
+  await db.sql(`comment on publication "${slot}" is '${comment.replaceAll(`"${other}"`, `"${slot}"`)}'`);
+  expect(await run(slot, '--yes')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('for another server, database or publication'),
+  });
+  expect(await exists(slot)).toEqual({ slot: true, publication: true });
+});
+
+test('no comment makes teardown alter a table', async () => {
+  const slot = name();
+  await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
+  await db.sql(`do $$ declare c text; begin
+    select obj_description(oid, 'pg_publication') into c from pg_publication where pubname = '${slot}';
+    execute format('comment on publication %I is %L', '${slot}', replace(c, '"version":1', '"version":1,"identities":{"public.packages":"full","packages":"full"}'));
+  end $$`);
+  const before = await identities();
+  const { stdout, code } = await run(slot, '--yes');
+  expect(code).toBe(0);
+  expect(stdout).not.toContain('ALTER');
+  expect(await identities()).toEqual(before);
+});
+
+const config = (slot: string, more = '') =>
+  folder({
+    'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+      export default defineConfig({ slot: '${slot}', watchers: defineWatchers([
+        ['users', 'updated', { label: 'a', triggerColumns: ['name'] }], ['indexed', 'updated', { label: 'b', triggerColumns: ['id'] }],
+        ['packages', 'updated', { label: 'c', triggerColumns: ['name'] }], ${more}
+      ]) });`,
+  });
+
+test('a setup that an open transaction blocks leaves everything as it was', { timeout: 60_000 }, async () => {
+  const slot = name();
+  const options = { url: db.url, cwd: await config(slot) };
+  const before = await identities();
+  const writer = await db.client({ application_name: 'nightly_job' });
+  await writer.query(`begin; insert into roles (name) values ('x')`);
+  const { code, stderr } = await cli(['setup', '--yes'], options);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^walwatch: SLOT_BLOCKED: .*nightly_job/);
+  expect(await identities()).toEqual(before);
+  expect(await exists(slot)).toEqual({ slot: false, publication: false });
+
+  // Nor one that is interrupted while it waits.
+  const waiting = startCli(['setup', '--yes'], options);
+  waiting.child.stdin!.end();
+  await until(async () => (await exists(slot)).slot, { describe: 'the slot to be in the making' });
+  waiting.child.kill('SIGINT');
+  expect((await waiting.ended).code).toBe(1);
+  expect(await identities()).toEqual(before);
+  expect(await exists(slot)).toEqual({ slot: false, publication: false });
+
+  await writer.query('rollback');
+  expect((await cli(['setup', '--yes'], options)).code).toBe(0);
+  expect(await identities()).not.toEqual(before);
+});
+
+test(
+  'what cannot be taken back, because somebody holds the table, is told with the SQL that does',
+  { timeout: 60_000 },
+  async () => {
+    const slot = name();
+    const blocked = startCli(['setup', '--yes'], { url: db.url, cwd: await config(slot) });
+    blocked.child.stdin!.end();
+    const writer = await db.client();
+    await writer.query(`begin; insert into roles (name) values ('x')`);
+    await until(async () => (await exists(slot)).slot, { describe: 'the slot to be in the making' });
+    await writer.query('select from users limit 1');
+    const { code, stderr } = await blocked.ended;
+    await writer.query('rollback');
+    expect(code).toBe(1);
+    const statements = /As they were: (.*)/.exec(stderr)![1]!;
+    await db.sql(statements);
+    expect((await identities()).map(({ identity }) => identity)).toEqual(['i', 'd', 'd']);
+  },
+);
+
+test.skipIf(inject('server').version < 15)(
+  'identities that a publication needs, which was there before, stay and are told of',
+  { timeout: 60_000 },
+  async () => {
+    const slot = name();
+    await db.sql(`create publication "${slot}" for table roles`);
+    const writer = await db.client();
+    await writer.query(`begin; insert into roles (name) values ('x')`);
+    const args = ['setup', 'users:updated', '--where', 'role_id = 7', '--slot', slot, '--yes'];
+    const { code, stderr } = await cli(args, { url: db.url });
+    expect(code).toBe(1);
+    expect(stderr).toContain('ALTER TABLE "public"."users" REPLICA IDENTITY DEFAULT;');
+    await writer.query('rollback');
+    // The application may still write.
+    await db.sql(`insert into users (name) values ('a'); update users set name = 'b'; delete from users`);
+  },
+);
