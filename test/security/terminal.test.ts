@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import pg from 'pg';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, table } from '../../src/index.ts';
 import { isPlain, oneLine, printable } from '../../src/printable.ts';
 import { quoteIdentifier, quoteLiteral } from '../../src/postgres/server.ts';
@@ -160,6 +160,16 @@ test.skipIf(!existsSync(psql))(
     }
     expect(await db.sql('select from pg_publication where pubname = $1', [short])).toEqual([]);
     expect(existsSync(mark)).toBe(false);
+  },
+);
+
+test.skipIf(inject('server').version < 15)(
+  'a row filter that would be another one with escapes is not printed',
+  async () => {
+    const args = ['setup', 'users:inserted', '--slot', slotName(), '--where', `name = '\u001b[2J'`];
+    const { code, stdout, stderr } = await cli([...args, '--print'], { url: db.url });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('control characters');
   },
 );
 
