@@ -18,6 +18,7 @@ const hostile = 'x\u001b[2J\u001b]0;owned\u0007\n\\! touch /tmp/owned\r✓ all: 
 const short = '\u001b[2J\n\\! id\u009b\u202e"\'\\';
 
 function expectHarmless(text: string): void {
+  // oxlint-disable-next-line no-control-regex
   const rest = text.replaceAll(/\u001b\[(\d+m|H|J)/g, '').replaceAll(/[\n\t]/g, ''); // our own
   expect([rest, isPlain(rest)]).toEqual([rest, true]);
   expect(text).not.toMatch(/^\s?(\\!|✓ all: well)/m);
