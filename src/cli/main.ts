@@ -61,10 +61,9 @@ function failed(error: unknown): ExitCode {
 }
 
 /** What a configuration file does later, such as a promise that nobody waits for. Node would print it with all that it holds. */
-async function uncaught(error: unknown): Promise<void> {
+function uncaught(error: unknown): void {
   const code = failed(error);
-  await flush();
-  process.exit(code);
+  void flush().finally(() => process.exit(code));
 }
 
 watchPipe();

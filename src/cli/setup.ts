@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { TypeCatalog } from '../postgres/types.ts';
+import { printable } from '../printable.ts';
 import { type Server, serverIssues } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { throwIssues, WatchError } from '../errors.ts';
@@ -60,6 +61,7 @@ Examples:
         await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is set up already.`);
         return exit.ok;
       }
+      if (values.print && plan.statements.some((statement) => printable(statement) !== statement)) throw unprintable();
       await print(values.print ? sqlScript(plan.statements) : plan.statements.join('\n'));
       if (values.print) return exit.ok;
       if (!(await confirmed('Run this?', values))) return exit.problem;
@@ -127,6 +129,11 @@ function planStatements(
   ];
 }
 
+/** Names and texts are written with escapes. A row filter is an expression, which would be another one. */
+function unprintable(): UsageError {
+  return new UsageError('a row filter has control characters, which are not printed', 'Run setup without --print.');
+}
+
 function changePublication(needs: PublicationNeeds, publication: Publication | undefined): string[] {
   if (publication) return completePublication(needs, publication);
   return [createPublication(needs), commentOnPublication(needs.name, createdComment)];
@@ -154,7 +161,12 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
   } catch (error) {
     await client.query('rollback').catch(() => {}); // of an identity that could not be changed; without a connection there is none
     const names = { slot: resolved.slot.name, publication: needs.name, existed: published };
-    const left = await undo(client, server, names, former.filter(({ root }) => changed.has(root)));
+    const left = await undo(
+      client,
+      server,
+      names,
+      former.filter(({ root }) => changed.has(root)),
+    );
     if (left.length > 0)
       note(`walwatch: replica identities are still as setup has made them. As they were: ${left.join(' ')}`);
     if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;

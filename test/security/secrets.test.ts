@@ -2,7 +2,7 @@
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ConfigurationError, type ConfigurationIssue, shown, WatchError } from '../../src/errors.ts';
+import { ConfigurationError, type ConfigurationIssue, WatchError } from '../../src/errors.ts';
 import { resolveOptions } from '../../src/options.ts';
 import { resolveConnection } from '../../src/postgres/connection-config.ts';
 import { redact, secretsOf } from '../../src/redaction.ts';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import pg from 'pg';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, table } from '../../src/index.ts';
 import { isPlain, oneLine, printable } from '../../src/printable.ts';
 import { quoteIdentifier, quoteLiteral } from '../../src/postgres/server.ts';
@@ -18,6 +18,7 @@ const hostile = 'x\u001b[2J\u001b]0;owned\u0007\n\\! touch /tmp/owned\r✓ all: 
 const short = '\u001b[2J\n\\! id\u009b\u202e"\'\\';
 
 function expectHarmless(text: string): void {
+  // oxlint-disable-next-line no-control-regex
   const rest = text.replaceAll(/\u001b\[(\d+m|H|J)/g, '').replaceAll(/[\n\t]/g, ''); // our own
   expect([rest, isPlain(rest)]).toEqual([rest, true]);
   expect(text).not.toMatch(/^\s?(\\!|✓ all: well)/m);
@@ -160,6 +161,16 @@ test.skipIf(!existsSync(psql))(
     }
     expect(await db.sql('select from pg_publication where pubname = $1', [short])).toEqual([]);
     expect(existsSync(mark)).toBe(false);
+  },
+);
+
+test.skipIf(inject('server').version < 15)(
+  'a row filter that would be another one with escapes is not printed',
+  async () => {
+    const args = ['setup', 'users:inserted', '--slot', slotName(), '--where', `name = '\u001b[2J'`];
+    const { code, stdout, stderr } = await cli([...args, '--print'], { url: db.url });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('control characters');
   },
 );
 
