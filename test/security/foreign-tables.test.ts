@@ -147,6 +147,19 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
     expect(await ran()).toBe(false);
   });
 
+  test('the doctor tells of each', async () => {
+    const { stdout } = await cli(['doctor', '--json'], { url: as(worker) });
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; level: string; found: string; fix: string }[] };
+    for (const table of tables) {
+      expect(checks.find(({ name }) => name === `walwatch.${table}`)).toMatchObject({
+        level: 'warning',
+        found: expect.stringContaining(`'${mallory}'`),
+        fix: expect.stringContaining(`DROP TRIGGER t ON walwatch.${table};`),
+      });
+    }
+    expect(await ran()).toBe(false);
+  });
+
   test.each(tables)('neither does the migration of %s take it for its own', async (table) => {
     for (const role of [worker, owner, new URL(db.url).username])
       await expect(run(role, await migration(table))).rejects.toThrow(
