@@ -1,4 +1,4 @@
-import { type Change, messageHead } from './change.ts';
+import { type Change, changeMessage } from './change.ts';
 import { isMeant, type Wish } from './criterion.ts';
 import type { History } from './history.ts';
 import type { Trails } from './trails.ts';
@@ -57,9 +57,9 @@ export class CatchUp {
   }
 
   /** In the order in which they happened. */
-  *messages(): Iterable<readonly [head: Uint8Array, body: Uint8Array]> {
+  *messages(): Iterable<readonly Uint8Array[]> {
     const inOrder = [...this.#missed].toSorted(([a], [b]) => a - b);
-    for (const [, { change, indexes }] of inOrder) yield [messageHead(change, indexes), change.body];
+    for (const [, { change, indexes }] of inOrder) yield changeMessage(change, indexes);
   }
 
   #look({ index, wish }: Returning, number: number, change: Change): boolean {

@@ -26,9 +26,17 @@ export function makeChange(event: object, context: EventContext, columns: Filter
   };
 }
 
-/** The beginning of the message for a client whose subscriptions of these numbers mean the change. */
-export function messageHead({ eventId }: Change, subscriptions: readonly number[]): Uint8Array {
-  return encoder.encode(`id: ${eventId}\ndata: {"for":[${subscriptions.join()}],`);
+/** Above it a message is sent in two parts, so that those with other numbers share the second. */
+const whole = 4096;
+
+/** The message for a client whose subscriptions of these numbers mean the change. */
+export function changeMessage({ eventId, body }: Change, subscriptions: readonly number[]): readonly Uint8Array[] {
+  const head = encoder.encode(`id: ${eventId}\ndata: {"for":[${subscriptions.join()}],`);
+  if (body.byteLength > whole) return [head, body];
+  const message = new Uint8Array(head.byteLength + body.byteLength);
+  message.set(head);
+  message.set(body, head.byteLength);
+  return [message];
 }
 
 /** A message of ours: `position` tells how far the client is, `reset` that changes may be missing. */

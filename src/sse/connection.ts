@@ -1,5 +1,7 @@
 /** Parts up to this size are sent together. A larger one goes as it is, so that clients share its bytes on their way too. */
 const joined = 16 * 1024;
+/** Bytes that a part takes in memory besides its own, measured. */
+const overhead = 100;
 /** Milliseconds in which a client takes what was sent before its connection was ended. */
 const grace = 10_000;
 
@@ -46,13 +48,11 @@ export class Connection {
     return this.#read;
   }
 
-  /** A message, whole or in parts. Messages are shared between connections, so one that waits costs a reference. */
-  send(...parts: readonly Uint8Array[]): void {
+  /** A message, whole or in parts. They are shared between connections, so one that waits costs a reference. */
+  send(message: Uint8Array | readonly Uint8Array[]): void {
     if (this.#ended) return;
-    for (const part of parts) {
-      this.#waiting.push(part);
-      this.#bytes += part.byteLength + 16; // of the reference
-    }
+    if (message instanceof Uint8Array) this.#add(message);
+    else for (const part of message) this.#add(part);
     if (this.#bytes > this.#limit) this.cut(`the client is too slow: more than ${this.#limit} bytes wait for it`);
     else if (this.#asked) this.#flush();
   }
@@ -74,16 +74,28 @@ export class Connection {
     this.#over();
   }
 
+  #add(part: Uint8Array): void {
+    this.#waiting.push(part);
+    this.#bytes += part.byteLength + overhead;
+  }
+
   #flush(): void {
     if (this.#waiting.length === 0) return;
-    let count = 1;
-    let bytes = this.#waiting[0]!.byteLength;
-    while (count < this.#waiting.length && bytes + this.#waiting[count]!.byteLength <= joined)
-      bytes += this.#waiting[count++]!.byteLength;
-    const parts = this.#waiting.splice(0, count);
+    const { length } = this.#waiting;
+    const chunk = length === 1 ? this.#waiting.pop()! : this.#join();
     this.#asked = false;
-    this.#taken = bytes + 16 * count;
-    this.#controller.enqueue(count === 1 ? parts[0]! : Buffer.concat(parts));
+    this.#taken = chunk.byteLength + overhead * (length - this.#waiting.length);
+    this.#controller.enqueue(chunk);
+  }
+
+  /** A large part, or as many small ones as are sent together. */
+  #join(): Uint8Array {
+    const waiting = this.#waiting;
+    let [count, bytes] = [1, waiting[0]!.byteLength];
+    while (count < waiting.length && bytes + waiting[count]!.byteLength <= joined)
+      bytes += waiting[count++]!.byteLength;
+    const parts = waiting.splice(0, count);
+    return count === 1 ? parts[0]! : Buffer.concat(parts);
   }
 
   #over(): void {

@@ -3,7 +3,7 @@ import { thrownText } from '../errors.ts';
 import type { Watch } from '../types/watch.ts';
 import { Audience, type Member } from './audience.ts';
 import { CatchUp, type Returning } from './catch-up.ts';
-import { type Change, heartbeatMessage, makeChange, messageHead, ownMessage, retryMessage } from './change.ts';
+import { type Change, heartbeatMessage, makeChange, changeMessage, ownMessage, retryMessage } from './change.ts';
 import { Connection } from './connection.ts';
 import { FilterColumns } from './criterion.ts';
 import { type Grant, Grants } from './grants.ts';
@@ -145,7 +145,7 @@ export class Hub {
     const age = setTimeout(() => connection.end(), Math.max(0, asked + maxAge - performance.now())).unref();
     signal.addEventListener('abort', gone, { once: true });
     this.#clients.add(client);
-    connection.send(retryMessage(), this.#heartbeat);
+    connection.send([retryMessage(), this.#heartbeat]);
     return client;
   }
 
@@ -160,7 +160,7 @@ export class Hub {
       if (connection.ended) return;
       step = work.next();
     }
-    if (step.value) for (const message of missed.messages()) connection.send(...message);
+    if (step.value) for (const message of missed.messages()) connection.send(message);
     else connection.send(ownMessage('reset', this.#history.position, forgotten));
     begin();
   }
@@ -200,13 +200,13 @@ export class Hub {
       else if (there) there.push(index);
       else numbers.set(client, [index]);
     });
-    const heads = new Map<string, Uint8Array>();
+    const messages = new Map<string, readonly Uint8Array[]>();
     for (const [client, indexes] of numbers) {
       const key = indexes.join();
-      let head = heads.get(key);
-      if (!head) heads.set(key, (head = messageHead(change, indexes)));
+      let message = messages.get(key);
+      if (!message) messages.set(key, (message = changeMessage(change, indexes)));
       client.position = change.eventId;
-      client.connection.send(head, change.body);
+      client.connection.send(message);
     }
     for (const client of unsure) this.#reset(client, 'a value that decides who is meant was not sent');
   }

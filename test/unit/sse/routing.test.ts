@@ -104,7 +104,7 @@ test('a client that comes back gets what it would have got live, whatever else h
         expect(known).toBe(history.first <= least && !unsure);
         if (!known) return;
         const indexes = wanted.map((verdicts) => verdicts.flatMap((meant, index) => (meant === true ? [index] : [])));
-        const heads = [...missed.messages()].map(([head]) => new TextDecoder().decode(head));
+        const heads = [...missed.messages()].map((parts) => Buffer.concat(parts).toString());
         expect(heads).toEqual(
           indexes.flatMap((some, at) => (some.length === 0 ? [] : [`id: 0/${at.toString(16)}/0\ndata: {"for":[${some.join()}],`])), // prettier-ignore
         );
