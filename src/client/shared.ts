@@ -130,7 +130,6 @@ function join(
   }
 
   const post = (message: Message) => channel.postMessage(message);
-
   channel.onmessage = ({ data }) => {
     if (data.type === 'told') hear(data.from, data);
     else if (data.type === 'leader') {
@@ -141,8 +140,7 @@ function join(
       const { from, version, entries } = data;
       const isNew = !leader.knows(from);
       leader.want(from, version, entries);
-      // It holds this lock as long as it is there.
-      const gone = () => leader?.drop(from);
+      const gone = () => leader?.drop(from); // it holds this lock as long as it is there
       if (isNew) locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
     }
   };
@@ -192,7 +190,6 @@ function join(
   };
 }
 
-/** What another tab is told. */
 const plain = ({ key, watcher, filter, after }: Entry): Entry => ({ key, watcher, filter, after });
 
 /** A request for a lock that is not waited for any more, or a lock that another tab has stolen. */
