@@ -45,6 +45,10 @@ export class Leader {
     if (this.#timer === undefined) this.#ask();
   }
 
+  knows(tab: string): boolean {
+    return this.#wishes.has(tab);
+  }
+
   drop(tab: string): void {
     if (this.#wishes.delete(tab) && this.#timer === undefined) this.#ask();
   }

@@ -129,10 +129,7 @@ function join(
     post({ from: me, type: 'want', version, entries: entries.map(plain) });
   }
 
-  function post(message: Message): void {
-    channel.postMessage(message);
-  }
-
+  const post = (message: Message) => channel.postMessage(message);
   channel.onmessage = ({ data }) => {
     if (data.type === 'told') hear(data.from, data);
     else if (data.type === 'leader') {
@@ -140,11 +137,11 @@ function join(
       if (leader) depose();
       else ask();
     } else if (leader) {
-      leader.want(data.from, data.version, data.entries);
-      // It holds this lock as long as it is there.
-      const { from } = data;
-      const gone = () => leader?.drop(from);
-      locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
+      const { from, version, entries } = data;
+      const isNew = !leader.knows(from);
+      leader.want(from, version, entries);
+      const gone = () => leader?.drop(from); // it holds this lock as long as it is there
+      if (isNew) locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
     }
   };
 
@@ -193,7 +190,6 @@ function join(
   };
 }
 
-/** What another tab is told. */
 const plain = ({ key, watcher, filter, after }: Entry): Entry => ({ key, watcher, filter, after });
 
 /** A request for a lock that is not waited for any more, or a lock that another tab has stolen. */

@@ -13,6 +13,7 @@ export interface Entry {
   denial?: Denial | undefined;
 }
 
+/** Why a connection failed. */
 export interface Failure {
   /** Of the answer; undefined when there was none, or nobody tells. */
   readonly status: number | undefined;
