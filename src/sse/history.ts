@@ -104,9 +104,10 @@ export class History {
     }
     if (number - this.#first >= this.#limit) this.#dropFirst();
     // Not before the oldest is gone: that may have been the last on a trail, which is then forgotten.
-    const trails = change && ofWatcher ? ofWatcher.of(change) : [];
+    const { trails, ...traits } = change && ofWatcher ? ofWatcher.of(change) : { trails: [] };
     const earlier = trails.map(({ last }) => last);
-    const entry = { id, change, trails, earlier, bytes: memoryOf(change, trails.length) };
+    const kept = change && { ...change, ...traits };
+    const entry = { id, change: kept, trails, earlier, bytes: memoryOf(change, trails.length) };
     this.#entries[number % this.#limit] = entry;
     for (const trail of trails) {
       trail.last = number;
