@@ -54,6 +54,12 @@ const files = {
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', types: ['node'] },
     include: ['typed.*'],
   }),
+  // A page has neither Node's types nor, in a worker of it, the DOM's.
+  'page.mts': `import { createClient } from 'walwatch/client';\ncreateClient({ url: '/live' }).close();\n`,
+  'tsconfig.page.json': JSON.stringify({
+    compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', lib: ['es2022'], types: [] },
+    include: ['page.mts'],
+  }),
 };
 
 const project = mkdtempSync(join(tmpdir(), 'walwatch-package-'));
@@ -66,7 +72,11 @@ try {
   for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
   run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`]);
   const tsc = resolve('node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [tsc, '-p', project], { stdio: 'inherit' });
+  for (const config of ['tsconfig.json', 'tsconfig.page.json'])
+    execFileSync(process.execPath, [tsc, '-p', join(project, config)], { stdio: 'inherit' });
+  // Without it Next refuses the hooks in a server component. https://react.dev/reference/rsc/use-client
+  const react = readFileSync(join(project, 'node_modules/walwatch/dist/react/index.js'), 'utf8');
+  if (!react.startsWith("'use client'")) throw new Error("walwatch/react does not begin with 'use client'");
 
   const versions = process.argv.slice(2);
   const nodes = versions.length === 0 ? [[process.execPath]] : versions.map((one) => ['npx', '-y', `node@${one}`]);

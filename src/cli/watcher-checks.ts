@@ -65,7 +65,7 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
     return lost.map(({ error }) => ({ name, level: 'problem', found: error.message, why, fix: error.solution }));
   }
   if (bound.length < watchers.length) {
-    const fix = 'Mend the watchers first.';
+    const fix = 'Fix the watchers first.';
     return [{ name, level: 'warning', found: 'not compared, because not all watchers fit', why, fix }];
   }
   const byWorker = resolved.manage === 'create' && !found.server.inRecovery;

@@ -75,7 +75,7 @@ export class Hub {
     this.#heartbeat = heartbeatMessage(settings.heartbeat);
     this.#history = new History(settings.replay, historyBytes);
     this.#grants = new Grants(settings.maxAge);
-    // Only the watch that owns a slot has these two; another never emits them.
+    // Only the watch that owns a slot has 'standby'; another never emits it.
     const on = watch.on.bind(watch) as (event: 'gap' | 'standby', listener: () => void) => () => void;
     on('gap', () => this.#cut('changes were not seen'));
     on('standby', () => {
