@@ -204,7 +204,7 @@ describe('none runs', () => {
           }`,
       });
 
-    test('by any command of the command line', async () => {
+    test('by any command of the command line', { timeout: 120_000 }, async () => {
       const slot = slotName();
       onTestFinished(() => dropSlotAndPublication(db, slot));
       const options = { url: role(), cwd: await configured(slot) };
