@@ -8,15 +8,17 @@
 -- wal_status       reserved, extended: all is there. unreserved: the slot is about to be lost. lost: it is (SLOT_LOST).
 -- safe_wal_size    bytes that may still be written before that; null: no max_slot_wal_keep_size, the disk is the limit.
 
+-- Everything has its schema, so that nothing that somebody put into the schema public is run.
 SELECT s.slot_name,
        s.active_pid,
        s.confirmed_flush_lsn,
-       pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::bigint AS lag_bytes,
-       pg_wal_lsn_diff(now.lsn, s.restart_lsn)::bigint AS retained_bytes,
-       pg_size_pretty(pg_wal_lsn_diff(now.lsn, s.restart_lsn)) AS retained,
+       pg_catalog.pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::pg_catalog.int8 AS lag_bytes,
+       pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)::pg_catalog.int8 AS retained_bytes,
+       pg_catalog.pg_size_pretty(pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)) AS retained,
        s.wal_status,
        s.safe_wal_size
-FROM pg_replication_slots s,
-     (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) now
-WHERE s.slot_type = 'logical' AND s.database = current_database()
+FROM pg_catalog.pg_replication_slots s,
+     (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                  ELSE pg_catalog.pg_current_wal_lsn() END AS lsn) now
+WHERE s.slot_type OPERATOR(pg_catalog.=) 'logical' AND s.database OPERATOR(pg_catalog.=) pg_catalog.current_database()
 ORDER BY retained_bytes DESC NULLS FIRST;

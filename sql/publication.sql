@@ -11,6 +11,8 @@
 -- application's own UPDATE and DELETE as soon as the table is published.
 
 BEGIN;
+-- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL lock_timeout = '2s';
 
 DO $$
@@ -29,6 +31,6 @@ ALTER PUBLICATION accounts_worker SET TABLE public.users, public.packages;
 -- The last option: changes of partitions are sent under the name of the table that you watch.
 ALTER PUBLICATION accounts_worker SET (publish = 'insert, update, delete', publish_via_partition_root = true);
 
-COMMIT;
-
 SELECT pubname, schemaname, tablename FROM pg_publication_tables WHERE pubname = 'accounts_worker' ORDER BY 2, 3;
+
+COMMIT;

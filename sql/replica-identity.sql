@@ -11,6 +11,9 @@
 --   - by the extraColumns of 'deleted', because a deleted row has no others,
 --   - to tell those who subscribed by an association that a row has left it (optional: walwatch warns).
 
+-- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+SET search_path = pg_catalog, pg_temp;
+
 -- Each ALTER TABLE takes an exclusive lock, for a moment. Rather fail than let the application queue up behind it.
 SET lock_timeout = '2s';
 
@@ -33,3 +36,5 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public'
 ORDER BY 1;
+
+RESET search_path;

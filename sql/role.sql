@@ -9,6 +9,9 @@
 -- This is for a worker with manage: 'verify', for which a DBA makes publication and slot (the next files).
 -- manage: 'create' needs more: CREATE on the database, and a role that owns the watched tables.
 
+-- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+SET search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'walwatch') THEN
@@ -45,3 +48,5 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 --     EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO walwatch, accounts_app', f);
 --   END LOOP;
 -- END $$;
+
+RESET search_path;

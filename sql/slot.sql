@@ -11,6 +11,9 @@
 --   ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();
 -- Each slot counts against max_replication_slots, each running worker against max_wal_senders.
 
+-- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+SET search_path = pg_catalog, pg_temp;
+
 -- It waits for all transactions that are writing, prepared ones and those of other databases too.
 -- Who they are: SELECT * FROM pg_stat_activity WHERE backend_xid IS NOT NULL; SELECT * FROM pg_prepared_xacts;
 SET lock_timeout = '10s';
@@ -21,3 +24,5 @@ WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'accounts_w
 RESET lock_timeout;
 
 SELECT slot_name, plugin, database, confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'accounts_worker';
+
+RESET search_path;

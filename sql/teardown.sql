@@ -8,6 +8,8 @@
 
 -- One transaction: if a worker still has the slot, dropping it fails, and then the publication must stay as well.
 BEGIN;
+-- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- The slot first: it is what keeps WAL, and it needs the publication as long as it exists.
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'accounts_worker';

@@ -2,19 +2,44 @@
 -- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
 CREATE SCHEMA IF NOT EXISTS walwatch;
 
+-- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
+-- has its schema: this may run in a session, and a transaction, with any search path.
+DO $$
+DECLARE
+  path pg_catalog.text := pg_catalog.current_setting('search_path');
+  strangers pg_catalog.text;
+BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  SELECT string_agg(format('%s belongs to the role %L', made.what, r.rolname), ', ') INTO strangers
+  FROM (SELECT 'the schema walwatch', nspowner FROM pg_namespace WHERE nspname = 'walwatch'
+        UNION ALL
+        SELECT 'walwatch.dead_letters', c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'walwatch' AND c.relname = 'dead_letters') made(what, owner)
+  JOIN pg_roles r ON r.oid = made.owner
+  WHERE NOT r.rolsuper AND r.rolname NOT IN (current_user, 'pg_database_owner')
+    AND r.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+    AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
+  IF strangers IS NOT NULL THEN
+    RAISE EXCEPTION 'walwatch.dead_letters is not made: %', strangers
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then drop it.';
+  END IF;
+  PERFORM pg_catalog.set_config('search_path', path, true);
+END
+$$;
+
 CREATE TABLE IF NOT EXISTS walwatch.dead_letters (
-  id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  slot         text NOT NULL,
-  subscription text NOT NULL,
-  watcher      text NOT NULL,
-  event_id     text NOT NULL,
+  id           pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  slot         pg_catalog.text NOT NULL,
+  subscription pg_catalog.text NOT NULL,
+  watcher      pg_catalog.text NOT NULL,
+  event_id     pg_catalog.text NOT NULL,
   -- Names and PostgreSQL's texts of the event's columns; of a logical message its prefix and content.
-  event        jsonb NOT NULL,
+  event        pg_catalog.jsonb NOT NULL,
   -- What else the handler was told: type, schema, table, previous values, position.
-  context      jsonb NOT NULL,
-  attempts     integer NOT NULL,
-  error        text NOT NULL,
-  failed_at    timestamptz NOT NULL DEFAULT now(),
+  context      pg_catalog.jsonb NOT NULL,
+  attempts     pg_catalog.int4 NOT NULL,
+  error        pg_catalog.text NOT NULL,
+  failed_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
   -- An event that comes again after a crash does not become a second letter.
   UNIQUE (slot, subscription, event_id)
 );

@@ -2,18 +2,43 @@
 -- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
 CREATE SCHEMA IF NOT EXISTS walwatch;
 
+-- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
+-- has its schema: this may run in a session, and a transaction, with any search path.
+DO $$
+DECLARE
+  path pg_catalog.text := pg_catalog.current_setting('search_path');
+  strangers pg_catalog.text;
+BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  SELECT string_agg(format('%s belongs to the role %L', made.what, r.rolname), ', ') INTO strangers
+  FROM (SELECT 'the schema walwatch', nspowner FROM pg_namespace WHERE nspname = 'walwatch'
+        UNION ALL
+        SELECT 'walwatch.positions', c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'walwatch' AND c.relname = 'positions') made(what, owner)
+  JOIN pg_roles r ON r.oid = made.owner
+  WHERE NOT r.rolsuper AND r.rolname NOT IN (current_user, 'pg_database_owner')
+    AND r.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+    AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
+  IF strangers IS NOT NULL THEN
+    RAISE EXCEPTION 'walwatch.positions is not made: %', strangers
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then drop it.';
+  END IF;
+  PERFORM pg_catalog.set_config('search_path', path, true);
+END
+$$;
+
 CREATE TABLE IF NOT EXISTS walwatch.positions (
-  slot              text NOT NULL,
-  subscription      text NOT NULL,
+  slot              pg_catalog.text NOT NULL,
+  subscription      pg_catalog.text NOT NULL,
   -- Positions of another cluster, such as one that was restored from a dump, say nothing about this one.
-  system_identifier text NOT NULL,
-  commit_lsn        pg_lsn NOT NULL,
-  ordinal           integer NOT NULL,
+  system_identifier pg_catalog.text NOT NULL,
+  commit_lsn        pg_catalog.pg_lsn NOT NULL,
+  ordinal           pg_catalog.int4 NOT NULL,
   PRIMARY KEY (slot, subscription)
 );
 
 -- Positions beyond the point where a standby was promoted say nothing either. NULL: written before this column was added.
-ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline bigint;
+ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline pg_catalog.int8;
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
 -- GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO walwatch;

@@ -32,7 +32,7 @@ function idleCheck({ activePid, idleTimeoutSeconds, inactiveSince }: SlotState):
       name: 'idle_replication_slot_timeout',
       found: `${formatSeconds(idleTimeoutSeconds)} without a worker${since}`,
       why: 'after it the server gives up the slot, and changes are lost',
-      fix: 'Start the worker. Or: ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();',
+      fix: 'Start the worker. Or: ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_catalog.pg_reload_conf();',
     }),
   ];
 }
@@ -44,7 +44,7 @@ function spillCheck({ spilledTransactions, spilledBytes }: SlotState): Check[] {
       name: 'logical_decoding_work_mem',
       found: `larger transactions so far: ${spilledTransactions}, ${formatBytes(spilledBytes)} of them on disk`,
       why: 'large transactions are decoded by way of the disk, which takes time and space',
-      fix: "ALTER SYSTEM SET logical_decoding_work_mem = '256MB'; SELECT pg_reload_conf(); -- for each walsender",
+      fix: "ALTER SYSTEM SET logical_decoding_work_mem = '256MB'; SELECT pg_catalog.pg_reload_conf(); -- for each walsender",
     }),
   ];
 }

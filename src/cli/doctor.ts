@@ -11,6 +11,7 @@ import { decodingChecks } from './decoding-checks.ts';
 import { readFacts } from './facts.ts';
 import { indented, mark, paint, print, printJson, withoutSecrets } from './output.ts';
 import { messageChecks } from './message-check.ts';
+import { ownTableChecks } from './own-table-checks.ts';
 import { ownershipChecks, serverChecks, transactionCheck } from './server-checks.ts';
 import { describeConnection, failure, sessionName, withSession } from './session.ts';
 import { otherSlotsCheck, slotChecks } from './slot-checks.ts';
@@ -97,6 +98,7 @@ async function examineServer(client: Client, configuration: Configuration): Prom
     ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
     ...(state ? decodingChecks(state, standbys) : []),
     ...(hasSlot ? ownershipChecks(facts, resolved.manage) : []),
+    ...(await ownTableChecks(client)),
     transactionCheck(facts),
     otherSlotsCheck(states, hasSlot ? resolved.slot.name : ''),
   ];

@@ -11,11 +11,12 @@ export function noteMarker(publication: string, slot: string, comment: string | 
   const [before, after] = all.split(line).map(quoteLiteral);
   const body = `
 BEGIN
-  EXECUTE (SELECT format('COMMENT ON PUBLICATION %I IS %L', p.pubname, ${before} || 'walwatch: ' || json_build_object(
-      'version', 1, 'slot', s.slot_name, 'systemIdentifier', c.system_identifier::text, 'databaseOid', d.oid::int8,
-      'publicationOid', p.oid::int8, 'createdLsn', s.confirmed_flush_lsn::text) || ${after})
-    FROM pg_publication p, pg_replication_slots s, pg_control_system() c, pg_database d
-    WHERE p.pubname = ${quoteLiteral(publication)} AND s.slot_name = ${quoteLiteral(slot)} AND d.datname = current_database());
+  EXECUTE (SELECT pg_catalog.format('COMMENT ON PUBLICATION %I IS %L', p.pubname, pg_catalog.concat(${before}, 'walwatch: ', pg_catalog.json_build_object(
+      'version', 1, 'slot', s.slot_name, 'systemIdentifier', c.system_identifier::pg_catalog.text, 'databaseOid', d.oid::pg_catalog.int8,
+      'publicationOid', p.oid::pg_catalog.int8, 'createdLsn', s.confirmed_flush_lsn::pg_catalog.text), ${after}))
+    FROM pg_catalog.pg_publication p, pg_catalog.pg_replication_slots s, pg_catalog.pg_control_system() c, pg_catalog.pg_database d
+    WHERE p.pubname OPERATOR(pg_catalog.=) ${quoteLiteral(publication)} AND s.slot_name OPERATOR(pg_catalog.=) ${quoteLiteral(slot)}
+      AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database());
 END`;
   let quote = '$walwatch$';
   while (body.includes(quote)) quote = `$walwatch${quote.length}$`;

@@ -51,12 +51,12 @@ export function serverChecks(
     check(server.walSenderTimeout !== 0, 'warning', {
       name: 'wal_sender_timeout', found: server.walSenderTimeout === 0 ? 'none' : formatSeconds(server.walSenderTimeout / 1000),
       why: 'after it the server gives up a worker that has vanished, so that another one gets the slot',
-      fix: "ALTER SYSTEM SET wal_sender_timeout = '60s'; SELECT pg_reload_conf();",
+      fix: "ALTER SYSTEM SET wal_sender_timeout = '60s'; SELECT pg_catalog.pg_reload_conf();",
     }),
     check(keep !== undefined, 'warning', {
       name: 'max_slot_wal_keep_size', found: keep === undefined ? 'no limit' : formatBytes(keep),
       why: 'without a limit, a slot that nobody reads fills the disk; with one, it is lost instead',
-      fix: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf(); -- less than the free disk space",
+      fix: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_catalog.pg_reload_conf(); -- less than the free disk space",
     }),
     ...standbyChecks(server, options),
     ...serverIssues({ ...server, walLevel: 'logical', effectiveWalLevel: 'logical', mayReplicate: true }, options).map(

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Client } from 'pg';
-import { Session, sessionConfig } from '../postgres/session.ts';
+import { connectOwn, Session, sessionConfig } from '../postgres/session.ts';
 import { WatchError } from '../errors.ts';
 import { classify } from '../setup/classify.ts';
 import { UsageError } from './arguments.ts';
@@ -14,7 +14,7 @@ export async function withSession<T>({ resolved }: Configuration, work: (client:
   const { connection, connectTimeout } = resolved;
   const session = new Session(sessionConfig(connection, { name: sessionName, connectTimeout }));
   try {
-    await session.connect();
+    await connectOwn(session);
     return await session.use(work);
   } catch (error) {
     throw error instanceof UsageError ? error : failure(error, resolved);

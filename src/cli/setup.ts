@@ -21,6 +21,7 @@ import { noteMarker } from './marker-sql.ts';
 import { mark, note, print } from './output.ts';
 import { identityChanges, type IdentityChange } from './replica-identity.ts';
 import { withSession } from './session.ts';
+import { sqlScript } from './sql-script.ts';
 import { type Survey, survey } from './survey.ts';
 import { readFormer, undo } from './undo.ts';
 
@@ -61,7 +62,7 @@ Examples:
         return exit.ok;
       }
       if (values.print && plan.statements.some((statement) => printable(statement) !== statement)) throw unprintable();
-      await print(plan.statements.join('\n'));
+      await print(values.print ? sqlScript(plan.statements) : plan.statements.join('\n'));
       if (values.print) return exit.ok;
       if (!(await confirmed('Run this?', values))) return exit.problem;
       const start = await carryOut(client, configuration, plan);

@@ -18,6 +18,7 @@ import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
 import { mark, print } from './output.ts';
 import { withSession } from './session.ts';
+import { sqlScript } from './sql-script.ts';
 
 export const teardown: Command = {
   summary: 'drops slot and publication',
@@ -56,7 +57,7 @@ Examples:
       }
       const asks = !values.print && !values.yes && process.stdin.isTTY === true;
       if (plan.doubt !== undefined && !values.force && !asks) throw notOurs(plan.doubt);
-      await print(plan.statements.join('\n'));
+      await print(values.print ? sqlScript(plan.statements) : plan.statements.join('\n'));
       if (values.print) return exit.ok;
       const doubt = plan.doubt === undefined ? '' : `${capitalized(plan.doubt)}. `;
       if (!(await confirmed(`${doubt}Run this? What the worker has not handled yet is lost.`, values)))
@@ -84,11 +85,11 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   if (slot) throwIssues(slotIssues({ name, failover: false }, { ...slot, twoPhase: false }, server));
   if (slot?.activePid !== undefined && !forLater) {
     throw new WatchError('SLOT_ACTIVE', `a worker has the slot '${name}' (process ${slot.activePid})`, {
-      solution: `Stop it first. If it is not to be found: SELECT pg_terminate_backend(${slot.activePid});`,
+      solution: `Stop it first. If it is not to be found: SELECT pg_catalog.pg_terminate_backend(${slot.activePid});`,
     });
   }
   const publication = await readPublication(client, resolved.publication.name, server);
-  const drops = slot ? [`SELECT pg_drop_replication_slot('${name}');`] : [];
+  const drops = slot ? [`SELECT pg_catalog.pg_drop_replication_slot('${name}');`] : [];
   const parsed = parseComment(publication?.comment ?? null);
   const marker = parsed.markers.find((one) => one.slot === name);
   const trusted = publication !== undefined && (await isOwnerTrusted(client, publication.oid));

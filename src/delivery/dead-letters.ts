@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { withMigration } from '../postgres/migration.ts';
+import { checkOwnTable } from '../postgres/own-tables.ts';
 import type { Session } from '../postgres/session.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
 import { Interrupted } from './interrupted.ts';
@@ -50,13 +51,18 @@ const pageSize = 100;
 const matching = `slot = $1 and ($2::text is null or subscription = $2) and ($3::text is null or watcher = $3)
   and ($4::bigint[] is null or id = any ($4))`;
 
-/** A page of the letters of a slot, by id, those after `after`. */
+/**
+ * A page of the letters of a slot, by id, those after `after`.
+ *
+ * @throws WatchError PERMISSION when the table is somebody else's
+ */
 export async function readLetters(
   client: Client,
   slot: string,
   which: DeadLetterFilter,
   after: string,
 ): Promise<StoredLetter[]> {
+  await checkOwnTable(client, 'dead_letters');
   const { rows } = await client.query<StoredLetter>(
     `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit ${pageSize}`,
     [...parameters(slot, which), after],

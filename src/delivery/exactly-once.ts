@@ -69,8 +69,9 @@ export class ExactlyOnce {
 }
 
 async function isInAttempt(client: Client, _: true, attempt: string): Promise<boolean> {
-  const { rowCount } = await client.query(`select where pg_catalog.current_setting('walwatch.attempt', true) = $1`, [
-    attempt,
-  ]);
+  const { rowCount } = await client.query(
+    `select where pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $1`,
+    [attempt],
+  );
   return rowCount === 1;
 }

@@ -175,7 +175,7 @@ export class HandlerSession {
     if (timeline === 0) return; // nothing has been streamed
     const { rows } = await client.query<{ system: string; timeline: string }>({
       types,
-      text: `select (select system_identifier::text from pg_catalog.pg_control_system()) as system,
+      text: `select (select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()) as system,
                     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) as timeline`,
     });
     const found = rows[0]!;

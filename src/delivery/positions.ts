@@ -2,6 +2,7 @@ import type { Client, CustomTypesConfig } from 'pg';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { migrationFor, withMigration } from '../postgres/migration.ts';
+import { checkOwnTable, foreignTable } from '../postgres/own-tables.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Server } from '../postgres/server.ts';
 import type { Position } from './position.ts';
@@ -23,7 +24,9 @@ export interface PositionsHost {
 }
 
 const nothing: Position = { lsn: 0n, ordinal: -1 };
-/** The session may have parsers of the application's. */
+/** The sessions are those of handlers, whose search path is the application's: so here even operators have their schema. */
+const ofSubscription = 'slot operator(pg_catalog.=) $1 and subscription operator(pg_catalog.=) $2';
+/** They may have its parsers as well. */
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 
 /** How far subscriptions have come that write in one transaction with their position: the table walwatch.positions. */
@@ -50,9 +53,9 @@ export class Positions {
     const { systemIdentifier, timeline } = this.#host.history();
     const query = {
       types,
-      text: `select system_identifier, timeline::text, commit_lsn::text as lsn, ordinal::text,
-               (commit_lsn > pg_catalog.pg_current_wal_insert_lsn())::text as ahead
-             from walwatch.positions where slot = $1 and subscription = $2 for update`,
+      text: `select system_identifier, timeline::pg_catalog.text, commit_lsn::pg_catalog.text as lsn, ordinal::pg_catalog.text,
+               (commit_lsn operator(pg_catalog.>) pg_catalog.pg_current_wal_insert_lsn())::pg_catalog.text as ahead
+             from walwatch.positions where ${ofSubscription} for update`,
       values: [slot, subscription],
     };
     let { rows } = await client.query<Row>(query);
@@ -79,7 +82,7 @@ export class Positions {
     const { systemIdentifier, timeline } = this.#host.history();
     const { rowCount } = await client.query(
       `update walwatch.positions set system_identifier = $3, timeline = $4, commit_lsn = $5, ordinal = $6
-       where slot = $1 and subscription = $2 and pg_catalog.current_setting('walwatch.attempt', true) = $7`,
+       where ${ofSubscription} and pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $7`,
       [this.#host.slot, subscription, systemIdentifier, timeline, formatLsn(position.lsn), position.ordinal, attempt],
     );
     return rowCount === 1;
@@ -119,6 +122,8 @@ export async function positionIssues(
       },
     ];
   }
+  const foreign = await foreignTable(client, 'positions');
+  if (foreign) return [{ message: foreign.message, solution: foreign.solution, table: 'walwatch.positions' }];
   try {
     // Raises when there is no such table, or its schema may not be used.
     await withMigration(client, '002_positions', create, async () => {
@@ -146,5 +151,6 @@ export async function positionIssues(
 
 /** Forgets the positions of a slot that is gone for good: a temporary one. */
 export async function forgetPositions(client: Client, slot: string): Promise<void> {
+  await checkOwnTable(client, 'positions');
   await client.query('delete from walwatch.positions where slot = $1', [slot]);
 }

@@ -4,6 +4,7 @@ import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { withMigration } from '../postgres/migration.ts';
+import { checkOwnTable } from '../postgres/own-tables.ts';
 import type { Session } from '../postgres/session.ts';
 import type { OnError } from '../types/delivery.ts';
 import type { HandlerContext } from './context.ts';
@@ -163,6 +164,7 @@ export class Recovery {
           `a handler that ends its process will be tried again without an end, because walwatch.attempts cannot be written: ${(cause as Error).message}`,
           {
             solution:
+              (cause as WatchError).solution ??
               'Let the owner of the database run node_modules/walwatch/sql/migrations/004_attempts.sql, with its grants.',
             cause,
           },
@@ -174,6 +176,7 @@ export class Recovery {
 
   async #loadLetters(client: Client, confirmed: string): Promise<void> {
     try {
+      await checkOwnTable(client, 'dead_letters');
       const { rows } = await client.query<{ subscription: string; eventId: string; xid: string; at: string }>(
         `select subscription, event_id as "eventId", context ->> 'xid' as xid, context ->> 'committedAt' as at
          from walwatch.dead_letters
@@ -221,8 +224,9 @@ function eventIdsOf({ parts, change }: Deliverable): readonly string[] {
 }
 
 function lettersUnknown(cause: unknown): WatchError {
+  const { solution } = cause as WatchError;
   return new WatchError('DEAD_LETTER', `what is among the dead letters cannot be read: ${(cause as Error).message}`, {
-    solution: 'Events that come again after a crash may be handled although there is a letter of them.',
+    solution: solution ?? 'Events that come again after a crash may be handled although there is a letter of them.',
     cause,
   });
 }

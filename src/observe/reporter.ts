@@ -42,7 +42,7 @@ export class Reporter {
         'SLOT_ACTIVE',
         `the slot '${slot}' is active for process ${activePid} of the server: this worker waits as its standby`,
         {
-          solution: `Nothing, if that is another worker of yours. Else: SELECT * FROM pg_stat_activity WHERE pid = ${activePid};`,
+          solution: `Nothing, if that is another worker of yours. Else: SELECT * FROM pg_catalog.pg_stat_get_activity(${activePid});`,
         },
       ),
     ]);

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
+import { checkOwnTable, type OwnTable } from './own-tables.ts';
 import { quoteIdentifier } from './server.ts';
 import { sqlState } from './sqlstate.ts';
 
@@ -11,6 +12,8 @@ export type Migration = '001_dead_letters' | '002_positions' | '004_attempts';
  * Runs a task that needs the table of a migration; when that is missing or of an older version, runs the migration if
  * `create`, and the task again.
  * The task must not be inside a transaction.
+ *
+ * @throws WatchError PERMISSION when the table is missing and cannot be made, or is somebody else's
  */
 export async function withMigration<T>(
   client: Client,
@@ -18,6 +21,7 @@ export async function withMigration<T>(
   create: boolean,
   task: () => Promise<T>,
 ): Promise<T> {
+  await checkOwnTable(client, tableOf(migration));
   try {
     return await task();
   } catch (error) {
@@ -27,8 +31,13 @@ export async function withMigration<T>(
       throw error;
     if (!create) throw missing(migration, error);
     await migrate(client, migration);
+    await checkOwnTable(client, tableOf(migration)); // somebody may have been faster
     return await task();
   }
+}
+
+function tableOf(migration: Migration): OwnTable {
+  return migration.slice('000_'.length) as OwnTable;
 }
 
 /** What a DBA runs for this role: the statements of the file, with its grants. */

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
-import type { ClientConfig, CustomTypesConfig } from 'pg';
+import type { Client, ClientConfig, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
 import { withCertificates } from './connection-config.ts';
 
@@ -17,9 +17,15 @@ const textSettings = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   client_encoding: 'UTF8',
-  search_path: '"$user",public', // how regclass and its like are written
-  quote_all_identifiers: 'off', // the same
+  quote_all_identifiers: 'off', // how regclass and its like are written
 };
+
+/**
+ * Where the names in our SQL are looked up. In a schema where others may create, they could define an operator or function
+ * that fits our arguments better than PostgreSQL's own, and we would run it. Temporary objects, which come first unless
+ * they are named, are our own.
+ */
+const searchPath = 'pg_catalog,pg_temp';
 
 /**
  * Timeouts that are meant for queries of an application. pg would end the stream as a query that takes too long, and a
@@ -33,13 +39,6 @@ const noTimeoutSettings = {
   idle_in_transaction_session_timeout: '10s',
   idle_session_timeout: '0',
 };
-
-/**
- * The same for `transaction_timeout`, which ends a walsender inside a large transaction. Servers before 17 do not know it,
- * and would refuse a connection that names it.
- */
-export const liftTransactionTimeout =
-  "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'";
 
 const { BOOL, INT2, INT4, OID, FLOAT8, JSON: JSON_OID } = pg.types.builtins;
 const parsers: Readonly<Record<number, (text: string) => unknown>> = {
@@ -58,7 +57,8 @@ const ownResults = {
 };
 
 /**
- * The application's configuration with the settings of a session of ours; its own `options` have the last word.
+ * The application's configuration with the settings of a session of ours; its own `options` have the last word, but for
+ * the search path.
  * @throws WatchError TLS when a certificate cannot be read
  */
 export function sessionConfig(
@@ -78,7 +78,7 @@ export function sessionConfig(
     application_name: session.name,
     connectionTimeoutMillis: session.connectTimeout,
     keepAlive: true,
-    options: settings.map(([name, value]) => `-c ${name}=${value}`).join(' ') + (own ? ` ${own}` : ''),
+    options: `${settings.map(([name, value]) => `-c ${name}=${value}`).join(' ')}${own ? ` ${own}` : ''} -c search_path=${searchPath}`,
   };
 }
 
@@ -201,8 +201,33 @@ export class Session {
   }
 }
 
-/** Connects a session with `sessionConfig`, whose transactions may take any time. */
+/** Connects a session with `sessionConfig`. */
 export async function connectOwn(session: Session): Promise<void> {
   await session.connect();
-  await session.use((client) => client.query(liftTransactionTimeout));
+  await session.use(beginOwn);
+}
+
+/**
+ * The first statement of every session with `sessionConfig`, whose names must mean the same under any search path. Lifts
+ * `transaction_timeout`, which ends a walsender inside a large transaction: servers before 17 do not know it, and would
+ * refuse a connection that names it.
+ *
+ * @throws WatchError UNSUPPORTED when our settings have not reached the server. They are not set again here: behind a pooler
+ * the session may be somebody else's next.
+ */
+export async function beginOwn(client: Client): Promise<void> {
+  const { rows } = await client.query<{ path: string }>(
+    `select pg_catalog.current_setting('search_path') as path,
+            (select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name operator(pg_catalog.=) 'transaction_timeout')`,
+  );
+  const path = rows[0]?.path ?? '';
+  if (path.replaceAll(' ', '') === searchPath) return;
+  throw new WatchError(
+    'UNSUPPORTED',
+    `the session has search_path = ${path}, not ${searchPath}: the server has not received the startup parameter "options"`,
+    {
+      solution:
+        'Something between walwatch and PostgreSQL, such as a pooler, ignores it. Connect to the server directly.',
+    },
+  );
 }

@@ -49,7 +49,7 @@ export function standbysBehind(slot: string, standbys: readonly StandbySlot[]): 
         'STANDBY_BEHIND',
         `the slot '${slot}' waits for the slot '${standby.name}' of synchronized_standby_slots, which ${reason}: no change is sent before that standby has it`,
         {
-          solution: `Start the standby that uses it. If it is gone for good: ALTER SYSTEM SET synchronized_standby_slots = '${others.join(', ')}'; SELECT pg_reload_conf();`,
+          solution: `Start the standby that uses it. If it is gone for good: ALTER SYSTEM SET synchronized_standby_slots = '${others.join(', ')}'; SELECT pg_catalog.pg_reload_conf();`,
         },
       ),
     ];

@@ -233,7 +233,7 @@ export function publicationLost(
   return new WatchError('PUBLICATION_LOST', reason, {
     solution:
       `Changes written without the publication can not be decoded. Bring what depends on the events up to date, then start anew: ` +
-      `SELECT pg_drop_replication_slot('${names.slot}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)};`,
+      `SELECT pg_catalog.pg_drop_replication_slot('${names.slot}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)};`,
     cause,
   });
 }

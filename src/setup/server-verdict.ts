@@ -73,7 +73,7 @@ function ofSlot(error: ServerError, state: string, text: string, now: Circumstan
     code: 'SERVER_BUSY',
     message,
     retry: 'soon',
-    solution: `If the slot is lost, the next attempt says so. Look at it: SELECT * FROM pg_replication_slots WHERE slot_name = '${now.slot}';`,
+    solution: `If the slot is lost, the next attempt says so. Look at it: SELECT * FROM pg_catalog.pg_replication_slots;`,
   };
 }
 
@@ -84,7 +84,7 @@ export function standbyVerdict(message: string): Verdict {
     message: `the server is still a standby (in recovery): ${message}`,
     retry: 'soon',
     solution:
-      'Until the server is promoted (SELECT pg_promote()) or `connection` leads to the primary, nothing is received; nothing is lost by waiting.',
+      'Until the server is promoted (SELECT pg_catalog.pg_promote()) or `connection` leads to the primary, nothing is received; nothing is lost by waiting.',
   };
 }
 
@@ -107,7 +107,7 @@ function ofStatement(error: ServerError, state: string, text: string): Verdict |
       message: `an event trigger or other function of the database refuses a statement of walwatch: ${text}${place}`,
       retry: 'untilStreamed',
       solution:
-        'Let it allow the statement for this role; SELECT evtname, evtevent, evtfoid::regproc FROM pg_event_trigger; lists ' +
+        'Let it allow the statement for this role; SELECT evtname, evtevent, evtfoid::pg_catalog.regproc FROM pg_catalog.pg_event_trigger; lists ' +
         "event triggers. Or make publication and slot by hand and use manage: 'verify'.",
     };
   }

@@ -20,7 +20,7 @@ export async function slotBlocked(client: Client, name: string, cause?: unknown)
   if (standby) {
     return new WatchError('SLOT_BLOCKED', `${message} the primary to tell its running transactions to this standby`, {
       solution:
-        'walwatch tries again. An idle primary tells them rarely; on the primary (PostgreSQL 16 and newer): SELECT pg_log_standby_snapshot();',
+        'walwatch tries again. An idle primary tells them rarely; on the primary (PostgreSQL 16 and newer): SELECT pg_catalog.pg_log_standby_snapshot();',
       cause,
     });
   }
@@ -29,7 +29,7 @@ export async function slotBlocked(client: Client, name: string, cause?: unknown)
   const hidden = rows.some((row) => row.hidden) ? ' Since when is shown to members of pg_read_all_stats only.' : '';
   return new WatchError('SLOT_BLOCKED', `${message} transactions that are writing: ${who}`, {
     solution:
-      'walwatch tries again. End them: SELECT pg_terminate_backend(pid); (takes their role, or pg_signal_backend); ' +
+      'walwatch tries again. End them: SELECT pg_catalog.pg_terminate_backend(pid); (takes their role, or pg_signal_backend); ' +
       `for a prepared one ROLLBACK PREPARED.${hidden}`,
     cause,
   });

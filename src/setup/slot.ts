@@ -52,7 +52,7 @@ export function slotIssues(
   slot: Slot,
   server: Pick<Server, 'database' | 'major'>,
 ): ConfigurationIssue[] {
-  const solution = `Choose another name; or, when nobody needs it: SELECT pg_drop_replication_slot('${name}');`;
+  const solution = `Choose another name; or, when nobody needs it: SELECT pg_catalog.pg_drop_replication_slot('${name}');`;
   if (slot.plugin === null) return [{ message: `'${name}' is a physical replication slot`, solution }];
   if (slot.plugin !== 'pgoutput')
     return [{ message: `the slot '${name}' uses the plugin ${slot.plugin}, not pgoutput`, solution }];
@@ -73,7 +73,7 @@ export function slotIssues(
       solution:
         server.major >= since.alterTwoPhase
           ? alter('TWO_PHASE false')
-          : `Make it anew; changes that were not handled yet are lost: SELECT pg_drop_replication_slot('${name}'); ${slotCreation(name, failover)};`,
+          : `Make it anew; changes that were not handled yet are lost: SELECT pg_catalog.pg_drop_replication_slot('${name}'); ${slotCreation(name, failover)};`,
     });
   }
   return issues;
@@ -96,7 +96,7 @@ export function slotLost(name: string, reason: string, from: string | undefined,
     'SLOT_LOST',
     `${reason}; changes after ${from ?? 'an unknown position'} can not be had any more`,
     {
-      solution: `Bring what depends on the events up to date by other means, then start anew: SELECT pg_drop_replication_slot('${name}'); (if it still exists) ${again}`,
+      solution: `Bring what depends on the events up to date by other means, then start anew: SELECT pg_catalog.pg_drop_replication_slot('${name}'); (if it still exists) ${again}`,
     },
   );
 }
@@ -109,7 +109,7 @@ const switchingTimeout = 120_000;
 
 /** The statement that makes a slot, for whoever runs it by hand. */
 export function slotCreation(name: string, failover: boolean): string {
-  return `SELECT pg_create_logical_replication_slot('${name}', 'pgoutput'${failover ? ', false, false, true' : ''})`;
+  return `SELECT pg_catalog.pg_create_logical_replication_slot('${name}', 'pgoutput'${failover ? ', false, false, true' : ''})`;
 }
 
 /** @throws WatchError SLOT_BLOCKED, naming who is waited for */

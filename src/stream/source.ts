@@ -6,7 +6,7 @@ import { LogicalReplicationService } from 'pg-logical-replication';
 import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { quoteIdentifier, quoteVerbatim, type Server, serverStart, since } from '../postgres/server.ts';
-import { liftTransactionTimeout } from '../postgres/session.ts';
+import { beginOwn } from '../postgres/session.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
@@ -152,7 +152,7 @@ export class Source {
     const connection = (client as unknown as { connection: WalsenderConnection }).connection;
     const { processID: pid } = client as unknown as { processID: number };
     this.pid = pid;
-    await client.query(liftTransactionTimeout);
+    await beginOwn(client);
     await this.#checkServer(client);
     const identity = (await identify(client)).rows[0];
     const timeline = Number(identity.timeline);

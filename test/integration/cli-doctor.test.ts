@@ -140,7 +140,7 @@ describe('on a server that is right', () => {
     ]);
     expect(named(checks, 'replication connection')).toMatchObject([{ level: 'problem' }]);
     expect(named(checks, "rights for manage: 'create'")).toMatchObject([
-      { level: 'warning', found: 'missing: CREATE on the database; ownership of users' },
+      { level: 'warning', found: 'missing: CREATE on the database; ownership of public.users' },
     ]);
     await db.sql(named(checks, 'right to replicate')[0]!.fix!);
     const granted = await examine(url.href, ['users:inserted', '--slot', slotName()]);
@@ -252,7 +252,7 @@ test('what holds the disk is told: an unread slot, near its limit, and another o
     level: 'warning',
     found: expect.stringMatching(/^'forgotten' holds 1\d\d MB, and nobody reads it$/),
   });
-  expect(others!.fix).toContain(`SELECT pg_drop_replication_slot('forgotten');`);
+  expect(others!.fix).toContain(`SELECT pg_catalog.pg_drop_replication_slot('forgotten');`);
   await inSession(db.url, (client) => client.query(`select pg_drop_replication_slot('forgotten')`));
   expect((await cli(['teardown', '--slot', 'own', '--yes'], { url: db.url })).code).toBe(0);
   await until(async () => (await db.sql('select from pg_replication_slots')).length === 0, { describe: 'no slots' });

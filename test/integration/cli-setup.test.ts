@@ -93,8 +93,11 @@ describe('setup', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
     const statements = stdout.match(/\s*(?:DO (\$\w+\$)[^]*?\1;|[^;]+;)/g)!;
-    expect(statements).toHaveLength(4);
-    for (const statement of statements) await db.sql(statement);
+    expect(statements).toHaveLength(5);
+    expect(statements[0]).toBe('SET search_path = pg_catalog, pg_temp;');
+    const session = await db.client();
+    for (const statement of statements) await session.query(statement);
+    await session.end();
     const byHand = await state(slot);
     const other = name();
     await cli(['setup', '--yes'], { url: db.url, cwd: await configured(other) });
@@ -263,7 +266,7 @@ describe('teardown', () => {
     await cli(['setup', '--yes'], options);
     const { code, stdout } = await cli(['teardown', '--yes'], options);
     expect(code).toBe(0);
-    expect(stdout).toContain(`SELECT pg_drop_replication_slot('${slot}');\nDROP PUBLICATION "${slot}";`);
+    expect(stdout).toContain(`SELECT pg_catalog.pg_drop_replication_slot('${slot}');\nDROP PUBLICATION "${slot}";`);
     expect(await identity('users')).toBe('f');
     expect(await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).toEqual([]);
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);

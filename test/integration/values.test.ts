@@ -39,7 +39,13 @@ async function makeTable(name: string, samples: Samples) {
       );
     },
     delete: () => db.sql(`delete from ${name}`),
-    select: () => db.sql(`select * from ${name} order by id`),
+    // In a session that writes names as ours do.
+    select: async () => {
+      const client = await db.client({ options: '-c search_path=pg_catalog,pg_temp' });
+      const { rows: selected } = await client.query(`select * from public.${name} order by id`);
+      await client.end();
+      return selected;
+    },
   };
 }
 

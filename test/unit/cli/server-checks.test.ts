@@ -112,13 +112,13 @@ test('rights of an owner are asked for only where the worker makes things itself
 
 test('long transactions are told with who and since when, and with the statements that end them', () => {
   const transactions = [
-    { who: 'process 7 (psql)', seconds: 4000, end: 'SELECT pg_terminate_backend(7);' },
+    { who: 'process 7 (psql)', seconds: 4000, end: 'SELECT pg_catalog.pg_terminate_backend(7);' },
     { who: `the prepared transaction 'x'`, seconds: 90, end: `ROLLBACK PREPARED 'x';` },
   ];
   expect(transactionCheck({ ...facts, transactions })).toMatchObject({
     level: 'warning',
     found: `process 7 (psql) since 1 h 6 min, the prepared transaction 'x' since 1 min`,
-    fix: `SELECT pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
+    fix: `SELECT pg_catalog.pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
   });
   expect(transactionCheck({ ...facts, seesOthers: false }).found).toContain('pg_read_all_stats');
 });

@@ -21,7 +21,7 @@ test('how values are written is set with the connection, because roles and datab
     extra_float_digits: '1',
     bytea_output: 'hex',
     client_encoding: 'UTF8',
-    search_path: '"$user",public',
+    search_path: 'pg_catalog,pg_temp',
   });
 });
 
@@ -32,7 +32,7 @@ test('timeouts that are meant for queries of the application do not end the stre
   expect(settingsOf(config.options)).toMatchObject({
     statement_timeout: '0',
     lock_timeout: '0',
-    idle_in_transaction_session_timeout: '0',
+    idle_in_transaction_session_timeout: '10s',
     idle_session_timeout: '0',
   });
 });
@@ -80,6 +80,14 @@ test("the application's own options have the last word, those of the environment
     timezone: 'UTC',
     role: 'app',
   });
+});
+
+test("but for the search path: in the application's schemas somebody may have put operators that our SQL would run", () => {
+  vi.stubEnv('PGOPTIONS', '-c search_path=app');
+  for (const connection of [{}, { options: '--search_path=app' }, { options: '-c search_path=app' }]) {
+    expect(sessionConfig(connection, session).options).toMatch(/ -c search_path=pg_catalog,pg_temp$/);
+    expect(handlerConfig(connection, 'a', 1).options).not.toContain('pg_catalog');
+  }
 });
 
 test("our own queries are parsed by parsers of our own: the application's are for the values of its events", () => {

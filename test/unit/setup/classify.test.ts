@@ -69,7 +69,7 @@ describe('what is said of slots', () => {
   ])('%s of %s: the catalog decides whether the slot is lost, at the next attempt', (code, routine) => {
     const error = classify(failure('weg', { code, routine, detail: 'darum' }), { streamed: true });
     expect(error).toMatchObject({ code: 'SERVER_BUSY', retry: 'soon', message: 'weg: darum' });
-    expect(error.solution).toContain("slot_name = 'worker'");
+    expect(error.solution).toContain('SELECT * FROM pg_catalog.pg_replication_slots;');
     expect(error.solution).not.toContain('pg_drop_replication_slot');
   });
 

@@ -85,7 +85,7 @@ describe('a lost slot', () => {
       expect(verdictOf(more)).toMatchObject({ error: { code: 'SLOT_LOST', message: expect.stringContaining('0/5') } });
     const verified = verdictOf(lost, { manage: 'verify', slot: { name: 'worker', onLost: 'recreate' } });
     expect(verified).toMatchObject({
-      error: { code: 'SLOT_LOST', solution: expect.stringContaining('SELECT pg_create_logical_replication_slot') },
+      error: { code: 'SLOT_LOST', solution: expect.stringContaining('SELECT pg_catalog.pg_create_logical_replication_slot') },
     });
   });
 

@@ -1,0 +1,118 @@
+import type { Client, CustomTypesConfig, QueryResult } from 'pg';
+import { WatchError } from '../errors.ts';
+
+export type OwnTable = 'dead_letters' | 'positions' | 'attempts';
+
+/** What has been found to be right in a session. Only who is trusted could change it meanwhile. */
+const checked = new WeakMap<Client, Set<OwnTable>>();
+/** The session may be a handler's, with parsers of the application's. */
+const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
+
+/**
+ * Refuses to use a table of ours if a role that is not trusted owns it or its schema, or could otherwise have its code run
+ * by those who use it. Whoever may create schemas could make both, long before walwatch does. A table that does not exist
+ * is all right.
+ *
+ * @throws WatchError PERMISSION
+ */
+export async function checkOwnTable(client: Client, table: OwnTable): Promise<void> {
+  const error = await foreignTable(client, table);
+  if (error) throw error;
+}
+
+/** The same, as a value. */
+export async function foreignTable(client: Client, table: OwnTable): Promise<WatchError | undefined> {
+  const known = checked.get(client) ?? new Set();
+  if (known.has(table)) return undefined;
+  // Several statements at once are one transaction: with it the search path ends, also in a session that is not ours.
+  const text = `select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true); ${query(table)}`;
+  const results: unknown = await client.query({ text, types });
+  const [row] = (results as QueryResult<{ present: string; flaws: string }>[])[1]!.rows;
+  const flaws: Flaw[] = JSON.parse(row!.flaws);
+  if (row!.present === 't' && flaws.length === 0) checked.set(client, known.add(table));
+  if (flaws.length === 0) return undefined;
+  return new WatchError(
+    'PERMISSION',
+    `walwatch.${table} is not used, because another role could have its code run by those who use it: ${flaws.map(({ what }) => what).join('; ')}`,
+    {
+      solution: `If that role is your worker's, connect as it. Otherwise find out who made this, and look what is there; then let a superuser run: ${flaws.map(({ statement }) => statement).join(' ')}`,
+    },
+  );
+}
+
+interface Flaw {
+  /** `the table walwatch.positions belongs to the role 'mallory'` */
+  readonly what: string;
+  /** The statement that ends it. */
+  readonly statement: string;
+}
+
+/**
+ * Trusted are this role and those it is a member of, superusers, and the owner of the database. Everything that PostgreSQL
+ * runs for a table depends on it in pg_depend (triggers, rules, policies, defaults, constraints, indexes), and depends there
+ * on the functions, operators and types that it uses.
+ */
+const query = (table: OwnTable) => `
+  with recursive
+    keeper(name) as (
+      select r.rolname from pg_database d join pg_roles r on r.oid = d.datdba where d.datname = current_database()
+    ),
+    trusted(oid) as (
+      select r.oid from pg_roles r
+      where r.rolsuper or r.rolname in (current_user, 'pg_database_owner') or r.rolname = (select name from keeper)
+        -- a superuser counts as a member of every role
+        or (pg_has_role(r.oid, 'member')
+            and not exists (select from pg_roles where rolname in (current_user, session_user) and rolsuper))
+    ),
+    -- with what inherits from it: its rows are read and written as well
+    family(oid) as (
+      select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'walwatch' and c.relname = '${table}'
+      union
+      select i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
+    ),
+    part(classid, objid) as (
+      select 'pg_class'::regclass::oid, oid from family
+      union
+      select d.classid, d.objid from part p join pg_depend d
+        on d.refclassid = p.classid and d.refobjid = p.objid and d.deptype in ('a', 'i')
+    ),
+    code(classid, objid, owner) as (
+      select 'pg_proc'::regclass::oid, oid, proowner from pg_proc
+      union all select 'pg_operator'::regclass, oid, oprowner from pg_operator
+      union all select 'pg_opclass'::regclass, oid, opcowner from pg_opclass
+      union all select 'pg_type'::regclass, oid, typowner from pg_type
+    ),
+    flaw(rank, what, statement) as (
+      select 1, format('the schema walwatch belongs to the role %L', pg_get_userbyid(n.nspowner)),
+             format('ALTER SCHEMA walwatch OWNER TO %I;', k.name)
+      from pg_namespace n, keeper k where n.nspname = 'walwatch' and n.nspowner not in (select oid from trusted)
+      union all
+      select 2, format('the table %s belongs to the role %L', c.oid::regclass, pg_get_userbyid(c.relowner)),
+             format('ALTER TABLE %s OWNER TO %I;', c.oid::regclass, k.name)
+      from family f join pg_class c on c.oid = f.oid, keeper k
+      where c.relkind in ('r', 'p') and c.relowner not in (select oid from trusted)
+      union all
+      select 2, format('%s, of the role %L, is not a table', pg_describe_object('pg_class'::regclass, c.oid, 0), pg_get_userbyid(c.relowner)),
+             format('DROP %s;', pg_describe_object('pg_class'::regclass, c.oid, 0))
+      from family f join pg_class c on c.oid = f.oid where c.relkind not in ('r', 'p')
+      union all
+      select 3, format('there is the %s', pg_describe_object('pg_rewrite'::regclass, w.oid, 0)),
+             format('DROP RULE %I ON %s;', w.rulename, w.ev_class::regclass)
+      from family f join pg_class c on c.oid = f.oid join pg_rewrite w on w.ev_class = c.oid where c.relkind in ('r', 'p')
+      union all
+      select 3, format('%s has row security', f.oid::regclass), format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY;', f.oid::regclass)
+      from family f where row_security_active(f.oid)
+      union all
+      select 4, format('%s uses %s of the role %L', pg_describe_object(p.classid, p.objid, 0),
+                       pg_describe_object(c.classid, c.objid, 0), pg_get_userbyid(c.owner)),
+             coalesce((select format('DROP TRIGGER %I ON %s;', t.tgname, t.tgrelid::regclass) from pg_trigger t
+                       where p.classid = 'pg_trigger'::regclass and t.oid = p.objid),
+                      (select format('DROP %s %s CASCADE;', upper(i.type), i.identity) from pg_identify_object(c.classid, c.objid, 0) i))
+      from part p join pg_depend d on d.classid = p.classid and d.objid = p.objid
+      join code c on c.classid = d.refclassid and c.objid = d.refobjid
+      where c.owner not in (select oid from trusted)
+        and not exists (select from part own where own.classid = c.classid and own.objid = c.objid)
+    )
+  select exists (select from family) as present,
+         coalesce((select json_agg(json_build_object('what', what, 'statement', statement) order by rank, what) from flaw), '[]') as flaws`;
