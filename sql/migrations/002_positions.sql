@@ -1,6 +1,7 @@
 -- How far each subscription with transaction: true has come: its writes and this position commit together.
 -- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
-CREATE SCHEMA IF NOT EXISTS walwatch;
+-- Not with IF NOT EXISTS, which wants CREATE on the database even if the schema is there.
+DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
 -- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
 -- has its schema: this may run in a session, and a transaction, with any search path.
@@ -17,11 +18,13 @@ BEGIN
         WHERE n.nspname = 'walwatch' AND c.relname = 'positions') made(what, owner)
   JOIN pg_roles r ON r.oid = made.owner
   WHERE NOT r.rolsuper AND r.rolname NOT IN (current_user, 'pg_database_owner')
-    AND r.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+    AND NOT EXISTS (SELECT FROM pg_roles o WHERE pg_has_role(r.oid, o.oid, 'member')
+                    AND (o.rolname IN ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')
+                         OR o.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())))
     AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
   IF strangers IS NOT NULL THEN
     RAISE EXCEPTION 'walwatch.positions is not made: %', strangers
-      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then drop it.';
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then rename or drop it.';
   END IF;
   PERFORM pg_catalog.set_config('search_path', path, true);
 END

@@ -55,7 +55,7 @@ function failed(error: unknown): ExitCode {
   const kind = typeof code === 'string' ? `${code}: ` : '';
   const text = typeof message === 'string' ? message : thrownText(error);
   // The message of a ConfigurationError holds its solutions.
-  const remedy = solution === undefined || issues !== undefined ? '' : `\n  ${solution}`;
+  const remedy = solution === undefined || issues !== undefined ? '' : `\n  ${indented(solution)}`;
   note(`walwatch: ${kind}${indented(text)}${remedy}`);
   return usage ? exit.usage : exit.problem;
 }

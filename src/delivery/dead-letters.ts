@@ -174,7 +174,8 @@ export class DeadLetterBox implements DeadLetters {
     await withMigration(client, '001_dead_letters', create, () =>
       client.query('select from walwatch.dead_letters limit 0'),
     );
-    await client.query('begin');
+    // The handler may take its time.
+    await client.query('begin; set local idle_in_transaction_session_timeout = 0');
     try {
       const { rows } = await client.query<StoredLetter>(
         `select ${columns} from walwatch.dead_letters where ${matching} and id > $5 order by id limit 1 for update skip locked`,

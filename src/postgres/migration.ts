@@ -62,6 +62,7 @@ async function migrate(client: Client, migration: Migration): Promise<void> {
     // IF NOT EXISTS does not keep two workers from making the same thing at the same time.
     const { uniqueViolation, duplicateSchema, duplicateTable } = sqlState;
     if (code !== uniqueViolation && code !== duplicateSchema && code !== duplicateTable) throw error;
+    await client.query(sql); // the other one may have made another table
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Client, CustomTypesConfig, QueryResult } from 'pg';
 import { WatchError } from '../errors.ts';
+import { isPlain, oneLine } from '../printable.ts';
 
 export type OwnTable = 'dead_letters' | 'positions' | 'attempts';
 
@@ -29,18 +30,27 @@ export async function foreignTable(client: Client, table: OwnTable): Promise<Wat
   const results: unknown = await client.query({ text, types });
   const [row] = (results as QueryResult<{ present: string; flaws: string }>[])[1]!.rows;
   const flaws: Flaw[] = JSON.parse(row!.flaws);
+  // What belongs to a stranger is put aside as a whole. It would keep its traps under another owner.
+  const rank = Math.min(...flaws.map((flaw) => flaw.rank));
+  const statements = flaws.filter((flaw) => flaw.rank === rank || rank > 2).map(({ statement }) => statement);
   if (row!.present === 't' && flaws.length === 0) checked.set(client, known.add(table));
   if (flaws.length === 0) return undefined;
   return new WatchError(
     'PERMISSION',
-    `walwatch.${table} is not used, because another role could have its code run by those who use it: ${flaws.map(({ what }) => what).join('; ')}`,
+    `walwatch.${table} is not used, because another role could have its code run by those who use it: ${flaws.map(({ what }) => oneLine(what)).join('; ')}`,
     {
-      solution: `If that role is your worker's, connect as it. Otherwise find out who made this, and look what is there; then let a superuser run: ${flaws.map(({ statement }) => statement).join(' ')}`,
+      solution:
+        `If that role is your worker's, connect as it, or make it a member of the owner of the database. Otherwise find out who made this, and look what is there; ` +
+        (statements.every(isPlain)
+          ? `then let that role or a superuser run: ${statements.join(' ')}`
+          : 'their names have control characters: look at them in the catalogs.'),
     },
   );
 }
 
 interface Flaw {
+  /** 1: of the schema, 2: of a table, above: of what a table has. */
+  readonly rank: number;
   /** `the table walwatch.positions belongs to the role 'mallory'` */
   readonly what: string;
   /** The statement that ends it. */
@@ -48,18 +58,18 @@ interface Flaw {
 }
 
 /**
- * Trusted are this role and those it is a member of, superusers, and the owner of the database. Everything that PostgreSQL
- * runs for a table depends on it in pg_depend (triggers, rules, policies, defaults, constraints, indexes), and depends there
+ * Trusted are this role and those it is a member of, superusers (a provider's as well), the owner of the database and its
+ * members, and who has got a right on a table from its owner. Everything that PostgreSQL runs for a table depends on it in pg_depend (triggers, rules, policies, defaults, constraints, indexes), and depends there
  * on the functions, operators and types that it uses.
  */
 const query = (table: OwnTable) => `
   with recursive
-    keeper(name) as (
-      select r.rolname from pg_database d join pg_roles r on r.oid = d.datdba where d.datname = current_database()
-    ),
     trusted(oid) as (
       select r.oid from pg_roles r
-      where r.rolsuper or r.rolname in (current_user, 'pg_database_owner') or r.rolname = (select name from keeper)
+      where r.rolsuper or r.rolname in (current_user, 'pg_database_owner')
+        or exists (select from pg_roles o where pg_has_role(r.oid, o.oid, 'member')
+                   and (o.rolname in ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')
+                        or o.oid = (select datdba from pg_database where datname = current_database())))
         -- a superuser counts as a member of every role
         or (pg_has_role(r.oid, 'member')
             and not exists (select from pg_roles where rolname in (current_user, session_user) and rolsuper))
@@ -84,18 +94,16 @@ const query = (table: OwnTable) => `
       union all select 'pg_type'::regclass, oid, typowner from pg_type
     ),
     flaw(rank, what, statement) as (
-      select 1, format('the schema walwatch belongs to the role %L', pg_get_userbyid(n.nspowner)),
-             format('ALTER SCHEMA walwatch OWNER TO %I;', k.name)
-      from pg_namespace n, keeper k where n.nspname = 'walwatch' and n.nspowner not in (select oid from trusted)
+      select 1, format('the schema walwatch belongs to the role %L', pg_get_userbyid(nspowner)),
+             'ALTER SCHEMA walwatch RENAME TO walwatch_of_a_stranger;'
+      from pg_namespace where nspname = 'walwatch' and nspowner not in (select oid from trusted)
       union all
-      select 2, format('the table %s belongs to the role %L', c.oid::regclass, pg_get_userbyid(c.relowner)),
-             format('ALTER TABLE %s OWNER TO %I;', c.oid::regclass, k.name)
-      from family f join pg_class c on c.oid = f.oid, keeper k
-      where c.relkind in ('r', 'p') and c.relowner not in (select oid from trusted)
-      union all
-      select 2, format('%s, of the role %L, is not a table', pg_describe_object('pg_class'::regclass, c.oid, 0), pg_get_userbyid(c.relowner)),
-             format('DROP %s;', pg_describe_object('pg_class'::regclass, c.oid, 0))
-      from family f join pg_class c on c.oid = f.oid where c.relkind not in ('r', 'p')
+      select 2, case when c.relkind in ('r', 'p') then format('the table %s belongs to the role %L', c.oid::regclass, pg_get_userbyid(c.relowner))
+                else format('%s, of the role %L, is not a table', pg_describe_object('pg_class'::regclass, c.oid, 0), pg_get_userbyid(c.relowner)) end,
+             coalesce((select format('ALTER TABLE %s NO INHERIT %s;', c.oid::regclass, inhparent::regclass) from pg_inherits where inhrelid = c.oid limit 1),
+                      format('ALTER TABLE %s RENAME TO %I;', c.oid::regclass, c.relname || '_of_a_stranger'))
+      from family f join pg_class c on c.oid = f.oid
+      where c.relkind not in ('r', 'p') or c.relowner not in (select oid from trusted)
       union all
       select 3, format('there is the %s', pg_describe_object('pg_rewrite'::regclass, w.oid, 0)),
              format('DROP RULE %I ON %s;', w.rulename, w.ev_class::regclass)
@@ -115,4 +123,4 @@ const query = (table: OwnTable) => `
         and not exists (select from part own where own.classid = c.classid and own.objid = c.objid)
     )
   select exists (select from family) as present,
-         coalesce((select json_agg(json_build_object('what', what, 'statement', statement) order by rank, what) from flaw), '[]') as flaws`;
+         coalesce((select json_agg(json_build_object('rank', rank, 'what', what, 'statement', statement) order by rank, what) from flaw), '[]') as flaws`;

@@ -35,7 +35,7 @@ const noTimeouts = { query_timeout: 0, statement_timeout: 0, lock_timeout: 0, id
 const noTimeoutSettings = {
   statement_timeout: '0',
   lock_timeout: '0',
-  // Ours wait for nobody. One whose network went away would keep its locks for as long as the kernel keeps its socket.
+  // Ours wait for nobody, but for a handler that replays. One whose network went away would keep its locks for as long as the kernel keeps its socket.
   idle_in_transaction_session_timeout: '10s',
   idle_session_timeout: '0',
 };

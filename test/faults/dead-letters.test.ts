@@ -73,6 +73,24 @@ test('replay hands letters to the subscription of their name again, removes thos
   expect(await collect(watch.deadLetters.list())).toEqual([]);
 });
 
+test('a handler that replays may take longer than a session of ours may be idle', async () => {
+  const connection = { connectionString: db.url, options: '-c idle_in_transaction_session_timeout=100ms' };
+  const watch = watchOf(watchers, { connection });
+  let isReplay = false;
+  watch.subscribe('letters:updated', async () => {
+    if (!isReplay) throw new Error('down');
+    const idle = `select from pg_stat_activity where application_name like '%:letters' and state = 'idle in transaction'
+      and datname = current_database() and clock_timestamp() - state_change > '300ms'`;
+    await until(async () => (await db.sql(idle)).length > 0, { describe: 'the session to be idle for long' });
+  }, { name: 'mailer', onError }); // prettier-ignore
+  await watch.start();
+  await db.sql(`update letters set tag = 'new' where id = 1`);
+  await settled(db, watch);
+  isReplay = true;
+  expect(await watch.deadLetters.replay()).toBe(1);
+  expect(await collect(watch.deadLetters.list())).toEqual([]);
+});
+
 test.each([false, true])(
   "replay keeps to the subscription's timeout: what takes longer stays a letter, and in a transaction leaves nothing (transaction: %s)",
   async (transaction) => {
