@@ -4,7 +4,7 @@ import type { Dead } from '../delivery/recipient.ts';
 import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import { type JetStreamAccess, clientOf, managerOf } from './access.ts';
 import type { StreamMessage } from './stream-message.ts';
-import { alreadyThere, isMissing } from './stream.ts';
+import { alreadyThere, besides, isMissing } from './stream.ts';
 import { deadLetterSubject } from './subjects.ts';
 
 export interface DeadLetterStreamHost {
@@ -118,7 +118,7 @@ export class DeadLetterStream {
         description: `What could not be handled of the walwatch slot ${slot}`,
         retention: RetentionPolicy.Limits,
         storage: StorageType.File,
-        num_replicas: events.config.num_replicas,
+        ...besides(events.config),
       })
       .catch((error: unknown) => {
         if (!(error instanceof JetStreamApiError && error.code === alreadyThere)) throw error; // another process was faster

@@ -1,8 +1,8 @@
-import { JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
+import { JetStreamApiError, RetentionPolicy, StorageType, type StoredMsg } from '@nats-io/jetstream';
 import { WatchError } from '../errors.ts';
 import { type JetStreamAccess, clientOf, managerOf } from './access.ts';
 import { classifyNats } from './classify.ts';
-import { alreadyThere, isMissing } from './stream.ts';
+import { alreadyThere, besides, isMissing } from './stream.ts';
 import { groupSubject } from './subjects.ts';
 
 export interface GroupNotesHost {
@@ -31,11 +31,29 @@ export class GroupNotes {
 
   /** Undefined: there is none, or it cannot be read. */
   async read<T>(...path: readonly string[]): Promise<T | undefined> {
-    return this.#try(async () => {
+    return this.#try(async () => (await this.#get(path))?.json<T>());
+  }
+
+  /** Undefined: there is surely none. @throws WatchError where that cannot be found out just now */
+  async find<T extends object>(...path: readonly string[]): Promise<T | 'denied' | undefined> {
+    try {
+      return (await this.#get(path))?.json<T>();
+    } catch (cause) {
+      return this.#denied(cause);
+    }
+  }
+
+  /** Milliseconds since a note was written, by the clock of the server. Infinity: there is none; undefined: that cannot be found out just now. */
+  async age(...path: readonly string[]): Promise<number | undefined> {
+    try {
+      const found = await this.#get(path);
+      if (!found) return Infinity;
       const { streams } = await managerOf(this.#host.access);
-      const found = await streams.getMessage(this.#name, { last_by_subj: this.#subject(path) });
-      return found?.json<T>();
-    });
+      const { ts } = await streams.info(this.#name);
+      return (ts ? Date.parse(ts) : Date.now()) - found.time.getTime();
+    } catch (cause) {
+      return isDenied(cause) ? Infinity : undefined;
+    }
   }
 
   async write(note: unknown, ...path: readonly string[]): Promise<void> {
@@ -72,11 +90,36 @@ export class GroupNotes {
       return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(subject.lastIndexOf('.') + 1));
     });
     if (found) return found;
-    return isMissing(failure) || classifyNats(failure, this.#name).code === 'PERMISSION' ? [] : undefined;
+    return isMissing(failure) || isDenied(failure) ? [] : undefined;
   }
 
   #subject(path: readonly string[]): string {
     return groupSubject(this.#host.slot(), this.#host.group, path);
+  }
+
+  async #get(path: readonly string[]): Promise<StoredMsg | undefined> {
+    const { streams } = await managerOf(this.#host.access);
+    try {
+      return (await streams.getMessage(this.#name, { last_by_subj: this.#subject(path) })) ?? undefined;
+    } catch (cause) {
+      if (isNone(cause)) return undefined;
+      throw cause;
+    }
+  }
+
+  /** Only a lack of permission lasts: a group works without notes then. */
+  #denied(cause: unknown): 'denied' {
+    const { group } = this.#host;
+    const { code, message, solution } = classifyNats(cause, this.#name);
+    if (code !== 'PERMISSION') {
+      throw new WatchError(
+        code,
+        `what the group '${group}' has read could not be looked up in the stream '${this.#name}': ${message}`,
+        { solution: solution ?? `nats stream info ${this.#name}`, cause },
+      );
+    }
+    this.#tell(cause);
+    return 'denied';
   }
 
   /** A group works without notes, less carefully: that is told once. */
@@ -84,15 +127,17 @@ export class GroupNotes {
     try {
       return await task();
     } catch (cause) {
-      if (isMissing(cause) || (cause instanceof JetStreamApiError && cause.code === noMessage)) return undefined;
-      // Without a connection everything fails, and is told elsewhere.
-      const isLost = this.#host.access.connection.isClosed() || (cause as Error).name === 'TimeoutError';
-      if (!this.#failed && !isLost) {
-        this.#failed = true;
-        this.#host.warn(unnoted(this.#host.group, this.#name, cause));
-      }
+      if (!isNone(cause)) this.#tell(cause);
       return undefined;
     }
+  }
+
+  #tell(cause: unknown): void {
+    // Without a connection everything fails, and is told elsewhere.
+    const isLost = this.#host.access.connection.isClosed() || (cause as Error).name === 'TimeoutError';
+    if (this.#failed || isLost) return;
+    this.#failed = true;
+    this.#host.warn(unnoted(this.#host.group, this.#name, cause));
   }
 
   async #make(): Promise<void> {
@@ -112,7 +157,7 @@ export class GroupNotes {
         retention: RetentionPolicy.Limits,
         storage: StorageType.File,
         max_msgs_per_subject: 1,
-        num_replicas: events.config.num_replicas,
+        ...besides(events.config, notesBytes),
       })
       .catch((error: unknown) => {
         if (!(error instanceof JetStreamApiError && error.code === alreadyThere)) throw error; // another process was faster
@@ -122,6 +167,17 @@ export class GroupNotes {
 
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSNoMessageFoundErr */
 const noMessage = 10037;
+/** Bytes, where the events have a limit: an account may demand one. */
+const notesBytes = 16 * 1024 * 1024;
+
+/** There is no such note. */
+function isNone(error: unknown): boolean {
+  return isMissing(error) || (error instanceof JetStreamApiError && error.code === noMessage);
+}
+
+function isDenied(error: unknown): boolean {
+  return classifyNats(error, '').code === 'PERMISSION';
+}
 
 function unnoted(group: string, name: string, cause: unknown): WatchError {
   const { code, message, solution } = classifyNats(cause, name);

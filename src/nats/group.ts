@@ -24,8 +24,10 @@ export interface GroupHost {
   warn(warning: WatchError): void;
 }
 
-/** Looks between two notes of the position. */
+/** Looks between two notes of the position, and of the watchers. */
 const keepEvery = 10;
+/** Milliseconds after which a watcher that no process has noted again belongs to none that lives. */
+const longestSilence = 300_000;
 /** Milliseconds until a message whose letter could not be written comes again. */
 const again = 10_000;
 
@@ -38,6 +40,8 @@ export class Group {
   readonly #notes: GroupNotes;
   #looks = 0;
   #kept = 0;
+  /** Not over a note that this process cannot read. */
+  #mayNote = true;
 
   constructor(host: GroupHost) {
     const { name, access, stream } = host;
@@ -53,15 +57,18 @@ export class Group {
     this.attempts = new BegunAttempts(this.#notes, () => host.countsAttempts());
     this.strangers = new Strangers({
       wanted: () => this.#wanted(),
+      isAlive: (token) => this.#isAlive(token),
       bury: (message, error) => this.bury(message, error),
       giveUp: (token) => this.#giveUp(token),
       warn: (warning) => host.warn(warning),
     });
   }
 
-  /** Fills in where the group stands. Returns whether that is known. */
+  /** Fills in where the group stands. Returns whether that is known. @throws WatchError if the note cannot be read just now */
   async recall(position: Position): Promise<boolean> {
-    const noted = await this.#notes.read<Position>('position');
+    const found = await this.#notes.find<Position>('position');
+    this.#mayNote = found !== 'denied';
+    const noted = found === 'denied' ? undefined : found;
     const isNews =
       position.created === undefined || (noted?.created === position.created && noted.next > position.next);
     if (noted && isNews)
@@ -69,24 +76,22 @@ export class Group {
     return position.created !== undefined;
   }
 
-  /** Says that the group has this process's watchers. */
+  /** Says that the group has this process's watchers, and again while it lives: such a note gets old, or erased. */
   async announce(): Promise<void> {
-    const known = new Set(await this.#notes.list('watchers'));
-    for (const watcher of this.#host.watchers) {
-      const token = subjectToken(watcher);
-      if (!known.has(token)) await this.#notes.write({ watcher }, 'watchers', token);
-    }
+    const { watchers } = this.#host;
+    await Promise.all(watchers.map((watcher) => this.#notes.write({ watcher }, 'watchers', subjectToken(watcher))));
   }
 
   async remember(position: Position): Promise<void> {
     this.#kept = position.next;
-    await this.#notes.write(position, 'position');
+    if (this.#mayNote) await this.#notes.write(position, 'position');
   }
 
-  /** Notes the position from time to time. What it says is never more than what is read. */
+  /** Notes the position and the watchers from time to time. The position is never more than what is read. */
   async keep(position: Position, now: boolean): Promise<void> {
-    if (++this.#looks % keepEvery === 0 && position.next !== this.#kept) now = true;
-    if (now) await this.remember(position);
+    const isTime = ++this.#looks % keepEvery === 0;
+    if (now || (isTime && position.next !== this.#kept)) await this.remember(position);
+    if (isTime) await this.announce();
   }
 
   /** Whether another process has noticed as well what was missed, and has told. */
@@ -109,6 +114,11 @@ export class Group {
     if (!noted || !consumer) return undefined;
     const filtered = filtersOf(consumer.config).map(watcherTokenOf); // of more than one watcher: `>` or nothing
     return new Set([...noted, ...filtered]);
+  }
+
+  async #isAlive(token: string): Promise<boolean> {
+    const age = await this.#notes.age('watchers', token);
+    return age === undefined || age < longestSilence;
   }
 
   async #giveUp(token: string): Promise<void> {

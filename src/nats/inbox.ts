@@ -15,8 +15,8 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #messages = new Map<Held, StreamMessage>();
   /** By position in the stream. */
   readonly #changes = new Map<number, Captured>();
-  /** Positions of the last messages that are done. */
-  readonly #done = new Set<number>();
+  /** The last messages that are done: their positions, and when the stream stored them. */
+  readonly #done = new Map<number, string>();
   /** What came while the watch was ending. */
   readonly #late: StreamMessage[] = [];
   #waiting: (() => void) | undefined;
@@ -43,11 +43,17 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
    * the newest; or because the broker did not keep the acknowledgement, and then it gets another.
    */
   isKnown(message: StreamMessage): boolean {
-    const change = this.#changes.get(message.seq);
-    if (change) {
+    const { seq, time } = message;
+    const change = this.#changes.get(seq);
+    if (change && this.#messages.get(change)?.time === time) {
       message.release();
       this.#messages.set(change, message);
-    } else if (this.#done.has(message.seq)) message.ack();
+    } else if (change) {
+      // The stream lost what is handled here, and has another message in its place: that one must not be acknowledged for it.
+      this.#messages.delete(change);
+      this.#changes.delete(seq);
+      return false;
+    } else if (this.#done.get(seq) === time) message.ack();
     else return false;
     return true;
   }
@@ -81,7 +87,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
       this.#settled(this.#changes.get(message.seq)!);
       this.#changes.delete(message.seq);
       message.ack();
-      this.#remember(message.seq);
+      this.#remember(message);
     }
     this.wake();
   }
@@ -123,10 +129,10 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     resolve();
   }
 
-  #remember(seq: number): void {
-    this.#done.add(seq);
+  #remember({ seq, time }: StreamMessage): void {
+    this.#done.set(seq, time);
     if (this.#done.size <= remembered) return;
-    for (const oldest of this.#done) {
+    for (const oldest of this.#done.keys()) {
       this.#done.delete(oldest);
       return;
     }

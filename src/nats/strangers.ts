@@ -2,7 +2,7 @@ import { WatchError } from '../errors.ts';
 import type { StreamMessage } from './stream-message.ts';
 import { watcherTokenOf } from './subjects.ts';
 
-/** Deliveries of an event whose watcher no process knew, after which nobody is waited for any more: about five minutes. */
+/** Deliveries of an event whose watcher no process knew, after which only one that lives is waited for: about five minutes. */
 const most = 100;
 /** Milliseconds until it is delivered again, for each time that it was; and at most. */
 const delay = 250;
@@ -11,6 +11,8 @@ const longestDelay = 3000;
 export interface StrangersHost {
   /** Tokens of the watchers that some process of the group has. Undefined: that could not be found out just now. */
   wanted(): Promise<ReadonlySet<string> | undefined>;
+  /** Whether a living process has this watcher, or may have it. */
+  isAlive(token: string): Promise<boolean>;
   /** Makes it a dead letter, or gives it back. */
   bury(message: StreamMessage, error: WatchError): Promise<void>;
   /** The group does without this watcher. */
@@ -49,7 +51,8 @@ export class Strangers {
       for (const message of messages) {
         const token = watcherTokenOf(message.subject);
         if (wanted && !wanted.has(token)) message.ack();
-        else if (message.deliveries < most) message.giveBack(Math.min(delay * message.deliveries, longestDelay));
+        else if (message.deliveries < most || (await this.#host.isAlive(token)))
+          message.giveBack(Math.min(delay * message.deliveries, longestDelay));
         else await this.#giveUp(token, message);
       }
     }

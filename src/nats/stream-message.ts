@@ -11,6 +11,8 @@ export class StreamMessage {
   data: Uint8Array;
   /** Its place in the stream. */
   readonly seq: number;
+  /** When the stream stored it, in nanoseconds. A stream that lost its last messages gives their places to others. */
+  readonly time: string;
   /** How often the consumer has delivered it, this time included. */
   readonly deliveries: number;
   /** How many deliveries of the consumer this one makes. */
@@ -29,6 +31,7 @@ export class StreamMessage {
     this.subject = subject;
     this.data = data;
     this.seq = seq;
+    this.time = tokens[first + 3] ?? '';
     this.deliveries = deliveries;
     this.delivery = delivery;
     this.#connection = connection;

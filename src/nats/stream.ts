@@ -74,6 +74,19 @@ export function streamConfig(
   };
 }
 
+/** What a stream of ours besides that of the events takes over from it. When it is full, it refuses: what it has must stay. */
+export function besides(
+  { num_replicas, placement, max_bytes: limit }: StreamConfig,
+  maxBytes = limit,
+): Partial<StreamConfig> {
+  return {
+    num_replicas,
+    discard: DiscardPolicy.New,
+    ...(placement !== undefined && { placement }),
+    ...(limit > 0 && { max_bytes: maxBytes }),
+  };
+}
+
 /** What of a stream would lose events, or let nobody read them. */
 export function streamIssues(config: StreamConfig, slot: string): ConfigurationIssue[] {
   const issues: ConfigurationIssue[] = [];

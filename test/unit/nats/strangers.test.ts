@@ -3,10 +3,11 @@ import { expect, test } from 'vitest';
 import type { StreamMessage } from '../../../src/nats/stream-message.ts';
 import { Strangers } from '../../../src/nats/strangers.ts';
 
-function settling(wanted: readonly string[] | undefined) {
+function settling(wanted: readonly string[] | undefined, alive: readonly string[] = []) {
   const told: string[] = [];
   const strangers = new Strangers({
     wanted: () => Promise.resolve(wanted && new Set(wanted)),
+    isAlive: (token) => Promise.resolve(alive.includes(token)),
     bury: ({ subject }) => Promise.resolve(void told.push(`letter of ${subject}`)),
     giveUp: (token) => Promise.resolve(void told.push(`without ${token}`)),
     warn: ({ code }) => told.push(code),
@@ -51,4 +52,11 @@ test('what nobody knows after minutes becomes a dead letter, and the group does 
   const { take, told } = settling(['jobs:deleted']);
   await take('jobs:deleted', 100);
   expect(told).toEqual(['without jobs:deleted', 'CONFIGURATION', 'letter of walwatch.slot.jobs:deleted.1']);
+});
+
+test('as long as a process with the watcher lives, its events are given back', async () => {
+  const { take, told } = settling(['jobs:deleted'], ['jobs:deleted']);
+  await take('jobs:deleted', 100);
+  await take('jobs:deleted', 5000);
+  expect(told).toEqual(['give back jobs:deleted for 3000 ms', 'give back jobs:deleted for 3000 ms']);
 });
