@@ -53,6 +53,11 @@ test('sends signed events; tries again what the receiver could not take; keeps w
   expect(arrived.at(-1)?.hook).toMatchObject({ type: 'invoice_state_changed', data: { id: 3, state: 'paid' } });
 
   await example.line(/attempt 1 Error: the receiver answered 410 → deadLetter/);
+  const letters = async () => {
+    const [table] = await database.sql(`select from pg_class where oid = to_regclass('walwatch.dead_letters')`);
+    return table ? database.sql('select from walwatch.dead_letters') : [];
+  };
+  await until(async () => (await letters()).length > 0, { describe: 'the dead letter' });
   expect(await example.end('SIGTERM')).toBe(0);
   expect(statusesOf(2)).toEqual([410]); // refused for good: one attempt
   expect(await database.sql('select subscription, attempts from walwatch.dead_letters')).toEqual([
