@@ -38,16 +38,13 @@ export function means(): Means | undefined {
  */
 export function sharedLine(given: Means, name: string, connect: (tell: Tell) => Line, tell: Tell): Line {
   let membership: Membership | undefined;
-  /** When the shared one takes no more subscriptions. */
+  /** When the shared one takes no more subscriptions, or the browser refuses what it needs. */
   let own: Line | undefined;
   return {
     want(entries) {
       if (own) own.want(entries);
       else if (entries.length > 0) {
-        membership ??= join(given, name, connect, tell, () => {
-          membership = undefined;
-          (own = connect(tell)).want(entries);
-        });
+        membership ??= join(given, name, connect, tell, (latest) => (own = connect(tell)).want(latest));
         membership.want(entries);
       } else membership?.leave();
       if (entries.length === 0) membership = own = undefined;
@@ -67,10 +64,10 @@ function join(
   name: string,
   connect: (tell: Tell) => Line,
   tell: Tell,
-  full: () => void,
+  alone: (entries: readonly Entry[]) => void,
 ): Membership {
   const me = `${Date.now()}.${Math.random()}`;
-  const channel = new Channel(name);
+  let channel: Channel | undefined;
   const left = new AbortController();
   let entries: readonly Entry[] = [];
   let joined = false;
@@ -108,8 +105,8 @@ function join(
       ask();
     };
     hold(name, signal, lead, steal).catch((error: unknown) => {
+      giveUp(error);
       if (!signal.aborted) depose();
-      orThrow(error);
     });
   }
 
@@ -129,8 +126,8 @@ function join(
     post({ from: me, type: 'want', version, entries: entries.map(plain) });
   }
 
-  const post = (message: Message) => channel.postMessage(message);
-  channel.onmessage = ({ data }) => {
+  const post = (message: Message) => channel?.postMessage(message);
+  const receive = ({ data }: { data: Message }) => {
     if (data.type === 'told') hear(data.from, data);
     else if (data.type === 'leader') {
       clearTimeout(stealing);
@@ -141,7 +138,7 @@ function join(
       const isNew = !leader.knows(from);
       leader.want(from, version, entries);
       const gone = () => leader?.drop(from); // it holds this lock as long as it is there
-      if (isNew) locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(orThrow);
+      if (isNew) locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(giveUp);
     }
   };
 
@@ -160,9 +157,16 @@ function join(
     if (!('keys' in told)) return tell(told);
     const keys = to?.[me] ?? [];
     if (told.type === 'refused' && keys.length > 0 && told.denial.code === 'LIMIT' && from !== me) {
-      leave();
-      full();
+      giveUp();
     } else if (told.type === 'event' || keys.length > 0) tell({ ...told, keys });
+  }
+
+  /** Unless it is of a request that is not waited for any more, or of a lock that another tab has stolen. Locks are
+   *  refused in an opaque origin, and where the user blocks the data of the site. */
+  function giveUp(error?: unknown): void {
+    if ((error as Error | undefined)?.name === 'AbortError' || left.signal.aborted) return;
+    leave();
+    alone(entries);
   }
 
   function leave(): void {
@@ -172,7 +176,7 @@ function join(
     clearTimeout(stealing);
     term.abort();
     left.abort();
-    channel.close();
+    channel?.close();
   }
 
   return {
@@ -182,17 +186,14 @@ function join(
       if (joined) return ask();
       joined = true;
       const begin = () => {
+        channel = new Channel(name); // may be refused, as locks may
+        channel.onmessage = receive;
         ask();
         campaign();
       };
-      hold(`${name} ${me}`, left.signal, begin).catch(orThrow);
+      hold(`${name} ${me}`, left.signal, begin).catch(giveUp);
     },
   };
 }
 
 const plain = ({ key, watcher, filter, after }: Entry): Entry => ({ key, watcher, filter, after });
-
-/** A request for a lock that is not waited for any more, or a lock that another tab has stolen. */
-function orThrow(error: unknown): void {
-  if ((error as Error).name !== 'AbortError') throw error;
-}

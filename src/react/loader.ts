@@ -6,7 +6,7 @@ export interface Loaded<T> {
   /** Of the last load, if it failed: it is tried again. Else what keeps changes from being heard: a refusal, with its
    *  `code`, or a failed connection, with its `status`. */
   readonly error: unknown;
-  /** Loads again. */
+  /** Loads again, at once: a load that is running is aborted. */
   readonly reload: () => void;
 }
 
@@ -31,11 +31,13 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
     load: undefined,
     get: () => loaded,
     subscribe(changed) {
-      const abortion = new AbortController();
-      const { signal } = abortion;
+      let stopped = false;
       let loading = false;
+      /** Ends the load that is running, also if it ignores its signal. */
+      let abandon: ((error?: object) => void) | undefined;
       let again = false;
       let failures = 0;
+      /** Of the load that runs once another is wanted, or until the next after one that has failed. */
       let timer: ReturnType<typeof setTimeout> | undefined;
       let ofLoad: unknown;
       let ofConnection: unknown;
@@ -46,22 +48,33 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
         changed();
       };
       const reload = async () => {
+        // Else a load that never ends would be the last one.
+        if (loading && !again) timer = setTimeout(() => abandon!(new Error('load took over 30 s')), 30_000);
         again = true;
         if (loading) return;
         loading = true;
-        clearTimeout(timer);
-        while (again && !signal.aborted) {
+        while (again && !stopped) {
           again = false;
+          clearTimeout(timer);
+          const abortion = new AbortController();
           try {
-            const data = await Promise.resolve(signal).then(loader.load);
-            if (signal.aborted) return;
+            const data = await new Promise<T>((resolve, reject) => {
+              abandon = (error = abortion) => {
+                reject(error);
+                abortion.abort();
+              };
+              Promise.resolve(abortion.signal).then(loader.load!).then(resolve, reject);
+            });
+            if (stopped) return;
             failures = 0;
             show(data);
           } catch (error) {
-            if (signal.aborted) return;
-            failures++;
-            ofLoad = error;
-            show();
+            if (stopped) return;
+            if (error !== abortion) {
+              failures++;
+              ofLoad = error;
+              show();
+            }
           }
         }
         loading = false;
@@ -69,7 +82,11 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
         if (failures > 0) timer = setTimeout(now, Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2));
       };
       const now = () => void reload();
-      start = now;
+      const restart = () => {
+        abandon?.();
+        now();
+      };
+      start = restart;
       // Loaded at once, and again when the subscription has begun: what changed in between is not heard of.
       let begun = false;
       const trouble = (error: unknown) => {
@@ -94,9 +111,10 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
       ];
       now();
       return () => {
-        abortion.abort();
+        stopped = true;
+        abandon?.();
         clearTimeout(timer);
-        if (start === now) start = undefined;
+        if (start === restart) start = undefined;
         for (const end of ends) end();
       };
     },

@@ -9,13 +9,14 @@ const changing = new Set([
 ]); // prettier-ignore
 
 /**
- * Who a request is from, where the application does not say: the headers and the parameters of the URL, which are all that
- * `authorize` can tell it by. One header too many makes a client load again, one too few could show it what was another's.
+ * Who a request is from, where the application does not say: the headers, and the path and the parameters of the URL, which
+ * are all that `authorize` can tell it by. One header too many makes a client load again, one too few could show it what was another's.
  */
 export function identityOf(request: Request): string {
   const headers = [...request.headers].filter(([name]) => !changing.has(name) && !name.startsWith('sec-'));
-  const parameters = [...new URL(request.url).searchParams].filter(([name]) => name !== 'watch');
+  const { pathname, searchParams } = new URL(request.url);
+  const parameters = [...searchParams].filter(([name]) => name !== 'watch');
   return createHash('sha256')
-    .update(JSON.stringify([headers, parameters]))
+    .update(JSON.stringify([headers, pathname, parameters]))
     .digest('base64');
 }

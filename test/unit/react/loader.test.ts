@@ -93,3 +93,37 @@ test('reload loads again while somebody listens, and nobody hears of a load that
   expect([signals.length, signals[1]!.aborted, shown, loader.get().data]).toEqual([2, true, [1], 1]);
   expect(listeners).toEqual({});
 });
+
+test('a load that never ends is given up when another is wanted, as a failure, and tried again', async () => {
+  const waits = hurried();
+  const signals: AbortSignal[] = [];
+  const { loader, tell, shown } = loading(async (signal) => {
+    signals.push(signal);
+    return signals.length === 1 ? deferred().promise : signals.length;
+  });
+  await until(() => signals.length === 1, { describe: 'the load' });
+  expect(waits).toEqual([]);
+  tell('reset');
+  tell('reset');
+  await until(() => loader.get().data === 2, { describe: 'the load that ends' });
+  expect(waits).toEqual([30_000]);
+  expect(shown).toEqual([new Error('load took over 30 s'), 2]);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+});
+
+test('reload does not wait for the load that is running, whose result is nothing any more', async () => {
+  const pending = [deferred<number>(), deferred<number>()];
+  const signals: AbortSignal[] = [];
+  const { loader, shown } = loading((signal) => {
+    signals.push(signal);
+    return pending[signals.length - 1]!.promise;
+  });
+  await until(() => signals.length === 1, { describe: 'a load' });
+  loader.get().reload();
+  await until(() => signals.length === 2, { describe: 'another load' });
+  pending[0]!.resolve(1);
+  pending[1]!.resolve(2);
+  await until(() => loader.get().data === 2, { describe: 'its data' });
+  expect(shown).toEqual([2]);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+});
