@@ -31,7 +31,8 @@ function tab(means: Partial<Parameters<typeof sharedLine>[0]> = {}) {
     const own: (readonly string[])[] = [];
     wants.push(own);
     return {
-      want: (entries: readonly Entry[]) => void own.push(entries.map(({ watcher, filter }) => `${watcher} ${filter}`)),
+      want: (entries: readonly Entry[]) =>
+        void own.push(entries.map(({ watcher, filter }) => `${watcher} ${String(filter)}`)),
     };
   };
   const line = sharedLine({ locks: locks(), Channel, ...means }, 'name', connect, () => {});
