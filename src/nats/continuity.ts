@@ -22,7 +22,7 @@ const listed = 100_000;
 /** Ranges are kept apart up to so many. */
 const ranges = 1000;
 
-/** Compares what a stream has with what was read of it, and tells what is gone unread. Sequences never come twice in a stream. */
+/** Compares what a stream has with what was read of it, and tells what is gone unread. */
 export class Continuity {
   readonly #position: Position;
   readonly #stream: string;

@@ -1,10 +1,9 @@
-import { RetentionPolicy, StorageType, JetStreamApiError } from '@nats-io/jetstream';
 import { fitting, type Letter } from '../delivery/letter.ts';
 import type { Dead } from '../delivery/recipient.ts';
 import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import { type JetStreamAccess, clientOf, managerOf } from './access.ts';
 import type { StreamMessage } from './stream-message.ts';
-import { alreadyThere, besides, isMissing } from './stream.ts';
+import { makeBeside } from './stream.ts';
 import { deadLetterSubject } from './subjects.ts';
 
 export interface DeadLetterStreamHost {
@@ -82,7 +81,12 @@ export class DeadLetterStream {
         expect: { streamName: name },
       });
     await publish().catch(async () => {
-      await this.#makeStream(name, slot);
+      // Letters have no age: they stay until somebody has looked at them.
+      await makeBeside(await managerOf(access), stream, {
+        name,
+        subjects: [`walwatch_dead_letters.${slot}.>`],
+        description: `What could not be handled of the walwatch slot ${slot}`,
+      });
       await publish();
     });
   }
@@ -99,30 +103,6 @@ export class DeadLetterStream {
       );
       throw cause;
     }
-  }
-
-  /** Letters have no age: they stay until somebody has looked at them. */
-  async #makeStream(name: string, slot: string): Promise<void> {
-    const { access, stream } = this.#host;
-    const manager = await managerOf(access);
-    const events = await manager.streams.info(stream);
-    const found = await manager.streams.info(name).catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
-    if (found) return;
-    await manager.streams
-      .add({
-        name,
-        subjects: [`walwatch_dead_letters.${slot}.>`],
-        description: `What could not be handled of the walwatch slot ${slot}`,
-        retention: RetentionPolicy.Limits,
-        storage: StorageType.File,
-        ...besides(events.config),
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof JetStreamApiError && error.code === alreadyThere)) throw error; // another process was faster
-      });
   }
 }
 

@@ -1,8 +1,8 @@
-import { JetStreamApiError, RetentionPolicy, StorageType, type StoredMsg } from '@nats-io/jetstream';
+import { JetStreamApiError, type StoredMsg } from '@nats-io/jetstream';
 import { WatchError } from '../errors.ts';
 import { type JetStreamAccess, clientOf, managerOf } from './access.ts';
 import { classifyNats } from './classify.ts';
-import { alreadyThere, besides, isMissing } from './stream.ts';
+import { isMissing, makeBeside } from './stream.ts';
 import { groupSubject } from './subjects.ts';
 
 export interface GroupNotesHost {
@@ -78,19 +78,15 @@ export class GroupNotes {
 
   /** The last tokens of all notes under a path. None where notes are not permitted; undefined: they could not be read just now. */
   async list(...path: readonly string[]): Promise<readonly string[] | undefined> {
-    let failure: unknown;
-    const found = await this.#try(async () => {
+    try {
       const { streams } = await managerOf(this.#host.access);
-      const { state } = await streams
-        .info(this.#name, { subjects_filter: `${this.#subject(path)}.>` })
-        .catch((error: unknown) => {
-          failure = error;
-          throw error;
-        });
+      const { state } = await streams.info(this.#name, { subjects_filter: `${this.#subject(path)}.>` });
       return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(subject.lastIndexOf('.') + 1));
-    });
-    if (found) return found;
-    return isMissing(failure) || isDenied(failure) ? [] : undefined;
+    } catch (cause) {
+      if (isNone(cause)) return [];
+      this.#tell(cause);
+      return isDenied(cause) ? [] : undefined;
+    }
   }
 
   #subject(path: readonly string[]): string {
@@ -142,26 +138,13 @@ export class GroupNotes {
 
   async #make(): Promise<void> {
     const { access, stream, group } = this.#host;
-    const manager = await managerOf(access);
-    const found = await manager.streams.info(this.#name).catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
-    if (found) return;
-    const events = await manager.streams.info(stream);
-    await manager.streams
-      .add({
-        name: this.#name,
-        subjects: [groupSubject(this.#host.slot(), undefined, ['>'])],
-        description: `What the groups that read ${stream} note: ${group} and others`,
-        retention: RetentionPolicy.Limits,
-        storage: StorageType.File,
-        max_msgs_per_subject: 1,
-        ...besides(events.config, notesBytes),
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof JetStreamApiError && error.code === alreadyThere)) throw error; // another process was faster
-      });
+    const config = {
+      name: this.#name,
+      subjects: [groupSubject(this.#host.slot(), undefined, ['>'])],
+      description: `What the groups that read ${stream} note: ${group} and others`,
+      max_msgs_per_subject: 1,
+    };
+    await makeBeside(await managerOf(access), stream, config, notesBytes);
   }
 }
 

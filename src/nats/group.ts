@@ -121,20 +121,19 @@ export class Group {
     return age === undefined || age < longestSilence;
   }
 
-  async #giveUp(token: string): Promise<void> {
+  /** Where new events still come, only without its note are they passed over. Else the note stays for those on their way. */
+  async #giveUp(token: string): Promise<boolean> {
+    try {
+      const consumer = await this.#consumer();
+      const filter = watcherTokenSubject(this.#host.slot(), token);
+      if (consumer && (await narrow(await managerOf(this.#host.access), consumer, filter))) return true;
+    } catch (cause) {
+      const message = `the consumer '${this.name}' could not be made to bring no more events of ${token}`;
+      this.#host.warn(new WatchError('CONNECTION', message, { cause }));
+      return true;
+    }
     await this.#notes.erase('watchers', token);
-    const consumer = await this.#consumer().catch(() => undefined);
-    if (!consumer) return;
-    await narrow(await managerOf(this.#host.access), consumer, watcherTokenSubject(this.#host.slot(), token)).catch(
-      (cause: unknown) =>
-        this.#host.warn(
-          new WatchError(
-            'CONNECTION',
-            `the consumer '${this.name}' could not be made to bring no more events of ${token}`,
-            { cause },
-          ),
-        ),
-    );
+    return false;
   }
 
   async #consumer(): Promise<ConsumerInfo | undefined> {

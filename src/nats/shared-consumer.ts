@@ -76,15 +76,20 @@ export async function widen(
   return true;
 }
 
-/** Makes it bring no more events of a watcher. A consumer with one filter, for more than that, stays as it is. */
+/**
+ * Makes it bring no more events of a watcher.
+ * @returns whether that can be: a filter that is for more than that stays as it is
+ */
 export async function narrow(
   manager: JetStreamManager,
   { config, name, stream_name: stream }: ConsumerInfo,
   filter: string,
-) {
+): Promise<boolean> {
   const now = filtersOf(config);
   const left = now.filter((one) => one !== filter);
-  if (left.length > 0 && left.length < now.length) await manager.consumers.update(stream, name, filterConfig(left));
+  if (left.length === 0 || left.some((wide) => covers(wide, filter))) return false;
+  if (left.length < now.length) await manager.consumers.update(stream, name, filterConfig(left));
+  return true;
 }
 
 /** What of a consumer that was made by hand would lose events. */

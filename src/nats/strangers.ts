@@ -15,8 +15,8 @@ export interface StrangersHost {
   isAlive(token: string): Promise<boolean>;
   /** Makes it a dead letter, or gives it back. */
   bury(message: StreamMessage, error: WatchError): Promise<void>;
-  /** The group does without this watcher. */
-  giveUp(token: string): Promise<void>;
+  /** The group does without this watcher. Returns whether those of its events that are on their way come again. */
+  giveUp(token: string): Promise<boolean>;
   warn(warning: WatchError): void;
 }
 
@@ -28,6 +28,8 @@ export class Strangers {
   readonly #host: StrangersHost;
   #waiting: StreamMessage[] = [];
   #looking: Promise<void> | undefined;
+  /** Watchers that the group does without, and why. */
+  readonly #givenUp = new Map<string, WatchError>();
 
   constructor(host: StrangersHost) {
     this.#host = host;
@@ -51,24 +53,38 @@ export class Strangers {
       for (const message of messages) {
         const token = watcherTokenOf(message.subject);
         if (wanted && !wanted.has(token)) message.ack();
-        else if (message.deliveries < most || (await this.#host.isAlive(token)))
+        else if (message.deliveries < most || (await this.#isAlive(token)))
           message.giveBack(Math.min(delay * message.deliveries, longestDelay));
-        else await this.#giveUp(token, message);
+        else await this.#bury(token, message);
       }
     }
   }
 
-  async #giveUp(token: string, message: StreamMessage): Promise<void> {
-    await this.#host.giveUp(token);
-    const error = new WatchError(
-      'CONFIGURATION',
-      `no process of the group has the watcher of ${message.subject}: the group no longer asks for its events, and those that were on their way become dead letters`,
-      {
-        solution:
-          'Nothing, if the watcher was removed. Otherwise start a process with it: it hears its events from then on.',
-      },
-    );
-    this.#host.warn(error);
+  async #isAlive(token: string): Promise<boolean> {
+    const alive = await this.#host.isAlive(token);
+    if (alive) this.#givenUp.delete(token);
+    return alive;
+  }
+
+  async #bury(token: string, message: StreamMessage): Promise<void> {
+    const known = this.#givenUp.get(token);
+    const error = known ?? givenUp(message.subject, await this.#host.giveUp(token));
+    if (!known) this.#host.warn(error);
+    this.#givenUp.set(token, error);
     await this.#host.bury(message, error);
   }
+}
+
+function givenUp(subject: string, comesAgain: boolean): WatchError {
+  const others = comesAgain
+    ? 'those that were on their way become dead letters'
+    : 'this one becomes a dead letter, and those that were on their way are passed over like all that follow';
+  return new WatchError(
+    'CONFIGURATION',
+    `no process of the group has the watcher of ${subject}: the group no longer wants its events; ${others}`,
+    {
+      solution:
+        'Nothing, if the watcher was removed. Otherwise start a process with it: it hears its events from then on.',
+    },
+  );
 }

@@ -74,17 +74,34 @@ export function streamConfig(
   };
 }
 
-/** What a stream of ours besides that of the events takes over from it. When it is full, it refuses: what it has must stay. */
-export function besides(
-  { num_replicas, placement, max_bytes: limit }: StreamConfig,
-  maxBytes = limit,
-): Partial<StreamConfig> {
-  return {
-    num_replicas,
+/**
+ * Makes a stream of ours besides that of the events, where the account lets that one be, unless it is there. When it is full, it
+ * refuses: what it has must stay. `maxBytes`: where that of the events has a limit, and an account may demand one.
+ */
+export async function makeBeside(
+  { streams }: JetStreamManager,
+  events: string,
+  config: Pick<StreamConfig, 'name' | 'subjects' | 'description'> & Partial<StreamConfig>,
+  maxBytes?: number,
+): Promise<void> {
+  const found = await streams.info(config.name).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+  if (found) return;
+  const { num_replicas, placement, max_bytes: limit } = (await streams.info(events)).config;
+  const made = {
+    ...config,
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
     discard: DiscardPolicy.New,
+    num_replicas,
     ...(placement !== undefined && { placement }),
-    ...(limit > 0 && { max_bytes: maxBytes }),
+    ...(limit > 0 && { max_bytes: maxBytes ?? limit }),
   };
+  await streams.add(made).catch((error: unknown) => {
+    if (!(error instanceof JetStreamApiError && error.code === alreadyThere)) throw error; // another process was faster
+  });
 }
 
 /** What of a stream would lose events, or let nobody read them. */
@@ -166,7 +183,7 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSStreamNameExistErr */
-export const alreadyThere = 10058;
+const alreadyThere = 10058;
 
 /** Three replicas where there are servers for them, so that one may be lost. */
 async function createStream(

@@ -1,10 +1,10 @@
 /** Somebody keeps a transaction open, which blocks the slot: setup leaves nothing that nobody knows of. */
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { cli, folder, startCli } from '../support/cli.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { createDatabase, type Database } from '../support/database.ts';
 import { until } from '../support/until.ts';
-import { dropSlotAndPublication, slotName } from '../support/watching.ts';
+import { existingOf, nameOn } from '../support/watching.ts';
 
 // A server of its own: the transactions block the slots of all its databases.
 let cluster: Cluster;
@@ -18,17 +18,8 @@ afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
 });
 
-/** A slot's name, with nothing left of it when the test has finished. */
-function name(): string {
-  const made = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, made));
-  return made;
-}
-
-const exists = async (slot: string) => ({
-  slot: (await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).length === 1,
-  publication: (await db.sql('select from pg_publication where pubname = $1', [slot])).length === 1,
-});
+const name = () => nameOn(db);
+const exists = (slot: string) => existingOf(db, slot);
 const identities = () =>
   db.sql(
     `select relname::text as name, relreplident::text as identity from pg_class where relname in ('users', 'packages', 'indexed') order by 1`,

@@ -50,14 +50,19 @@ test('a hundred filters that mean all of it let others have their turn, and are 
   expect([turns, step.value]).toEqual([25, false]);
 });
 
-test('what happens while a client catches up in turns comes to it once, and after that', async () => {
+/** A client that was away for so many changes, and catches up in turns. */
+async function backAfter(changes: number) {
   const { fake, handler } = live({ clientBuffer: 10_000_000 });
   const asked = [['users:updated', { role_id: 7 }]];
   const first = await openStream(handler, asked);
   const { lastEventId } = await first.has(({ type }) => type === 'position');
   await first.close();
-  for (let n = 1; n <= 5000; n++) fake.emit('users:updated', `0/A/${n}`, { id: n, role_id: 7 });
-  const back = await openStream(handler, asked, { lastEventId });
+  for (let n = 1; n <= changes; n++) fake.emit('users:updated', `0/A/${n}`, { id: n, role_id: 7 });
+  return { fake, handler, back: await openStream(handler, asked, { lastEventId }) };
+}
+
+test('what happens while a client catches up in turns comes to it once, and after that', async () => {
+  const { fake, handler, back } = await backAfter(5000);
   expect(ids(back)).toEqual([]);
   const other = await openStream(handler, [['users:updated', 5001]]);
   fake.emit('users:updated', '0/A/5001', { id: 5001, role_id: 7 });
@@ -71,13 +76,7 @@ test('what happens while a client catches up in turns comes to it once, and afte
 });
 
 test('what is cut off or forgotten while a client catches up makes it load again', async () => {
-  const { fake, handler } = live({ clientBuffer: 10_000_000 });
-  const asked = [['users:updated', { role_id: 7 }]];
-  const first = await openStream(handler, asked);
-  const { lastEventId } = await first.has(({ type }) => type === 'position');
-  await first.close();
-  for (let n = 1; n <= 5000; n++) fake.emit('users:updated', `0/A/${n}`, { id: n, role_id: 7 });
-  const back = await openStream(handler, asked, { lastEventId });
+  const { fake, back } = await backAfter(5000);
   fake.tell('gap');
   await back.has(({ type }) => type === 'position');
   expect(back.messages.map(({ type }) => type)).toEqual(['reset', 'position']);

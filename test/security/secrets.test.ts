@@ -134,11 +134,9 @@ test('a text that somebody makes for it takes no longer than it is long', () => 
     '\\',
     '"password":"',
   ];
-  const began = process.cpuUsage();
+  // Milliseconds where it is linear; hours, and so the end of the test's time, where it is not.
   for (const one of hostile) redact(one.repeat(200_000), ['hunter2']);
-  for (const one of hostile) redact(`${one.repeat(200_000)}@`, ['hunter2']);
-  // Milliseconds where it is linear, hours where it is not.
-  expect(process.cpuUsage(began).user / 1e6).toBeLessThan(20);
+  for (const one of hostile) expect(redact(`${one.repeat(200_000)}@`, ['hunter2'])).not.toContain('hunter2');
 });
 
 describe('the command line', () => {

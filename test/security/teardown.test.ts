@@ -2,20 +2,12 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { cli, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
-import { dropSlotAndPublication, slotName } from '../support/watching.ts';
+import { existingOf, nameOn } from '../support/watching.ts';
 
 const db = useDatabase();
 
-function name(): string {
-  const made = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, made));
-  return made;
-}
-
-const exists = async (slot: string) => ({
-  slot: (await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).length === 1,
-  publication: (await db.sql('select from pg_publication where pubname = $1', [slot])).length === 1,
-});
+const name = () => nameOn(db);
+const exists = (slot: string) => existingOf(db, slot);
 const makeSlot = (slot: string) => db.sql(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
 const run = (slot: string, ...flags: string[]) => cli(['teardown', '--slot', slot, ...flags], { url: db.url });
 const identities = () =>

@@ -19,6 +19,19 @@ export async function dropSlotAndPublication(db: Pick<Database, 'sql' | 'dropSlo
   await db.sql(`drop publication if exists "${name}"`);
 }
 
+/** A slot's name, with nothing left of it when the test has finished. */
+export function nameOn(db: Pick<Database, 'sql' | 'dropSlot'>): string {
+  const name = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, name));
+  return name;
+}
+
+/** What there is of a slot's name. */
+export const existingOf = async (db: Pick<Database, 'sql'>, name: string) => ({
+  slot: (await db.sql('select from pg_replication_slots where slot_name = $1', [name])).length === 1,
+  publication: (await db.sql('select from pg_publication where pubname = $1', [name])).length === 1,
+});
+
 /** Makes watches on the database, each on a slot of its own unless the test names one. */
 export function watchOn(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
   const watches = new Set<SlotWatch<any>>();

@@ -3,14 +3,14 @@ import { expect, test } from 'vitest';
 import type { StreamMessage } from '../../../src/nats/stream-message.ts';
 import { Strangers } from '../../../src/nats/strangers.ts';
 
-function settling(wanted: readonly string[] | undefined, alive: readonly string[] = []) {
+function settling(wanted: readonly string[] | undefined, alive: readonly string[] = [], comesAgain = true) {
   const told: string[] = [];
   const strangers = new Strangers({
     wanted: () => Promise.resolve(wanted && new Set(wanted)),
     isAlive: (token) => Promise.resolve(alive.includes(token)),
     bury: ({ subject }) => Promise.resolve(void told.push(`letter of ${subject}`)),
-    giveUp: (token) => Promise.resolve(void told.push(`without ${token}`)),
-    warn: ({ code }) => told.push(code),
+    giveUp: (token) => Promise.resolve(told.push(`without ${token}`) > 0 && comesAgain),
+    warn: ({ message }) => told.push(message.replace(/^.*; /, '')),
   });
   const take = async (token: string, deliveries: number) => {
     strangers.take({
@@ -48,10 +48,25 @@ test('as long as nobody can say who wants it, it is given back', async () => {
   expect(told).toEqual(['give back others:deleted for 250 ms']);
 });
 
-test('what nobody knows after minutes becomes a dead letter, and the group does without the watcher', async () => {
+test('what nobody knows after minutes becomes a dead letter, each of them, and that is told once', async () => {
   const { take, told } = settling(['jobs:deleted']);
   await take('jobs:deleted', 100);
-  expect(told).toEqual(['without jobs:deleted', 'CONFIGURATION', 'letter of walwatch.slot.jobs:deleted.1']);
+  await take('jobs:deleted', 99);
+  await take('jobs:deleted', 100);
+  const letter = 'letter of walwatch.slot.jobs:deleted.1';
+  expect(told).toEqual([
+    'without jobs:deleted',
+    'those that were on their way become dead letters',
+    letter,
+    'give back jobs:deleted for 3000 ms',
+    letter,
+  ]);
+});
+
+test('where the rest is passed over, the warning says so', async () => {
+  const { take, told } = settling(['jobs:deleted'], [], false);
+  await take('jobs:deleted', 100);
+  expect(told[1]).toMatch(/passed over like all that follow$/);
 });
 
 test('as long as a process with the watcher lives, its events are given back', async () => {
