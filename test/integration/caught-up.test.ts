@@ -1,6 +1,8 @@
 /** `caughtUp()`: all that was committed before the call has been handled when it resolves, and it does resolve. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { defineWatchers, type SlotWatch, WatchError } from '../../src/index.ts';
+import { parseLsn } from '../../src/postgres/lsn.ts';
+import { applicationName } from '../../src/setup/judge.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';
 import { deferred, until } from '../support/until.ts';
@@ -29,15 +31,29 @@ function recording(options: Parameters<typeof watchOf>[1] = {}) {
   return { watch, seen };
 }
 
-/** Whether it is still waiting once everything that is under way has been done. */
+/** Whether the call still waits once the server has sent what was written since. */
 async function waits(promise: Promise<void>, watch: SlotWatch<any>): Promise<boolean> {
   let over = false;
   promise.then(() => (over = true), () => (over = true)); // prettier-ignore
-  // Later calls are answered later, so it would be over by now.
-  const { receivedLsn } = watch.status();
-  await db.sql(`select pg_logical_emit_message(true, 'test', '')`);
-  await until(() => watch.status().receivedLsn !== receivedLsn, { describe: 'the stream to go on' });
+  const [message] = await db.sql<{ lsn: string }>(`select pg_logical_emit_message(true, 'test', '')::text as lsn`);
+  await until(() => parseLsn(watch.status().receivedLsn ?? '0/0') >= parseLsn(message!.lsn), {
+    describe: 'the stream to go on',
+  });
   return !over;
+}
+
+/** Until the server has told a call where its WAL ends, if nothing else is asked: what is committed then lies behind that. */
+async function hasTarget({ slot }: { readonly slot: string }): Promise<void> {
+  await until(
+    async () => {
+      const answered = await db.sql(
+        `select from pg_stat_activity where application_name = $1 and state = 'idle' and query ~ 'insert_lsn|emit_message'`,
+        [`${applicationName(slot)}:gate`],
+      );
+      return answered.length > 0;
+    },
+    { describe: 'the answer to where the WAL ends' },
+  );
 }
 
 describe.each(['committed', 'immediate'] as const)("visibility '%s'", (visibility) => {
@@ -175,6 +191,7 @@ test('a later commit is not waited for, even if it was begun to be handled befor
   await insert();
   await until(() => calls.length === 1, { describe: 'the first event' });
   const caughtUp = watch.caughtUp();
+  await hasTarget(watch.status());
   expect(await waits(caughtUp, watch)).toBe(true);
   await insert();
   await until(() => calls.length === 2, { describe: 'the second event' });
