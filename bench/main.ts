@@ -4,7 +4,7 @@
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { benchBacklog } from './backlog.ts';
+import { benchBacklog } from './drain.ts';
 import { benchLatency, benchLiveInserts, benchWriters } from './live.ts';
 import type { Table } from './measure.ts';
 import { writeReport } from './report.ts';

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
+import { commandOn, nodeOf, type Route } from './route.ts';
 
 export interface Usage {
   /** Seconds of CPU, user and system. */
@@ -30,15 +31,31 @@ export function program(name: string): string {
 /** Such as `--cpu-prof --cpu-prof-dir=/tmp/profiles`. */
 const nodeOptions = (process.env['BENCH_NODE_OPTIONS'] ?? '').split(' ').filter((option) => option !== '');
 
+export interface RunOptions {
+  /** Its walsender is measured too. */
+  readonly slot?: string;
+  readonly route: Route;
+}
+
 /** Runs a program of the folder contestants. */
-export function runProgram(name: string, args: readonly string[], client: pg.Client, slot?: string): Promise<Run> {
-  return run(process.execPath, ['--expose-gc', ...nodeOptions, program(name), ...args], client, slot);
+export function runProgram(
+  name: string,
+  args: readonly string[],
+  client: pg.Client,
+  options: RunOptions,
+): Promise<Run> {
+  return run(nodeOf(options.route), ['--expose-gc', ...nodeOptions, program(name), ...args], client, options);
 }
 
 /** @throws when the program fails, with what it wrote to stderr */
-export async function run(command: string, args: readonly string[], client: pg.Client, slot?: string): Promise<Run> {
+export async function run(
+  command: string,
+  args: readonly string[],
+  client: pg.Client,
+  { slot, route }: RunOptions,
+): Promise<Run> {
   const begin = performance.now();
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(...commandOn(route, command, args), { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   let errors = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -98,6 +115,11 @@ function read(pid: number, usage: Usage): void {
 export interface Table {
   readonly title: string;
   readonly rows: readonly Readonly<Record<string, string | number>>[];
+}
+
+/** Everybody in turn is the first. */
+export function rotated<T>(all: readonly T[], by: number): readonly T[] {
+  return all.map((_, index) => all[(index + by) % all.length]!);
 }
 
 export function median(values: readonly number[]): number {
