@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { program } from './measure.ts';
-import { commandOn, nodeOf, type Route } from './route.ts';
+import { commandOn, type Route } from './route.ts';
 import { type BenchServer, findProgram } from './server.ts';
 import { recreateTables } from './workloads.ts';
 
@@ -33,7 +33,7 @@ export async function withListener<T>(
   const [command, args] =
     who === 'pg_recvlogical'
       ? commandOn(route, findProgram(who)!, recvlogical(route.url))
-      : commandOn(route, nodeOf(route), [program('live'), who, route.url, String(count)]);
+      : commandOn(route, route.node, [program('live'), who, route.url, String(count)]);
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   const output = lines(child.stdout);
@@ -87,7 +87,7 @@ async function untilActive(server: BenchServer): Promise<void> {
 }
 
 /** Slots are released a moment after their listener has ended. */
-async function untilIdle(server: BenchServer): Promise<void> {
+export async function untilIdle(server: BenchServer): Promise<void> {
   while ((await activeSlots(server)) > 0);
   await server.client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
 }

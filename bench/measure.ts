@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
-import { commandOn, nodeOf, type Route } from './route.ts';
+import { commandOn, type Route } from './route.ts';
 
 export interface Usage {
   /** Seconds of CPU, user and system. */
@@ -35,6 +35,8 @@ export interface RunOptions {
   /** Its walsender is measured too. */
   readonly slot?: string;
   readonly route: Route;
+  /** Seconds, after which the program is ended; what it had printed by then counts. Default: as long as it takes. */
+  readonly atMost?: number;
 }
 
 /** Runs a program of the folder contestants. */
@@ -44,7 +46,7 @@ export function runProgram(
   client: pg.Client,
   options: RunOptions,
 ): Promise<Run> {
-  return run(nodeOf(options.route), ['--expose-gc', ...nodeOptions, program(name), ...args], client, options);
+  return run(options.route.node, ['--expose-gc', ...nodeOptions, program(name), ...args], client, options);
 }
 
 /** @throws when the program fails, with what it wrote to stderr */
@@ -52,7 +54,7 @@ export async function run(
   command: string,
   args: readonly string[],
   client: pg.Client,
-  { slot, route }: RunOptions,
+  { slot, route, atMost }: RunOptions,
 ): Promise<Run> {
   const begin = performance.now();
   const child = spawn(...commandOn(route, command, args), { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -61,6 +63,14 @@ export async function run(
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   let ended = false;
+  let late = false;
+  const timer = setTimeout(
+    () => {
+      late = true;
+      child.kill('SIGKILL');
+    },
+    atMost === undefined ? 2 ** 31 - 1 : atMost * 1000,
+  );
   const exit = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => {
@@ -81,8 +91,9 @@ export async function run(
   })();
   const code = await exit;
   const seconds = (performance.now() - begin) / 1000;
+  clearTimeout(timer);
   await sampling;
-  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${errors}`);
+  if (code !== 0 && !late) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${errors}`);
   return {
     lines: output.split('\n').filter((line) => line !== ''),
     seconds,
@@ -112,9 +123,13 @@ function read(pid: number, usage: Usage): void {
   }
 }
 
+/** Of a table: a value for each column. */
+export type Row = Readonly<Record<string, string | number>>;
+
 export interface Table {
+  /** Begins with its name and a colon, such as `A: ` or `J1: `. */
   readonly title: string;
-  readonly rows: readonly Readonly<Record<string, string | number>>[];
+  readonly rows: readonly Row[];
 }
 
 /** Everybody in turn is the first. */

@@ -3,8 +3,8 @@ export interface Route {
   /** For the tables; empty for the ordinary one. */
   readonly label: string;
   readonly url: string;
-  /** The program's Node. Default: the one that runs this. */
-  readonly node?: string;
+  /** The program of Node that runs it. */
+  readonly node: string;
   /** The network namespace that the program runs in. Default: that of this process. */
   readonly namespace?: string;
 }
@@ -21,8 +21,4 @@ export function commandOn(
   args: readonly string[],
 ): readonly [string, readonly string[]] {
   return namespace === undefined ? [command, args] : ['ip', ['netns', 'exec', namespace, command, ...args]];
-}
-
-export function nodeOf({ node }: Route): string {
-  return node ?? process.execPath;
 }

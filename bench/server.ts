@@ -3,13 +3,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, delimiter, join } from 'node:path';
 import pg from 'pg';
 import { selfSigned, useCertificate } from '../test/support/certificate.ts';
-import { startCluster } from '../test/support/cluster.ts';
+import { type Cluster, startCluster } from '../test/support/cluster.ts';
+import { type Link, subnet } from './link/link.ts';
 import type { Route } from './route.ts';
 
 export interface BenchServer extends AsyncDisposable {
-  /** Over TCP, without TLS. Of a superuser. */
+  /** For whoever writes. Of a superuser. */
   readonly url: string;
-  /** Over TCP, which comes first, over TLS, and over a Unix socket: those that there are. */
+  /** For those who are measured: over TCP, which comes first, over TLS, and over a Unix socket, as far as there is one. */
   readonly routes: readonly Route[];
   /** An ordinary session. */
   readonly client: pg.Client;
@@ -19,7 +20,7 @@ export interface BenchServer extends AsyncDisposable {
 }
 
 /** Commits cost what they cost in production. */
-export const benchSettings = {
+const benchSettings = {
   fsync: true,
   shared_buffers: '512MB',
   max_wal_size: '8GB',
@@ -27,19 +28,42 @@ export const benchSettings = {
   autovacuum: 'off',
 } as const;
 
-/** BENCH_DATABASE_URL (a superuser's), else an embedded PostgreSQL of its own; WALWATCH_TEST_PG names its major version. */
-export async function openServer(): Promise<BenchServer> {
+/** BENCH_DATABASE_URL (a superuser's), else an embedded PostgreSQL of its own; WALWATCH_TEST_PG names its major version. Contestants run on `node`. */
+export async function openServer(node: string): Promise<BenchServer> {
   const given = process.env['BENCH_DATABASE_URL'];
-  if (given) return connected([{ label: '', url: plain(given) }], async () => {});
+  if (given) return connected(plain(given), [{ label: '', url: plain(given), node }], async () => {});
   const cluster = await startCluster({ settings: benchSettings });
-  const authority = await useCertificate(cluster, selfSigned('127.0.0.1'));
-  const socket = encodeURIComponent(dirname(cluster.dataDirectory));
   const routes = [
-    { label: '', url: plain(cluster.url) },
-    { label: 'TLS', url: `${cluster.url}?sslmode=verify-full&sslrootcert=${encodeURIComponent(authority)}` },
-    { label: 'Unix socket', url: plain(`postgres://postgres@${socket}:${cluster.port}/postgres`) },
+    { label: '', url: plain(cluster.url), node },
+    { label: 'TLS', url: await encrypted(cluster, '127.0.0.1'), node },
+    { label: 'Unix socket', url: bySocket(cluster), node },
   ];
-  return connected(routes, async () => cluster[Symbol.asyncDispose]());
+  return connected(routes[0]!.url, routes, async () => cluster[Symbol.asyncDispose]());
+}
+
+/** An embedded PostgreSQL in the link's one namespace, for clients in the other. Whoever writes does so by its socket. */
+export async function openServerBehind(link: Link, node: string): Promise<BenchServer> {
+  const cluster = await startCluster({
+    namespace: link.server,
+    settings: { ...benchSettings, listen_addresses: link.address },
+    hba: ['all', 'replication'].map((database) => `host ${database} all ${subnet} trust`),
+  });
+  const url = `postgres://postgres@${link.address}:${cluster.port}/postgres`;
+  const routes = [
+    { label: '', url: plain(url), node, namespace: link.client },
+    { label: 'TLS', url: await encrypted(cluster, link.address), node, namespace: link.client },
+  ];
+  return connected(bySocket(cluster), routes, async () => cluster[Symbol.asyncDispose]());
+}
+
+async function encrypted(cluster: Cluster, host: string): Promise<string> {
+  const authority = await useCertificate(cluster, selfSigned(host));
+  const parameters = `sslmode=verify-full&sslrootcert=${encodeURIComponent(authority)}`;
+  return `postgres://postgres@${host}:${cluster.port}/postgres?${parameters}`;
+}
+
+function bySocket({ dataDirectory, port }: Cluster): string {
+  return plain(`postgres://postgres@${encodeURIComponent(dirname(dataDirectory))}:${port}/postgres`);
 }
 
 /** libpq would choose TLS when it is not told, node-postgres would not. */
@@ -47,8 +71,7 @@ function plain(url: string): string {
   return url.includes('sslmode=') ? url : `${url}${url.includes('?') ? '&' : '?'}sslmode=disable`;
 }
 
-async function connected(routes: readonly Route[], close: () => Promise<void>): Promise<BenchServer> {
-  const { url } = routes[0]!;
+async function connected(url: string, routes: readonly Route[], close: () => Promise<void>): Promise<BenchServer> {
   const client = new pg.Client({ connectionString: url, application_name: 'walwatch bench' });
   await client.connect();
   const { rows } = await client.query<{ server_version: string }>('show server_version');

@@ -7,6 +7,7 @@ import pg from 'pg';
 import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
 import postgres from 'postgres';
 import { createWatch } from 'walwatch';
+import { withoutParameters } from '../postgres-url.ts';
 import { watchersOf } from '../workloads.ts';
 
 const [who = '', url = '', count = ''] = process.argv.slice(2);
@@ -33,8 +34,7 @@ const contestants: Record<string, () => Promise<unknown>> = {
     await started;
   },
   postgres: async () => {
-    const { href, ssl } = forPostgres(url);
-    const sql = postgres(href, { ssl, publications: 'walwatch_bench', onnotice: () => {} });
+    const sql = postgres(...withoutParameters(url, { publications: 'walwatch_bench', onnotice: () => {} }));
     await sql.subscribe('insert:accounts', (row) => hear(row!['id'] as number));
   },
   notify: async () => {
@@ -55,12 +55,6 @@ async function walwatch(visibility: 'committed' | 'immediate'): Promise<void> {
   watch.on('error', fail);
   watch.subscribe('changed', ({ id }) => hear(id as number));
   await watch.start();
-}
-
-/** postgres.js would send the other parameters of a URL to the server, and verifies no address that is an IP's. */
-function forPostgres(given: string): { readonly href: string; readonly ssl: false | 'require' } {
-  const { search, searchParams } = new URL(given);
-  return { href: given.replace(search, ''), ssl: searchParams.get('sslmode') !== 'disable' && 'require' };
 }
 
 function fail(error: unknown): never {
