@@ -20,8 +20,12 @@ function listenersOf(server: BenchServer, all: readonly string[], overTls: reado
 const everybody = ['walwatch', 'walwatch-immediate', 'pg-logical-replication', 'postgres', 'notify'];
 const overTls = ['walwatch', 'walwatch-immediate', 'postgres'];
 
+export async function benchLiveInserts(server: BenchServer, rounds: number, scale: number): Promise<Table[]> {
+  return [await liveInserts(server, rounds, scale), await burst(server, rounds, scale)];
+}
+
 /** E: rows a second from the first commit to the last event. */
-export async function benchLiveInserts(server: BenchServer, rounds: number, scale: number): Promise<Table> {
+async function liveInserts(server: BenchServer, rounds: number, scale: number): Promise<Table> {
   const count = Math.round(20_000 * scale);
   const listeners = listenersOf(server, everybody, overTls);
   const rates = new Map<Listener, number[]>(listeners.map((listener) => [listener, []]));
@@ -39,6 +43,38 @@ export async function benchLiveInserts(server: BenchServer, rounds: number, scal
     rows: [...rates].map(([{ who, route }, all]) => ({
       contestant: named(who, route),
       'events/s': Math.round(median(all)),
+    })),
+  };
+}
+
+/** E2: more commits a second than any application makes: how far behind are those who listen when it is over? */
+async function burst(server: BenchServer, rounds: number, scale: number): Promise<Table> {
+  const count = Math.round(100_000 * scale);
+  const listeners = listenersOf(server, ['walwatch', 'pg-logical-replication', 'postgres'], ['walwatch', 'postgres']);
+  const found = new Map<Listener, { readonly rate: number; readonly behind: number }[]>(
+    listeners.map((listener) => [listener, []]),
+  );
+  for (let round = 0; round < rounds; round++) {
+    for (const listener of rotated(listeners, round)) {
+      await withListener(server, listener, count, async (heard) => {
+        await server.client.query('set synchronous_commit = off');
+        const begin = process.hrtime.bigint();
+        await server.client.query(`do $$ begin for n in 1 .. ${count} loop
+          insert into accounts values (${account}); commit; end loop; end $$`);
+        const end = process.hrtime.bigint();
+        await server.client.query('reset synchronous_commit');
+        const last = [...(await heard).values()].reduce((a, b) => (a > b ? a : b));
+        const rate = count / (Number(end - begin) / 1e9);
+        found.get(listener)!.push({ rate, behind: Math.max(0, Number(last - end) / 1e6) });
+      });
+    }
+  }
+  return {
+    title: `E2: ${count} inserts of one procedure, each committed by itself, without waiting for the disk`,
+    rows: [...found].map(([{ who, route }, all]) => ({
+      contestant: named(who, route),
+      'commits/s': Math.round(median(all.map(({ rate }) => rate))),
+      'behind when it is over, ms': Math.round(median(all.map(({ behind }) => behind))),
     })),
   };
 }
