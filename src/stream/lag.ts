@@ -17,6 +17,7 @@ export interface LagFacts {
   readonly oldest: LedgerTransaction | undefined;
   /** The newest that was received. */
   readonly newest: LedgerTransaction | undefined;
+  /** Since when nothing comes from the server: what was committed since is not known. */
   readonly downSince: number | undefined;
 }
 

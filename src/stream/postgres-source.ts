@@ -73,6 +73,11 @@ export class PostgresSource implements ChangeSource {
     return this.#prepared;
   }
 
+  /** As that of the stream. */
+  get silentSince(): number | undefined {
+    return this.#working?.silentSince;
+  }
+
   get timeline(): number | undefined {
     return this.#timeline;
   }
@@ -93,9 +98,8 @@ export class PostgresSource implements ChangeSource {
       control.deadline = answerTimeout(prepared.server.walSenderTimeout);
       const questions = await connection.open('gate', control.deadline);
       if (slot.temporary) this.#tellWait(control, connection);
-      const { server } = prepared;
       const messages = this.#host.wantsMessages();
-      const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
+      const options = { slot, publication: publication.name, origin, messages, server: prepared.server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
         started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
         message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
@@ -171,8 +175,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   async #cleanUp(client: Client): Promise<void> {
-    const { slot } = this.#options;
-    if (slot.temporary) {
+    if (this.#options.slot.temporary) {
       // The walsender may still wait for a transaction before it can make its slot.
       await leaveNothing(client, this.#options, this.#connection?.pid);
       await this.#host.cleanUp(client);
@@ -251,7 +254,8 @@ export class PostgresSource implements ChangeSource {
     }
     intake.connect(verdict === 'continue', messages === this.#messages);
     this.#messages = messages;
-    positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
+    positions.connect(facts.createdLsn ?? prepared.confirmedLsn, facts.end);
+    lag.note(facts.end, Date.now(), intake.newest);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
     this.#streamed = true;
