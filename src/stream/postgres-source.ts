@@ -98,8 +98,9 @@ export class PostgresSource implements ChangeSource {
       control.deadline = answerTimeout(prepared.server.walSenderTimeout);
       const questions = await connection.open('gate', control.deadline);
       if (slot.temporary) this.#tellWait(control, connection);
+      const { server } = prepared;
       const messages = this.#host.wantsMessages();
-      const options = { slot, publication: publication.name, origin, messages, server: prepared.server, timeline: this.#timeline };
+      const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
       await connection.stream(options, timeout, {
         started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
         message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
@@ -175,7 +176,8 @@ export class PostgresSource implements ChangeSource {
   }
 
   async #cleanUp(client: Client): Promise<void> {
-    if (this.#options.slot.temporary) {
+    const { slot } = this.#options;
+    if (slot.temporary) {
       // The walsender may still wait for a transaction before it can make its slot.
       await leaveNothing(client, this.#options, this.#connection?.pid);
       await this.#host.cleanUp(client);
