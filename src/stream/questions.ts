@@ -15,7 +15,7 @@ export class Questions implements Pick<Session, 'use'> {
   readonly #silence: Silence;
   #session: Session;
   #waiting = 0;
-  /** By the present session. */
+  /** Of the present session. */
   #answers = 0;
   #renewing = false;
 
@@ -26,23 +26,9 @@ export class Questions implements Pick<Session, 'use'> {
     this.#silence = new Silence(interval);
   }
 
-  /** As that of a session. What has no answer when the session is replaced is asked again. */
-  async use<T>(task: Parameters<typeof Session.prototype.use<T>>[0]): Promise<T> {
-    this.#waiting++;
-    try {
-      for (;;) {
-        const session = this.#session;
-        try {
-          const answer = await session.use(task);
-          this.#answers++;
-          return answer;
-        } catch (error) {
-          if (session === this.#session) throw error;
-        }
-      }
-    } finally {
-      this.#waiting--;
-    }
+  /** As that of a session. */
+  use<T>(task: Parameters<typeof Session.prototype.use<T>>[0]): Promise<T> {
+    return this.#answerOf((session) => session.use(task));
   }
 
   /** Whether answers come. */
@@ -72,6 +58,25 @@ export class Questions implements Pick<Session, 'use'> {
       // The one that we have may still get an answer, and has a deadline.
     } finally {
       this.#renewing = false;
+    }
+  }
+
+  /** What has no answer when the session is replaced is asked again. */
+  async #answerOf<T>(ask: (session: Session) => Promise<T>): Promise<T> {
+    this.#waiting++;
+    try {
+      for (;;) {
+        const session = this.#session;
+        try {
+          const answer = await ask(session);
+          this.#answers++;
+          return answer;
+        } catch (error) {
+          if (session === this.#session) throw error;
+        }
+      }
+    } finally {
+      this.#waiting--;
     }
   }
 }
