@@ -73,7 +73,6 @@ export class PostgresSource implements ChangeSource {
     return this.#prepared;
   }
 
-  /** As that of the stream. */
   get silentSince(): number | undefined {
     return this.#working?.silentSince;
   }

@@ -15,8 +15,9 @@ export class Questions implements Pick<Session, 'use'> {
   readonly #silence: Silence;
   #session: Session;
   #waiting = 0;
-  /** Of the present session. */
   #answers = 0;
+  /** When the present session was opened. */
+  #answersBefore = 0;
   #renewing = false;
 
   /** `interval`: milliseconds between two looks. */
@@ -46,13 +47,13 @@ export class Questions implements Pick<Session, 'use'> {
    * a new connection needs two round trips. A session that has not answered anything yet is as new.
    */
   async renew(): Promise<void> {
-    if (this.#renewing || this.#answers === 0) return;
+    if (this.#renewing || this.#answers === this.#answersBefore) return;
     this.#renewing = true;
     try {
       const fresh = await this.#host.open();
       const before = this.#session;
       this.#session = fresh;
-      this.#answers = 0;
+      this.#answersBefore = this.#answers;
       this.#host.release(before);
     } catch {
       // The one that we have may still get an answer, and has a deadline.
