@@ -50,12 +50,11 @@ export class Positions {
     return Math.max(0, Number(end - parseLsn(this.#confirmed)));
   }
 
-  /** A new connection, which begins where the slot stands, to a server whose WAL ends at `end`. */
-  connect(confirmed: string | undefined, end: Lsn = 0n): void {
+  /** A new connection, which begins where the slot stands. */
+  connect(confirmed: string | undefined): void {
     this.#write = this.#reached = this.#flush = 0n;
     this.#floor = confirmed === undefined ? 0n : parseLsn(confirmed);
     if (confirmed !== undefined) this.#confirmed = confirmed;
-    this.serverReached(end);
   }
 
   /** Positions received so far say nothing about what follows: another history, or another worker moved the slot. */

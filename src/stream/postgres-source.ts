@@ -175,8 +175,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   async #cleanUp(client: Client): Promise<void> {
-    const { slot } = this.#options;
-    if (slot.temporary) {
+    if (this.#options.slot.temporary) {
       // The walsender may still wait for a transaction before it can make its slot.
       await leaveNothing(client, this.#options, this.#connection?.pid);
       await this.#host.cleanUp(client);
@@ -255,8 +254,7 @@ export class PostgresSource implements ChangeSource {
     }
     intake.connect(verdict === 'continue', messages === this.#messages);
     this.#messages = messages;
-    positions.connect(facts.createdLsn ?? prepared.confirmedLsn, facts.end);
-    lag.note(facts.end, Date.now(), intake.newest);
+    positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
     this.#streamed = true;
@@ -277,7 +275,7 @@ export class PostgresSource implements ChangeSource {
         });
       },
     });
-    this.#working.connect(verdict === 'continue');
+    this.#working.connect(verdict === 'continue', facts.end);
     this.#host.streaming({ confirmedLsn: positions.confirmed, gap: this.#history.gapWith(dropped) });
     this.#history.told();
     this.#working.start();

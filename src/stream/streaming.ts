@@ -121,10 +121,15 @@ export class Streaming {
     this.receiver = this.#receive();
   }
 
-  /** Tells the stages of the new connection. `continues`: what was received before is still what the server sends. */
-  connect(continues: boolean): void {
+  /**
+   * Tells the stages of the new connection. `continues`: what was received before is still what the server sends. `end`:
+   * where its WAL ends, so that what was written meanwhile is lag from the beginning.
+   */
+  connect(continues: boolean, end: Lsn): void {
     const connection = this.#connection;
-    const { gate, caughtUp } = this.#parts;
+    const { gate, caughtUp, positions, lag, intake } = this.#parts;
+    positions.serverReached(end);
+    lag.note(end, Date.now(), intake.newest);
     const failed = (error: unknown) => connection.fail(error);
     gate?.connect(this.#takeSnapshot, failed);
     const readEnd = () => readWalEnd(this.#questions);
