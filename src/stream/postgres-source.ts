@@ -73,10 +73,6 @@ export class PostgresSource implements ChangeSource {
     return this.#prepared;
   }
 
-  get silentSince(): number | undefined {
-    return this.#working?.silentSince;
-  }
-
   get timeline(): number | undefined {
     return this.#timeline;
   }

@@ -178,24 +178,20 @@ export class Streaming {
 
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#parts.lag.silentSince = undefined;
     this.keepAlive.stop();
     this.receiver.close();
   }
 
-  /** Milliseconds since 1970: since when nothing has come from the server, although it was asked. */
-  get silentSince(): number | undefined {
-    const longest = silentAfter(this.#timeout);
-    const since = [this.keepAlive.silence, this.#questions.silence].map((silence) => silence.since(longest));
-    const known = since.filter((time) => time !== undefined);
-    return known.length === 0 ? undefined : Math.min(...known);
-  }
-
+  /** Whether anything arrives. */
   #look(): void {
     const { keepAlive } = this;
     const questions = this.#questions;
     const silence = keepAlive.silence.milliseconds;
     keepAlive.look();
     questions.look();
+    const longest = silentAfter(this.#timeout);
+    this.#parts.lag.silentSince = keepAlive.silence.since(longest) ?? questions.silence.since(longest);
     const isBack = silence >= patience && keepAlive.silence.milliseconds === 0;
     if (isBack && questions.silence.milliseconds >= patience) void questions.renew();
   }

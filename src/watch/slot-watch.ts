@@ -79,9 +79,9 @@ export class SlotWatchCore extends WatchCore {
   }
 
   override status(): SlotWatchStatus {
-    const { options, source, positions, budget, gate, dispatcher } = this.#parts;
+    const { options, positions, lag, budget, gate, dispatcher } = this.#parts;
     const status = super.status();
-    const silentSince = status.state === 'streaming' ? source.silentSince : undefined;
+    const { silentSince } = lag;
     const heard = status.state === 'streaming' && silentSince === undefined;
     return {
       ...status,
@@ -152,9 +152,9 @@ export class SlotWatchCore extends WatchCore {
 
   /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
   #lagSeconds(): number | undefined {
-    const { lifecycle, source, ledger, intake, lag } = this.#parts;
-    const downSince = lifecycle.state === 'streaming' ? source.silentSince : lifecycle.downSince;
-    if (lifecycle.state !== 'streaming' && downSince === undefined) return undefined;
+    const { lifecycle, ledger, intake, lag } = this.#parts;
+    const { state, downSince } = lifecycle;
+    if (state !== 'streaming' && downSince === undefined) return undefined;
     const { handled, oldest } = ledger;
     return lag.seconds({ now: Date.now(), handled, oldest, newest: intake.newest, downSince });
   }
