@@ -82,21 +82,27 @@ export class PostgresSource implements ChangeSource {
     this.#control = undefined;
     try {
       const { slot, publication, origin } = this.#options;
-      const control = (this.#control = await connection.open('control', setupDeadline));
+      const opening = connection.openControl(setupDeadline);
+      connection.connectEarly(setupDeadline);
+      const control = (this.#control = await opening);
       let prepared = await this.#prepare(control);
-      control.deadline = answerTimeout(prepared.server.walSenderTimeout);
-      if (!slot.temporary && (await this.#waitForSlot(control, connection))) {
+      while (prepared.activePid !== undefined) {
+        connection.closeEarly();
+        control.deadline = answerTimeout(prepared.server.walSenderTimeout);
+        await this.#waitForSlot(control, connection);
         control.deadline = setupDeadline;
+        connection.connectEarly(setupDeadline);
         prepared = await this.#prepare(control); // what was true before a wait of hours need not be true after it
       }
       const timeout = sessionTimeout(prepared.server.walSenderTimeout);
       control.deadline = answerTimeout(prepared.server.walSenderTimeout);
-      const questions = await connection.open('gate', control.deadline);
+      const questions = await connection.openQuestions(control.deadline);
       if (slot.temporary) this.#tellWait(control, connection);
       const { server } = prepared;
       const messages = this.#host.wantsMessages();
-      const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
-      await connection.stream(options, timeout, {
+      const { name } = publication;
+      const options = { slot, publication: name, origin, messages, server, timeline: this.#timeline, timeout };
+      await connection.stream(options, {
         started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
         message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
         large: (type, length) => this.#working?.receiver.large(type, length),
@@ -204,7 +210,7 @@ export class PostgresSource implements ChangeSource {
     this.#parts.positions.forget();
   }
 
-  #waitForSlot(control: Session, connection: Connection): Promise<boolean> {
+  #waitForSlot(control: Session, connection: Connection): Promise<void> {
     const { name, takeover } = this.#options.slot;
     return waitForSlot(control, name, {
       get closed() {

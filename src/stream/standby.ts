@@ -12,9 +12,9 @@ export interface StandbyHost {
   standby(activePid: number): boolean;
 }
 
-/** Waits as a standby while another worker has the slot. Returns whether it had to wait. */
-export async function waitForSlot(session: Session, slot: string, host: StandbyHost): Promise<boolean> {
-  for (let waited = false; ; waited = true) {
+/** Waits as a standby while another worker has the slot. */
+export async function waitForSlot(session: Session, slot: string, host: StandbyHost): Promise<void> {
+  for (;;) {
     const { rows } = await session.use((client) =>
       client.query<{ active_pid: number | null }>(
         'select active_pid from pg_catalog.pg_replication_slots where slot_name operator(pg_catalog.=) $1',
@@ -22,7 +22,7 @@ export async function waitForSlot(session: Session, slot: string, host: StandbyH
       ),
     );
     const pid = rows[0]?.active_pid ?? undefined;
-    if (pid === undefined || host.closed) return waited;
+    if (pid === undefined || host.closed) return;
     const terminate = host.standby(pid);
     if (terminate) await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
     await delay(terminate ? terminatedInterval : standbyInterval);

@@ -179,18 +179,8 @@ describe('the way to the server', () => {
     ];
     // In one packet: whoever listens only once the connection is up hears nothing of the error.
     proxy.behave(Buffer.concat([ok, ready, errorResponse('57P01', 'terminating connection')]));
-    const source = new Source({
-      config: { connectionString: proxy.url },
-      slot: { name: 'none', temporary: false },
-      publication: 'none',
-      origin: 'any',
-      server: { major: 17, startedAt: '' },
-      messages: true,
-      timeline: undefined,
-    });
-    await expect(
-      source.run({ started() {}, message() {}, large: () => undefined, keepalive() {} }),
-    ).rejects.toMatchObject({ code: '57P01' });
+    const source = new Source({ connectionString: proxy.url });
+    await expect(source.connect()).rejects.toMatchObject({ code: '57P01' });
   });
 
   test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {
