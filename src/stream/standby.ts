@@ -1,10 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { WatchError } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
+import { slotBlocked } from '../setup/slot-blocked.ts';
 
 /** Milliseconds between two looks at a slot that another worker has. */
 const standbyInterval = 250;
 /** The same after its session was terminated: it connects again soon, so be there first. */
 const terminatedInterval = 5;
+/** Milliseconds between two looks at who makes a temporary slot wait. */
+const blockedInterval = 5000;
 
 export interface StandbyHost {
   readonly closed: boolean;
@@ -27,4 +31,16 @@ export async function waitForSlot(session: Session, slot: string, host: StandbyH
     if (terminate) await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
     await delay(terminate ? terminatedInterval : standbyInterval);
   }
+}
+
+/** The walsender makes a temporary slot, and says nothing while it waits for others. Until the timer is cleared. */
+export function tellBlocked(
+  session: Session,
+  slot: string,
+  blocked: (warning: WatchError) => void,
+  failed: (error: unknown) => void,
+): NodeJS.Timeout {
+  return setInterval(() => {
+    session.use((client) => slotBlocked(client, slot)).then(blocked, failed);
+  }, blockedInterval);
 }
