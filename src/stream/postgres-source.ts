@@ -203,6 +203,7 @@ export class PostgresSource implements ChangeSource {
   /** Sets up what streaming needs, once no other worker has the slot. */
   async #setUp(connection: Connection): Promise<Prepared> {
     const opening = connection.openControl(setupDeadline);
+    opening.catch(() => {}); // it is awaited below, unless that fails earlier
     for (;;) {
       connection.connectEarly(setupDeadline);
       const control = (this.#control = await opening);

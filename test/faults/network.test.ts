@@ -11,6 +11,8 @@ import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
 
+/** What one attempt connects, side by side. */
+const sessions = 3;
 const watchers = defineWatchers<{ entries: { id: number; note: string } }>()([
   ['entries', 'inserted', { extraColumns: ['note'] }],
 ]);
@@ -192,7 +194,7 @@ describe('the way to the server', () => {
       message: expect.stringContaining('unsupported startup parameter'),
       solution: expect.stringContaining('pooler'),
     });
-    expect(proxy.accepted).toBe(1);
+    expect(proxy.accepted).toBeLessThanOrEqual(sessions); // of one attempt
   });
 
   test('a request for TLS that is answered with an error, such as out of memory, is tried again', async () => {
@@ -216,7 +218,7 @@ describe('the way to the server', () => {
       code: 'TLS',
       solution: expect.stringContaining('never falls back'),
     });
-    expect(proxy.accepted).toBe(1);
+    expect(proxy.accepted).toBeLessThanOrEqual(sessions); // of one attempt
   });
 
   test('a database that does not exist is final', async () => {
