@@ -60,10 +60,15 @@ export class Connection implements KeepAliveHost {
   closeEarly(): void {
     if (!this.#early) return;
     const { questions, source } = this.#early;
-    questions.close();
+    this.release(questions);
     source.close();
-    this.#sessions.delete(questions);
     this.#early = undefined;
+  }
+
+  /** Closes a session that is not needed any more. */
+  release(session: Session): void {
+    this.#sessions.delete(session);
+    session.close();
   }
 
   /** The session for questions that no lock can hold up. `deadline`: milliseconds for each of them. */
@@ -148,7 +153,9 @@ export class Connection implements KeepAliveHost {
 
   /** From now on the attempt ends when the session is lost. */
   #rely(session: Session): Session {
-    session.lost.catch((error: unknown) => this.fail(error));
+    session.lost.catch((error: unknown) => {
+      if (this.#sessions.has(session)) this.fail(error);
+    });
     return session;
   }
 }
