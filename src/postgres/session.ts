@@ -56,6 +56,9 @@ const ownResults = {
   binary: false, // pg has it, its types do not
 };
 
+/** Queries are sent at once: those that do not need each other's answers take one round trip together. */
+const roundTrips = { pipeline: true };
+
 /**
  * The application's configuration with the settings of a session of ours; its own `options` have the last word, but for
  * the search path.
@@ -75,6 +78,7 @@ export function sessionConfig(
     ...withCertificates(connection),
     ...noTimeouts,
     ...ownResults,
+    ...roundTrips,
     application_name: session.name,
     connectionTimeoutMillis: session.connectTimeout,
     keepAlive: true,
@@ -100,7 +104,13 @@ interface Backend {
   readonly secretKey: number | null;
   readonly host: string;
   readonly port: number;
-  readonly connection: EventEmitter & {
+  readonly connection: EventEmitter<{
+    parameterStatus: [{ readonly parameterName: string; readonly parameterValue: string }];
+    connect: [];
+    sslconnect: [];
+    error: [unknown];
+    end: [];
+  }> & {
     readonly stream: Duplex & { destroySoon?(): void };
     readonly ssl: unknown;
     readonly sslNegotiation: string;
@@ -125,6 +135,7 @@ export class Session {
   constructor(config: ClientConfig, deadline?: number) {
     this.#config = config;
     const client = (this.#client = new pg.Client(config));
+    noteMajor(client);
     this.deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
       this.#lose = reject;
@@ -151,8 +162,7 @@ export class Session {
 
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
   close(): void {
-    this.#client.end().catch(() => {}); // it is cut in any case
-    (this.#client as unknown as Backend).connection.stream.destroySoon?.();
+    closeQuietly(this.#client);
   }
 
   /**
@@ -201,10 +211,57 @@ export class Session {
   }
 }
 
+/** Says goodbye without waiting for the peer. */
+export function closeQuietly(client: Client): void {
+  client.end().catch(() => {}); // it is cut in any case
+  (client as unknown as Backend).connection.stream.destroySoon?.();
+}
+
+const majors = new WeakMap<Client, number>();
+
+/** A server tells its version while it lets a client in. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC */
+function noteMajor(client: Client): void {
+  (client as unknown as Backend).connection.on('parameterStatus', ({ parameterName, parameterValue }) => {
+    if (parameterName === 'server_version') majors.set(client, Number.parseInt(parameterValue));
+  });
+}
+
+/** The major version by which the server has introduced itself to a `Session`, before anything can be asked. */
+export function majorOf(client: Client): number | undefined {
+  return majors.get(client);
+}
+
 /** Connects a session with `sessionConfig`. */
 export async function connectOwn(session: Session): Promise<void> {
   await session.connect();
   await session.use(beginOwn);
+}
+
+/**
+ * Begins a session and reads, all in one round trip. What search path the session has is known only afterwards, so the reads,
+ * a single statement each, are made in a transaction that sets its own.
+ *
+ * @throws WatchError UNSUPPORTED as beginOwn does; else what the first of the reads fails with
+ */
+export async function readTogether<T extends readonly Promise<unknown>[] | []>(
+  client: Client,
+  read: () => T,
+): Promise<Results<T>> {
+  const begun = [
+    beginOwn(client),
+    client.query(`begin isolation level read committed; set local search_path = ${searchPath}`),
+  ];
+  const reads = read();
+  await inOrder([...begun, ...reads, client.query('commit')]);
+  return inOrder(reads);
+}
+
+type Results<T extends readonly unknown[]> = { -readonly [K in keyof T]: Awaited<T[K]> };
+
+/** Waits for all. Returns the results, or throws the failure of the first of those that fail, whichever was heard of first. */
+export async function inOrder<T extends readonly unknown[] | []>(promises: T): Promise<Results<T>> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
 }
 
 /**
