@@ -119,6 +119,8 @@ export class Session {
   #turn: Promise<unknown> = Promise.resolve();
   #lost = false;
   #lose!: (error: unknown) => void;
+  /** Rejects the task that runs. */
+  #abandon: (error: unknown) => void = () => {};
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
@@ -131,7 +133,10 @@ export class Session {
       client.on('error', reject);
       client.on('end', () => reject(new Error('the connection has ended')));
     });
-    this.lost.catch(() => (this.#lost = true)); // whoever waits for it hears of it; nobody has to
+    this.lost.catch((error: unknown) => {
+      this.#lost = true; // whoever waits for it hears of it; nobody has to
+      this.#abandon(error);
+    });
   }
 
   get isLost(): boolean {
@@ -142,11 +147,22 @@ export class Session {
     await this.#client.connect();
   }
 
-  /** Runs a task with the connection to itself, after those before it. @throws what the task throws, or why the connection was lost */
+  /**
+   * Runs a task after those before it, with the connection to itself but for what is asked meanwhile. @throws what the task
+   * throws, or why the connection was lost
+   */
   use<T>(task: (client: pg.Client) => Promise<T>): Promise<T> {
-    const run = this.#turn.then(() => Promise.race([this.#within(task(this.#client)), this.lost]));
+    const run = this.#turn.then(() => this.#orLost(() => this.#within(task(this.#client))));
     this.#turn = run.catch(() => {}); // the next one has its turn in any case
     return run;
+  }
+
+  /**
+   * Sends one query at once, before those that were asked earlier are answered, if the configuration says `pipeline`. They
+   * are answered in order. @throws also when the connection is lost
+   */
+  ask<Row extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
+    return this.#within(this.#client.query<Row>(query));
   }
 
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
@@ -178,6 +194,17 @@ export class Session {
       connection.once('sslconnect', cancel);
       if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
       else connection.connect(port, host);
+    });
+  }
+
+  /**
+   * Not `Promise.race()` with `lost`, which would keep a few hundred bytes of each task for as long as the connection lives.
+   */
+  #orLost<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#lost) return this.lost;
+    return new Promise<T>((resolve, reject) => {
+      this.#abandon = reject;
+      run().then(resolve, reject);
     });
   }
 

@@ -30,14 +30,12 @@ export class Connection implements KeepAliveHost {
   /** Opens an ordinary session for one job. `deadline`: milliseconds for each of its tasks. */
   async open(job: string, deadline: number): Promise<Session> {
     const { connection, connectTimeout, slot } = this.options;
-    const session = new Session(
-      sessionConfig(connection, {
-        name: `${applicationName(slot.name)}:${job}`,
-        connectTimeout,
-        settings: { lock_timeout: `${lockTimeout}ms` },
-      }),
-      deadline,
-    );
+    const config = sessionConfig(connection, {
+      name: `${applicationName(slot.name)}:${job}`,
+      connectTimeout,
+      settings: { lock_timeout: `${lockTimeout}ms` },
+    });
+    const session = new Session({ ...config, pipeline: true }, deadline);
     this.#sessions.push(session);
     if (this.closed) session.close();
     await connectOwn(session);
