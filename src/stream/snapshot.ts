@@ -8,15 +8,15 @@ import { isVisible, parseSnapshot, type Snapshot, widenXid } from './visibility.
  */
 export type TakeSnapshot = (waiting: () => readonly number[]) => Promise<Snapshot>;
 
-/** Prepared by the first that asks. A standby may be promoted at any time, and does not tell the sessions that are open. */
+/** A standby may be promoted at any time, and does not tell the sessions that are open. */
 const snapshotQuery = {
-  name: 'walwatch:snapshot',
+  name: 'walwatch_snapshot',
   text: 'select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby',
 };
 
 /** A standby's snapshot does not list the transactions in progress, but it knows which have committed. */
 const standbyQuery = {
-  name: 'walwatch:standby',
+  name: 'walwatch_standby_snapshot',
   text: `
   select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby,
          (select pg_catalog.string_agg(x.xid, ',') from pg_catalog.unnest($1::text[]) x(xid)
@@ -29,18 +29,21 @@ interface Row {
   readonly committed?: string | null;
 }
 
-/** Each question is sent at once; the answers come in order. */
+/** Each question is sent at once, whether or not those before it are answered. */
 export function snapshotsOf(session: Pick<Session, 'ask'>): TakeSnapshot {
   let last: Snapshot | undefined;
   return async (waiting) => {
-    const standby = last !== undefined && last.inProgress === undefined;
-    const { rows } = await session.ask<Row>(
-      standby
-        ? { ...standbyQuery, values: [waiting().map((xid) => String(widenXid(xid, last!.xmax)))] }
-        : snapshotQuery,
-    );
-    const { snapshot, standby: inRecovery, committed } = rows[0]!;
-    return (last = parseSnapshot(snapshot, inRecovery, committed?.split(',')));
+    const onStandby = last !== undefined && last.inProgress === undefined;
+    const { rows } = await (onStandby
+      ? session.ask<Row>(
+          standbyQuery,
+          `{${waiting()
+            .map((xid) => widenXid(xid, last!.xmax))
+            .join()}}`,
+        )
+      : session.ask<Row>(snapshotQuery));
+    const { snapshot, standby, committed } = rows[0]!;
+    return (last = parseSnapshot(snapshot, standby, committed?.split(',')));
   };
 }
 
