@@ -120,6 +120,12 @@ interface Backend {
   };
 }
 
+/** A query to be prepared under its name. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
 /** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
 export class Session {
   readonly #config: ClientConfig;
@@ -127,8 +133,11 @@ export class Session {
   /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
   deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #prepared = new Set<string>();
   #lost = false;
   #lose!: (error: unknown) => void;
+  /** Rejects the task that runs. */
+  #abandon: (error: unknown) => void = () => {};
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
@@ -142,7 +151,10 @@ export class Session {
       client.on('error', reject);
       client.on('end', () => reject(new Error('the connection has ended')));
     });
-    this.lost.catch(() => (this.#lost = true)); // whoever waits for it hears of it; nobody has to
+    this.lost.catch((error: unknown) => {
+      this.#lost = true; // whoever waits for it hears of it; nobody has to
+      this.#abandon(error);
+    });
   }
 
   get isLost(): boolean {
@@ -153,11 +165,29 @@ export class Session {
     await this.#client.connect();
   }
 
-  /** Runs a task with the connection to itself, after those before it. @throws what the task throws, or why the connection was lost */
+  /**
+   * Runs a task after those before it, with the connection to itself but for what is asked meanwhile. @throws what the task
+   * throws, or why the connection was lost
+   */
   use<T>(task: (client: pg.Client) => Promise<T>): Promise<T> {
-    const run = this.#turn.then(() => Promise.race([this.#within(task(this.#client)), this.lost]));
+    const run = this.#turn.then(() => this.#orLost(() => this.#within(task(this.#client))));
     this.#turn = run.catch(() => {}); // the next one has its turn in any case
     return run;
+  }
+
+  /**
+   * Executes a statement, which is prepared by the first who asks. It is sent at once, before what was asked earlier is
+   * answered, where the configuration has `pipeline`; answers come in order. @throws also when the connection is lost
+   */
+  ask<Row extends pg.QueryResultRow>({ name, text }: Statement, ...values: readonly string[]) {
+    const client = this.#client;
+    if (!this.#prepared.has(name)) {
+      this.#prepared.add(name);
+      client.query(`prepare ${name} as ${text}`).catch(() => {}); // who executes it hears of it
+    }
+    // SQL's EXECUTE is one message; pg's own prepared queries are four, and cost it more than they save.
+    const list = values.length === 0 ? '' : `(${values.map(pg.escapeLiteral).join(', ')})`;
+    return this.#within(client.query<Row>(`execute ${name}${list}`));
   }
 
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
@@ -188,6 +218,17 @@ export class Session {
       connection.once('sslconnect', cancel);
       if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
       else connection.connect(port, host);
+    });
+  }
+
+  /**
+   * Not `Promise.race()` with `lost`, which would keep a few hundred bytes of each task for as long as the connection lives.
+   */
+  #orLost<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#lost) return this.lost;
+    return new Promise<T>((resolve, reject) => {
+      this.#abandon = reject;
+      run().then(resolve, reject);
     });
   }
 
