@@ -15,8 +15,9 @@ import type { LagClock } from './lag.ts';
 import type { Positions } from './positions.ts';
 import { Receiver } from './receiver.ts';
 import { Rewound } from './recent-transactions.ts';
+import { Questions } from './questions.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './snapshot.ts';
-import { statusInterval } from './timing.ts';
+import { lookInterval, patience, silentAfter, statusInterval } from './timing.ts';
 import { readWalEnd } from './wal-end.ts';
 
 /** What outlives a connection. */
@@ -65,8 +66,9 @@ export class Streaming {
   readonly #timeout: number;
   readonly #parts: StreamParts;
   readonly #host: StreamingHost;
-  readonly #heartbeat: Heartbeat;
-  readonly #heartbeatInterval: number | undefined;
+  /** The session of that name, or the one that has replaced it. */
+  readonly #questions: Questions;
+  readonly #heartbeat: Heartbeat | undefined;
   readonly #takeSnapshot: TakeSnapshot;
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -85,9 +87,17 @@ export class Streaming {
     this.#parts = parts;
     this.#host = host;
     const { slot, heartbeat } = connection.options;
-    this.#heartbeat = new Heartbeat(slot.name);
-    this.#heartbeatInterval = prepared.server.inRecovery ? undefined : heartbeat;
-    this.#takeSnapshot = snapshotsOf(sessions.questions);
+    this.#heartbeat =
+      heartbeat && !prepared.server.inRecovery ? new Heartbeat(slot.name, heartbeat, timeout) : undefined;
+    this.#questions = new Questions(
+      sessions.questions,
+      {
+        open: () => connection.open('gate', sessions.questions.deadline!),
+        release: (session) => connection.release(session),
+      },
+      lookInterval(timeout),
+    );
+    this.#takeSnapshot = snapshotsOf(this.#questions);
     const { positions } = parts;
     this.keepAlive = new KeepAlive(
       {
@@ -111,20 +121,26 @@ export class Streaming {
     this.receiver = this.#receive();
   }
 
-  /** Tells the stages of the new connection. `continues`: what was received before is still what the server sends. */
-  connect(continues: boolean): void {
+  /**
+   * Tells the stages of the new connection. `continues`: what was received before is still what the server sends. `end`:
+   * where its WAL ends, so that what was written meanwhile is lag from the beginning.
+   */
+  connect(continues: boolean, end: Lsn): void {
     const connection = this.#connection;
-    const { gate, caughtUp } = this.#parts;
+    const { gate, caughtUp, positions, lag, intake } = this.#parts;
+    positions.serverReached(end);
+    lag.note(end, Date.now(), intake.newest);
     const failed = (error: unknown) => connection.fail(error);
     gate?.connect(this.#takeSnapshot, failed);
-    const readEnd = () => readWalEnd(this.#sessions.questions);
+    const readEnd = () => readWalEnd(this.#questions);
     caughtUp.connect({ readEnd, ask: () => this.keepAlive.ask(), failed }, continues);
   }
 
   start(): void {
     this.keepAlive.start();
     const { inspection, positions, gate } = this.#parts;
-    const { control, questions } = this.#sessions;
+    const { control } = this.#sessions;
+    const questions = this.#questions;
     const connection = this.#connection;
     const failed = (error: unknown) => connection.fail(error);
     inspection.connected(this.#prepared);
@@ -143,9 +159,12 @@ export class Streaming {
         session.use((client) => client.query('')).then(() => (idle = true), failed);
       });
     }
-    if (this.#heartbeatInterval)
-      this.#every(this.#heartbeatInterval, () => {
-        this.#heartbeat.beat(questions, { paused: connection.paused, write: positions.write }).catch(failed);
+    this.#every(lookInterval(this.#timeout), () => this.#look());
+    const heartbeat = this.#heartbeat;
+    if (heartbeat)
+      this.#every(connection.options.heartbeat!, () => {
+        const silence = this.keepAlive.silence.milliseconds;
+        heartbeat.beat(questions, { paused: connection.paused, write: positions.write, silence }).catch(failed);
       });
     let looked = 0;
     if (gate)
@@ -159,8 +178,22 @@ export class Streaming {
 
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#parts.lag.silentSince = undefined;
     this.keepAlive.stop();
     this.receiver.close();
+  }
+
+  /** Whether anything arrives. */
+  #look(): void {
+    const { keepAlive } = this;
+    const questions = this.#questions;
+    const silence = keepAlive.silence.milliseconds;
+    keepAlive.look();
+    questions.look();
+    const longest = silentAfter(this.#timeout);
+    this.#parts.lag.silentSince = keepAlive.silence.since(longest) ?? questions.silence.since(longest);
+    const isBack = silence >= patience && keepAlive.silence.milliseconds === 0;
+    if (isBack && questions.silence.milliseconds >= patience) void questions.renew();
   }
 
   #every(interval: number, task: () => void): void {
@@ -179,7 +212,7 @@ export class Streaming {
         const { xid } = intake;
         return schema.described(relation, this.#sessions.control, () => untilVisible(this.#takeSnapshot, xid));
       },
-      message: (prefix) => this.#heartbeat.heard(prefix),
+      message: (prefix) => this.#heartbeat?.heard(prefix),
       reached: (lsn) => {
         // What is repeated is not acknowledged before it has shown that it is the same.
         if (intake.repeating) positions.named(lsn);
