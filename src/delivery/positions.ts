@@ -3,7 +3,7 @@ import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { migrationFor, withMigration } from '../postgres/migration.ts';
 import { checkOwnTable, foreignTable } from '../postgres/own-tables.ts';
-import { inOrder } from '../postgres/session.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Server } from '../postgres/server.ts';
 import type { Position } from './position.ts';

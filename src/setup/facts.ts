@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import { readServer, type Server, since } from '../postgres/server.ts';
-import { majorOf, readTogether } from '../postgres/session.ts';
+import { readTogether } from '../postgres/round-trip.ts';
+import { majorOf } from '../postgres/session.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { ConfigurationIssue } from '../errors.ts';

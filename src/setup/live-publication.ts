@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { quoteIdentifier } from '../postgres/server.ts';
-import { readTogether } from '../postgres/session.ts';
+import { readTogether } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { ConfigurationError } from '../errors.ts';
 import { livePrefix, type ResolvedOptions } from '../options.ts';

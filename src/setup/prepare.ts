@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
-import { inOrder } from '../postgres/session.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';

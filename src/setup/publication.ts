@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteLiteral, quoteTable, type Server, since } from '../postgres/server.ts';
-import { inOrder } from '../postgres/session.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';

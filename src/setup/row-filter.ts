@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client, QueryConfig } from 'pg';
 import { quoteTable, type Server, since } from '../postgres/server.ts';
-import { inOrder } from '../postgres/session.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
-import { inOrder } from '../postgres/session.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { slotBlocked } from './slot-blocked.ts';

@@ -43,6 +43,13 @@ export class Connection implements KeepAliveHost {
     return this.#rely(session);
   }
 
+  /** Opens another ordinary session for one job. */
+  async open(job: string, deadline: number): Promise<Session> {
+    const session = this.#session(job, deadline);
+    await connectOwn(session);
+    return this.#rely(session);
+  }
+
   /**
    * Begins to connect the session for questions and the walsender. What of that fails is told by who uses them: first
    * comes what set-up fails with.
@@ -77,13 +84,6 @@ export class Connection implements KeepAliveHost {
     await asking;
     questions.deadline = deadline;
     return this.#rely(questions);
-  }
-
-  /** Another session for a job, in the place of one that does not answer. */
-  async open(job: string, deadline: number): Promise<Session> {
-    const session = this.#session(job, deadline);
-    await connectOwn(session);
-    return this.#rely(session);
   }
 
   /** Streams until the first session is lost. Rejects with the cause. */

@@ -35,11 +35,11 @@ interface Link {
   readonly client: Socket;
   readonly upstream: Socket | undefined;
   swallowed: boolean;
-  /** The first packet of the client: with TLS a request for it, else its startup message. */
-  startup: string;
   /** Whose bytes were last. */
   last: 'client' | 'server';
   turns: number;
+  /** The first packet of the client: with TLS a request for it, else its startup message. */
+  startup: string;
 }
 
 export async function startProxy(serverUrl: string): Promise<Proxy> {
@@ -53,7 +53,7 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
     accepted++;
     const forwarded = behaviour === 'forward' || behaviour === 'slow';
     const upstream = forwarded ? connect(Number(target.port), target.hostname) : undefined;
-    const link: Link = { client, upstream, swallowed: false, startup: '', last: 'server', turns: 0 };
+    const link: Link = { client, upstream, swallowed: false, last: 'server', turns: 0, startup: '' };
     links.add(link);
     all.push(link);
     for (const socket of [client, upstream]) socket?.on('error', () => {}); // its 'close' follows
