@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
+import { commandOn, type Route } from './route.ts';
 
 export interface Usage {
   /** Seconds of CPU, user and system. */
@@ -30,20 +31,46 @@ export function program(name: string): string {
 /** Such as `--cpu-prof --cpu-prof-dir=/tmp/profiles`. */
 const nodeOptions = (process.env['BENCH_NODE_OPTIONS'] ?? '').split(' ').filter((option) => option !== '');
 
+export interface RunOptions {
+  /** Its walsender is measured too. */
+  readonly slot?: string;
+  readonly route: Route;
+  /** Seconds, after which the program is ended; what it had printed by then counts. Default: as long as it takes. */
+  readonly atMost?: number;
+}
+
 /** Runs a program of the folder contestants. */
-export function runProgram(name: string, args: readonly string[], client: pg.Client, slot?: string): Promise<Run> {
-  return run(process.execPath, ['--expose-gc', ...nodeOptions, program(name), ...args], client, slot);
+export function runProgram(
+  name: string,
+  args: readonly string[],
+  client: pg.Client,
+  options: RunOptions,
+): Promise<Run> {
+  return run(options.route.node, ['--expose-gc', ...nodeOptions, program(name), ...args], client, options);
 }
 
 /** @throws when the program fails, with what it wrote to stderr */
-export async function run(command: string, args: readonly string[], client: pg.Client, slot?: string): Promise<Run> {
+export async function run(
+  command: string,
+  args: readonly string[],
+  client: pg.Client,
+  { slot, route, atMost }: RunOptions,
+): Promise<Run> {
   const begin = performance.now();
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(...commandOn(route, command, args), { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   let errors = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   let ended = false;
+  let late = false;
+  const timer = setTimeout(
+    () => {
+      late = true;
+      child.kill('SIGKILL');
+    },
+    atMost === undefined ? 2 ** 31 - 1 : atMost * 1000,
+  );
   const exit = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => {
@@ -64,8 +91,9 @@ export async function run(command: string, args: readonly string[], client: pg.C
   })();
   const code = await exit;
   const seconds = (performance.now() - begin) / 1000;
+  clearTimeout(timer);
   await sampling;
-  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${errors}`);
+  if (code !== 0 && !late) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${errors}`);
   return {
     lines: output.split('\n').filter((line) => line !== ''),
     seconds,
@@ -95,9 +123,18 @@ function read(pid: number, usage: Usage): void {
   }
 }
 
+/** Of a table: a value for each column. */
+export type Row = Readonly<Record<string, string | number>>;
+
 export interface Table {
+  /** Begins with its name and a colon, such as `A: ` or `J1: `. */
   readonly title: string;
-  readonly rows: readonly Readonly<Record<string, string | number>>[];
+  readonly rows: readonly Row[];
+}
+
+/** Everybody in turn is the first. */
+export function rotated<T>(all: readonly T[], by: number): readonly T[] {
+  return all.map((_, index) => all[(index + by) % all.length]!);
 }
 
 export function median(values: readonly number[]): number {

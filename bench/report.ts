@@ -1,4 +1,4 @@
-/** Puts results into bench/README.md: under the heading of its versions, each table in place of the one with its letter. */
+/** Puts results into bench/README.md: under the heading of its versions, each table in place of the one with its name. */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Table } from './measure.ts';
 
@@ -14,14 +14,19 @@ export async function writeReport(
   const scaled = scale === 1 ? '' : `, sizes × ${scale}`;
   const [before = '', ...sections] = (await readFile(path, 'utf8')).split(/^(?=## PostgreSQL )/m);
   const ofHeading = (section: string) => section.startsWith(`## ${heading}\n`);
-  const [, ...older] = (sections.find(ofHeading) ?? '').split(/^(?=\*\*[A-I]: )/m);
-  const tables = new Map(older.map((table) => [table.slice(2, 3), table.trimEnd()]));
+  const [, ...older] = (sections.find(ofHeading) ?? '').split(/^(?=\*\*[A-Z]\d?: )/m);
+  const tables = new Map(older.map((table) => [nameOf(table.slice(2)), table.trimEnd()]));
   for (const { title, rows } of results) {
-    tables.set(title.slice(0, 1), `**${title}** (${date}; medians of ${rounds} rounds${scaled})\n\n${markdown(rows)}`);
+    tables.set(nameOf(title), `**${title}** (${date}; medians of ${rounds} rounds${scaled})\n\n${markdown(rows)}`);
   }
   const section = [`## ${heading}`, ...[...tables.keys()].toSorted().map((letter) => tables.get(letter)!)].join('\n\n');
   const others = sections.filter((one) => !ofHeading(one)).map((one) => one.trimEnd());
   await writeFile(path, `${[before.trimEnd(), ...others, section].join('\n\n')}\n`);
+}
+
+/** `A`, or `J1`. */
+function nameOf(title: string): string {
+  return title.slice(0, title.indexOf(':'));
 }
 
 function markdown(rows: Table['rows']): string {

@@ -9,7 +9,9 @@ async function subscribers(
   size: number,
   events: number,
 ): Promise<Record<string, number>> {
-  const { lines } = await runProgram('subscribers', [mode, server.url, String(size), String(events)], server.client);
+  const route = server.routes[0]!;
+  const args = [mode, route.url, String(size), String(events)];
+  const { lines } = await runProgram('subscribers', args, server.client, { route });
   return JSON.parse(lines.at(-1)!) as Record<string, number>;
 }
 

@@ -1,11 +1,17 @@
 /** Where the server that is measured comes from, and the programs of PostgreSQL that it is measured against. */
 import { existsSync, readdirSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { dirname, delimiter, join } from 'node:path';
 import pg from 'pg';
-import { startCluster } from '../test/support/cluster.ts';
+import { selfSigned, useCertificate } from '../test/support/certificate.ts';
+import { type Cluster, startCluster } from '../test/support/cluster.ts';
+import { type Link, subnet } from './link/link.ts';
+import type { Route } from './route.ts';
 
 export interface BenchServer extends AsyncDisposable {
+  /** For whoever writes. Of a superuser. */
   readonly url: string;
+  /** For those who are measured: over TCP, which comes first, over TLS, and over a Unix socket, as far as there is one. */
+  readonly routes: readonly Route[];
   /** An ordinary session. */
   readonly client: pg.Client;
   /** As `17.10`. */
@@ -13,34 +19,72 @@ export interface BenchServer extends AsyncDisposable {
   readonly major: number;
 }
 
-/** BENCH_DATABASE_URL (a superuser's), else an embedded PostgreSQL of its own; WALWATCH_TEST_PG names its major version. */
-export async function openServer(): Promise<BenchServer> {
+/** Commits cost what they cost in production. */
+const benchSettings = {
+  fsync: true,
+  shared_buffers: '512MB',
+  max_wal_size: '8GB',
+  checkpoint_timeout: '1h',
+  autovacuum: 'off',
+} as const;
+
+/** BENCH_DATABASE_URL (a superuser's), else an embedded PostgreSQL of its own; WALWATCH_TEST_PG names its major version. Contestants run on `node`. */
+export async function openServer(node: string): Promise<BenchServer> {
   const given = process.env['BENCH_DATABASE_URL'];
-  const cluster = given
-    ? undefined
-    : await startCluster({
-        // Commits cost what they cost in production.
-        settings: {
-          fsync: true,
-          shared_buffers: '512MB',
-          max_wal_size: '8GB',
-          checkpoint_timeout: '1h',
-          autovacuum: 'off',
-        },
-      });
-  const url = given ?? cluster!.url;
+  if (given) return connected(plain(given), [{ label: '', url: plain(given), node }], async () => {});
+  const cluster = await startCluster({ settings: benchSettings });
+  const routes = [
+    { label: '', url: plain(cluster.url), node },
+    { label: 'TLS', url: await encrypted(cluster, '127.0.0.1'), node },
+    { label: 'Unix socket', url: bySocket(cluster), node },
+  ];
+  return connected(routes[0]!.url, routes, async () => cluster[Symbol.asyncDispose]());
+}
+
+/** An embedded PostgreSQL in the link's one namespace, for clients in the other. Whoever writes does so by its socket. */
+export async function openServerBehind(link: Link, node: string): Promise<BenchServer> {
+  const cluster = await startCluster({
+    namespace: link.server,
+    settings: { ...benchSettings, listen_addresses: link.address },
+    hba: ['all', 'replication'].map((database) => `host ${database} all ${subnet} trust`),
+  });
+  const url = `postgres://postgres@${link.address}:${cluster.port}/postgres`;
+  const routes = [
+    { label: '', url: plain(url), node, namespace: link.client },
+    { label: 'TLS', url: await encrypted(cluster, link.address), node, namespace: link.client },
+  ];
+  return connected(bySocket(cluster), routes, async () => cluster[Symbol.asyncDispose]());
+}
+
+async function encrypted(cluster: Cluster, host: string): Promise<string> {
+  const authority = await useCertificate(cluster, selfSigned(host));
+  const parameters = `sslmode=verify-full&sslrootcert=${encodeURIComponent(authority)}`;
+  return `postgres://postgres@${host}:${cluster.port}/postgres?${parameters}`;
+}
+
+function bySocket({ dataDirectory, port }: Cluster): string {
+  return plain(`postgres://postgres@${encodeURIComponent(dirname(dataDirectory))}:${port}/postgres`);
+}
+
+/** libpq would choose TLS when it is not told, node-postgres would not. */
+function plain(url: string): string {
+  return url.includes('sslmode=') ? url : `${url}${url.includes('?') ? '&' : '?'}sslmode=disable`;
+}
+
+async function connected(url: string, routes: readonly Route[], close: () => Promise<void>): Promise<BenchServer> {
   const client = new pg.Client({ connectionString: url, application_name: 'walwatch bench' });
   await client.connect();
   const { rows } = await client.query<{ server_version: string }>('show server_version');
   const version = rows[0]!.server_version.split(' ')[0]!;
   return {
     url,
+    routes,
     client,
     version,
     major: Number.parseInt(version, 10),
     async [Symbol.asyncDispose]() {
       await client.end();
-      await cluster?.[Symbol.asyncDispose]();
+      await close();
     },
   };
 }

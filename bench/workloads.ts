@@ -22,7 +22,7 @@ const accounts = `create table accounts (
 export const account = `n, n % 100, 'user' || n || '@example.com', 'Some Name ' || n, repeat('x', 280), true, now(), now()`;
 /** 30 columns, of which two are watched. */
 const wide = `create table wide (id int primary key, role_id int, ${Array.from({ length: 28 }, (_, n) => `c${n} text`).join(', ')})`;
-const wideRow = `n, n % 100, ${Array.from({ length: 28 }, (_, n) => `'value ' || n || ' of ${n}'`).join(', ')}`;
+export const wideRow = `n, n % 100, ${Array.from({ length: 28 }, (_, n) => `'value ' || n || ' of ${n}'`).join(', ')}`;
 
 /** One watcher, called `changed`: key and association. */
 export function watchersOf(table: string, type: 'inserted' | 'updated') {

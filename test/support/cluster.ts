@@ -18,6 +18,8 @@ export interface ClusterOptions {
   readonly settings?: Settings;
   /** Lines of pg_hba.conf for connections over TCP. Default: everybody from this machine is trusted. */
   readonly hba?: readonly string[];
+  /** The network namespace that the server runs in (Linux, root): it is reached from here by its socket. Default: ours. */
+  readonly namespace?: string;
   /** Where the data is kept: it outlives the process, as does a server that nobody stops. Default: deleted in the end. */
   readonly directory?: string;
 }
@@ -67,7 +69,7 @@ async function startIn(directory: string, options: ClusterOptions): Promise<Clus
   const user = await serverUser();
   if (user) await chown(directory, user.uid, user.gid);
 
-  const run = await programs(options.version ?? wantedVersion(process.env), user, directory);
+  const run = await programs(options.version ?? wantedVersion(process.env), user, directory, options.namespace);
   const dataDirectory = join(directory, 'data');
   const pidFile = join(dataDirectory, 'postmaster.pid');
   const logFile = join(directory, 'log');

@@ -1,0 +1,107 @@
+/** Who listens in a process of its own while rows are written, and who writes them. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { program } from './measure.ts';
+import { commandOn, type Route } from './route.ts';
+import { type BenchServer, findProgram } from './server.ts';
+import { recreateTables } from './workloads.ts';
+
+export interface Listener {
+  /** `pg_recvlogical`, or one of those that contestants/live.ts knows. */
+  readonly who: string;
+  readonly route: Route;
+}
+
+/** When each row came: nanoseconds of the machine's monotonic clock. */
+export type Times = ReadonlyMap<number, bigint>;
+
+export async function withListener<T>(
+  server: BenchServer,
+  { who, route }: Listener,
+  count: number,
+  work: (heard: Promise<Times>) => Promise<T>,
+): Promise<T> {
+  const { client } = server;
+  await recreateTables(client);
+  await client.query('create publication walwatch_bench for table accounts');
+  if (who === 'pg-logical-replication' || who === 'pg_recvlogical')
+    await client.query(`select pg_create_logical_replication_slot('walwatch_bench', 'pgoutput')`);
+  if (who === 'notify')
+    await client.query(`create or replace function walwatch_bench_notify() returns trigger language plpgsql as
+      $$ begin perform pg_notify('accounts', json_build_object('id', new.id, 'role_id', new.role_id)::text); return null; end $$;
+      create trigger notify after insert on accounts for each row execute function walwatch_bench_notify()`);
+  const [command, args] =
+    who === 'pg_recvlogical'
+      ? commandOn(route, findProgram(who)!, recvlogical(route.url))
+      : commandOn(route, route.node, [program('live'), who, route.url, String(count)]);
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const output = lines(child.stdout);
+  try {
+    if (who === 'pg_recvlogical') await untilActive(server);
+    else if ((await output.next()).value !== 'ready') throw new Error(`${who} did not get ready`);
+    const heard = output.next().then(({ value }) => timesOf(value ?? '[]'));
+    heard.catch(() => {}); // G waits for nobody
+    return await work(heard);
+  } finally {
+    child.kill();
+    await exited;
+    await untilIdle(server);
+    await client.query('drop publication walwatch_bench');
+    await client.query(`drop function if exists walwatch_bench_notify cascade`);
+  }
+}
+
+/** Inserts so many rows, each committed by itself, so many a second, or as fast as it can (0). Returns when each was answered. */
+export async function write(url: string, count: number, rate: number): Promise<Times> {
+  const child = spawn(process.execPath, [program('writer'), url, String(count), String(rate)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const { value } = await lines(child.stdout).next();
+  return timesOf(value ?? '[]');
+}
+
+/** Milliseconds from the writer's answer to the handler, sorted. An event may be heard before the writer is answered: 0. */
+export function latencies(server: BenchServer, listener: Listener, count: number, rate: number): Promise<number[]> {
+  return withListener(server, listener, count, async (heard) => {
+    const answered = await write(server.url, count, rate);
+    const came = await heard;
+    return [...answered].map(([id, at]) => Math.max(0, Number(came.get(id)! - at) / 1e6)).toSorted((a, b) => a - b);
+  });
+}
+
+function recvlogical(url: string): string[] {
+  const options = ['-o', 'proto_version=1', '-o', 'publication_names=walwatch_bench'];
+  return ['-d', url, '--slot', 'walwatch_bench', '--start', '-f', '/dev/null', ...options];
+}
+
+async function activeSlots({ client }: BenchServer): Promise<number> {
+  const { rows } = await client.query<{ slots: string }>(
+    'select count(*) as slots from pg_replication_slots where active',
+  );
+  return Number(rows[0]!.slots);
+}
+
+async function untilActive(server: BenchServer): Promise<void> {
+  while ((await activeSlots(server)) === 0);
+}
+
+/** Slots are released a moment after their listener has ended. */
+export async function untilIdle(server: BenchServer): Promise<void> {
+  while ((await activeSlots(server)) > 0);
+  await server.client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
+}
+
+async function* lines(stream: NodeJS.ReadableStream): AsyncGenerator<string, undefined> {
+  let rest = '';
+  for await (const text of stream) {
+    const parts = (rest + String(text)).split('\n');
+    rest = parts.pop()!;
+    yield* parts;
+  }
+  return undefined;
+}
+
+function timesOf(json: string): Times {
+  return new Map((JSON.parse(json) as [number, string][]).map(([id, at]) => [id, BigInt(at)]));
+}

@@ -1,0 +1,8 @@
+import type { Options, PostgresType } from 'postgres';
+
+/** postgres.js would send the other parameters of a URL to the server, and verifies no address that is an IP's. */
+export function withoutParameters<O extends Options<Record<string, PostgresType>>>(url: string, options: O) {
+  const { search, searchParams } = new URL(url);
+  const ssl = searchParams.get('sslmode') === 'disable' ? (false as const) : ('require' as const);
+  return [url.replace(search, ''), { ...options, ssl }] as const;
+}
