@@ -79,15 +79,17 @@ export class SlotWatchCore extends WatchCore {
   }
 
   override status(): SlotWatchStatus {
-    const { options, positions, budget, gate, dispatcher } = this.#parts;
+    const { options, positions, budget, gate, dispatcher, intake } = this.#parts;
+    const status = super.status();
     return {
-      ...super.status(),
+      ...status,
       slot: options.slot.name,
       publication: options.publication.name,
       receivedLsn: positions.received,
       confirmedLsn: positions.confirmed,
       lagBytes: positions.lag,
       undeliveredBytes: budget.bytes,
+      receiving: status.state === 'streaming' ? intake.receiving : undefined, // the rest comes with all of it, if at all
       waitingForVisibility: gate.waiting,
       heldBy: dispatcher.heldBy,
     };
