@@ -1,7 +1,9 @@
 /** In the middle of a transaction that takes long to come in: how far it is, and stopping there. */
+import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
 import { deferred, until } from '../support/until.ts';
 import { isAcknowledged, nameOn, settled, watchOn } from '../support/watching.ts';
 
@@ -20,6 +22,13 @@ function withoutPatience(): void {
     setTimeout(call, ms === 2000 ? 2 ** 30 : ms, ...args),
   );
   onTestFinished(() => void vi.unstubAllGlobals());
+}
+
+/** How many sessions are terminated from now on. */
+function terminations(): () => number {
+  const query = vi.spyOn(pg.Client.prototype, 'query');
+  onTestFinished(() => query.mockRestore());
+  return () => query.mock.calls.filter(([text]) => String(text).includes('pg_terminate_backend')).length;
 }
 
 async function tables(): Promise<void> {
@@ -65,7 +74,10 @@ test.each([
   async (_, highWaterMark) => {
     await tables();
     const slot = nameOn(db);
-    const watch = watchOf(watchers, { slot, highWaterMark, visibility: 'immediate', stopTimeout: 0 });
+    await using proxy = await startProxy(db.url);
+    proxy.behave('slow'); // the rest would take two minutes
+    const options = { slot, connection: proxy.url, highWaterMark, visibility: 'immediate', stopTimeout: 0 } as const;
+    const watch = watchOf(watchers, options);
     const release = deferred();
     let eventId = '';
     watch.subscribe('small:inserted', async (_event, context) => {
@@ -73,11 +85,11 @@ test.each([
       await release.promise;
     });
     const never = deferred();
-    watch.subscribe('big:inserted', ({ id }) => (highWaterMark === 100_000 && id > 20_000 ? never.promise : undefined));
+    watch.subscribe('big:inserted', ({ id }) => (highWaterMark === 100_000 && id > 100 ? never.promise : undefined));
     await watch.start();
     await db.sql('insert into small values (1)');
     await insertBig();
-    await inTheMiddle(watch, 20_000);
+    await inTheMiddle(watch, 200);
     release.resolve(); // now there is something to acknowledge, in the middle of the transaction
     await until(() => isAcknowledged(watch, eventId), { describe: 'the acknowledgement to be sent' });
     withoutPatience();
@@ -98,13 +110,20 @@ test.each([
   },
 );
 
-test('stop() does not wait for a server that decodes what nobody watches, and leaves the slot to the next worker', async () => {
+test('a server that decodes what nobody watches looks at nothing that we send: stop() acknowledges in its place', async () => {
   await tables();
   const slot = nameOn(db);
   const watch = watchOf(watchers, { slot, visibility: 'immediate' });
+  const release = deferred();
+  let eventId = '';
+  watch.subscribe('small:inserted', async (_, context) => {
+    ({ eventId } = context);
+    await release.promise;
+  });
   let seen = 0;
   watch.subscribe('big:inserted', () => void seen++);
   await watch.start();
+  await db.sql('insert into small values (1)');
   const client = await db.client();
   await client.query('begin');
   await client.query('insert into big values (1)');
@@ -112,11 +131,17 @@ test('stop() does not wait for a server that decodes what nobody watches, and le
   await client.query('insert into big values (2)');
   await client.query('commit');
   await until(() => seen === 1, { describe: 'its first row', timeout: 30_000 });
+  release.resolve();
+  await until(() => isAcknowledged(watch, eventId), { describe: 'the acknowledgement to be sent' });
+  const terminated = terminations();
   withoutPatience();
   await watch.stop();
-  expect(seen).toBe(1);
-  const [state] = await db.sql('select active from pg_replication_slots where slot_name = $1', [slot]);
-  expect(state).toEqual({ active: false });
+  expect([seen, terminated()]).toEqual([1, 1]);
+  const [state] = await db.sql(
+    'select active, confirmed_flush_lsn >= $2::pg_lsn as acknowledged from pg_replication_slots where slot_name = $1',
+    [slot, watch.status().confirmedLsn],
+  );
+  expect(state).toEqual({ active: false, acknowledged: true });
 });
 
 test('outside of transactions the stream ends in order: the walsender is not cut off', async () => {
@@ -126,8 +151,7 @@ test('outside of transactions the stream ends in order: the walsender is not cut
   await watch.start();
   await db.sql('insert into small values (1)');
   await settled(db, watch);
-  const terminated = vi.spyOn((await import('pg')).default.Client.prototype, 'query');
-  onTestFinished(() => terminated.mockRestore());
+  const terminated = terminations();
   await watch.stop();
-  expect(terminated.mock.calls.filter(([text]) => String(text).includes('pg_terminate_backend'))).toEqual([]);
+  expect(terminated()).toBe(0);
 });
