@@ -5,9 +5,9 @@ import { readTogether } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { ConfigurationError } from '../errors.ts';
 import { livePrefix, type ResolvedOptions } from '../options.ts';
-import { applicationName } from './judge.ts';
 import { heldLock } from './lock-holder.ts';
 import { isMadeByWalwatch, parseComment } from './marker.ts';
+import { terminateWalsender } from './walsender.ts';
 
 /*
  * A temporary slot vanishes with its connection, a publication does not. Each session with a temporary slot shares an
@@ -42,7 +42,7 @@ export async function leaveNothing(
   { slot, publication, manage }: ResolvedOptions,
   walsender: number | undefined,
 ): Promise<void> {
-  if (walsender !== undefined) await terminate(client, slot.name, walsender);
+  if (walsender !== undefined) await terminateWalsender(client, slot.name, walsender);
   if (manage === 'verify') return;
   const { name } = publication;
   if (await lock(client, 'pg_try_advisory_lock', name)) await dropUnused(client, name);
@@ -73,19 +73,10 @@ async function freeName(client: Client, name: string, pid: number | undefined, f
     }
     const ours = name.startsWith(livePrefix) || slot?.pid === pid;
     if (!slot || slot.pid === null || !ours) return;
-    await terminate(client, name, slot.pid);
+    await terminateWalsender(client, name, slot.pid);
     await delay(20);
     slot = await readHolder(client, name);
   }
-}
-
-/** Only if it is still the one that is meant. */
-async function terminate(client: Client, slot: string, pid: number): Promise<void> {
-  await client.query(
-    `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
-     where pid = $1 and application_name = pg_catalog.left($2, 63)`,
-    [pid, applicationName(slot)],
-  );
 }
 
 /** Whether a temporary slot of another session reads the publication. */

@@ -128,11 +128,16 @@ export class Connection implements KeepAliveHost {
     this.#source?.sendStatus(update);
   }
 
-  /** Ends the stream as the protocol wants it. Resolves when the server has confirmed that. */
-  async end(): Promise<void> {
+  /**
+   * Ends the stream as the protocol wants it, and cuts it when `enough` resolves before the server has confirmed that.
+   * Returns whether the server has.
+   */
+  async end(enough: Promise<unknown>): Promise<boolean> {
     this.closed = true;
     this.#source?.end();
-    await this.#ended;
+    const inOrder = await Promise.race([this.#ended?.then(() => true), enough.then(() => false)]);
+    this.#source?.destroy();
+    return inOrder ?? true;
   }
 
   /** Cuts everything. */

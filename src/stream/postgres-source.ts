@@ -155,14 +155,12 @@ export class PostgresSource implements ChangeSource {
 
   async #closeInOrder(connection: Connection): Promise<void> {
     const control = this.#control;
+    connection.closed = true;
     if (this.#working) {
-      this.#working.keepAlive.flush();
-      this.#working.receiver.close();
-      await connection.end();
+      await this.#working.end();
       await control?.use((client) => this.#cleanUp(client));
       return;
     }
-    connection.closed = true;
     if (this.#options.slot.temporary) await control?.use((client) => this.#cleanUp(client));
   }
 
