@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { Client, ClientConfig, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
+import { requestCancel } from './cancel-request.ts';
 import { withCertificates } from './connection-config.ts';
 
 /**
@@ -95,29 +96,11 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
-/** Milliseconds for a request to cancel a query. */
-const cancelTimeout = 2000;
-
 /** What of pg is not in its types. */
 interface Backend {
-  readonly processID: number | null;
-  readonly secretKey: number | null;
-  readonly host: string;
-  readonly port: number;
   readonly connection: EventEmitter<{
     parameterStatus: [{ readonly parameterName: string; readonly parameterValue: string }];
-    connect: [];
-    sslconnect: [];
-    error: [unknown];
-    end: [];
-  }> & {
-    readonly stream: Duplex & { destroySoon?(): void };
-    readonly ssl: unknown;
-    readonly sslNegotiation: string;
-    connect(port: number | string, host?: string): void;
-    requestSsl(): void;
-    cancel(processId: number, secretKey: number): void;
-  };
+  }> & { readonly stream: Duplex & { destroySoon?(): void } };
 }
 
 /** A query to be prepared under its name. */
@@ -195,30 +178,9 @@ export class Session {
     closeQuietly(this.#client);
   }
 
-  /**
-   * Asks the server to end the query that runs, over a connection of its own, as the protocol wants it. Resolves once it
-   * was asked, or cannot be: nothing is promised.
-   */
-  async cancel(): Promise<void> {
-    const { processID, secretKey, host, port } = this.#client as unknown as Backend;
-    if (processID === null || secretKey === null) return; // it has not connected
-    const { connection } = new pg.Client(this.#config) as unknown as Backend;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => connection.stream.destroy(), cancelTimeout);
-      const cancel = () => connection.cancel(processID, secretKey);
-      connection.on('error', () => {}); // it ends then
-      connection.once('end', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      connection.once('connect', () => {
-        if (!connection.ssl) cancel();
-        else if (connection.sslNegotiation !== 'direct') connection.requestSsl();
-      });
-      connection.once('sslconnect', cancel);
-      if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
-      else connection.connect(port, host);
-    });
+  /** Asks the server to end the query that runs. Resolves once it was asked, or cannot be. */
+  cancel(): Promise<void> {
+    return requestCancel(this.#client, this.#config);
   }
 
   /**
