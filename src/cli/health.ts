@@ -6,6 +6,8 @@ export interface Vitals {
   /** Why the slot can not be used any more, or that there is none. */
   readonly broken: string | undefined;
   readonly activePid: number | null;
+  /** Since the worker has told how far it is; null: not known. */
+  readonly silentSeconds: number | null;
   readonly walStatus: string | null;
   readonly retainedBytes: number;
   /** Bytes; undefined: no limit. */
@@ -23,6 +25,9 @@ export interface Vitals {
 /** Seconds that a change may wait before a person should look. */
 const patience = 60;
 
+/** Seconds that a worker may be silent: it tells every 10 s how far it is, and a walsender that decodes much reads that every 30 s. */
+const silence = 40;
+
 /** Whether all is well, at a glance, and if not, why. */
 export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly reasons: readonly string[] } {
   const { broken, activePid, walStatus, retainedBytes, limitBytes, retainedWalWarning, waitingSeconds } = vitals;
@@ -33,6 +38,10 @@ export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly r
   problems.push(...vitals.standbysBehind);
   if (walStatus === 'unreserved')
     problems.push('the slot is about to be lost: it holds more WAL than the server keeps');
+  if (vitals.silentSeconds !== null && vitals.silentSeconds > silence)
+    warnings.push(
+      `nothing was heard of the worker for ${formatSeconds(vitals.silentSeconds)}: the network between may be gone, or its clock is behind`,
+    );
   const threshold = warningThreshold(retainedWalWarning, limitBytes);
   if (threshold !== undefined && retainedBytes > threshold) {
     warnings.push(`${formatBytes(retainedBytes)} of WAL are held back`);

@@ -10,6 +10,8 @@ export interface SlotState {
   readonly address: string | null;
   /** When it last said how far it has come. */
   readonly lastReply: Date | null;
+  /** Seconds since then, by the clocks of both. */
+  readonly silentSeconds: number | null;
   readonly walStatus: string | null;
   readonly confirmedLsn: string | null;
   readonly currentLsn: string;
@@ -32,7 +34,8 @@ export interface SlotState {
 export async function readSlotStates(client: Client): Promise<SlotState[]> {
   const { rows } = await client.query(
     `select s.slot_name as name, s.temporary, s.active_pid as "activePid", r.application_name as application, pg_catalog.host(r.client_addr) as address,
-            (extract(epoch from r.reply_time) * 1000)::float8 as "lastReply", s.wal_status as "walStatus",
+            (extract(epoch from r.reply_time) * 1000)::float8 as "lastReply",
+            extract(epoch from pg_catalog.clock_timestamp() - r.reply_time)::float8 as "silentSeconds", s.wal_status as "walStatus",
             s.confirmed_flush_lsn::text as "confirmedLsn", now.lsn::text as "currentLsn",
             pg_catalog.pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::float8 as "lagBytes",
             pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)::float8 as "retainedBytes",

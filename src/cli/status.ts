@@ -110,6 +110,7 @@ async function readStatus(client: Client, { resolved }: Configuration): Promise<
   const health = judgeHealth({
     broken,
     activePid: state?.activePid ?? null,
+    silentSeconds: state?.silentSeconds ?? null,
     walStatus: state?.walStatus ?? null,
     retainedBytes: state?.retainedBytes ?? 0,
     limitBytes: server.maxSlotWalKeepSize,

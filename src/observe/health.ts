@@ -21,8 +21,6 @@ export interface HealthFacts {
   readonly found?: readonly WatchError[];
   /** Since when events wait until other sessions can see their transaction. */
   readonly waitingSince?: number | undefined;
-  /** Since when a session besides the stream has had no answer. */
-  readonly silentSince?: number | undefined;
 }
 
 /** Milliseconds after which an event that is not done is a fact to be told. */
@@ -31,20 +29,18 @@ const slowAfter = 10_000;
 /** The same for a transaction that is not visible: commits take a moment. */
 const invisibleAfter = 1000;
 
-/** The same for a query without an answer. */
-const silentAfter = 10_000;
-
 /** Whether a restart would help, whether the watch does its work, and why not, or what is the matter. */
 export function judgeHealth(facts: HealthFacts): Health {
-  const { state } = facts.status;
+  const { state, silentSince } = facts.status;
   return {
     live: state !== 'failed' && state !== 'stopped',
-    ready: state === 'streaming' || state === 'standby',
+    ready: (state === 'streaming' && silentSince === undefined) || state === 'standby',
     reasons: [...stateReasons(facts), ...deliveryReasons(facts)],
   };
 }
 
-function stateReasons({ status: { state, slot, error }, downSince, activePid }: HealthFacts): string[] {
+function stateReasons({ status, downSince, activePid }: HealthFacts): string[] {
+  const { state, slot, error, silentSince } = status;
   const last = error === undefined ? '' : `: ${error.code}, ${error.message}`;
   switch (state) {
     case 'idle':
@@ -64,11 +60,13 @@ function stateReasons({ status: { state, slot, error }, downSince, activePid }: 
     case 'failed':
       return [`ended by an error${last}`];
     case 'streaming':
-      return [];
+      return silentSince === undefined
+        ? []
+        : [`the server has sent nothing since ${silentSince.toISOString()}, although it was asked`];
   }
 }
 
-function deliveryReasons({ status, now, full, found = [], waitingSince, silentSince }: HealthFacts): string[] {
+function deliveryReasons({ status, now, full, found = [], waitingSince }: HealthFacts): string[] {
   const { heldBy, undeliveredBytes } = status;
   const reasons: string[] = [];
   if (heldBy && (heldBy.attempt > 1 || now - heldBy.since.getTime() >= slowAfter)) {
@@ -82,8 +80,6 @@ function deliveryReasons({ status, now, full, found = [], waitingSince, silentSi
   if (status.state !== 'streaming') return reasons;
   if (waitingSince !== undefined && now - waitingSince >= invisibleAfter)
     reasons.push(`waiting since ${time(waitingSince)} until other sessions can see a transaction`);
-  if (silentSince !== undefined && now - silentSince >= silentAfter)
-    reasons.push(`a query has had no answer since ${time(silentSince)}`);
   return [...reasons, ...found.map(({ code, message }) => `${code}: ${message}`)];
 }
 

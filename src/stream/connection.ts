@@ -12,7 +12,7 @@ const lockTimeout = 2000;
 /** What one attempt has open: an ordinary session for each job, and the walsender. It ends with the first that is lost. */
 export class Connection implements KeepAliveHost {
   readonly options: ResolvedOptions;
-  readonly #sessions: Session[] = [];
+  readonly #sessions = new Set<Session>();
   readonly #failed: Promise<never>;
   #fail!: (error: unknown) => void;
   #source: Source | undefined;
@@ -38,11 +38,19 @@ export class Connection implements KeepAliveHost {
       }),
       deadline,
     );
-    this.#sessions.push(session);
+    this.#sessions.add(session);
     if (this.closed) session.close();
     await connectOwn(session);
-    session.lost.catch((error: unknown) => this.fail(error));
+    session.lost.catch((error: unknown) => {
+      if (this.#sessions.has(session)) this.fail(error);
+    });
     return session;
+  }
+
+  /** Closes one that is not needed any more. */
+  release(session: Session): void {
+    this.#sessions.delete(session);
+    session.close();
   }
 
   /** Streams until the first session is lost. Rejects with the cause. */

@@ -62,6 +62,7 @@ export class CopyStream {
   #paused = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
 
   /** Between two messages: pg must not hold the beginning of one. */
   constructor(stream: Duplex, sink: CopySink) {
@@ -70,7 +71,13 @@ export class CopyStream {
     this.#piles = (stream as Partial<Socket>).remotePort !== undefined;
     this.#others = stream.listeners('data')[0] as (bytes: Buffer) => void;
     stream.removeAllListeners('data');
-    stream.on('readable', () => this.#readable());
+    // Node tells of each TLS record on its own: what one look at the socket brought is read together.
+    stream.on('readable', () => {
+      this.#soon ??= setImmediate(() => {
+        this.#soon = undefined;
+        this.#readable();
+      });
+    });
   }
 
   pause(): void {
@@ -87,6 +94,7 @@ export class CopyStream {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearImmediate(this.#soon);
   }
 
   /** We are in the socket's callback, where a throw would be an uncaught exception: it ends the connection. */

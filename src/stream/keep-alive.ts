@@ -1,7 +1,8 @@
 import { WatchError } from '../errors.ts';
 import type { Positions } from './positions.ts';
 import type { StatusUpdate } from './status-update.ts';
-import { judgeSilence, statusInterval } from './timing.ts';
+import { Silence } from './silence.ts';
+import { deadAfter, lookInterval, statusInterval } from './timing.ts';
 
 /** What is needed of a connection. */
 export interface KeepAliveHost {
@@ -21,23 +22,25 @@ export class KeepAlive {
   readonly #host: KeepAliveHost;
   readonly #positions: Positions;
   readonly #timeout: number;
+  readonly #silence: Silence;
   #timer: NodeJS.Timeout | undefined;
   #acknowledgeTimer: NodeJS.Timeout | undefined;
   #acknowledgedAt = 0;
-  #bytesRead = 0;
-  #heardAt = 0;
 
   /** `timeout`: the session's wal_sender_timeout, in milliseconds. */
   constructor(host: KeepAliveHost, positions: Positions, timeout: number) {
     this.#host = host;
     this.#positions = positions;
     this.#timeout = timeout;
+    this.#silence = new Silence(lookInterval(timeout));
   }
 
+  /** A keepalive is asked for every time: an idle server has nothing else to say, and its silence must mean something. */
   start(): void {
-    this.#bytesRead = this.#host.bytesRead;
-    this.#heardAt = performance.now();
-    this.#timer = setInterval(() => this.#tick(), statusInterval(this.#timeout));
+    this.#timer = setInterval(
+      () => this.#host.send(this.#positions.update(!this.#host.paused)),
+      statusInterval(this.#timeout),
+    );
   }
 
   stop(): void {
@@ -71,26 +74,21 @@ export class KeepAlive {
     this.#host.send(this.#positions.reply(settled));
   }
 
-  #tick(): void {
-    const { bytesRead, paused } = this.#host;
-    const now = performance.now();
-    if (bytesRead !== this.#bytesRead || paused) {
-      this.#bytesRead = bytesRead;
-      this.#heardAt = now;
-    }
-    const silence = now - this.#heardAt;
-    const verdict = judgeSilence(silence, this.#timeout, paused);
-    if (verdict === 'dead') this.#host.fail(silent(silence));
-    else this.#host.send(this.#positions.update(verdict === 'ask'));
+  /** Whether bytes arrive. To be called at every `lookInterval`. */
+  look(): void {
+    this.#silence.look(this.#host.bytesRead, this.#host.paused);
+    const { milliseconds } = this.#silence;
+    if (milliseconds >= deadAfter(this.#timeout)) this.#host.fail(silent(milliseconds));
+  }
+
+  /** For how long no byte has arrived. */
+  get silence(): Silence {
+    return this.#silence;
   }
 }
 
 function silent(silence: number): WatchError {
-  return new WatchError(
-    'CONNECTION',
-    `the server has been silent for ${Math.round(silence)} ms, although it was asked`,
-    {
-      solution: 'walwatch tries again. Look for a network or host that went away without closing the connection.',
-    },
-  );
+  return new WatchError('CONNECTION', `the server has been silent for ${silence} ms, although it was asked`, {
+    solution: 'walwatch tries again. Look for a network or host that went away without closing the connection.',
+  });
 }

@@ -29,6 +29,8 @@ const mostSamples = 512;
 export class LagClock {
   /** Those that are not handled yet, the oldest first. */
   #samples: Sample[] = [];
+  /** Milliseconds since 1970: since when a server that streams has sent nothing, although it was asked. What was committed since is not known. */
+  silentSince: number | undefined;
 
   get samples(): number {
     return this.#samples.length;
@@ -48,7 +50,7 @@ export class LagClock {
   seconds({ now, handled, oldest, newest, downSince }: LagFacts): number {
     if (handled !== undefined) this.#samples = this.#samples.filter(({ lsn }) => lsn > handled);
     const [behind] = this.#samples;
-    const since = [oldest?.committedAt.getTime(), behind?.at, downSince];
+    const since = [oldest?.committedAt.getTime(), behind?.at, downSince, this.silentSince];
     // Working off a backlog: how old it is shows in what was received of it since.
     if (behind && newest !== behind.newest) since.push(newest?.committedAt.getTime());
     const known = since.filter((time) => time !== undefined);

@@ -169,8 +169,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   async #cleanUp(client: Client): Promise<void> {
-    const { slot } = this.#options;
-    if (slot.temporary) {
+    if (this.#options.slot.temporary) {
       // The walsender may still wait for a transaction before it can make its slot.
       await leaveNothing(client, this.#options, this.#connection?.pid);
       await this.#host.cleanUp(client);
@@ -270,7 +269,7 @@ export class PostgresSource implements ChangeSource {
         });
       },
     });
-    this.#working.connect(verdict === 'continue');
+    this.#working.connect(verdict === 'continue', facts.end);
     this.#host.streaming({ confirmedLsn: positions.confirmed, gap: this.#history.gapWith(dropped) });
     this.#history.told();
     this.#working.start();

@@ -1,7 +1,7 @@
 /** So many reads in so many milliseconds, and so many bytes a millisecond: the sender is not live, but catching up, or busy. */
 const busy = { reads: 32, within: 16, rate: 2048 };
-/** Bytes. Node reads so much at once; a full read means that there is more. */
-const fullRead = 65_536;
+/** Bytes. Over TLS Node reads so much at once, else four times as much; a full read means that there is more. */
+const fullRead = 16_384;
 /** Reads without a pause at most. */
 const burst = 64;
 /** Bytes a millisecond, over a pause and the reads after it, below which the sender does not keep us busy: it is live again. */
@@ -26,8 +26,6 @@ export class ReadPace {
   #reads = 0;
   #bytes = 0;
   #since = 0;
-  /** Whether none of them has come yet. */
-  #paused = false;
   #vain = 0;
 
   /** After a read of so many bytes, which ended at `now` (milliseconds). Returns how many to pause before the next one. */
@@ -42,10 +40,7 @@ export class ReadPace {
       this.#vain = 0;
       return this.#pause(1, now);
     }
-    // What is read first after a pause is what Node had taken before it stopped: it says nothing of what is behind it.
-    const first = this.#paused;
-    this.#paused = false;
-    if ((first || bytes >= fullRead) && this.#reads < burst) return 0;
+    if (bytes >= fullRead && this.#reads < burst) return 0;
     this.#vain = rate < worthwhile ? this.#vain + 1 : 0;
     if (this.#vain < vainPauses) return this.#pause(pauseFor(rate), now);
     this.#catchingUp = false;
@@ -54,7 +49,6 @@ export class ReadPace {
   }
 
   #pause(length: number, now: number): number {
-    this.#paused = true;
     this.#restart(now);
     return length;
   }

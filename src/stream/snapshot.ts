@@ -18,7 +18,7 @@ const standbyQuery = `
          (select pg_catalog.string_agg(x.xid, ',') from pg_catalog.unnest($1::text[]) x(xid)
           where pg_catalog.pg_xact_status(x.xid::pg_catalog.xid8) operator(pg_catalog.=) 'committed') as committed`;
 
-export function snapshotsOf(session: Session): TakeSnapshot {
+export function snapshotsOf(session: Pick<Session, 'use'>): TakeSnapshot {
   let last: Snapshot | undefined;
   return async (waiting) => {
     const standby = last !== undefined && last.inProgress === undefined;

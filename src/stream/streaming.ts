@@ -1,14 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Ledger } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Prepared } from '../setup/prepare.ts';
-import { terminateWalsender } from '../setup/walsender.ts';
 import type { Schema } from '../watchers/schema.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { CaughtUp } from './caught-up.ts';
-import { confirmOver, untilConfirmed } from './confirmation.ts';
 import type { Connection } from './connection.ts';
+import { Ending } from './ending.ts';
 import type { VisibilityGate } from './gate.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Inspection } from './inspection.ts';
@@ -18,8 +16,9 @@ import type { LagClock } from './lag.ts';
 import type { Positions } from './positions.ts';
 import { Receiver } from './receiver.ts';
 import { Rewound } from './recent-transactions.ts';
+import { Questions } from './questions.ts';
 import { snapshotsOf, type TakeSnapshot, untilVisible } from './snapshot.ts';
-import { statusInterval } from './timing.ts';
+import { lookInterval, patience, silentAfter, statusInterval } from './timing.ts';
 import { readWalEnd } from './wal-end.ts';
 
 /** What outlives a connection. */
@@ -57,12 +56,6 @@ export interface StreamingHost {
 const inspectInterval = 10_000;
 /** Milliseconds between two looks at a gate that waits. */
 const gateInterval = 1000;
-/** Milliseconds in which a server ends the stream that is not in the middle of a transaction. */
-const endPatience = 30;
-/** Milliseconds until it has taken note of what is acknowledged. */
-const confirmPatience = 80;
-/** Milliseconds for a walsender to end that was told to. */
-const terminationPatience = 100;
 
 /** What works while one connection streams: made anew for each. */
 export class Streaming {
@@ -74,8 +67,9 @@ export class Streaming {
   readonly #timeout: number;
   readonly #parts: StreamParts;
   readonly #host: StreamingHost;
-  readonly #heartbeat: Heartbeat;
-  readonly #heartbeatInterval: number | undefined;
+  /** The session of that name, or the one that has replaced it. */
+  readonly #questions: Questions;
+  readonly #heartbeat: Heartbeat | undefined;
   readonly #takeSnapshot: TakeSnapshot;
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -94,9 +88,17 @@ export class Streaming {
     this.#parts = parts;
     this.#host = host;
     const { slot, heartbeat } = connection.options;
-    this.#heartbeat = new Heartbeat(slot.name);
-    this.#heartbeatInterval = prepared.server.inRecovery ? undefined : heartbeat;
-    this.#takeSnapshot = snapshotsOf(sessions.questions);
+    this.#heartbeat =
+      heartbeat && !prepared.server.inRecovery ? new Heartbeat(slot.name, heartbeat, timeout) : undefined;
+    this.#questions = new Questions(
+      sessions.questions,
+      {
+        open: () => connection.open('gate', sessions.questions.deadline!),
+        release: (session) => connection.release(session),
+      },
+      lookInterval(timeout),
+    );
+    this.#takeSnapshot = snapshotsOf(this.#questions);
     const { positions } = parts;
     this.keepAlive = new KeepAlive(
       {
@@ -120,20 +122,26 @@ export class Streaming {
     this.receiver = this.#receive();
   }
 
-  /** Tells the stages of the new connection. `continues`: what was received before is still what the server sends. */
-  connect(continues: boolean): void {
+  /**
+   * Tells the stages of the new connection. `continues`: what was received before is still what the server sends. `end`:
+   * where its WAL ends, so that what was written meanwhile is lag from the beginning.
+   */
+  connect(continues: boolean, end: Lsn): void {
     const connection = this.#connection;
-    const { gate, caughtUp } = this.#parts;
+    const { gate, caughtUp, positions, lag, intake } = this.#parts;
+    positions.serverReached(end);
+    lag.note(end, Date.now(), intake.newest);
     const failed = (error: unknown) => connection.fail(error);
     gate?.connect(this.#takeSnapshot, failed);
-    const readEnd = () => readWalEnd(this.#sessions.questions);
+    const readEnd = () => readWalEnd(this.#questions);
     caughtUp.connect({ readEnd, ask: () => this.keepAlive.ask(), failed }, continues);
   }
 
   start(): void {
     this.keepAlive.start();
     const { inspection, positions, gate } = this.#parts;
-    const { control, questions } = this.#sessions;
+    const { control } = this.#sessions;
+    const questions = this.#questions;
     const connection = this.#connection;
     const failed = (error: unknown) => connection.fail(error);
     inspection.connected(this.#prepared);
@@ -152,9 +160,12 @@ export class Streaming {
         session.use((client) => client.query('')).then(() => (idle = true), failed);
       });
     }
-    if (this.#heartbeatInterval)
-      this.#every(this.#heartbeatInterval, () => {
-        this.#heartbeat.beat(questions, { paused: connection.paused, write: positions.write }).catch(failed);
+    this.#every(lookInterval(this.#timeout), () => this.#look());
+    const heartbeat = this.#heartbeat;
+    if (heartbeat)
+      this.#every(connection.options.heartbeat!, () => {
+        const silence = this.keepAlive.silence.milliseconds;
+        heartbeat.beat(questions, { paused: connection.paused, write: positions.write, silence }).catch(failed);
       });
     let looked = 0;
     if (gate)
@@ -166,49 +177,32 @@ export class Streaming {
       });
   }
 
-  /**
-   * Acknowledges what is handled and ends the stream. In the middle of a transaction the server would send all of it first,
-   * which may take minutes: there it is cut off.
-   */
+  /** Acknowledges what is handled and ends the stream. */
   async end(): Promise<void> {
     this.keepAlive.flush();
     this.receiver.close();
-    // In a transaction a walsender looks at what we send only when it cannot send more itself, so nothing is read meanwhile.
-    const known = !this.#parts.intake.inside || (await this.#confirmed());
-    const ended = new AbortController();
-    const enough = known ? this.#patience(ended.signal) : Promise.resolve();
-    const inOrder = await this.#connection.end(enough);
-    ended.abort();
-    if (!inOrder) await this.#cutOff();
-  }
-
-  /** Until a server must have ended the stream that is not in the middle of a transaction: a round trip, at least. */
-  async #patience(signal: AbortSignal): Promise<void> {
-    await delay(endPatience, undefined, { signal });
-    await this.#confirmed();
-  }
-
-  /** Whether the server knows all that is acknowledged, or comes to know it in time. */
-  async #confirmed(): Promise<boolean> {
-    const { flush } = this.#parts.positions;
-    const { name } = this.#connection.options.slot;
-    return untilConfirmed(this.#sessions.questions, name, flush, confirmPatience);
-  }
-
-  /** Ends the walsender, which would keep the slot until it notices that nobody listens, and acknowledges in its place. */
-  async #cutOff(): Promise<void> {
-    const { options, pid } = this.#connection;
-    const { questions } = this.#sessions;
-    const { name } = options.slot;
-    if (pid !== undefined) await questions.use((client) => terminateWalsender(client, name, pid));
-    const { flush } = this.#parts.positions;
-    await confirmOver(questions, name, flush, terminationPatience).catch(() => {}); // then it comes again
+    const { positions, intake } = this.#parts;
+    await new Ending(this.#connection, this.#questions, positions.flush).end(intake.inside);
   }
 
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#parts.lag.silentSince = undefined;
     this.keepAlive.stop();
     this.receiver.close();
+  }
+
+  /** Whether anything arrives. */
+  #look(): void {
+    const { keepAlive } = this;
+    const questions = this.#questions;
+    const silence = keepAlive.silence.milliseconds;
+    keepAlive.look();
+    questions.look();
+    const longest = silentAfter(this.#timeout);
+    this.#parts.lag.silentSince = keepAlive.silence.since(longest) ?? questions.silence.since(longest);
+    const isBack = silence >= patience && keepAlive.silence.milliseconds === 0;
+    if (isBack && questions.silence.milliseconds >= patience) void questions.renew();
   }
 
   #every(interval: number, task: () => void): void {
@@ -227,7 +221,7 @@ export class Streaming {
         const { xid } = intake;
         return schema.described(relation, this.#sessions.control, () => untilVisible(this.#takeSnapshot, xid));
       },
-      message: (prefix) => this.#heartbeat.heard(prefix),
+      message: (prefix) => this.#heartbeat?.heard(prefix),
       reached: (lsn) => {
         // What is repeated is not acknowledged before it has shown that it is the same.
         if (intake.repeating) positions.named(lsn);

@@ -16,16 +16,23 @@ export function answerTimeout(walSenderTimeout: number): number {
   return Math.max(5000, sessionTimeout(walSenderTimeout));
 }
 
-/**
- * What to do about a peer that was last heard of `silence` milliseconds ago, as far as the looks at every status interval
- * tell: it may have fallen silent up to one of them earlier. Noticed within two timeouts: dead when the next look would
- * come later than that. A paused reader hears nothing, and must not judge.
- */
-export function judgeSilence(silence: number, walSenderTimeout: number, paused: boolean): 'alive' | 'ask' | 'dead' {
-  if (paused) return 'alive';
+/** Milliseconds between two looks at whether something arrives. */
+export function lookInterval(walSenderTimeout: number): number {
+  return Math.min(500, Math.floor(statusInterval(walSenderTimeout) / 10));
+}
+
+/** Milliseconds for which a question may go without an answer on a network that works. */
+export const patience = 2000;
+
+/** Milliseconds without a byte after which a server that is asked at every status interval counts as silent. */
+export function silentAfter(walSenderTimeout: number): number {
+  return 2 * statusInterval(walSenderTimeout);
+}
+
+/** Milliseconds without a byte after which it is given up: after one wal_sender_timeout, and well within two. */
+export function deadAfter(walSenderTimeout: number): number {
   const interval = statusInterval(walSenderTimeout);
-  if (silence >= walSenderTimeout && silence + 2 * interval > walSenderTimeout * 2) return 'dead';
-  return silence >= interval ? 'ask' : 'alive';
+  return Math.max(3 * interval, 2 * (walSenderTimeout - interval));
 }
 
 /** Milliseconds of streaming after which a connection counts as a success, if nothing was acknowledged earlier. */

@@ -8,7 +8,7 @@ const flushPrefix = 'walwatch:flush';
  * Where the server's WAL ends now: behind every commit that was answered before. The walsender will get there without
  * anybody's doing. On a standby server: the end of what it has replayed.
  */
-export function readWalEnd(session: Session): Promise<Lsn> {
+export function readWalEnd(session: Pick<Session, 'use'>): Promise<Lsn> {
   return session.use(async (client) => {
     // In this order: a commit between the two must not make the first look flushed.
     const { rows } = await client.query<{ written: string; flushed: string }>(

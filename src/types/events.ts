@@ -23,8 +23,10 @@ export interface SlotWatchStatus extends WatchStatus {
   readonly publication: string;
   readonly receivedLsn: string | undefined;
   readonly confirmedLsn: string | undefined;
-  /** Bytes of WAL between the server's end and `confirmedLsn`. */
+  /** Bytes of WAL between the server's end and `confirmedLsn`. Undefined while the end is not known: unless it streams, and while the server is silent. */
   readonly lagBytes: number | undefined;
+  /** Since when the server has sent nothing although it was asked, while `state` is still `streaming`. Undefined while it answers. */
+  readonly silentSince: Date | undefined;
   /** Memory taken by changes whose handlers are not done: their watched values, and what goes with them. */
   readonly undeliveredBytes: number;
   /** The transaction that is coming in. Undefined between transactions. */

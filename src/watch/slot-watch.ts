@@ -79,15 +79,18 @@ export class SlotWatchCore extends WatchCore {
   }
 
   override status(): SlotWatchStatus {
-    const { options, positions, budget, gate, dispatcher, intake } = this.#parts;
+    const { options, positions, lag, budget, gate, dispatcher, intake } = this.#parts;
     const status = super.status();
+    const { silentSince } = lag;
+    const heard = status.state === 'streaming' && silentSince === undefined;
     return {
       ...status,
       slot: options.slot.name,
       publication: options.publication.name,
       receivedLsn: positions.received,
       confirmedLsn: positions.confirmed,
-      lagBytes: positions.lag,
+      lagBytes: heard ? positions.lag : undefined,
+      silentSince: silentSince === undefined ? undefined : new Date(silentSince),
       undeliveredBytes: budget.bytes,
       receiving: status.state === 'streaming' ? intake.receiving : undefined, // the rest comes with all of it, if at all
       waitingForVisibility: gate.waiting,
@@ -151,8 +154,9 @@ export class SlotWatchCore extends WatchCore {
   /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
   #lagSeconds(): number | undefined {
     const { lifecycle, ledger, intake, lag } = this.#parts;
-    if (lifecycle.state === 'idle' || lifecycle.state === 'standby') return undefined;
+    const { state, downSince } = lifecycle;
+    if (state !== 'streaming' && downSince === undefined) return undefined;
     const { handled, oldest } = ledger;
-    return lag.seconds({ now: Date.now(), handled, oldest, newest: intake.newest, downSince: lifecycle.downSince });
+    return lag.seconds({ now: Date.now(), handled, oldest, newest: intake.newest, downSince });
   }
 }

@@ -56,7 +56,8 @@ export function copying({ remotePort }: { remotePort?: number } = { remotePort: 
   }; // prettier-ignore
 }
 
-/** Until all that is due now has run. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Until all that is due now has run, and what that has put off to the end of its turn. */
+export async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
 }

@@ -20,12 +20,21 @@ export interface Proxy extends AsyncDisposable {
    * one of those that are open, by the order in which they were accepted.
    */
   swallow(index?: number): void;
+  /**
+   * Keeps what the server sends on the connections that are open, and loses nothing; what it is sent still arrives. All of
+   * them, or those with `part` in their startup message, such as `:gate` or `replication`.
+   */
+  hold(part?: string): void;
+  /** Sends on what is held, of all of them or of those. */
+  release(part?: string): void;
 }
 
 interface Link {
   readonly client: Socket;
   readonly upstream: Socket | undefined;
   swallowed: boolean;
+  /** The first packet of the client: with TLS a request for it, else its startup message. */
+  startup: string;
 }
 
 export async function startProxy(serverUrl: string): Promise<Proxy> {
@@ -38,9 +47,10 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
     accepted++;
     const forwarded = behaviour === 'forward' || behaviour === 'slow';
     const upstream = forwarded ? connect(Number(target.port), target.hostname) : undefined;
-    const link: Link = { client, upstream, swallowed: false };
+    const link: Link = { client, upstream, swallowed: false, startup: '' };
     links.add(link);
     for (const socket of [client, upstream]) socket?.on('error', () => {}); // its 'close' follows
+    client.once('data', (bytes) => (link.startup = bytes.toString('latin1')));
     if (upstream) forward(link, upstream, behaviour === 'slow');
     else {
       const answer = behaviour;
@@ -71,6 +81,12 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
     swallow(index) {
       const open = [...links].filter(({ client }) => !client.destroyed);
       for (const link of index === undefined ? open : [open[index]!]) link.swallowed = true;
+    },
+    hold: (part = '') => {
+      for (const { startup, upstream } of links) if (startup.includes(part)) upstream?.pause();
+    },
+    release: (part = '') => {
+      for (const { startup, upstream } of links) if (startup.includes(part)) upstream?.resume();
     },
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve));

@@ -3,7 +3,7 @@ import { judgeHealth, type Vitals } from '../../../src/cli/health.ts';
 
 const well: Vitals = {
   broken: undefined, activePid: 42, walStatus: 'reserved', retainedBytes: 10, limitBytes: 100, retainedWalWarning: undefined, waitingSeconds: 0,
-  idleTimeoutSeconds: null, standbysBehind: [],
+  idleTimeoutSeconds: null, standbysBehind: [], silentSeconds: 5,
 }; // prettier-ignore
 
 test.each([
@@ -18,6 +18,8 @@ test.each([
   ["WAL above the user's own threshold", { retainedWalWarning: 9 }, 'warning', ['10 bytes of WAL are held back']],
   ['an event of a minute', { waitingSeconds: 60 }, 'ok', []],
   ['an event older than a minute', { waitingSeconds: 61 }, 'warning', ['the oldest event waits since 1 min']],
+  ['a worker that nothing was heard of for more than 40 s', { silentSeconds: 41 }, 'warning', [expect.stringContaining('nothing was heard of the worker for 41 s')]],
+  ['a worker of which this role may not see when it was heard', { silentSeconds: null }, 'ok', []],
   ['several things', { waitingSeconds: 61, activePid: null }, 'problem', ['no worker is connected', expect.anything()]],
   ['a slot that is gone, which says all', { broken: 'gone', activePid: null }, 'problem', ['gone']],
 ] as const)('%s', (_, vitals, level, reasons) => {

@@ -293,3 +293,21 @@ describe('while the server is catching up', () => {
     expect(told.at(-1)).toBe('keepalive 2');
   });
 });
+
+test('what one turn brings is read together, as the records of TLS do that come one by one', async () => {
+  const { stream, told } = copying();
+  const read = vi.spyOn(stream, 'read');
+  for (let at = 0; at < all.length; at += 10) stream.push(all.subarray(at, at + 10));
+  await turn();
+  expect(told).toEqual(calls);
+  expect(read.mock.results.filter(({ value }) => value !== null)).toHaveLength(1);
+});
+
+test('nothing is read after close(), not even what was about to be', async () => {
+  const { copy, stream, told } = copying();
+  stream.push(all);
+  await Promise.resolve();
+  copy.close();
+  await turn();
+  expect(told).toEqual([]);
+});

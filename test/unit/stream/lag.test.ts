@@ -46,6 +46,14 @@ test('without a connection it grows from its loss on', () => {
   expect(new LagClock().seconds(facts({ downSince: now - 42_000 }))).toBe(42);
 });
 
+test('while the server is silent it grows from the last byte on, although all that was received is handled', () => {
+  const clock = new LagClock();
+  clock.silentSince = now - 25_000;
+  expect(clock.seconds(facts())).toBe(25);
+  clock.silentSince = undefined;
+  expect(clock.seconds(facts())).toBe(0);
+});
+
 test("a server's clock that is ahead makes no negative lag", () => {
   expect(new LagClock().seconds(facts({ oldest: committed(-5) }))).toBe(0);
 });

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
-import { judgeSilence, reconnectDelay, sessionTimeout, statusInterval } from '../../../src/stream/timing.ts';
+import { Silence } from '../../../src/stream/silence.ts';
+import {
+  deadAfter, lookInterval, reconnectDelay, sessionTimeout, silentAfter, statusInterval,
+} from '../../../src/stream/timing.ts'; // prettier-ignore
 
 test('status updates go three times within wal_sender_timeout, and every 10 s at least', () => {
   expect(statusInterval(3000)).toBe(1000);
@@ -17,41 +20,33 @@ test('a server without a timeout, or with a very long one, still notices a dead 
   expect(sessionTimeout(5000)).toBe(5000);
 });
 
-test('a silent peer is asked first, and given up before the next look would come after two timeouts', () => {
-  expect(judgeSilence(999, 3000, false)).toBe('alive');
-  expect(judgeSilence(1000, 3000, false)).toBe('ask');
-  expect(judgeSilence(4000, 3000, false)).toBe('ask');
-  expect(judgeSilence(4001, 3000, false)).toBe('dead');
+test('a server that was asked counts as silent after 20 s, and sooner with a shorter wal_sender_timeout', () => {
+  expect(silentAfter(60_000)).toBe(20_000);
+  expect(silentAfter(3000)).toBe(2000);
 });
 
-test.each([1000, 2000, 3000, 20_000, 60_000])(
+test.each([300, 1000, 2000, 3000, 20_000, 60_000])(
   'whenever a peer falls silent, that is noticed after one and within two wal_sender_timeouts of %i ms',
   (timeout) => {
-    const interval = statusInterval(timeout);
-    for (let lastByte = 0; lastByte < interval; lastByte += interval / 97) {
-      for (const late of [0, 1, 15]) {
-        // The looks: the first one after the last byte takes it for new.
-        let now = interval;
-        const heardAt = now;
-        const asked: number[] = [];
-        let verdict = judgeSilence(0, timeout, false);
-        while (verdict !== 'dead') {
-          if (verdict === 'ask') asked.push(now);
-          now += interval + late; // timers are late, and never early
-          verdict = judgeSilence(now - heardAt, timeout, false);
+    const look = lookInterval(timeout);
+    for (let lastByte = 0; lastByte < look; lastByte += look / 17) {
+      for (const late of [0, 1]) {
+        const silence = new Silence(look);
+        let now = 0;
+        // The first look after the last byte hears it.
+        for (let bytes = 0; silence.milliseconds < deadAfter(timeout); now += look + late) {
+          if (now >= lastByte) bytes = 1;
+          silence.look(bytes, false);
         }
         expect(now - lastByte).toBeGreaterThanOrEqual(timeout);
-        expect(now - lastByte).toBeLessThanOrEqual(timeout * 2 + late * 6);
-        // A server that is asked answers at once, so one that was asked several times is not merely idle.
-        expect(asked.length).toBeGreaterThanOrEqual(2);
+        expect(now - lastByte).toBeLessThanOrEqual(timeout * 2 * (1 + late / look));
       }
     }
+    // It was asked several times meanwhile, and said to be silent before.
+    expect(deadAfter(timeout)).toBeGreaterThanOrEqual(3 * statusInterval(timeout));
+    expect(deadAfter(timeout)).toBeGreaterThan(silentAfter(timeout));
   },
 );
-
-test('a paused reader hears nothing, and judges nobody', () => {
-  expect(judgeSilence(1_000_000, 3000, true)).toBe('alive');
-});
 
 test('attempts to connect begin soon and become rarer, up to a limit', () => {
   const delays = (retry: 'soon' | 'slowly') =>

@@ -1,0 +1,116 @@
+import type { Client } from 'pg';
+import { expect, test } from 'vitest';
+import { parseLsn } from '../../../src/postgres/lsn.ts';
+import { Heartbeat, type StreamFacts } from '../../../src/stream/heartbeat.ts';
+
+const prefix = 'walwatch:heartbeat:worker';
+const interval = 5000;
+const timeout = 60_000;
+
+/** A server that writes each heartbeat at 0/64, at once or when it is told to. */
+function server() {
+  const unanswered: (() => void)[] = [];
+  let answering = true;
+  const client = {
+    query: () =>
+      new Promise((resolve) => {
+        const answer = () => resolve({ rows: [{ lsn: '0/64' }] });
+        if (answering) answer();
+        else unanswered.push(answer);
+      }),
+  } as unknown as Client;
+  const heartbeat = new Heartbeat('worker', interval, timeout);
+  let written = 0;
+  const session = {
+    use: <T>(task: (client: Client) => Promise<T>) => {
+      written++;
+      return task(client);
+    },
+  };
+  return {
+    heartbeat,
+    beat: (stream: Partial<StreamFacts> = {}) =>
+      heartbeat.beat(session, { paused: false, write: 0n, silence: 0, ...stream }),
+    isSilent: () => (answering = false),
+    answer: () => unanswered.shift()!(),
+    get written() {
+      return written;
+    },
+  };
+}
+
+test('the next one is written when the one before has come back', async () => {
+  const facts = server();
+  await facts.beat();
+  facts.heartbeat.heard('walwatch:heartbeat:another');
+  await facts.beat();
+  expect(facts.written).toBe(1);
+  facts.heartbeat.heard(prefix);
+  await facts.beat();
+  expect(facts.written).toBe(2);
+});
+
+test('one that the server has passed and that has not come back ends the connection', async () => {
+  const { beat } = server();
+  await beat();
+  await beat({ write: parseLsn('0/63') });
+  await expect(beat({ write: parseLsn('0/64') })).rejects.toMatchObject({
+    code: 'CONNECTION',
+    message: expect.stringContaining('has passed it'),
+  });
+});
+
+test('a query that has had no answer for two heartbeats ends the connection, also while reading pauses', async () => {
+  for (const paused of [false, true]) {
+    const { beat, isSilent } = server();
+    isSilent();
+    void beat();
+    await beat({ paused });
+    await expect(beat({ paused })).rejects.toMatchObject({
+      code: 'CONNECTION',
+      message: 'a heartbeat could not be written: the server has not answered for 10000 ms',
+    });
+  }
+});
+
+test('two heartbeats that are shorter than a hiccup of the network are no reason', async () => {
+  const heartbeat = new Heartbeat('worker', 100, timeout);
+  const session = { use: () => new Promise<never>(() => {}) };
+  const beat = () => heartbeat.beat(session, { paused: false, write: 0n, silence: 0 });
+  void beat();
+  for (let missed = 1; missed < 20; missed++) await beat();
+  await expect(beat()).rejects.toMatchObject({ code: 'CONNECTION' });
+});
+
+test('one that waits behind a large transaction is waited for: while anything arrives, and while reading pauses', async () => {
+  const { beat } = server();
+  await beat();
+  for (let missed = 0; missed < 100; missed++) {
+    await beat({ silence: timeout - 1 }); // a walsender that decodes what it does not send
+    await beat({ silence: timeout, paused: true });
+    await beat({ write: parseLsn('0/64'), paused: true });
+  }
+  await expect(beat({ silence: timeout })).rejects.toMatchObject({
+    code: 'CONNECTION',
+    message: expect.stringContaining('silent for 60000 ms'),
+  });
+});
+
+test('an answer that comes after its heartbeat, and after the next one, is not taken for that of the next one', async () => {
+  const { heartbeat, beat, isSilent, answer } = server();
+  isSilent();
+  const first = beat();
+  heartbeat.heard(prefix);
+  void beat();
+  answer();
+  await first;
+  await beat({ write: parseLsn('0/64') });
+});
+
+test('none is written while reading pauses', async () => {
+  const facts = server();
+  await facts.beat({ paused: true });
+  expect(facts.written).toBe(0);
+  await facts.beat();
+  expect(facts.written).toBe(1);
+});

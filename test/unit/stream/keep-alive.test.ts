@@ -1,0 +1,47 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { WatchError } from '../../../src/errors.ts';
+import { KeepAlive } from '../../../src/stream/keep-alive.ts';
+import { Positions } from '../../../src/stream/positions.ts';
+import type { StatusUpdate } from '../../../src/stream/status-update.ts';
+import { deadAfter, lookInterval, statusInterval } from '../../../src/stream/timing.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const timeout = 3000;
+
+function keepAlive() {
+  const sent: StatusUpdate[] = [];
+  const failed: unknown[] = [];
+  const host = {
+    bytesRead: 0,
+    paused: false,
+    send: (update: StatusUpdate) => void sent.push(update),
+    fail: (error: unknown) => void failed.push(error),
+  };
+  return { sent, failed, host, keepAlive: new KeepAlive(host, new Positions(), timeout) };
+}
+
+test('every status update asks, so that an idle server is never silent; one that nobody reads the answer of does not', () => {
+  const { sent, host, keepAlive: alive } = keepAlive();
+  alive.start();
+  vi.advanceTimersByTime(2 * statusInterval(timeout));
+  host.paused = true;
+  vi.advanceTimersByTime(statusInterval(timeout));
+  alive.stop();
+  expect(sent.map(({ replyRequested }) => replyRequested)).toEqual([true, true, false]);
+});
+
+test('a server that sends nothing for too long is given up, one that sends a byte is not', () => {
+  const { failed, host, keepAlive: alive } = keepAlive();
+  const listen = (milliseconds: number) => {
+    for (let time = 0; time < milliseconds; time += lookInterval(timeout)) alive.look();
+  };
+  listen(deadAfter(timeout));
+  host.bytesRead++;
+  listen(deadAfter(timeout));
+  expect(failed).toEqual([]);
+  listen(2 * lookInterval(timeout));
+  expect(failed[0]).toBeInstanceOf(WatchError);
+  expect(failed[0]).toMatchObject({ code: 'CONNECTION', message: expect.stringContaining('silent') });
+});

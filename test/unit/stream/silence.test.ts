@@ -1,0 +1,36 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Silence } from '../../../src/stream/silence.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test('it begins with the look that heard something last, and ends with the next byte', () => {
+  const silence = new Silence(500);
+  silence.look(10, false);
+  const heardAt = Date.now();
+  for (let looks = 1; looks <= 4; looks++) {
+    vi.advanceTimersByTime(500);
+    silence.look(10, false);
+  }
+  expect(silence.milliseconds).toBe(2000);
+  expect(silence.since(2000)).toBe(heardAt);
+  expect(silence.since(2001)).toBeUndefined();
+  silence.look(11, false);
+  expect([silence.milliseconds, silence.since(1)]).toEqual([0, undefined]);
+});
+
+test('who does not listen hears nothing, and judges nobody, nor by what was before', () => {
+  const silence = new Silence(500);
+  for (let looks = 0; looks < 100; looks++) silence.look(10, true);
+  expect(silence.milliseconds).toBe(0);
+  silence.look(10, false);
+  expect(silence.milliseconds).toBe(500);
+});
+
+test('a process that was busy for a minute has not listened: the server is not silent for that', () => {
+  const silence = new Silence(500);
+  silence.look(10, false);
+  vi.advanceTimersByTime(60_000);
+  silence.look(10, false); // the timer comes before what arrived is read
+  expect(silence.milliseconds).toBe(500);
+});
