@@ -1,14 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Ledger } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Prepared } from '../setup/prepare.ts';
-import { terminateWalsender } from '../setup/walsender.ts';
 import type { Schema } from '../watchers/schema.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { CaughtUp } from './caught-up.ts';
-import { confirmOver, untilConfirmed } from './confirmation.ts';
 import type { Connection } from './connection.ts';
+import { Ending } from './ending.ts';
 import type { VisibilityGate } from './gate.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Inspection } from './inspection.ts';
@@ -58,12 +56,6 @@ export interface StreamingHost {
 const inspectInterval = 10_000;
 /** Milliseconds between two looks at a gate that waits. */
 const gateInterval = 1000;
-/** Milliseconds in which a server ends the stream that is not in the middle of a transaction. */
-const endPatience = 30;
-/** Milliseconds until it has taken note of what is acknowledged. */
-const confirmPatience = 80;
-/** Milliseconds for a walsender to end that was told to. */
-const terminationPatience = 100;
 
 /** What works while one connection streams: made anew for each. */
 export class Streaming {
@@ -185,43 +177,12 @@ export class Streaming {
       });
   }
 
-  /**
-   * Acknowledges what is handled and ends the stream. In the middle of a transaction the server would send all of it first,
-   * which may take minutes: there it is cut off.
-   */
+  /** Acknowledges what is handled and ends the stream. */
   async end(): Promise<void> {
     this.keepAlive.flush();
     this.receiver.close();
-    // In a transaction a walsender looks at what we send only when it cannot send more itself, so nothing is read meanwhile.
-    const known = !this.#parts.intake.inside || (await this.#confirmed());
-    const ended = new AbortController();
-    const enough = known ? this.#patience(ended.signal) : Promise.resolve();
-    const inOrder = await this.#connection.end(enough);
-    ended.abort();
-    if (!inOrder) await this.#cutOff();
-  }
-
-  /** Until a server must have ended the stream that is not in the middle of a transaction: a round trip, at least. */
-  async #patience(signal: AbortSignal): Promise<void> {
-    await delay(endPatience, undefined, { signal });
-    await this.#confirmed();
-  }
-
-  /** Whether the server knows all that is acknowledged, or comes to know it in time. */
-  async #confirmed(): Promise<boolean> {
-    const { flush } = this.#parts.positions;
-    const { name } = this.#connection.options.slot;
-    return untilConfirmed(this.#sessions.questions, name, flush, confirmPatience);
-  }
-
-  /** Ends the walsender, which would keep the slot until it notices that nobody listens, and acknowledges in its place. */
-  async #cutOff(): Promise<void> {
-    const { options, pid } = this.#connection;
-    const { questions } = this.#sessions;
-    const { name } = options.slot;
-    if (pid !== undefined) await questions.use((client) => terminateWalsender(client, name, pid));
-    const { flush } = this.#parts.positions;
-    await confirmOver(questions, name, flush, terminationPatience).catch(() => {}); // then it comes again
+    const { positions, intake } = this.#parts;
+    await new Ending(this.#connection, this.#questions, positions.flush).end(intake.inside);
   }
 
   close(): void {
