@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { groupAlike, othersText } from './alike.ts';
 import { redact, redactValue } from './redaction.ts';
 
 /**
@@ -94,7 +95,8 @@ export interface ConfigurationIssue {
 }
 
 /**
- * Options, watchers or database do not fit. Lists every problem at once, in `issues` and in its message.
+ * Options, watchers or database do not fit. `issues` lists every problem at once. So does the message; but what is the same
+ * for many tables it tells once, with the names of a few.
  *
  * @example
  * ```ts
@@ -109,19 +111,33 @@ export class ConfigurationError extends WatchError {
   readonly issues: readonly ConfigurationIssue[];
 
   constructor(issues: readonly ConfigurationIssue[]) {
-    const [first] = issues;
-    const lines = issues.map(
-      (issue) => issue.message + (issue.solution === undefined ? '' : `\n    ${issue.solution}`),
-    );
-    super(
-      'CONFIGURATION',
-      lines.length === 1 ? lines.join('') : `${lines.length} problems:\n  - ${lines.join('\n  - ')}`,
-      {
-        solution: issues.length === 1 ? first?.solution : 'Fix every problem listed in `issues`.',
-      },
-    );
+    super('CONFIGURATION', issues.length === 1 ? issueText(issues[0]!) : listed(issues), {
+      solution: issues.length === 1 ? issues[0]?.solution : 'Fix every problem listed in `issues`.',
+    });
     this.issues = issues;
   }
+}
+
+function issueText({ message, solution }: ConfigurationIssue): string {
+  return message + (solution === undefined ? '' : `\n    ${solution}`);
+}
+
+/** So many kinds of problems are listed at most. */
+const mostKinds = 20;
+
+function listed(issues: readonly ConfigurationIssue[]): string {
+  const kinds = groupAlike(issues, ({ message, watcher, table, column }) => ({
+    text: message,
+    names: [watcher, table, column],
+  }));
+  const lines = kinds.slice(0, mostKinds).map(({ first, others }) => {
+    if (others.length === 0) return issueText(first);
+    const names = others.map(({ watcher, table, message }) => watcher ?? table ?? message);
+    return `${issueText(first)}\n    ${othersText(names)} (\`issues\` has a solution for each)`;
+  });
+  const untold = kinds.slice(mostKinds).reduce((sum, { others }) => sum + 1 + others.length, 0);
+  if (untold > 0) lines.push(`and ${untold} more, see \`issues\``);
+  return `${issues.length} problems:\n  - ${lines.join('\n  - ')}`;
 }
 
 /** How a message shows what was given, whatever that is. */

@@ -3,6 +3,8 @@ import type { Level } from './output.ts';
 /** One requirement, and how the database stands to it. */
 export interface Check {
   readonly name: string;
+  /** Whose it is. */
+  readonly table?: string | undefined;
   readonly level: Level;
   /** What there is. */
   readonly found: string;

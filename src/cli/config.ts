@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import type { WatcherEntry } from '../types/watchers.ts';
-import { thrownText } from '../errors.ts';
+import { throwIssues, thrownText } from '../errors.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
 import { keepSecret } from './output.ts';
@@ -70,7 +70,7 @@ export async function loadConfiguration(
     };
     const resolved = resolveOptions(options);
     const { watchers, issues } = checkEntries(options.watchers.entries);
-    if (issues.length > 0) throw new UsageError(issues.map(({ message }) => message).join('\n'), issues[0]?.solution);
+    throwIssues(issues);
     const hasSlot = slot !== undefined && !resolved.slot.temporary;
     return { options, resolved, watchers, hasSlot, subscribe: subscribe as Configuration['subscribe'], file };
   });

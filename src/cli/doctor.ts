@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { groupAlike, othersText } from '../alike.ts';
 import type { Client } from 'pg';
 import { oneLine } from '../printable.ts';
 import { readStandbySlots } from '../postgres/standby-slots.ts';
@@ -25,6 +26,7 @@ export const doctor: Command = {
 
 Checks everything that a worker needs, and changes nothing. Each line is a requirement: ✓ all right, ! works but look
 at it, ✗ does not work; with what was found, why it matters, and the SQL or setting that changes it.
+What more than five watchers have in common is told once; --json has a check for each.
 Without a slot or watchers it checks the server alone.
 
 ${help.watchers}
@@ -32,7 +34,7 @@ ${help.watchers}
 ${help.configuration}
 
 Options:
-      --json             { ok, checks: [{ name, level, found, why, fix }] }
+      --json             { ok, checks: [{ name, table, level, found, why, fix }] }
 
 ${help.exit} A line with ! is no problem.
 
@@ -136,11 +138,19 @@ function shown({ name, found, fix, ...check }: Check): Check {
 }
 
 function report(checks: readonly Check[]): string {
-  const lines = checks.flatMap(({ name, level, found, why, fix }) => [
-    `${mark(level)} ${paint('bold', name)}: ${indented(found, '    ')}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
-    ...(level === 'ok' ? [] : [`    why: ${why}`]),
-    ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '    '))}`] : []),
-  ]);
+  const kinds = groupAlike(checks, ({ name, table, level, found, why }) => ({
+    text: `${level}\n${found}\n${why}`,
+    names: [name, table],
+  }));
+  const lines = kinds.flatMap(({ first: { name, level, found, why, fix }, others }) => {
+    const rest = others.length === 0 ? [] : [`    ${othersText(others.map((other) => other.name))}`];
+    return [
+      `${mark(level)} ${paint('bold', name)}: ${indented(found, '    ')}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
+      ...(level === 'ok' ? [] : [`    why: ${why}`]),
+      ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '    '))}`] : []),
+      ...rest.map((line) => (level === 'ok' ? line : `${line} (--json has the fix for each)`)),
+    ];
+  });
   const count = (level: Check['level']) => checks.filter((one) => one.level === level).length;
   const [problems, warnings] = [count('problem'), count('warning')];
   const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;

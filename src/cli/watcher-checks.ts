@@ -18,24 +18,24 @@ export function watcherChecks(found: Survey, { watchers }: Configuration): Check
       const misfits = found.misfits
         .filter(ofWatcher)
         .map(({ message, solution }) =>
-          problem(name, message, 'without it there are no events, or they do not tell which row is meant', solution),
+          problem(watcher, message, 'without it there are no events, or they do not tell which row is meant', solution),
         );
       const change = changes.find((one) => one.table.schema === table.schema && one.table.name === table.name);
       const identity = found.identity
         .filter(ofWatcher)
         .map(({ message, solution }) =>
-          problem(name, message, 'old values come from the replica identity', change?.statement ?? solution),
+          problem(watcher, message, 'old values come from the replica identity', change?.statement ?? solution),
         );
       const bound = found.bound.find((one) => one.watcher === watcher);
       const warnings = (bound ? bindWarnings(bound, []) : []).map(
         ({ message, solution }): Check => ({
-          name, level: 'warning', found: message.replace(`${name}: `, ''), why: 'a handler that reads it would fail', fix: solution,
+          name, table: table.name, level: 'warning', found: message.replace(`${name}: `, ''), why: 'a handler that reads it would fail', fix: solution,
         }),
       ); // prettier-ignore
       const all = [...misfits, ...identity, ...warnings];
       if (all.length > 0 || !bound) return all;
       return [{
-        name, level: 'ok',
+        name, table: table.name, level: 'ok',
         found: `key ${bound.primaryKey.join(', ')}, replica identity ${bound.table.replicaIdentity}`,
         why: 'events carry the key, and old values come from the replica identity',
       }]; // prettier-ignore
@@ -44,14 +44,19 @@ export function watcherChecks(found: Survey, { watchers }: Configuration): Check
     ...[...found.misfits, ...found.identity]
       .filter(({ watcher }) => watcher === undefined)
       .map(({ message, solution, table }) =>
-        problem(table ?? 'watchers', message, 'the watch would not start', solution),
+        problem({ name: table ?? 'watchers', table: { name: table } }, message, 'the watch would not start', solution),
       ),
   ];
 }
 
-function problem(name: string, message: string, why: string, fix: string | undefined): Check {
+function problem(
+  { name, table }: { readonly name: string; readonly table: { readonly name: string | undefined } },
+  message: string,
+  why: string,
+  fix: string | undefined,
+): Check {
   // The line begins with the name already.
-  return { name, level: 'problem', found: message.replace(`${name}: `, ''), why, fix };
+  return { name, table: table.name, level: 'problem', found: message.replace(`${name}: `, ''), why, fix };
 }
 
 const why = 'it says of which tables changes are sent';

@@ -3,6 +3,7 @@ import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { migrationFor, withMigration } from '../postgres/migration.ts';
 import { checkOwnTable, foreignTable } from '../postgres/own-tables.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Server } from '../postgres/server.ts';
 import type { Position } from './position.ts';
@@ -126,15 +127,17 @@ export async function positionIssues(
   if (foreign) return [{ message: foreign.message, solution: foreign.solution, table: 'walwatch.positions' }];
   try {
     // Raises when there is no such table, or its schema may not be used.
-    await withMigration(client, '002_positions', create, async () => {
-      await client.query(`select 'walwatch.positions'::pg_catalog.regclass`);
-      // Without a right to the table this is found in the catalog: 42703 when the column is missing.
-      await client.query(`select pg_catalog.has_column_privilege('walwatch.positions', 'timeline', 'SELECT')`);
-    });
-    const { rows } = await client.query<{ granted: boolean }>(
-      `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
-          and pg_catalog.has_table_privilege('walwatch.positions', 'INSERT')
-          and pg_catalog.has_table_privilege('walwatch.positions', 'UPDATE') as granted`,
+    const [, , { rows }] = await withMigration(client, '002_positions', create, () =>
+      inOrder([
+        client.query(`select 'walwatch.positions'::pg_catalog.regclass`),
+        // Without a right to the table this is found in the catalog: 42703 when the column is missing.
+        client.query(`select pg_catalog.has_column_privilege('walwatch.positions', 'timeline', 'SELECT')`),
+        client.query<{ granted: boolean }>(
+          `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
+              and pg_catalog.has_table_privilege('walwatch.positions', 'INSERT')
+              and pg_catalog.has_table_privilege('walwatch.positions', 'UPDATE') as granted`,
+        ),
+      ]),
     );
     if (rows[0]!.granted) return [];
   } catch (error) {

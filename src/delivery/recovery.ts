@@ -4,7 +4,8 @@ import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { withMigration } from '../postgres/migration.ts';
-import { checkOwnTable } from '../postgres/own-tables.ts';
+import { checkOwnTable, foreignTable } from '../postgres/own-tables.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import type { Session } from '../postgres/session.ts';
 import type { OnError } from '../types/delivery.ts';
 import type { HandlerContext } from './context.ts';
@@ -57,12 +58,17 @@ export class Recovery {
   async load(client: Client, confirmed: string | undefined): Promise<void> {
     const counts = this.#host.some((onError) => typeof onError === 'object');
     if (this.#loaded || !this.#host.some((onError) => onError !== 'retry')) return;
-    const { rows } = await client.query<{ active: boolean; end: string }>(
-      `select exists (select from pg_catalog.pg_replication_slots where slot_name = $1 and active) as active,
-              case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
-                   else pg_catalog.pg_current_wal_insert_lsn() end::text as end`,
-      [this.#host.slot],
-    );
+    const [{ rows }] = await inOrder([
+      client.query<{ active: boolean; end: string }>(
+        `select exists (select from pg_catalog.pg_replication_slots where slot_name = $1 and active) as active,
+                case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+                     else pg_catalog.pg_current_wal_insert_lsn() end::text as end`,
+        [this.#host.slot],
+      ),
+      // In the same round trip; what they find is found again by those who use the tables.
+      foreignTable(client, 'dead_letters'),
+      counts ? foreignTable(client, 'attempts') : undefined,
+    ]);
     const { active, end } = rows[0]!;
     if (active) return;
     this.#until = parseLsn(end);
@@ -150,11 +156,13 @@ export class Recovery {
     const { slot, create } = this.#host;
     try {
       return await withMigration(client, '004_attempts', create, async () => {
-        const { rows } = await client.query<{ subscription: string; eventId: string; attempt: number }>(
-          'delete from walwatch.attempts where slot = $1 returning subscription, event_id as "eventId", attempt',
-          [slot],
-        );
-        await client.query(`insert into walwatch.attempts values ($1, '', '', 0) on conflict do nothing`, [slot]);
+        const [{ rows }] = await inOrder([
+          client.query<{ subscription: string; eventId: string; attempt: number }>(
+            'delete from walwatch.attempts where slot = $1 returning subscription, event_id as "eventId", attempt',
+            [slot],
+          ),
+          client.query(`insert into walwatch.attempts values ($1, '', '', 0) on conflict do nothing`, [slot]),
+        ]);
         this.#noted = true;
         for (const { subscription, eventId, attempt } of rows)
           this.#attempts.set(keyOf(subscription, eventId), attempt);

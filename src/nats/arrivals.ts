@@ -6,6 +6,7 @@ import { ConfigurationError, WatchError } from '../errors.ts';
 import type { Relation } from '../postgres/pgoutput/messages.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import { type BoundWatcher, codeName, databaseName } from '../watchers/bind.ts';
+import { parsedBytes, parsedColumns } from '../watchers/parsed.ts';
 import { columnParser, type PlannedColumn, type PlannedWatcher, type RelationPlan } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { EventMessage } from './message.ts';
@@ -48,7 +49,8 @@ export class Arrivals {
     const row = columns.map(({ name }) => textOf(event, name));
     const before = columns.map(({ name }) => textOf(previous, name));
     const old = before.some((text) => text !== undefined) ? before : undefined;
-    return new CapturedChange(this.#transactionOf(message), message.ordinal, message.type, plan, row, old, bytes);
+    const kept = bytes + parsedBytes(plan.parsed, row, old);
+    return new CapturedChange(this.#transactionOf(message), message.ordinal, message.type, plan, row, old, kept);
   }
 
   #transactionOf({ commitLsn, xid, committedAt }: EventMessage): LedgerTransaction {
@@ -87,7 +89,8 @@ export class Arrivals {
     this.#warn(missing.map(({ code }) => notRelayed(watcher, code)));
     this.#described(bound);
     const watchers = { inserted: [], updated: [], deleted: [], truncated: [], [watcher.type]: [one] };
-    return { plan: { relation: relationOf(message), wanted: [], watchers }, columns };
+    const parsed = parsedColumns(planned, this.#types);
+    return { plan: { relation: relationOf(message), wanted: [], watchers, parsed }, columns };
   }
 }
 

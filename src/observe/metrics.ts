@@ -89,6 +89,7 @@ function familyOf(client: PromClient, register: Registry): Family {
 const gauges: readonly (readonly [name: string, help: string, value: (of: Measurements) => number | undefined])[] = [
   ['walwatch_handlers_in_flight', 'Handlers that run now', (of) => of.status().running],
   ['walwatch_undelivered_bytes', 'Memory taken by changes whose handlers are not done', (of) => of.status().undeliveredBytes],
+  ['walwatch_receiving_bytes', 'Received of the transaction that is coming in; 0 between transactions', (of) => of.status().receiving?.bytes ?? 0],
   ['walwatch_lag_bytes', 'WAL between the end that the server named last and the confirmed position', (of) => of.status().lagBytes],
   ['walwatch_lag_seconds', 'How long the oldest commit that is not handled has been waiting', (of) => of.lagSeconds()],
   ['walwatch_retained_wal_bytes', 'WAL that the server keeps for the slot', (of) => of.retainedWal()],

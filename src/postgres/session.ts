@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import type { Client, ClientConfig, CustomTypesConfig } from 'pg';
 import { WatchError } from '../errors.ts';
+import { requestCancel } from './cancel-request.ts';
 import { withCertificates } from './connection-config.ts';
 
 /**
@@ -25,7 +26,7 @@ const textSettings = {
  * that fits our arguments better than PostgreSQL's own, and we would run it. Temporary objects, which come first unless
  * they are named, are our own.
  */
-const searchPath = 'pg_catalog,pg_temp';
+export const searchPath = 'pg_catalog,pg_temp';
 
 /**
  * Timeouts that are meant for queries of an application. pg would end the stream as a query that takes too long, and a
@@ -56,6 +57,9 @@ const ownResults = {
   binary: false, // pg has it, its types do not
 };
 
+/** Queries are sent at once: those that do not need each other's answers take one round trip together. */
+const roundTrips = { pipeline: true };
+
 /**
  * The application's configuration with the settings of a session of ours; its own `options` have the last word, but for
  * the search path.
@@ -75,6 +79,7 @@ export function sessionConfig(
     ...withCertificates(connection),
     ...noTimeouts,
     ...ownResults,
+    ...roundTrips,
     application_name: session.name,
     connectionTimeoutMillis: session.connectTimeout,
     keepAlive: true,
@@ -91,23 +96,17 @@ export function handlerConfig(connection: ClientConfig, name: string, connectTim
   return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
-/** Milliseconds for a request to cancel a query. */
-const cancelTimeout = 2000;
-
 /** What of pg is not in its types. */
 interface Backend {
-  readonly processID: number | null;
-  readonly secretKey: number | null;
-  readonly host: string;
-  readonly port: number;
-  readonly connection: EventEmitter & {
-    readonly stream: Duplex & { destroySoon?(): void };
-    readonly ssl: unknown;
-    readonly sslNegotiation: string;
-    connect(port: number | string, host?: string): void;
-    requestSsl(): void;
-    cancel(processId: number, secretKey: number): void;
-  };
+  readonly connection: EventEmitter<{
+    parameterStatus: [{ readonly parameterName: string; readonly parameterValue: string }];
+  }> & { readonly stream: Duplex & { destroySoon?(): void } };
+}
+
+/** A query to be prepared under its name. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
 }
 
 /** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
@@ -117,21 +116,28 @@ export class Session {
   /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
   deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #prepared = new Set<string>();
   #lost = false;
   #lose!: (error: unknown) => void;
+  /** Rejects the task that runs. */
+  #abandon: (error: unknown) => void = () => {};
   /** Rejects when the connection is lost; never resolves. */
   readonly lost: Promise<never>;
 
   constructor(config: ClientConfig, deadline?: number) {
     this.#config = config;
     const client = (this.#client = new pg.Client(config));
+    noteMajor(client);
     this.deadline = deadline;
     this.lost = new Promise<never>((_, reject) => {
       this.#lose = reject;
       client.on('error', reject);
       client.on('end', () => reject(new Error('the connection has ended')));
     });
-    this.lost.catch(() => (this.#lost = true)); // whoever waits for it hears of it; nobody has to
+    this.lost.catch((error: unknown) => {
+      this.#lost = true; // whoever waits for it hears of it; nobody has to
+      this.#abandon(error);
+    });
   }
 
   get isLost(): boolean {
@@ -142,42 +148,49 @@ export class Session {
     await this.#client.connect();
   }
 
-  /** Runs a task with the connection to itself, after those before it. @throws what the task throws, or why the connection was lost */
+  /**
+   * Runs a task after those before it, with the connection to itself but for what is asked meanwhile. @throws what the task
+   * throws, or why the connection was lost
+   */
   use<T>(task: (client: pg.Client) => Promise<T>): Promise<T> {
-    const run = this.#turn.then(() => Promise.race([this.#within(task(this.#client)), this.lost]));
+    const run = this.#turn.then(() => this.#orLost(() => this.#within(task(this.#client))));
     this.#turn = run.catch(() => {}); // the next one has its turn in any case
     return run;
   }
 
+  /**
+   * Executes a statement, which is prepared by the first who asks. It is sent at once, before what was asked earlier is
+   * answered, where the configuration has `pipeline`; answers come in order. @throws also when the connection is lost
+   */
+  ask<Row extends pg.QueryResultRow>({ name, text }: Statement, ...values: readonly string[]) {
+    const client = this.#client;
+    if (!this.#prepared.has(name)) {
+      this.#prepared.add(name);
+      client.query(`prepare ${name} as ${text}`).catch(() => {}); // who executes it hears of it
+    }
+    // SQL's EXECUTE is one message; pg's own prepared queries are four, and cost it more than they save.
+    const list = values.length === 0 ? '' : `(${values.map(pg.escapeLiteral).join(', ')})`;
+    return this.#within(client.query<Row>(`execute ${name}${list}`));
+  }
+
   /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
   close(): void {
-    this.#client.end().catch(() => {}); // it is cut in any case
-    (this.#client as unknown as Backend).connection.stream.destroySoon?.();
+    closeQuietly(this.#client);
+  }
+
+  /** Asks the server to end the query that runs. Resolves once it was asked, or cannot be. */
+  cancel(): Promise<void> {
+    return requestCancel(this.#client, this.#config);
   }
 
   /**
-   * Asks the server to end the query that runs, over a connection of its own, as the protocol wants it. Resolves once it
-   * was asked, or cannot be: nothing is promised.
+   * Not `Promise.race()` with `lost`, which would keep a few hundred bytes of each task for as long as the connection lives.
    */
-  async cancel(): Promise<void> {
-    const { processID, secretKey, host, port } = this.#client as unknown as Backend;
-    if (processID === null || secretKey === null) return; // it has not connected
-    const { connection } = new pg.Client(this.#config) as unknown as Backend;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => connection.stream.destroy(), cancelTimeout);
-      const cancel = () => connection.cancel(processID, secretKey);
-      connection.on('error', () => {}); // it ends then
-      connection.once('end', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      connection.once('connect', () => {
-        if (!connection.ssl) cancel();
-        else if (connection.sslNegotiation !== 'direct') connection.requestSsl();
-      });
-      connection.once('sslconnect', cancel);
-      if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
-      else connection.connect(port, host);
+  #orLost<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#lost) return this.lost;
+    return new Promise<T>((resolve, reject) => {
+      this.#abandon = reject;
+      run().then(resolve, reject);
     });
   }
 
@@ -199,6 +212,26 @@ export class Session {
       clearTimeout(timer);
     }
   }
+}
+
+/** Says goodbye without waiting for the peer. */
+export function closeQuietly(client: Client): void {
+  client.end().catch(() => {}); // it is cut in any case
+  (client as unknown as Backend).connection.stream.destroySoon?.();
+}
+
+const majors = new WeakMap<Client, number>();
+
+/** A server tells its version while it lets a client in. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC */
+function noteMajor(client: Client): void {
+  (client as unknown as Backend).connection.on('parameterStatus', ({ parameterName, parameterValue }) => {
+    if (parameterName === 'server_version') majors.set(client, Number.parseInt(parameterValue));
+  });
+}
+
+/** The major version by which the server has introduced itself to a `Session`, before anything can be asked. */
+export function majorOf(client: Client): number | undefined {
+  return majors.get(client);
 }
 
 /** Connects a session with `sessionConfig`. */

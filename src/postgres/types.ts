@@ -41,18 +41,31 @@ export class TypeCatalog {
     const unknown = [...new Set(oids)].filter((oid) => !this.knows(oid));
     if (unknown.length === 0) return;
     const described = unknown.flatMap((oid) => this.#described.get(oid) ?? []);
-    const { rows } = await client.query<{ oid: number; base: number; name: string }>(baseTypesQuery, [
+    const { rows } = await client.query<TypeRow>(baseTypesQuery, [
       unknown,
       described.map((type) => type.oid),
       described.map((type) => type.schema),
       described.map((type) => type.name),
     ]);
     for (const oid of unknown) this.#baseTypes.set(oid, oid); // the application's own type, dropped since: it has no row
+    this.#learn(rows);
+    this.#described.clear();
+  }
+
+  /** Looks up the types of all columns of these tables, by name: together with what reads the tables. */
+  async resolveColumns(client: Client, tables: readonly { schema: string; name: string }[]): Promise<void> {
+    const { rows } = await client.query<TypeRow>(columnTypesQuery, [
+      tables.map((table) => table.schema),
+      tables.map((table) => table.name),
+    ]);
+    this.#learn(rows);
+  }
+
+  #learn(rows: readonly TypeRow[]): void {
     for (const { oid, base, name } of rows) {
       this.#baseTypes.set(oid, base);
       if (name === 'citext') this.#caseInsensitive.add(base);
     }
-    this.#described.clear();
   }
 
   /** The type that pg is told in place of a domain. */
@@ -71,15 +84,31 @@ export class TypeCatalog {
   }
 }
 
-const baseTypesQuery = `
+interface TypeRow {
+  readonly oid: number;
+  readonly base: number;
+  readonly name: string;
+}
+
+/** From each domain among the OIDs down to the type that is none. */
+const stepsFrom = (oids: string) => `
   with recursive step(oid, base, name, kind, next) as (
-    select t.oid, t.oid, t.typname, t.typtype, t.typbasetype from pg_catalog.pg_type t where t.oid = any ($1::pg_catalog.oid[])
+    select t.oid, t.oid, t.typname, t.typtype, t.typbasetype from pg_catalog.pg_type t where t.oid in (${oids})
     union all
     select s.oid, t.oid, t.typname, t.typtype, t.typbasetype from step s join pg_catalog.pg_type t on t.oid = s.next where s.kind = 'd'
   )
-  select oid, base, name from step where kind <> 'd'
+  select oid, base, name from step where kind <> 'd'`;
+
+const baseTypesQuery = `
+  ${stepsFrom('select pg_catalog.unnest($1::pg_catalog.oid[])')}
   union -- built-in types are always there
   select d.oid, t.oid, t.typname from unnest($2::pg_catalog.oid[], $3::text[], $4::text[]) d(oid, schema, name)
   join pg_catalog.pg_namespace n on n.nspname = d.schema
   join pg_catalog.pg_type t on t.typnamespace = n.oid and t.typname = d.name
   where not exists (select from step where step.oid = d.oid and step.kind <> 'd')`;
+
+const columnTypesQuery = stepsFrom(`
+  select a.atttypid from unnest($1::text[], $2::text[]) w(schema, name)
+  join pg_catalog.pg_namespace n on n.nspname = w.schema
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.atttypid >= '${firstUnknownOid}'`);

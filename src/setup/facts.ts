@@ -1,12 +1,15 @@
 import type { Client } from 'pg';
-import { readServer, type Server } from '../postgres/server.ts';
+import { readServer, type Server, since } from '../postgres/server.ts';
+import { readTogether } from '../postgres/round-trip.ts';
+import { majorOf } from '../postgres/session.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
+import type { TypeCatalog } from '../postgres/types.ts';
 import type { ConfigurationIssue } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { type BoundWatcher, bindWatchers } from '../watchers/bind.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import { identityOf, type Marker, parseComment } from './marker.ts';
-import { type Publication, readPublication } from './publication.ts';
+import { listPublication, type Publication, withFilters } from './publication.ts';
 import { type FilterReading, readRowFilters } from './row-filter.ts';
 import { readSlot, type Slot } from './slot.ts';
 
@@ -30,27 +33,36 @@ export interface Facts {
   readonly slot: Slot | undefined;
 }
 
-/** Reads everything and decides nothing. `altered`: tables as they will be, in place of those that there are. */
+/**
+ * Reads everything and decides nothing, in one round trip unless there are row filters. `altered`: tables as they will be, in
+ * place of those that there are. `types` learns those of the columns. `major`: the server's, as it introduced itself.
+ */
 export async function readFacts(
   client: Client,
   options: ResolvedOptions,
   watchers: readonly Watcher[],
   altered: readonly Table[] = [],
+  types?: TypeCatalog,
+  major: number = majorOf(client) ?? since.oldest,
 ): Promise<Facts> {
-  const server = await readServer(client);
+  const { slot, publication: names } = options;
+  const wanted = watchers.map(({ table }) => table);
+  // Publication and marker before the slot: a marker is written after its slot was made, so one without a slot tells a loss.
+  const [server, present, listing, found] = await readTogether(client, () => [
+    readServer(client),
+    readTables(client, wanted),
+    listPublication(client, names.name, { major }),
+    slot.temporary ? Promise.resolve(undefined) : readSlot(client, slot.name, { major }),
+    types ? types.resolveColumns(client, wanted) : Promise.resolve(),
+  ]);
+  // A pooler may speak for a server that was upgraded since.
+  if (server.major !== major) return readFacts(client, options, watchers, altered, types, server.major);
   const manage = server.inRecovery ? 'verify' : options.manage;
-  const present = await readTables(
-    client,
-    watchers.map(({ table }) => table),
-  );
   const tables = present.map((table) => altered.find(({ oid }) => oid === table.oid) ?? table);
   const { bound, issues: misfits, identity } = bindWatchers(watchers, tables, server);
-  // Publication and marker before the slot: a marker is written after its slot was made, so one without a slot tells a loss.
-  const publication = await readPublication(client, options.publication.name, server);
+  const publication = await withFilters(client, listing);
   const filters = await readRowFilters(client, bound, { publication, server, manage });
-  const { markers } = parseComment(publication?.comment ?? null);
-  const found = markers.find(({ slot }) => slot === options.slot.name);
-  const marker = found && manage === 'verify' ? identityOf(found) : found;
-  const slot = options.slot.temporary ? undefined : await readSlot(client, options.slot.name, server);
-  return { server, manage, tables, bound, misfits, identity, filters, publication, marker, slot };
+  const noted = parseComment(publication?.comment ?? null).markers.find((one) => one.slot === slot.name);
+  const marker = noted && manage === 'verify' ? identityOf(noted) : noted;
+  return { server, manage, tables, bound, misfits, identity, filters, publication, marker, slot: found };
 }

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { quoteIdentifier } from '../postgres/server.ts';
+import { readTogether } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { ConfigurationError } from '../errors.ts';
 import { livePrefix, type ResolvedOptions } from '../options.ts';
-import { applicationName } from './judge.ts';
 import { heldLock } from './lock-holder.ts';
 import { isMadeByWalwatch, parseComment } from './marker.ts';
+import { terminateWalsender } from './walsender.ts';
 
 /*
  * A temporary slot vanishes with its connection, a publication does not. Each session with a temporary slot shares an
@@ -19,10 +20,17 @@ export async function claimLivePublication(
   options: ResolvedOptions,
   pid: number | undefined,
 ): Promise<void> {
-  await freeName(client, options.slot.name, pid);
   const { name } = options.publication;
-  await lock(client, 'pg_advisory_lock_shared', name); // who drops it has the lock for a moment only
-  if (options.manage === 'create' && name.startsWith(livePrefix)) await dropOrphanedPublications(client, name);
+  const drops = options.manage === 'create' && name.startsWith(livePrefix);
+  const [slot, , orphans] = await readTogether(client, () => [
+    readHolder(client, options.slot.name),
+    tryLock(client, 'pg_advisory_lock_shared', name), // who drops it has the lock for a moment only
+    drops ? readOrphans(client, name) : Promise.resolve([]),
+  ]).catch(async (error: unknown) => {
+    throw await lockError(client, name, error);
+  });
+  await freeName(client, options.slot.name, pid, slot);
+  for (const orphan of orphans) await dropOrphan(client, orphan);
 }
 
 /**
@@ -34,20 +42,29 @@ export async function leaveNothing(
   { slot, publication, manage }: ResolvedOptions,
   walsender: number | undefined,
 ): Promise<void> {
-  if (walsender !== undefined) await terminate(client, slot.name, walsender);
+  if (walsender !== undefined) await terminateWalsender(client, slot.name, walsender);
   if (manage === 'verify') return;
   const { name } = publication;
   if (await lock(client, 'pg_try_advisory_lock', name)) await dropUnused(client, name);
 }
 
+interface Holder {
+  readonly temporary: boolean;
+  readonly pid: number | null;
+}
+
+async function readHolder(client: Client, name: string): Promise<Holder | undefined> {
+  const { rows } = await client.query<Holder>(
+    'select temporary, active_pid as pid from pg_catalog.pg_replication_slots where slot_name = $1',
+    [name],
+  );
+  return rows[0];
+}
+
 /** A walsender of an earlier connection that the server has not given up still has the slot, and with it its name. */
-async function freeName(client: Client, name: string, pid: number | undefined): Promise<void> {
+async function freeName(client: Client, name: string, pid: number | undefined, first: Holder | undefined) {
+  let slot = first;
   for (let tries = 0; tries < 50; tries++) {
-    const { rows } = await client.query<{ temporary: boolean; pid: number | null }>(
-      'select temporary, active_pid as pid from pg_catalog.pg_replication_slots where slot_name = $1',
-      [name],
-    );
-    const [slot] = rows;
     if (slot && !slot.temporary) {
       throw new ConfigurationError([{
         message: `'${name}' is a durable replication slot`,
@@ -56,18 +73,10 @@ async function freeName(client: Client, name: string, pid: number | undefined): 
     }
     const ours = name.startsWith(livePrefix) || slot?.pid === pid;
     if (!slot || slot.pid === null || !ours) return;
-    await terminate(client, name, slot.pid);
+    await terminateWalsender(client, name, slot.pid);
     await delay(20);
+    slot = await readHolder(client, name);
   }
-}
-
-/** Only if it is still the one that is meant. */
-async function terminate(client: Client, slot: string, pid: number): Promise<void> {
-  await client.query(
-    `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
-     where pid = $1 and application_name = pg_catalog.left($2, 63)`,
-    [pid, applicationName(slot)],
-  );
 }
 
 /** Whether a temporary slot of another session reads the publication. */
@@ -77,19 +86,22 @@ export async function isReadLive(client: Client, name: string): Promise<boolean>
   return false;
 }
 
-/** As far as this role owns them, and nobody uses them. One that only waits for its server makes it anew. */
-async function dropOrphanedPublications(client: Client, own: string): Promise<void> {
+/** Publications of live watches that this role owns, and that may be in use. */
+async function readOrphans(client: Client, own: string): Promise<readonly string[]> {
   const { rows } = await client.query<{ name: string }>(
     `select pubname as name from pg_catalog.pg_publication
      where pg_catalog.starts_with(pubname::text, $1) and pubname <> $2 and pg_catalog.pg_has_role(pubowner, 'member')`,
     [livePrefix, own],
   );
-  for (const { name } of rows) {
-    if (!(await lock(client, 'pg_try_advisory_lock', name))) continue;
-    // Its owner waits for the lock before it looks.
-    await client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`);
-    await lock(client, 'pg_advisory_unlock', name);
-  }
+  return rows.map(({ name }) => name);
+}
+
+/** Unless somebody uses it. One that only waits for its server makes it anew. */
+async function dropOrphan(client: Client, name: string): Promise<void> {
+  if (!(await lock(client, 'pg_try_advisory_lock', name))) return;
+  // Its owner waits for the lock before it looks.
+  await client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`);
+  await lock(client, 'pg_advisory_unlock', name);
 }
 
 async function dropUnused(client: Client, name: string): Promise<void> {
@@ -103,20 +115,27 @@ async function dropUnused(client: Client, name: string): Promise<void> {
   await client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`);
 }
 
-async function lock(
-  client: Client,
-  how: 'pg_advisory_lock_shared' | 'pg_try_advisory_lock' | 'pg_advisory_unlock',
-  name: string,
-): Promise<boolean> {
+type LockFunction = 'pg_advisory_lock_shared' | 'pg_try_advisory_lock' | 'pg_advisory_unlock';
+
+async function lock(client: Client, how: LockFunction, name: string): Promise<boolean> {
   try {
-    const { rows } = await client.query<{ done: unknown }>(
-      `select pg_catalog.${how}(pg_catalog.hashtext($1), pg_catalog.hashtext($2)) as done`,
-      [livePrefix, name],
-    );
-    return rows[0]!.done === true;
+    return await tryLock(client, how, name);
   } catch (error) {
-    if (sqlStateOf(error) !== sqlState.lockNotAvailable) throw error;
-    const what = `the publication '${name}'`;
-    throw (await heldLock(client, [livePrefix, name], { code: 'SLOT_BLOCKED', what, cause: error })) ?? error;
+    throw await lockError(client, name, error);
   }
+}
+
+async function tryLock(client: Client, how: LockFunction, name: string): Promise<boolean> {
+  const { rows } = await client.query<{ done: unknown }>(
+    `select pg_catalog.${how}(pg_catalog.hashtext($1), pg_catalog.hashtext($2)) as done`,
+    [livePrefix, name],
+  );
+  return rows[0]!.done === true;
+}
+
+/** Names who has the lock, if that is why it could not be had. */
+async function lockError(client: Client, name: string, error: unknown): Promise<unknown> {
+  if (sqlStateOf(error) !== sqlState.lockNotAvailable) return error;
+  const what = `the publication '${name}'`;
+  return (await heldLock(client, [livePrefix, name], { code: 'SLOT_BLOCKED', what, cause: error })) ?? error;
 }

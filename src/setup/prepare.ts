@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
@@ -32,6 +33,8 @@ export interface Prepared {
   readonly tables: readonly Table[];
   /** Undefined for a temporary slot, which is made with the stream. */
   readonly confirmedLsn: string | undefined;
+  /** Another worker has the slot. */
+  readonly activePid: number | undefined;
   /** Changes that no worker has seen, and nobody was told of. */
   readonly gap: Gap | undefined;
   /** Another worker had the slot since this one streamed. */
@@ -54,18 +57,15 @@ export async function prepare(
   check: Check,
 ): Promise<Prepared> {
   if (options.slot.temporary) await claimLivePublication(client, options, memory.pid);
-  const { facts, judgement, warnings } = await settle(client, options, watchers, memory, check);
+  const read = () => readFacts(client, options, watchers, [], types);
+  const { facts, judgement, warnings } = await settle(client, options, read, memory, check);
   const { needs } = judgement;
-  await types.resolve(
-    client,
-    facts.bound.flatMap(({ table }) => table.columns.map((column) => column.typeOid)),
-  );
   const { oid, listed } = facts.publication!;
   const entries = [...listed, ...[...needs.pushedDown].map(([table, entry]) => ({ oid: table, ...entry }))];
   const projected = new Set(entries.filter(({ columns }) => columns !== undefined).map((entry) => entry.oid));
   return {
     server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid, publication: facts.publication!, tables: facts.tables,
-    confirmedLsn: facts.slot?.confirmedFlushLsn, gap: judgement.gap, colleague: judgement.colleague,
+    confirmedLsn: facts.slot?.confirmedFlushLsn, activePid: facts.slot?.activePid, gap: judgement.gap, colleague: judgement.colleague,
     warnings: [...judgement.warnings, ...warnings],
   }; // prettier-ignore
 }
@@ -81,40 +81,49 @@ interface Settled {
 async function settle(
   client: Client,
   options: ResolvedOptions,
-  watchers: readonly Watcher[],
+  read: () => Promise<Facts>,
   memory: Memory,
   check: Check,
 ): Promise<Settled> {
   const warnings: WatchError[] = [];
   const lock = new SetupLock(client, options.slot.name);
   const deadline = performance.now() + creationTimeout;
+  let seen: Facts | undefined;
   try {
     for (let races = 0, steps = 0; ;) {
       try {
-        const facts = await readFacts(client, options, watchers);
+        const facts = seen ?? (await read());
+        seen = undefined;
         const judgement = judge(facts, memory, options, await check(facts.bound, facts.server));
         if (judgement.verdict === 'ready') return { facts, judgement, warnings };
-        const locked = lock.isOurs;
         const waits = judgement.verdict === 'wait';
-        if (waits || !(await lock.take())) {
-          if (performance.now() > deadline)
-            throw (!waits && (await lock.holder())) || (await slotBlocked(client, options.slot.name));
-          await delay(waitInterval);
-        } else if (locked) {
+        if (lock.isOurs && !waits) {
           if (judgement.verdict === 'refused') throw judgement.error;
           const { step } = judgement;
           if (++steps > stepsLimit) throw neverReady(options);
           await apply(client, step, facts, judgement.needs, options);
           const adopted = step.kind === 'note slot' && step.adopted;
           if (adopted && facts.server.major >= since.silentPublications) warnings.push(adoptionWarning(options));
+          continue;
         }
+        if (!waits) {
+          // In this order the server reads with the lock held.
+          const [taken, again] = await inOrder([lock.take(), read()]);
+          if (taken) {
+            seen = again;
+            continue;
+          }
+        }
+        if (performance.now() > deadline)
+          throw (!waits && (await lock.holder())) || (await slotBlocked(client, options.slot.name));
+        await delay(waitInterval);
       } catch (error) {
         if (!isLostRace(error) || ++races > racesLimit) throw error;
         await delay(waitInterval * races * Math.random());
       }
     }
   } finally {
-    await lock.release().catch(() => {}); // a session that was lost holds no lock
+    lock.release().catch(() => {}); // a session that was lost holds no lock
   }
 }
 

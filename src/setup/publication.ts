@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { quoteIdentifier, quoteLiteral, quoteTable, type Server, since } from '../postgres/server.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { readTables, type Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
@@ -83,6 +84,17 @@ export async function readPublication(
   server: Pick<Server, 'major'>,
   texts: FilterTexts = new Map(),
 ): Promise<Publication | undefined> {
+  return withFilters(client, await listPublication(client, name, server), texts);
+}
+
+/** A publication, as far as one statement can read it that locks no table. */
+export type Listing = Omit<Publication, 'listed'> & { readonly listed: readonly ListedRow[] };
+
+export async function listPublication(
+  client: Client,
+  name: string,
+  server: Pick<Server, 'major'>,
+): Promise<Listing | undefined> {
   const generated = server.major >= since.generatedColumns ? "p.pubgencols <> 'n'" : 'false';
   const lists = server.major >= since.columnLists;
   const ofSchemas = lists
@@ -113,7 +125,7 @@ export async function readPublication(
     operations,
     viaRoot: row.pubviaroot,
     generatedColumns: row.generated_columns,
-    listed: await withFilters(client, row.oid, row.listed, texts),
+    listed: row.listed,
     carried: new Set(row.carried.map(quoteTable)),
     comment: row.comment,
   };
@@ -139,30 +151,37 @@ interface ListedRow {
   readonly filtered?: string[] | null;
 }
 
-async function withFilters(
+/** The rest of a publication: what only those with row filters have. */
+export async function withFilters(
   client: Client,
-  publication: number,
-  rows: readonly ListedRow[],
-  texts: FilterTexts,
-): Promise<ListedTable[]> {
+  listing: Listing | undefined,
+  texts: FilterTexts = new Map(),
+): Promise<Publication | undefined> {
+  if (!listing) return undefined;
   const keyOf = ({ oid, tree }: Pick<ListedRow, 'oid' | 'tree'>) => `${oid} ${tree}`;
-  const filtered = rows.filter((row) => row.tree);
+  const filtered = listing.listed.filter((row) => row.tree);
   const unread = filtered.filter((row) => !texts.has(keyOf(row)));
-  if (unread.length > 0) {
-    const read = await client.query<{ oid: number; tree: string; where: string | null }>(
-      `select prrelid as oid, pg_catalog.md5(prqual::text) as tree, pg_catalog.pg_get_expr(prqual, prrelid) as "where"
-       from pg_catalog.pg_publication_rel where prpubid = $1 and prrelid = any ($2::pg_catalog.oid[])`,
-      [publication, unread.map(({ oid }) => oid)],
-    );
-    for (const row of read.rows) if (row.where !== null) texts.set(keyOf(row), row.where);
-  }
-  const tables = filtered.length === 0 ? [] : await readTables(client, filtered);
-  return rows.map((row) => {
+  const [read, tables] = await Promise.all([
+    unread.length > 0 ? readFilters(client, listing.oid, unread) : [],
+    filtered.length > 0 ? readTables(client, filtered) : [],
+  ]);
+  for (const row of read) if (row.where !== null) texts.set(keyOf(row), row.where);
+  const listed = listing.listed.map((row): ListedTable => {
     const { oid, schema, name, columns, filtered: used } = row;
     const known = tables.find((table) => table.oid === oid)?.identityColumns;
     const outside = (used ?? []).filter((column) => !known?.has(column));
     return { oid, schema, name, columns: columns ?? undefined, where: texts.get(keyOf(row)), outside };
   });
+  return { ...listing, listed };
+}
+
+async function readFilters(client: Client, publication: number, unread: readonly ListedRow[]) {
+  const { rows } = await client.query<{ oid: number; tree: string; where: string | null }>(
+    `select prrelid as oid, pg_catalog.md5(prqual::text) as tree, pg_catalog.pg_get_expr(prqual, prrelid) as "where"
+     from pg_catalog.pg_publication_rel where prpubid = $1 and prrelid = any ($2::pg_catalog.oid[])`,
+    [publication, unread.map(({ oid }) => oid)],
+  );
+  return rows;
 }
 
 /** Milliseconds that a change of the publication waits for a lock, before it lets the application pass and tries again later. */
@@ -178,18 +197,20 @@ export async function alterPublication(
   server: Pick<Server, 'major'>,
   decide: (publication: Publication | undefined) => readonly string[],
 ): Promise<readonly string[]> {
-  await client.query('begin');
   let locked = false;
   try {
-    await client.query(`set local lock_timeout = ${lockTimeout}`);
-    await client.query(`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1), pg_catalog.hashtext($2))`, [
-      lockSpace,
-      name,
+    const [, , listing] = await inOrder([
+      client.query(`begin isolation level read committed; set local lock_timeout = ${lockTimeout}`),
+      client
+        .query(`select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1), pg_catalog.hashtext($2))`, [
+          lockSpace,
+          name,
+        ])
+        .then(() => (locked = true)),
+      listPublication(client, name, server),
     ]);
-    locked = true;
-    const statements = decide(await readPublication(client, name, server));
-    for (const statement of statements) await client.query(statement);
-    await client.query('commit');
+    const statements = decide(await withFilters(client, listing));
+    await inOrder([...statements, 'commit'].map((statement) => client.query(statement)));
     return statements;
   } catch (error) {
     await client.query('rollback').catch(() => {}); // what failed is thrown; a lost connection rolls back by itself

@@ -1,11 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import type { Client, QueryConfig } from 'pg';
 import { quoteTable, type Server, since } from '../postgres/server.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { alterIdentity, type BoundWatcher } from '../watchers/bind.ts';
-import { type ListedTable, lockTimeout, type Operation, type Publication, readPublication } from './publication.ts';
+import {
+  type ListedTable,
+  lockTimeout,
+  type Operation,
+  type Publication,
+  listPublication,
+  withFilters,
+} from './publication.ts';
 import { isRefused } from './publication-sql.ts';
 import { addition, type PushedDown } from './pushed-down.ts';
 
@@ -84,20 +92,22 @@ const { insufficientPrivilege: noRight, lockNotAvailable: noLock } = sqlState;
 async function tryOut(client: Client, table: Table, where: string, server: Server): Promise<RowFilter> {
   const name = `walwatch_check_${randomBytes(8).toString('hex')}`;
   const added = addition(table, { columns: undefined, where });
-  await client.query('begin');
   try {
-    await client.query(`set local lock_timeout = ${lockTimeout}`);
     // The extended protocol takes one statement only, so that whatever closes the parenthesis is a mistake and no command.
     const statement: QueryConfig & { queryMode: 'extended' } = {
       text: `CREATE PUBLICATION ${name} FOR TABLE ${added} WITH (publish_via_partition_root = true)`,
       queryMode: 'extended',
     };
-    await client.query(statement);
-    const { where: written, outside } = (await readPublication(client, name, server))!.listed[0]!;
+    const [, , listing] = await inOrder([
+      client.query(`begin; set local lock_timeout = ${lockTimeout}`),
+      client.query(statement),
+      listPublication(client, name, server),
+    ]);
+    const { where: written, outside } = (await withFilters(client, listing))!.listed[0]!;
     // The table may be given as it will be.
     return { where: written, outside: outside.filter((column) => !table.identityColumns.has(column)) };
   } finally {
-    await client.query('rollback');
+    client.query('rollback').catch(() => {}); // what comes next on this session comes after it, or the session is lost
   }
 }
 

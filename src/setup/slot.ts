@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { type Server, since } from '../postgres/server.ts';
+import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { slotBlocked } from './slot-blocked.ts';
@@ -120,21 +121,21 @@ export async function createSlot(
   server: Pick<Server, 'effectiveWalLevel'>,
 ): Promise<string> {
   const timeout = (server.effectiveWalLevel ?? 'logical') === 'logical' ? creationTimeout * 2 : switchingTimeout;
-  // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.
-  await client.query(`set lock_timeout = ${creationTimeout}`);
-  await client.query(`set statement_timeout = ${timeout}`);
   try {
-    const { rows } = await client.query(
-      `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ', false, false, true' : ''})`,
-      [name],
-    );
+    const [, { rows }] = await inOrder([
+      // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.
+      client.query(`set lock_timeout = ${creationTimeout}; set statement_timeout = ${timeout}`),
+      client.query(
+        `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ', false, false, true' : ''})`,
+        [name],
+      ),
+      client.query('reset lock_timeout; reset statement_timeout'),
+    ]);
     return rows[0].lsn;
   } catch (error) {
     const code = (error as { code?: string }).code;
     if (code === sqlState.lockNotAvailable || code === sqlState.queryCanceled)
       throw await slotBlocked(client, name, error);
     throw error;
-  } finally {
-    await client.query('reset lock_timeout; reset statement_timeout').catch(() => {}); // the connection may be what failed
   }
 }

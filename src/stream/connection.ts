@@ -9,12 +9,21 @@ import type { StatusUpdate } from './status-update.ts';
 /** Milliseconds that our own queries wait for a lock, so that a migration of one table does not stop all others. */
 const lockTimeout = 2000;
 
+/** What streaming needs besides set-up's session. Each takes several round trips to connect, so that is done while set-up runs. */
+interface Early {
+  readonly questions: Session;
+  readonly source: Source;
+  readonly asking: Promise<void>;
+  readonly connecting: Promise<void>;
+}
+
 /** What one attempt has open: an ordinary session for each job, and the walsender. It ends with the first that is lost. */
 export class Connection implements KeepAliveHost {
   readonly options: ResolvedOptions;
   readonly #sessions = new Set<Session>();
   readonly #failed: Promise<never>;
   #fail!: (error: unknown) => void;
+  #early: Early | undefined;
   #source: Source | undefined;
   #ended: Promise<void> | undefined;
   paused = false;
@@ -27,42 +36,62 @@ export class Connection implements KeepAliveHost {
     this.#failed.catch(() => {}); // whoever streams waits for it
   }
 
-  /** Opens an ordinary session for one job. `deadline`: milliseconds for each of its tasks. */
-  async open(job: string, deadline: number): Promise<Session> {
-    const { connection, connectTimeout, slot } = this.options;
-    const session = new Session(
-      sessionConfig(connection, {
-        name: `${applicationName(slot.name)}:${job}`,
-        connectTimeout,
-        settings: { lock_timeout: `${lockTimeout}ms` },
-      }),
-      deadline,
-    );
-    this.#sessions.add(session);
-    if (this.closed) session.close();
-    await connectOwn(session);
-    session.lost.catch((error: unknown) => {
-      if (this.#sessions.has(session)) this.fail(error);
-    });
-    return session;
+  /** Opens the ordinary session whose first task is set-up, which begins it (`readTogether`). `deadline`: milliseconds for each of its tasks. */
+  async openControl(deadline: number): Promise<Session> {
+    const session = this.#session('control', deadline);
+    await session.connect();
+    return this.#rely(session);
   }
 
-  /** Closes one that is not needed any more. */
+  /** Opens another ordinary session for one job. */
+  async open(job: string, deadline: number): Promise<Session> {
+    const session = this.#session(job, deadline);
+    await connectOwn(session);
+    return this.#rely(session);
+  }
+
+  /**
+   * Begins to connect the session for questions and the walsender. What of that fails is told by who uses them: first
+   * comes what set-up fails with.
+   */
+  connectEarly(deadline: number): void {
+    const { connection, connectTimeout, slot } = this.options;
+    const questions = this.#session('gate', deadline);
+    const source = new Source(sessionConfig(connection, { name: applicationName(slot.name), connectTimeout }));
+    const [asking, connecting] = [connectOwn(questions), source.connect()];
+    for (const one of [asking, connecting]) one.catch(() => {});
+    this.#early = { questions, source, asking, connecting };
+  }
+
+  /** Lets go of both while another worker has the slot: a server has few walsenders to give. */
+  closeEarly(): void {
+    if (!this.#early) return;
+    const { questions, source } = this.#early;
+    this.release(questions);
+    source.close();
+    this.#early = undefined;
+  }
+
+  /** Closes a session that is not needed any more. */
   release(session: Session): void {
     this.#sessions.delete(session);
     session.close();
   }
 
+  /** The session for questions that no lock can hold up. `deadline`: milliseconds for each of them. */
+  async openQuestions(deadline: number): Promise<Session> {
+    const { questions, asking } = this.#early!;
+    await asking;
+    questions.deadline = deadline;
+    return this.#rely(questions);
+  }
+
   /** Streams until the first session is lost. Rejects with the cause. */
-  async stream(options: Omit<SourceOptions, 'config'>, timeout: number, sink: SourceSink): Promise<void> {
-    const { connection, connectTimeout, slot } = this.options;
-    const config = sessionConfig(connection, {
-      name: applicationName(slot.name),
-      connectTimeout,
-      settings: { wal_sender_timeout: `${timeout}ms` },
-    });
-    this.#source = new Source({ ...options, config });
-    const ended = this.#source.run(sink);
+  async stream(options: SourceOptions, sink: SourceSink): Promise<void> {
+    const { source, connecting } = this.#early!;
+    await connecting;
+    this.#source = source;
+    const ended = source.run(options, sink);
     this.#ended = ended.catch(() => {});
     if (this.closed) this.destroy();
     const over = ended.then(() => {
@@ -76,7 +105,7 @@ export class Connection implements KeepAliveHost {
     this.#fail(error);
   }
 
-  /** The process of the walsender, as soon as it is known. */
+  /** The process of the walsender, as soon as it may have the slot. */
   get pid(): number | undefined {
     return this.#source?.pid;
   }
@@ -99,18 +128,46 @@ export class Connection implements KeepAliveHost {
     this.#source?.sendStatus(update);
   }
 
-  /** Ends the stream as the protocol wants it. Resolves when the server has confirmed that. */
-  async end(): Promise<void> {
+  /**
+   * Ends the stream as the protocol wants it, and cuts it when `enough` resolves before the server has confirmed that.
+   * Returns whether the server has.
+   */
+  async end(enough: Promise<unknown>): Promise<boolean> {
     this.closed = true;
     this.#source?.end();
-    await this.#ended;
+    const inOrder = await Promise.race([this.#ended?.then(() => true), enough.then(() => false)]);
+    this.#source?.destroy();
+    return inOrder ?? true;
   }
 
   /** Cuts everything. */
   destroy(): void {
     this.closed = true;
-    this.#source?.destroy();
+    this.#early?.source.destroy();
     for (const session of this.#sessions) session.close();
     this.#fail(new Error('the connection was closed'));
+  }
+
+  #session(job: string, deadline: number): Session {
+    if (this.closed) throw new Error('the connection was closed');
+    const { connection, connectTimeout, slot } = this.options;
+    const session = new Session(
+      sessionConfig(connection, {
+        name: `${applicationName(slot.name)}:${job}`,
+        connectTimeout,
+        settings: { lock_timeout: `${lockTimeout}ms` },
+      }),
+      deadline,
+    );
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** From now on the attempt ends when the session is lost. */
+  #rely(session: Session): Session {
+    session.lost.catch((error: unknown) => {
+      if (this.#sessions.has(session)) this.fail(error);
+    });
+    return session;
   }
 }

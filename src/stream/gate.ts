@@ -5,13 +5,23 @@ import { isVisible, type Snapshot } from './visibility.ts';
 
 /** Milliseconds between two looks at whether memory is free again. */
 const fullPause = 2;
+/**
+ * Milliseconds until one more question, while those before it are on their way. Near the server none takes so long. At a
+ * distance what was committed meanwhile need not wait for another round trip; and a packet that was lost is sent again
+ * once later ones have come through, instead of after TCP's timeout of at least 200 ms.
+ */
+const spacing = 4;
+/** How many questions are on their way at most. */
+const mostQuestions = 16;
+/** How often in a row it is asked in vain without a pause: most commits are visible a moment after they were sent. */
+const atOnce = 3;
 /** How many of those that wait a standby is asked for at once. */
 const mostXids = 256;
 
 /**
  * Holds changes until other sessions can see their transaction, because a walsender may send a commit before it is
- * visible, with synchronous replication much before. At most one question is on its way to the server; while catching
- * up one answer lets many transactions pass.
+ * visible, with synchronous replication much before. One answer of the server lets many transactions pass, and the next
+ * question is mostly sent after it; only those that take long are not waited for.
  */
 export class VisibilityGate<T extends Captured> {
   readonly #ledger: Ledger;
@@ -26,10 +36,16 @@ export class VisibilityGate<T extends Captured> {
   #snapshot: Snapshot | undefined;
   /** The newest transaction known to be visible; all before it are let through already. */
   #visible: LedgerTransaction | undefined;
-  #asking = false;
-  /** Milliseconds since 1970: since when something waits. */
+  /** Questions on their way. */
+  #questions = 0;
+  /** How many have come here to wait so far. */
+  #arrived = 0;
+  /** Milliseconds since 1970: since when the first that waits is the first. */
   #since = 0;
+  /** Until the next question, or the next look at the memory. */
   #timer: NodeJS.Timeout | undefined;
+  /** Answers in a row that have shown nothing, and the pause after the last. */
+  #vain = 0;
   #pause = 0;
 
   constructor(ledger: Ledger, pass: (change: T) => void) {
@@ -56,15 +72,13 @@ export class VisibilityGate<T extends Captured> {
    * answered, and of what was thrown on the way from here: the connection must end.
    */
   connect(takeSnapshot: TakeSnapshot | undefined, failed: (error: unknown) => void = () => {}): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stopTimer();
     this.#full = false;
     this.#takeSnapshot = takeSnapshot;
     this.#failed = failed;
     this.#snapshot = undefined;
-    this.#asking = false;
-    this.#pause = 0;
-    if (this.#holds) this.#ask();
+    this.#questions = this.#vain = this.#pause = 0;
+    this.#ask();
   }
 
   push(change: T): void {
@@ -75,8 +89,9 @@ export class VisibilityGate<T extends Captured> {
     this.#ledger.hold(change);
     if (!this.#holds) this.#since = Date.now();
     this.#waiting.push(change);
+    this.#arrived++;
     this.#bytes += change.bytes;
-    this.#ask();
+    if (this.#timer === undefined) this.#ask();
   }
 
   /** Drops what waits. */
@@ -99,21 +114,37 @@ export class VisibilityGate<T extends Captured> {
 
   #ask(): void {
     const takeSnapshot = this.#takeSnapshot;
-    if (this.#asking || this.#timer !== undefined || takeSnapshot === undefined) return;
-    this.#asking = true;
+    if (takeSnapshot === undefined || !this.#holds || this.#questions === mostQuestions) return;
+    this.#questions++;
+    const arrived = this.#arrived;
     takeSnapshot(() => this.#xids())
       .then((snapshot) => {
-        if (this.#takeSnapshot === takeSnapshot) this.#answered(snapshot);
+        if (this.#takeSnapshot === takeSnapshot) this.#answered(snapshot, arrived);
       })
       .catch((error: unknown) => {
         if (this.#takeSnapshot === takeSnapshot) this.#failed(error);
       });
+    this.#after(Math.max(spacing, this.#pause), () => this.#ask());
   }
 
-  #answered(snapshot: Snapshot): void {
-    this.#asking = false;
+  /** `arrived`: how many had when it was asked. */
+  #answered(snapshot: Snapshot, arrived: number): void {
+    this.#questions--;
     this.#snapshot = snapshot;
+    const before = this.#waiting.length;
     this.#passOn();
+    if (this.#full) return;
+    const { length } = this.#waiting;
+    if (length === 0 || length < before) this.#vain = this.#pause = 0;
+    // What was asked before the first one came says nothing about it.
+    else if (arrived > this.#arrived - length && ++this.#vain > atOnce) {
+      // A commit that waits for a synchronous standby may take long: ask less and less often.
+      this.#pause = nextPause(this.#pause);
+      this.#after(this.#pause, () => this.#ask());
+      return;
+    }
+    if (this.#questions === 0) this.#stopTimer();
+    if (this.#timer === undefined) this.#ask();
   }
 
   #passOn(): void {
@@ -134,31 +165,27 @@ export class VisibilityGate<T extends Captured> {
       passed = true;
     }
     if (passed) this.#since = Date.now();
-    if (!this.#holds) {
-      this.#pause = 0;
-      return;
-    }
-    // A commit that waits for a synchronous standby may take long: ask less and less often.
-    this.#pause = passed ? 0 : nextPause(this.#pause);
-    if (this.#pause === 0) {
-      this.#ask();
-      return;
-    }
-    this.#after(this.#pause, () => this.#ask());
   }
 
   #tryAgain(): void {
     try {
       this.#passOn();
+      if (!this.#full) this.#ask();
     } catch (error) {
       this.#failed(error);
     }
   }
 
   #after(pause: number, next: () => void): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       next();
     }, pause);
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -4,12 +4,14 @@ import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import { WatchError } from '../errors.ts';
 import { CapturedMessage } from '../changes/message.ts';
 import type { Begin, Commit, LogicalMessage, Relation, RowChange, Tuple } from '../postgres/pgoutput/messages.ts';
+import { parsedBytes } from '../watchers/parsed.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
+import type { ReceivingTransaction } from '../types/events.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { RecentTransactions, Rewound } from './recent-transactions.ts';
 
-/** What a held change takes in memory besides its bytes: row, event, context and their places in queues. */
+/** What a held change takes in memory besides its values: row, event, context and their places in queues. */
 const overhead = 512;
 const empty: Tuple = Object.freeze([]);
 const updateTypes = { insert: 'inserted', update: 'updated', delete: 'deleted' } as const;
@@ -40,9 +42,11 @@ export class Intake {
   #current: LedgerTransaction | undefined;
   #inside = false;
   #xid = 0;
-  /** Changes and messages of the transaction so far, on this connection. */
+  #committedAt = 0;
+  /** Changes, messages and bytes of the transaction so far, on this connection. */
   #ordinal = 0;
   #messages = 0;
+  #bytes = 0;
   readonly #recent = new RecentTransactions();
   /** This connection repeats what was received over an earlier one, and has not come to its end. */
   #repeating = false;
@@ -71,6 +75,22 @@ export class Intake {
     return this.#xid;
   }
 
+  /** The transaction that is coming in, also one that is skipped. */
+  get receiving(): ReceivingTransaction | undefined {
+    if (!this.#inside) return undefined;
+    return {
+      xid: this.#xid,
+      committedAt: new Date(this.#committedAt),
+      changes: this.#ordinal,
+      bytes: this.#bytes,
+    };
+  }
+
+  /** So many more bytes came in. */
+  received(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
   wantsMessages(prefix: string): boolean {
     return this.#host.wantsMessages(prefix);
   }
@@ -93,8 +113,8 @@ export class Intake {
     const newest = this.#newest;
     this.#inside = true;
     this.#xid = begin.xid;
-    this.#ordinal = 0;
-    this.#messages = 0;
+    this.#committedAt = begin.committedAt;
+    this.#ordinal = this.#messages = this.#bytes = 0;
     if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
       if (!this.#recent.agrees(begin)) throw new Rewound(begin.finalLsn);
       if (begin.finalLsn === newest.finalLsn) this.#repeating = false;
@@ -202,6 +222,7 @@ export class Intake {
     bytes: number,
   ): void {
     if (plan === undefined || plan.watchers[type].length === 0) return;
-    this.#host.emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + overhead));
+    const parsed = plan.parsed.length === 0 ? 0 : parsedBytes(plan.parsed, row, old);
+    this.#host.emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + parsed + overhead));
   }
 }

@@ -34,6 +34,11 @@ export class Positions {
     return this.#acknowledged === undefined ? undefined : formatLsn(this.#acknowledged);
   }
 
+  /** What this connection has acknowledged, or will with the next status update. `0/0`: nothing. */
+  get flush(): string {
+    return formatLsn(this.#flush);
+  }
+
   get confirmed(): string | undefined {
     return this.#confirmed;
   }

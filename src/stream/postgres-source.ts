@@ -8,11 +8,10 @@ import { History } from '../setup/history.ts';
 import { leaveNothing } from '../setup/live-publication.ts';
 import type { Memory } from '../setup/memory.ts';
 import type { Prepared } from '../setup/prepare.ts';
-import { slotBlocked } from '../setup/slot-blocked.ts';
 import { Claim } from './claim.ts';
 import { Connection } from './connection.ts';
 import type { WalsenderFacts } from './source.ts';
-import { waitForSlot } from './standby.ts';
+import { tellBlocked, waitForSlot } from './standby.ts';
 import { Streaming, type StreamParts, type StreamSessions } from './streaming.ts';
 import { answerTimeout, sessionTimeout } from './timing.ts';
 
@@ -36,8 +35,6 @@ export interface StreamHost extends SourceListener {
 
 /** Milliseconds for one query while set-up runs: making a slot waits for transactions. */
 const setupDeadline = 60_000;
-/** Milliseconds between two looks at who makes a temporary slot wait. */
-const blockedInterval = 5000;
 
 /** The changes of a replication slot. One connection after the other; what belongs to one is made anew for each. */
 export class PostgresSource implements ChangeSource {
@@ -82,26 +79,25 @@ export class PostgresSource implements ChangeSource {
     this.#control = undefined;
     try {
       const { slot, publication, origin } = this.#options;
-      const control = (this.#control = await connection.open('control', setupDeadline));
-      let prepared = await this.#prepare(control);
-      control.deadline = answerTimeout(prepared.server.walSenderTimeout);
-      if (!slot.temporary && (await this.#waitForSlot(control, connection))) {
-        control.deadline = setupDeadline;
-        prepared = await this.#prepare(control); // what was true before a wait of hours need not be true after it
-      }
-      const timeout = sessionTimeout(prepared.server.walSenderTimeout);
-      control.deadline = answerTimeout(prepared.server.walSenderTimeout);
-      const questions = await connection.open('gate', control.deadline);
-      if (slot.temporary) this.#tellWait(control, connection);
+      const prepared = await this.#setUp(connection);
+      const control = this.#control!;
       const { server } = prepared;
+      const timeout = sessionTimeout(server.walSenderTimeout);
+      const questions = await connection.openQuestions(answerTimeout(server.walSenderTimeout));
+      const blocked = (warning: WatchError) => void (this.#working ?? this.#host.blocked(warning));
+      if (slot.temporary)
+        this.#blockedTimer = tellBlocked(control, slot.name, blocked, (error) => connection.fail(error));
       const messages = this.#host.wantsMessages();
       const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
-      await connection.stream(options, timeout, {
-        started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
-        message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
-        large: (type, length) => this.#working?.receiver.large(type, length),
-        keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
-      });
+      await connection.stream(
+        { ...options, timeout },
+        {
+          started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
+          message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
+          large: (type, length) => this.#working?.receiver.large(type, length),
+          keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
+        },
+      );
     } catch (error) {
       if (connection.closed) return;
       const removed = removedWal(error);
@@ -159,14 +155,12 @@ export class PostgresSource implements ChangeSource {
 
   async #closeInOrder(connection: Connection): Promise<void> {
     const control = this.#control;
+    connection.closed = true;
     if (this.#working) {
-      this.#working.keepAlive.flush();
-      this.#working.receiver.close();
-      await connection.end();
+      await this.#working.end();
       await control?.use((client) => this.#cleanUp(client));
       return;
     }
-    connection.closed = true;
     if (this.#options.slot.temporary) await control?.use((client) => this.#cleanUp(client));
   }
 
@@ -203,7 +197,24 @@ export class PostgresSource implements ChangeSource {
     this.#parts.positions.forget();
   }
 
-  #waitForSlot(control: Session, connection: Connection): Promise<boolean> {
+  /** Sets up what streaming needs, once no other worker has the slot. */
+  async #setUp(connection: Connection): Promise<Prepared> {
+    const opening = connection.openControl(setupDeadline);
+    opening.catch(() => {}); // it is awaited below, unless that fails earlier
+    for (;;) {
+      connection.connectEarly(setupDeadline);
+      const control = (this.#control = await opening);
+      control.deadline = setupDeadline;
+      // What was true before a wait of hours need not be true after it.
+      const prepared = await this.#prepare(control);
+      control.deadline = answerTimeout(prepared.server.walSenderTimeout);
+      if (prepared.activePid === undefined) return prepared;
+      connection.closeEarly();
+      await this.#waitForSlot(control, connection);
+    }
+  }
+
+  #waitForSlot(control: Session, connection: Connection): Promise<void> {
     const { name, takeover } = this.#options.slot;
     return waitForSlot(control, name, {
       get closed() {
@@ -217,17 +228,6 @@ export class PostgresSource implements ChangeSource {
         return takeover === 'terminate' && (!this.#streamed || activePid === this.#pid);
       },
     });
-  }
-
-  /** The walsender makes a temporary slot, and says nothing while it waits for others. */
-  #tellWait(control: Session, connection: Connection): void {
-    this.#blockedTimer = setInterval(() => {
-      const look = control.use((client) => slotBlocked(client, this.#options.slot.name));
-      look.then(
-        (warning) => this.#working ?? this.#host.blocked(warning),
-        (error: unknown) => connection.fail(error),
-      );
-    }, blockedInterval);
   }
 
   #started(

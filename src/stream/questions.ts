@@ -1,4 +1,5 @@
-import type { Session } from '../postgres/session.ts';
+import type { QueryResult, QueryResultRow } from 'pg';
+import type { Session, Statement } from '../postgres/session.ts';
 import { Silence } from './silence.ts';
 
 /** What is needed of a connection. */
@@ -10,7 +11,7 @@ export interface QuestionsHost {
 }
 
 /** For questions that no lock can hold up: what is visible, and where the WAL ends. Their session can be replaced. */
-export class Questions implements Pick<Session, 'use'> {
+export class Questions implements Pick<Session, 'use' | 'ask'> {
   readonly #host: QuestionsHost;
   readonly #silence: Silence;
   #session: Session;
@@ -30,6 +31,11 @@ export class Questions implements Pick<Session, 'use'> {
   /** As that of a session. */
   use<T>(task: Parameters<typeof Session.prototype.use<T>>[0]): Promise<T> {
     return this.#answerOf((session) => session.use(task));
+  }
+
+  /** As that of a session. */
+  ask<Row extends QueryResultRow>(statement: Statement, ...values: readonly string[]): Promise<QueryResult<Row>> {
+    return this.#answerOf((session) => session.ask<Row>(statement, ...values));
   }
 
   /** Whether answers come. */

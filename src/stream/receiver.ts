@@ -90,12 +90,15 @@ export class Receiver {
   }
 
   #take(bytes: Buffer, start: number, end: number): void {
-    this.#handle(this.#decoder.decode(bytes, start, end), end - start);
+    this.#intake.received(end - start);
+    const message = this.#decoder.decode(bytes, start, end);
+    this.#handle(message, this.#decoder.kept);
   }
 
   #takePiece(large: LargeMessage, bytes: Buffer, start: number, end: number): void {
     if (this.#failed) return;
     try {
+      this.#intake.received(end - start);
       const message = large.write(bytes, start, end);
       if (message) this.#handle(message, large.kept);
     } catch (error) {
@@ -103,7 +106,7 @@ export class Receiver {
     }
   }
 
-  /** `bytes`: what it takes in memory. */
+  /** `bytes`: what its values take in memory. */
   #handle(message: Message, bytes: number): void {
     switch (message.tag) {
       case 'insert':

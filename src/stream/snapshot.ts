@@ -9,26 +9,41 @@ import { isVisible, parseSnapshot, type Snapshot, widenXid } from './visibility.
 export type TakeSnapshot = (waiting: () => readonly number[]) => Promise<Snapshot>;
 
 /** A standby may be promoted at any time, and does not tell the sessions that are open. */
-const snapshotQuery = `
-  select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby`;
+const snapshotQuery = {
+  name: 'walwatch_snapshot',
+  text: 'select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby',
+};
 
 /** A standby's snapshot does not list the transactions in progress, but it knows which have committed. */
-const standbyQuery = `
+const standbyQuery = {
+  name: 'walwatch_standby_snapshot',
+  text: `
   select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby,
          (select pg_catalog.string_agg(x.xid, ',') from pg_catalog.unnest($1::text[]) x(xid)
-          where pg_catalog.pg_xact_status(x.xid::pg_catalog.xid8) operator(pg_catalog.=) 'committed') as committed`;
+          where pg_catalog.pg_xact_status(x.xid::pg_catalog.xid8) operator(pg_catalog.=) 'committed') as committed`,
+};
 
-export function snapshotsOf(session: Pick<Session, 'use'>): TakeSnapshot {
+interface Row {
+  readonly snapshot: string;
+  readonly standby: boolean;
+  readonly committed?: string | null;
+}
+
+/** Each question is sent at once, whether or not those before it are answered. */
+export function snapshotsOf(session: Pick<Session, 'ask'>): TakeSnapshot {
   let last: Snapshot | undefined;
   return async (waiting) => {
-    const standby = last !== undefined && last.inProgress === undefined;
-    const { rows } = await session.use((client) =>
-      standby
-        ? client.query(standbyQuery, [waiting().map((xid) => String(widenXid(xid, last!.xmax)))])
-        : client.query(snapshotQuery),
-    );
-    const [row] = rows;
-    return (last = parseSnapshot(row.snapshot, row.standby, row.committed?.split(',')));
+    const onStandby = last !== undefined && last.inProgress === undefined;
+    const { rows } = await (onStandby
+      ? session.ask<Row>(
+          standbyQuery,
+          `{${waiting()
+            .map((xid) => widenXid(xid, last!.xmax))
+            .join()}}`,
+        )
+      : session.ask<Row>(snapshotQuery));
+    const { snapshot, standby, committed } = rows[0]!;
+    return (last = parseSnapshot(snapshot, standby, committed?.split(',')));
   };
 }
 

@@ -6,7 +6,8 @@ import { LogicalReplicationService } from 'pg-logical-replication';
 import { WatchError } from '../errors.ts';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { quoteIdentifier, quoteVerbatim, type Server, serverStart, since } from '../postgres/server.ts';
-import { beginOwn } from '../postgres/session.ts';
+import { inOrder } from '../postgres/round-trip.ts';
+import { beginOwn, closeQuietly } from '../postgres/session.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
@@ -19,14 +20,27 @@ interface WalsenderConnection {
   once(event: 'replicationStart', listener: () => void): void;
 }
 
+interface WalsenderClient {
+  readonly connection: WalsenderConnection;
+  readonly processID: number;
+}
+
 /** What is private in pg-logical-replication. */
 interface ServiceInside {
-  _client: Client | null;
-  _connection: unknown;
   client(): Promise<[Client, unknown]>;
 }
 
-/** What a walsender says of its server before it streams. */
+/** What a walsender says of its server. */
+interface Introduction {
+  readonly startedAt: string;
+  readonly standby: boolean;
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** The end of the server's WAL. */
+  readonly end: Lsn;
+}
+
+/** What is known of a walsender's server when it begins to stream. */
 export interface WalsenderFacts {
   readonly systemIdentifier: string;
   readonly timeline: number;
@@ -46,8 +60,6 @@ export interface SourceSink extends CopySink {
 }
 
 export interface SourceOptions {
-  /** Of the walsender session. */
-  readonly config: ClientConfig;
   readonly slot: { readonly name: string; readonly temporary: boolean };
   readonly publication: string;
   readonly origin: 'any' | 'none';
@@ -56,63 +68,72 @@ export interface SourceOptions {
   readonly server: Pick<Server, 'major' | 'startedAt'>;
   /** The timeline of the connection before. */
   readonly timeline: number | undefined;
+  /** Milliseconds: the session's wal_sender_timeout. */
+  readonly timeout: number;
 }
 
 /**
- * One streaming connection, once. pg-logical-replication connects; what it does with messages and positions is done by
+ * One streaming connection, once. pg-logical-replication starts it; what it does with messages and positions is done by
  * us, because its acknowledge() sends LSN + 1, which loses transactions, and for speed.
  */
 export class Source {
-  readonly #options: SourceOptions;
+  readonly #client: Client;
   readonly #service: LogicalReplicationService;
   /** Ours from the beginning, so that it can be cut also while it connects. */
   #socket: Duplex | undefined;
+  #introduction: Introduction | undefined;
   #connection: WalsenderConnection | undefined;
   #copy: CopyStream | undefined;
+  #failure: unknown;
   #destroyed = false;
-  /** The process of the walsender, as soon as it is known. */
+  /** The process of the walsender, as soon as it may have the slot. */
   pid: number | undefined;
 
-  constructor(options: SourceOptions) {
-    this.#options = options;
-    const makeSocket = options.config.stream ?? (() => new Socket({ readableHighWaterMark: 16_384 } as object));
+  /** `config`: of the walsender session. */
+  constructor(config: ClientConfig) {
+    const makeSocket = config.stream ?? (() => new Socket({ readableHighWaterMark: 16_384 } as object));
     const stream = () => (this.#socket = makeSocket());
-    this.#service = new LogicalReplicationService(
-      { ...options.config, stream },
-      { acknowledge: { auto: false, timeoutSeconds: 0 } },
-    );
+    this.#client = new pg.Client({ ...config, stream, replication: 'database' } as ClientConfig);
+    this.#client.on('error', (error) => (this.#failure ??= error));
+    this.#service = new LogicalReplicationService({}, { acknowledge: { auto: false, timeoutSeconds: 0 } });
+  }
+
+  /** Connects. The walsender has no slot yet. */
+  async connect(): Promise<void> {
+    try {
+      await this.#client.connect();
+      [, this.#introduction] = await inOrder([beginOwn(this.#client), introduce(this.#client)]);
+    } catch (error) {
+      throw this.#failure ?? error;
+    }
   }
 
   /** Streams until the connection ends. Rejects with PostgreSQL's or the socket's error; resolves when the server ended it. */
-  async run(sink: SourceSink): Promise<void> {
-    const { slot } = this.#options;
-    let failure: unknown;
-    this.#service.on('error', (error) => (failure ??= error));
+  async run(options: SourceOptions, sink: SourceSink): Promise<void> {
+    const client = this.#client as Client & WalsenderClient;
+    this.pid = client.processID;
+    this.#service.on('error', (error) => (this.#failure ??= error));
     const service = this.#service as unknown as ServiceInside;
-    // The package hears of errors only once the connection is up: one in between would be an uncaught exception.
     service.client = async () => {
-      const client = new pg.Client({ ...this.#service.clientConfig, replication: 'database' } as ClientConfig);
-      const { connection } = client as unknown as { connection: unknown };
-      client.on('error', (error) => (failure ??= error));
+      const { connection } = client;
       Object.assign(service, { _client: client, _connection: connection });
-      await client.connect();
       return [client, connection];
     };
     const plugin = {
       name: 'walwatch',
       options: {},
-      start: (client: Client) => this.#start(client, sink),
+      start: () => this.#start(options, sink),
       parse: () => {}, // never called: CopyStream takes the messages before it
     };
     try {
       // Position 0/0: the slot knows its place.
-      await this.#service.subscribe(plugin, slot.name, '0/0');
+      await this.#service.subscribe(plugin, options.slot.name, '0/0');
     } catch (error) {
-      failure ??= error;
+      this.#failure ??= error;
     } finally {
       this.destroy();
     }
-    if (failure !== undefined) throw failure;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Bytes received so far: what shows that the peer is alive. */
@@ -138,6 +159,12 @@ export class Source {
     this.resume();
   }
 
+  /** Ends a connection that has not begun to stream. */
+  close(): void {
+    this.#destroyed = true;
+    closeQuietly(this.#client);
+  }
+
   /** Cuts the connection. */
   destroy(): void {
     if (this.#destroyed) return;
@@ -147,16 +174,16 @@ export class Source {
     this.#service.destroy().catch(() => {}); // it ends a client that is cut already
   }
 
-  async #start(client: Client, sink: SourceSink): Promise<void> {
-    const { slot, publication, origin, messages, server } = this.#options;
-    const connection = (client as unknown as { connection: WalsenderConnection }).connection;
-    const { processID: pid } = client as unknown as { processID: number };
-    this.pid = pid;
-    await beginOwn(client);
-    await this.#checkServer(client);
-    const identity = (await identify(client)).rows[0];
-    const timeline = Number(identity.timeline);
-    const switchedAt = await this.#switchedAt(client, timeline);
+  async #start(options: SourceOptions, sink: SourceSink): Promise<void> {
+    const { slot, publication, origin, messages, server, timeout } = options;
+    const client = this.#client as Client & WalsenderClient;
+    const { connection, processID: pid } = client;
+    checkServer(this.#introduction!, server);
+    // Since it connected, which may be long ago, a standby may have become a primary.
+    const { systemIdentifier, timeline, end } = this.#introduction!.standby
+      ? await introduce(client)
+      : this.#introduction!;
+    const switchedAt = await switchPoint(client, options.timeline, timeline);
     let createdLsn: string | undefined;
     if (slot.temporary) {
       const created = await client
@@ -168,34 +195,47 @@ export class Source {
     }
     connection.once('replicationStart', () => {
       this.#connection = connection;
-      const end = parseLsn(identity.xlogpos);
-      sink.started({ systemIdentifier: identity.systemid, timeline, end, switchedAt, createdLsn, pid });
+      sink.started({ systemIdentifier, timeline, end, switchedAt, createdLsn, pid });
     });
-    const options = [`proto_version '1'`, `publication_names ${quoteOption(quoteVerbatim(publication))}`];
-    if (messages) options.push(`messages 'true'`);
-    if (origin === 'none' && server.major >= since.origin) options.push(`origin 'none'`);
+    const pgoutput = [`proto_version '1'`, `publication_names ${quoteOption(quoteVerbatim(publication))}`];
+    if (messages) pgoutput.push(`messages 'true'`);
+    if (origin === 'none' && server.major >= since.origin) pgoutput.push(`origin 'none'`);
     this.#copy = new CopyStream(connection.stream, sink);
-    await client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${options.join(', ')})`);
+    await Promise.all([
+      client.query(`set wal_sender_timeout = ${timeout}`),
+      client.query(`START_REPLICATION SLOT ${quoteIdentifier(slot.name)} LOGICAL 0/0 (${pgoutput.join(', ')})`),
+    ]);
   }
+}
 
-  /** An address may lead to several servers: what was found out on one says nothing about another. */
-  async #checkServer(client: Client): Promise<void> {
-    const { rows } = await client.query(`select ${serverStart} as started`);
-    if (rows[0].started === this.#options.server.startedAt) return;
-    throw new WatchError('CONNECTION', 'the ordinary session and the replication stream reached different servers', {
-      solution: 'walwatch tries again. Use an address that leads to one server only, and not to its standbys as well.',
-    });
-  }
+/** Asks a walsender about its server. */
+async function introduce(client: Client): Promise<Introduction> {
+  const [{ rows }, identity] = await inOrder([
+    client.query(`select ${serverStart} as started, pg_catalog.pg_is_in_recovery() as standby`),
+    identify(client),
+  ]);
+  const { systemid, timeline, xlogpos } = identity.rows[0];
+  const { started, standby } = rows[0];
+  return {
+    startedAt: started, standby, systemIdentifier: systemid, timeline: Number(timeline), end: parseLsn(xlogpos),
+  }; // prettier-ignore
+}
 
-  /** Where the timeline of the connection before ended, if the server is on another one. */
-  async #switchedAt(client: Client, timeline: number): Promise<Lsn | undefined> {
-    const before = this.#options.timeline;
-    if (before === undefined || before === timeline) return undefined;
-    // One line for each timeline: number, end, reason. It may have been removed.
-    const { rows } = await client.query(`TIMELINE_HISTORY ${timeline}`).catch(() => ({ rows: [] }));
-    const line = new RegExp(`^${before}\\s+([0-9A-F]+/[0-9A-F]+)`, 'im').exec(String(rows[0]?.content ?? ''));
-    return line ? parseLsn(line[1]!) : undefined;
-  }
+/** An address may lead to several servers: what was found out on one says nothing about another. */
+function checkServer({ startedAt }: Introduction, server: Pick<Server, 'startedAt'>): void {
+  if (startedAt === server.startedAt) return;
+  throw new WatchError('CONNECTION', 'the ordinary session and the replication stream reached different servers', {
+    solution: 'walwatch tries again. Use an address that leads to one server only, and not to its standbys as well.',
+  });
+}
+
+/** Where the timeline of the connection before ended, if the server is on another one. */
+async function switchPoint(client: Client, before: number | undefined, timeline: number): Promise<Lsn | undefined> {
+  if (before === undefined || before === timeline) return undefined;
+  // One line for each timeline: number, end, reason. It may have been removed.
+  const { rows } = await client.query(`TIMELINE_HISTORY ${timeline}`).catch(() => ({ rows: [] }));
+  const line = new RegExp(`^${before}\\s+([0-9A-F]+/[0-9A-F]+)`, 'im').exec(String(rows[0]?.content ?? ''));
+  return line ? parseLsn(line[1]!) : undefined;
 }
 
 /** Every walsender knows this command; an ordinary session takes it for SQL. */

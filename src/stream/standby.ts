@@ -1,10 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { WatchError } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
+import { slotBlocked } from '../setup/slot-blocked.ts';
 
 /** Milliseconds between two looks at a slot that another worker has. */
 const standbyInterval = 250;
 /** The same after its session was terminated: it connects again soon, so be there first. */
 const terminatedInterval = 5;
+/** Milliseconds between two looks at who makes a temporary slot wait. */
+const blockedInterval = 5000;
 
 export interface StandbyHost {
   readonly closed: boolean;
@@ -12,9 +16,9 @@ export interface StandbyHost {
   standby(activePid: number): boolean;
 }
 
-/** Waits as a standby while another worker has the slot. Returns whether it had to wait. */
-export async function waitForSlot(session: Session, slot: string, host: StandbyHost): Promise<boolean> {
-  for (let waited = false; ; waited = true) {
+/** Waits as a standby while another worker has the slot. */
+export async function waitForSlot(session: Session, slot: string, host: StandbyHost): Promise<void> {
+  for (;;) {
     const { rows } = await session.use((client) =>
       client.query<{ active_pid: number | null }>(
         'select active_pid from pg_catalog.pg_replication_slots where slot_name operator(pg_catalog.=) $1',
@@ -22,9 +26,21 @@ export async function waitForSlot(session: Session, slot: string, host: StandbyH
       ),
     );
     const pid = rows[0]?.active_pid ?? undefined;
-    if (pid === undefined || host.closed) return waited;
+    if (pid === undefined || host.closed) return;
     const terminate = host.standby(pid);
     if (terminate) await session.use((client) => client.query('select pg_catalog.pg_terminate_backend($1)', [pid]));
     await delay(terminate ? terminatedInterval : standbyInterval);
   }
+}
+
+/** The walsender makes a temporary slot, and says nothing while it waits for others. Until the timer is cleared. */
+export function tellBlocked(
+  session: Session,
+  slot: string,
+  blocked: (warning: WatchError) => void,
+  failed: (error: unknown) => void,
+): NodeJS.Timeout {
+  return setInterval(() => {
+    session.use((client) => slotBlocked(client, slot)).then(blocked, failed);
+  }, blockedInterval);
 }

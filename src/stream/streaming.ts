@@ -6,6 +6,7 @@ import type { Schema } from '../watchers/schema.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { CaughtUp } from './caught-up.ts';
 import type { Connection } from './connection.ts';
+import { Ending } from './ending.ts';
 import type { VisibilityGate } from './gate.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Inspection } from './inspection.ts';
@@ -174,6 +175,14 @@ export class Streaming {
         looked = since; // once for each wait
         inspection.checkSynchronous(control).catch(failed);
       });
+  }
+
+  /** Acknowledges what is handled and ends the stream. */
+  async end(): Promise<void> {
+    this.keepAlive.flush();
+    this.receiver.close();
+    const { positions, intake } = this.#parts;
+    await new Ending(this.#connection, this.#questions, positions.flush).end(intake.inside);
   }
 
   close(): void {

@@ -27,11 +27,24 @@ export interface SlotWatchStatus extends WatchStatus {
   readonly lagBytes: number | undefined;
   /** Since when the server has sent nothing although it was asked, while `state` is still `streaming`. Undefined while it answers. */
   readonly silentSince: Date | undefined;
+  /** Memory taken by changes whose handlers are not done: their watched values, and what goes with them. */
   readonly undeliveredBytes: number;
+  /** The transaction that is coming in. Undefined between transactions. */
+  readonly receiving: ReceivingTransaction | undefined;
   /** Events are held until their transaction is visible to other sessions. */
   readonly waitingForVisibility: boolean;
   /** What keeps `confirmedLsn` from moving: the oldest event not done. */
   readonly heldBy: HeldBy | undefined;
+}
+
+/** How far a transaction has come in. PostgreSQL sends it after its commit, and does not say how large it is. */
+export interface ReceivingTransaction {
+  readonly xid: number;
+  readonly committedAt: Date;
+  /** Inserts, updates, deletes and truncates so far: all that the publication sends, also what nobody watches. */
+  readonly changes: number;
+  /** Received so far. */
+  readonly bytes: number;
 }
 
 export interface HeldBy {

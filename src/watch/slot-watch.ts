@@ -79,7 +79,7 @@ export class SlotWatchCore extends WatchCore {
   }
 
   override status(): SlotWatchStatus {
-    const { options, positions, lag, budget, gate, dispatcher } = this.#parts;
+    const { options, positions, lag, budget, gate, dispatcher, intake } = this.#parts;
     const status = super.status();
     const { silentSince } = lag;
     const heard = status.state === 'streaming' && silentSince === undefined;
@@ -92,6 +92,7 @@ export class SlotWatchCore extends WatchCore {
       lagBytes: heard ? positions.lag : undefined,
       silentSince: silentSince === undefined ? undefined : new Date(silentSince),
       undeliveredBytes: budget.bytes,
+      receiving: status.state === 'streaming' ? intake.receiving : undefined, // the rest comes with all of it, if at all
       waitingForVisibility: gate.waiting,
       heldBy: dispatcher.heldBy,
     };

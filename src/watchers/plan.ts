@@ -5,6 +5,7 @@ import type { Projection, Relation, Tuple, TupleValue } from '../postgres/pgoutp
 import { oversizedBytes } from '../postgres/pgoutput/oversized.ts';
 import { type BoundWatcher, databaseName } from './bind.ts';
 import { drizzleTextTypes } from './drizzle.ts';
+import { type ParsedColumn, parsedColumns } from './parsed.ts';
 import type { UpdateType } from '../types/watchers.ts';
 
 /** A column of an event, and where its value stands in a tuple. */
@@ -33,6 +34,8 @@ export interface PlannedWatcher {
 export interface RelationPlan extends Projection {
   readonly relation: Relation;
   readonly watchers: Readonly<Record<UpdateType, readonly PlannedWatcher[]>>;
+  /** Columns whose values take memory besides their text. */
+  readonly parsed: readonly ParsedColumn[];
 }
 
 /** Compiles what the watchers of a table want of its changes. Undefined: nothing. */
@@ -47,10 +50,12 @@ export function planRelation(
   const unsure = unsureColumns(relation, bound[0]!);
   const planned = bound.map((one) => planWatcher(one, relation, { wanted, unsure }, types));
   const of = (type: UpdateType) => planned.filter((one) => one.bound.watcher.type === type);
+  const columns = planned.flatMap((one) => one.columns);
   return {
     relation,
     wanted,
     unsure,
+    parsed: parsedColumns(columns, types),
     watchers: { inserted: of('inserted'), updated: of('updated'), deleted: of('deleted'), truncated: of('truncated') },
   };
 }

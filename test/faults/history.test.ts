@@ -175,6 +175,9 @@ test('a stranger who advances the slot of a running worker ends it with SLOT_MOV
   record(watch);
   await watch.start();
   await settled(db, watch);
+  const comment = async () =>
+    (await db.sql("select obj_description(oid, 'pg_publication') as text from pg_publication where pubname = $1", [slot]))[0]!['text']; // prettier-ignore
+  await until(async () => String(await comment()).includes('"worker"'), { describe: 'the worker to be noted' });
   proxy.behave('silent');
   proxy.reset();
   await until(async () => (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length === 1, { describe: 'the slot to be free' }); // prettier-ignore

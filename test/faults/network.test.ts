@@ -11,6 +11,8 @@ import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
 
+/** What one attempt connects, side by side. */
+const sessions = 3;
 const watchers = defineWatchers<{ entries: { id: number; note: string } }>()([
   ['entries', 'inserted', { extraColumns: ['note'] }],
 ]);
@@ -179,18 +181,8 @@ describe('the way to the server', () => {
     ];
     // In one packet: whoever listens only once the connection is up hears nothing of the error.
     proxy.behave(Buffer.concat([ok, ready, errorResponse('57P01', 'terminating connection')]));
-    const source = new Source({
-      config: { connectionString: proxy.url },
-      slot: { name: 'none', temporary: false },
-      publication: 'none',
-      origin: 'any',
-      server: { major: 17, startedAt: '' },
-      messages: true,
-      timeline: undefined,
-    });
-    await expect(
-      source.run({ started() {}, message() {}, large: () => undefined, keepalive() {} }),
-    ).rejects.toMatchObject({ code: '57P01' });
+    const source = new Source({ connectionString: proxy.url });
+    await expect(source.connect()).rejects.toMatchObject({ code: '57P01' });
   });
 
   test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {
@@ -202,7 +194,7 @@ describe('the way to the server', () => {
       message: expect.stringContaining('unsupported startup parameter'),
       solution: expect.stringContaining('pooler'),
     });
-    expect(proxy.accepted).toBe(1);
+    expect(proxy.accepted).toBeLessThanOrEqual(sessions); // of one attempt
   });
 
   test('a request for TLS that is answered with an error, such as out of memory, is tried again', async () => {
@@ -226,7 +218,7 @@ describe('the way to the server', () => {
       code: 'TLS',
       solution: expect.stringContaining('never falls back'),
     });
-    expect(proxy.accepted).toBe(1);
+    expect(proxy.accepted).toBeLessThanOrEqual(sessions); // of one attempt
   });
 
   test('a database that does not exist is final', async () => {

@@ -38,6 +38,23 @@ describe('on a server that is right', () => {
   const watchOf = watchOn(db);
   beforeAll(() => db.sql('create table bare (line text)'));
 
+  test('the same fault of many tables is told once, with the names of a few; --json has a check for each', async () => {
+    const tables = Array.from({ length: 40 }, (_, index) => `alike_${index}`);
+    for (const table of tables) await db.sql(`create table ${table} (id int)`);
+    const args = tables.map((table) => `${table}:inserted`);
+    const { checks } = await examine(db.url, args);
+    expect(checks.filter(({ found }) => found.endsWith('has no primary key'))).toHaveLength(40);
+    const { stdout } = await cli(['doctor', ...args], { url: db.url });
+    expect(stdout.match(/has no primary key$/gm)).toHaveLength(1);
+    expect(stdout).toContain(
+      'the same for 39 others: alike_1:inserted, alike_2:inserted, alike_3:inserted, alike_4:inserted, alike_5:inserted, …',
+    );
+    expect(stdout).toMatch(/^✗ 40 problems/m);
+    const setup = await cli(['setup', ...args, '--slot', slotName(), '--print'], { url: db.url });
+    expect(setup.stderr.match(/has no primary key/g)).toHaveLength(1);
+    expect(setup.stderr).toMatch(/40 problems:[^]*the same for 39 others/);
+  });
+
   test('each requirement is a line with what was found and why it matters, on a terminal and in a pipe', async () => {
     const slot = slotName();
     onTestFinished(() => dropSlotAndPublication(db, slot));

@@ -11,6 +11,8 @@ export interface Proxy extends AsyncDisposable {
   readonly url: string;
   /** Accepted so far. */
   readonly accepted: number;
+  /** How often each connection, in the order in which they were accepted, sent something that the server had yet to answer: its round trips. */
+  readonly turns: readonly number[];
   /** From now on, for new connections. Default `forward`. */
   behave(behaviour: Behaviour): void;
   /** Resets all connections, on both sides. */
@@ -33,6 +35,9 @@ interface Link {
   readonly client: Socket;
   readonly upstream: Socket | undefined;
   swallowed: boolean;
+  /** Whose bytes were last. */
+  last: 'client' | 'server';
+  turns: number;
   /** The first packet of the client: with TLS a request for it, else its startup message. */
   startup: string;
 }
@@ -40,6 +45,7 @@ interface Link {
 export async function startProxy(serverUrl: string): Promise<Proxy> {
   const target = new URL(serverUrl);
   const links = new Set<Link>();
+  const all: Link[] = [];
   let behaviour: Behaviour = 'forward';
   let accepted = 0;
 
@@ -47,8 +53,9 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
     accepted++;
     const forwarded = behaviour === 'forward' || behaviour === 'slow';
     const upstream = forwarded ? connect(Number(target.port), target.hostname) : undefined;
-    const link: Link = { client, upstream, swallowed: false, startup: '' };
+    const link: Link = { client, upstream, swallowed: false, last: 'server', turns: 0, startup: '' };
     links.add(link);
+    all.push(link);
     for (const socket of [client, upstream]) socket?.on('error', () => {}); // its 'close' follows
     client.once('data', (bytes) => (link.startup = bytes.toString('latin1')));
     if (upstream) forward(link, upstream, behaviour === 'slow');
@@ -69,6 +76,9 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
     url: url.href,
     get accepted() {
       return accepted;
+    },
+    get turns() {
+      return all.map(({ turns }) => turns);
     },
     behave: (next) => (behaviour = next),
     reset() {
@@ -102,11 +112,14 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
 function forward(link: Link, upstream: Socket, slow: boolean): void {
   const { client } = link;
   client.on('data', (bytes) => {
+    if (link.last === 'server') link.turns++;
+    link.last = 'client';
     if (!link.swallowed) upstream.write(bytes);
   });
   if (slow) void trickle(upstream, client);
   else {
     upstream.on('data', (bytes) => {
+      link.last = 'server';
       if (!link.swallowed) client.write(bytes);
     });
   }

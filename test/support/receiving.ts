@@ -1,6 +1,7 @@
 import { Budget } from '../../src/changes/budget.ts';
 import { CapturedChange } from '../../src/changes/change.ts';
 import type { CapturedMessage } from '../../src/changes/message.ts';
+import type { CapturedItem } from '../../src/changes/stage.ts';
 import { Ledger } from '../../src/changes/ledger.ts';
 import { Intake } from '../../src/stream/intake.ts';
 import { Receiver, type ReceiverHost } from '../../src/stream/receiver.ts';
@@ -13,13 +14,15 @@ export const row = (id: string): Buffer => encode.insert(plan.relation.oid, [id,
 export const begin = (lsn: bigint): Buffer => encode.begin(lsn, Date.UTC(2024, 0, 1), 7);
 export const commit = (lsn: bigint): Buffer => encode.commit(lsn, lsn + 8n);
 
-/** A receiver over a real intake and ledger; in `told` is what it told its host, in order. */
+/** A receiver over a real intake and ledger; in `told` is what it told its host, in order, in `emitted` what went on to the gate. */
 export function receiving(more: Partial<ReceiverHost> = {}) {
   const told: string[] = [];
+  const emitted: CapturedItem[] = [];
   const budget = new Budget(Infinity, () => {}, () => {}); // prettier-ignore
   const ledger = new Ledger(budget, () => told.push(`confirmed ${ledger.confirmed}`));
   const intake = new Intake(ledger, {
     emit: (captured) => {
+      emitted.push(captured);
       const what = captured instanceof CapturedChange ? captured.row[0] : (captured as CapturedMessage).event.prefix;
       told.push(`${captured.eventId}=${what}`);
     },
@@ -38,5 +41,5 @@ export function receiving(more: Partial<ReceiverHost> = {}) {
     failed: (error) => failures.push(error),
     ...more,
   });
-  return { receiver, told, failures, ledger };
+  return { receiver, told, failures, ledger, intake, emitted };
 }

@@ -43,6 +43,9 @@ describe('a SlotWatch is', () => {
 
 test('status of a slot tells more than that of a watch', () => {
   expectTypeOf(slotWatch.status()).toEqualTypeOf<SlotWatchStatus>();
+  expectTypeOf<SlotWatchStatus['receiving']>().toEqualTypeOf<
+    { readonly xid: number; readonly committedAt: Date; readonly changes: number; readonly bytes: number } | undefined
+  >();
   expectTypeOf<Watch<W>['status']>().returns.toEqualTypeOf<WatchStatus>();
   expectTypeOf<SlotWatchStatus>().toExtend<WatchStatus>();
 });

@@ -1,5 +1,6 @@
 import { KnownRelation, keyOnly, newRow, wholeRow } from './known-relation.ts';
 import { LargeMessage } from './large-message.ts';
+import { bytesPerValue, textBytes } from './memory.ts';
 import type { Message, Projection, Relation, RelationColumn, Tuple, TupleValue } from './messages.ts';
 import { longestText, noteOversized } from './oversized.ts';
 import { Reader } from './reader.ts';
@@ -21,6 +22,8 @@ export class Decoder {
   readonly #wantsMessages: (prefix: string) => boolean;
   readonly #relations = new Map<number, KnownRelation>();
   readonly #reader = new Reader();
+  /** What the values of the last message take in memory: what was not wanted takes none. */
+  kept = 0;
 
   constructor(project: Project, wantsMessages: (prefix: string) => boolean = () => true) {
     this.#project = project;
@@ -44,6 +47,7 @@ export class Decoder {
   /** The message from `start` up to `end`. @throws ProtocolError when the bytes make no sense */
   decode(bytes: Buffer, start = 0, end = bytes.length): Message {
     const reader = this.#reader;
+    this.kept = 0;
     reader.open(bytes, start, end);
     const message = this.#message(reader);
     reader.end();
@@ -85,6 +89,7 @@ export class Decoder {
         const prefix = reader.string();
         const length = reader.uint32();
         const content = this.#wantsMessages(prefix) ? reader.copy(length) : reader.skip(length);
+        if (content !== undefined) this.kept = prefix.length + length;
         return { tag: 'message', transactional, lsn, prefix, content };
       }
       case 0x59: // 'Y'
@@ -160,14 +165,18 @@ export class Decoder {
     const count = reader.uint16();
     known.check(count, reader);
     const values: TupleValue[] = [];
+    let kept = 0;
     for (let index = 0; index < count; index++) {
       const wants = known.wants(values.length, index);
       const kind = reader.byte();
       if (kind === 0x74) {
         // 't'
         const length = reader.uint32();
-        if (wants && length <= longestText) values.push(reader.text(length));
-        else {
+        if (wants && length <= longestText) {
+          const text = reader.text(length);
+          kept += textBytes(text, length);
+          values.push(text);
+        } else {
           reader.skip(length);
           if (!wants) continue;
           noteOversized(values, values.length, length);
@@ -181,6 +190,7 @@ export class Decoder {
         if (wants) values.push(undefined);
       } else reader.fail(`unknown kind of value 0x${kind.toString(16)}`);
     }
+    this.kept += kept + values.length * bytesPerValue;
     return values;
   }
 }

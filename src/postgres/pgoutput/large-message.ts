@@ -1,5 +1,6 @@
 import { ProtocolError } from '../../errors.ts';
 import { type KnownRelation, keyOnly, newRow, wholeRow } from './known-relation.ts';
+import { bytesPerValue, textBytes } from './memory.ts';
 import type { Message, Tuple, TupleValue } from './messages.ts';
 import { longestText, noteOversized } from './oversized.ts';
 
@@ -25,8 +26,11 @@ const update = 0x55; // 'U'
 const deletion = 0x44; // 'D'
 const logical = 0x4d; // 'M'
 
-interface Failing {
+/** The message that is decoded, as its steps see it. */
+interface Decoding {
   fail(reason: string): never;
+  /** So many bytes of memory are kept. */
+  keep(bytes: number): void;
 }
 
 /**
@@ -44,13 +48,16 @@ export class LargeMessage {
   /** Bytes of the message that were read. */
   #offset = 0;
   #message: Message | undefined;
-  /** Bytes of it that were wanted. */
+  /** What its values take in memory: what was not wanted takes none. */
   kept = 0;
 
   constructor(type: number, length: number, interest: Interest) {
     this.#type = String.fromCharCode(type);
     this.#length = length;
-    this.#steps = message(length, interest, { fail: (reason) => this.#fail(reason) });
+    this.#steps = message(length, interest, {
+      fail: (reason) => this.#fail(reason),
+      keep: (bytes) => void (this.kept += bytes),
+    });
     this.#step = this.#begun(this.#steps.next(nothing));
   }
 
@@ -83,10 +90,7 @@ export class LargeMessage {
     const left = this.#length - this.#offset;
     if (Math.abs(step) > left) this.#fail(`${Math.abs(step)} bytes wanted, ${left} left`);
     if (step === 0) return this.#begun(this.#steps.next(nothing));
-    if (step > 0) {
-      this.#bytes = Buffer.allocUnsafe(step);
-      this.kept += step;
-    }
+    if (step > 0) this.#bytes = Buffer.allocUnsafe(step);
     return step;
   }
 
@@ -95,7 +99,7 @@ export class LargeMessage {
   }
 }
 
-function* message(length: number, interest: Interest, on: Failing): Steps<Message> {
+function* message(length: number, interest: Interest, on: Decoding): Steps<Message> {
   const type = yield 1;
   switch (type[0]) {
     case insert:
@@ -103,13 +107,13 @@ function* message(length: number, interest: Interest, on: Failing): Steps<Messag
     case deletion:
       return yield* rowChange(type[0], interest, on);
     case logical:
-      return yield* logicalMessage(length, interest);
+      return yield* logicalMessage(length, interest, on);
     default:
       return interest.decode(Buffer.concat([type, yield length - 1]));
   }
 }
 
-function* logicalMessage(length: number, interest: Interest): Steps<Message> {
+function* logicalMessage(length: number, interest: Interest, on: Decoding): Steps<Message> {
   const head = yield 9;
   const transactional = (head[0]! & 1) === 1;
   const lsn = head.readBigUInt64BE(1);
@@ -125,10 +129,11 @@ function* logicalMessage(length: number, interest: Interest): Steps<Message> {
     return { tag: 'message', transactional, lsn, prefix, content: undefined };
   }
   const content = yield (yield 4).readUInt32BE();
+  on.keep(prefix.length + content.length);
   return { tag: 'message', transactional, lsn, prefix, content };
 }
 
-function* rowChange(type: number, interest: Interest, on: Failing): Steps<Message> {
+function* rowChange(type: number, interest: Interest, on: Decoding): Steps<Message> {
   const known = interest.known((yield 4).readUInt32BE());
   const { relation } = known;
   let marker = (yield 1)[0]!;
@@ -144,7 +149,7 @@ function* rowChange(type: number, interest: Interest, on: Failing): Steps<Messag
   return type === insert ? { tag: 'insert', relation, new: row } : { tag: 'update', relation, old, new: row };
 }
 
-function* tuple(known: KnownRelation, marker: number, on: Failing): Steps<Tuple> {
+function* tuple(known: KnownRelation, marker: number, on: Decoding): Steps<Tuple> {
   const count = (yield 2).readUInt16BE();
   known.check(count, on);
   const values: TupleValue[] = [];
@@ -154,8 +159,11 @@ function* tuple(known: KnownRelation, marker: number, on: Failing): Steps<Tuple>
     if (kind === 0x74) {
       // 't'
       const length = (yield 4).readUInt32BE();
-      if (wants && length <= longestText) values.push((yield length).toString('utf8'));
-      else {
+      if (wants && length <= longestText) {
+        const text = (yield length).toString('utf8');
+        on.keep(textBytes(text, length));
+        values.push(text);
+      } else {
         yield -length;
         if (!wants) continue;
         noteOversized(values, values.length, length);
@@ -169,5 +177,6 @@ function* tuple(known: KnownRelation, marker: number, on: Failing): Steps<Tuple>
       if (wants) values.push(undefined);
     } else on.fail(`unknown kind of value 0x${kind.toString(16)}`);
   }
+  on.keep(values.length * bytesPerValue);
   return values;
 }

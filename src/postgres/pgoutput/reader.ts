@@ -57,10 +57,12 @@ export class Reader {
     return this.#bytes.toString('utf8', from, from + length);
   }
 
-  /** A copy, because pg-protocol reuses the buffer. */
+  /** A copy, because the bytes belong to a buffer of many messages. Not of Node's pool, of which it would keep 8 KB alive. */
   copy(length: number): Buffer {
     const from = this.#advance(length);
-    return Buffer.from(this.#bytes.subarray(from, from + length));
+    const copy = Buffer.allocUnsafeSlow(length);
+    this.#bytes.copy(copy, 0, from, from + length);
+    return copy;
   }
 
   skip(length: number): undefined {

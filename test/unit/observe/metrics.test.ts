@@ -47,6 +47,7 @@ test('the state of a watch is read when it is asked for', async () => {
   expect(await scrape(registers[0]!)).toMatchObject({
     'walwatch_handlers_in_flight{slot="worker"}': 2,
     'walwatch_undelivered_bytes{slot="worker"}': 300,
+    'walwatch_receiving_bytes{slot="worker"}': 0,
     'walwatch_lag_bytes{slot="worker"}': 4096,
     'walwatch_lag_seconds{slot="worker"}': 1.5,
     'walwatch_retained_wal_bytes{slot="worker"}': 5000,
@@ -55,9 +56,11 @@ test('the state of a watch is read when it is asked for', async () => {
     'walwatch_state{slot="worker",state="streaming"}': 1,
     'walwatch_state{slot="worker",state="failed"}': 0,
   });
-  Object.assign(facts, { status: { ...facts.status, state: 'failed' }, lag: 60, limit: 1e9, reconnects: 3 });
+  const receiving = { xid: 7, committedAt: new Date(), changes: 3, bytes: 700 };
+  Object.assign(facts, { status: { ...facts.status, receiving, state: 'failed' }, lag: 60, limit: 1e9, reconnects: 3 });
   for (let times = 0; times < 2; times++) {
     expect(await scrape(registers[0]!)).toMatchObject({
+      'walwatch_receiving_bytes{slot="worker"}': 700,
       'walwatch_lag_seconds{slot="worker"}': 60,
       'walwatch_retained_wal_limit_bytes{slot="worker"}': 1e9,
       'walwatch_reconnects_total{slot="worker"}': 3,
@@ -176,7 +179,7 @@ test('names, types and helps are what a linter of Prometheus wants', async () =>
     expect(name.endsWith('_total')).toBe(type === 'counter');
     expect(help).not.toBe('');
   }
-  expect(metrics).toHaveLength(14);
+  expect(metrics).toHaveLength(15);
 });
 
 test('what is no watch, no prom-client or no registry is refused, all at once', () => {

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { ConfigurationError, type ConfigurationIssue } from '../../src/errors.ts';
+
+/** The fault of a table without a replica identity, as bindWatchers() tells it. */
+const issue = (table: string, schema = 'public', type = 'updated'): ConfigurationIssue => ({
+  message: `${table}:${type}: "${schema}"."${table.replaceAll('"', '""')}" has no replica identity, so that PostgreSQL would refuse its updates`,
+  solution: `ALTER TABLE "${schema}"."${table}" REPLICA IDENTITY FULL;`,
+  watcher: `${table}:${type}`,
+  table,
+});
+const tables = Array.from({ length: 500 }, (_, index) => `t${index}`);
+
+test('the same fault of 500 tables is told once, with the names of a few; `issues` has them all', () => {
+  const issues = tables.map((table) => issue(table));
+  const error = new ConfigurationError(issues);
+  expect(error.message).toBe(
+    [
+      '500 problems:',
+      '  - t0:updated: "public"."t0" has no replica identity, so that PostgreSQL would refuse its updates',
+      '    ALTER TABLE "public"."t0" REPLICA IDENTITY FULL;',
+      '    the same for 499 others: t1:updated, t2:updated, t3:updated, t4:updated, t5:updated, … (`issues` has a solution for each)',
+    ].join('\n'),
+  );
+  expect(error.issues).toEqual(issues);
+});
+
+test('so it is of one table in 500 schemas, and of tables whose names are parts of words or special in SQL', () => {
+  const message = (issues: readonly ConfigurationIssue[]) => new ConfigurationError(issues).message.split('\n');
+  expect(message(tables.map((schema) => issue('orders', schema)))).toHaveLength(4);
+  expect(
+    message(['a', 'has', 'no', 'identity', 'x.y', '$&', 'say "x"', 'Ünï'].map((table) => issue(table))),
+  ).toHaveLength(4);
+});
+
+test('different faults stay apart, in the order of their first tables, and a few of a kind are told one by one', () => {
+  const other = { message: 'slot is missing', solution: 'give it' };
+  const { message } = new ConfigurationError([issue('a'), other, issue('b'), ...tables.slice(0, 4).map((table) => ({ ...issue(table), message: `${table}:updated: there is no table "${table}"` }))]); // prettier-ignore
+  expect(message.split('\n').filter((line) => line.startsWith('  - ')).map((line) => line.slice(4, 20))).toEqual([
+    'a:updated: "publ', 'b:updated: "publ', 'slot is missing', 't0:updated: ther', 't1:updated: ther', 't2:updated: ther', 't3:updated: ther',
+  ]); // prettier-ignore
+});
+
+test('with hundreds of kinds the message stays short, and says how many it leaves out', () => {
+  const issues = Array.from({ length: 300 }, (_, index) => ({ message: `kind ${index}`, solution: undefined }));
+  const lines = new ConfigurationError(issues).message.split('\n');
+  expect([lines.length, lines[0], lines.at(-1)]).toEqual([22, '300 problems:', '  - and 280 more, see `issues`']);
+});
