@@ -116,8 +116,7 @@ export class CopyStream {
       if (this.#paused) return;
     }
     for (;;) {
-      // All that has come: without a length, Node 26 gives only the first of the chunks that are there.
-      const bytes = this.#stream.read(this.#stream.readableLength) as Buffer | null;
+      const bytes = this.#readAll();
       if (bytes === null) return;
       this.#take(bytes);
       if (this.#paused) return;
@@ -130,6 +129,15 @@ export class CopyStream {
       }, pause);
       return;
     }
+  }
+
+  /** All that is there: Node 26 gives one chunk at a time. To ask for a length would have the stream hold ever more. */
+  #readAll(): Buffer | null {
+    const bytes = this.#stream.read() as Buffer | null;
+    if (bytes === null || this.#stream.readableLength === 0) return bytes;
+    const chunks = [bytes];
+    while (this.#stream.readableLength > 0) chunks.push(this.#stream.read() as Buffer);
+    return Buffer.concat(chunks);
   }
 
   #take(chunk: Buffer): void {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ProtocolError } from '../../../src/errors.ts';
+import { ReadPace } from '../../../src/stream/read-pace.ts';
 import { copying, framed, keepalive, turn, xLogData } from '../../support/copying.ts';
 
 /** Reads are never tight, so none is put off, unless a test says otherwise. */
@@ -294,13 +295,27 @@ describe('while the server is catching up', () => {
   });
 });
 
-test('what one turn brings is read together, as the records of TLS do that come one by one', async () => {
-  const { stream, told } = copying();
-  const read = vi.spyOn(stream, 'read');
-  for (let at = 0; at < all.length; at += 10) stream.push(all.subarray(at, at + 10));
-  await turn();
-  expect(told).toEqual(calls);
-  expect(read.mock.results.filter(({ value }) => value !== null)).toHaveLength(1);
+describe('what one turn brings', () => {
+  const inPieces = async () => {
+    const one = copying();
+    for (let at = 0; at < all.length; at += 10) one.stream.push(all.subarray(at, at + 10));
+    await turn();
+    return one;
+  };
+
+  test('is read together, as the records of TLS do that come one by one', async () => {
+    const pace = vi.spyOn(ReadPace.prototype, 'pauseAfter');
+    const { told } = await inPieces();
+    expect(told).toEqual(calls);
+    expect(pace.mock.calls.map(([bytes]) => bytes)).toEqual([all.length]);
+  });
+
+  test('leaves the limit of the stream as it is: what piles up does so in the socket, not in our memory', async () => {
+    const { stream, bring } = copying();
+    const limit = stream.readableHighWaterMark;
+    await bring(xLogData(Buffer.alloc(2 * limit)));
+    expect(stream.readableHighWaterMark).toBe(limit);
+  });
 });
 
 test('nothing is read after close(), not even what was about to be', async () => {
