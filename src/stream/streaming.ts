@@ -200,7 +200,7 @@ export class Streaming {
     keepAlive.look();
     questions.look();
     const longest = silentAfter(this.#timeout);
-    this.#parts.lag.silentSince = keepAlive.silence.since(longest) ?? questions.silence.since(longest);
+    this.#parts.lag.silentSince = keepAlive.silence.since(longest);
     const isBack = silence >= patience && keepAlive.silence.milliseconds === 0;
     if (isBack && questions.silence.milliseconds >= patience) void questions.renew();
   }
