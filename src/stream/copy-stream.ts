@@ -116,7 +116,8 @@ export class CopyStream {
       if (this.#paused) return;
     }
     for (;;) {
-      const bytes = this.#stream.read() as Buffer | null;
+      // All that has come: without a length, Node 26 gives only the first of the chunks that are there.
+      const bytes = this.#stream.read(this.#stream.readableLength) as Buffer | null;
       if (bytes === null) return;
       this.#take(bytes);
       if (this.#paused) return;
