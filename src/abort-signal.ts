@@ -7,18 +7,20 @@ interface Waiting {
 const waiting = new WeakMap<AbortSignal, Waiting>();
 
 /**
- * Calls `action` when the signal is aborted. Returns what lets go of it. Each signal gets one listener, however many
- * actions there are: an EventTarget looks through all of its listeners when one is added or removed.
+ * Calls `action` when the signal is aborted. Each signal gets one listener, however many actions there are: an EventTarget
+ * looks through all of its listeners when one is added or removed.
  */
-export function onAbort(signal: AbortSignal, action: () => void): () => void {
-  const { actions, listener } = waiting.get(signal) ?? listenTo(signal);
-  const own = () => action(); // the same function may be given twice
-  actions.add(own);
-  return () => {
-    if (!actions.delete(own) || actions.size > 0) return;
-    waiting.delete(signal);
-    signal.removeEventListener('abort', listener);
-  };
+export function onAbort(signal: AbortSignal, action: () => void): void {
+  const { actions } = waiting.get(signal) ?? listenTo(signal);
+  actions.add(action);
+}
+
+/** Lets go of the action, and with the last one of the signal. */
+export function offAbort(signal: AbortSignal, action: () => void): void {
+  const there = waiting.get(signal);
+  if (!there?.actions.delete(action) || there.actions.size > 0) return;
+  waiting.delete(signal);
+  signal.removeEventListener('abort', there.listener);
 }
 
 function listenTo(signal: AbortSignal): Waiting {

@@ -57,7 +57,7 @@ const [first, last] = [8, 24];
 export function fingerprint(text: string | null): number {
   if (text === null) return -1;
   const { length } = text;
-  let print = length;
+  let print = Math.imul(length + 1, 0x85ebca6b);
   let index = 0;
   if (length > first + last) {
     for (; index < first; index++) print = mixed(print, text.charCodeAt(index));
