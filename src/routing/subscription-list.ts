@@ -45,7 +45,11 @@ export class SubscriptionList {
       this.#byHandler = new Map();
       for (const one of this.#all) if (one.active) addTo(this.#byHandler, one);
     }
-    return this.#byHandler.get(handler) ?? [];
+    const there = this.#byHandler.get(handler);
+    if (!there) return [];
+    const active = there.filter((one) => one.active);
+    this.#byHandler.set(handler, active); // those that have ended are looked through once
+    return active;
   }
 
   #sweep(): void {
