@@ -64,6 +64,7 @@ export class Router implements Stage, RouteHost {
 
   push(captured: Routed): void {
     this.routed++;
+    this.transactions.newest = captured.transaction;
     if (captured instanceof CapturedChange) this.#routeChange(captured);
     else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
     else this.transactions.commit();
