@@ -69,7 +69,12 @@ describe('what it takes to end subscriptions grows with their number, and not fa
     const all = Array.from({ length: count }, () => subscribe('users:updated', ...filter, noop));
     for (const one of all) {
       let { active } = one;
-      Object.defineProperty(one, 'active', { get: () => (looked++, active), set: (now: boolean) => (active = now) });
+      Object.defineProperty(one, 'active', {
+        get: () => (looked++, active),
+        set: (now: boolean) => {
+          active = now;
+        },
+      });
     }
     for (let at = 0; at < count; at++) all[order(at, count)]!.unsubscribe();
     return looked;
