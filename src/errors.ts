@@ -95,8 +95,8 @@ export interface ConfigurationIssue {
 }
 
 /**
- * Options, watchers or database do not fit. `issues` lists every problem at once. So does the message; but what is the same
- * for many tables it tells once, with the names of a few.
+ * Options, watchers or database do not fit. `issues` lists every problem at once. The message tells what is the same for many
+ * tables once, with the names of a few, and twenty kinds of problems at most.
  *
  * @example
  * ```ts
@@ -111,7 +111,7 @@ export class ConfigurationError extends WatchError {
   readonly issues: readonly ConfigurationIssue[];
 
   constructor(issues: readonly ConfigurationIssue[]) {
-    super('CONFIGURATION', issues.length === 1 ? issueText(issues[0]!) : listed(issues), {
+    super('CONFIGURATION', issuesText(issues, 20), {
       solution: issues.length === 1 ? issues[0]?.solution : 'Fix every problem listed in `issues`.',
     });
     this.issues = issues;
@@ -122,18 +122,14 @@ function issueText({ message, solution }: ConfigurationIssue): string {
   return message + (solution === undefined ? '' : `\n    ${solution}`);
 }
 
-/** So many kinds of problems are listed at most. */
-const mostKinds = 20;
-
-function listed(issues: readonly ConfigurationIssue[]): string {
-  const kinds = groupAlike(issues, ({ message, watcher, table, column }) => ({
-    text: message,
-    names: [watcher, table, column],
-  }));
+/** All problems with their solutions, and those that are alike once. `mostKinds`: how many of them are told. */
+export function issuesText(issues: readonly ConfigurationIssue[], mostKinds = Infinity): string {
+  if (issues.length === 1) return issueText(issues[0]!);
+  const kinds = groupAlike(issues, ({ message, watcher, table }) => ({ text: message, names: [watcher, table] }));
   const lines = kinds.slice(0, mostKinds).map(({ first, others }) => {
     if (others.length === 0) return issueText(first);
     const names = others.map(({ watcher, table, message }) => watcher ?? table ?? message);
-    return `${issueText(first)}\n    ${othersText(names)} (\`issues\` has a solution for each)`;
+    return `${issueText(first)}\n    ${othersText(names)}`;
   });
   const untold = kinds.slice(mostKinds).reduce((sum, { others }) => sum + 1 + others.length, 0);
   if (untold > 0) lines.push(`and ${untold} more, see \`issues\``);

@@ -16,6 +16,9 @@ export class CapturedChange implements Captured {
   /** What it takes in memory while it is held, roughly. */
   readonly bytes: number;
   holders = 0;
+  /** What watchers with the same layout get, by its number: made for the first of them. */
+  events: Readonly<Record<string, unknown>>[] | undefined = undefined;
+  #eventId: string | undefined = undefined;
 
   constructor(
     transaction: LedgerTransaction,
@@ -36,6 +39,6 @@ export class CapturedChange implements Captured {
   }
 
   get eventId(): string {
-    return `${this.transaction.commitLsn}/${this.ordinal}`;
+    return (this.#eventId ??= `${this.transaction.commitLsn}/${this.ordinal}`);
   }
 }

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import type { WatcherEntry } from '../types/watchers.ts';
-import { throwIssues, thrownText } from '../errors.ts';
+import { type ConfigurationError, issuesText, throwIssues, thrownText } from '../errors.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
 import { keepSecret } from './output.ts';
@@ -139,7 +139,9 @@ function asUsage<T>(file: string | undefined, work: () => T): T {
   try {
     return work();
   } catch (error) {
+    // A configuration file may have a package of walwatch of its own.
     if ((error as { code?: unknown } | undefined)?.code !== 'CONFIGURATION') throw error;
-    throw new UsageError(`${file === undefined ? '' : `${file}: `}${(error as Error).message}`);
+    const { issues } = error as ConfigurationError;
+    throw new UsageError(`${file === undefined ? '' : `${file}: `}${issuesText(issues)}`);
   }
 }

@@ -40,7 +40,7 @@ export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly r
     problems.push('the slot is about to be lost: it holds more WAL than the server keeps');
   if (vitals.silentSeconds !== null && vitals.silentSeconds > silence)
     warnings.push(
-      `nothing was heard of the worker for ${formatSeconds(vitals.silentSeconds)}: the network between may be gone, or its clock is behind`,
+      `nothing was heard of the worker for ${formatSeconds(vitals.silentSeconds)}: the network between worker and server may be down, or the worker's clock is behind`,
     );
   const threshold = warningThreshold(retainedWalWarning, limitBytes);
   if (threshold !== undefined && retainedBytes > threshold) {

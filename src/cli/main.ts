@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
-import { thrownText } from '../errors.ts';
+import { type ConfigurationIssue, issuesText, thrownText } from '../errors.ts';
 import { flush, indented, note, print, watchPipe } from './output.ts';
 import { setup } from './setup.ts';
 import { status } from './status.ts';
@@ -49,12 +49,12 @@ function failed(error: unknown): ExitCode {
     message?: unknown;
     solution?: string;
     code?: unknown;
-    issues?: unknown;
+    issues?: readonly ConfigurationIssue[];
   };
   const usage = error instanceof UsageError;
   const kind = typeof code === 'string' ? `${code}: ` : '';
-  const text = typeof message === 'string' ? message : thrownText(error);
-  // The message of a ConfigurationError holds its solutions.
+  const text = issues ? issuesText(issues) : typeof message === 'string' ? message : thrownText(error);
+  // The text of issues holds their solutions.
   const remedy = solution === undefined || issues !== undefined ? '' : `\n  ${indented(solution)}`;
   note(`walwatch: ${kind}${indented(text)}${remedy}`);
   return usage ? exit.usage : exit.problem;

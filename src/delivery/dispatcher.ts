@@ -7,7 +7,7 @@ import { Lane, type LaneHost } from './lane.ts';
 import type { Dead, Failure, Obstacle, Recipient, RecipientLane } from './recipient.ts';
 import type { RecoveryView } from './recovery.ts';
 import { isThenable } from './thenable.ts';
-import type { Ledger } from '../changes/ledger.ts';
+import type { Captured, Ledger, LedgerTransaction } from '../changes/ledger.ts';
 
 /** Brings what happened to handlers, and knows what has not settled. */
 export class Dispatcher implements LaneHost {
@@ -25,6 +25,9 @@ export class Dispatcher implements LaneHost {
   running = 0;
   /** Milliseconds since 1970; 0: none yet. */
   lastEventAt = 0;
+  /** What came then: its transaction, and its place there. */
+  #lastTransaction: LedgerTransaction | undefined;
+  #lastOrdinal = -1;
 
   constructor(
     ledger: Pick<Ledger, 'hold' | 'settle' | 'full'>,
@@ -49,7 +52,7 @@ export class Dispatcher implements LaneHost {
 
   deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
     if (!recipient.active) return; // ended by another handler of the same change
-    this.lastEventAt = Date.now();
+    this.#heard(deliverable.change);
     let direct = obstacle === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
     const recovery = this.#recovery;
     if (recovery?.open) {
@@ -209,6 +212,14 @@ export class Dispatcher implements LaneHost {
 
   stop(error: WatchError): void {
     this.#onStop(error);
+  }
+
+  /** The clock is read once for a change, not for each who is meant. */
+  #heard({ transaction, ordinal }: Captured): void {
+    if (transaction === this.#lastTransaction && ordinal === this.#lastOrdinal) return;
+    this.#lastTransaction = transaction;
+    this.#lastOrdinal = ordinal;
+    this.lastEventAt = Date.now();
   }
 
   #laneOf(recipient: Recipient): RecipientLane {

@@ -9,6 +9,7 @@ import type { Letter } from './letter.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 const nothing: Event = Object.freeze({});
+const none: readonly string[] = Object.freeze([]);
 
 /** A change as one watcher sees it: shared by all subscriptions that it is delivered to. */
 export class Occurrence implements Deliverable {
@@ -20,11 +21,20 @@ export class Occurrence implements Deliverable {
   #shared: EventHandlerContext | undefined;
 
   constructor(planned: PlannedWatcher, change: CapturedChange) {
-    const { event, absent } = makeEvent(planned, change.row, change.old, change);
     this.planned = planned;
     this.change = change;
+    const { layout } = planned;
+    const there = layout === undefined ? undefined : change.events?.[layout];
+    if (there !== undefined) {
+      this.event = there;
+      this.absent = none;
+      return;
+    }
+    const { event, absent } = makeEvent(planned, change.row, change.old, change);
     this.event = event;
     this.absent = absent;
+    // What is absent is told in each watcher's own way.
+    if (layout !== undefined && absent.length === 0) (change.events ??= [])[layout] = event;
   }
 
   get previous(): Event {

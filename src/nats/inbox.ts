@@ -1,5 +1,6 @@
 import type { Budget } from '../changes/budget.ts';
 import type { Captured, Held, Ledger } from '../changes/ledger.ts';
+import { Queue } from '../changes/queue.ts';
 import type { StreamMessage } from './stream-message.ts';
 
 /** How many positions: more than a broker that is killed forgets acknowledgements of. */
@@ -17,6 +18,8 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #changes = new Map<number, Captured>();
   /** The last messages that are done: their positions, and when the stream stored them. */
   readonly #done = new Map<number, string>();
+  /** Their positions in the order in which they are forgotten: to find the first of a Map passes over all that were taken out of it. */
+  #order = new Queue<number>();
   /** What came while the watch was ending. */
   readonly #late: StreamMessage[] = [];
   #waiting: (() => void) | undefined;
@@ -63,6 +66,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     this.#messages.clear();
     this.#changes.clear();
     this.#done.clear();
+    this.#order = new Queue();
   }
 
   /** Enters a change, and holds it. */
@@ -130,12 +134,9 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   }
 
   #remember({ seq, time }: StreamMessage): void {
+    if (!this.#done.has(seq)) this.#order.push(seq);
     this.#done.set(seq, time);
-    if (this.#done.size <= remembered) return;
-    for (const oldest of this.#done.keys()) {
-      this.#done.delete(oldest);
-      return;
-    }
+    if (this.#done.size > remembered) this.#done.delete(this.#order.shift()!);
   }
 
   get #hasRoom(): boolean {

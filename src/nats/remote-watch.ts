@@ -109,7 +109,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     watchers,
     (...found) => dispatcher.deliver(...found),
     reporter.log,
-    { ledger: inbox, limit: highWaterMark, newest: () => undefined }, // nobody hears of whole transactions here
+    { ledger: inbox, limit: highWaterMark }, // nobody hears of whole transactions here
     (warning) => reporter.warnOnce([warning]),
   );
   const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');

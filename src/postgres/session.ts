@@ -166,7 +166,7 @@ export class Session {
     const client = this.#client;
     if (!this.#prepared.has(name)) {
       this.#prepared.add(name);
-      client.query(`prepare ${name} as ${text}`).catch(() => {}); // who executes it hears of it
+      client.query(`prepare ${name} as ${text}`).catch(this.#lose); // who executes it would hear only that there is none
     }
     // SQL's EXECUTE is one message; pg's own prepared queries are four, and cost it more than they save.
     const list = values.length === 0 ? '' : `(${values.map(pg.escapeLiteral).join(', ')})`;

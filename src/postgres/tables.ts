@@ -70,14 +70,16 @@ interface Row {
   leaves: { oid: number; schema: string; name: string; identity: string; keys: Key[] }[];
 }
 
-/** Reads the tables that exist among those named. */
+/** Reads the tables that exist among those named. `relation`: and the one with this OID, and those that it is a partition of. */
 export async function readTables(
   client: Client,
   wanted: readonly { readonly schema: string; readonly name: string }[],
+  relation?: number,
 ): Promise<Table[]> {
   const { rows } = await client.query<Row>(tablesQuery, [
     wanted.map((table) => table.schema),
     wanted.map((table) => table.name),
+    relation ?? null,
   ]);
   return rows.map(toTable);
 }
@@ -120,7 +122,13 @@ const tablesQuery = `
                      join pg_catalog.pg_namespace ln on ln.oid = l.relnamespace), '[]')
          else '[]' end as leaves
   -- PostgreSQL knows unnest() of several arrays by its bare name only.
-  from (select distinct * from unnest($1::text[], $2::text[]) w(schema, name)) w
+  from (select * from unnest($1::text[], $2::text[]) w(schema, name)
+        union
+        select n.nspname::text, c.relname::text
+        from (select $3::pg_catalog.oid as oid
+              union select a.relid::pg_catalog.oid from pg_catalog.pg_partition_ancestors($3::pg_catalog.oid) a) r
+        join pg_catalog.pg_class c on c.oid = r.oid
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace) w
   join pg_catalog.pg_namespace n on n.nspname = w.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name and c.relkind not in ('i', 'I', 'S', 't', 'c')`;
 

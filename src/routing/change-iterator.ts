@@ -1,5 +1,11 @@
+import { Queue } from '../changes/queue.ts';
 import type { Change } from '../types/delivery.ts';
 import type { ActiveSubscription, Handler } from './subscription.ts';
+
+interface Waiting {
+  resolve(result: IteratorResult<Change>): void;
+  reject(error: unknown): void;
+}
 
 /**
  * A subscription as an async iterator. Its events wait in the subscription's lane until the loop asks, so nothing
@@ -9,7 +15,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
   readonly #subscription: ActiveSubscription;
   readonly #onEnd: () => void;
   #finish: (() => void) | undefined;
-  #waiting: { resolve(result: IteratorResult<Change>): void; reject(error: unknown): void }[] = [];
+  readonly #waiting = new Queue<Waiting>();
   #ended = false;
   #error: unknown;
 
@@ -84,7 +90,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
     this.#ended = true;
     this.#onEnd();
     this.#error = error;
-    const [first, ...others] = this.#waiting.splice(0);
+    const [first, ...others] = this.#waiting.drain();
     if (first && error !== undefined) {
       this.#error = undefined;
       first.reject(error);

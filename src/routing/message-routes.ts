@@ -1,10 +1,11 @@
 import type { CapturedMessage } from '../changes/message.ts';
 import { MessageDelivery } from '../delivery/message.ts';
+import { SubscriptionList } from './subscription-list.ts';
 import type { ActiveSubscription, Registry } from './subscription.ts';
 
 /** The subscriptions to logical messages, by prefix. */
 export class MessageRoutes {
-  readonly #byPrefix = new Map<string, readonly ActiveSubscription[]>();
+  readonly #byPrefix = new Map<string, SubscriptionList>();
   #count = 0;
   /** Called when the first subscription is made, whose messages the server may not have been asked for. */
   onWanted: (() => void) | undefined = undefined;
@@ -26,18 +27,20 @@ export class MessageRoutes {
   registry(prefix: string): Registry {
     return {
       name: `message:${prefix}`,
-      remove: (subscription) => {
+      remove: () => {
         this.#count--;
-        const rest = this.#of(prefix).filter((one) => one !== subscription);
-        if (rest.length > 0) this.#byPrefix.set(prefix, rest);
-        else this.#byPrefix.delete(prefix);
+        const list = this.#byPrefix.get(prefix)!;
+        list.remove();
+        if (list.count === 0) this.#byPrefix.delete(prefix);
       },
     };
   }
 
   add(prefix: string, subscription: ActiveSubscription): void {
     this.#count++;
-    this.#byPrefix.set(prefix, [...this.#of(prefix), subscription]);
+    const list = this.#byPrefix.get(prefix);
+    if (list) list.add(subscription);
+    else this.#byPrefix.set(prefix, new SubscriptionList(subscription));
     if (this.#count === 1) this.onWanted?.();
   }
 
@@ -45,15 +48,13 @@ export class MessageRoutes {
     message: CapturedMessage,
     deliver: (subscription: ActiveSubscription, message: MessageDelivery, obstacle: undefined) => void,
   ): void {
+    const all = this.#byPrefix.get(message.event.prefix)?.active;
+    if (!all) return;
     const delivery = new MessageDelivery(message);
-    for (const subscription of this.#of(message.event.prefix)) deliver(subscription, delivery, undefined);
+    for (let index = 0, count = all.length; index < count; index++) deliver(all[index]!, delivery, undefined);
   }
 
   *subscriptions(): Iterable<ActiveSubscription> {
-    for (const subscriptions of this.#byPrefix.values()) yield* subscriptions;
-  }
-
-  #of(prefix: string): readonly ActiveSubscription[] {
-    return this.#byPrefix.get(prefix) ?? [];
+    for (const list of this.#byPrefix.values()) yield* list.active;
   }
 }

@@ -4,8 +4,10 @@ import { WatchError } from '../errors.ts';
 import { alterIdentity, type BoundWatcher, databaseName } from '../watchers/bind.ts';
 import { currentText, type PlannedColumn } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
+import { Fingerprints } from './fingerprints.ts';
 import type { Routing } from './routing.ts';
 import { type Key, Shape } from './shape.ts';
+import { SubscriptionList } from './subscription-list.ts';
 import type { ActiveSubscription, Filter, Handler, Registry } from './subscription.ts';
 
 type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, obstacle: unknown) => void;
@@ -23,10 +25,14 @@ const alone: RouteHost = { routed: 0, warn: () => {} };
 /** The subscriptions of one watcher. */
 export class Route implements Registry {
   readonly watcher: Watcher;
-  /** Replaced, never changed, when one ends, because it may just be delivered to. */
-  #all: ActiveSubscription[] = [];
+  /** Those without a filter. */
+  readonly #all = new SubscriptionList();
   /** By the columns they filter by; those by id under ''. */
   readonly #shapes = new Map<string, Shape>();
+  readonly #prints = new Fingerprints();
+  /** What the fingerprints are of. */
+  #printed: Routing | undefined;
+  #filteredBy: readonly string[] | undefined;
   #bound: BoundWatcher | undefined;
   #types: TypeCatalog | undefined;
   #count = 0;
@@ -55,9 +61,9 @@ export class Route implements Registry {
     return this.#bound?.primaryKey ?? this.watcher.table.primaryKey;
   }
 
-  /** The columns that subscriptions filter by now, besides an id. */
+  /** The columns that subscriptions filter by now, besides an id. The same list as long as nobody filters by others. */
   get filteredBy(): readonly string[] {
-    return [...new Set([...this.#shapes.values()].flatMap((shape) => shape.columns))];
+    return (this.#filteredBy ??= [...new Set([...this.#shapes.values()].flatMap((shape) => shape.columns))]);
   }
 
   /** At each connection, with what the catalog says. */
@@ -72,15 +78,16 @@ export class Route implements Registry {
     subscription.madeAt = this.#host.routed;
     const { filter } = subscription;
     if (filter === undefined) {
-      this.#all.push(subscription);
+      this.#all.add(subscription);
       return;
     }
     const name = shapeName(filter);
     let shape = this.#shapes.get(name);
     if (!shape) {
-      shape = new Shape(columnsOf(filter));
+      shape = new Shape(columnsOf(filter), this.#prints);
       this.#bindShape(shape);
       this.#shapes.set(name, shape);
+      this.#filteredBy = undefined;
     }
     shape.add(subscription);
   }
@@ -89,33 +96,52 @@ export class Route implements Registry {
     this.#count--;
     const { filter } = subscription;
     if (filter === undefined) {
-      this.#all = this.#all.filter((one) => one !== subscription);
+      this.#all.remove();
       return;
     }
     const name = shapeName(filter);
-    const shape = this.#shapes.get(name);
-    shape?.remove(subscription);
-    if (shape?.empty) this.#shapes.delete(name);
+    const shape = this.#shapes.get(name)!;
+    shape.remove(subscription);
+    if (!shape.empty) return;
+    this.#shapes.delete(name);
+    this.#filteredBy = undefined;
   }
 
   /** The subscriptions that were made with this filter and handler. */
-  like(filter: Filter, handler: Handler): ActiveSubscription[] {
-    const candidates = filter === undefined ? this.#all : (this.#shapes.get(shapeName(filter))?.like(filter) ?? []);
-    return candidates.filter((subscription) => subscription.userHandler === handler);
+  like(filter: Filter, handler: Handler): readonly ActiveSubscription[] {
+    if (filter === undefined) return this.#all.withHandler(handler);
+    return this.#shapes.get(shapeName(filter))?.like(filter, handler) ?? [];
   }
 
   *subscriptions(): Iterable<ActiveSubscription> {
-    yield* this.#all;
+    yield* this.#all.active;
     for (const shape of this.#shapes.values()) yield* shape.all();
   }
 
   /** Finds who is meant by a change: subscribers of the new values and, where they are known and differ, of the old ones. */
   find(routing: Routing, deliver: Deliver): void {
-    const everyone = this.#all;
-    for (let index = 0, count = everyone.length; index < count; index++)
-      this.#found(everyone[index]!, routing, deliver);
-    if (this.#shapes.size === 0) return;
-    for (const shape of this.#shapes.values()) this.#findIn(shape, routing, deliver);
+    this.#foundAll(this.#all, routing, deliver);
+    for (const shape of this.#shapes.values()) {
+      if (shape.combines) this.#findCombined(shape, routing, deliver);
+      else this.#findIn(shape, routing, deliver);
+    }
+    this.#printed = undefined;
+  }
+
+  /** Looks into a shape only if somebody may be meant: there may be as many shapes as there are combinations of columns. */
+  #findCombined(shape: Shape, routing: Routing, deliver: Deliver): void {
+    const { old } = routing.change;
+    const { now, before } = this.#printsOf(routing);
+    if (shape.mayWant(now) === false && (old === undefined || !shape.mayWant(before))) return;
+    this.#findIn(shape, routing, deliver);
+  }
+
+  #printsOf(routing: Routing): Fingerprints {
+    if (this.#printed !== routing) {
+      this.#prints.read(routing.planned, routing.change.row, routing.change.old);
+      this.#printed = routing;
+    }
+    return this.#prints;
   }
 
   #findIn(shape: Shape, routing: Routing, deliver: Deliver): void {
@@ -137,8 +163,13 @@ export class Route implements Registry {
   #foundAt(shape: Shape, key: Key, routing: Routing, deliver: Deliver): void {
     const found = shape.at(key);
     if (found === undefined) return;
-    if ('registry' in found) this.#found(found, routing, deliver);
-    else for (const one of found) this.#found(one, routing, deliver);
+    if (found instanceof SubscriptionList) this.#foundAll(found, routing, deliver);
+    else this.#found(found, routing, deliver);
+  }
+
+  #foundAll(list: SubscriptionList, routing: Routing, deliver: Deliver): void {
+    const all = list.active;
+    for (let index = 0, count = all.length; index < count; index++) this.#found(all[index]!, routing, deliver);
   }
 
   #found(subscription: ActiveSubscription, routing: Routing, deliver: Deliver): void {
@@ -167,14 +198,14 @@ export class Route implements Registry {
     const types = this.#types;
     if (!bound || !types) return;
     const columns = shape.columns.length > 0 ? shape.columns : bound.primaryKey;
-    shape.bind(
-      columns.map((name) => {
-        const column = bound.table.columns.find(
-          (candidate) => candidate.name === databaseName(bound.watcher.table, name),
-        );
-        return column ? types.comparedAs(column.typeOid) : 0;
-      }),
-    );
+    const typeOids = columns.map((name) => {
+      const column = bound.table.columns.find(
+        (candidate) => candidate.name === databaseName(bound.watcher.table, name),
+      );
+      return column ? types.comparedAs(column.typeOid) : 0;
+    });
+    shape.bind(typeOids);
+    if (shape.combines) for (const [index, name] of columns.entries()) this.#prints.bind(name, typeOids[index]!);
   }
 }
 

@@ -64,6 +64,7 @@ export class Router implements Stage, RouteHost {
 
   push(captured: Routed): void {
     this.routed++;
+    this.transactions.newest = captured.transaction;
     if (captured instanceof CapturedChange) this.#routeChange(captured);
     else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
     else this.transactions.commit();
@@ -71,6 +72,7 @@ export class Router implements Stage, RouteHost {
 
   #routeChange(change: CapturedChange): void {
     const { transactions } = this;
+    let routing: Routing | undefined;
     for (const planned of change.plan.watchers[change.type]) {
       const route = this.#byWatcher.get(planned.bound.watcher)!;
       const { debug } = route.watcher;
@@ -78,7 +80,8 @@ export class Router implements Stage, RouteHost {
       const collected = transactions.wanted;
       if (route.count === 0 && !collected) continue;
       if (!isTriggered(planned, change.row, change.old)) continue;
-      const routing = new Routing(planned, change);
+      if (routing) routing.turn(planned);
+      else routing = new Routing(planned, change);
       if (collected && routing.isKept) transactions.collect(routing.occurrence, routing.error);
       route.find(routing, debug ? this.#deliverLoudly : this.#deliver);
     }

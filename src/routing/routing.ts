@@ -3,18 +3,27 @@ import { isThenable } from '../delivery/thenable.ts';
 import { Occurrence } from '../delivery/occurrence.ts';
 import type { PlannedWatcher } from '../watchers/plan.ts';
 
-/** One change on its way to the subscriptions of one watcher. What it takes to deliver it is made for the first that is meant. */
+/**
+ * One change on its way to the subscriptions of one watcher, and then of the next. What it takes to deliver it is made for
+ * the first that is meant.
+ */
 export class Routing {
-  readonly planned: PlannedWatcher;
   readonly change: CapturedChange;
+  planned: PlannedWatcher;
   #occurrence: Occurrence | undefined;
   #kept: boolean | undefined;
   /** What the watcher's condition threw, which everybody is told who is meant. */
   error: unknown;
 
   constructor(planned: PlannedWatcher, change: CapturedChange) {
-    this.planned = planned;
     this.change = change;
+    this.planned = planned;
+  }
+
+  /** Goes on to the next watcher. */
+  turn(planned: PlannedWatcher): void {
+    this.planned = planned;
+    this.#occurrence = this.#kept = this.error = undefined;
   }
 
   get occurrence(): Occurrence {

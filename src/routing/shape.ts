@@ -1,29 +1,40 @@
 import type { Tuple, TupleValue } from '../postgres/pgoutput/messages.ts';
 import { currentText, type PlannedColumn, type PlannedWatcher, previousText } from '../watchers/plan.ts';
 import { type CanonicalForm, canonicalForm } from './canonical.ts';
+import { fingerprint, type Fingerprints, mixed } from './fingerprints.ts';
 import { joinKey, keyOf, type Scalar, scalarText } from './keys.ts';
-import type { ActiveSubscription } from './subscription.ts';
+import { Sieve } from './sieve.ts';
+import { SubscriptionList } from './subscription-list.ts';
+import type { ActiveSubscription, Handler } from './subscription.ts';
 
 export type Key = string | number | null;
 type Text = string | null;
-
-const nobody: readonly ActiveSubscription[] = Object.freeze([]);
 
 /** The subscriptions of one watcher that filter by the same columns: found by one look-up, however many there are. */
 export class Shape {
   /** By names in code, ascending; none: the primary key, which has one column then. */
   readonly columns: readonly string[];
+  /** Where the fingerprints of the columns stand. */
+  readonly #places: readonly number[];
   #planned: PlannedWatcher | undefined;
   #plannedColumns: readonly PlannedColumn[] = [];
-  #subscriptions = new Map<Key, ActiveSubscription | readonly ActiveSubscription[]>();
+  #subscriptions = new Map<Key, ActiveSubscription | SubscriptionList>();
   #canonical: readonly (CanonicalForm | undefined)[] = [];
+  /** Of several columns: which combinations of values somebody may want. */
+  #sieve = new Sieve();
 
-  constructor(columns: readonly string[]) {
+  constructor(columns: readonly string[], prints: Fingerprints) {
     this.columns = columns;
+    this.#places = columns.length > 1 ? columns.map((name) => prints.place(name)) : [];
   }
 
   get empty(): boolean {
     return this.#subscriptions.size === 0;
+  }
+
+  /** It filters by several columns, so that it costs something to make a key. */
+  get combines(): boolean {
+    return this.columns.length > 1;
   }
 
   /** Called when the types of the columns are known. */
@@ -33,29 +44,47 @@ export class Shape {
     const subscriptions = [...this.all()];
     this.#canonical = canonical;
     this.#subscriptions = new Map();
+    this.#sieve = new Sieve(subscriptions.length);
     for (const subscription of subscriptions) this.add(subscription);
   }
 
   add(subscription: ActiveSubscription): void {
-    const key = this.#keyOfFilter(subscription);
+    const key = this.#keyOf(subscription.filter);
     const there = this.#subscriptions.get(key);
     if (there === undefined) this.#subscriptions.set(key, subscription);
-    else this.#subscriptions.set(key, 'registry' in there ? [there, subscription] : [...there, subscription]);
+    else if (there instanceof SubscriptionList) there.add(subscription);
+    else this.#subscriptions.set(key, new SubscriptionList(there, subscription));
+    if (this.combines) this.#sift(subscription);
   }
 
-  /** Copies a list rather than change it, because it may just be delivered to. */
+  /** A subscription that was added is not active any more. */
   remove(subscription: ActiveSubscription): void {
-    const key = this.#keyOfFilter(subscription);
+    const key = this.#keyOf(subscription.filter);
     const there = this.#subscriptions.get(key);
-    if (there === undefined) return;
-    const rest = ('registry' in there ? [there] : there).filter((one) => one !== subscription);
-    if (rest.length === 0) this.#subscriptions.delete(key);
-    else this.#subscriptions.set(key, rest.length === 1 ? rest[0]! : rest);
+    if (!(there instanceof SubscriptionList)) {
+      this.#subscriptions.delete(key);
+      return;
+    }
+    there.remove();
+    if (there.count === 1) this.#subscriptions.set(key, there.active[0]!);
   }
 
-  /** The subscriptions with this very filter. */
-  like(filter: ActiveSubscription['filter']): readonly ActiveSubscription[] {
-    return this.find(this.#join(this.#values(filter).map(scalarText)));
+  /** The subscriptions with this very filter and handler. */
+  like(filter: ActiveSubscription['filter'], handler: Handler): readonly ActiveSubscription[] {
+    const there = this.#subscriptions.get(this.#keyOf(filter));
+    if (there instanceof SubscriptionList) return there.withHandler(handler);
+    return there?.userHandler === handler ? [there] : [];
+  }
+
+  /** Whether somebody may want the values with these fingerprints; undefined when one of them is not known. */
+  mayWant(prints: Fingerprints['now']): boolean | undefined {
+    let print = 0;
+    for (let index = 0; index < this.#places.length; index++) {
+      const next = prints[this.#places[index]!];
+      if (next === undefined) return undefined;
+      print = mixed(print, next);
+    }
+    return this.#sieve.mayHave(print);
   }
 
   /** Where the columns stand in the tuples of a relation. */
@@ -71,11 +100,6 @@ export class Shape {
     return this.#plannedColumns;
   }
 
-  /** The key of a row; undefined when one of its values is. */
-  key(texts: readonly TupleValue[]): Key | undefined {
-    return texts.includes(undefined) ? undefined : this.#join(texts as readonly Text[]);
-  }
-
   /** The key of a row after a change; undefined when one of its values is. */
   currentKey(columns: readonly PlannedColumn[], row: Tuple, old: Tuple | undefined): Key | undefined {
     if (columns.length > 1) return this.key(columns.map((column) => currentText(column, row, old)));
@@ -88,14 +112,14 @@ export class Shape {
     return this.#only(previousText(columns[0]!, row, old));
   }
 
-  /** What is registered under a key: one, as nearly always, or several. */
-  at(key: Key): ActiveSubscription | readonly ActiveSubscription[] | undefined {
-    return this.#subscriptions.get(key);
+  /** The key of values; undefined when one of them is. */
+  key(texts: readonly TupleValue[]): Key | undefined {
+    return texts.includes(undefined) ? undefined : this.#join(texts as readonly Text[]);
   }
 
-  find(key: Key): readonly ActiveSubscription[] {
-    const found = this.#subscriptions.get(key);
-    return found === undefined ? nobody : Array.isArray(found) ? found : [found as ActiveSubscription];
+  /** What is registered under a key: one, as nearly always, or several. */
+  at(key: Key): ActiveSubscription | SubscriptionList | undefined {
+    return this.#subscriptions.get(key);
   }
 
   /** Of a change of which a value is not known: all whose other values match, before or after it. */
@@ -105,7 +129,7 @@ export class Shape {
     const now = columns.map((column, index) => this.#form(currentText(column, row, old), index));
     const before = old && columns.map((column, index) => this.#form(previousText(column, row, old), index));
     return all.filter(({ filter }) => {
-      const wanted = this.#values(filter).map((value, index) => this.#form(scalarText(value), index));
+      const wanted = this.#texts(filter).map((text, index) => this.#form(text, index));
       const fits = (texts: readonly TupleValue[]) =>
         texts.every((text, index) => text === undefined || text === wanted[index]);
       return fits(now) || (before !== undefined && fits(before));
@@ -114,13 +138,35 @@ export class Shape {
 
   *all(): Iterable<ActiveSubscription> {
     for (const one of this.#subscriptions.values()) {
-      if ('registry' in one) yield one;
-      else yield* one;
+      if (one instanceof SubscriptionList) yield* one.active;
+      else yield one;
     }
   }
 
-  #keyOfFilter(subscription: ActiveSubscription): Key {
-    return this.#join(this.#values(subscription.filter).map(scalarText));
+  #sift({ filter }: ActiveSubscription): void {
+    if (!this.#sieve.full) {
+      this.#sieve.add(this.#printOf(filter));
+      return;
+    }
+    // Also of those that have ended: what is full of them is made anew for those that have not.
+    const all = [...this.all()];
+    this.#sieve = new Sieve(all.length);
+    for (const one of all) this.#sieve.add(this.#printOf(one.filter));
+  }
+
+  #printOf(filter: ActiveSubscription['filter']): number {
+    return this.#texts(filter).reduce(
+      (print, text, index) => mixed(print, fingerprint(this.#form(text, index) as Text)),
+      0,
+    );
+  }
+
+  #keyOf(filter: ActiveSubscription['filter']): Key {
+    return this.#join(this.#texts(filter));
+  }
+
+  #texts(filter: ActiveSubscription['filter']): readonly Text[] {
+    return this.#values(filter).map(scalarText);
   }
 
   #values(filter: ActiveSubscription['filter']): readonly Scalar[] {

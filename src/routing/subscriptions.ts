@@ -3,11 +3,14 @@ import type { Server } from '../postgres/server.ts';
 import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import { positionIssues } from '../delivery/positions.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
-import type { BatchOptions, DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
+import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
+import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
+import { batchIssues, withDefaults } from './batch-options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
+import { IteratorNames } from './iterator-names.ts';
 import type { Route } from './route.ts';
 import type { Router } from './router.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
@@ -22,6 +25,7 @@ export class Subscriptions {
   readonly #exactlyOnce: ExactlyOnceHost;
   /** Subscriptions under whose names something is kept. */
   readonly #named = new Map<string, ActiveSubscription>();
+  readonly #iteratorNames = new IteratorNames();
   /** Whether there was one that keeps positions. */
   keepsPositions = false;
 
@@ -223,8 +227,10 @@ export class Subscriptions {
     if (!settings.transaction && !keeps) return subscription;
     const { name } = subscription;
     // Iterators cannot be named: several of one watcher are told apart.
-    if (iterated)
-      return new ActiveSubscription(registry, filter, handler, { ...settings, name: this.#iteratorName(name) });
+    if (iterated) {
+      const own = this.#iteratorNames.take(name, (taken) => this.#named.has(taken));
+      return new ActiveSubscription(registry, filter, handler, { ...settings, name: own });
+    }
     if (this.#named.has(name)) {
       const what = settings.transaction ? 'positions are' : 'dead letters are';
       throwIssues([
@@ -245,52 +251,31 @@ export class Subscriptions {
     );
   }
 
-  #iteratorName(name: string): string {
-    for (let number = 1; ; number++) {
-      const own = `${name} (iterator ${number})`;
-      if (!this.#named.has(own)) return own;
-    }
-  }
-
   /** Adds a subscription that its signal ends; not at all when the signal is aborted already. */
   #register(subscription: ActiveSubscription, signal: AbortSignal | undefined, add: () => void): ActiveSubscription {
+    const { exactlyOnce, settings } = subscription;
     if (signal?.aborted) {
       subscription.active = false;
+      this.#iteratorNames.release(settings.name ?? '');
       return subscription;
     }
     add();
-    const { exactlyOnce, settings } = subscription;
-    const end = () => subscription.unsubscribe();
-    signal?.addEventListener('abort', end, { once: true });
     const named =
       exactlyOnce !== undefined || (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter');
-    if (named) this.#named.set(subscription.name, subscription);
     if (!signal && !named) return subscription; // the many that hold nothing
+    if (named) this.#named.set(subscription.name, subscription);
+    const end = () => subscription.unsubscribe();
+    if (signal) onAbort(signal, end);
     subscription.onEnd = () => {
-      signal?.removeEventListener('abort', end);
-      if (named) this.#named.delete(subscription.name);
+      if (signal) offAbort(signal, end);
+      if (named) {
+        this.#named.delete(subscription.name);
+        this.#iteratorNames.release(subscription.name);
+      }
       exactlyOnce?.close();
     };
     return subscription;
   }
-}
-
-function batchIssues(batch: BatchOptions): ConfigurationIssue[] {
-  const issues: ConfigurationIssue[] = [];
-  const solution = '{ batch: { size: 500, wait: 50, latest: true } }';
-  if (typeof batch !== 'object' || batch === null) return [{ message: 'batch is an object', solution }];
-  unknownKeys(batch, ['size', 'wait', 'latest'], 'batch option', issues);
-  const { size, wait = 0, latest = false } = batch;
-  if (!Number.isInteger(size) || size < 1)
-    issues.push({ message: 'batch.size is a whole number, 1 or more', solution });
-  if (!(typeof wait === 'number' && wait >= 0 && wait <= longestTimeout))
-    issues.push({ message: `batch.wait is a number of milliseconds, 0 to ${longestTimeout}`, solution });
-  if (typeof latest !== 'boolean') issues.push({ message: 'batch.latest is true or false', solution });
-  return issues;
-}
-
-function withDefaults({ size, wait = 0, latest = false }: BatchOptions): Required<BatchOptions> {
-  return { size, wait, latest };
 }
 
 /** The subscription is found by its filter, which the caller may change. */

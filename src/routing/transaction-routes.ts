@@ -9,8 +9,6 @@ export interface TransactionRoutesHost {
   readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
   /** Bytes of a transaction that are kept for further attempts. */
   readonly limit: number;
-  /** The last transaction that was begun to be received. */
-  newest(): LedgerTransaction | undefined;
   deliver(subscription: ActiveSubscription, delivery: TransactionDelivery): void;
 }
 
@@ -18,8 +16,10 @@ export interface TransactionRoutesHost {
 export class TransactionRoutes implements Registry {
   readonly name = 'transactions';
   readonly #host: TransactionRoutesHost;
-  /** With the position of the transaction that was being received when it was made, if any: it begins with the next one. */
+  /** With the position of the transaction that had come last when it was made, if any: it begins with the next one. */
   readonly #subscriptions = new Map<ActiveSubscription, Lsn | undefined>();
+  /** The last transaction of which anything has come here. What waits to become visible comes later. */
+  newest: LedgerTransaction | undefined;
   /** What they are being handed of the current transaction. */
   readonly #open = new Map<ActiveSubscription, TransactionDelivery>();
 
@@ -41,7 +41,7 @@ export class TransactionRoutes implements Registry {
   }
 
   add(subscription: ActiveSubscription): void {
-    this.#subscriptions.set(subscription, this.#host.newest()?.finalLsn);
+    this.#subscriptions.set(subscription, this.newest?.finalLsn);
   }
 
   /** A handler that is in the middle of a transaction still gets the rest of it. */
@@ -83,6 +83,7 @@ export class TransactionRoutes implements Registry {
         solution: 'Nothing: what was committed comes again, whole.',
       }),
     );
+    this.newest = undefined;
     for (const subscription of this.#subscriptions.keys()) this.#subscriptions.set(subscription, undefined);
   }
 }

@@ -1,3 +1,5 @@
+import { Queue } from '../changes/queue.ts';
+
 interface Waiting {
   readonly isGone: () => boolean;
   readonly resolve: () => void;
@@ -5,19 +7,23 @@ interface Waiting {
 
 /** Hands out turns, one a millisecond: however many want one, the process has time for all else. */
 export class Turns {
-  #waiting: Waiting[] = [];
+  readonly #waiting = new Queue<Waiting>();
 
   /** `isGone`: whether the turn is not wanted any more. */
   next(isGone: () => boolean): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#waiting.push({ isGone, resolve }) === 1) setTimeout(() => this.#give(), 1);
+      this.#waiting.push({ isGone, resolve });
+      if (this.#waiting.length === 1) setTimeout(() => this.#give(), 1);
     });
   }
 
+  /** To the first that wants it, and to those before it, who see that they have gone. */
   #give(): void {
-    const first = this.#waiting.findIndex(({ isGone }) => !isGone());
-    const given = this.#waiting.splice(0, first === -1 ? this.#waiting.length : first + 1);
-    for (const { resolve } of given) resolve();
+    let turn: Waiting | undefined;
+    do {
+      turn = this.#waiting.shift();
+      turn?.resolve();
+    } while (turn?.isGone());
     if (this.#waiting.length > 0) setTimeout(() => this.#give(), 1);
   }
 }

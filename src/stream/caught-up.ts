@@ -1,3 +1,4 @@
+import { offAbort, onAbort } from '../abort-signal.ts';
 import type { Ledger } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import { nextPause } from './snapshot.ts';
@@ -13,10 +14,15 @@ export interface CaughtUpStream {
 }
 
 interface Waiter {
-  /** Undefined until the server has said where its WAL ends. */
-  target: Lsn | undefined;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
+}
+
+/** Those whom one answer of the server is for: they wait for the same position. */
+interface Party {
+  readonly waiters: Set<Waiter>;
+  /** Undefined until the server has said where its WAL ends. */
+  target: Lsn | undefined;
 }
 
 /**
@@ -25,7 +31,9 @@ interface Waiter {
  */
 export class CaughtUp {
   readonly #ledger: Pick<Ledger, 'handled' | 'settled'>;
-  readonly #waiters = new Set<Waiter>();
+  readonly #parties = new Set<Party>();
+  /** The one that the server has not been asked for yet: whoever comes now joins it. */
+  #next: Party | undefined;
   #stream: CaughtUpStream | undefined;
   #reading = false;
   /** The walsender was asked and has not said anything since. */
@@ -44,13 +52,12 @@ export class CaughtUp {
         reject(signal?.aborted ? signal.reason : this.#over?.reason);
         return;
       }
+      const party = this.#join();
       const forget = () => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener('abort', abort);
-        if (this.#waiters.size === 0) this.#rest();
+        if (signal) offAbort(signal, abort);
+        this.#leave(party, waiter);
       };
       const waiter: Waiter = {
-        target: undefined,
         resolve: () => {
           forget();
           resolve();
@@ -61,8 +68,8 @@ export class CaughtUp {
         },
       };
       const abort = () => waiter.reject(signal?.reason);
-      signal?.addEventListener('abort', abort);
-      this.#waiters.add(waiter);
+      if (signal) onAbort(signal, abort);
+      party.waiters.add(waiter);
       this.#read();
     });
   }
@@ -71,7 +78,7 @@ export class CaughtUp {
   connect(stream: CaughtUpStream, continues: boolean): void {
     this.disconnect();
     this.#stream = stream;
-    if (!continues) for (const waiter of this.#waiters) waiter.target = undefined;
+    if (!continues) for (const party of this.#parties) party.target = undefined;
     this.#read();
     this.check();
   }
@@ -86,7 +93,7 @@ export class CaughtUp {
   end(reason: unknown): void {
     this.#over = { reason };
     this.disconnect();
-    for (const waiter of this.#waiters) waiter.reject(reason);
+    for (const { waiters } of this.#parties) for (const waiter of waiters) waiter.reject(reason);
   }
 
   /** The walsender has said how far it is. */
@@ -97,30 +104,44 @@ export class CaughtUp {
 
   /** More is handled than before. */
   check(): void {
-    if (this.#waiters.size === 0) return;
+    if (this.#parties.size === 0) return;
     const { handled } = this.#ledger;
     let waiting = false;
-    for (const waiter of this.#waiters) {
-      if (waiter.target === undefined) continue;
-      if (handled !== undefined && handled >= waiter.target) waiter.resolve();
+    for (const { target, waiters } of this.#parties) {
+      if (target === undefined) continue;
+      if (handled !== undefined && handled >= target) for (const waiter of waiters) waiter.resolve();
       else waiting = true;
     }
     // While handlers are waited for, where the walsender is makes no difference.
     if (waiting && this.#ledger.settled) this.#ask();
   }
 
+  #join(): Party {
+    if (!this.#next) this.#parties.add((this.#next = { waiters: new Set(), target: undefined }));
+    return this.#next;
+  }
+
+  #leave(party: Party, waiter: Waiter): void {
+    party.waiters.delete(waiter);
+    if (party.waiters.size > 0) return;
+    this.#parties.delete(party);
+    if (this.#next === party) this.#next = undefined;
+    if (this.#parties.size === 0) this.#rest();
+  }
+
   /** One question at a time; its answer is for those who waited before it was asked. */
   #read(): void {
     const stream = this.#stream;
     if (!stream || this.#reading) return;
-    const asking = [...this.#waiters].filter(({ target }) => target === undefined);
+    const asking = [...this.#parties].filter(({ target }) => target === undefined);
     if (asking.length === 0) return;
     this.#reading = true;
+    this.#next = undefined;
     stream.readEnd().then(
       (end) => {
         if (stream !== this.#stream) return;
         this.#reading = false;
-        for (const waiter of asking) waiter.target = end;
+        for (const party of asking) party.target = end;
         this.check();
         this.#read();
       },

@@ -81,7 +81,7 @@ export class Connection implements KeepAliveHost {
   /** The session for questions that no lock can hold up. `deadline`: milliseconds for each of them. */
   async openQuestions(deadline: number): Promise<Session> {
     const { questions, asking } = this.#early!;
-    await asking;
+    await Promise.race([asking, this.#failed]);
     questions.deadline = deadline;
     return this.#rely(questions);
   }
@@ -89,7 +89,7 @@ export class Connection implements KeepAliveHost {
   /** Streams until the first session is lost. Rejects with the cause. */
   async stream(options: SourceOptions, sink: SourceSink): Promise<void> {
     const { source, connecting } = this.#early!;
-    await connecting;
+    await Promise.race([connecting, this.#failed]);
     this.#source = source;
     const ended = source.run(options, sink);
     this.#ended = ended.catch(() => {});

@@ -9,6 +9,8 @@ const endPatience = 30;
 const confirmPatience = 80;
 /** Milliseconds for a walsender to end that was told to. */
 const terminationPatience = 100;
+/** Milliseconds for the slot to move without a walsender. */
+const advancePatience = 200;
 /** Milliseconds between two looks at the slot. */
 const interval = 5;
 
@@ -42,7 +44,7 @@ export class Ending {
     // There a walsender looks at what we send only when it cannot send more itself, so nothing is read meanwhile.
     const known = !inside || (await this.#confirmed());
     const ended = new AbortController();
-    const enough = known ? this.#patience(ended.signal) : Promise.resolve();
+    const enough = known ? this.#patience(ended.signal).catch(() => {}) : Promise.resolve();
     const inOrder = await this.#connection.end(enough);
     ended.abort();
     if (!inOrder) await this.#cutOff();
@@ -54,9 +56,9 @@ export class Ending {
     await this.#confirmed();
   }
 
-  /** Whether the slot has come to the position that was acknowledged, or does so in time. */
+  /** Whether the slot has come to the position that was acknowledged, or does so in time. A server that cannot be asked has not said so. */
   #confirmed(): Promise<boolean> {
-    return this.#look(confirmPatience, ({ behind }) => !behind);
+    return this.#look(confirmPatience, ({ behind }) => !behind).catch(() => false);
   }
 
   /** Ends the walsender, which would keep the slot until it notices that nobody listens, and acknowledges in its place. */
@@ -65,15 +67,17 @@ export class Ending {
     if (pid === undefined) return;
     await this.#session.use((client) => terminateWalsender(client, this.#slot, pid));
     await this.#look(terminationPatience, ({ active }) => !active);
-    const acknowledged = this.#session.use((client) =>
-      client.query(
+    const acknowledged = this.#session.use(async (client) => {
+      // It reads the WAL from the slot's restart_lsn on. What takes long is not waited for: it only comes again.
+      await client.query(`set statement_timeout = ${advancePatience}`);
+      await client.query(
         `select pg_catalog.pg_replication_slot_advance(slot_name, $2::pg_catalog.pg_lsn) from pg_catalog.pg_replication_slots
          where slot_name operator(pg_catalog.=) $1 and not active
            and confirmed_flush_lsn operator(pg_catalog.<) $2::pg_catalog.pg_lsn`,
         [this.#slot, this.#lsn],
-      ),
-    );
-    await acknowledged.catch(() => {}); // another worker was faster: it comes again there
+      );
+    });
+    await acknowledged.catch(() => {}); // or another worker was faster
   }
 
   /** Looks at the slot until it is as wanted, or is gone. Returns whether that came in time. */

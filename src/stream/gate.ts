@@ -55,10 +55,11 @@ export class VisibilityGate<T extends Captured> {
 
   /** Whether something waits to become visible. */
   get waiting(): boolean {
-    return this.#holds && !this.#full;
+    return this.holds && !this.#full;
   }
 
-  get #holds(): boolean {
+  /** Whether something waits here, for whatever. */
+  get holds(): boolean {
     return this.#waiting.length > 0;
   }
 
@@ -82,12 +83,12 @@ export class VisibilityGate<T extends Captured> {
   }
 
   push(change: T): void {
-    if (!this.#holds && this.#sees(change.transaction)) {
+    if (!this.holds && this.#sees(change.transaction)) {
       this.#pass(change);
       return;
     }
     this.#ledger.hold(change);
-    if (!this.#holds) this.#since = Date.now();
+    if (!this.holds) this.#since = Date.now();
     this.#waiting.push(change);
     this.#arrived++;
     this.#bytes += change.bytes;
@@ -114,7 +115,7 @@ export class VisibilityGate<T extends Captured> {
 
   #ask(): void {
     const takeSnapshot = this.#takeSnapshot;
-    if (takeSnapshot === undefined || !this.#holds || this.#questions === mostQuestions) return;
+    if (takeSnapshot === undefined || !this.holds || this.#questions === mostQuestions) return;
     this.#questions++;
     const arrived = this.#arrived;
     takeSnapshot(() => this.#xids())

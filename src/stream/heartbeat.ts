@@ -51,7 +51,8 @@ export class Heartbeat {
     if (before) {
       before.missed++;
       if (before.lsn === undefined) {
-        if (this.#isLate(before)) throw unanswered(before.missed * this.#interval);
+        // While the stream brings something it is the session's own trouble, or the server's.
+        if (this.#isLate(before) && (paused || silence >= patience)) throw unanswered(before.missed * this.#interval);
       } else if (!paused) {
         if (write >= before.lsn) throw passedOver(before.lsn);
         // A walsender that decodes much of which it sends nothing is silent as well, but not for that long.

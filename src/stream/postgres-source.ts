@@ -147,10 +147,13 @@ export class PostgresSource implements ChangeSource {
     if (!connection) return;
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-    await Promise.race([this.#closeInOrder(connection), patience]);
-    clearTimeout(timer);
-    this.#disconnected();
-    connection.destroy();
+    try {
+      await Promise.race([this.#closeInOrder(connection), patience]);
+    } finally {
+      clearTimeout(timer);
+      this.#disconnected();
+      connection.destroy();
+    }
   }
 
   async #closeInOrder(connection: Connection): Promise<void> {

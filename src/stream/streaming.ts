@@ -196,13 +196,11 @@ export class Streaming {
   #look(): void {
     const { keepAlive } = this;
     const questions = this.#questions;
-    const silence = keepAlive.silence.milliseconds;
     keepAlive.look();
     questions.look();
-    const longest = silentAfter(this.#timeout);
-    this.#parts.lag.silentSince = keepAlive.silence.since(longest) ?? questions.silence.since(longest);
-    const isBack = silence >= patience && keepAlive.silence.milliseconds === 0;
-    if (isBack && questions.silence.milliseconds >= patience) void questions.renew();
+    this.#parts.lag.silentSince = keepAlive.silence.since(silentAfter(this.#timeout));
+    // The stream brings something: it is their connection that is broken, or that TCP tries again less and less often.
+    if (keepAlive.silence.milliseconds === 0 && questions.silence.milliseconds >= patience) void questions.renew();
   }
 
   #every(interval: number, task: () => void): void {

@@ -52,14 +52,14 @@ export class WatchCore {
     this.refuseWhenOver();
     const { subscriptions } = this.#parts;
     const subscription = subscriptions.subscribe(watcher, rest);
-    this.debug(subscriptions.route(watcher).watcher, `subscribing: ${subscription.name}`);
+    this.debug(subscriptions.route(watcher).watcher, () => `subscribing: ${subscription.name}`);
     return subscription;
   }
 
   unsubscribe(watcher: string, ...rest: readonly unknown[]): boolean {
     const { subscriptions } = this.#parts;
     const ended = subscriptions.unsubscribe(watcher, rest);
-    this.debug(subscriptions.route(watcher).watcher, `unsubscribing ${ended}: ${watcher}`);
+    this.debug(subscriptions.route(watcher).watcher, () => `unsubscribing ${ended}: ${watcher}`);
     return ended > 0;
   }
 
@@ -73,7 +73,7 @@ export class WatchCore {
     if (lifecycle.state === 'idle') {
       lifecycle.connecting();
       reporter.log.info({ watchers: watchers.map(({ name }) => name) }, 'starting');
-      for (const watcher of watchers) this.debug(watcher, `starting: ${watcher.name}`);
+      for (const watcher of watchers) this.debug(watcher, () => `starting: ${watcher.name}`);
       supervisor.run().catch((error: unknown) => this.fail(classify(error)));
     }
     return lifecycle.outcome.started;
@@ -123,10 +123,10 @@ export class WatchCore {
   }
 
   /** A line for those who want to see each step of a watcher. */
-  protected debug({ debug, name, type, table, extraColumns, triggerColumns }: Watcher, message: string): void {
+  protected debug({ debug, name, type, table, extraColumns, triggerColumns }: Watcher, message: () => string): void {
     if (!debug) return;
     const fields = { watcher: name, type, schema: table.schema, table: table.name, extraColumns, triggerColumns };
-    this.#parts.reporter.log.debug(fields, message);
+    this.#parts.reporter.log.debug(fields, message());
   }
 
   /** The watch ends: nobody is waited for any more who waits for what is still to come. */

@@ -111,7 +111,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     watchers,
     (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
     reporter.log,
-    { ledger, limit: highWaterMark, newest: () => intake.newest },
+    { ledger, limit: highWaterMark },
     (warning) => reporter.warnOnce([warning]),
   );
   const gate = new VisibilityGate<CapturedItem>(ledger, (captured) => router.push(captured));
@@ -119,7 +119,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   const intake: Intake = new Intake(ledger, {
     emit: (captured) => (gated ? gate.push(captured) : router.push(captured)),
     get wantsCommits() {
-      return router.transactions.wanted;
+      return router.transactions.wanted || gate.holds; // who subscribes now is to have what waits there, whole
     },
     wantsMessages: (prefix) => router.messages.has(prefix),
   });

@@ -51,10 +51,11 @@ export class SlotWatchCore extends WatchCore {
   }
 
   override subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
+    const { router, reporter } = this.#parts;
+    const route = router.routes.get(watcher);
+    const before = route?.filteredBy;
     const subscription = super.subscribe(watcher, ...rest);
-    const { subscriptions, reporter } = this.#parts;
-    const { bound, filteredBy } = subscriptions.route(watcher);
-    if (bound && filteredBy.length > 0) reporter.warnOnce(bindWarnings(bound, filteredBy));
+    if (route?.bound && route.filteredBy !== before) reporter.warnOnce(bindWarnings(route.bound, route.filteredBy));
     return subscription;
   }
 

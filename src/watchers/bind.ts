@@ -32,8 +32,9 @@ export function bindWatchers(
   const issues: ConfigurationIssue[] = [];
   const identity: ConfigurationIssue[] = [];
   const published = new Set(watchers.map((watcher) => watcher.type));
+  const byName = new Map(tables.map((table) => [quoteTable(table), table]));
   const bound = watchers.flatMap((watcher) => {
-    const table = tables.find(({ schema, name }) => schema === watcher.table.schema && name === watcher.table.name);
+    const table = byName.get(quoteTable(watcher.table));
     if (!table) {
       issues.push({
         message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,

@@ -1,7 +1,7 @@
 /** What the stream's description of a relation means for the watchers and their tables. Pure. */
 import { quoteTable } from '../postgres/server.ts';
 import type { Relation } from '../postgres/pgoutput/messages.ts';
-import type { ReplicaIdentity, Table } from '../postgres/tables.ts';
+import type { Leaf, ReplicaIdentity, Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { WatchError } from '../errors.ts';
 import { type BoundWatcher, databaseName } from './bind.ts';
@@ -13,22 +13,52 @@ export const identityNames: Readonly<Record<Relation['replicaIdentity'], Replica
   n: 'nothing',
 };
 
-/** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
-export function watchersOf(relation: Relation, bound: readonly BoundWatcher[]): readonly BoundWatcher[] {
-  const byOid = bound.filter(({ table }) => table.oid === relation.oid);
-  if (byOid.length > 0) return byOid;
-  return bound.filter(({ table }) => isNamed(table, relation));
+/** The watchers by what relations say of themselves, so that none of the others is looked at. */
+export class BoundIndex {
+  readonly all: readonly BoundWatcher[];
+  readonly #byOid = new Map<number, BoundWatcher[]>();
+  readonly #byName = new Map<string, BoundWatcher[]>();
+  /** By the OIDs of partitions that hold rows. */
+  readonly #byLeaf = new Map<number, { readonly leaf: Leaf; readonly bound: BoundWatcher[] }>();
+
+  constructor(all: readonly BoundWatcher[] = []) {
+    this.all = all;
+    for (const one of all) {
+      const { oid, leaves } = one.table;
+      listAt(this.#byOid, oid).push(one);
+      listAt(this.#byName, quoteTable(one.table)).push(one);
+      for (const leaf of leaves) {
+        const there = this.#byLeaf.get(leaf.oid);
+        if (there) there.bound.push(one);
+        else this.#byLeaf.set(leaf.oid, { leaf, bound: [one] });
+      }
+    }
+  }
+
+  /** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
+  of(relation: Relation): readonly BoundWatcher[] {
+    return this.#byOid.get(relation.oid) ?? this.named(relation);
+  }
+
+  named(table: Named): readonly BoundWatcher[] {
+    return this.#byName.get(quoteTable(table)) ?? [];
+  }
+
+  /** A partition as the table that it belongs to was last seen. */
+  leaf({ oid }: Relation): Leaf | undefined {
+    return this.#byLeaf.get(oid)?.leaf;
+  }
+
+  /** The watchers that a relation can concern: of this table, or of the root of this partition. */
+  concernedBy(relation: Relation): readonly BoundWatcher[] {
+    return [...this.of(relation), ...(this.#byLeaf.get(relation.oid)?.bound ?? [])];
+  }
 }
 
-/** The names of the watchers that a described relation can concern: of this table, or of the root of this partition. */
-export function concernedBy(
-  relation: Relation,
-  before: readonly BoundWatcher[],
-  now: readonly BoundWatcher[],
-): ReadonlySet<string> {
-  const roots = [...before, ...now].filter(({ table }) => table.leaves.some(({ oid }) => oid === relation.oid));
-  const bound = [...watchersOf(relation, before), ...watchersOf(relation, now), ...roots];
-  return new Set(bound.map(({ watcher }) => watcher.name));
+function listAt<K>(map: Map<K, BoundWatcher[]>, key: K): BoundWatcher[] {
+  let list = map.get(key);
+  if (!list) map.set(key, (list = []));
+  return list;
 }
 
 interface Named {

@@ -1,7 +1,6 @@
 import pg from 'pg';
 import type { Tuple } from '../postgres/pgoutput/messages.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
-import type { PlannedColumn } from './plan.ts';
 
 /** A column whose value is parsed into something that takes memory besides its text. */
 export interface ParsedColumn {
@@ -19,7 +18,10 @@ const asText = pg.types.getTypeParser(pg.types.builtins.TEXT, 'text');
 const growth = 3;
 
 /** Those of the columns, each once. */
-export function parsedColumns(columns: Iterable<PlannedColumn>, types: TypeCatalog): readonly ParsedColumn[] {
+export function parsedColumns(
+  columns: Iterable<{ readonly slot: number; readonly typeOid: number }>,
+  types: TypeCatalog,
+): readonly ParsedColumn[] {
   const found = new Map<number, ParsedColumn>();
   for (const { slot, typeOid } of columns) {
     if (slot === -1 || small.has(typeOid) || types.parser(typeOid) === asText) continue;

@@ -28,6 +28,8 @@ export interface PlannedWatcher {
   readonly columns: readonly PlannedColumn[];
   readonly primaryKey: readonly PlannedColumn[];
   readonly triggers: readonly PlannedColumn[];
+  /** Watchers with the same number make equal events of a change. Undefined: no other one does. */
+  readonly layout?: number;
 }
 
 /** What is to be done at the changes of one relation: who wants them, and which columns to decode for that. */
@@ -48,7 +50,7 @@ export function planRelation(
   const names = new Set(bound.flatMap(columnsOf));
   const wanted = relation.columns.flatMap((column, index) => (names.has(column.name) ? [index] : []));
   const unsure = unsureColumns(relation, bound[0]!);
-  const planned = bound.map((one) => planWatcher(one, relation, { wanted, unsure }, types));
+  const planned = withLayouts(bound.map((one) => planWatcher(one, relation, { wanted, unsure }, types)));
   const of = (type: UpdateType) => planned.filter((one) => one.bound.watcher.type === type);
   const columns = planned.flatMap((one) => one.columns);
   return {
@@ -58,6 +60,27 @@ export function planRelation(
     parsed: parsedColumns(columns, types),
     watchers: { inserted: of('inserted'), updated: of('updated'), deleted: of('deleted'), truncated: of('truncated') },
   };
+}
+
+/** Finds those that make equal events: of the same columns, under the same names, with the same parsers. */
+function withLayouts(planned: readonly PlannedWatcher[]): readonly PlannedWatcher[] {
+  const numberOf = numbering();
+  const layouts = planned.map(({ bound: { watcher }, columns }) => {
+    const names = columns.map(({ name }) => [name, databaseName(watcher.table, name)]);
+    return numberOf(JSON.stringify([numberOf(watcher.table.drizzle?.columns), watcher.type, names]));
+  });
+  const seen = new Set<number>();
+  const common = new Set(layouts.filter((layout) => seen.size === seen.add(layout).size));
+  return planned.map((one, index) => {
+    const layout = layouts[index]!;
+    return common.has(layout) ? { ...one, layout } : one;
+  });
+}
+
+/** The same number for the same value. */
+function numbering(): (value: unknown) => number {
+  const numbers = new Map<unknown, number>();
+  return (value) => numbers.get(value) ?? numbers.set(value, numbers.size).size - 1;
 }
 
 /** Partitions may send less in an old row than the identity of their root promises. */

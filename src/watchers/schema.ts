@@ -7,7 +7,7 @@ import { TypeCatalog } from '../postgres/types.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
 import { changedKeys, lostColumns, schemaChanged } from './changed.ts';
-import { concernedBy, identityNames, identityWarnings, isNamed, isUnknown, watchersOf } from './described.ts';
+import { BoundIndex, identityNames, identityWarnings, isNamed, isUnknown } from './described.ts';
 import { guardAbsent, setValue } from './event.ts';
 import { columnParser, columnsOf, planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
@@ -15,7 +15,7 @@ import type { Watcher } from './validate.ts';
 export interface SchemaHost {
   /** What else is wrong, of what only others know. */
   issues(bound: readonly BoundWatcher[]): readonly ConfigurationIssue[];
-  /** The watchers have got tables, or others than before. */
+  /** These watchers have got tables, or others than before. */
   bound(bound: readonly BoundWatcher[]): void;
   warn(warnings: Iterable<WatchError>): void;
 }
@@ -27,7 +27,7 @@ export class Schema {
   readonly #host: SchemaHost;
   /** Described relations that no watcher's table has to do with. */
   readonly #strangers = new Set<number>();
-  #bound: readonly BoundWatcher[] = [];
+  #bound = new BoundIndex();
   #server: Pick<Server, 'major'> | undefined;
   /** Tables of which the server sends only what the watchers need. */
   #projected: ReadonlySet<number> = new Set();
@@ -40,18 +40,18 @@ export class Schema {
 
   /** By quoted name. */
   get tableOids(): ReadonlyMap<string, number> {
-    return new Map(this.#bound.map(({ table }) => [quoteTable(table), table.oid]));
+    return new Map(this.#bound.all.map(({ table }) => [quoteTable(table), table.oid]));
   }
 
   bind(bound: readonly BoundWatcher[], server: Pick<Server, 'major'>, projected = this.#projected): void {
-    this.#bound = bound;
+    this.#bound = new BoundIndex(bound);
     this.#server = server;
     this.#projected = projected;
     this.#host.bound(bound);
   }
 
   plan(relation: Relation): RelationPlan | undefined {
-    return planRelation(relation, watchersOf(relation, this.#bound), this.types);
+    return planRelation(relation, this.#bound.of(relation), this.types);
   }
 
   /**
@@ -59,7 +59,7 @@ export class Schema {
    * the transaction is `visible`.
    */
   described(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> | undefined {
-    const watchers = watchersOf(relation, this.#bound);
+    const watchers = this.#bound.of(relation);
     if (watchers.length === 0)
       return this.#isNewPartition(relation) ? this.#refresh(relation, session, visible) : undefined;
     const { table } = watchers[0]!;
@@ -71,9 +71,8 @@ export class Schema {
 
   /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
   #isNewPartition(relation: Relation): boolean {
-    const partitioned = this.#bound.filter(({ table }) => table.kind === 'p');
-    if (partitioned.length === 0 || this.#strangers.has(relation.oid)) return false;
-    const known = partitioned.flatMap(({ table }) => table.leaves).find((leaf) => leaf.oid === relation.oid);
+    if (this.#strangers.has(relation.oid) || !this.#bound.all.some(({ table }) => table.kind === 'p')) return false;
+    const known = this.#bound.leaf(relation);
     return known === undefined || known.replicaIdentity !== identityNames[relation.replicaIdentity];
   }
 
@@ -84,8 +83,8 @@ export class Schema {
     texts: Readonly<Record<string, string | null>>,
     absent: readonly string[],
   ): Promise<Record<string, unknown>> {
-    if (this.#bound.length === 0) await this.#lookUp(client);
-    const bound = this.#bound.find((one) => one.watcher.name === watcher);
+    if (this.#bound.all.length === 0) await this.#lookUp(client);
+    const bound = this.#bound.all.find((one) => one.watcher.name === watcher);
     if (!bound) return { ...texts };
     const parse = (name: string, text: string) => {
       const column = bound.table.columns.find((one) => one.name === databaseName(bound.watcher.table, name));
@@ -108,7 +107,7 @@ export class Schema {
       client,
       tables.flatMap((table) => table.columns.map((column) => column.typeOid)),
     );
-    this.#bound = bindWatchers(this.#watchers, tables, server).bound;
+    this.#bound = new BoundIndex(bindWatchers(this.#watchers, tables, server).bound);
   }
 
   /** Binds the watchers of a relation to what the catalog has by now. Others are not touched: what they get may be older. */
@@ -117,58 +116,72 @@ export class Schema {
     const before = this.#bound;
     const server = this.#server!;
     await session.use(async (client) => {
-      const tables = await readTables(
-        client,
-        this.#watchers.map(({ table }) => table),
-      );
+      const tables = await this.#readOf(client, relation);
       const now = bindWatchers(this.#watchers, tables, server);
-      const concerned = concernedBy(relation, before, now.bound);
-      const gone = await this.#gone(client, relation, before, tables);
+      const concerned = new Set(
+        [before, new BoundIndex(now.bound)].flatMap((index) =>
+          index.concernedBy(relation).map(({ watcher }) => watcher.name),
+        ),
+      );
+      const concernedOf = (all: readonly BoundWatcher[]) => all.filter(({ watcher }) => concerned.has(watcher.name));
+      const [known, found] = [concernedOf(before.all), concernedOf(now.bound)];
+      const gone = await this.#gone(client, relation, known, tables);
       const isConcerned = ({ watcher }: ConfigurationIssue) =>
         watcher === undefined || (concerned.has(watcher) && !gone.has(watcher));
-      const misfits = [...now.issues, ...changedKeys(before, now.bound), ...this.#host.issues(now.bound)];
-      const found = misfits.filter(isConcerned);
-      if (found.length > 0) throw schemaChanged(relation, before, found);
+      const misfits = [...now.issues, ...changedKeys(known, found), ...this.#host.issues(found)].filter(isConcerned);
+      if (misfits.length > 0) throw schemaChanged(relation, known, misfits);
       // A table that was dropped stays as it was last: changes of it may still come.
-      const bound = before.map(
-        (one) => (concerned.has(one.watcher.name) && now.bound.find(({ watcher }) => watcher === one.watcher)) || one,
-      );
-      const columns = [...relation.columns, ...bound.flatMap(({ table }) => table.columns)];
+      const latest = new Map([...known, ...found].map((one) => [one.watcher.name, one]));
+      const bound = new BoundIndex(before.all.map((one) => latest.get(one.watcher.name) ?? one));
+      const changed = [...latest.values()];
+      const columns = [...relation.columns, ...changed.flatMap(({ table }) => table.columns)];
       await this.types.resolve(
         client,
         columns.map((column) => column.typeOid),
       );
       if (concerned.size === 0) this.#strangers.add(relation.oid);
-      this.#host.warn(lostColumns(before, bound));
+      this.#host.warn(lostColumns(known, changed));
       // What PostgreSQL refuses by now is told by the inspection.
       const refused = (issue: ConfigurationIssue) =>
-        bound.some(({ watcher, table }) => watcher.name === issue.watcher && table.withoutIdentity.length > 0);
+        changed.some(({ watcher, table }) => watcher.name === issue.watcher && table.withoutIdentity.length > 0);
       this.#host.warn(
         now.identity
           .filter((issue) => isConcerned(issue) && !refused(issue))
           .map(({ message, solution }) => new WatchError('REPLICA_IDENTITY', message, { solution })),
       );
-      this.#host.warn(identityWarnings(relation, watchersOf(relation, bound)));
-      this.bind(bound, server);
+      this.#host.warn(identityWarnings(relation, bound.of(relation)));
+      this.#bound = bound;
+      this.#host.bound(changed);
     });
+  }
+
+  /** The tables of all watchers: those that a relation can concern as the catalog has them now, the others as they were. */
+  async #readOf(client: Client, relation: Relation): Promise<readonly Table[]> {
+    const concerned = [...this.#bound.concernedBy(relation), ...this.#bound.named(relation)];
+    const asked = new Map(concerned.map(({ watcher }) => [quoteTable(watcher.table), watcher.table]));
+    const read = await readTables(client, [...asked.values()], relation.oid);
+    const known = new Set([...asked.keys(), ...read.map(quoteTable)]);
+    const others = this.#bound.all.map(({ table }) => table).filter((table) => !known.has(quoteTable(table)));
+    return [...read, ...new Set(others)];
   }
 
   /** The watchers whose table was dropped. One that was renamed does not fit them any more; a dropped one is told by the inspection. */
   async #gone(
     client: Client,
     relation: Relation,
-    before: readonly BoundWatcher[],
+    known: readonly BoundWatcher[],
     tables: readonly Table[],
   ): Promise<ReadonlySet<string>> {
-    const absent = before.filter(({ watcher }) => !tables.some((table) => isNamed(table, watcher.table)));
+    const there = new Set(tables.map(quoteTable));
+    const absent = known.filter(({ watcher }) => !there.has(quoteTable(watcher.table)));
     if (absent.length === 0) return new Set();
     const { rows } = await client.query<{ oid: number }>(
       'select c.oid from pg_catalog.pg_class c where c.oid = any ($1::pg_catalog.oid[])',
       [[relation.oid, ...absent.map(({ table }) => table.oid)]],
     );
-    const there = new Set(rows.map(({ oid }) => oid));
+    const oids = new Set(rows.map(({ oid }) => oid));
     const isGone = ({ watcher, table }: BoundWatcher) =>
-      !there.has(table.oid) && !(isNamed(relation, watcher.table) && there.has(relation.oid));
+      !oids.has(table.oid) && !(isNamed(relation, watcher.table) && oids.has(relation.oid));
     return new Set(absent.filter(isGone).map(({ watcher }) => watcher.name));
   }
 }

@@ -1,7 +1,8 @@
 /** A session that waits for a lock, or whose peer has gone, stops nothing but its own job. */
 import pg from 'pg';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchErrorCode } from '../../src/index.ts';
+import { connectOwn, Session, sessionConfig } from '../../src/postgres/session.ts';
 import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -104,4 +105,40 @@ test('a standby whose session falls silent still takes over', { timeout: 60_000 
   await sql('insert into free values (1)');
   await started;
   await until(() => seen.length === 1, { describe: 'the event' });
+});
+
+test('a session that lives long keeps nothing of the tasks that are done', async () => {
+  const session = new Session(
+    sessionConfig({ connectionString: db.url }, { name: 'walwatch/test', connectTimeout: 5000 }),
+  );
+  onTestFinished(() => session.close());
+  await connectOwn(session);
+  const then = vi.spyOn(session.lost, 'then'); // what Promise.race() calls, and what is called stays until it settles
+  const question = { name: 'one', text: 'select 1 as one' };
+  for (let times = 0; times < 3; times++) {
+    expect((await session.use((client) => client.query('select 1 as one'))).rows).toEqual([{ one: 1 }]);
+    expect((await session.ask(question)).rows).toEqual([{ one: 1 }]);
+  }
+  expect(then).not.toHaveBeenCalled();
+});
+
+test('what runs when the connection is lost fails with it, and so does what comes later', async () => {
+  const session = new Session(
+    sessionConfig({ connectionString: db.url }, { name: 'walwatch/lost', connectTimeout: 5000 }),
+  );
+  await connectOwn(session);
+  const never = session.use(() => new Promise<never>(() => {}));
+  const asked = session.ask({ name: 'sleep', text: 'select pg_catalog.pg_sleep(1000)' });
+  const next = session.use(() => Promise.resolve('it ran'));
+  const failed = Promise.allSettled([never, asked, next]);
+  await until(
+    () =>
+      db
+        .sql(
+          `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'walwatch/lost' and query like 'execute sleep'`,
+        )
+        .then(({ length }) => length > 0),
+    { describe: 'the session to sleep' },
+  );
+  expect((await failed).map(({ status }) => status)).toEqual(Array(3).fill('rejected'));
 });

@@ -162,3 +162,26 @@ test('after an outage the gate asks over a new session at once, and does not wai
   expect(errors).toEqual([]);
   proxy.release(); // of a session that is not there any more
 });
+
+test('when only the connection for questions is dead, the gate asks over a new one while the stream goes on', async () => {
+  const { proxy, connection } = await proxied('60s');
+  const watch = watchOf(watchers, { connection });
+  const { seen, errors } = eventsOf(watch);
+  await watch.start();
+  const written = await write();
+  await settled(db, watch);
+  const accepted = proxy.accepted;
+  proxy.hold(':gate');
+  await until(
+    async () => {
+      if (proxy.accepted === accepted) written.push(...(await write()));
+      return proxy.accepted > accepted;
+    },
+    { describe: 'another connection' },
+  );
+  proxy.release();
+  await until(() => seen.length === written.length, { describe: 'the events' });
+  expect(seen).toEqual(written);
+  expect(watch.status().silentSince).toBeUndefined();
+  expect(errors).toEqual([]);
+});

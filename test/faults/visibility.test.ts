@@ -5,6 +5,7 @@ import { compareLsn, createWatch, defineWatchers, type SlotWatch } from '../../s
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { finder } from '../support/finding.ts';
+import { startProxy } from '../support/proxy.ts';
 import { startStandby } from '../support/standby.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
@@ -115,6 +116,55 @@ describe('others', () => {
   });
 });
 
+describe('at a distance', () => {
+  const db = useDatabase();
+  const watchOf = watchOn(db);
+  beforeAll(async () => {
+    await db.sql(table);
+  });
+
+  /** A watch whose questions arrive, while their answers are held; several of them are on their way. */
+  const asking = async () => {
+    const proxy = await startProxy(db.url);
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const slot = slotName();
+    const watch = watchOf(watchers, { connection: proxy.url, slot });
+    const seen: number[] = [];
+    watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
+    await watch.start();
+    proxy.hold(':gate');
+    const [row] = await db.sql<{ id: number }>('insert into entries default values returning id');
+    const asked = new Set<string>();
+    await until(
+      async () => {
+        const [session] = await db.sql<{ at: string }>(
+          `select query_start::text as at from pg_stat_activity where application_name = $1 and query like 'execute%'`,
+          [`walwatch/${slot}:gate`],
+        );
+        return session && asked.add(session.at).size >= 3;
+      },
+      { describe: () => `three questions without an answer, so far ${asked.size}` },
+    );
+    expect(seen).toEqual([]);
+    return { watch, proxy, seen, id: row!.id };
+  };
+
+  test('the next questions are sent before the first is answered', async () => {
+    const { proxy, seen, id } = await asking();
+    proxy.release(':gate');
+    await until(() => seen.length > 0, { describe: 'the event' });
+    expect(seen).toEqual([id]);
+  });
+
+  test('a connection that is reset with questions on their way is made again, and the event comes once', async () => {
+    const { watch, proxy, seen, id } = await asking();
+    proxy.reset();
+    await until(() => seen.length > 0, { describe: () => `the event: ${JSON.stringify(watch.status())}` });
+    await watch.caughtUp();
+    expect(seen).toEqual([id]);
+  });
+});
+
 describe('commits that wait for a synchronous standby which is not there', () => {
   // Negative, so that they are not in the way of the others.
   const ids = async (): Promise<number[]> =>
@@ -182,6 +232,26 @@ describe('commits that wait for a synchronous standby which is not there', () =>
     await until(() => seen.length === 3, { describe: 'the release' });
     expect(seen).toEqual([-10, -11, -12].map((id) => ({ id, visible: true })));
     expect(watch.status().waitingForVisibility).toBe(false);
+  });
+
+  test('who subscribes meanwhile gets what nobody could read yet, also as a whole transaction', async () => {
+    const { watch } = await watchCluster('committed');
+    const hanging = insert(-20);
+    await until(() => watch.status().waitingForVisibility, { describe: 'the event to be held' });
+    // Its end was received as well.
+    const { receivedLsn } = watch.status();
+    await insert(-21, 'local');
+    await until(() => watch.status().receivedLsn !== receivedLsn, { describe: 'the next one' });
+    const [events, transactions] = [[], []] as [number[], number[][]];
+    watch.subscribe('entries:inserted', ({ id }) => void events.push(id));
+    watch.onTransaction(async (transaction) => {
+      transactions.push((await transaction.toArray()).map(({ event }) => event.id));
+    });
+    expect(await ids()).not.toContain(-20);
+    await cluster.reload({ synchronous_standby_names: '' });
+    await hanging;
+    await until(() => transactions.length === 2, { describe: () => JSON.stringify([events, transactions]) });
+    expect([events, transactions]).toEqual([[-20, -21], [[-20], [-21]]]); // prettier-ignore
   });
 });
 

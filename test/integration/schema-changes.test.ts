@@ -1,5 +1,6 @@
 /** The schema changes while changes of it stream: nothing wrong is delivered, and nothing passes unnoticed. */
-import { expect, test } from 'vitest';
+import { Client } from 'pg';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type SlotWatch, table, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -265,4 +266,24 @@ test('what was written before the identity became FULL lacks old values, and the
   await settled(db, second);
   expect(events).toEqual([[{ id: 1 }, ['b']]]);
   expect(warnings).toMatchObject([{ code: 'REPLICA_IDENTITY', solution: expect.not.stringContaining('ALTER TABLE') }]);
+});
+
+test('one of many tables that changes is read from the catalog, and no other', async () => {
+  const names = await Promise.all(Array.from({ length: 20 }, newTable));
+  const watch = watchOf(defineWatchers(names.map((name) => [name, 'inserted'] as const)));
+  const { events } = record(watch, ...names.map((name) => `${name}:inserted`));
+  await watch.start();
+  for (const name of names) await db.sql(`insert into ${name} (id) values (1)`);
+  await settled(db, watch);
+  const query = vi.spyOn(Client.prototype, 'query');
+  onTestFinished(() => query.mockRestore());
+  const changed = names[7]!;
+  await db.sql(`alter table ${changed} add extra text`);
+  for (const name of names) await db.sql(`insert into ${name} (id) values (2)`);
+  await settled(db, watch);
+  // Not those of the inspection, which looks at all tables every 10 s: they are not about one relation.
+  const ofRelation = (query.mock.calls as unknown as [string, [string[], string[], number | null]][]).filter(
+    ([text, values]) => String(text).includes('pg_inherits') && values[2] !== null,
+  );
+  expect([ofRelation.map(([, [, asked]]) => asked), events.length]).toEqual([[[changed]], 40]);
 });

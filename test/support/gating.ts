@@ -33,12 +33,13 @@ export function gated({ highWaterMark = Infinity, pass = () => {} }: Options = {
       },
       (error) => failures.push(error),
     );
-  /** All transactions below `xmax` are visible, but those in progress. */
-  const answer = (xmax: number, ...inProgress: number[]) => {
-    const { resolve, promise } = questions.at(-1)!;
+  /** Of one question. All transactions below `xmax` are visible, but those in progress. */
+  const answerTo = ({ resolve, promise }: Deferred<Snapshot>, xmax: number, ...inProgress: number[]) => {
     resolve({ xmin: Math.min(xmax, ...inProgress), xmax, inProgress: new Set(inProgress) });
     return promise.then(() => {}); // later than the gate, which has waited longer
   };
+  /** Of the last. */
+  const answer = (xmax: number, ...inProgress: number[]) => answerTo(questions.at(-1)!, xmax, ...inProgress);
   const begin = (xid: number) => ledger.begin({ finalLsn: BigInt(xid), xid, committedAt: 0 });
   const push = (transaction: ReturnType<typeof begin>) => gate.push(changeOf(plan, 'inserted', {}, { transaction }));
   /** A whole transaction of one change. */
@@ -47,5 +48,5 @@ export function gated({ highWaterMark = Infinity, pass = () => {} }: Options = {
     push(transaction);
     ledger.commit(transaction, BigInt(xid) + 1n);
   };
-  return { gate, ledger, passed, failures, questions, connect, answer, begin, push, send };
+  return { gate, ledger, passed, failures, questions, connect, answerTo, answer, begin, push, send };
 }

@@ -14,7 +14,7 @@ import { boundWhen, relationOf } from './sample-tables.ts';
 
 /** What a router needs for subscriptions to whole transactions. */
 export function noTransactions() {
-  return { ledger: new Ledger(new Budget(Infinity, () => {}, () => {}), () => {}), limit: 1_000_000, newest: () => undefined }; // prettier-ignore
+  return { ledger: new Ledger(new Budget(Infinity, () => {}, () => {}), () => {}), limit: 1_000_000 }; // prettier-ignore
 }
 
 /** A router over one table; what it delivers is kept. */

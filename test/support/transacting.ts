@@ -51,7 +51,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
     bound.map(({ watcher }) => watcher),
     (...delivery) => dispatcher.deliver(...delivery),
     silent,
-    { ledger, limit, newest: () => intake.newest },
+    { ledger, limit },
   );
   router.bind(bound, types);
   /** As a gate holds what other sessions do not see yet. */
@@ -64,7 +64,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
       } else router.push(captured);
     },
     get wantsCommits() {
-      return router.transactions.wanted;
+      return router.transactions.wanted || held !== undefined;
     },
     wantsMessages: () => true,
   });

@@ -18,7 +18,7 @@ test('the same fault of 500 tables is told once, with the names of a few; `issue
       '500 problems:',
       '  - t0:updated: "public"."t0" has no replica identity, so that PostgreSQL would refuse its updates',
       '    ALTER TABLE "public"."t0" REPLICA IDENTITY FULL;',
-      '    the same for 499 others: t1:updated, t2:updated, t3:updated, t4:updated, t5:updated, … (`issues` has a solution for each)',
+      '    the same for 499 others: t1:updated, t2:updated, t3:updated, t4:updated, t5:updated, …',
     ].join('\n'),
   );
   expect(error.issues).toEqual(issues);
@@ -44,4 +44,20 @@ test('with hundreds of kinds the message stays short, and says how many it leave
   const issues = Array.from({ length: 300 }, (_, index) => ({ message: `kind ${index}`, solution: undefined }));
   const lines = new ConfigurationError(issues).message.split('\n');
   expect([lines.length, lines[0], lines.at(-1)]).toEqual([22, '300 problems:', '  - and 280 more, see `issues`']);
+});
+
+test('each missing column of a watcher is named, however many there are; one that is missing in many tables is told once', () => {
+  const missing = (table: string, column: string): ConfigurationIssue => ({
+    message: `${table}:updated: "public"."${table}" has no column '${column}'`,
+    solution: undefined,
+    watcher: `${table}:updated`,
+    table,
+    column,
+  });
+  const columns = Array.from({ length: 8 }, (_, index) => `c${index}`);
+  const { message } = new ConfigurationError(columns.map((column) => missing('orders', column)));
+  for (const column of columns) expect(message).toContain(`'${column}'`);
+  expect(new ConfigurationError(tables.map((table) => missing(table, 'updated_at'))).message.split('\n')).toHaveLength(
+    3,
+  );
 });

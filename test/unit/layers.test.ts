@@ -8,7 +8,7 @@ const source = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** From the bottom to the top. Folders of one line do not know each other. */
 const layers = [
-  ['alike.ts', 'printable.ts', 'redaction.ts'],
+  ['abort-signal.ts', 'alike.ts', 'printable.ts', 'redaction.ts'],
   ['errors.ts'],
   ['types'],
   ['postgres'],

@@ -208,3 +208,15 @@ test('closing forgets the retries that would come', async () => {
   await dispatcher.close(1000, 'stop');
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test('the clock is read once for a change, not for each who is meant by it', () => {
+  const { dispatcher, send } = dispatching();
+  const all = Array.from({ length: 100 }, () => recipient(() => {}));
+  const now = vi.spyOn(Date, 'now');
+  send(all, '1');
+  expect(now).toHaveBeenCalledTimes(1);
+  now.mockReturnValue(7);
+  send(all, '2');
+  expect(dispatcher.lastEventAt).toBe(7);
+  now.mockRestore();
+});

@@ -102,3 +102,27 @@ describe('the records that an event concerns', () => {
     expect(byEmail('inserted').barrier).toBe(false);
   });
 });
+
+describe('watchers of the same columns', () => {
+  const entry = (label: string, ...extraColumns: string[]) =>
+    ['users', 'updated', { label, extraColumns, absent: label === 'c' ? 'omit' : 'throw' }] as const;
+  const plan = planFor(usersTable(), entry('a', 'bio'), entry('b', 'bio'), entry('c', 'bio'), entry('d', 'email'));
+  const occurrences = (values: Values) => {
+    const change = changeOf(plan, 'updated', { row: values });
+    return plan.watchers.updated.map((planned) => new Occurrence(planned, change));
+  };
+
+  test('get the same event: it is made once', () => {
+    const [a, b, c, d] = occurrences({ id: '1', bio: 'x', email: 'y' });
+    expect([a!.event, d!.event]).toEqual([{ id: 1, bio: 'x' }, { id: 1, email: 'y' }]); // prettier-ignore
+    expect([b!.event === a!.event, c!.event === a!.event]).toEqual([true, true]);
+    expect([a, b, c, d].map((one) => one!.context(1).watcher)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('but for a value that is absent, which each is told in its own way', () => {
+    const [a, b, c] = occurrences({ id: '1' });
+    expect(() => a!.event['bio']).toThrow('a: ');
+    expect(() => b!.event['bio']).toThrow('b: ');
+    expect([c!.event, c!.absent]).toEqual([{ id: 1 }, ['bio']]);
+  });
+});

@@ -74,5 +74,6 @@ test('schemas and names are asked for side by side', async () => {
   const query = (_: string, values: unknown) => (asked.push(values), Promise.resolve({ rows: [] }));
   const wanted = [{ schema: 'public', name: 'users' }, { schema: 'erp', name: 'lines' }]; // prettier-ignore
   expect(await readTables({ query } as unknown as Client, wanted)).toEqual([]);
-  expect(asked).toEqual([[['public', 'erp'], ['users', 'lines']]]); // prettier-ignore
+  await readTables({ query } as unknown as Client, wanted.slice(1), 16_400);
+  expect(asked).toEqual([[['public', 'erp'], ['users', 'lines'], null], [['erp'], ['lines'], 16_400]]); // prettier-ignore
 });

@@ -67,16 +67,36 @@ test('a question that fails with its connection disturbs nothing, nor does a pau
   expect(passed).toEqual([10]);
 });
 
+test('questions that were on their way when the connection was lost say nothing, and are none of the next one', async () => {
+  const { gate, passed, failures, questions, connect, send, answerTo, answer } = gated();
+  connect();
+  send(10);
+  await vi.advanceTimersByTimeAsync(1000);
+  const lost = [...questions];
+  expect(lost.length).toBeGreaterThan(2);
+  gate.connect(undefined);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(questions).toHaveLength(lost.length);
+  await answerTo(lost[0]!, 20);
+  connect();
+  await answerTo(lost[1]!, 20);
+  for (const { reject } of lost.slice(2)) reject(new Error('the connection has ended'));
+  await vi.advanceTimersByTimeAsync(1000);
+  expect([passed, failures, questions.length]).toEqual([[], [], lost.length * 2]);
+  await answer(11);
+  expect(passed).toEqual([10]);
+});
+
 test('the pauses begin small again with each connection', async () => {
   const { questions, connect, send, answer } = gated();
   connect();
   send(10);
-  for (const pause of [1, 2, 4]) {
+  for (const pause of [0, 0, 0, 1, 2, 4]) {
     await answer(20, 10);
     await vi.advanceTimersByTimeAsync(pause);
   }
   connect();
-  await answer(20, 10);
+  for (let times = 0; times < 4; times++) await answer(20, 10);
   const before = questions.length;
   await vi.advanceTimersByTimeAsync(1);
   expect(questions.length - before).toBe(1);

@@ -1,5 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { ConfigurationError } from '../../../src/errors.ts';
+import { SubscriptionList } from '../../../src/routing/subscription-list.ts';
+import type { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import { problemsOf } from '../../support/problems.ts';
 import { routingFor } from '../../support/routing.ts';
 import { usersTable } from '../../support/sample-tables.ts';
@@ -7,17 +9,15 @@ import { usersTable } from '../../support/sample-tables.ts';
 const noop = () => {};
 const row = { id: '1', role_id: '7' };
 const watching = () =>
-  routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id'] }], ['users', 'inserted']);
+  routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id', 'email'] }], ['users', 'inserted']);
 
 describe('a signal', () => {
-  test('ends the subscription, and is let go of when that ends before', () => {
+  test('ends the subscriptions that have not ended before', () => {
     const { subscribe, changed, receivers } = watching();
     const controller = new AbortController();
-    const forget = vi.spyOn(controller.signal, 'removeEventListener');
     const one = subscribe('users:updated', noop, { signal: controller.signal });
     subscribe('users:updated', 1, noop, { signal: controller.signal });
     one.unsubscribe();
-    expect(forget).toHaveBeenCalledTimes(1);
     changed('updated', row);
     expect(receivers()).toEqual(['users:updated 1']);
     controller.abort();
@@ -25,11 +25,90 @@ describe('a signal', () => {
     expect(receivers()).toEqual([]);
   });
 
+  test('has one listener, however many it is for, and none once the last of them has ended', () => {
+    const { subscribe, subscriptions } = watching();
+    const { signal } = new AbortController();
+    const listen = vi.spyOn(signal, 'addEventListener');
+    const forget = vi.spyOn(signal, 'removeEventListener');
+    const all = [
+      ...[1, 2, 2].map((id) => subscribe('users:updated', id, noop, { signal })),
+      subscriptions.subscribeToMessages('outbox', noop, { signal }),
+      subscriptions.subscribeToTransactions(noop, { signal }),
+      subscriptions.iterate('users:updated', [{ signal }], noop),
+    ];
+    expect(listen).toHaveBeenCalledTimes(1);
+    for (const one of all.slice(1)) one.unsubscribe();
+    expect(forget).not.toHaveBeenCalled();
+    all[0]!.unsubscribe();
+    expect(forget).toHaveBeenCalledTimes(1);
+    subscribe('users:updated', noop, { signal });
+    expect(listen).toHaveBeenCalledTimes(2);
+  });
+
   test('that was aborted before makes a subscription that has ended', () => {
     const { subscribe, router } = watching();
     const one = subscribe('users:updated', noop, { signal: AbortSignal.abort() });
     expect([one.active, router.subscriptions]).toEqual([false, 0]);
     expect(() => one.unsubscribe()).not.toThrow();
+  });
+});
+
+describe('what it takes to end subscriptions grows with their number, and not faster:', () => {
+  const kinds = {
+    'all rows': [],
+    'one id': [1],
+    'one value': [{ role_id: 7 }],
+    'two values': [{ role_id: 7, email: 'x' }],
+  } as const;
+  const orders = { first: (at: number) => at, last: (at: number, count: number) => count - 1 - at };
+
+  /** How often the subscriptions of a list are looked at while all of them end. */
+  function looks(filter: readonly unknown[], count: number, order: (at: number, count: number) => number): number {
+    const { subscribe } = watching();
+    let looked = 0;
+    const all = Array.from({ length: count }, () => subscribe('users:updated', ...filter, noop));
+    for (const one of all) {
+      let { active } = one;
+      Object.defineProperty(one, 'active', {
+        get: () => (looked++, active),
+        set: (now: boolean) => {
+          active = now;
+        },
+      });
+    }
+    for (let at = 0; at < count; at++) all[order(at, count)]!.unsubscribe();
+    return looked;
+  }
+
+  test.each(Object.entries(kinds).flatMap(([name, filter]) => Object.entries(orders).map(([which, order]) => [name, which, filter, order] as const)))(
+    'of those for %s, the %s one first',
+    (_, __, filter, order) => {
+      expect(looks(filter, 2000, order)).toBeLessThanOrEqual(2.1 * looks(filter, 1000, order));
+      expect(looks(filter, 2000, order)).toBeLessThan(8 * 2000);
+    },
+  ); // prettier-ignore
+
+  test('nor are those with other handlers looked at, when they end by their handlers', () => {
+    const { subscribe, subscriptions } = watching();
+    let looked = 0;
+    const handlers = Array.from({ length: 2000 }, () => () => {});
+    for (const handler of handlers) {
+      const one = subscribe('users:updated', 1, handler);
+      Object.defineProperty(one, 'userHandler', { get: () => (looked++, handler) });
+    }
+    for (const handler of handlers) expect(subscriptions.unsubscribe('users:updated', [1, handler])).toBe(1);
+    expect(looked).toBeLessThan(8 * 2000);
+  });
+
+  test('those that have ended are not kept for longer than as many others', () => {
+    const list = new SubscriptionList();
+    const all = Array.from({ length: 100 }, () => ({ active: true }) as ActiveSubscription);
+    for (const one of all) list.add(one);
+    for (const one of all.slice(0, 60)) {
+      one.active = false;
+      list.remove();
+    }
+    expect([list.count, list.active.length, list.withHandler(noop)]).toEqual([40, 40, []]);
   });
 });
 

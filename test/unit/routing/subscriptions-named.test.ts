@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { afterAttempts, settingsOf } from '../../support/delivering.ts';
 import { problemsOf } from '../../support/problems.ts';
+import type { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import { Subscriptions } from '../../../src/routing/subscriptions.ts';
 import { noSession, routingFor } from '../../support/routing.ts';
 import { usersTable } from '../../support/sample-tables.ts';
@@ -60,6 +61,19 @@ test('iterators, which cannot be named, each have a name of their own where some
   expect(iterate().name).toBe('users:updated (iterator 1)');
   expect(subscriptions.subscribe('users:updated', [noop]).name).toBe('users:updated');
   expect(subscribe('users:updated', noop).name).toBe('users:updated');
+});
+
+test('the number of an iterator that has ended is given to the next; a name that is taken, and one that was never used, are not', () => {
+  const { router } = watching();
+  const subscriptions = new Subscriptions(router, letters, noSession);
+  const iterate = (options: object[] = []) => subscriptions.iterate('users:updated', options, noop);
+  subscriptions.subscribe('users:updated', [noop, { name: 'users:updated (iterator 2)' }]);
+  iterate([{ signal: AbortSignal.abort() }]);
+  const all = [iterate(), iterate(), iterate()];
+  const numbers = (of: readonly ActiveSubscription[]) => of.map(({ name }) => Number(/(\d+)\)$/.exec(name)![1]));
+  expect(numbers(all)).toEqual([1, 3, 4]);
+  all[1]!.unsubscribe();
+  expect(numbers([iterate(), iterate()])).toEqual([3, 5]);
 });
 
 test('a subscription is found by its name: that under which something is kept first', () => {

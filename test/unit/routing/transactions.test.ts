@@ -379,7 +379,7 @@ describe('a subscription that is made', () => {
     expect([first, second]).toEqual([[[1, 2], [3]], [[3]]]); // prettier-ignore
   });
 
-  test('before the first change that is watched, but after the beginning, too', async () => {
+  test('before the first change that is watched has all of the transaction to come, and gets it', async () => {
     const { on, begin, insert, commit, send } = transacting();
     const read: unknown[][] = [];
     begin(0x100n);
@@ -388,20 +388,35 @@ describe('a subscription that is made', () => {
     commit(0x100n);
     send(0x200n, 2);
     await tick();
-    expect(read).toEqual([[2]]);
+    expect(read).toEqual([[1], [2]]);
   });
 
-  test('while the gate holds a transaction whose end was read already does not mix it with the next', async () => {
+  test('while transactions whose end was received wait to become visible gets them, each whole', async () => {
     const { on, send, hold, release, ledger } = transacting();
     const read: unknown[][] = [];
     hold();
     send(0x100n, 1);
+    send(0x200n, 2, 3);
     on(reading(read));
     release();
-    send(0x200n, 2);
-    send(0x300n, 3);
+    send(0x300n, 4);
     await tick();
-    expect([read, ledger.confirmed]).toEqual([[[2], [3]], 0x308n]); // prettier-ignore
+    expect([read, ledger.confirmed]).toEqual([[[1], [2, 3], [4]], 0x308n]); // prettier-ignore
+  });
+
+  test('while the rest of a transaction waits, of which a part was let through, begins with the next one', async () => {
+    const { on, begin, insert, commit, send, hold, release } = transacting();
+    const read: unknown[][] = [];
+    begin(0x100n);
+    insert(1);
+    hold();
+    insert(2);
+    commit(0x100n);
+    on(reading(read));
+    release();
+    send(0x200n, 3);
+    await tick();
+    expect(read).toEqual([[3]]);
   });
 
   test('before the gate lets through what was read after it gets that', async () => {

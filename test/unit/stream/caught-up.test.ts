@@ -191,3 +191,23 @@ test('a signal rejects its own caller with its reason, and listens no longer tha
   expect(over).toEqual(['c: before', 'a: enough', 'b']);
   expect(removed).toHaveBeenCalledTimes(1);
 });
+
+test('a signal has one listener, however many wait with it, and one answer of the server is for all of them', async () => {
+  const { reads, over, wait, handle, stream } = catchingUp();
+  const controller = new AbortController();
+  const listen = vi.spyOn(controller.signal, 'addEventListener');
+  wait('first');
+  for (let count = 0; count < 100; count++) wait('a', controller.signal);
+  reads[0]!.resolve(100n);
+  await tick();
+  expect([stream.readEnd.mock.calls.length, listen.mock.calls.length]).toEqual([2, 1]);
+  reads[1]!.resolve(200n);
+  await tick();
+  handle(100n);
+  await tick();
+  expect(over).toEqual(['first']);
+  controller.abort('enough');
+  await tick();
+  expect(over.length).toBe(101);
+  expect(new Set(over)).toEqual(new Set(['first', 'a: enough']));
+});

@@ -15,7 +15,7 @@ test('a change waits until a new snapshot sees its transaction, and is not handl
   expect([passed, gate.waiting, ledger.confirmed]).toEqual([[10], false, 11n]);
 });
 
-test('at most one question is on its way, and one answer lets many transactions pass, in order', async () => {
+test('while answers come soon one question is on its way at a time, and one answer lets many transactions pass, in order', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   for (const xid of [12, 10, 11]) send(xid);
@@ -59,25 +59,89 @@ test('nothing overtakes: what is visible waits behind what is not', async () => 
   expect(passed).toEqual([12, 10]);
 });
 
-test('while something passes the server is asked again at once; else less and less often, every 50 ms at last', async () => {
+test('while something passes the server is asked again at once; three times in vain as well, then less and less often', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   for (const xid of [10, 11]) send(xid);
   await answer(20, 11);
   expect([passed, questions.length]).toEqual([[10], 2]);
   const pauses: number[] = [];
-  for (let times = 0; times < 9; times++) {
+  for (let times = 0; times < 12; times++) {
     const before = questions.length;
     await answer(20, 11);
     let pause = 0;
     for (; questions.length === before; pause++) await vi.advanceTimersByTimeAsync(1);
     pauses.push(pause);
   }
-  expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 50, 50, 50]);
+  expect(pauses).toEqual([0, 0, 0, 1, 2, 4, 8, 16, 32, 50, 50, 50]);
   send(12); // does not hurry it
-  expect(questions).toHaveLength(11);
+  expect(questions).toHaveLength(14);
   await answer(20);
   expect([passed, vi.getTimerCount()]).toEqual([[10, 11, 12], 0]);
+});
+
+describe('at a distance', () => {
+  test('the next questions are sent while the first is on its way, from time to time and not without end', async () => {
+    const { passed, questions, connect, send, answerTo } = gated();
+    connect();
+    send(10);
+    const sent: number[] = [];
+    for (let time = 0; time < 200; time++) {
+      if (questions.length > sent.length) sent.push(time);
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(sent).toEqual(Array.from({ length: 16 }, (_, index) => index * 4));
+    send(11);
+    expect(questions).toHaveLength(16);
+    await answerTo(questions[0]!, 11); // asked before 11 came
+    expect([passed, questions.length]).toEqual([[10], 17]);
+    await answerTo(questions[1]!, 12);
+    expect(passed).toEqual([10, 11]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(questions).toHaveLength(17); // nothing waits
+  });
+
+  test('what comes is asked about at the next time, at once when nothing is on its way', async () => {
+    const { passed, questions, connect, send, answerTo } = gated();
+    connect();
+    send(10);
+    await vi.advanceTimersByTimeAsync(3);
+    for (const xid of [11, 12]) send(xid);
+    expect(questions).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(questions).toHaveLength(2);
+    await answerTo(questions[0]!, 11);
+    await answerTo(questions[1]!, 13);
+    expect(passed).toEqual([10, 11, 12]);
+    send(13);
+    expect(questions).toHaveLength(3);
+  });
+
+  test('an answer that was asked for before a transaction came is no reason to ask less often', async () => {
+    const { passed, questions, connect, send, answerTo } = gated();
+    connect();
+    send(10);
+    await vi.advanceTimersByTimeAsync(40);
+    send(11);
+    const before = questions.length;
+    for (const question of questions.slice(0, before)) await answerTo(question, 11);
+    expect([passed, questions.length]).toEqual([[10], before + 1]);
+  });
+});
+
+test('since when it waits is known of what is the first now', async () => {
+  const { gate, connect, send, answer } = gated();
+  connect();
+  const begin = Date.now();
+  for (const xid of [10, 11]) send(xid);
+  await vi.advanceTimersByTimeAsync(900);
+  expect(gate.waitingSince).toBe(begin);
+  await answer(20, 11);
+  expect(gate.waitingSince).toBe(begin + 900);
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(gate.waitingSince).toBe(begin + 900);
+  await answer(20);
+  expect(gate.waitingSince).toBeUndefined();
 });
 
 describe('what waited is let through only as far as its deliveries find memory:', () => {

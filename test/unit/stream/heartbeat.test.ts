@@ -65,18 +65,27 @@ test('a query that has had no answer for two heartbeats ends the connection, als
     const { beat, isSilent } = server();
     isSilent();
     void beat();
-    await beat({ paused });
-    await expect(beat({ paused })).rejects.toMatchObject({
+    const stream = { paused, silence: paused ? 0 : 10_000 };
+    await beat(stream);
+    await expect(beat(stream)).rejects.toMatchObject({
       code: 'CONNECTION',
       message: 'a heartbeat could not be written: the server has not answered for 10000 ms',
     });
   }
 });
 
+test('while the stream brings something, a query without an answer is no reason', async () => {
+  const { beat, isSilent } = server();
+  isSilent();
+  void beat();
+  for (let missed = 0; missed < 10; missed++) await beat({ silence: 500 });
+  await expect(beat({ silence: 10_000 })).rejects.toMatchObject({ code: 'CONNECTION' });
+});
+
 test('two heartbeats that are shorter than a hiccup of the network are no reason', async () => {
   const heartbeat = new Heartbeat('worker', 100, timeout);
   const session = { use: () => new Promise<never>(() => {}) };
-  const beat = () => heartbeat.beat(session, { paused: false, write: 0n, silence: 0 });
+  const beat = () => heartbeat.beat(session, { paused: false, write: 0n, silence: 60_000 });
   void beat();
   for (let missed = 1; missed < 20; missed++) await beat();
   await expect(beat()).rejects.toMatchObject({ code: 'CONNECTION' });

@@ -47,13 +47,21 @@ function watching(
       steps.push(`bound to ${bound.map(({ table }) => `${table.name} ${table.columns.length}`).join(', ')}`),
     warn: (warnings) => steps.push(...Array.from(warnings, ({ code, message }) => `${code} ${message}`)),
   });
-  const answer = (text: string) =>
+  const asked: unknown[] = [];
+  /** As the server does: the tables of these names, and those that a relation is, or is a partition of. */
+  const tablesOf = (schemas: readonly string[], names: readonly string[], relation: number | null) => {
+    asked.push(names);
+    const isNamed = ({ schema, name }: Table) => names.some((one, index) => one === name && schemas[index] === schema);
+    const isRelation = ({ oid, leaves }: Table) => oid === relation || leaves.some((leaf) => leaf.oid === relation);
+    return now.filter((one) => isNamed(one) || isRelation(one)).map(rowOf);
+  };
+  const answer = (text: string, values: readonly any[]) =>
     text.includes('pg_inherits')
-      ? now.map(rowOf)
+      ? tablesOf(values[0], values[1], values[2])
       : text.includes('pg_class')
         ? [...now.map(({ oid }) => oid), ...renamed].map((oid) => ({ oid }))
         : [];
-  const query = (text: string) => Promise.resolve({ rows: answer(text) });
+  const query = (text: string, values: readonly unknown[]) => Promise.resolve({ rows: answer(text, values) });
   const session = {
     use: (task: (client: Client) => unknown) => (steps.push('ask'), task({ query } as unknown as Client)),
   } as unknown as Session;
@@ -61,7 +69,7 @@ function watching(
   steps.length = 0;
   const described = (table: Table) =>
     schema.described(relationOf(table), session, () => Promise.resolve(void steps.push('visible')));
-  return { schema, steps, described };
+  return { schema, steps, described, asked };
 }
 const withColumns = (...columns: readonly Column[]) => usersTable({ columns });
 
@@ -180,9 +188,9 @@ describe('another watched table', () => {
     ['was dropped', []],
     ['lost a column', [{ ...posts, columns: posts.columns.slice(0, 1) }]],
   ] as const)('that %s does not end the watch when this one is described, and stays bound as it was', async (_, left) => {
-    const { steps, described, schema } = watching([users, posts], [wider, ...left], entries);
+    const { steps, described, schema, asked } = watching([users, posts], [wider, ...left], entries);
     await described(wider);
-    expect(steps.at(-1)).toBe('bound to users 5, posts 4');
+    expect([steps.at(-1), asked]).toEqual(['bound to users 5', [['users']]]);
     expect(schema.plan(relationOf(posts))).toBeDefined();
   }); // prettier-ignore
 
@@ -196,7 +204,7 @@ describe('another watched table', () => {
     const { steps, described, schema } = watching([users, posts], [users], entries);
     const written = usersTable({ ...posts, columns: [...posts.columns, column('age', oids.int4)] });
     await described(written);
-    expect(steps.at(-1)).toBe('bound to users 4, posts 4');
+    expect(steps.at(-1)).toBe('bound to posts 4');
     expect(schema.plan(relationOf(written))).toBeDefined();
   });
 
@@ -205,6 +213,16 @@ describe('another watched table', () => {
     const { described } = watching([users, posts], [users], entries, [], new Set(), [posts.oid]);
     await expect(described(renamed)).rejects.toMatchObject({ code: 'SCHEMA_CHANGED', message: expect.stringContaining('there is no table "public"."posts"') }); // prettier-ignore
   });
+});
+
+test('a table that has the name of another watcher by now is bound to that one as well', async () => {
+  const renamed = usersTable({ name: 'people', columns: [...users.columns, column('age', oids.int4)] });
+  const people = usersTable({ oid: 16_700, name: 'people' });
+  const entries: WatcherEntry[] = [['users', 'updated'], ['people', 'updated'], ['posts', 'updated']]; // prettier-ignore
+  const known = [users, people, usersTable({ oid: 16_600, name: 'posts' })];
+  const { steps, described, asked } = watching(known, [renamed, users], entries);
+  await described({ ...users, columns: renamed.columns }); // in old WAL it has its old name
+  expect([steps.at(-1), asked]).toEqual(['bound to users 4, people 5', [['users']]]);
 });
 
 describe('a partition', () => {

@@ -1,0 +1,22 @@
+import type { ConfigurationIssue } from '../errors.ts';
+import { longestTimeout, unknownKeys } from '../options.ts';
+import type { BatchOptions } from '../types/delivery.ts';
+
+/** What is wrong with the option `batch` of a subscription. */
+export function batchIssues(batch: BatchOptions): ConfigurationIssue[] {
+  const issues: ConfigurationIssue[] = [];
+  const solution = '{ batch: { size: 500, wait: 50, latest: true } }';
+  if (typeof batch !== 'object' || batch === null) return [{ message: 'batch is an object', solution }];
+  unknownKeys(batch, ['size', 'wait', 'latest'], 'batch option', issues);
+  const { size, wait = 0, latest = false } = batch;
+  if (!Number.isInteger(size) || size < 1)
+    issues.push({ message: 'batch.size is a whole number, 1 or more', solution });
+  if (!(typeof wait === 'number' && wait >= 0 && wait <= longestTimeout))
+    issues.push({ message: `batch.wait is a number of milliseconds, 0 to ${longestTimeout}`, solution });
+  if (typeof latest !== 'boolean') issues.push({ message: 'batch.latest is true or false', solution });
+  return issues;
+}
+
+export function withDefaults({ size, wait = 0, latest = false }: BatchOptions): Required<BatchOptions> {
+  return { size, wait, latest };
+}
