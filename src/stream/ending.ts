@@ -8,9 +8,9 @@ const endPatience = 30;
 /** Milliseconds until it has taken note of what is acknowledged. */
 const confirmPatience = 80;
 /** Milliseconds for a walsender to end that was told to. */
-const terminationPatience = 100;
-/** Milliseconds for the slot to move without a walsender. */
-const advancePatience = 200;
+const terminationPatience = 500;
+/** Milliseconds for the slot to move without a walsender: less than a watch takes to stop. */
+const advancePatience = 1500;
 /** Milliseconds between two looks at the slot. */
 const interval = 5;
 
