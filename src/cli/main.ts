@@ -53,9 +53,10 @@ function failed(error: unknown): ExitCode {
   };
   const usage = error instanceof UsageError;
   const kind = typeof code === 'string' ? `${code}: ` : '';
-  const text = issues ? issuesText(issues) : typeof message === 'string' ? message : thrownText(error);
-  // The text of issues holds their solutions.
-  const remedy = solution === undefined || issues !== undefined ? '' : `\n  ${indented(solution)}`;
+  // Other packages call theirs `issues`, too. The text of ours holds their solutions.
+  const ours = code === 'CONFIGURATION' ? issues : undefined;
+  const text = ours ? issuesText(ours) : typeof message === 'string' ? message : thrownText(error);
+  const remedy = solution === undefined || ours ? '' : `\n  ${indented(solution)}`;
   note(`walwatch: ${kind}${indented(text)}${remedy}`);
   return usage ? exit.usage : exit.problem;
 }

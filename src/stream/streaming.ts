@@ -199,7 +199,7 @@ export class Streaming {
     keepAlive.look();
     questions.look();
     this.#parts.lag.silentSince = keepAlive.silence.since(silentAfter(this.#timeout));
-    // The stream brings something: it is their connection that is broken, or that TCP tries again less and less often.
+    // The stream works and the questions do not: their connection is dead, or waits for TCP to send again.
     if (keepAlive.silence.milliseconds === 0 && questions.silence.milliseconds >= patience) void questions.renew();
   }
 
