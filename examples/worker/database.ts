@@ -1,6 +1,8 @@
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
+import { wantedVersion } from '../../test/support/binaries.ts';
 import { startCluster } from '../../test/support/cluster.ts';
+import { lastingFolder, release } from '../../test/support/server-folder.ts';
 import { inSession } from '../../test/support/template.ts';
 import { pageRole, rightsOfPage, tables } from './schema.ts';
 
@@ -17,13 +19,28 @@ export async function openDatabase(): Promise<Database> {
     console.log('database: DATABASE_URL');
     return { url, pageUrl: undefined, [Symbol.asyncDispose]: async () => {} };
   }
-  // Data and server outlive this process when it is killed: the next one finds them here. Each user has their own.
-  const directory = join(tmpdir(), `walwatch-example-${process.getuid?.() ?? 'data'}`);
+  // Data and server outlive this process when it is killed: the next one finds them here.
+  const name = folderName();
+  const directory = await lastingFolder(name);
   const cluster = await startCluster({ directory });
   console.log(`database: ${cluster.url}, an embedded PostgreSQL with its data in ${directory}`);
+  if (!basename(directory).endsWith(name)) console.log('the folder of the last run is in use, or not ours: this run has its own');
   const pageUrl = new URL(cluster.url);
   pageUrl.username = pageRole;
-  return { url: cluster.url, pageUrl: pageUrl.href, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+  return {
+    url: cluster.url,
+    pageUrl: pageUrl.href,
+    async [Symbol.asyncDispose]() {
+      await cluster[Symbol.asyncDispose]();
+      release(directory);
+    },
+  };
+}
+
+/** Each user, clone and version of PostgreSQL has its own. */
+function folderName(): string {
+  const clone = createHash('sha256').update(import.meta.dirname).digest('hex').slice(0, 8);
+  return `example-${process.getuid?.() ?? 'data'}-${clone}-${wantedVersion(process.env)}`;
 }
 
 export async function createTables({ url, pageUrl }: Database): Promise<void> {

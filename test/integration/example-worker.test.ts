@@ -1,7 +1,8 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
+import { chmod } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { makeFolder, removeFolder, startWorker } from '../support/example-worker.ts';
+import { makeFolder, removeFolder, startWorker, type Worker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
 
 /** Where a worker without DATABASE_URL keeps its server. */
@@ -43,6 +44,27 @@ test('prints a line for each watcher, goes on after SIGKILL where it was, and en
   expect(event.index).toBeGreaterThan(resumed.index);
   expect(await second.end('SIGINT')).toBe(0);
   await expect(insert(url!, 'too late')).rejects.toThrow('ECONNREFUSED');
+});
+
+test('a second one at the same time, and one whose folder somebody else has made, have servers of their own', async () => {
+  const environment = { TMPDIR: temporary, DATABASE_URL: '' };
+  const folderOf = async (worker: Worker) => (await worker.line(/its data in (\S+)/))[1]!;
+
+  const first = startWorker(environment);
+  const kept = await folderOf(first);
+  await first.line(/first start|resumed at/);
+  const second = startWorker(environment);
+  expect(await folderOf(second)).toBe(`${kept}-2`);
+  await second.line(/the folder of the last run is in use, or not ours/);
+  await second.line(/first start at/);
+  expect(await second.end('SIGINT')).toBe(0);
+  expect(await first.end('SIGINT')).toBe(0);
+
+  await chmod(kept, 0o777);
+  const third = startWorker(environment);
+  expect(await folderOf(third)).toBe(`${kept}-2`);
+  await third.line(/resumed at/);
+  expect(await third.end('SIGINT')).toBe(0);
 });
 
 const database = useDatabase();

@@ -1,0 +1,25 @@
+// Runs the packed package on Bun and Deno, and in the test runners that users have, as docs/testing.md tells them to set up.
+// It needs `npm run build && npm run compile`.
+import { readFileSync } from 'node:fs';
+import { makeProject, run, startDatabase } from './project.mjs';
+
+const worker = {
+  'worker.mjs': readFileSync('scripts/try/worker.mjs', 'utf8'),
+  'main.mjs': readFileSync('scripts/try/main.mjs', 'utf8'),
+};
+const DATABASE_URL = await startDatabase();
+
+function tryRuntimes() {
+  const project = makeProject(worker, ['bun', 'deno']);
+  for (const [name, ...args] of [
+    ['bun', 'main.mjs'],
+    ['deno', 'run', '--allow-all', 'main.mjs'],
+  ]) {
+    const [version] = run(project, `node_modules/.bin/${name}`, ['--version']).split('\n');
+    const printed = run(project, `node_modules/.bin/${name}`, args, { DATABASE_URL });
+    if (printed !== 'the worker has worked\n') throw new Error(`${name} ${version}: printed ${printed}`);
+    console.log(name, version, 'ok');
+  }
+}
+
+tryRuntimes();
