@@ -46,15 +46,15 @@ async function byRolldown({ format, minify }: Bundle, file: string): Promise<voi
 }
 
 test.each([
-  ['esbuild', byEsbuild, { format: 'esm', minify: true }],
-  ['esbuild', byEsbuild, { format: 'cjs', minify: false }],
-  ['rolldown', byRolldown, { format: 'esm', minify: false }],
-  ['rolldown', byRolldown, { format: 'cjs', minify: true }],
-] as const)('%s makes one file of a worker with dead letters and transactions: %o', async (_, bundled, bundle) => {
+  ['esbuild', { format: 'esm', minify: true }, byEsbuild],
+  ['esbuild', { format: 'cjs', minify: false }, byEsbuild],
+  ['rolldown', { format: 'esm', minify: false }, byRolldown],
+  ['rolldown', { format: 'cjs', minify: true }, byRolldown],
+] as const)('%s makes one file of a worker with dead letters and transactions: %j', async (_, bundle, makeBundle) => {
   const folder = await mkdtemp(join(tmpdir(), 'walwatch-bundled-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const name = bundle.format === 'esm' ? 'worker.mjs' : 'worker.cjs';
-  await bundled(bundle, join(folder, name));
+  await makeBundle(bundle, join(folder, name));
   expect(await readdir(folder)).toEqual([name]);
   const { stdout } = await run(process.execPath, [name], {
     cwd: folder,
