@@ -12,7 +12,7 @@ export function makeFolder() {
 }
 
 /**
- * Runs a command; what it prints is returned, and shown if the command fails.
+ * Runs a command. What it prints is returned, or shown if the command fails.
  * @param {string} cwd @param {string} command @param {readonly string[]} args @param {NodeJS.ProcessEnv} [environment]
  */
 export function run(cwd, command, args, environment = {}) {
@@ -26,8 +26,8 @@ export function run(cwd, command, args, environment = {}) {
     });
   } catch (error) {
     const { stdout = '', stderr = '' } = /** @type {{ stdout?: string; stderr?: string }} */ (error);
-    console.error(`${command} ${args.join(' ')}\n${stdout}${stderr}`);
-    throw error;
+    console.error(`${stdout}${stderr}`);
+    throw new Error(`failed: ${command} ${args.join(' ')}`); // the error of execFileSync has all of it once more
   }
 }
 

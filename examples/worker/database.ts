@@ -24,7 +24,8 @@ export async function openDatabase(): Promise<Database> {
   const directory = await lastingFolder(name);
   const cluster = await startCluster({ directory });
   console.log(`database: ${cluster.url}, an embedded PostgreSQL with its data in ${directory}`);
-  if (!basename(directory).endsWith(name)) console.log('the folder of the last run is in use, or not ours: this run has its own');
+  if (!basename(directory).endsWith(name))
+    console.log('the folder of the last run is in use, or not ours: this run has its own');
   const pageUrl = new URL(cluster.url);
   pageUrl.username = pageRole;
   return {
@@ -39,7 +40,10 @@ export async function openDatabase(): Promise<Database> {
 
 /** Each user, clone and version of PostgreSQL has its own. */
 function folderName(): string {
-  const clone = createHash('sha256').update(import.meta.dirname).digest('hex').slice(0, 8);
+  const clone = createHash('sha256')
+    .update(import.meta.dirname)
+    .digest('hex')
+    .slice(0, 8);
   return `example-${process.getuid?.() ?? 'data'}-${clone}-${wantedVersion(process.env)}`;
 }
 

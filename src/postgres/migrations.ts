@@ -6,7 +6,9 @@
 import type { OwnTable } from './own-tables.ts';
 
 /** The schema, and what every one of the tables is protected by. */
-const schemaFor = (table: OwnTable): string => `-- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
+const schemaFor = (
+  table: OwnTable,
+): string => `-- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
 -- Not with IF NOT EXISTS, which wants CREATE on the database even if the schema is there.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 

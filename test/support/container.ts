@@ -27,7 +27,9 @@ export async function tryContainer<Container extends StartedTestContainer>(
   try {
     return await Promise.race([starting, late]);
   } catch (error) {
-    const [why] = String((error as Error).message).trim().split('\n');
+    const [why] = String((error as Error).message)
+      .trim()
+      .split('\n');
     console.warn(`Docker answers, but there is no container of ${image} (${why}): the tests use a server of their own`);
     // The test files of this run inherit it, and need not find out again.
     process.env['WALWATCH_TEST_DOCKER'] = 'off';

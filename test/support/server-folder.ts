@@ -70,7 +70,9 @@ function isRunning(pid: number): boolean {
 async function isOurs(folder: string): Promise<boolean> {
   const found = lstatSync(folder);
   const users = [process.getuid?.() ?? found.uid, (await serverUser())?.uid];
-  return found.isDirectory() && users.includes(found.uid) && (process.platform === 'win32' || (found.mode & 0o022) === 0);
+  return (
+    found.isDirectory() && users.includes(found.uid) && (process.platform === 'win32' || (found.mode & 0o022) === 0)
+  );
 }
 
 async function removeIfAbandoned(folder: string): Promise<void> {
