@@ -10,7 +10,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import pg from 'pg';
-import { startCluster } from '../.build/test/support/cluster.js';
+import { startCluster } from './cluster.mjs';
 import { serveRegistry } from './registry.mjs';
 
 /** @typedef {{ kind: string, text: string }} Step */
@@ -77,7 +77,7 @@ class Reader {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     });
     let printed = '';
-    for (const stream of [shell.stdout, shell.stderr]) stream.setEncoding('utf8').on('data', (chunk) => (printed += chunk));
+    for (const stream of [shell.stdout, shell.stderr]) stream?.on('data', (chunk) => (printed += String(chunk)));
     let exported = '';
     shell.stdio[3]?.on('data', (chunk) => (exported += String(chunk)));
     const [code] = await once(shell, 'close');

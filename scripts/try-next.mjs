@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort, startCluster } from '../.build/test/support/cluster.js';
+import { freePort, startCluster } from './cluster.mjs';
 import { serveRegistry } from './registry.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'walwatch-next-'));
@@ -41,7 +41,9 @@ async function start() {
   for (const stream of [process_.stdout, process_.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const readyz = async () => {
     const response = await fetch(`${url}/readyz`).catch(() => undefined);
-    return response ? { ok: response.ok, reasons: (await response.json()).reasons.join() } : { ok: false, reasons: 'none' };
+    if (!response) return { ok: false, reasons: 'none' };
+    const { reasons } = /** @type {{ reasons: string[] }} */ (await response.json());
+    return { ok: response.ok, reasons: reasons.join() };
   };
   return {
     live: (/** @type {RequestInit} */ init = {}) => {
