@@ -2,7 +2,7 @@
 // files, SQL and Ctrl-C are read from the Markdown itself, and what is printed is compared with what the page shows (`…` stands
 // for anything). Three things are not the reader's: `docker run` is left out, because an embedded PostgreSQL is there in its place;
 // `npm install walwatch` gets the package that is packed here; and where Node does not strip types, the page's
-// `npx tsx worker.ts` is run in place of `node worker.ts`. It needs `npm run build` and `npm run compile`.
+// `npx -y tsx worker.ts` is run in place of `node worker.ts`. It needs `npm run build` and `npm run compile`.
 //   node scripts/try-getting-started.mjs 20 24    with these versions of Node, which npx fetches; default: the one that runs this
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -66,7 +66,7 @@ class Reader {
   async run(line) {
     if (line.startsWith('docker run ')) return;
     if (/^node \S+\.ts$/.test(line)) {
-      this.start(this.stripsTypes ? line : line.replace('node', 'npx tsx'));
+      this.start(this.stripsTypes ? line : line.replace('node', 'npx -y tsx'));
       return;
     }
     console.log(`  $ ${line}`);
@@ -135,7 +135,9 @@ class Reader {
     process.kill(-worker.pid, 'SIGINT');
     const [code, signal] = await ended;
     this.worker = undefined;
-    if (code !== 0 || this.printed !== '')
+    // npx itself is ended by the signal, once what it runs has ended.
+    const isClean = code === 0 || (signal === 'SIGINT' && !this.stripsTypes);
+    if (!isClean || this.printed !== '')
       throw new Error(`Ctrl-C ended the worker with ${code ?? signal}; it printed\n${this.printed}`);
   }
 

@@ -38,7 +38,8 @@ async function start() {
   const process_ = spawn(process.execPath, args, { cwd: folder, env });
   servers.push(process_);
   let output = '';
-  for (const stream of [process_.stdout, process_.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+  for (const stream of [process_.stdout, process_.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
   const readyz = async () => {
     const response = await fetch(`${url}/readyz`).catch(() => undefined);
     if (!response) return { ok: false, reasons: 'none' };
@@ -51,7 +52,8 @@ async function start() {
       return fetch(`${url}/live?watch=${watch}`, { ...init, headers: { cookie: 'session=1.7' } });
     },
     /** @type {(reasons: RegExp) => Promise<void>} */
-    ready: (reasons) => until(async () => (await readyz()).ok && reasons.test((await readyz()).reasons), `${reasons}:\n${output}`),
+    ready: (reasons) =>
+      until(async () => (await readyz()).ok && reasons.test((await readyz()).reasons), `${reasons}:\n${output}`),
     async end() {
       const exited = once(process_, 'exit');
       process_.kill('SIGTERM');
@@ -75,7 +77,10 @@ try {
     noEmit: true, isolatedModules: true, resolveJsonModule: true, esModuleInterop: true, skipLibCheck: true, allowJs: true, incremental: true,
     allowImportingTsExtensions: true, plugins: [{ name: 'next' }],
   }; // prettier-ignore
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['next-env.d.ts', '**/*.ts', '**/*.tsx'] }));
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, include: ['next-env.d.ts', '**/*.ts', '**/*.tsx'] }),
+  );
   writeFileSync(join(folder, 'app/layout.tsx'), `export default ({ children }: { children: React.ReactNode }) => <html lang="en"><body>{children}</body></html>;\n`); // prettier-ignore
   writeFileSync(join(folder, 'app/page.tsx'), 'export default () => <h1>Users</h1>;\n');
   const { DATABASE_URL: _, ...env } = process.env;
@@ -100,8 +105,10 @@ try {
 
   const stream = await second.live();
   let heard = '';
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (stream.body).pipeThrough(new TextDecoderStream()).getReader();
-  for (let asked = false; !heard.includes('"name":"Ada!"'); ) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (stream.body)
+    .pipeThrough(new TextDecoderStream())
+    .getReader();
+  for (let asked = false; !heard.includes('"name":"Ada!"');) {
     const { value, done } = await reader.read();
     if (done) throw new Error(`the stream has ended:\n${heard}`);
     heard += value;
@@ -112,7 +119,9 @@ try {
   }
   await reader.cancel();
   await second.end();
-  const { version: used } = JSON.parse(execFileSync('node', ['-p', `JSON.stringify(require('next/package.json'))`], { cwd: folder, encoding: 'utf8' }));
+  const { version: used } = JSON.parse(
+    execFileSync('node', ['-p', `JSON.stringify(require('next/package.json'))`], { cwd: folder, encoding: 'utf8' }),
+  );
   console.log(`Next ${used}: a rolling deploy, ok`);
 } finally {
   for (const server of servers) if (server.exitCode === null && server.signalCode === null) server.kill('SIGKILL');

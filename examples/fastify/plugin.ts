@@ -20,7 +20,10 @@ export const watchPlugin = fp<WatchOptions<typeof watchers>>(
       ready();
     });
     app.addHook('onClose', () => watch.stop());
-    for (const [path, probe] of [['/livez', 'live'], ['/readyz', 'ready']] as const) {
+    for (const [path, probe] of [
+      ['/livez', 'live'],
+      ['/readyz', 'ready'],
+    ] as const) {
       app.get(path, (_, reply) => {
         const health = watch.health();
         return reply.code(health[probe] ? 200 : 503).send(health);

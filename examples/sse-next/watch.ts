@@ -8,5 +8,4 @@ const kept = globalThis as { walwatch?: SlotWatch<typeof watchers> };
  * One for the process: Next bundles instrumentation and routes apart, and `next dev` loads modules again and again. Made when it is
  * first asked for, because `next build` loads modules without a database. `instrumentation.ts` starts it.
  */
-export const getWatch = () =>
-  (kept.walwatch ??= createWatch({ slot: 'sse_next', watchers, logger: pino() })); // DATABASE_URL
+export const getWatch = () => (kept.walwatch ??= createWatch({ slot: 'sse_next', watchers, logger: pino() })); // DATABASE_URL

@@ -40,7 +40,8 @@ watch.subscribe('walwatch_example.users:updated', { role_id: 1 }, (event, contex
 watch.on('warning', ({ code, message, solution }) => console.log(`${code}: ${message}. ${solution ?? ''}`));
 let disconnected = false;
 watch.on('disconnected', ({ error }) => {
-  if (!disconnected) console.log(`disconnected: ${error?.message ?? 'the session has ended'}. It tries again until it succeeds`);
+  if (!disconnected)
+    console.log(`disconnected: ${error?.message ?? 'the session has ended'}. It tries again until it succeeds`);
   disconnected = true;
 });
 watch.on('connected', ({ reconnects }) => {

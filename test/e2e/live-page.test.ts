@@ -144,7 +144,10 @@ describe.skipIf(noChromium)('the live page', () => {
     const status = page.locator('#status[data-state="lost"]');
     await status.getByText('no connection, retrying').waitFor();
     expect(await status.locator('[data-of="lag"]').textContent()).toBe('–'); // nobody knows
-    await status.locator('[data-of="last"]').getByText(/^\d+ s ago$/).waitFor(); // it grows older all the same
+    await status
+      .locator('[data-of="last"]')
+      .getByText(/^\d+ s ago$/)
+      .waitFor(); // it grows older all the same
     await sql(`update users set role_id = 3 where id = ${id}`);
     const meanwhile = await newUser('Mia', 1);
     await start('off');
