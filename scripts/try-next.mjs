@@ -30,11 +30,27 @@ async function sql(text) {
   await client.end();
 }
 
+/**
+ * Not synchronously: npm asks the registry that this process is.
+ * @type {(command: string, args: string[], env: NodeJS.ProcessEnv) => Promise<void>}
+ */
+async function run(command, args, env) {
+  const options = { cwd: folder, env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1', ...env } };
+  const child = spawn(command, args, { ...options, stdio: ['ignore', 'inherit', 'inherit'] });
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}`);
+}
+
 async function start() {
   const url = `http://127.0.0.1:${await freePort()}`;
   const [, , port = ''] = url.split(':');
   const args = ['node_modules/next/dist/bin/next', 'start', '-H', '127.0.0.1', '-p', port];
-  const env = { ...process.env, DATABASE_URL: cluster.url, NEXT_TELEMETRY_DISABLED: '1' };
+  const env = {
+    ...process.env,
+    DATABASE_URL: cluster.url,
+    NEXT_TELEMETRY_DISABLED: '1',
+    NEXT_MANUAL_SIG_HANDLE: 'true',
+  };
   const process_ = spawn(process.execPath, args, { cwd: folder, env });
   servers.push(process_);
   let output = '';
@@ -67,10 +83,8 @@ try {
   cpSync('examples/sse-next', folder, { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   const { NEXT_VERSION: version = 'latest' } = process.env;
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', `next@${version}`, 'react', 'react-dom', 'typescript@5', '@types/node', '@types/react', 'walwatch', 'pino'], {
-    cwd: folder,
-    env: { ...process.env, npm_config_registry: registry.url },
-    stdio: ['ignore', 'ignore', 'inherit'],
+  await run('npm', ['install', '--no-audit', '--no-fund', `next@${version}`, 'react', 'react-dom', 'typescript@5', '@types/node', '@types/react', 'walwatch', 'pino'], {
+    npm_config_registry: registry.url,
   }); // prettier-ignore
   const compilerOptions = {
     target: 'es2022', lib: ['dom', 'dom.iterable', 'esnext'], module: 'esnext', moduleResolution: 'bundler', jsx: 'preserve', strict: true,
@@ -83,12 +97,7 @@ try {
   );
   writeFileSync(join(folder, 'app/layout.tsx'), `export default ({ children }: { children: React.ReactNode }) => <html lang="en"><body>{children}</body></html>;\n`); // prettier-ignore
   writeFileSync(join(folder, 'app/page.tsx'), 'export default () => <h1>Users</h1>;\n');
-  const { DATABASE_URL: _, ...env } = process.env;
-  execFileSync(process.execPath, ['node_modules/next/dist/bin/next', 'build'], {
-    cwd: folder,
-    env: { ...env, NEXT_TELEMETRY_DISABLED: '1' },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  await run(process.execPath, ['node_modules/next/dist/bin/next', 'build'], { DATABASE_URL: undefined });
 
   await sql(`create table users (id int primary key, name text, role_id int); insert into users values (1, 'Ada', 7)`);
   const first = await start();

@@ -14,8 +14,8 @@ export function print(event: object, context: EventContext, note = ''): void {
   if (++printed % remindEvery === 0) console.log(reminder);
 }
 
-/** So that it is always on the screen, which has 24 lines at least. */
-const remindEvery = 20;
+/** So that it is always on the screen: 24 lines at least, and an event may take two of them. */
+const remindEvery = 10;
 let printed = 0;
 let reminder = '';
 

@@ -142,7 +142,7 @@ describe.skipIf(noChromium)('the live page', () => {
     await rowOf(page, id).getByText('member').waitFor();
     expect(await worker.end('SIGKILL')).toBe('SIGKILL');
     const status = page.locator('#status[data-state="lost"]');
-    await status.getByText('no connection, retrying').waitFor();
+    await status.getByText('offline, retrying').waitFor();
     expect(await status.locator('[data-of="lag"]').textContent()).toBe('–'); // nobody knows
     await status
       .locator('[data-of="last"]')

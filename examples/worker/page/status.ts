@@ -11,7 +11,7 @@ export function showStatus(live: Pick<LiveSource, 'on'>): void {
   let connected = false;
   const lost = () => {
     place.dataset['state'] = 'lost';
-    fill('state', 'no connection, retrying');
+    fill('state', 'offline, retrying');
     fill('lag', '–');
     showAge();
   };
