@@ -1,13 +1,6 @@
 /** Next calls it once when the server starts, and waits for it before it answers requests. */
 export async function register(): Promise<void> {
   if (process.env['NEXT_RUNTIME'] === 'edge') return; // no TCP there
-  const { getWatch } = await import('./watch.ts');
-  const watch = getWatch();
-  const stop = async () => {
-    await watch.stop(); // ends the streams too
-    // Without this variable Next ends the process by itself, with 143, perhaps in the middle of a handler.
-    if (process.env['NEXT_MANUAL_SIG_HANDLE']) process.exit();
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
-  void watch.start(); // not awaited: while another server has the slot, this one waits, and answers all the same
+  const { start } = await import('./start.ts');
+  start();
 }

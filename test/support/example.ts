@@ -36,7 +36,7 @@ export function runExample(
   }
   const isOver = () => child.exitCode !== null || child.signalCode !== null;
   onTestFinished(async () => {
-    if (!isOver()) child.kill('SIGTERM');
+    if (!isOver()) child.kill(under.length > 0 ? 'SIGKILL' : 'SIGTERM'); // `unshare` itself heeds no SIGTERM
     await exited;
   });
   return {
