@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { wantedVersion } from '../../test/support/binaries.ts';
+import { DatabaseError } from 'pg';
 import { startCluster } from '../../test/support/cluster.ts';
 import { lastingFolder, release } from '../../test/support/server-folder.ts';
 import { inSession } from '../../test/support/template.ts';
@@ -60,4 +61,12 @@ export function hasSlot(url: string, name: string): Promise<boolean> {
     const { rowCount } = await client.query('select from pg_replication_slots where slot_name = $1', [name]);
     return rowCount === 1;
   });
+}
+
+/** The database is down or has ended the session, which the watch tells of already: once, not for each statement. */
+export function isAway(error: unknown): boolean {
+  // Class 57, operator intervention: https://www.postgresql.org/docs/current/errcodes-appendix.html
+  if (error instanceof DatabaseError) return error.code?.startsWith('57') === true;
+  const { code, message } = error as NodeJS.ErrnoException;
+  return ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(code ?? '') || message.startsWith('Connection terminated');
 }

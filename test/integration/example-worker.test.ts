@@ -1,6 +1,7 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
 import { chmod } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { makeFolder, removeFolder, startWorker, type Worker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
@@ -83,4 +84,24 @@ test('on DATABASE_URL it keeps to its own schema, and SIGTERM ends it cleanly as
   expect(await worker.end('SIGTERM')).toBe(0);
   expect(await database.sql('select from users union all select from packages')).toEqual([]);
   await database.dropSlot('walwatch_example');
+});
+
+test('a database that stops is one line, and the page keeps its place among the events', async () => {
+  const cluster = await startCluster();
+  onTestFinished(() => cluster[Symbol.asyncDispose]());
+  const worker = startWorker({ DATABASE_URL: cluster.url });
+  const [, url] = await worker.line(/page: (http:\S+)\n/);
+  await worker.line(/first start at/);
+  await worker.line(/page: http:[^]*page: http:/); // again, after some events
+
+  const before = worker.output.length;
+  await cluster.stop('immediate');
+  await worker.line(/disconnected: .*\n/);
+  for (let asked = 0; asked < 5; asked++) expect((await fetch(`${url}/users`)).status).toBe(503);
+  await cluster.start();
+  await worker.line(/connected again\n/);
+  const said = worker.output.slice(before).split('\n');
+  const lost = said.findIndex((line) => line.startsWith('disconnected'));
+  expect(said.slice(lost + 1, said.indexOf('connected again'))).toEqual([]);
+  expect(await worker.end('SIGTERM')).toBe(0);
 });

@@ -11,6 +11,8 @@ const program = fileURLToPath(new URL('../../.build/examples/worker/main.js', im
 
 export interface Worker {
   readonly process: ChildProcess;
+  /** All that it has written so far. */
+  readonly output: string;
   /** Waits for a line of its output. */
   line(pattern: RegExp): Promise<RegExpExecArray>;
   /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
@@ -29,6 +31,9 @@ export function startWorker(environment: NodeJS.ProcessEnv): Worker {
   }
   const worker: Worker = {
     process: child,
+    get output() {
+      return output;
+    },
     line: (pattern) =>
       until(
         () => {
