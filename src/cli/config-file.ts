@@ -62,7 +62,7 @@ function loadingHint(file: string, code: unknown, message: string): string | und
   }
   if (code === 'ERR_MODULE_NOT_FOUND' && message.includes("package 'walwatch'")) return 'npm install walwatch';
   if (code === 'ERR_MODULE_NOT_FOUND') {
-    return 'Node wants the whole name of a file: ./watchers.ts, or ./watchers.js; a loader does not: NODE_OPTIONS=\'--import tsx\'.';
+    return "Node wants the whole name of a file: ./watchers.ts, or ./watchers.js; a loader does not: NODE_OPTIONS='--import tsx'.";
   }
   return undefined;
 }

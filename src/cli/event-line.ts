@@ -10,7 +10,19 @@ type Values = Readonly<Record<string, unknown>>;
 export function jsonLine(event: Values, context: EventContext): string {
   const { watcher, type, schema, table, eventId, commitLsn, xid, committedAt, previous, absent } = context;
   const line = (now: Values, before: Values) =>
-    toJson({ watcher, type, schema, table, eventId, commitLsn, xid, committedAt, event: now, previous: before, absent });
+    toJson({
+      watcher,
+      type,
+      schema,
+      table,
+      eventId,
+      commitLsn,
+      xid,
+      committedAt,
+      event: now,
+      previous: before,
+      absent,
+    });
   try {
     return line(event, previous);
   } catch {

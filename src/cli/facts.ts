@@ -98,16 +98,19 @@ export async function readFacts(
   };
 }
 
+/** Not a walsender or another process of the server, as far as this role may see. */
+const ordinary = `datid is not null and coalesce(backend_type, 'client backend') = 'client backend'`;
+
 /** Limits do not hold for superusers. All of them without this session, which has ended when the worker starts. */
 const connectionsLeft = `
   (select case when not r.rolsuper then
             pg_catalog.current_setting('max_connections')::int - pg_catalog.current_setting('superuser_reserved_connections')::int
             - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0)
-            - (select count(*)::int from pg_catalog.pg_stat_activity where datid is not null) + 1 end
+            - (select count(*)::int from pg_catalog.pg_stat_activity where ${ordinary}) + 1 end
    from pg_catalog.pg_roles r where r.rolname = current_user) as "freeConnections",
-  (select r.rolconnlimit - (select count(*)::int from pg_catalog.pg_stat_activity a where a.usesysid = r.oid) + 1
+  (select r.rolconnlimit - (select count(*)::int from pg_catalog.pg_stat_activity a where a.usesysid = r.oid and ${ordinary}) + 1
    from pg_catalog.pg_roles r where r.rolname = current_user and r.rolconnlimit >= 0 and not r.rolsuper) as "roleConnections",
-  (select d.datconnlimit - (select count(*)::int from pg_catalog.pg_stat_activity a where a.datid = d.oid) + 1
+  (select d.datconnlimit - (select count(*)::int from pg_catalog.pg_stat_activity a where a.datid = d.oid and ${ordinary}) + 1
    from pg_catalog.pg_database d, pg_catalog.pg_roles r
    where d.datname = pg_catalog.current_database() and d.datconnlimit >= 0 and r.rolname = current_user and not r.rolsuper) as "databaseConnections"`;
 

@@ -56,7 +56,10 @@ export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly r
   if (waitingSeconds > patience) warnings.push(`the oldest event waits since ${formatSeconds(waitingSeconds)}`);
   if (vitals.waitingUnknown !== undefined) warnings.push(`what waits is not known: ${vitals.waitingUnknown}`);
   const { deadLetters, failing } = vitals;
-  if (failing) warnings.push(`the handler of event ${failing.eventId} fails (attempt ${failing.attempt}): see the log of the worker`);
+  if (failing)
+    warnings.push(
+      `the handler of event ${failing.eventId} fails (attempt ${failing.attempt}): see the log of the worker`,
+    );
   if (typeof deadLetters === 'string') warnings.push(`whether there are dead letters is not known: ${deadLetters}`);
   else if (deadLetters > 0) warnings.push(`${deadLetters} dead letter${deadLetters === 1 ? '' : 's'}`);
   const level = problems.length > 0 ? 'problem' : warnings.length > 0 ? 'warning' : 'ok';

@@ -10,7 +10,7 @@ export function lenientTypes(types: CustomTypesConfig | undefined): CustomTypesC
   const asText = pg.types.getTypeParser(pg.types.builtins.TEXT, 'text');
   return {
     getTypeParser: (oid, format) => {
-      const parse = own.getTypeParser(oid, format as 'text') as (text: string) => unknown;
+      const parse = own.getTypeParser(oid, format as 'text') as unknown as (text: string) => unknown;
       if (parse === asText) return parse;
       return (text: string) => {
         try {

@@ -34,7 +34,8 @@ export async function countLetters(client: Client, slot: string): Promise<Letter
   } catch (error) {
     const state = sqlStateOf(error);
     // The table is made with the first letter.
-    if (state === sqlState.undefinedTable || state === sqlState.invalidSchemaName) return { of: [], unknown: undefined };
+    if (state === sqlState.undefinedTable || state === sqlState.invalidSchemaName)
+      return { of: [], unknown: undefined };
     return { of: [], unknown: withoutSecrets((error as Error).message) };
   } finally {
     await client.query('reset statement_timeout').catch(() => {}); // the connection may be what failed

@@ -49,7 +49,8 @@ async function run([name, ...args]: readonly string[]): Promise<ExitCode> {
 function unknownCommand(name: string): UsageError {
   const known = Object.keys(commands);
   const meant = closest(name, known);
-  const hint = meant === undefined ? `Known: ${known.join(', ')}. walwatch --help tells more.` : `Did you mean '${meant}'?`;
+  const hint =
+    meant === undefined ? `Known: ${known.join(', ')}. walwatch --help tells more.` : `Did you mean '${meant}'?`;
   return new UsageError(`there is no command '${name}'`, hint);
 }
 

@@ -49,7 +49,10 @@ function released(text: string): string {
 
 /** A text as it is seen, without our colours. */
 export function visible(text: string): string {
-  return text.split(escape).map((part, index) => (index === 0 ? part : part.replace(/^\[\d*m/, ''))).join('');
+  return text
+    .split(escape)
+    .map((part, index) => (index === 0 ? part : part.replace(/^\[\d*m/, '')))
+    .join('');
 }
 
 /** A line in at most so many columns, with its colours. */

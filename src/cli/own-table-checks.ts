@@ -92,7 +92,10 @@ async function flawOf(
   const error = create ? await tryOut(client, [fix]) : undefined;
   if (create && error === undefined) return undefined; // the worker makes it
   const why = error === undefined ? "manage: 'verify' makes nothing" : withoutSecrets((error as Error).message);
-  return { found: `it is ${there}, and a worker can not make it: ${why}`, fix: `-- as the owner of the database\n${fix}` };
+  return {
+    found: `it is ${there}, and a worker can not make it: ${why}`,
+    fix: `-- as the owner of the database\n${fix}`,
+  };
 }
 
 async function presence(client: Client, { table, column }: Own): Promise<'there' | 'missing' | 'of an older version'> {

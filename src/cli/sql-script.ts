@@ -23,7 +23,9 @@ export function sqlScript(steps: readonly Step[]): string {
   });
   return [
     'SET search_path = pg_catalog, pg_temp;',
-    commented('What has to wait for a lock fails after this time, instead of holding up the application: run it again then.'),
+    commented(
+      'What has to wait for a lock fails after this time, instead of holding up the application: run it again then.',
+    ),
     waiting(lockTimeout),
     ...lines,
     'RESET lock_timeout; RESET search_path;',

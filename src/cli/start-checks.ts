@@ -61,9 +61,11 @@ export function startChecks(
   if (resolved.manage === 'verify') return checks;
   const state = sqlStateOf(error);
   const missing = missingRights(facts, statements);
+  // Without a publication the start makes one, though it would be refused for another reason first.
+  const needed = error !== undefined || (refused !== undefined && facts.ownsPublication === undefined);
   const rights = error === undefined || state === sqlState.insufficientPrivilege;
   checks.push(
-    check(missing.length === 0, error === undefined ? 'warning' : 'problem', {
+    check(missing.length === 0, needed ? 'problem' : 'warning', {
       name: "rights for manage: 'create'",
       found: missing.length === 0 ? 'all' : `missing: ${missing.join('; ')}`,
       why: 'only an owner may make or alter the publication',

@@ -127,4 +127,3 @@ function position(state: SlotState | undefined) {
     spilledBytes: state?.spilledBytes ?? 0,
   };
 }
-

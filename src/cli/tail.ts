@@ -1,4 +1,5 @@
 import { thrownText } from '../errors.ts';
+import type { EventContext } from '../types/delivery.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { createWatch } from '../watch/create-watch.ts';
 import {
@@ -61,6 +62,11 @@ Examples:
   },
 };
 
+interface Change {
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly context: EventContext;
+}
+
 async function follow(
   { options, resolved, watchers }: Configuration,
   named: { readonly slot?: string | undefined; readonly publication?: string | undefined },
@@ -87,7 +93,7 @@ async function follow(
   });
   // One subscription for all watchers keeps the order in which things happened.
   watch.onTransaction(async (transaction) => {
-    for await (const { event, context } of transaction) {
+    for await (const { event, context } of transaction as AsyncIterable<Change>) {
       // Only what was taken over is acknowledged.
       await deliver(json ? jsonLine(event, context) : textLine(event, context, columns()));
     }

@@ -10,7 +10,9 @@ const lockTimeout = 1000;
 export async function tryOut(client: Client, statements: readonly string[]): Promise<unknown> {
   if (statements.length === 0) return undefined;
   try {
-    await client.query(`begin; set local lock_timeout = ${lockTimeout}; set local statement_timeout = ${lockTimeout * 5}`);
+    await client.query(
+      `begin; set local lock_timeout = ${lockTimeout}; set local statement_timeout = ${lockTimeout * 5}`,
+    );
     for (const statement of statements) await client.query(statement);
     return undefined;
   } catch (error) {

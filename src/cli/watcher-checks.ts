@@ -53,7 +53,11 @@ export function watcherChecks(found: Survey, { watchers }: Configuration, heirs:
 }
 
 /** Rows of plain inheritance: PostgreSQL sends them as those of the table that they are in. */
-function heirCheck({ watcher, table }: BoundWatcher, watchers: readonly Watcher[], heirs: ServerFacts['heirs']): Check[] {
+function heirCheck(
+  { watcher, table }: BoundWatcher,
+  watchers: readonly Watcher[],
+  heirs: ServerFacts['heirs'],
+): Check[] {
   const unwatched = heirs.filter(
     ({ parent, schema, name }) =>
       parent === table.oid &&

@@ -24,6 +24,7 @@ export function controlName(slot: string, heldBy: HeldBy | undefined): string {
 /** What the name of a session tells. */
 export function parseControlName(slot: string, name: string): HoldingNote | undefined {
   const prefix = `${applicationName(slot)}:control `;
-  const [, eventId, attempt] = (name.startsWith(prefix) && /^(\S+) attempt (\d+)$/.exec(name.slice(prefix.length))) || [];
+  const [, eventId, attempt] =
+    (name.startsWith(prefix) && /^(\S+) attempt (\d+)$/.exec(name.slice(prefix.length))) || [];
   return eventId === undefined ? undefined : { eventId, attempt: Number(attempt) };
 }

@@ -115,9 +115,7 @@ export class Inspection {
     const slot = this.#options.slot.name;
     const name = controlName(slot, this.#host.heldBy());
     if (name === (this.#names.get(session) ?? controlName(slot, undefined))) return;
-    await session.use((client) =>
-      client.query(`select pg_catalog.set_config('application_name', $1, false)`, [name]),
-    );
+    await session.use((client) => client.query(`select pg_catalog.set_config('application_name', $1, false)`, [name]));
     this.#names.set(session, name);
   }
 

@@ -74,7 +74,9 @@ describe('setup', () => {
     const slot = name();
     const { code, stdout } = await cli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^-- Not done by a worker: public\.users has to send all old values .*\nALTER TABLE "public"."users" REPLICA IDENTITY FULL;\n-- .*\nCREATE PUBLICATION/);
+    expect(stdout).toMatch(
+      /^-- Not done by a worker: public\.users has to send all old values .*\nALTER TABLE "public"."users" REPLICA IDENTITY FULL;\n-- .*\nCREATE PUBLICATION/,
+    );
     expect(stdout).toContain(`✓ '${slot}' is set up`);
     expect(await state(slot)).toEqual(wanted);
     const verifying = createWatch({ connection: db.url, slot, watchers, manage: 'verify' });

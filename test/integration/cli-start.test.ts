@@ -113,7 +113,7 @@ describe('doctor fails where a start does:', () => {
     url.username = role;
     return { role, url: url.href };
   }
-  const create = 'do $$ begin execute format(\'grant create on database %I to $role\', current_database()); end $$';
+  const create = "do $$ begin execute format('grant create on database %I to $role', current_database()); end $$";
   const owner = 'alter table users owner to $role';
   const full = 'alter table users replica identity full';
 

@@ -38,7 +38,9 @@ describe.each(hostile)('%s', (_, value) => {
   });
 
   test('is written as JSON', () => {
-    expect(JSON.parse(jsonLine({ id: 1, value }, context({ previous: { value } })))).toMatchObject({ event: { id: 1 } });
+    expect(JSON.parse(jsonLine({ id: 1, value }, context({ previous: { value } })))).toMatchObject({
+      event: { id: 1 },
+    });
   });
 });
 
