@@ -236,7 +236,7 @@ test('on a server that is not, every requirement is told with its setting', asyn
   const { code, checks } = await examine(db.url, ['users:inserted', '--slot', 'a']);
   expect(code).toBe(1);
   const level = (name: string) => named(checks, name).map((check) => [check.level, check.fix?.slice(0, 45)]);
-  expect(level('wal_level')).toEqual([['problem', "ALTER SYSTEM SET wal_level = 'logical';\n-- and"]]);
+  expect(level('wal_level')).toEqual([['problem', "ALTER SYSTEM SET wal_level = 'logical';\n-- an"]]);
   expect(level('replication slots')).toEqual([['problem', 'ALTER SYSTEM SET max_replication_slots = 10;\n']]);
   expect(level('walsenders')).toEqual([['problem', 'ALTER SYSTEM SET max_wal_senders = 10;\n-- and']]);
   expect(level('wal_sender_timeout')).toEqual([['warning', "ALTER SYSTEM SET wal_sender_timeout = '60s'; "]]);

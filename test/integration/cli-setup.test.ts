@@ -326,7 +326,7 @@ describe('teardown', () => {
     const refused = await cli(['teardown', '--yes'], options);
     await worker.stop();
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/SLOT_ACTIVE: a worker has the slot .* \(process \d+\)\n {2}Stop it first/);
+    expect(refused.stderr).toMatch(/SLOT_ACTIVE: a worker has the slot .* \(process \d+\)\n {2}-- Stop it first/);
     await until(
       async () =>
         (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length > 0,

@@ -234,7 +234,7 @@ test('an event that fails is one that waits at first, and is named once its work
   await until(() => (watch.status().heldBy?.attempt ?? 0) > 1, { describe: 'a second attempt' });
   const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
   expect(stdout).not.toContain('all is well');
-  expect(stdout).toMatch(/waits? since \d|the handler of event/);
+  expect(stdout).toMatch(/events wait, the oldest since|the oldest event waits since|the handler of event/);
   await until(async () => (await facts(slot)).failing !== null, { describe: 'the note', timeout: 20_000 });
   const status = await facts(slot);
   expect(status).toMatchObject({ level: 'warning', failing: { eventId: watch.status().heldBy!.eventId } });

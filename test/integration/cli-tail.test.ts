@@ -131,7 +131,7 @@ describe('over a temporary slot', () => {
       'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
         export default defineConfig({ slot: 'never_used', watchers: defineWatchers(
           [['users', 'inserted', { extraColumns: ['name'] }], ['roles', 'inserted'], ['users', 'updated', { label: 'renamed', extraColumns: ['name'] }]],
-          { renamed: ({ name }) => name !== 'silent' },
+          { when: { renamed: ({ name }) => name !== 'silent' } },
         ) });`,
     });
     const running = startCli(['tail'], { url: db.url, cwd });
