@@ -171,7 +171,7 @@ function report(checks: readonly Check[]): string {
     return [
       `${mark(level)} ${paint('bold', name)}: ${indented(found, '    ')}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
       ...(level === 'ok' ? [] : [`    why: ${why}`]),
-      ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '    '))}`] : []),
+      ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '         '))}`] : []),
       ...rest.map((line) => (level === 'ok' ? line : `${line} (--json has the fix for each)`)),
     ];
   });

@@ -1,7 +1,7 @@
 /** How many columns of a terminal a text takes, near enough to cut lines by. */
 import { showsUnicode } from './terminal.ts';
 
-const none = /[\p{Mn}\p{Me}\u200b-\u200d\ufe00-\ufe0f]/u;
+const none = /\p{Mn}|\p{Me}|[\u{200b}-\u{200d}]/u;
 const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}|[\u{20000}-\u{3fffd}]/u;
 const narrow = /^[\u0020-\u007e]*$/;

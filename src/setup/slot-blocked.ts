@@ -3,6 +3,9 @@ import { WatchError } from '../errors.ts';
 import { quoteLiteral } from '../postgres/server.ts';
 import { oneLine } from '../printable.ts';
 
+/** So many transactions are told how to end. */
+const most = 10;
+
 /** Who has a transaction open that writes: making a slot waits for the end of all of them. */
 export async function slotBlocked(client: Client, name: string, cause?: unknown): Promise<WatchError> {
   const { rows } = await client.query<{ who: string; pid: number | null; gid: string | null; hidden: boolean }>(
@@ -26,9 +29,11 @@ export async function slotBlocked(client: Client, name: string, cause?: unknown)
   }
   const named = rows.map((row) => (row.gid === null ? oneLine(row.who) : `${row.who} ${quoteLiteral(row.gid)}`));
   const who = named.join(', ') || 'transactions that have ended since';
-  const ends = rows.map(({ pid, gid }) =>
-    gid === null ? `SELECT pg_catalog.pg_terminate_backend(${pid});` : `ROLLBACK PREPARED ${quoteLiteral(gid)};`,
-  );
+  const ends = rows
+    .slice(0, most)
+    .map(({ pid, gid }) =>
+      gid === null ? `SELECT pg_catalog.pg_terminate_backend(${pid});` : `ROLLBACK PREPARED ${quoteLiteral(gid)};`,
+    );
   const end = ends.length === 0 ? '' : ` End them (takes their role, or pg_signal_backend): ${ends.join(' ')}`;
   const hidden = rows.some((row) => row.hidden) ? ' Since when is shown to members of pg_read_all_stats only.' : '';
   return new WatchError('SLOT_BLOCKED', `${message} transactions that are writing: ${who}`, {

@@ -162,8 +162,9 @@ const screenOf = (output: string) =>
   output
     .split('\u001b[H\u001b[J')
     .at(-1)!
+    // oxlint-disable-next-line no-control-regex
     .replaceAll(/\u001b\[[\d;]*m|\r/g, '')
-    .split('\n'); // oxlint-disable-line no-control-regex
+    .split('\n');
 
 test('--watch draws a screen of its own, at once again when the window gets another size, and leaves the last one', async () => {
   const slot = slotName();
