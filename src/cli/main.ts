@@ -46,6 +46,10 @@ async function run([name, ...args]: readonly string[]): Promise<ExitCode> {
   return command.run(args);
 }
 
+function withPasteable(issue: ConfigurationIssue): ConfigurationIssue {
+  return { ...issue, solution: issue.solution && pasteable(issue.solution).replaceAll('\n', '\n    ') };
+}
+
 function unknownCommand(name: string): UsageError {
   const known = Object.keys(commands);
   const meant = closest(name, known);
@@ -65,7 +69,7 @@ function failed(error: unknown): ExitCode {
   const kind = typeof code === 'string' ? `${code}: ` : '';
   // Other packages call theirs `issues`, too. The text of ours holds their solutions.
   const ours = code === 'CONFIGURATION' ? issues : undefined;
-  const text = ours ? issuesText(ours) : typeof message === 'string' ? message : thrownText(error);
+  const text = ours ? issuesText(ours.map(withPasteable)) : typeof message === 'string' ? message : thrownText(error);
   const remedy = solution === undefined || ours ? '' : `\n  ${indented(pasteable(solution))}`;
   note(`walwatch: ${kind}${indented(text)}${remedy}`);
   return usage ? exit.usage : exit.problem;
