@@ -270,3 +270,17 @@ test('what cannot be read is told: a role without rights never hears that all is
   const { stdout } = await cli(['status', '--slot', slot], { url: url.href });
   expect(stdout).toMatch(/^! \S+: what waits is not known: (permission denied|must be)/);
 });
+
+test('--watch tells that the server has gone, and goes on when it is back', async () => {
+  await using cluster = await startCluster();
+  const slot = slotName();
+  const running = startCli(['status', '--watch', '--json', '--interval', '0.1', '--slot', slot], { url: cluster.url });
+  await running.says(/there is no slot/);
+  await cluster.stop('fast');
+  await running.says(/"level":"problem","reasons":\["[A-Z_]+: /);
+  const before = running.stdout().length;
+  await cluster.start();
+  await until(() => running.stdout().slice(before).includes('there is no slot'), { describe: 'it to go on' });
+  running.child.kill('SIGINT');
+  expect((await running.ended).code).toBe(0);
+});
