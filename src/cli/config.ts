@@ -63,11 +63,12 @@ export function requireSlot({ hasSlot, file, options }: Configuration): void {
   );
 }
 
-/** Those entries, with the conditions of the file that are about them. */
-function named(entries: readonly WatcherEntry[], { when }: Partial<Watchers> = {}): Watchers {
-  if (when === undefined) return { entries };
+/** Those entries, with what the file says of all watchers, and its conditions as far as they are about them. */
+function named(entries: readonly WatcherEntry[], { when, ...shared }: Partial<Watchers> = {}): Watchers {
+  if (when === undefined) return { ...shared, entries };
   const names = new Set(checkEntries(entries).watchers.map(({ name }) => name));
-  return { entries, when: Object.fromEntries(Object.entries(when).filter(([name]) => names.has(name))) } as Watchers;
+  const own = Object.fromEntries(Object.entries(when).filter(([name]) => names.has(name)));
+  return { ...shared, entries, when: own };
 }
 
 function entriesOf(
