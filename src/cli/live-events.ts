@@ -1,6 +1,7 @@
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
-import { withoutSecrets } from './output.ts';
+import { lenientTypes } from './lenient-types.ts';
+import { silent, withoutSecrets } from './output.ts';
 
 export interface LiveEvent {
   readonly at: Date;
@@ -19,7 +20,8 @@ export class LiveEvents implements AsyncDisposable {
   constructor({ options, resolved, watchers }: Configuration, kept: number) {
     this.#watch = createWatch<any>({
       watchers: options.watchers,
-      connection: resolved.connection,
+      connection: { ...resolved.connection, types: lenientTypes(resolved.connection.types) },
+      logger: silent,
       publication: resolved.publication.name,
       slot: { temporary: true },
       manage: 'verify',

@@ -13,6 +13,7 @@ import { standbyWarnings } from '../setup/judge.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import { type FilterTexts, publicationLost, type PublicationNeeds, readPublication } from '../setup/publication.ts';
 import { changedPublication, drift } from './drift.ts';
+import { controlName } from './holding-note.ts';
 import type { Seen } from './refusals.ts';
 
 /** Milliseconds after which an event that is not done is warned of. */
@@ -57,6 +58,8 @@ export class Inspection {
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
   #found: readonly WatchError[] = [];
+  /** Sessions that were named after an event that fails, with the name that each has now. */
+  readonly #names = new WeakMap<Session, string>();
   /** Over which an inspection has no answer yet. */
   #asked: Session | undefined;
 
@@ -86,6 +89,7 @@ export class Inspection {
     this.#asked = session;
     this.#warnOfSlowness(this.#host.heldBy());
     try {
+      await this.#name(session);
       const synchronous = await session.use((client) => bounded(client, () => this.#begin(client, prepared)));
       const found = await session.use((client) => bounded(client, () => this.#look(client, prepared)));
       this.#tell([...synchronous, ...found]);
@@ -104,6 +108,15 @@ export class Inspection {
    */
   async checkSynchronous(session: Session): Promise<void> {
     this.#host.warnOnce(await session.use((client) => this.#synchronous(client)));
+  }
+
+  /** For whoever looks at the database: an event that fails is known to nobody else. */
+  async #name(session: Session): Promise<void> {
+    const slot = this.#options.slot.name;
+    const name = controlName(slot, this.#host.heldBy());
+    if (name === (this.#names.get(session) ?? controlName(slot, undefined))) return;
+    await session.use((client) => client.query(`select pg_catalog.set_config('application_name', $1, false)`, [name]));
+    this.#names.set(session, name);
   }
 
   /** On a standby nothing commits. */
