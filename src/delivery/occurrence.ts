@@ -6,6 +6,7 @@ import type { CapturedChange } from '../changes/change.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Letter } from './letter.ts';
+import { type NamedRow, rowOf } from './row-sql.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 const nothing: Event = Object.freeze({});
@@ -49,6 +50,10 @@ export class Occurrence implements Deliverable {
 
   get shared(): EventHandlerContext {
     return (this.#shared ??= new EventHandlerContext(this, 1, undefined));
+  }
+
+  get row(): NamedRow | undefined {
+    return rowOf(this.planned, this.change);
   }
 
   letter(): Letter {

@@ -100,6 +100,18 @@ function misplacedIssues({ host = env('PGHOST'), database = env('PGDATABASE'), u
   }));
 }
 
+/** Without any of these node-postgres takes the server of this machine, and a database with the name of the system's user. */
+export function unnamedServer(config: ClientConfig): ConfigurationIssue[] {
+  const settings = ['host', 'port', 'user', 'database'] as const;
+  if (settings.some((name) => config[name] || env(`PG${name.toUpperCase()}`))) return [];
+  return [
+    {
+      message: 'no server is named: there is no `connection`, and neither DATABASE_URL nor PGHOST is set',
+      solution: `Pass connection: '${example}', or set DATABASE_URL. Node reads a file of variables with --env-file=.env.`,
+    },
+  ];
+}
+
 const connectionString = /:\/\/|:[^]*@|password\s*=/i;
 /** A path, as of a Unix socket, may hold what a name may not. */
 const noHost = /^(?!\/)[^]*[@\s=?#]|^\/\/|:\/\/|:[^]*@|password\s*=/i;
