@@ -162,8 +162,9 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   }
   issues.push(...loggerIssues(options.logger));
   const others = issues.length;
-  const connection = resolveConnection(options.connection ?? process.env['DATABASE_URL'] ?? {}, issues);
-  if (issues.length === others) issues.push(...unnamedServer(connection));
+  const given = options.connection ?? process.env['DATABASE_URL'];
+  const connection = resolveConnection(given ?? {}, issues);
+  if (issues.length === others) issues.push(...unnamedServer(given, connection));
   throwIssues(issues);
   return {
     connection, slot, publication, manage, visibility, onError, origin, heartbeat, retainedWalWarning, highWaterMark, connectTimeout, stopTimeout, debug,

@@ -4,7 +4,13 @@ import type { HeldBy } from '../types/events.ts';
 type Failing = Pick<HeldBy, 'subscription' | 'eventId' | 'attempt' | 'sql'>;
 
 /** `onError` says to stop. */
-export function handlerFailed({ subscription, eventId, attempt, error, sql }: Failing & Pick<HeldBy, 'error'>): WatchError {
+export function handlerFailed({
+  subscription,
+  eventId,
+  attempt,
+  error,
+  sql,
+}: Failing & Pick<HeldBy, 'error'>): WatchError {
   return new WatchError(
     'HANDLER_FAILED',
     `${subscription}: the handler failed at event ${eventId}, attempt ${attempt}: ${thrownText(error)}`,

@@ -26,8 +26,8 @@ export function rowOf({ bound, primaryKey }: PlannedWatcher, { type, row, old }:
 }
 
 /** SQL to paste, for who wants to know what a handler cannot handle. Undefined: there is no row to look at. */
-export function rowSql({ row, delivered = [{ row }] }: Pick<Deliverable, 'row' | 'delivered'>): string | undefined {
-  const rows = delivered.flatMap((one) => one.row ?? []).slice(0, mostRows);
+export function rowSql(deliverable: Deliverable): string | undefined {
+  const rows = (deliverable.delivered ?? [deliverable]).flatMap(({ row }) => row ?? []).slice(0, mostRows);
   if (rows.length === 0) return undefined;
   const conditions = new Set(rows.map(({ condition }) => condition));
   const where = conditions.size === 1 ? [...conditions] : [...conditions].map((condition) => `(${condition})`);
@@ -35,11 +35,8 @@ export function rowSql({ row, delivered = [{ row }] }: Pick<Deliverable, 'row' |
 }
 
 /** The same for what has become a dead letter. */
-export function letterSql(
-  slot: string,
-  subscription: string,
-  { change, delivered }: Pick<Deliverable, 'change' | 'delivered'>,
-): string {
-  const ids = (delivered ?? [{ change }]).slice(0, mostRows).map((one) => quoteLiteral(one.change.eventId));
+export function letterSql(slot: string, subscription: string, deliverable: Deliverable): string {
+  const letters = (deliverable.delivered ?? [deliverable]).slice(0, mostRows);
+  const ids = letters.map(({ change }) => quoteLiteral(change.eventId));
   return `SELECT * FROM walwatch.dead_letters WHERE slot = ${quoteLiteral(slot)} AND subscription = ${quoteLiteral(subscription)} AND event_id IN (${ids.join(', ')});`;
 }

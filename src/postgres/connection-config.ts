@@ -100,10 +100,14 @@ function misplacedIssues({ host = env('PGHOST'), database = env('PGDATABASE'), u
   }));
 }
 
-/** Without any of these node-postgres takes the server of this machine, and a database with the name of the system's user. */
-export function unnamedServer(config: ClientConfig): ConfigurationIssue[] {
+/**
+ * Where nothing names a server node-postgres takes that of this machine, and a database with the name of the system's user. Who wants
+ * just that gives an empty object.
+ */
+export function unnamedServer(given: unknown, config: ClientConfig): ConfigurationIssue[] {
   const settings = ['host', 'port', 'user', 'database'] as const;
   if (settings.some((name) => config[name] || env(`PG${name.toUpperCase()}`))) return [];
+  if (typeof given === 'object' && Object.keys(given!).length === 0) return [];
   return [
     {
       message: 'no server is named: there is no `connection`, and neither DATABASE_URL nor PGHOST is set',

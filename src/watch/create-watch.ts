@@ -59,7 +59,11 @@ export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotW
 }
 
 /** Puts the stages together: source → intake → gate → router → dispatcher, and back through the ledger. */
-function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger: Logger | false | undefined): SlotWatchCore {
+function assemble(
+  options: ResolvedOptions,
+  watchers: readonly Watcher[],
+  logger: Logger | false | undefined,
+): SlotWatchCore {
   const { connection, connectTimeout, highWaterMark } = options;
   const slot = options.slot.name;
   const create = options.manage === 'create';

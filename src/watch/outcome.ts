@@ -1,7 +1,7 @@
 import { WatchError } from '../errors.ts';
 
 /** A promise that knows whether somebody waits for it. Never an unhandled rejection: what nobody hears is told by other means. */
-class Awaited extends Promise<void> {
+class ObservedPromise extends Promise<void> {
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
   }
@@ -20,8 +20,8 @@ class Awaited extends Promise<void> {
 
 /** What `start()` and `closed` give: how the watch began and how it ended. */
 export class Outcome {
-  readonly started: Awaited;
-  readonly closed: Awaited;
+  readonly started: ObservedPromise;
+  readonly closed: ObservedPromise;
   /** Settles with `closed`, for those who are no part of the application. */
   readonly over: Promise<void>;
   #resolveStarted!: () => void;
@@ -31,11 +31,11 @@ export class Outcome {
   #streamed = false;
 
   constructor() {
-    this.started = new Awaited((resolve, reject) => {
+    this.started = new ObservedPromise((resolve, reject) => {
       this.#resolveStarted = resolve;
       this.#rejectStarted = reject;
     });
-    this.closed = new Awaited((resolve, reject) => {
+    this.closed = new ObservedPromise((resolve, reject) => {
       this.#resolveClosed = resolve;
       this.#rejectClosed = reject;
     });
@@ -75,8 +75,8 @@ function unobserved(promise: Promise<void>): Promise<void> {
 }
 
 /** A `start()` that comes too late. */
-export function refusedStart(error: WatchError): Awaited {
-  const refused = new Awaited((_, reject) => reject(error));
+export function refusedStart(error: WatchError): ObservedPromise {
+  const refused = new ObservedPromise((_, reject) => reject(error));
   unobserved(refused).catch(() => {});
   return refused;
 }

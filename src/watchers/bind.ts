@@ -232,7 +232,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'REPLICA_IDENTITY',
-        `${watcher.name}: when ${names(unknown)} of a row changes, subscriptions to the new value hear of it, and those to the old value do not, because PostgreSQL does not send old values of this table; that is fine if they need not know that the row is theirs no more`,
+        `${watcher.name}: a row whose ${names(unknown)} changes is told to the subscriptions to its new value only, because PostgreSQL does not send the old one; that is fine if those to the old value need not know that it left them`,
         { solution },
       ),
     );

@@ -11,8 +11,8 @@ export function placesOf(relation: Relation, table: Table, whole: boolean): Read
   if (!whole || table.oid !== relation.oid) return places; // one that was made anew has other numbers
   const byNumber = new Map(table.columns.map((column) => [column.number, column]));
   const known = new Set(table.columns.map(({ name }) => name));
-  const renamed = table.columns.flatMap(({ name, number, typeOid }): [string, number][] => {
-    if (places.has(name)) return [];
+  const renamed = table.columns.flatMap(({ name, number, typeOid, generated }): [string, number][] => {
+    if (places.has(name) || generated !== undefined) return [];
     const index = agreed([counted(number, -1), counted(number, 1)]);
     const column = index === undefined ? undefined : relation.columns[index];
     return column && !known.has(column.name) && column.typeOid === typeOid ? [[name, index!]] : [];

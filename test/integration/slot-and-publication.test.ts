@@ -193,13 +193,16 @@ test('a slot that an earlier name left behind is told once, with the SQL that dr
   for (const slot of [earlier, other]) {
     const watch = watchOf(slot === other ? defineWatchers([['roles', 'inserted']]) : users, { slot });
     await watch.start();
-    await until(async () => {
-      const [made] = await db.sql(
-        `select obj_description(oid, 'pg_publication') as comment from pg_publication where pubname = $1`,
-        [slot],
-      );
-      return String(made?.['comment']).includes('"watchers"');
-    });
+    await until(
+      async () => {
+        const [made] = await db.sql(
+          `select obj_description(oid, 'pg_publication') as comment from pg_publication where pubname = $1`,
+          [slot],
+        );
+        return String(made?.['comment']).includes('"watchers"');
+      },
+      { describe: 'the worker to note its watchers' },
+    );
     await watch.stop();
   }
   const warnings: WatchError[] = [];

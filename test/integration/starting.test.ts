@@ -208,7 +208,14 @@ test('child loggers carry the slot in every line', async () => {
 
 test('options that cannot work are refused at once, all together', () => {
   const create = () =>
-    createWatch({ connection: db.url, slot: 'Upper', watchers: users, manage: 'maybe', highWaterMark: -1, colour: 'red' } as never);
+    createWatch({
+      connection: db.url,
+      slot: 'Upper',
+      watchers: users,
+      manage: 'maybe',
+      highWaterMark: -1,
+      colour: 'red',
+    } as never);
   expect(create).toThrow(ConfigurationError);
   try {
     create();

@@ -76,7 +76,7 @@ describe('the connection', () => {
     expect(resolve({}).connection).toEqual({});
   });
 
-  test.each([{}, { connection: '' }, { connection: {} }, { connection: { password: 'x', ssl: true } }])(
+  test.each([{}, { connection: '' }, { connection: { password: 'x', ssl: true } }, { connection: { host: undefined } }])(
     'is refused when nothing names a server, because node-postgres would take the one of this machine: %j',
     (options) => {
       vi.stubEnv('PGHOST', undefined);
@@ -86,9 +86,13 @@ describe('the connection', () => {
         expect(resolve(options)).toBeDefined();
         vi.stubEnv(name, undefined);
       }
-      expect(resolve({ connection: { database: 'shop' } }).connection).toEqual({ database: 'shop' });
     },
   );
+
+  test('may leave the server to node-postgres, where that is said', () => {
+    vi.stubEnv('PGHOST', undefined);
+    for (const connection of [{}, { database: 'shop' }]) expect(resolve({ connection }).connection).toEqual(connection);
+  });
 });
 
 describe('a slot', () => {

@@ -14,7 +14,7 @@ const facts: ServerFacts = {
   version: '17.4', slots: 1, maxSlots: 10, walsenders: 1, maxWalsenders: 10, roles: [], mayCreate: true, pooled: false, tls: 'TLSv1.3, X',
   local: false, foreignTables: [], ownsPublication: true, transactions: [], seesOthers: true,
 }; // prettier-ignore
-const options = resolveOptions({ slot: 'accounts', watchers: { entries: [] } });
+const options = resolveOptions({ connection: {}, slot: 'accounts', watchers: { entries: [] } });
 const none = { exists: false, active: false };
 
 function about(

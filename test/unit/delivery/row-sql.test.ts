@@ -31,9 +31,7 @@ describe('the SQL that shows what a handler cannot handle', () => {
 
   test('finds the rows of a batch, each once', () => {
     const parts = ['1', '2', '1'].map((id) => occurrence('updated', { id }));
-    expect(rowSql(new Batch(parts, false))).toBe(
-      `SELECT * FROM "erp"."users" WHERE ("id" = '1') OR ("id" = '2');`,
-    );
+    expect(rowSql(new Batch(parts, false))).toBe(`SELECT * FROM "erp"."users" WHERE ("id" = '1') OR ("id" = '2');`);
   });
 });
 

@@ -34,9 +34,13 @@ test('without logger and listeners each is one line, with what to do', () => {
   tellAll(new Reporter(undefined, { slot: 'worker' }));
   expect(lines()).toEqual([
     '[CONNECTION] WalwatchWarning: worker: no connection, walwatch tries again: connect ECONNREFUSED 127.0.0.1:1. Look at the port.',
-    expect.stringMatching(/^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. Nothing, if .*SELECT \* FROM/),
+    expect.stringMatching(
+      /^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. Nothing, if .*SELECT \* FROM/,
+    ),
     '[HANDLER_FAILED] WalwatchWarning: worker: mailer: the handler failed at event 0/1/0: Error: no mail. It is tried again, and the slot waits for it. Look at it: SELECT 1;',
-    expect.stringMatching(/^\[GAP\] WalwatchWarning: worker: changes from 0\/1 to 0\/2 were not seen: the slot was dropped\. /),
+    expect.stringMatching(
+      /^\[GAP\] WalwatchWarning: worker: changes from 0\/1 to 0\/2 were not seen: the slot was dropped\. /,
+    ),
     '[WAL_RETAINED] WalwatchWarning: worker: much WAL. look',
     '[SLOT_LOST] WalwatchWarning: worker: the watch has ended: dropped. start anew',
   ]);

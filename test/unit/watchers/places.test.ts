@@ -12,7 +12,9 @@ const table = tableOf('id', 'a', 'b', 'c');
 /** The places of columns that have another name in the relation, or are not found. */
 function found(now: ReturnType<typeof tableOf>, written: readonly string[], { whole = true, oid = now.oid } = {}) {
   const places = placesOf(relationOf(usersTable({ oid, columns: written.map((name) => column(name)) })), now, whole);
-  return Object.fromEntries(now.columns.flatMap(({ name }) => (written.includes(name) ? [] : [[name, places.get(name)]])));
+  return Object.fromEntries(
+    now.columns.flatMap(({ name }) => (written.includes(name) ? [] : [[name, places.get(name)]])),
+  );
 }
 
 describe('a column that had another name when the WAL was written is found by its place', () => {
