@@ -123,8 +123,9 @@ function standingBy(slot: string, activePid: number): WatchError {
   );
 }
 
-function notConnected({ code, message, solution }: WatchError): Told {
-  return { code, message: `no connection, walwatch tries again: ${message}`, solution };
+function notConnected({ code, message, solution = '' }: WatchError): Told {
+  const again = solution.includes('tries again') ? '' : 'walwatch tries again. ';
+  return { code, message: `no connection: ${message}`, solution: `${again}${solution}` };
 }
 
 function gapTold({ from, to, reason }: SlotWatchEventMap['gap']): Told {

@@ -12,6 +12,7 @@ const watch = createWatch({
   watchers: defineWatchers([[table, 'inserted']]),
   ...(what.includes('silent') && { logger: false }),
 });
+const listeners = process.listenerCount('exit');
 const say = (line: string) => console.log(line);
 process.once('SIGTERM', () => void watch.stop());
 
@@ -24,7 +25,7 @@ if (what === 'never' || what === 'never silent') {
   const others = Array.from({ length: 999 }, () =>
     createWatch({ connection, slot, watchers: defineWatchers([['users', 'inserted']]) }),
   );
-  say(`${others.length + 1} watches, ${process.listenerCount('exit')} listeners`);
+  say(`${others.length + 1} watches, ${process.listenerCount('exit') - listeners} more listeners`);
 } else if (what === 'never, stopped') {
   await watch.stop();
 } else if (what === 'never, letters') {

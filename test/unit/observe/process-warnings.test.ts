@@ -33,7 +33,7 @@ function tellAll(reporter: Reporter): void {
 test('without logger and listeners each is one line, with what to do', () => {
   tellAll(new Reporter(undefined, { slot: 'worker' }));
   expect(lines()).toEqual([
-    '[CONNECTION] WalwatchWarning: worker: no connection, walwatch tries again: connect ECONNREFUSED 127.0.0.1:1. Look at the port.',
+    '[CONNECTION] WalwatchWarning: worker: no connection: connect ECONNREFUSED 127.0.0.1:1. walwatch tries again. Look at the port.',
     expect.stringMatching(
       /^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. Nothing, if .*SELECT \* FROM/,
     ),
