@@ -1,7 +1,12 @@
 import type { HandlerContext } from './context.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
-import type { NamedRow } from './row-sql.ts';
+
+/** A row as SQL finds it: by its key. */
+export interface NamedRow {
+  readonly table: string;
+  readonly condition: string;
+}
 
 /** What a handler is called with. */
 export interface Deliverable {

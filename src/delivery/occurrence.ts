@@ -4,9 +4,9 @@ import { currentText, type PlannedColumn, type PlannedWatcher, previousText } fr
 import type { UpdateType } from '../types/watchers.ts';
 import type { CapturedChange } from '../changes/change.ts';
 import { HandlerContext } from './context.ts';
-import type { Deliverable } from './deliverable.ts';
+import type { Deliverable, NamedRow } from './deliverable.ts';
 import type { Letter } from './letter.ts';
-import { type NamedRow, rowOf } from './row-sql.ts';
+import { rowOf } from './row-sql.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 const nothing: Event = Object.freeze({});

@@ -2,13 +2,7 @@ import { quoteIdentifier, quoteLiteral, quoteTable } from '../postgres/server.ts
 import { databaseName } from '../watchers/bind.ts';
 import { currentText, type PlannedWatcher } from '../watchers/plan.ts';
 import type { CapturedChange } from '../changes/change.ts';
-import type { Deliverable } from './deliverable.ts';
-
-/** A row as SQL finds it: by its key. */
-export interface NamedRow {
-  readonly table: string;
-  readonly condition: string;
-}
+import type { Deliverable, NamedRow } from './deliverable.ts';
 
 /** Rows of a batch that are asked for. */
 const mostRows = 20;

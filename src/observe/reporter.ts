@@ -67,10 +67,10 @@ export class Reporter {
   }
 
   /** `sql`: shows what could not be handled. */
-  handlerFailed({ recipient, deliverable: _, ...failure }: Failure, sql?: string): void {
-    const told = { subscription: recipient.name, ...failure, sql };
-    const { error, ...fields } = told;
-    this.log.warn({ ...fields, err: error }, `handler failed: ${told.subscription}, ${told.eventId}: ${told.action}`);
+  handlerFailed({ recipient, eventId, attempt, error, action, retryIn }: Failure, sql?: string): void {
+    const fields = { subscription: recipient.name, eventId, attempt, action, retryIn, sql };
+    const told = { ...fields, error };
+    this.log.warn({ ...fields, err: error }, `handler failed: ${recipient.name}, ${eventId}: ${action}`);
     this.emitter.emit('handlerFailed', told);
     if (this.unheard('handlerFailed'))
       this.#process!.once(`handler of ${recipient.settings.name ?? recipient.watcher}`, handlerTold(told));

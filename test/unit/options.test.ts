@@ -76,7 +76,12 @@ describe('the connection', () => {
     expect(resolve({}).connection).toEqual({});
   });
 
-  test.each([{}, { connection: '' }, { connection: { password: 'x', ssl: true } }, { connection: { host: undefined } }])(
+  test.each([
+    {},
+    { connection: '' },
+    { connection: { password: 'x', ssl: true } },
+    { connection: { host: undefined } },
+  ])(
     'is refused when nothing names a server, because node-postgres would take the one of this machine: %j',
     (options) => {
       vi.stubEnv('PGHOST', undefined);
