@@ -49,5 +49,6 @@ export function warnAtExit(names: string, told: Told): void {
 function lineOf(name: string, { message, solution }: Told): string {
   // The message of a ConfigurationError has its solutions.
   const text = solution === undefined || message.includes(solution) ? message : `${message}. ${solution}`;
-  return oneLine(redact(`${name}: ${text}`).replaceAll(/\s*\n\s*/g, ' '));
+  const lines = redact(`${name}: ${text}`).split(/\s*\n\s*/);
+  return oneLine(lines.reduce((joined, next) => `${joined}${/[.:;,]$/.test(joined) ? '' : '.'} ${next}`));
 }

@@ -21,6 +21,8 @@ export class Reporter {
   readonly #process: ProcessWarnings | undefined;
   readonly #told = new Set<string>();
   #activePid: number | undefined;
+  /** Failed attempts to connect since it streamed. The first loss after that is mostly over with the next attempt. */
+  #failures = 1;
 
   constructor(logger: Logger | false | undefined, bindings: Record<string, unknown>) {
     this.name = Object.values(bindings).join('/');
@@ -36,6 +38,7 @@ export class Reporter {
 
   streaming(reconnects: number, confirmedLsn: string | undefined, gap: SlotWatchEventMap['gap'] | undefined): void {
     this.#activePid = undefined;
+    this.#failures = 0;
     this.#process?.over('disconnected');
     if (gap) this.gap(gap);
     this.log.info({ reconnects, confirmedLsn }, 'streaming');
@@ -48,12 +51,12 @@ export class Reporter {
     if (this.unheard('gap')) this.#process!.tell(gapTold(gap));
   }
 
-  /** To the process once for each outage. */
+  /** To the process once for each outage, unless the next attempt ends it. */
   disconnected(error: WatchError, retryIn: number): void {
     this.#activePid = undefined;
     this.log.warn({ err: error, code: error.code, retryIn }, `disconnected: ${error.message}`);
     this.emitter.emit('disconnected', { error, retryIn });
-    if (this.unheard('disconnected')) this.#process!.once('disconnected', notConnected(error));
+    if (++this.#failures > 1 && this.unheard('disconnected')) this.#process!.once('disconnected', notConnected(error));
   }
 
   standby(slot: string, activePid: number): void {

@@ -71,12 +71,16 @@ test('what somebody listens for is not said twice; a listener of this package is
 });
 
 describe('it is said once', () => {
-  test('for an outage: the next one is another', () => {
+  test('for an outage, and not for one that the next attempt ends', () => {
     const reporter = new Reporter(undefined, { slot: 'worker' });
     for (let attempt = 0; attempt < 3; attempt++) reporter.disconnected(refused, 100);
     expect(lines()).toHaveLength(1);
-    reporter.streaming(0, undefined, undefined);
-    reporter.disconnected(refused, 100);
+    for (let loss = 0; loss < 3; loss++) {
+      reporter.streaming(0, undefined, undefined);
+      reporter.disconnected(refused, 100);
+    }
+    expect(lines()).toHaveLength(1);
+    for (let attempt = 0; attempt < 3; attempt++) reporter.disconnected(refused, 100);
     expect(lines()).toHaveLength(2);
   });
 
@@ -110,7 +114,7 @@ test('it is one line, without a secret, whatever the message has', () => {
   );
   expect(lines()).toEqual([
     expect.not.stringMatching(/hunter2|\n|\u001b/), // oxlint-disable-line no-control-regex
-    '[CONFIGURATION] WalwatchWarning: accounts/mailer: the watch has ended: there is no table "a" CREATE TABLE a ();',
+    '[CONFIGURATION] WalwatchWarning: accounts/mailer: the watch has ended: there is no table "a". CREATE TABLE a ();',
   ]);
   expect(lines()[0]).toContain('at line 2');
 });
