@@ -58,10 +58,10 @@ async function follow(
   json: boolean,
 ): Promise<ExitCode> {
   using end = interruption();
-  // A logger of the file may write to stdout, which is for events.
-  const { publication, logger: _, ...shared } = options;
+  const { publication, ...shared } = options;
   const watch: SlotWatch<any> = createWatch({
     ...shared,
+    logger: false, // that of the file may write to stdout, which is for events
     // Reading `absent` values must not throw; they are told apart.
     watchers: {
       entries: options.watchers.entries.map(([table, type, own]) => [table, type, { ...own, absent: 'omit' }]),

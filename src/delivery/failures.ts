@@ -45,6 +45,6 @@ export function neverFinished({ subscription, eventId, attempt, sql }: Failing):
 }
 
 /** Where the event's row can be looked at. */
-export function lookAt(sql: string | undefined): string {
+function lookAt(sql: string | undefined): string {
   return sql === undefined ? '' : ` Look at the row: ${sql}`;
 }
