@@ -76,7 +76,7 @@ async function follow(
   const { publication, connection: _, ...shared } = options;
   const watch: SlotWatch<any> = createWatch({
     ...shared,
-    logger: silent, // that of the file may write to stdout, which is for events
+    logger: false, // that of the file may write to stdout, which is for events
     connection: { ...resolved.connection, types: lenientTypes(resolved.connection.types) },
     watchers: {
       ...options.watchers,

@@ -1,9 +1,10 @@
 import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
+import { rowSql } from '../delivery/row-sql.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
 import { Reporter } from '../observe/reporter.ts';
-import { onErrorIssues, unknownKeys } from '../options.ts';
+import { loggerIssues, onErrorIssues, unknownKeys } from '../options.ts';
 import { TypeCatalog } from '../postgres/types.ts';
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
@@ -34,8 +35,8 @@ export interface RemoteWatchOptions<W extends Watchers = Watchers> extends NatsO
   readonly durable?: string;
   /** Default of all subscriptions: `'retry'` with `durable`, otherwise a failed event is reported and passed over. */
   readonly onError?: OnError;
-  /** pino or pino-shaped. Default: silent. */
-  readonly logger?: Logger;
+  /** pino or pino-shaped. Default: only what somebody must know is told, by `process.emitWarning`; `false`: nothing. */
+  readonly logger?: Logger | false;
 }
 
 /**
@@ -57,6 +58,7 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
     issues.push({ message: 'durable is no name for a consumer', solution: "Letters, digits, '-' and '_': 'mailer'." });
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
+  issues.push(...loggerIssues(options.logger));
   const given = options.watchers as Watchers | undefined;
   const checked = checkEntries(given?.entries, given?.when);
   throwIssues([...issues, ...checked.issues]);
@@ -99,7 +101,9 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
           warn: (warning) => reporter.warnOnce([warning]),
         }); // prettier-ignore
   const dispatcher = new Dispatcher(inbox, {
-    failed: (failure) => reporter.handlerFailed(failure),
+    // Dead letters are in a stream, which SQL does not reach.
+    failed: (failure) =>
+      reporter.handlerFailed(failure, failure.action === 'deadLetter' ? undefined : rowSql(failure.deliverable!)),
     stop: (error) => watch.fail(error),
     warn: (warning) => reporter.warn(warning),
     bury: (dead) => letters.write(dead),
@@ -146,7 +150,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     disconnected: (error, retryIn) => lifecycle.disconnected(error, retryIn),
   });
   const watch = new RemoteWatch({
-    watchers, lifecycle, reporter, logged: logger !== undefined, source, supervisor, router, dispatcher, subscriptions, classify, stopTimeout,
+    watchers, lifecycle, reporter, source, supervisor, router, dispatcher, subscriptions, classify, stopTimeout,
   }); // prettier-ignore
   return watch;
 }

@@ -3,6 +3,14 @@ import type { SlotWatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
 
+/** The same in all copies of the package: one process may have several. */
+const ofOurs = Symbol.for('walwatch:listener');
+
+/** A listener that works for this package: nobody who runs the watch hears anything by it. */
+export function ownListener<L extends (...values: never[]) => unknown>(listener: L): L {
+  return Object.assign(listener, { [ofOurs]: true });
+}
+
 /** The events of a watch. Listeners are observers: none is waited for, and none can disturb the watch by throwing. */
 export class Emitter {
   readonly #listeners = new Map<keyof SlotWatchEventMap, Set<Listener>>();
@@ -16,12 +24,14 @@ export class Emitter {
     let listeners = this.#listeners.get(event);
     if (!listeners) this.#listeners.set(event, (listeners = new Set()));
     const own: Listener = (value) => listener(value); // the same function may be added twice
+    if (ofOurs in listener) ownListener(own);
     listeners.add(own);
     return () => void listeners.delete(own);
   }
 
+  /** The application listens for it. */
   heard(event: keyof SlotWatchEventMap): boolean {
-    return (this.#listeners.get(event)?.size ?? 0) > 0;
+    return [...(this.#listeners.get(event) ?? [])].some((listener) => !(ofOurs in listener));
   }
 
   emit<E extends keyof SlotWatchEventMap>(event: E, value: SlotWatchEventMap[E]): void {

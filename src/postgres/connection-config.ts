@@ -100,6 +100,22 @@ function misplacedIssues({ host = env('PGHOST'), database = env('PGDATABASE'), u
   }));
 }
 
+/**
+ * Where nothing names a server node-postgres takes that of this machine, and a database with the name of the system's user. Who wants
+ * just that gives an empty object.
+ */
+export function unnamedServer(given: unknown, config: ClientConfig): ConfigurationIssue[] {
+  const settings = ['host', 'port', 'user', 'database'] as const;
+  if (settings.some((name) => config[name] || env(`PG${name.toUpperCase()}`))) return [];
+  if (typeof given === 'object' && Object.keys(given!).length === 0) return [];
+  return [
+    {
+      message: 'no server is named: there is no `connection`, and neither DATABASE_URL nor PGHOST is set',
+      solution: `Pass connection: '${example}', or set DATABASE_URL. Node reads a file of variables with --env-file=.env.`,
+    },
+  ];
+}
+
 const connectionString = /:\/\/|:[^]*@|password\s*=/i;
 /** A path, as of a Unix socket, may hold what a name may not. */
 const noHost = /^(?!\/)[^]*[@\s=?#]|^\/\/|:\/\/|:[^]*@|password\s*=/i;

@@ -14,6 +14,7 @@ import type { Prepared } from '../setup/prepare.ts';
 import { type FilterTexts, publicationLost, type PublicationNeeds, readPublication } from '../setup/publication.ts';
 import { changedPublication, drift } from './drift.ts';
 import { controlName } from './holding-note.ts';
+import { readIdleSlots, strayWarnings } from '../setup/stray-slots.ts';
 import type { Seen } from './refusals.ts';
 
 /** Milliseconds after which an event that is not done is warned of. */
@@ -55,6 +56,8 @@ export class Inspection {
   #narrowed = false;
   /** What the publication left out when streaming began, as `changedPublication` says it. */
   #accepted: string | undefined;
+  /** Slots of earlier names were looked for. */
+  #soughtStrays = false;
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
   #found: readonly WatchError[] = [];
@@ -129,7 +132,17 @@ export class Inspection {
   async #begin(client: Client, prepared: Prepared): Promise<readonly WatchError[]> {
     const synchronous = await this.#synchronous(client);
     if (!this.#narrowed) await this.#narrow(client, prepared);
+    if (!this.#soughtStrays) await this.#seekStrays(client, prepared);
     return synchronous;
+  }
+
+  /** Once, at the start: who renames a slot forgets the old one. */
+  async #seekStrays(client: Client, { bound, server }: Prepared): Promise<void> {
+    const { manage, slot } = this.#options;
+    this.#soughtStrays = true;
+    if (manage !== 'create' || slot.temporary || server.inRecovery) return;
+    const watchers = bound.map(({ watcher }) => watcher.name);
+    this.#host.warnOnce(strayWarnings(await readIdleSlots(client, slot.name, server), slot.name, watchers));
   }
 
   async #look(client: Client, { needs, bound, publicationOid, server }: Prepared): Promise<WatchError[]> {

@@ -19,7 +19,7 @@ const facts: ServerFacts = {
   local: false, foreignTables: [], ownsPublication: true, transactions: [], seesOthers: true,
   readOnly: false, freeConnections: undefined, roleConnections: undefined, databaseConnections: undefined, heirs: [],
 }; // prettier-ignore
-const options = resolveOptions({ slot: 'accounts', watchers: { entries: [] } });
+const options = resolveOptions({ connection: {}, slot: 'accounts', watchers: { entries: [] } });
 const none = { exists: false, active: false };
 
 function about(
