@@ -3,12 +3,14 @@ import type { MapOf } from '../types/inference.ts';
 import type { Watchers } from '../types/watchers.ts';
 import { connectionBy } from './connection.ts';
 import { assertKnown } from './known.ts';
-import { assertUsable, clientOptionNames, type ClientOptions, nameOf, openerOf } from './options.ts';
+import { assertUsable, type ClientOptions, nameOf, openerOf } from './options.ts';
 import { means, sharedLine } from './shared.ts';
 import { type Entry, type Failure, keepUp, type Line, type Tell, type Told } from './told.ts';
 import { revive } from './values.ts';
-import { assertFilter, stringify } from './watch-list.ts';
+import { stringify, unknownOf } from './watch-list.ts';
 
+export type { EventOf, FilterOf } from '../types/lookup.ts';
+export type { Watchers, WatcherSpec } from '../types/watchers.ts';
 export type { Address, ClientOptions } from './options.ts';
 export type { Failure } from './told.ts';
 
@@ -30,8 +32,7 @@ export interface LiveSource<W extends Watchers = Watchers> {
    *  ```ts
    *  const end = live.subscribe('users:updated', { role_id: 7 }, (event) => show(event.id));
    *  ```
-   *  @throws TypeError when the filter holds undefined, null as an id, NaN or a number above 2^53, and when there is nothing to
-   *  connect with */
+   *  @throws TypeError when the filter holds undefined, null as an id, or NaN, and when there is nothing to connect with */
   subscribe<N extends keyof MapOf<W> & string>(watcher: N, listener: (event: EventOf<W, N>) => void): () => void;
   /** Only for rows that match `filter`. */
   subscribe<N extends keyof MapOf<W> & string>(
@@ -51,6 +52,11 @@ export interface LiveSource<W extends Watchers = Watchers> {
   close(): void;
 }
 
+const eventNames = ['connected', 'disconnected', 'reset', 'refused', 'failed'];
+const optionNames: readonly string[] = [
+  'url', 'withCredentials', 'headers', 'fetch', 'EventSource', 'share',
+] satisfies (keyof ClientOptions)[]; // prettier-ignore
+
 /** Subscriptions to the same: they share a place on the connection. */
 interface Topic extends Entry {
   readonly listeners: Set<(event: never) => void>;
@@ -69,11 +75,10 @@ interface Topic extends Entry {
  * ```
  */
 export function createClient<W extends Watchers>(options: ClientOptions): LiveSource<W> {
-  assertKnown(Object.keys(options), clientOptionNames);
+  assertKnown(Object.keys(options), optionNames);
   const topics = new Map<string, Topic>();
   const observers: Record<string, Set<(told: never) => void>> = {};
-  const events = ['connected', 'disconnected', 'reset', 'refused', 'failed'];
-  for (const event of events) observers[event] = new Set();
+  for (const event of eventNames) observers[event] = new Set();
   const emit = (event: string, told?: unknown) => call(observers[event]!, told);
   let line: Line | undefined;
   /** What the connection is for. */
@@ -148,7 +153,11 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
     subscribe(watcher: string, ...rest: unknown[]): () => void {
       const listener = rest.at(-1) as (event: never) => void;
       const filter = rest.length > 1 ? rest[0] : undefined;
-      if (rest.length > 1) assertFilter(watcher, filter);
+      const unknown = rest.length > 1 && unknownOf(filter);
+      if (unknown)
+        throw new TypeError(
+          `walwatch/client: the filter of '${watcher}' is not known (${unknown}): subscribe when it is; all rows are subscribe(watcher, listener)`,
+        );
       assertUsable(options);
       const key = stringify([watcher, filter]);
       let topic = topics.get(key);
@@ -165,7 +174,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
       };
     },
     on(event: string, listener: (told: never) => void) {
-      assertKnown([event], events);
+      assertKnown([event], eventNames);
       const own: typeof listener = (told) => listener(told);
       observers[event]!.add(own);
       return () => void observers[event]!.delete(own);

@@ -19,10 +19,6 @@ export interface ClientOptions {
   readonly share?: boolean | string;
 }
 
-export const clientOptionNames = [
-  'url', 'withCredentials', 'headers', 'fetch', 'EventSource', 'share',
-] as const satisfies readonly (keyof ClientOptions)[]; // prettier-ignore
-
 /** A URL object is known by its `href`, so that nobody needs the DOM's types or Node's. */
 export type Address = string | { readonly href: string };
 type PlainHeaders = Readonly<Record<string, string>>;

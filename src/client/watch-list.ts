@@ -1,4 +1,3 @@
-import { isUnsafeInteger } from '../unsafe-integer.ts';
 import type { Entry } from './told.ts';
 
 /** How subscriptions are written in a request. Their places in this list are their numbers in the answer. */
@@ -14,23 +13,12 @@ export function longUrl(base: URL, watch: readonly unknown[]): string {
 export const stringify = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
 
-/**
- * What a filter may not hold: JSON has no form for it, and without it the filter would mean more rows; or JavaScript has
- * rounded it, so that it would mean another one.
- * @throws TypeError
- */
-export function assertFilter(watcher: string, filter: unknown): void {
-  const values = typeof filter === 'object' && filter !== null ? Object.entries(filter) : [['', filter] as const];
-  for (const [name, value] of values) {
-    const why =
-      filter === null || !isValue(value)
-        ? 'subscribe when it is; all rows are subscribe(watcher, listener)'
-        : isUnsafeInteger(value) && 'a number above 2^53 is rounded: pass a bigint or a string';
-    if (why)
-      throw new TypeError(
-        `walwatch/client: the filter of '${watcher}' is not known (${name && `${name}: `}${String(value)}): ${why}`,
-      );
-  }
+/** What a filter may not hold: JSON has no form for it, and without it the filter would mean more rows. */
+export function unknownOf(filter: unknown): string | undefined {
+  if (filter === null) return 'null';
+  const values = typeof filter === 'object' ? Object.entries(filter) : [['', filter] as const];
+  const wrong = values.find(([, value]) => !isValue(value));
+  return wrong && `${wrong[0] && `${wrong[0]}: `}${String(wrong[1])}`;
 }
 
 const isValue = (value: unknown) =>

@@ -463,8 +463,6 @@ describe('the options of a client', () => {
     [{ role_id: undefined }, 'role_id: undefined'],
     [{ role_id: 7, name: undefined }, 'name: undefined'],
     [{ role_id: Infinity }, 'role_id: Infinity'],
-    [2 ** 53, '9007199254740992'], // nor whether it is the number that was written
-    [{ role_id: -(2 ** 53) }, 'role_id: -9007199254740992'],
   ])('a filter that is not known yet never means all rows: %j', (filter, shown) => {
     const { client } = live();
     expect(() => client.subscribe('users:updated', filter as never, () => {})).toThrow(
