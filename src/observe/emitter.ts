@@ -5,12 +5,12 @@ import type { SlotWatchEventMap, WatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
 
-export const watchEvents: readonly string[] = [
+export const watchEvents = [
   'connected', 'disconnected', 'handlerFailed', 'gap', 'warning', 'error',
-] satisfies (keyof WatchEventMap)[]; // prettier-ignore
-export const slotWatchEvents: readonly string[] = [
+] as const satisfies readonly (keyof WatchEventMap)[]; // prettier-ignore
+export const slotWatchEvents = [
   ...watchEvents, 'standby', 'acknowledged',
-] satisfies (keyof SlotWatchEventMap | string)[]; // prettier-ignore
+] as const satisfies readonly (keyof SlotWatchEventMap)[]; // prettier-ignore
 
 /** @throws ConfigurationError: a listener of a misspelt event would never be called */
 export function checkListener(event: unknown, listener: unknown, events: readonly string[]): void {

@@ -77,7 +77,9 @@ test('a client in a browser refuses them as well', () => {
     new TypeError("walwatch/client: 'header' is none of url, withCredentials, headers, fetch, EventSource, share"),
   );
   const client = createClient({ url: 'http://localhost/' });
-  expect(() => client.on('error' as never, handler)).toThrow("walwatch/client: 'error' is none of connected, disconnected, reset, refused, failed");
+  expect(() => client.on('error' as never, handler)).toThrow(
+    "walwatch/client: 'error' is none of connected, disconnected, reset, refused, failed",
+  );
   client.close();
 });
 
