@@ -37,7 +37,7 @@ export async function loadConfiguration(
   const slot = flags.slot ?? own.slot;
   const publication = flags.publication ?? own.publication;
   return asUsage(file, () => {
-    const entries = entriesOf(names, own.watchers?.entries ?? [], flags, file);
+    const entries = entriesOf(names, own.watchers, flags, file);
     const options: WatchOptions = {
       ...own,
       slot: slot ?? { temporary: true },
@@ -46,7 +46,7 @@ export async function loadConfiguration(
       watchers: names.length > 0 || own.watchers === undefined ? named(entries, own.watchers) : own.watchers,
     };
     const resolved = resolveOptions(options);
-    const { watchers, issues } = checkEntries(options.watchers.entries);
+    const { watchers, issues } = checkEntries(options.watchers.entries, undefined, options.watchers.naming);
     throwIssues(issues);
     const hasSlot = slot !== undefined && !resolved.slot.temporary;
     return { options, resolved, watchers, hasSlot, subscribe, file };
@@ -66,14 +66,14 @@ export function requireSlot({ hasSlot, file, options }: Configuration): void {
 /** Those entries, with what the file says of all watchers, and its conditions as far as they are about them. */
 function named(entries: readonly WatcherEntry[], { when, ...shared }: Partial<Watchers> = {}): Watchers {
   if (when === undefined) return { ...shared, entries };
-  const names = new Set(checkEntries(entries).watchers.map(({ name }) => name));
+  const names = new Set(checkEntries(entries, undefined, shared.naming).watchers.map(({ name }) => name));
   const own = Object.fromEntries(Object.entries(when).filter(([name]) => names.has(name)));
   return { ...shared, entries, when: own };
 }
 
 function entriesOf(
   names: readonly string[],
-  configured: readonly WatcherEntry[],
+  { entries: configured = [], naming }: Partial<Watchers> = {},
   flags: ConfigurationValues,
   file: string | undefined,
 ): WatcherEntry[] {
@@ -82,7 +82,7 @@ function entriesOf(
   if ((extraColumns !== undefined || where !== undefined) && names.length === 0) {
     throw new UsageError(`--${where === undefined ? 'columns' : 'where'} needs a watcher, as argument`);
   }
-  const known = names.length === 0 ? [] : checkEntries(configured).watchers;
+  const known = names.length === 0 ? [] : checkEntries(configured, undefined, naming).watchers;
   return names.map((name) => {
     const index = known.findIndex((watcher) => watcher.name === name);
     const [table, type, options] = configured[index] ?? parseWatcher(name, file);

@@ -6,7 +6,7 @@ import { createWatch } from '../watch/create-watch.ts';
 import { type Command, configurationFlags, exit, type ExitCode, help, parse, UsageError } from './arguments.ts';
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
-import { note, paint, print, printJson, silent, withoutSecrets } from './output.ts';
+import { note, paint, print, printJson, withoutSecrets } from './output.ts';
 import { failure, withSession } from './session.ts';
 
 export const deadLetters: Command = {
@@ -110,7 +110,7 @@ async function replay(configuration: Configuration, which: DeadLetterFilter, { j
     await (json ? printJson({ count: 0, left: 0 }) : print('No dead letters.'));
     return exit.ok;
   }
-  const watch = createWatch<any>({ ...options, logger: silent }); // a logger may write to stdout
+  const watch = createWatch<any>({ ...options, logger: false }); // a logger may write to stdout
   try {
     await subscribe(watch);
     const count = await watch.deadLetters.replay(which);
@@ -135,7 +135,7 @@ async function discard(configuration: Configuration, which: DeadLetterFilter, fl
   if (letters.length > 0 && !(await confirmed(`Discard ${letters.length}?`, flags))) return exit.problem;
   let count = 0;
   if (letters.length > 0) {
-    const watch = createWatch<any>({ ...configuration.options, logger: silent });
+    const watch = createWatch<any>({ ...configuration.options, logger: false });
     try {
       // What was shown, not what has come meanwhile.
       count = await watch.deadLetters.discard({ ids: letters.map(({ id }) => id) });

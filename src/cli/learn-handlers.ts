@@ -3,7 +3,6 @@ import type { OnError, SubscribeOptions } from '../types/delivery.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
-import { silent } from './output.ts';
 
 /** What the application's handlers need of the database, as far as the configuration shows. */
 export interface Uses {
@@ -35,7 +34,7 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
       seen.onErrors.push(onError);
     };
     try {
-      const watch = createWatch<any>({ ...options, logger: silent });
+      const watch = createWatch<any>({ ...options, logger: false });
       await Promise.race([subscribe(observed(watch, note)), delay(patience, undefined, { ref: false })]);
     } catch (thrown) {
       error = thrown;

@@ -1,7 +1,7 @@
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
 import { lenientTypes } from './lenient-types.ts';
-import { silent, withoutSecrets } from './output.ts';
+import { withoutSecrets } from './output.ts';
 
 export interface LiveEvent {
   readonly at: Date;
@@ -21,7 +21,7 @@ export class LiveEvents implements AsyncDisposable {
     this.#watch = createWatch<any>({
       watchers: options.watchers,
       connection: { ...resolved.connection, types: lenientTypes(resolved.connection.types) },
-      logger: silent,
+      logger: false,
       publication: resolved.publication.name,
       slot: { temporary: true },
       manage: 'verify',

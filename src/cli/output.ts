@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { WriteStream } from 'node:tty';
-import type { Logger } from '../types/logger.ts';
 import { printable } from '../printable.ts';
 import { redact, secretsOf } from '../redaction.ts';
 import { hasColours, showsUnicode } from './terminal.ts';
@@ -100,10 +99,6 @@ export async function printJson(value: unknown, indent = 2): Promise<void> {
 export function note(text: string): void {
   stderr.write(`${released(withoutSecrets(text))}\n`);
 }
-
-const nothing = () => {};
-/** For watches of ours, which tell what happens themselves. */
-export const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 /** Further lines of a text that somebody else may have written: none of them looks like one of ours. */
 export function indented(text: string, by = '  '): string {

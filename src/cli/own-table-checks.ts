@@ -68,7 +68,7 @@ export async function missingTables(client: Client, { role }: Server, uses: Uses
   const statements: string[] = [];
   for (const one of own) {
     if (uses[one.use] !== true || (await foreignTable(client, one.table))) continue;
-    if ((await presence(client, one)) !== 'there') statements.push(await migrationFor(role, one.migration));
+    if ((await presence(client, one)) !== 'there') statements.push(migrationFor(role, one.migration));
   }
   return statements;
 }
@@ -89,7 +89,7 @@ async function flawOf(
       fix: `GRANT USAGE ON SCHEMA walwatch TO ${to}; GRANT ${one.rights.join(', ')} ON walwatch.${one.table} TO ${to};`,
     };
   }
-  const fix = await migrationFor(role, one.migration);
+  const fix = migrationFor(role, one.migration);
   const error = create ? await tryOut(client, [fix]) : undefined;
   if (create && error === undefined) return undefined; // the worker makes it
   if (sqlStateOf(error) === sqlState.readOnlyTransaction) return undefined; // which has a line of its own

@@ -9,7 +9,7 @@ import { type Configuration, loadConfiguration } from './config.ts';
 import { jsonLine, textLine } from './event-line.ts';
 import { interruption } from './interruption.ts';
 import { lenientTypes } from './lenient-types.ts';
-import { closedPipe, deliver, indented, note, silent } from './output.ts';
+import { closedPipe, deliver, indented, note } from './output.ts';
 import { failure, withSession } from './session.ts';
 import { columns, isTerminal } from './terminal.ts';
 

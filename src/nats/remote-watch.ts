@@ -3,8 +3,10 @@ import { Dispatcher } from '../delivery/dispatcher.ts';
 import { rowSql } from '../delivery/row-sql.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
+import { checkListener, watchEvents } from '../observe/emitter.ts';
 import { Reporter } from '../observe/reporter.ts';
-import { loggerIssues, onErrorIssues, unknownKeys } from '../options.ts';
+import { loggerIssues, onErrorIssues, watchersIssues } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import { TypeCatalog } from '../postgres/types.ts';
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
@@ -59,9 +61,10 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
   issues.push(...loggerIssues(options.logger));
-  const given = options.watchers as Watchers | undefined;
-  const checked = checkEntries(given?.entries, given?.when);
-  throwIssues([...issues, ...checked.issues]);
+  const unfit = watchersIssues(options.watchers);
+  const { entries, when, naming } = unfit.length === 0 ? options.watchers : { entries: [] };
+  const checked = checkEntries(entries, when, naming);
+  throwIssues([...issues, ...unfit, ...checked.issues]);
   return assemble(options, checked.watchers) as unknown as Watch<W>;
 }
 
@@ -178,6 +181,7 @@ class RemoteWatch extends WatchCore {
   }
 
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void {
+    checkListener(event, listener, watchEvents);
     return this.#parts.reporter.emitter.on(event, listener as (value: any) => void);
   }
 

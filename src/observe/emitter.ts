@@ -1,7 +1,26 @@
+import { shown, throwIssues } from '../errors.ts';
+import { meant } from '../option-names.ts';
 import type { Logger } from '../types/logger.ts';
-import type { SlotWatchEventMap } from '../types/events.ts';
+import type { SlotWatchEventMap, WatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
+
+export const watchEvents = [
+  'connected', 'disconnected', 'handlerFailed', 'gap', 'warning', 'error',
+] as const satisfies readonly (keyof WatchEventMap)[]; // prettier-ignore
+export const slotWatchEvents = [
+  ...watchEvents, 'standby', 'acknowledged',
+] as const satisfies readonly (keyof SlotWatchEventMap)[]; // prettier-ignore
+
+/** @throws ConfigurationError: a listener of a misspelt event would never be called */
+export function checkListener(event: unknown, listener: unknown, events: readonly string[]): void {
+  if (typeof event !== 'string' || !events.includes(event)) {
+    const given = typeof event === 'string' ? `'${event}'` : shown(event);
+    throwIssues([{ message: `a watch has no event ${given}`, solution: meant(String(event), events) }]);
+  }
+  if (typeof listener !== 'function')
+    throwIssues([{ message: `the listener of '${event as string}' is not a function`, solution: `watch.on('${event as string}', (value) => …)` }]); // prettier-ignore
+}
 
 /** The same in all copies of the package: one process may have several. */
 const ofOurs = Symbol.for('walwatch:listener');

@@ -6,7 +6,8 @@ import type { DeliverySettings } from '../delivery/recipient.ts';
 import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
-import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
+import { longestTimeout, onErrorIssues } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import { batchIssues, withDefaults } from './batch-options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
@@ -54,7 +55,8 @@ export class Subscriptions {
     const filter = filtered ? copyOf(rest[0] as Filter) : undefined;
     const [handler, options] = filtered ? rest.slice(1) : rest;
     const issues: ConfigurationIssue[] = [];
-    if (filtered) issues.push(...filterIssues(route.watcher, filter, route.primaryKey));
+    if (filtered)
+      issues.push(...filterIssues(route.watcher, filter, route.primaryKey, (column) => route.takesAnyNumber(column)));
     if (typeof handler !== 'function') {
       issues.push({
         message: `${name}: the handler is not a function`,
@@ -141,7 +143,8 @@ export class Subscriptions {
       const route = this.#router.routes.get(watcher.name);
       if (!route || watcher.table.primaryKey !== undefined) return [];
       const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
-      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey));
+      const judged = () => true; // numbers were, when it was made
+      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey, judged));
     });
   }
 
