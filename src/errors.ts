@@ -33,7 +33,7 @@ export const errorCodes = [
   'HANDLER_TRANSACTION', //the handler ended its transaction, or went on after a failed query in it
   'POSITION_REFUSED', //W a position in walwatch.positions is not of the server's history
   'DEAD_LETTER', //   W  a dead letter could not be written; the event is kept
-  'PROTOCOL', //      E  bytes that make no sense: a bug
+  'PROTOCOL', //      E  bytes that make no sense, or an event that could not be routed: a bug
   'STOPPED', //          the watch has been stopped
   'NOT_STARTED', //   W  it was stopped, or the process has ended, before start() was called
 ] as const;
