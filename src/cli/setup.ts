@@ -18,6 +18,7 @@ import {
 } from './arguments.ts'; // prettier-ignore
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
+import { onSignal } from './interruption.ts';
 import { learnHandlers } from './learn-handlers.ts';
 import { noteMarker } from './marker-sql.ts';
 import { mark, note, print } from './output.ts';
@@ -210,13 +211,11 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
 /** Ctrl-C while the server makes something others wait for: what was done is taken back first. A second one ends at once. */
 function cancelOnSignal(client: Client, configuration: Configuration): Disposable {
   const { processID } = client as unknown as { processID: number };
-  const cancel = () => {
+  return onSignal(() => {
     note('walwatch: taking back what was changed');
     const asked = withSession(configuration, (other) =>
       other.query('select pg_catalog.pg_cancel_backend($1)', [processID]),
     );
     asked.catch(() => {}); // then it ends by its timeout
-  };
-  process.once('SIGINT', cancel).once('SIGTERM', cancel);
-  return { [Symbol.dispose]: () => void process.off('SIGINT', cancel).off('SIGTERM', cancel) };
+  });
 }

@@ -2,7 +2,7 @@
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { compareLsn, createWatch, defineWatchers } from '../../src/index.ts';
 import { statementsOf } from '../../src/cli/pasteable.ts';
-import { cli, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
+import { cli, folder, onTerminal, startCli, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, slotName, watchOn } from '../support/watching.ts';
@@ -200,6 +200,22 @@ describe('setup', () => {
       'walwatch: this is no terminal to ask on, so nothing was changed\n  --yes does it without asking.\n',
     );
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+  });
+
+  test('takes back what it has changed at a Ctrl-C, which npx makes two signals', async () => {
+    const slot = name();
+    const writer = await db.client();
+    await writer.query(`begin; insert into roles (name) values ('x')`);
+    const running = startCli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
+    const waiting = `select from pg_replication_slots where slot_name = '${slot}' and confirmed_flush_lsn is null`;
+    await until(async () => (await db.sql(waiting)).length > 0, { describe: 'it to wait', timeout: 20_000 });
+    running.child.kill('SIGINT');
+    await new Promise(setImmediate);
+    running.child.kill('SIGINT');
+    expect(await running.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('taking back') });
+    await writer.query('rollback');
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+    expect(await identity('users')).toBe('d');
   });
 
   test('goes on although nobody reads what it says', async () => {

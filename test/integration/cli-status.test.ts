@@ -151,6 +151,7 @@ test('--watch refreshes and shows the last events as they happen, beside the wor
     /"lastEvents":\[\{"at":"[^"]+","watcher":"users:inserted","eventId":"[0-9A-F]+\/[0-9A-F]+\/0"\}\]/,
   );
   running.child.kill('SIGINT');
+  running.child.kill('SIGINT'); // as npx does
   const { code, stdout } = await running.ended;
   expect(code).toBe(0);
   for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ slot });
