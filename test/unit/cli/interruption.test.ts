@@ -12,6 +12,8 @@ afterEach(() => {
   });
 });
 
+const send = (name: string, number: number) => (process as NodeJS.EventEmitter).emit(name, name, number);
+
 function watched() {
   return {
     exit: vi.spyOn(process, 'exit').mockReturnValue(undefined as never),
@@ -26,10 +28,10 @@ test.each(signals)(
     const first = vi.fn();
     {
       using _ = onSignal(first);
-      process.emit(name, name, 2);
-      process.emit(name, name, 2);
+      send(name, 2);
+      send(name, 2);
     }
-    expect(process.emit(name, name, 2)).toBe(true); // somebody listens: it does not end the process
+    expect(send(name, 2)).toBe(true); // somebody listens: it does not end the process
     expect(first).toHaveBeenCalledTimes(1);
     expect(exit).not.toHaveBeenCalled();
   },
@@ -38,12 +40,12 @@ test.each(signals)(
 test('a later one ends the process at once, with the code of a shell', () => {
   const { exit, clock } = watched();
   using end = interruption();
-  process.emit('SIGINT', 'SIGINT', 2);
+  send('SIGINT', 2);
   expect(end.signal.aborted).toBe(true);
   clock.mockReturnValue(2000);
-  process.emit('SIGINT', 'SIGINT', 2);
+  send('SIGINT', 2);
   expect(exit).toHaveBeenLastCalledWith(130);
-  process.emit('SIGTERM', 'SIGTERM', 15);
+  send('SIGTERM', 15);
   expect(exit).toHaveBeenLastCalledWith(143);
 });
 
