@@ -47,10 +47,8 @@ export function makeProject(files, packages = []) {
   return folder;
 }
 
-/** One of the tests (`npm run compile`), gone when this process ends, or DATABASE_URL. */
+/** One of the tests (`npm run compile`), gone when this process ends. Never DATABASE_URL: what is tried drops tables. */
 export async function startDatabase() {
-  const named = process.env['DATABASE_URL'];
-  if (named) return named;
   /** @type {typeof import('../test/support/cluster.ts')} */
   const { startCluster } = await import(resolve('.build/test/support/cluster.js'));
   return (await startCluster()).url;

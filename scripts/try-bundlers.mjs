@@ -90,7 +90,9 @@ async function firstLine(cwd, wanted) {
       if (printed.includes(wanted)) server.kill();
     });
   }
+  const impatience = setTimeout(() => server.kill('SIGKILL'), 60_000);
   await new Promise((resolve) => server.once('close', resolve));
+  clearTimeout(impatience);
   return printed.includes(wanted) ? wanted : printed;
 }
 

@@ -151,7 +151,8 @@ class Reader {
 const pageHas = (line) => guide.includes(line) && readme.includes(line);
 
 /** The one that the page's `docker run` would have made. @returns {Promise<AsyncDisposable>} */
-const postgres = () => startCluster({ settings: { port: 5432, listen_addresses: 'localhost' } });
+const hba = ['127.0.0.1/32', '::1/128'].map((address) => `host all,replication all ${address} trust`); // localhost may be either
+const postgres = () => startCluster({ settings: { port: 5432, listen_addresses: 'localhost' }, hba });
 
 const packed = mkdtempSync(join(tmpdir(), 'walwatch-packed-'));
 const registry = await serveRegistry(packed);

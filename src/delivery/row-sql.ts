@@ -4,6 +4,9 @@ import { currentText, type PlannedWatcher } from '../watchers/plan.ts';
 import type { CapturedChange } from '../changes/change.ts';
 import type { Deliverable, NamedRow } from './deliverable.ts';
 
+/** Types whose values name a record and open nothing: numbers, uuid, dates and times. A text may be a session or a token, and logs are read by many. */
+const shownTypes = new Set([16, 20, 21, 23, 26, 1082, 1114, 1184, 1700, 2950]);
+
 /** Rows of a batch that are asked for. */
 const mostRows = 20;
 
@@ -11,15 +14,17 @@ const mostRows = 20;
 export function rowOf({ bound, primaryKey }: PlannedWatcher, { type, row, old }: CapturedChange): NamedRow | undefined {
   if (type === 'deleted' || type === 'truncated') return undefined;
   const terms: string[] = [];
+  let hidden = 0;
   for (const column of primaryKey) {
     const text = currentText(column, row, old);
     if (typeof text !== 'string') return undefined;
-    terms.push(`${quoteIdentifier(databaseName(bound.watcher.table, column.name))} = ${quoteLiteral(text)}`);
+    const value = shownTypes.has(column.typeOid) ? quoteLiteral(text) : `$${++hidden}`;
+    terms.push(`${quoteIdentifier(databaseName(bound.watcher.table, column.name))} = ${value}`);
   }
   return { table: quoteTable(bound.table), condition: terms.join(' AND ') };
 }
 
-/** SQL to paste, for who wants to know what a handler cannot handle. Undefined: there is no row to look at. */
+/** SQL to paste, with `$1` for the value of a key that is not shown, for who wants to know what a handler cannot handle. Undefined: there is no row to look at. */
 export function rowSql(deliverable: Deliverable): string | undefined {
   const rows = (deliverable.delivered ?? [deliverable]).flatMap(({ row }) => row ?? []).slice(0, mostRows);
   if (rows.length === 0) return undefined;

@@ -3,7 +3,7 @@ import { Dispatcher } from '../delivery/dispatcher.ts';
 import { rowSql } from '../delivery/row-sql.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
-import { checkListener, watchEvents } from '../observe/emitter.ts';
+import { checkListener, slotWatchEvents } from '../observe/emitter.ts';
 import { Reporter } from '../observe/reporter.ts';
 import { loggerIssues, onErrorIssues, watchersIssues } from '../options.ts';
 import { unknownKeys } from '../option-names.ts';
@@ -181,7 +181,8 @@ class RemoteWatch extends WatchCore {
   }
 
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void {
-    checkListener(event, listener, watchEvents);
+    // Those that only the worker's watch has are never emitted, and not misspelt: code may be for any watch, as that of `sse()` is.
+    checkListener(event, listener, slotWatchEvents);
     return this.#parts.reporter.emitter.on(event, listener as (value: any) => void);
   }
 

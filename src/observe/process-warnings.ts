@@ -9,23 +9,29 @@ export interface Told {
   readonly solution: string | undefined;
 }
 
+/** Many of one sort leave room for the others. */
+type Sort = 'connection' | 'handler' | 'warning';
+
 const type = 'WalwatchWarning';
-/** A handler's name may hold an id, and a million of them may fail. */
+/** Kinds that are told of each sort: a handler's name may hold an id, and a million of them may fail. */
 const most = 100;
 
 /** What would otherwise be silent, because there is neither a logger nor a listener: warnings of the process, each kind once. */
 export class ProcessWarnings {
   readonly #name: string;
-  readonly #told = new Set<string>();
+  readonly #told = new Map<Sort, Set<unknown>>();
 
   /** `name`: tells this watch from others of the process. */
   constructor(name: string) {
     this.#name = name;
   }
 
-  once(kind: string, told: Told): void {
-    if (this.#told.has(kind) || this.#told.size >= most) return;
-    this.#told.add(kind);
+  /** `kind`: what tells it from others of its sort. */
+  once(sort: Sort, kind: unknown, told: Told): void {
+    let kinds = this.#told.get(sort);
+    if (!kinds) this.#told.set(sort, (kinds = new Set()));
+    if (kinds.has(kind) || kinds.size >= most) return;
+    kinds.add(kind);
     this.tell(told);
   }
 
@@ -34,8 +40,8 @@ export class ProcessWarnings {
   }
 
   /** It is over: if it comes back, it is told again. */
-  over(kind: string): void {
-    this.#told.delete(kind);
+  over(sort: Sort, kind: unknown): void {
+    this.#told.get(sort)?.delete(kind);
   }
 }
 

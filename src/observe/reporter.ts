@@ -39,7 +39,7 @@ export class Reporter {
   streaming(reconnects: number, confirmedLsn: string | undefined, gap: SlotWatchEventMap['gap'] | undefined): void {
     this.#activePid = undefined;
     this.#failures = 0;
-    this.#process?.over('disconnected');
+    this.#process?.over('connection', 'lost');
     if (gap) this.gap(gap);
     this.log.info({ reconnects, confirmedLsn }, 'streaming');
     this.emitter.emit('connected', { reconnects });
@@ -56,7 +56,8 @@ export class Reporter {
     this.#activePid = undefined;
     this.log.warn({ err: error, code: error.code, retryIn }, `disconnected: ${error.message}`);
     this.emitter.emit('disconnected', { error, retryIn });
-    if (++this.#failures > 1 && this.unheard('disconnected')) this.#process!.once('disconnected', notConnected(error));
+    if (++this.#failures > 1 && this.unheard('disconnected'))
+      this.#process!.once('connection', 'lost', notConnected(error));
   }
 
   standby(slot: string, activePid: number): void {
@@ -76,13 +77,13 @@ export class Reporter {
     this.log.warn({ ...fields, err: error }, `handler failed: ${recipient.name}, ${eventId}: ${action}`);
     this.emitter.emit('handlerFailed', told);
     if (this.unheard('handlerFailed'))
-      this.#process!.once(`handler of ${recipient.settings.name ?? recipient.watcher}`, handlerTold(told));
+      this.#process!.once('handler', recipient.settings.name ?? recipient, handlerTold(told));
   }
 
-  /** To the process once for each code. */
+  /** To the process once for each kind. */
   warn(warning: WatchError): void {
     this.#warn(warning);
-    if (this.unheard('warning')) this.#process!.once(warning.code, warning);
+    if (this.unheard('warning')) this.#process!.once('warning', kindOf(warning), warning);
   }
 
   #warn(warning: WatchError): void {
@@ -101,7 +102,10 @@ export class Reporter {
 
   /** What was told once is over. If it comes back, it is told again. */
   over(warnings: Iterable<WatchError>): void {
-    for (const { message } of warnings) this.#told.delete(message);
+    for (const warning of warnings) {
+      this.#told.delete(warning.message);
+      this.#process?.over('warning', kindOf(warning));
+    }
   }
 
   failed(error: WatchError): void {
@@ -114,6 +118,11 @@ export class Reporter {
     const { code, message, solution } = error;
     if (this.unheard('error')) this.#process!.tell({ code, message: `the watch has ended: ${message}`, solution });
   }
+}
+
+/** Sizes and durations grow while it is still the same. */
+function kindOf({ code, message }: WatchError): string {
+  return `${code} ${message.replaceAll(/\d+/g, '#')}`;
 }
 
 function standingBy(slot: string, activePid: number): WatchError {

@@ -45,9 +45,11 @@ export function strayWarnings(idle: readonly IdleSlot[], own: string, watchers: 
     const marker = parseComment(slot.comment).markers.find((one) => one.slot === slot.name);
     return marker ? [{ slot, marker }] : [];
   });
-  const ours = known.find(({ slot }) => slot.name === own)?.marker;
+  const ours = known.find(({ slot }) => slot.name === own);
   if (!ours) return [];
-  return known.flatMap(({ slot, marker }) => (isEarlier(slot, marker, ours, watchers) ? [stray(slot, own)] : []));
+  return known.flatMap(({ slot, marker }) =>
+    isEarlier(slot, marker, ours.marker, watchers) ? [stray(slot, ours.slot)] : [],
+  );
 }
 
 function isEarlier(
@@ -63,13 +65,14 @@ function isEarlier(
   return long || compareLsn(confirmed, ours.createdLsn) <= 0;
 }
 
-function stray({ name, publication, retained }: IdleSlot, own: string): WatchError {
-  const shared = publication === own;
+function stray({ name, publication, comment, retained }: IdleSlot, own: IdleSlot): WatchError {
+  const { created, markers } = parseComment(comment);
+  const unused = created === true && markers.length === 1 && publication !== own.publication;
   return new WatchError(
     'STRAY_SLOT',
-    `nobody reads the slot '${name}', which a worker with the same watchers used before: it looks like an earlier name of '${own}', and makes the server keep ${retained === null ? 'WAL' : `${retained} bytes of WAL, and more with each write`}`,
+    `nobody reads the slot '${name}', which a worker with the same watchers used before: it looks like an earlier name of '${own.name}', and makes the server keep ${retained === null ? 'WAL' : `${retained} bytes of WAL, and more with each write`}`,
     {
-      solution: `If it is: SELECT pg_catalog.pg_drop_replication_slot('${name}');${shared ? '' : ` DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)};`} If it is of another application whose worker is only stopped, leave it.`,
+      solution: `If it is: SELECT pg_catalog.pg_drop_replication_slot('${name}');${unused ? ` DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)};` : ''} If it is of another application whose worker is only stopped, leave it.`,
     },
   );
 }

@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type SlotWatch, table, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
-import { settled, slotName, watchOn } from '../support/watching.ts';
+import { nameOn, settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
@@ -289,6 +289,33 @@ test(
     expect(events).toEqual([{ id: 1 }]);
   },
 );
+
+test('a table that is dropped and made anew while no worker runs is in the publication again, and a warning tells what was missed', async () => {
+  const [name, late] = [await newTable(), await newTable()];
+  const slot = nameOn(db);
+  const first = watchOf(defineWatchers([[name, 'inserted']]), { slot });
+  await first.start();
+  await first.stop();
+  await db.sql(`drop table ${name}`);
+  await db.sql(`create table ${name} (id int primary key)`);
+  await db.sql(`insert into ${name} values (1)`);
+  const both = [name, late].map((one) => [one, 'inserted'] as const);
+  const second = watchOf(defineWatchers(both), { slot });
+  const { events, warnings } = record(second, `${name}:inserted`);
+  await second.start();
+  await db.sql(`insert into ${name} values (2)`);
+  await settled(db, second);
+  expect(events).toEqual([{ id: 2 }]);
+  expect(warnings).toMatchObject([
+    { code: 'PUBLICATION_CHANGED', message: expect.stringContaining(`"${name}" was no longer in the publication`) },
+  ]);
+  await second.stop();
+  const third = watchOf(defineWatchers(both), { slot });
+  const told = record(third, `${name}:inserted`);
+  await third.start();
+  await settled(db, third);
+  expect(told.warnings).toEqual([]);
+});
 
 test(
   'a watched table that is dropped is a warning: other tables go on through their own changes and new partitions',

@@ -35,7 +35,8 @@ async function install(release: string, folder: string): Promise<void> {
   const making = await mkdtemp(`${folder}-`);
   try {
     await chmod(making, 0o755); // PostgreSQL runs as another user if we are root
-    await writeFile(join(making, 'package.json'), '{ "private": true }\n');
+    const allowScripts = { [release.slice(0, release.lastIndexOf('@'))]: true }; // it makes links of its libraries
+    await writeFile(join(making, 'package.json'), JSON.stringify({ private: true, allowScripts }));
     console.log(`installing ${release} into ${folder}`);
     await run('npm', ['install', '--prefix', making, '--prefer-offline', '--no-audit', '--no-fund', release]);
     await rename(making, folder);

@@ -96,7 +96,8 @@ describe('the connection', () => {
 
   test('may leave the server to node-postgres, where that is said', () => {
     vi.stubEnv('PGHOST', undefined);
-    for (const connection of [{}, { database: 'shop' }]) expect(resolve({ connection }).connection).toEqual(connection);
+    for (const connection of [{}, { ssl: true }, { database: 'shop' }])
+      expect(resolve({ connection }).connection).toEqual(connection);
   });
 });
 

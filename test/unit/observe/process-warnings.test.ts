@@ -90,19 +90,30 @@ describe('it is said once', () => {
     expect(lines().map((line) => /process (\d)/.exec(line)![1])).toEqual(['7', '8', '7']);
   });
 
-  test('for a handler: by its name, or the watcher of those who have none, however many fail', () => {
+  test('for each handler, by its name if it has one', () => {
     const reporter = new Reporter(undefined, { slot: 'worker' });
+    const [one, other] = [failure(undefined, new Error('x')), failure(undefined, new Error('x'))];
     for (let attempt = 0; attempt < 3; attempt++)
-      for (const name of [undefined, 'mailer']) reporter.handlerFailed(failure(name, new Error('x')));
-    expect(lines()).toHaveLength(2);
-    for (let id = 0; id < 1000; id++) reporter.handlerFailed(failure(`user ${id}`, new Error('x')));
-    expect(lines().length).toBeLessThanOrEqual(100);
+      for (const failed of [one, other, failure('mailer', new Error('x'))]) reporter.handlerFailed(failed);
+    expect(lines()).toHaveLength(3);
   });
 
-  test('for a kind of warning', () => {
+  test('however many handlers fail, and what else there is to say is still said', () => {
     const reporter = new Reporter(undefined, { slot: 'worker' });
-    for (const id of [1, 2]) reporter.warn(new WatchError('HANDLER_SLOW', `event ${id}`));
-    expect(lines()).toEqual(['[HANDLER_SLOW] WalwatchWarning: worker: event 1']);
+    for (let id = 0; id < 1000; id++) reporter.handlerFailed(failure(`user ${id}`, new Error('x')));
+    expect(lines().length).toBeLessThanOrEqual(100);
+    reporter.disconnected(refused, 100);
+    expect(lines().at(-1)).toContain('no connection');
+  });
+
+  test('for a warning, whatever its figures, until it is over', () => {
+    const reporter = new Reporter(undefined, { slot: 'worker' });
+    const retained = (bytes: number) => new WatchError('WAL_RETAINED', `${bytes} bytes`);
+    for (const bytes of [1, 2]) reporter.warnOnce([retained(bytes)]);
+    reporter.warn(new WatchError('WAL_RETAINED', 'of another slot'));
+    reporter.over([retained(2)]);
+    reporter.warnOnce([retained(3)]);
+    expect(lines()).toEqual([1, 'of another slot', 3].map((what) => `[WAL_RETAINED] WalwatchWarning: worker: ${typeof what === 'number' ? `${what} bytes` : what}`)); // prettier-ignore
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Marker, withMarker } from '../../../src/setup/marker.ts';
+import { createdComment, type Marker, withMarker } from '../../../src/setup/marker.ts';
 import { type IdleSlot, strayWarnings } from '../../../src/setup/stray-slots.ts';
 
 const marker = {
@@ -11,7 +11,7 @@ function slot(more: Partial<IdleSlot> = {}, noted: Partial<Marker> = {}): IdleSl
   const name = more.name ?? 'old_name';
   return {
     name, publication: name, confirmed: '0/100', retained: 4096, long: false,
-    comment: withMarker('of ours', { ...marker, slot: name, createdLsn: '0/10', ...noted }), ...more,
+    comment: withMarker(createdComment, { ...marker, slot: name, createdLsn: '0/10', ...noted }), ...more,
   }; // prettier-ignore
 }
 const own = slot({ name: 'new_name', confirmed: '0/300' }, { createdLsn: '0/200' });
@@ -30,10 +30,18 @@ test('a slot of an earlier name is told with the SQL that drops it and its publi
   ]);
 });
 
-test('a publication that is ours now is not to be dropped', () => {
-  const comment = withMarker(own.comment, { ...marker, slot: 'old_name', createdLsn: '0/10' });
-  const [warning] = told(slot({ publication: 'new_name', comment }));
-  expect(warning!.solution).not.toContain('DROP PUBLICATION');
+describe('a publication is not to be dropped', () => {
+  const old = { ...marker, slot: 'old_name', createdLsn: '0/10' };
+  test.each([
+    ['ours now, under a name of its own', { publication: 'app', comment: withMarker(createdComment, old) }],
+    ['that another slot uses too', { comment: withMarker(withMarker(createdComment, old), { ...old, slot: 'third' }) }],
+    ['that walwatch did not make', { comment: withMarker('made by hand', old) }],
+  ])('%s', (_, more) => {
+    const ours = { ...own, publication: 'app' };
+    const [warning] = strayWarnings([ours, slot(more)], 'new_name', ['users:inserted']);
+    expect(warning!.solution).toContain("pg_drop_replication_slot('old_name');");
+    expect(warning!.solution).not.toContain('DROP PUBLICATION');
+  });
 });
 
 describe('a slot of another application is not called stray', () => {
