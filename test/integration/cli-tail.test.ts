@@ -219,8 +219,11 @@ describe('over a durable slot', () => {
     await following(worker);
     const waiting = startCli(['tail', '--slot', slot], { url: db.url, cwd });
     await waiting.says(/a worker has the slot \(process \d+\): waiting for it/);
+    await insert('Grace');
+    await worker.says(/"event"/);
     worker.child.kill('SIGINT');
     await following(waiting);
+    expect(worker.stderr()).not.toContain('trying again'); // nobody has ended its session
     await insert('Ada');
     await waiting.says(/"event"/);
     waiting.child.kill('SIGINT');
