@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { closest } from './closest.ts';
+import { nearest } from '../nearest.ts';
 
 /** What the process ends with. */
 export const exit = { ok: 0, problem: 1, usage: 2 } as const;
@@ -56,7 +56,7 @@ export function parse<const T extends Options>(
 
 function flagHint(message: string, known: readonly string[]): string {
   const given = /^Unknown option '--?([^']*)'/.exec(message)?.[1];
-  const meant = given && closest(given, known);
+  const meant = given && nearest(given, known);
   if (meant) return `Did you mean --${meant}?`;
   return `Known: ${known.map((name) => `--${name}`).join(', ')}. --help tells more.`;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
 import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
-import { closest } from './closest.ts';
+import { nearest } from '../nearest.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
 import { type ConfigurationIssue, issuesText, thrownText } from '../errors.ts';
@@ -52,7 +52,7 @@ function withPasteable(issue: ConfigurationIssue): ConfigurationIssue {
 
 function unknownCommand(name: string): UsageError {
   const known = Object.keys(commands);
-  const meant = closest(name, known);
+  const meant = nearest(name, known);
   const hint =
     meant === undefined ? `Known: ${known.join(', ')}. walwatch --help tells more.` : `Did you mean '${meant}'?`;
   return new UsageError(`there is no command '${name}'`, hint);

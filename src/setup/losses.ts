@@ -77,7 +77,8 @@ export function lostTables({ publication, marker, bound }: Facts): WatchError[] 
   if (!publication || !marker?.watchers) return []; // that the publication is missing is told by itself
   const before = new Set(marker.watchers);
   const lost = bound
-    .filter(({ watcher }) => before.has(watcher.name))
+    // Without publish_via_partition_root a partitioned table is not carried under its name.
+    .filter(({ watcher, table }) => before.has(watcher.name) && (table.kind !== 'p' || publication.viaRoot))
     .map(({ table }) => quoteTable(table))
     .filter((table) => !publication.carried.has(table));
   return [...new Set(lost)].map(

@@ -17,3 +17,11 @@ test.each([
 test.each(['existing', 'priority', '', 'x', 'n'])('%j is like none of them', (given) => {
   expect(nearest(given, known)).toBeUndefined();
 });
+
+test('a command is found with letters that are wrong, exchanged, left out or in upper case', () => {
+  const commands = ['doctor', 'setup', 'teardown', 'status', 'tail', 'dead-letters'];
+  expect(['docter', 'stauts', 'Setup', 'deadletters', 'tial'].map((name) => nearest(name, commands))).toEqual([
+    'doctor', 'status', 'setup', 'dead-letters', 'tail',
+  ]); // prettier-ignore
+  expect(nearest('diagnose', commands)).toBeUndefined();
+});

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { closest } from '../../../src/cli/closest.ts';
 import { canShowUnicode } from '../../../src/cli/terminal.ts';
 import { cut, share, widthOf } from '../../../src/cli/width.ts';
 
@@ -27,12 +26,4 @@ test('what there is is shared out so that short texts stay whole', () => {
   expect(share([2, 3], 10)).toBe(Infinity);
   expect(share([2, 100, 100], 10)).toBe(4);
   expect(share([100], 10)).toBe(10);
-});
-
-test('a misspelt name is told from one that means nothing', () => {
-  const known = ['doctor', 'setup', 'teardown', 'status', 'tail', 'dead-letters'];
-  expect(['docter', 'stauts', 'Setup', 'deadletters', 'tial'].map((name) => closest(name, known))).toEqual([
-    'doctor', 'status', 'setup', 'dead-letters', 'tail',
-  ]); // prettier-ignore
-  expect(closest('diagnose', known)).toBeUndefined();
 });

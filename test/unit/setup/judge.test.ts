@@ -5,6 +5,7 @@ import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../../.
 import type { Server } from '../../../src/postgres/server.ts';
 import type { Facts } from '../../../src/setup/facts.ts';
 import { judge } from '../../../src/setup/judge.ts';
+import { lostTables } from '../../../src/setup/losses.ts';
 import { createdComment, type Marker, parseComment, withMarker } from '../../../src/setup/marker.ts';
 import { type Memory, noMemory } from '../../../src/setup/memory.ts';
 import type { Publication } from '../../../src/setup/publication.ts';
@@ -172,4 +173,24 @@ test('a temporary slot asks for nothing but its publication, and makes that anew
   expect(verdictOf({ publication: undefined }, temporary, memory)).toMatchObject({ step: { kind: 'publication' } });
   expect(verdictOf({}, temporary, memory)).toMatchObject({ verdict: 'ready' });
   expect(verdictOf({}, { ...temporary, manage: 'verify' })).toMatchObject({ verdict: 'ready' });
+});
+
+describe('a table that the worker before watched and the publication has lost', () => {
+  const lost = (found: Publication | undefined, watchers?: readonly string[], table = users) =>
+    lostTables({
+      publication: found, marker: watchers && { ...marker, watchers }, bound: boundTo(table, ['users', 'inserted']),
+    } as Partial<Facts> as Facts); // prettier-ignore
+  const without = publication(null, { carried: new Set() });
+
+  test('is told, and no other', () => {
+    expect(lost(without, ['users:inserted'])).toMatchObject([{ code: 'PUBLICATION_CHANGED' }]);
+    expect(lost(publication(null), ['users:inserted'])).toEqual([]);
+    expect(lost(without, ['posts:inserted'])).toEqual([]);
+    expect([lost(without), lost(undefined, ['users:inserted'])]).toEqual([[], []]);
+  });
+
+  test('is not a partitioned one, which is carried under the names of its partitions', () => {
+    const leaves = { ...without, viaRoot: false };
+    expect(lost(leaves, ['users:inserted'], usersTable({ kind: 'p' }))).toEqual([]);
+  });
 });
