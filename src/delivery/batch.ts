@@ -41,15 +41,27 @@ export class Batch implements Deliverable {
   }
 }
 
-/** The newest of each record, in order. One that concerns two records, because the key changed, is newer for both. */
+/**
+ * The newest of each record, in order. One that concerns two records, because the key changed, is newer for both. An older one
+ * stays as well if it carries a value that no newer one does: a TOASTed value that did not change is sent once, with the
+ * insert, and watchers of one table carry different columns.
+ */
 function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
-  const seen = new Set<string>();
+  const newer = new Map<string, Deliverable[]>();
   return parts
     .toReversed()
-    .filter(({ records }) => {
-      const newest = records.length === 0 || records.some((record) => !seen.has(record)); // none: it is not known
-      for (const record of records) seen.add(record);
-      return newest;
+    .filter((part) => {
+      const { records } = part;
+      const isStale =
+        records.length > 0 && // none: it is not known
+        records.every((record) => newer.get(record)?.some((other) => other.replaces?.(part) ?? true));
+      if (isStale) return false;
+      for (const record of records) {
+        const there = newer.get(record);
+        if (there) there.push(part);
+        else newer.set(record, [part]);
+      }
+      return true;
     })
     .toReversed();
 }

@@ -4,6 +4,7 @@ import type { WatchError } from '../errors.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
+import type { Occurrence } from '../delivery/occurrence.ts';
 import type { Obstacle } from '../delivery/recipient.ts';
 import { CapturedMessage } from '../changes/message.ts';
 import type { Logger } from '../types/logger.ts';
@@ -34,6 +35,8 @@ export class Router implements Stage, RouteHost {
   /** What somebody should know, but goes on. */
   readonly warn: (warning: WatchError) => void;
   routed = 0;
+  /** How often row streams are registered beyond the first of their watchers. */
+  repeated = 0;
 
   constructor(
     watchers: readonly Watcher[],
@@ -52,7 +55,7 @@ export class Router implements Stage, RouteHost {
   }
 
   get subscriptions(): number {
-    let count = this.messages.count + this.transactions.count;
+    let count = this.messages.count + this.transactions.count - this.repeated;
     for (const route of this.routes.values()) count += route.count;
     return count;
   }
@@ -90,7 +93,7 @@ export class Router implements Stage, RouteHost {
   /** For watchers with `debug`. */
   readonly #deliverLoudly: Deliver = (subscription, deliverable, obstacle) => {
     const { eventId } = deliverable.change;
-    const { name: watcher } = subscription.registry;
+    const watcher = (deliverable as Occurrence).planned.bound.watcher.name;
     this.#log.debug({ watcher, eventId, subscription: subscription.name }, `delivering to ${subscription.name}`);
     this.#deliver(subscription, deliverable, obstacle);
   };

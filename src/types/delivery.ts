@@ -86,9 +86,14 @@ export type HandlerOf<W extends Watchers, N extends WatcherName<W>, O = {}> = O 
   ? BatchHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>
   : EventHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>;
 
-/** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
-export interface Change<N extends string = string, Event = any, Context = EventContext<N, Event>> {
+/** One change as a value: what iterators yield. Narrow a union of them by `watcher` or by `type`. */
+export interface Change<
+  N extends string = string,
+  Event = any,
+  Context extends { readonly type: UpdateType } = EventContext<N, Event>,
+> {
   readonly watcher: N;
+  readonly type: Context['type'];
   readonly event: Event;
   readonly context: Context;
 }
