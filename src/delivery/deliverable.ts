@@ -5,6 +5,8 @@ import type { Letter } from './letter.ts';
 /** What a handler is called with. */
 export interface Deliverable {
   readonly change: Captured;
+  /** Of a row change: the watcher that delivers it. */
+  readonly watcher?: string;
   /** The handler's first argument. */
   readonly event: unknown;
   /** What must not be handled at the same time as anything else of the same name. */

@@ -37,6 +37,10 @@ export class Occurrence implements Deliverable {
     if (layout !== undefined && absent.length === 0) (change.events ??= [])[layout] = event;
   }
 
+  get watcher(): string {
+    return this.planned.bound.watcher.name;
+  }
+
   get previous(): Event {
     const { planned, change } = this;
     if (change.type !== 'updated') return nothing;

@@ -4,7 +4,6 @@ import type { WatchError } from '../errors.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
-import type { Occurrence } from '../delivery/occurrence.ts';
 import type { Obstacle } from '../delivery/recipient.ts';
 import { CapturedMessage } from '../changes/message.ts';
 import type { Logger } from '../types/logger.ts';
@@ -92,8 +91,8 @@ export class Router implements Stage, RouteHost {
 
   /** For watchers with `debug`. */
   readonly #deliverLoudly: Deliver = (subscription, deliverable, obstacle) => {
+    const { watcher } = deliverable;
     const { eventId } = deliverable.change;
-    const watcher = (deliverable as Occurrence).planned.bound.watcher.name;
     this.#log.debug({ watcher, eventId, subscription: subscription.name }, `delivering to ${subscription.name}`);
     this.#deliver(subscription, deliverable, obstacle);
   };
