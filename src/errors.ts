@@ -50,6 +50,7 @@ const retryClasses: Partial<Record<WatchErrorCode, RetryClass>> = {
   SLOT_BLOCKED: 'soon',
 };
 
+/** What an error tells besides code and message. */
 export interface WatchErrorDetails {
   /** What to do about it: a sentence, a setting or SQL to run. */
   readonly solution?: string | undefined;

@@ -1,7 +1,8 @@
 import type { ClientConfig } from 'pg';
 import type { OnError } from './types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from './errors.ts';
-import { resolveConnection } from './postgres/connection-config.ts';
+import { unknownKeys } from './option-names.ts';
+import { type ConnectionConfig, resolveConnection } from './postgres/connection-config.ts';
 import type { Logger } from './types/logger.ts';
 import type { Watchers } from './types/watchers.ts';
 
@@ -42,8 +43,9 @@ export interface PublicationOptions {
 
 /** Options of `createWatch`. Sizes are bytes, times milliseconds. */
 export interface WatchOptions<W extends Watchers = Watchers> {
-  /** URL or pg's configuration, of a direct connection (no pooler). Default: `DATABASE_URL`, then `PG*`. `types` parse the values of events. */
-  readonly connection?: string | ClientConfig | undefined;
+  /** URL or pg's configuration, of a direct connection (no pooler). Default: `DATABASE_URL`, then `PG*`. `types` parse the values of events.
+   *  Not a client or pool: walwatch opens its own sessions. */
+  readonly connection?: string | ConnectionConfig | undefined;
   /** A string is a durable slot's name. */
   readonly slot: string | SlotOptions;
   /** Name, default the slot's. */
@@ -143,8 +145,7 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   check(visibility === 'committed' || visibility === 'immediate', "visibility is 'committed' or 'immediate'");
   check(origin === 'any' || origin === 'none', "origin is 'any' or 'none'");
   issues.push(...onErrorIssues(onError));
-  const watchers: Watchers | undefined = options.watchers;
-  check(Array.isArray(watchers?.entries), 'watchers is missing', 'Pass what defineWatchers([…]) returned.');
+  issues.push(...watchersIssues(options.watchers));
   const { highWaterMark = 16 * 1024 * 1024, connectTimeout = 10_000, stopTimeout = 10_000, debug = false } = options;
   for (const [name, value] of Object.entries({
     highWaterMark,
@@ -174,17 +175,17 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   }; // prettier-ignore
 }
 
-/** Reports keys that nothing would read, because a misspelt option must not be silently without effect. */
-export function unknownKeys(
-  given: object,
-  allowed: readonly string[],
-  what: string,
-  issues: ConfigurationIssue[],
-): void {
-  for (const key of Object.keys(given)) {
-    if (!allowed.includes(key))
-      issues.push({ message: `there is no ${what} '${key}'`, solution: `Known: ${allowed.join(', ')}.` });
-  }
+/** What is wrong with `watchers`, whatever is in their list. */
+export function watchersIssues(given: unknown): ConfigurationIssue[] {
+  if (typeof given === 'function')
+    return [
+      {
+        message: 'watchers is a function: defineWatchers<DB>() takes the list in a second call',
+        solution: "defineWatchers<DB>()([['users', 'updated'], …])",
+      },
+    ];
+  if (Array.isArray((given as Watchers | null | undefined)?.entries)) return [];
+  return [{ message: 'watchers is missing', solution: 'Pass what defineWatchers([…]) returned.' }];
 }
 
 /** What is wrong with an `onError`. */
@@ -195,7 +196,10 @@ export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
     onError === 'retry' ||
     typeof onError === 'function' ||
     (Number.isInteger(attempts) && attempts >= 1 && (then === 'stop' || then === 'skip' || then === 'deadLetter'));
-  if (right) return [];
+  const issues: ConfigurationIssue[] = [];
+  if (typeof onError === 'object' && onError !== null)
+    unknownKeys(onError, ['attempts', 'then'], 'option of onError', issues);
+  if (right || issues.length > 0) return issues;
   return [
     {
       message: 'onError is none of its forms',

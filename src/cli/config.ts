@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
 import type { SlotWatch } from '../types/watch.ts';
-import type { WatcherEntry } from '../types/watchers.ts';
+import type { WatcherEntry, Watchers } from '../types/watchers.ts';
 import { type ConfigurationError, issuesText, throwIssues, thrownText } from '../errors.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
@@ -60,16 +60,17 @@ export async function loadConfiguration(
   const slot = flags.slot ?? own.slot;
   const publication = flags.publication ?? own.publication;
   return asUsage(file, () => {
-    const entries = entriesOf(names, own.watchers?.entries ?? [], flags, file);
+    const { naming } = own.watchers ?? {};
+    const entries = entriesOf(names, own.watchers ?? { entries: [] }, flags, file);
     const options: WatchOptions = {
       ...own,
       slot: slot ?? { temporary: true },
       ...(publication !== undefined && { publication }),
       // An option of the file that is no list of watchers is reported as such.
-      watchers: names.length > 0 || own.watchers === undefined ? { entries } : own.watchers,
+      watchers: names.length > 0 || own.watchers === undefined ? { entries, ...(naming && { naming }) } : own.watchers,
     };
     const resolved = resolveOptions(options);
-    const { watchers, issues } = checkEntries(options.watchers.entries);
+    const { watchers, issues } = checkEntries(options.watchers.entries, undefined, naming);
     throwIssues(issues);
     const hasSlot = slot !== undefined && !resolved.slot.temporary;
     return { options, resolved, watchers, hasSlot, subscribe: subscribe as Configuration['subscribe'], file };
@@ -108,7 +109,7 @@ async function load(file: string): Promise<ConfigurationModule> {
 
 function entriesOf(
   names: readonly string[],
-  configured: readonly WatcherEntry[],
+  { entries: configured, naming }: Watchers,
   flags: ConfigurationValues,
   file: string | undefined,
 ): WatcherEntry[] {
@@ -117,7 +118,7 @@ function entriesOf(
   if ((extraColumns !== undefined || where !== undefined) && names.length === 0) {
     throw new UsageError(`--${where === undefined ? 'columns' : 'where'} needs a watcher, as argument`);
   }
-  const known = names.length === 0 ? [] : checkEntries(configured).watchers;
+  const known = names.length === 0 ? [] : checkEntries(configured, undefined, naming).watchers;
   return names.map((name) => {
     const index = known.findIndex((watcher) => watcher.name === name);
     const [table, type, options] = configured[index] ?? parseWatcher(name, file);

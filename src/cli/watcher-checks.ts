@@ -26,7 +26,7 @@ export function watcherChecks(found: Survey, { watchers }: Configuration): Check
         .map(({ message, solution }) =>
           problem(watcher, message, 'old values come from the replica identity', change?.statement ?? solution),
         );
-      const bound = found.bound.find((one) => one.watcher === watcher);
+      const bound = found.bound.find((one) => one.watcher.name === name);
       const warnings = (bound ? bindWarnings(bound, []) : []).map(
         ({ message, solution }): Check => ({
           name, table: table.name, level: 'warning', found: message.replace(`${name}: `, ''), why: 'a handler that reads it would fail', fix: solution,

@@ -1,14 +1,17 @@
-import type { EventOf, FilterOf } from '../types/delivery.ts';
+import type { EventOf, FilterOf } from '../types/lookup.ts';
 import type { MapOf } from '../types/inference.ts';
 import type { Watchers } from '../types/watchers.ts';
 import { connectionBy } from './connection.ts';
+import { assertKnown } from './known.ts';
 import { assertUsable, type ClientOptions, nameOf, openerOf } from './options.ts';
 import { means, sharedLine } from './shared.ts';
 import { type Entry, type Failure, keepUp, type Line, type Tell, type Told } from './told.ts';
 import { revive } from './values.ts';
 import { stringify, unknownOf } from './watch-list.ts';
 
-export type { ClientOptions } from './options.ts';
+export type { EventOf, FilterOf } from '../types/lookup.ts';
+export type { Watchers, WatcherSpec } from '../types/watchers.ts';
+export type { Address, ClientOptions } from './options.ts';
 export type { Failure } from './told.ts';
 
 /** A subscription that the server does not serve. */
@@ -49,6 +52,11 @@ export interface LiveSource<W extends Watchers = Watchers> {
   close(): void;
 }
 
+const eventNames = ['connected', 'disconnected', 'reset', 'refused', 'failed'];
+const optionNames: readonly string[] = [
+  'url', 'withCredentials', 'headers', 'fetch', 'EventSource', 'share',
+] satisfies (keyof ClientOptions)[]; // prettier-ignore
+
 /** Subscriptions to the same: they share a place on the connection. */
 interface Topic extends Entry {
   readonly listeners: Set<(event: never) => void>;
@@ -67,9 +75,10 @@ interface Topic extends Entry {
  * ```
  */
 export function createClient<W extends Watchers>(options: ClientOptions): LiveSource<W> {
+  assertKnown(Object.keys(options), optionNames);
   const topics = new Map<string, Topic>();
   const observers: Record<string, Set<(told: never) => void>> = {};
-  for (const event of ['connected', 'disconnected', 'reset', 'refused', 'failed']) observers[event] = new Set();
+  for (const event of eventNames) observers[event] = new Set();
   const emit = (event: string, told?: unknown) => call(observers[event]!, told);
   let line: Line | undefined;
   /** What the connection is for. */
@@ -165,6 +174,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
       };
     },
     on(event: string, listener: (told: never) => void) {
+      assertKnown([event], eventNames);
       const own: typeof listener = (told) => listener(told);
       observers[event]!.add(own);
       return () => void observers[event]!.delete(own);

@@ -5,7 +5,7 @@ import type { Open } from './told.ts';
 /** Options of `createClient()`. */
 export interface ClientOptions {
   /** Of the handler of `sse()`. A function is asked before each attempt. */
-  readonly url: string | URL | (() => string | URL | Promise<string | URL>);
+  readonly url: Address | (() => Address | Promise<Address>);
   /** Whether cookies go to another origin as well. Default false. */
   readonly withCredentials?: boolean;
   /** Sent with each request, such as a bearer token. A function is asked before each attempt. */
@@ -19,6 +19,8 @@ export interface ClientOptions {
   readonly share?: boolean | string;
 }
 
+/** A URL object is known by its `href`, so that nobody needs the DOM's types or Node's. */
+export type Address = string | { readonly href: string };
 type PlainHeaders = Readonly<Record<string, string>>;
 declare const location: { readonly href: string } | undefined;
 
@@ -56,12 +58,11 @@ export function nameOf({
   return `walwatch/1 ${to} ${withCredentials ? 'with credentials' : ''} ${typeof share === 'string' ? share : ''}`;
 }
 
-function absolute(url: string | URL): string {
+function absolute(url: Address): string {
+  const given = String((url as { readonly href?: string } | undefined)?.href ?? url);
   try {
-    return new URL(url, typeof location === 'object' ? location.href : undefined).href;
+    return new URL(given, typeof location === 'object' ? location.href : undefined).href;
   } catch {
-    throw new TypeError(
-      `walwatch/client: '${String(url)}' is no URL from here: outside of a page it is to be complete`,
-    );
+    throw new TypeError(`walwatch/client: '${given}' is no URL from here: outside of a page it is to be complete`);
   }
 }

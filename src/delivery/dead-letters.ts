@@ -3,6 +3,7 @@ import { withMigration } from '../postgres/migration.ts';
 import { checkOwnTable } from '../postgres/own-tables.ts';
 import type { Session } from '../postgres/session.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
+import { refuseUnknownKeys } from '../option-names.ts';
 import { Interrupted } from './interrupted.ts';
 import type { Letter, LetterContext } from './letter.ts';
 import { LetterWriter, type LetterWriterHost, storable } from './letter-writer.ts';
@@ -91,6 +92,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   async *list(which: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
+    check(which);
     const session = await this.#host.open();
     try {
       let after = '0';
@@ -113,6 +115,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   async replay(which: DeadLetterFilter = {}): Promise<number> {
+    check(which);
     const session = await this.#host.open();
     let succeeded = 0;
     try {
@@ -131,6 +134,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   async discard(which: DeadLetterFilter): Promise<number> {
+    check(which);
     const { slot, create } = this.#host;
     const session = await this.#host.open();
     try {
@@ -224,6 +228,11 @@ export class DeadLetterBox implements DeadLetters {
       return false;
     }
   }
+}
+
+/** A misspelt name would mean all letters. */
+function check(which: DeadLetterFilter): void {
+  refuseUnknownKeys(which, ['subscription', 'watcher', 'ids'] satisfies (keyof DeadLetterFilter)[], 'filter of dead letters'); // prettier-ignore
 }
 
 function parameters(slot: string, { subscription, watcher, ids }: DeadLetterFilter): unknown[] {

@@ -5,7 +5,7 @@ import { LedgerTransaction } from '../changes/ledger.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
 import type { Relation } from '../postgres/pgoutput/messages.ts';
 import { parseLsn } from '../postgres/lsn.ts';
-import { type BoundWatcher, codeName, databaseName } from '../watchers/bind.ts';
+import { type BoundWatcher, codeName, databaseName, withNames } from '../watchers/bind.ts';
 import { parsedBytes, parsedColumns } from '../watchers/parsed.ts';
 import { columnParser, type PlannedColumn, type PlannedWatcher, type RelationPlan } from '../watchers/plan.ts';
 import type { Watcher } from '../watchers/validate.ts';
@@ -68,8 +68,9 @@ export class Arrivals {
     return made;
   }
 
-  #learn(watcher: Watcher, message: EventMessage): Known {
-    const bound = bind(watcher, message);
+  #learn(given: Watcher, message: EventMessage): Known {
+    const bound = bind(given, message);
+    const { watcher } = bound;
     const names = [...new Set([...bound.primaryKey, ...watcher.extraColumns])];
     const columns = names.map((name) => {
       const column = databaseName(watcher.table, name);
@@ -95,7 +96,8 @@ export class Arrivals {
 }
 
 /** What the messages tell of a watcher's table. */
-function bind(watcher: Watcher, message: EventMessage): BoundWatcher {
+function bind(given: Watcher, message: EventMessage): BoundWatcher {
+  const watcher = withNames(given, (name) => Object.hasOwn(message.types, name) || message.primaryKey.includes(name));
   const { table } = watcher;
   const key = table.primaryKey?.map((column) => databaseName(table, column));
   const same =

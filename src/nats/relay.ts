@@ -2,7 +2,7 @@ import type { EventContext } from '../types/delivery.ts';
 import type { Subscription } from '../types/delivery.ts';
 import { type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
 import { internalsOf } from '../observe/internals.ts';
-import { unknownKeys } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { keysOf, writeMessage } from './message.ts';
 import { classifyNats } from './classify.ts';

@@ -2,8 +2,10 @@ import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
+import { checkListener, watchEvents } from '../observe/emitter.ts';
 import { Reporter } from '../observe/reporter.ts';
-import { onErrorIssues, unknownKeys } from '../options.ts';
+import { onErrorIssues, watchersIssues } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import { TypeCatalog } from '../postgres/types.ts';
 import { Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
@@ -57,9 +59,10 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
     issues.push({ message: 'durable is no name for a consumer', solution: "Letters, digits, '-' and '_': 'mailer'." });
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
-  const given = options.watchers as Watchers | undefined;
-  const checked = checkEntries(given?.entries, given?.when);
-  throwIssues([...issues, ...checked.issues]);
+  const unfit = watchersIssues(options.watchers);
+  const { entries, when, naming } = unfit.length === 0 ? options.watchers : { entries: [] };
+  const checked = checkEntries(entries, when, naming);
+  throwIssues([...issues, ...unfit, ...checked.issues]);
   return assemble(options, checked.watchers) as unknown as Watch<W>;
 }
 
@@ -174,6 +177,7 @@ class RemoteWatch extends WatchCore {
   }
 
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void {
+    checkListener(event, listener, watchEvents);
     return this.#parts.reporter.emitter.on(event, listener as (value: any) => void);
   }
 

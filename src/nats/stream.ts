@@ -4,7 +4,7 @@ import {
 } from '@nats-io/jetstream'; // prettier-ignore
 import { nanos } from '@nats-io/transport-node';
 import { ConfigurationError, type ConfigurationIssue, shown } from '../errors.ts';
-import { unknownKeys } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import { type JetStreamAccess, managerOf } from './access.ts';
 import { slotOf, slotSubject } from './subjects.ts';
 
@@ -46,6 +46,7 @@ export function limitIssues(limits: unknown): ConfigurationIssue[] {
   whole('replicas', replicas, 1, 5, '1 to 5.');
   if (placement !== undefined && (typeof placement !== 'object' || placement === null))
     issues.push({ message: `limits.placement is ${shown(placement)}`, solution: "{ cluster: 'east', tags: ['ssd'] }" });
+  else if (placement) unknownKeys(placement, ['cluster', 'tags'], 'option of placement', issues);
   return issues;
 }
 

@@ -1,7 +1,26 @@
+import { shown, throwIssues } from '../errors.ts';
+import { meant } from '../option-names.ts';
 import type { Logger } from '../types/logger.ts';
-import type { SlotWatchEventMap } from '../types/events.ts';
+import type { SlotWatchEventMap, WatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
+
+export const watchEvents: readonly string[] = [
+  'connected', 'disconnected', 'handlerFailed', 'gap', 'warning', 'error',
+] satisfies (keyof WatchEventMap)[]; // prettier-ignore
+export const slotWatchEvents: readonly string[] = [
+  ...watchEvents, 'standby', 'acknowledged',
+] satisfies (keyof SlotWatchEventMap | string)[]; // prettier-ignore
+
+/** @throws ConfigurationError: a listener of a misspelt event would never be called */
+export function checkListener(event: unknown, listener: unknown, events: readonly string[]): void {
+  if (typeof event !== 'string' || !events.includes(event)) {
+    const given = typeof event === 'string' ? `'${event}'` : shown(event);
+    throwIssues([{ message: `a watch has no event ${given}`, solution: meant(String(event), events) }]);
+  }
+  if (typeof listener !== 'function')
+    throwIssues([{ message: `the listener of '${event as string}' is not a function`, solution: `watch.on('${event as string}', (value) => …)` }]); // prettier-ignore
+}
 
 /** The events of a watch. Listeners are observers: none is waited for, and none can disturb the watch by throwing. */
 export class Emitter {

@@ -1,5 +1,6 @@
 import type { Recipient } from '../delivery/recipient.ts';
 import { throwIssues } from '../errors.ts';
+import { refuseUnknownKeys } from '../option-names.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { findInternals, type Measurements } from './internals.ts';
@@ -56,6 +57,7 @@ export function collectMetrics(
   promClient: object,
   options: { readonly registers?: readonly object[] } = {},
 ): void {
+  refuseUnknownKeys(options, ['registers'], 'option of collectMetrics()');
   const measured = findInternals(watch)?.measurements;
   const client = promClient as PromClient;
   const made = (['Counter', 'Gauge', 'Histogram'] as const).every((name) => typeof client?.[name] === 'function');

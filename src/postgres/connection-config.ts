@@ -3,13 +3,25 @@ import { createSecureContext } from 'node:tls';
 import type { ClientConfig } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import { type ConfigurationIssue, shown, thrownText, WatchError } from '../errors.ts';
+import { aliasIssues, foreignIssue } from './foreign-connection.ts';
 import { urlOfKeywords } from './keyword-dsn.ts';
 
 const example = 'postgres://user:password@host:5432/database';
 const kind = 'connection is a URL or an object of node-postgres';
 
+/** pg's configuration. A client has the same settings as properties, but walwatch opens sessions of its own. */
+export interface ConnectionConfig extends ClientConfig {
+  readonly connect?: 'pass the settings of the client, not the client';
+  readonly query?: 'pass the settings of the client, not the client';
+}
+
 /** `connection` as node-postgres takes it, without a URL. No issue ever shows a password. */
 export function resolveConnection(given: unknown, issues: ConfigurationIssue[]): ClientConfig {
+  const foreign = foreignIssue(given);
+  if (foreign) {
+    issues.push(foreign);
+    return {};
+  }
   if (typeof given !== 'string' && (typeof given !== 'object' || given === null)) {
     issues.push({ message: `${kind}, not ${shown(given)}`, solution: example });
     return {};
@@ -26,7 +38,7 @@ export function resolveConnection(given: unknown, issues: ConfigurationIssue[]):
     return own;
   }
   const config = connectionString ? { ...own, ...parseUrl(connectionString, issues) } : own;
-  issues.push(...hostIssues(config), ...misplacedIssues(config), ...passwordIssues(config));
+  issues.push(...aliasIssues(own), ...hostIssues(config), ...misplacedIssues(config), ...passwordIssues(config));
   return typeof config.password === 'function' ? { ...config, password: checked(config.password) } : config;
 }
 

@@ -2,10 +2,12 @@
 
 import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
 import type { LiveSource } from '../client/index.ts';
-import type { EventOf, FilterOf } from '../types/delivery.ts';
+import type { EventOf, FilterOf } from '../types/lookup.ts';
 import type { MapOf } from '../types/inference.ts';
 import type { Watchers } from '../types/watchers.ts';
 import { createLoader, keyOf, type Loaded, subscribeTo, type Target } from './loader.ts';
+
+export type { Loaded } from './loader.ts';
 
 /** Options of `useWatch`. */
 export interface WatchOptions {
@@ -26,34 +28,40 @@ export interface LoadOptions extends WatchOptions {
  */
 export interface Hooks<W extends Watchers> {
   /** Calls the `onEvent` of the last render for each event while the component is mounted. */
-  readonly useWatch: {
-    <N extends keyof MapOf<W> & string>(
-      watcher: N,
-      onEvent: (event: EventOf<W, N>) => void,
-      options?: WatchOptions,
-    ): void;
-    <N extends keyof MapOf<W> & string>(
-      watcher: N,
-      filter: NotYet<FilterOf<W, N>>,
-      onEvent: (event: EventOf<W, N>) => void,
-      options?: WatchOptions,
-    ): void;
-  };
+  readonly useWatch: UseWatch<W>;
   /** What `load` gives, loaded again at every matching change and at `reset`, and after a load that failed. Changes during a
    *  load make one more. The signal aborts when the component is gone or asks for something else. */
-  readonly useLive: {
-    <N extends keyof MapOf<W> & string, T>(
-      watcher: N,
-      load: (signal: AbortSignal) => Promise<T>,
-      options?: LoadOptions,
-    ): Loaded<T>;
-    <N extends keyof MapOf<W> & string, T>(
-      watcher: N,
-      filter: NotYet<FilterOf<W, N>>,
-      load: (signal: AbortSignal) => Promise<T>,
-      options?: LoadOptions,
-    ): Loaded<T>;
-  };
+  readonly useLive: UseLive<W>;
+}
+
+/** The hook `useWatch` of these watchers. */
+export interface UseWatch<W extends Watchers> {
+  <N extends keyof MapOf<W> & string>(
+    watcher: N,
+    onEvent: (event: EventOf<W, N>) => void,
+    options?: WatchOptions,
+  ): void;
+  <N extends keyof MapOf<W> & string>(
+    watcher: N,
+    filter: NotYet<FilterOf<W, N>>,
+    onEvent: (event: EventOf<W, N>) => void,
+    options?: WatchOptions,
+  ): void;
+}
+
+/** The hook `useLive` of these watchers. */
+export interface UseLive<W extends Watchers> {
+  <N extends keyof MapOf<W> & string, T>(
+    watcher: N,
+    load: (signal: AbortSignal) => Promise<T>,
+    options?: LoadOptions,
+  ): Loaded<T>;
+  <N extends keyof MapOf<W> & string, T>(
+    watcher: N,
+    filter: NotYet<FilterOf<W, N>>,
+    load: (signal: AbortSignal) => Promise<T>,
+    options?: LoadOptions,
+  ): Loaded<T>;
 }
 
 /** A filter whose values may not be known yet. */

@@ -1,5 +1,6 @@
 import type { LiveSource } from '../client/index.ts';
 
+/** What `useLive` gives. */
 export interface Loaded<T> {
   /** Undefined until the first load is done; then what was loaded last. */
   readonly data: T | undefined;

@@ -1,5 +1,6 @@
 import type { ConfigurationIssue } from '../errors.ts';
-import { longestTimeout, unknownKeys } from '../options.ts';
+import { longestTimeout } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import type { BatchOptions } from '../types/delivery.ts';
 
 /** What is wrong with the option `batch` of a subscription. */

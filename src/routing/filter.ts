@@ -1,16 +1,19 @@
 import { type ConfigurationIssue, shown } from '../errors.ts';
+import { isUnsafeInteger } from '../unsafe-integer.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import { isScalar } from './keys.ts';
 import type { Filter } from './subscription.ts';
 
 /**
  * What is wrong with a filter. `primaryKey` is undefined as long as only the database knows it: a bare table name before
- * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns.
+ * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns. `takesAnyNumber`: the column is
+ * known to have values that are large numbers in JavaScript too.
  */
 export function filterIssues(
   watcher: Pick<Watcher, 'name' | 'type' | 'extraColumns'> & { readonly table: { readonly name: string } },
   filter: Filter,
   primaryKey: readonly string[] | undefined,
+  takesAnyNumber: (column: string) => boolean = () => false,
 ): ConfigurationIssue[] {
   const issue = (message: string, solution?: string, column?: string): ConfigurationIssue => ({
     message: `${watcher.name}: ${message}`,
@@ -42,7 +45,8 @@ export function filterIssues(
         ),
       ];
     }
-    return [];
+    const [key = 'id'] = primaryKey ?? [];
+    return isUnsafeInteger(filter) && !takesAnyNumber(key) ? [issue(...rounded(key, filter))] : [];
   }
   if (typeof filter !== 'object') {
     return [issue(`${shown(filter)} is no filter`, 'An id, or { column: value }; leave it out for all rows.')];
@@ -62,6 +66,9 @@ export function filterIssues(
       ),
     ),
     ...columns
+      .filter((column) => isUnsafeInteger(filter[column]) && !takesAnyNumber(column))
+      .map((column) => issue(...rounded(column, filter[column] as number), column)),
+    ...columns
       .filter((column) => !isScalar(filter[column]))
       .map((column) =>
         issue(
@@ -70,5 +77,12 @@ export function filterIssues(
           column,
         ),
       ),
+  ];
+}
+
+function rounded(column: string, value: number): [message: string, solution: string] {
+  return [
+    `the value for '${column}' is ${value}, a number above 2^53, which JavaScript rounds`,
+    "Pass a bigint or a string: 9007199254740993n or '9007199254740993'.",
   ];
 }

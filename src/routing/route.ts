@@ -66,6 +66,11 @@ export class Route implements Registry {
     return (this.#filteredBy ??= [...new Set([...this.#shapes.values()].flatMap((shape) => shape.columns))]);
   }
 
+  /** Whether a column, as far as its type is known, has values that are large numbers in JavaScript too. */
+  takesAnyNumber(name: string): boolean {
+    return numberTypes.has(this.#typeOf(name));
+  }
+
   /** At each connection, with what the catalog says. */
   bind(bound: BoundWatcher, types: TypeCatalog): void {
     this.#bound = bound;
@@ -195,19 +200,24 @@ export class Route implements Registry {
 
   #bindShape(shape: Shape): void {
     const bound = this.#bound;
-    const types = this.#types;
-    if (!bound || !types) return;
+    if (!bound) return;
     const columns = shape.columns.length > 0 ? shape.columns : bound.primaryKey;
-    const typeOids = columns.map((name) => {
-      const column = bound.table.columns.find(
-        (candidate) => candidate.name === databaseName(bound.watcher.table, name),
-      );
-      return column ? types.comparedAs(column.typeOid) : 0;
-    });
+    const typeOids = columns.map((name) => this.#typeOf(name));
     shape.bind(typeOids);
     if (shape.combines) for (const [index, name] of columns.entries()) this.#prints.bind(name, typeOids[index]!);
   }
+
+  /** The type by which values of a column are compared; 0 while it is not known. */
+  #typeOf(name: string): number {
+    const bound = this.#bound;
+    const inDatabase = bound && databaseName(bound.watcher.table, name);
+    const column = bound?.table.columns.find((candidate) => candidate.name === inDatabase);
+    return column ? this.#types!.comparedAs(column.typeOid) : 0;
+  }
 }
+
+/** json, float4, float8, numeric, jsonb. */
+const numberTypes = new Set([114, 700, 701, 1700, 3802]);
 
 function columnsOf(filter: Exclude<Filter, undefined>): readonly string[] {
   return typeof filter === 'object' && filter !== null ? Object.keys(filter).toSorted() : [];

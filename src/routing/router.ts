@@ -28,7 +28,6 @@ export class Router implements Stage, RouteHost {
   readonly messages = new MessageRoutes();
   /** The subscriptions to whole transactions. */
   readonly transactions: TransactionRoutes;
-  readonly #byWatcher: ReadonlyMap<Watcher, Route>;
   readonly #deliver: Deliver;
   readonly #log: Logger;
   /** What somebody should know, but goes on. */
@@ -45,9 +44,7 @@ export class Router implements Stage, RouteHost {
     warn: (warning: WatchError) => void = () => {},
   ) {
     this.warn = warn;
-    const routes = watchers.map((watcher) => new Route(watcher, this));
-    this.routes = new Map(routes.map((route) => [route.name, route]));
-    this.#byWatcher = new Map(routes.map((route) => [route.watcher, route]));
+    this.routes = new Map(watchers.map((watcher) => [watcher.name, new Route(watcher, this)]));
     this.#deliver = deliver;
     this.#log = log;
     this.transactions = new TransactionRoutes({ ...transactions, deliver: (...found) => deliver(...found, undefined) });
@@ -61,7 +58,7 @@ export class Router implements Stage, RouteHost {
 
   /** At each connection, with what the catalog says. */
   bind(bound: readonly BoundWatcher[], types: TypeCatalog): void {
-    for (const one of bound) this.#byWatcher.get(one.watcher)?.bind(one, types);
+    for (const one of bound) this.routes.get(one.watcher.name)?.bind(one, types);
   }
 
   push(captured: Routed): void {
@@ -76,7 +73,7 @@ export class Router implements Stage, RouteHost {
     const { transactions } = this;
     let routing: Routing | undefined;
     for (const planned of change.plan.watchers[change.type]) {
-      const route = this.#byWatcher.get(planned.bound.watcher)!;
+      const route = this.routes.get(planned.bound.watcher.name)!;
       const { debug } = route.watcher;
       if (debug) this.#log.debug({ watcher: route.name, eventId: change.eventId }, `change received: ${route.name}`);
       const collected = transactions.wanted;

@@ -6,18 +6,14 @@ import type { DeliverySettings } from '../delivery/recipient.ts';
 import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
-import { longestTimeout, onErrorIssues, unknownKeys } from '../options.ts';
-import { batchIssues, withDefaults } from './batch-options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { IteratorNames } from './iterator-names.ts';
 import type { Route } from './route.ts';
 import type { Router } from './router.ts';
+import { deliveryOptionNames, settingsOf, subscribeOptionNames } from './subscribe-options.ts';
 import { keyIssues, RowStream, withChanges } from './row-stream.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
-
-const deliveryOptionNames = ['name', 'signal', 'onError', 'timeout', 'transaction'] satisfies (keyof DeliveryOptions)[];
-const optionNames = [...deliveryOptionNames, 'concurrency', 'batch'] satisfies (keyof SubscribeOptions)[];
 
 /** Registers handlers: reads the arguments of `subscribe` and `unsubscribe`, and checks them. */
 export class Subscriptions {
@@ -47,7 +43,7 @@ export class Subscriptions {
   subscribe(
     watcher: string | readonly string[],
     rest: readonly unknown[],
-    known: readonly string[] = optionNames,
+    known: readonly string[] = subscribeOptionNames,
     iterated = false,
   ): ActiveSubscription {
     const source = this.#source(watcher);
@@ -57,7 +53,9 @@ export class Subscriptions {
     const filter = filtered ? copyOf(rest[0] as Filter) : undefined;
     const [handler, options] = filtered ? rest.slice(1) : rest;
     const issues: ConfigurationIssue[] = [];
-    if (filtered) for (const route of routes) issues.push(...filterIssues(route.watcher, filter, route.primaryKey));
+    if (filtered)
+      for (const route of routes)
+        issues.push(...filterIssues(route.watcher, filter, route.primaryKey, (column) => route.takesAnyNumber(column)));
     issues.push(...keyIssues(routes));
     if (typeof handler !== 'function') {
       issues.push({
@@ -66,7 +64,7 @@ export class Subscriptions {
       });
     }
     const settings =
-      options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, known);
+      options === undefined ? this.#defaults : settingsOf(options as SubscribeOptions, this.#defaults, issues, known);
     throwIssues(issues);
     const subscription = this.#make(source, filter, handler as Handler, settings, iterated);
     return this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () =>
@@ -81,7 +79,8 @@ export class Subscriptions {
       issues.push({ message: 'the prefix of messages is a string', solution: "onMessage('outbox', (message) => …)" });
     if (typeof handler !== 'function')
       issues.push({ message: 'the handler is not a function', solution: "onMessage('outbox', (message) => …)" });
-    const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
+    const settings =
+      options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, deliveryOptionNames);
     throwIssues(issues);
     const { messages } = this.#router;
     const subscription = this.#make(messages.registry(prefix), undefined, handler, settings);
@@ -96,7 +95,8 @@ export class Subscriptions {
         message: 'the handler is not a function',
         solution: 'onTransaction(async (transaction) => { for await (const change of transaction) … })',
       });
-    const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
+    const settings =
+      options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, deliveryOptionNames);
     if (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter')
       issues.push({
         message: 'dead letters hold single events, not transactions',
@@ -177,7 +177,8 @@ export class Subscriptions {
       const route = this.#router.routes.get(watcher.name);
       if (!route || watcher.table.primaryKey !== undefined) return [];
       const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
-      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey));
+      const judged = () => true; // numbers were, when it was made
+      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey, judged));
     });
   }
 
@@ -223,36 +224,6 @@ export class Subscriptions {
     for (const route of this.#router.routes.values()) yield* route.subscriptions();
     yield* this.#router.messages.subscriptions();
     yield* this.#router.transactions.subscriptions();
-  }
-
-  #settings(options: SubscribeOptions, issues: ConfigurationIssue[], known: readonly string[]): DeliverySettings {
-    if (typeof options !== 'object' || options === null) {
-      issues.push({ message: 'the options of subscribe are an object', solution: '{ concurrency: 8 }' });
-      return this.#defaults;
-    }
-    unknownKeys(options, known, 'subscribe option', issues);
-    const { name, timeout, concurrency = 1, onError = this.#defaults.onError, transaction = false } = options;
-    issues.push(...onErrorIssues(onError));
-    if (!Number.isInteger(concurrency) || concurrency < 1)
-      issues.push({ message: 'concurrency is a whole number, 1 or more', solution: undefined });
-    if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0 && timeout <= longestTimeout))
-      issues.push({
-        message: 'timeout is a number of milliseconds, above 0',
-        solution: `At most ${longestTimeout}; leave it out for none.`,
-      });
-    if (name !== undefined && (typeof name !== 'string' || name === ''))
-      issues.push({ message: 'name is a non-empty string', solution: undefined });
-    if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-      issues.push({ message: 'signal is an AbortSignal', solution: undefined });
-    if (transaction && concurrency !== 1) {
-      issues.push({
-        message: 'transaction: true handles one event at a time, so it goes without concurrency',
-        solution: 'Leave concurrency out.',
-      });
-    }
-    if (options.batch !== undefined) issues.push(...batchIssues(options.batch));
-    const batch = options.batch && withDefaults(options.batch);
-    return { name, timeout, concurrency, onError, transaction: Boolean(transaction), batch };
   }
 
   #make(

@@ -1,5 +1,5 @@
 import type { Scalar } from '../routing/keys.ts';
-import type { FilterOf, WatcherName } from '../types/delivery.ts';
+import type { FilterOf, WatcherName } from '../types/lookup.ts';
 import type { MapOf } from '../types/inference.ts';
 import type { Watchers } from '../types/watchers.ts';
 import type { Wanted } from './wanted.ts';
@@ -59,8 +59,9 @@ export function onlyOwn(
     if (asked === undefined || asked === null) return false;
     const own = typeof value === 'function' ? await value(request) : value;
     if (own === undefined || own === null) return false;
-    // JSON has no bigint: clients write it as text.
-    if (typeof own === 'bigint') return typeof asked !== 'boolean' && String(asked) === String(own);
+    // JSON has no bigint: clients write it as text. An own value that is text may be the digits of a number.
+    if (typeof own === 'bigint' || (typeof own === 'string' && typeof asked === 'number'))
+      return typeof asked !== 'boolean' && String(asked) === String(own);
     return asked === own;
   };
 }

@@ -1,5 +1,6 @@
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
-import { longestTimeout, unknownKeys } from '../options.ts';
+import { longestTimeout } from '../options.ts';
+import { unknownKeys } from '../option-names.ts';
 import type { Watchers } from '../types/watchers.ts';
 import type { Authorize, Subscription } from './authorize.ts';
 import type { HubSettings } from './hub.ts';

@@ -1,17 +1,7 @@
 import type { Client } from 'pg';
-import type { ClientIn, MapOf } from './inference.ts';
-import type { UpdateType, Watchers, WatcherSpec } from './watchers.ts';
-
-/** A watcher's identifier: its label, or `table:type`, or `schema.table:type` outside `public`. */
-export type WatcherName<W extends Watchers> = keyof MapOf<W> & string;
-
-/** The value a handler receives: primary key and extra columns, nothing else; `{}` for `truncated`. */
-export type EventOf<W extends Watchers, N extends WatcherName<W>> =
-  MapOf<W>[N] extends WatcherSpec<any, infer E, any> ? E : never;
-
-/** The primary key, or `{ column: value, … }` of primary-key and extra columns, all of which must be equal; null matches null. */
-export type FilterOf<W extends Watchers, N extends WatcherName<W>> =
-  MapOf<W>[N] extends WatcherSpec<any, any, infer F> ? F : never;
+import type { MapOf } from './inference.ts';
+import type { EventOf, WatcherName } from './lookup.ts';
+import type { UpdateType, Watchers } from './watchers.ts';
 
 /** What every delivery tells: where it comes from and which attempt it is. */
 export interface DeliveryContext {
@@ -59,6 +49,9 @@ export interface LogicalMessage {
 export interface EventHandler<N extends string = string, Event = any, Type extends UpdateType = UpdateType, More = {}> {
   (event: Event, context: EventContext<N, Event, Type> & More): unknown;
 }
+
+/** What `transaction: true` adds to a context. */
+export type ClientIn<O> = O extends { readonly transaction: true } ? { readonly client: Client } : {};
 
 /** The second argument of the handlers of a watcher: `ContextOf<typeof watchers, 'users:updated'>`. */
 export type ContextOf<W extends Watchers, N extends WatcherName<W>> = EventContext<

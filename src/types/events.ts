@@ -47,6 +47,7 @@ export interface ReceivingTransaction {
   readonly bytes: number;
 }
 
+/** The oldest event that is not done. */
 export interface HeldBy {
   readonly subscription: string;
   readonly eventId: string;

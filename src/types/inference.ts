@@ -2,7 +2,6 @@
  * What the types of a watch follow from: the schema type and the entries of `defineWatchers`. None of it is public;
  * the public API shows it as the types of events, filters and identifiers. `test/types` holds what it must do.
  */
-import type { Client } from 'pg';
 import type {
   DrizzleTable,
   TableDefinition,
@@ -14,7 +13,6 @@ import type {
 } from './watchers.ts';
 
 export type MapOf<W extends Watchers> = NonNullable<W['$map']>;
-export type ClientIn<O> = O extends { readonly transaction: true } ? { readonly client: Client } : {};
 export type Untyped = { readonly [table: string]: { readonly [column: string]: unknown } };
 type Flat<T> = { readonly [K in keyof T]: T[K] } & {};
 /** Kysely's ColumnType → what a select returns, structurally. */
@@ -50,15 +48,15 @@ type KeyOf<DB, T> = T extends string
     : T extends DrizzleTable
       ? DrizzleKey<T['_']['columns']>
       : never;
-type DrizzleKey<C extends DrizzleTable['_']['columns']> = {
+export type DrizzleKey<C extends DrizzleTable['_']['columns']> = {
   [K in keyof C]: C[K]['_']['isPrimaryKey'] extends true ? K : never;
 }[keyof C] &
   string;
 
-type Options<E> = E extends readonly [any, any, infer O] ? O : {};
+type OptionsOf<E> = E extends readonly [any, any, infer O] ? O : {};
 type Extra<O> = O extends { readonly extraColumns: readonly (infer C extends string)[] } ? C : never;
 type Identifier<E> = E extends readonly [infer T, infer U extends UpdateType, ...any]
-  ? Options<E> extends { readonly label: infer L extends string }
+  ? OptionsOf<E> extends { readonly label: infer L extends string }
     ? L
     : `${TableName<T>}:${U}`
   : never;
@@ -69,7 +67,11 @@ type EventType<Row, PK extends string, X extends string, O> = string extends PK
     ? Flat<{ [C in PK & keyof Row]: Selected<Row[C]> } & { [C in X & keyof Row]?: Selected<Row[C]> }>
     : { readonly [C in (PK | X) & keyof Row]: Selected<Row[C]> };
 type Scalar = string | number | bigint | boolean | null;
-type FilterValue<V> = unknown extends V ? Scalar : Extract<Selected<V>, Scalar>;
+type FilterValue<V> = unknown extends V ? Scalar : OrNumber<Extract<Selected<V>, Scalar>>;
+/** A string may be the digits of a number, as pg gives int8: then the number means the same row. */
+type OrNumber<S> = [string extends S ? S : Extract<S, `${number}` | `${bigint}`>] extends [never]
+  ? S
+  : S | number | bigint;
 type IsUnion<T, U = T> = T extends U ? ([U] extends [T] ? false : true) : never;
 type FilterType<Row, U, PK extends string, X extends string> = U extends 'truncated'
   ? "'truncated' concerns the whole table: there is nothing to filter by"
@@ -93,8 +95,8 @@ type SpecOf<DB, E> = E extends readonly [infer T, infer U extends UpdateType, ..
     ? WatcherSpec<U, {}, FilterType<{}, U, never, never>>
     : WatcherSpec<
         U,
-        EventType<RowOf<DB, T>, KeyOf<DB, T>, Extra<Options<E>>, Options<E>>,
-        FilterType<RowOf<DB, T>, U, KeyOf<DB, T>, Extra<Options<E>>>
+        EventType<RowOf<DB, T>, KeyOf<DB, T>, Extra<OptionsOf<E>>, OptionsOf<E>>,
+        FilterType<RowOf<DB, T>, U, KeyOf<DB, T>, Extra<OptionsOf<E>>>
       >
   : never;
 /** Each entry itself when it is right (so that right ones cost little to check), else what it must be: names for what is misspelt, a sentence for what cannot be. */
@@ -123,9 +125,9 @@ type CheckedKey<DB, T, U, E, P, I> = [KeyOf<DB, T>] extends [never]
       options?: WatcherOptions,
     ]
   : P extends { readonly [K in Identifier<E>]: I }
-    ? [Options<E>] extends [CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>]
+    ? [OptionsOf<E>] extends [CheckedOptions<keyof RowOf<DB, T> & string, U, OptionsOf<E>>]
       ? E
-      : readonly [table: T, type: U, options?: CheckedOptions<keyof RowOf<DB, T> & string, U, Options<E>>]
+      : readonly [table: T, type: U, options?: CheckedOptions<keyof RowOf<DB, T> & string, U, OptionsOf<E>>]
     : readonly [
         table: `two watchers are called '${Identifier<E>}': give one a label`,
         type: UpdateType,
@@ -143,3 +145,8 @@ type CheckedOptions<Column extends string, U, O> = {
   readonly absent?: 'throw' | 'omit';
   readonly debug?: boolean;
 } & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `there is no option '${K & string}'` };
+
+/** Parameters that only a schema type in angle brackets leaves room for: the argument is then refused with what to write. */
+export type SecondCall<Database> = unknown extends Database
+  ? [never, never, never, never]
+  : ['the list follows in a second call: defineWatchers<DB>()([…])'];

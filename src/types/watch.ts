@@ -1,18 +1,19 @@
 import type {
   ChangeOf,
+  ClientIn,
   DeadLetters,
   DeliveryContext,
   DeliveryOptions,
-  FilterOf,
   HandlerOf,
   LogicalMessage,
   SubscribeOptions,
   Subscription,
   Transaction,
-  WatcherName,
 } from './delivery.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './events.ts';
-import type { ClientIn, MapOf } from './inference.ts';
+import type { MapOf } from './inference.ts';
+import type { FilterOf, WatcherName } from './lookup.ts';
+import type { Options } from './options.ts';
 import type { Watchers } from './watchers.ts';
 
 /** What all watches share. Application code takes a `Watch<typeof watchers>` and does not care where its events come from. */
@@ -27,15 +28,15 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  ``` */
   subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
     watcher: N,
-    handler: HandlerOf<W, N, NoInfer<O>>,
-    options?: O & SubscribeOptions,
+    handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
+    options?: Options<O, SubscribeOptions>,
   ): Subscription;
   /** Only for rows that match `filter`. */
   subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
     watcher: N,
     filter: FilterOf<W, N>,
-    handler: HandlerOf<W, N, NoInfer<O>>,
-    options?: O & SubscribeOptions,
+    handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
+    options?: Options<O, SubscribeOptions>,
   ): Subscription;
   /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
   unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: (...args: any) => unknown): boolean;
@@ -66,7 +67,8 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
   /** Snapshot; cheap, never throws. */
   status(): WatchStatus;
   /** Observes the watch itself; a listener is never waited for, and what it throws is logged. Returns the function that removes it.
-   *  An `error` without a listener never crashes the process. */
+   *  An `error` without a listener never crashes the process.
+   *  @throws ConfigurationError when there is no such event */
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void;
   /** Resolves once streaming; rejects with what ended the watch before that (lost connections are retried, not rejected).
    *  A second call returns the same promise. A stopped watch does not start again: make a new one. */
@@ -91,7 +93,7 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
    *  ``` */
   onTransaction<const O extends DeliveryOptions = {}>(
     handler: (transaction: Transaction<W>, context: DeliveryContext & ClientIn<O>) => unknown,
-    options?: O & DeliveryOptions,
+    options?: Options<O, DeliveryOptions>,
   ): Subscription;
   /** Messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes, acknowledged like events.
    *  @example
@@ -101,7 +103,7 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
   onMessage<const O extends DeliveryOptions = {}>(
     prefix: string,
     handler: (message: LogicalMessage, context: DeliveryContext & ClientIn<O>) => unknown,
-    options?: O & DeliveryOptions,
+    options?: Options<O, DeliveryOptions>,
   ): Subscription;
   /** Resolves when all that was committed before the call has been handled: for tests, and for a graceful hand-over. Waits as long as
    *  handlers are tried again, and until the watch is streaming. Not to be awaited in a handler, which would wait for itself.

@@ -33,13 +33,14 @@ export interface TableDefinition<
   readonly schema?: Schema;
   /** Column(s) that identify a row. Must be NOT NULL and unique, checked at start. */
   readonly primaryKey: PK | readonly PK[];
-  /** Name in code → name in the database, for names that differ. */
+  /** Name in code → name in the database, for names that differ (and that `naming` does not give). */
   readonly columnMap?: Readonly<Record<string, string>>;
   /** Never set: carries the row type. */
   readonly $row?: Row;
 }
 
-/** What of a Drizzle table is used (structural: drizzle is never imported). Property names are mapped to column names. */
+/** What of a Drizzle table is used (structural: drizzle is never imported). Property names are mapped to column names, also with
+ *  `casing`. Identifiers have the name that was given to `pgTable`, without what `pgTableCreator` makes of it. */
 export interface DrizzleTable {
   readonly _: {
     readonly name: string;
@@ -59,11 +60,40 @@ export type WatcherEntry = readonly [
 /** Whether an event is kept. Synchronous and pure; what it throws counts as a failed handler. */
 export type Condition = (event: any, previous: any) => boolean;
 
+/** How names in code become names in the database where they differ by a rule: what Kysely's `CamelCasePlugin` does, which may be
+ *  given the same object. It holds for tables, schemas, columns and keys in JSON; not for Drizzle tables, `columnMap` and `where`. */
+export type Naming = 'camelCase' | CamelCaseNaming;
+
+/** The options of Kysely's `CamelCasePlugin`. All are false by default. */
+export interface CamelCaseNaming {
+  /** The database has `USER_ID`. */
+  readonly upperCase?: boolean;
+  /** `address2` is `address_2`. */
+  readonly underscoreBeforeDigits?: boolean;
+  /** `userID` is `user_i_d`. */
+  readonly underscoreBetweenUppercaseLetters?: boolean;
+  /** Values of JSON keep their keys. */
+  readonly maintainNestedObjectKeys?: boolean;
+}
+
+/** Options of `defineWatchers`, beside the list. */
+export interface DefineOptions<Map = any> {
+  readonly when?: Conditions<Map>;
+  /** Default: names in code are those in the database.
+   *  @example
+   *  ```ts
+   *  const watchers = defineWatchers<DB>()([['userAccounts', 'updated', { extraColumns: ['roleId'] }]], { naming: 'camelCase' });
+   *  watch.subscribe('userAccounts:updated', { roleId: 7 }, handler); // user_accounts.role_id
+   *  ``` */
+  readonly naming?: Naming;
+}
+
 /** Checked watchers: what `createWatch` takes. `Map` maps each identifier to a `WatcherSpec`. */
 export interface Watchers<Map = any> {
   readonly entries: readonly WatcherEntry[];
   /** In-process conditions by identifier. */
   readonly when?: Readonly<Record<string, Condition>>;
+  readonly naming?: Naming;
   /** Never set: carries the types. */
   readonly $map?: Map;
 }

@@ -50,8 +50,8 @@ import { SlotWatchCore } from './slot-watch.ts';
  */
 export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotWatch<W> {
   const resolved = resolveOptions(options);
-  const { entries, when } = options.watchers;
-  const { watchers, issues } = checkEntries(entries, when);
+  const { entries, when, naming } = options.watchers;
+  const { watchers, issues } = checkEntries(entries, when, naming);
   throwIssues([...issues, ...conditionIssues(when, watchers)]);
   const loud = resolved.debug ? watchers.map((watcher) => ({ ...watcher, debug: true })) : watchers;
   return assemble(resolved, loud, options.logger) as unknown as SlotWatch<W>;

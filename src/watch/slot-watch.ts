@@ -3,8 +3,10 @@ import type { Ledger } from '../changes/ledger.ts';
 import type { DeadLetterBox } from '../delivery/dead-letters.ts';
 import type { HandlerHook } from '../delivery/handler-hook.ts';
 import { type Health, judgeHealth } from '../observe/health.ts';
+import { refuseUnknownKeys } from '../option-names.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Handler } from '../routing/subscription.ts';
+import { checkListener, slotWatchEvents } from '../observe/emitter.ts';
 import { tap } from '../routing/tap.ts';
 import type { CaughtUp } from '../stream/caught-up.ts';
 import type { VisibilityGate } from '../stream/gate.ts';
@@ -72,13 +74,15 @@ export class SlotWatchCore extends WatchCore {
     return this.#parts.subscriptions.subscribeToTransactions(handler, options);
   }
 
-  async caughtUp({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async caughtUp(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    refuseUnknownKeys(options, ['signal'], 'option of caughtUp()');
     const { lifecycle, caughtUp } = this.#parts;
     if (lifecycle.over) throw lifecycle.state === 'failed' ? lifecycle.error! : stopped();
-    await caughtUp.wait(signal);
+    await caughtUp.wait(options.signal);
   }
 
   on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void {
+    checkListener(event, listener, slotWatchEvents);
     return this.#parts.reporter.emitter.on(event, listener);
   }
 

@@ -1,7 +1,7 @@
 import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
-import type { TableReference } from './table.ts';
+import { settled, type TableReference } from './table.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import type { Watcher } from './validate.ts';
 
@@ -15,12 +15,14 @@ export interface BoundWatcher {
 
 /** The name in the database of a column's name in code. */
 export function databaseName(reference: TableReference, column: string): string {
-  return Object.hasOwn(reference.columnMap, column) ? reference.columnMap[column]! : column;
+  const { columnMap, names } = reference;
+  return Object.hasOwn(columnMap, column) ? columnMap[column]! : (names?.toDatabase(column) ?? column);
 }
 
 /** The name in code of a column's name in the database. */
 export function codeName(reference: TableReference, column: string): string {
-  return Object.keys(reference.columnMap).find((name) => reference.columnMap[name] === column) ?? column;
+  const { columnMap, names } = reference;
+  return Object.keys(columnMap).find((name) => columnMap[name] === column) ?? names?.toCode(column) ?? column;
 }
 
 /** Brings watchers and catalog together, and finds all that does not fit; what concerns the replica identity apart. */
@@ -33,13 +35,15 @@ export function bindWatchers(
   const identity: ConfigurationIssue[] = [];
   const published = new Set(watchers.map((watcher) => watcher.type));
   const byName = new Map(tables.map((table) => [quoteTable(table), table]));
-  const bound = watchers.flatMap((watcher) => {
-    const table = byName.get(quoteTable(watcher.table));
+  const bound = watchers.flatMap((given) => {
+    const table = byName.get(quoteTable(given.table));
+    const watcher = table ? withNames(given, (name) => table.columns.some((column) => column.name === name)) : given;
     if (!table) {
       issues.push({
         message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,
-        solution:
-          'Names are taken literally, upper and lower case included; outside the schema public write schema.table.',
+        solution: watcher.table.names
+          ? `That is its name by the \`naming\` of defineWatchers. Outside the schema public write schema.table.`
+          : 'Names are taken literally, upper and lower case included; outside the schema public write schema.table.',
         watcher: watcher.name,
         table: watcher.table.name,
       });
@@ -56,6 +60,12 @@ export function bindWatchers(
   });
   issues.push(...partitionIssues(bound));
   return { bound, issues, identity };
+}
+
+/** The watcher with the names of its columns as the table has them. */
+export function withNames(watcher: Watcher, has: (column: string) => boolean): Watcher {
+  const table = settled(watcher.table, has);
+  return table === watcher.table ? watcher : { ...watcher, table };
 }
 
 const unwatchable: Readonly<Record<string, string>> = {

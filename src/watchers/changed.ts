@@ -26,7 +26,7 @@ export function schemaChanged(
 /** Bare table names have the table's own key: another one would make other events. */
 export function changedKeys(before: readonly BoundWatcher[], now: readonly BoundWatcher[]): ConfigurationIssue[] {
   return now.flatMap(({ watcher, primaryKey }) => {
-    const known = before.find((one) => one.watcher === watcher)?.primaryKey ?? primaryKey;
+    const known = before.find((one) => one.watcher.name === watcher.name)?.primaryKey ?? primaryKey;
     if (known.join('\0') === primaryKey.join('\0')) return [];
     return [
       {
@@ -41,7 +41,7 @@ export function changedKeys(before: readonly BoundWatcher[], now: readonly Bound
 /** Columns that are gone, or of another type, and that no watcher needs: otherwise it would be an error. */
 export function lostColumns(before: readonly BoundWatcher[], now: readonly BoundWatcher[]): WatchError[] {
   return before.flatMap(({ watcher, table }) => {
-    const after = now.find((one) => one.watcher === watcher)?.table;
+    const after = now.find((one) => one.watcher.name === watcher.name)?.table;
     const lost = table.columns.filter(
       ({ name, typeOid }) => !after?.columns.some((column) => column.name === name && column.typeOid === typeOid),
     );

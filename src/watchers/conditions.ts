@@ -1,4 +1,7 @@
-import type { ConfigurationIssue } from '../errors.ts';
+import { type ConfigurationIssue, shown } from '../errors.ts';
+import { meant, unknownKeys } from '../option-names.ts';
+import type { DefineOptions } from '../types/watchers.ts';
+import { namingOptions } from './naming.ts';
 import type { Watcher } from './validate.ts';
 
 /** What is wrong with the second argument of `defineWatchers`. */
@@ -7,8 +10,21 @@ export function optionIssues(options: unknown): ConfigurationIssue[] {
   const solution = "defineWatchers([…], { when: { 'users:updated': (event, previous) => … } })";
   if (typeof options !== 'object' || options === null)
     return [{ message: 'the options of defineWatchers are an object', solution }];
-  const unknown = Object.keys(options).filter((key) => key !== 'when');
-  return unknown.map((key) => ({ message: `there is no option '${key}' of defineWatchers`, solution: 'Known: when.' }));
+  const issues: ConfigurationIssue[] = [];
+  unknownKeys(options, ['when', 'naming'] satisfies (keyof DefineOptions)[], 'option of defineWatchers', issues);
+  return [...issues, ...namingIssues((options as DefineOptions).naming)];
+}
+
+/** What is wrong with `naming`. */
+export function namingIssues(naming: unknown): ConfigurationIssue[] {
+  if (naming === undefined || naming === 'camelCase') return [];
+  if (typeof naming !== 'object' || naming === null)
+    return [
+      { message: `naming is ${shown(naming)}`, solution: "naming: 'camelCase', or the options of CamelCasePlugin." },
+    ];
+  const issues: ConfigurationIssue[] = [];
+  unknownKeys(naming, namingOptions, 'option of naming', issues);
+  return issues;
 }
 
 /** What is wrong with conditions. */
@@ -21,7 +37,7 @@ export function conditionIssues(when: unknown, watchers: readonly Watcher[]): Co
   return Object.entries(when).flatMap(([name, condition]) => {
     const issue = (message: string, solution: string): ConfigurationIssue => ({ message, solution, watcher: name });
     if (!known.includes(name))
-      return [issue(`'when' has a condition for '${name}', which no watcher is called`, `Known: ${known.join(', ')}.`)];
+      return [issue(`'when' has a condition for '${name}', which no watcher is called`, meant(name, known))];
     if (typeof condition !== 'function')
       return [issue(`the condition of '${name}' is not a function`, '(event, previous) => boolean')];
     return [];

@@ -1,7 +1,7 @@
 import { throwIssues } from '../errors.ts';
-import type { Checked, Untyped, WatcherMap } from '../types/inference.ts';
+import type { Checked, SecondCall, Untyped, WatcherMap } from '../types/inference.ts';
 import { conditionIssues, optionIssues } from './conditions.ts';
-import type { Conditions, WatcherEntry, Watchers } from '../types/watchers.ts';
+import type { DefineOptions, WatcherEntry, Watchers } from '../types/watchers.ts';
 import { checkEntries } from './validate.ts';
 
 /**
@@ -26,22 +26,27 @@ import { checkEntries } from './validate.ts';
  */
 export function defineWatchers<Database>(): <const Entries extends readonly WatcherEntry[]>(
   entries: Checked<Database, Entries>,
-  options?: { readonly when?: Conditions<WatcherMap<Database, Entries>> },
-) => Watchers<WatcherMap<Database, Entries>>;
+  options?: DefineOptions<WatcherMap<Database, Entries>>,
+) => Watchers<{ readonly [N in keyof WatcherMap<Database, Entries>]: WatcherMap<Database, Entries>[N] }>;
+/** The list follows in a second call: `defineWatchers<DB>()([…])`. */
+export function defineWatchers<Database>(...second: SecondCall<Database>): never;
 /** Declares watchers without a schema type: events are `{ [column]: unknown }`. */
 export function defineWatchers<const Entries extends readonly WatcherEntry[]>(
   entries: Checked<Untyped, Entries>,
-  options?: { readonly when?: Conditions<WatcherMap<Untyped, Entries>> },
-): Watchers<WatcherMap<Untyped, Entries>>;
+  options?: DefineOptions<WatcherMap<Untyped, Entries>>,
+): Watchers<{ readonly [N in keyof WatcherMap<Untyped, Entries>]: WatcherMap<Untyped, Entries>[N] }>;
 export function defineWatchers(...given: readonly unknown[]): unknown {
   return given.length === 0 ? define : define(given[0], given[1]);
 }
 
 function define(entries: unknown, options?: unknown): Watchers {
-  const { watchers, issues } = checkEntries(entries);
+  const { when, naming } = (options ?? {}) as Pick<Watchers, 'when' | 'naming'>;
+  const { watchers, issues } = checkEntries(entries, undefined, naming);
   issues.push(...optionIssues(options));
-  const { when } = (options ?? {}) as { readonly when?: Watchers['when'] };
   throwIssues([...issues, ...conditionIssues(when, watchers)]);
-  const frozen = Object.freeze([...(entries as readonly WatcherEntry[])]);
-  return when === undefined ? { entries: frozen } : { entries: frozen, when: Object.freeze({ ...when }) };
+  return {
+    entries: Object.freeze([...(entries as readonly WatcherEntry[])]),
+    ...(when !== undefined && { when: Object.freeze({ ...when }) }),
+    ...(naming !== undefined && { naming }),
+  };
 }

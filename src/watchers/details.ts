@@ -1,5 +1,6 @@
 import type { WatcherDetails } from '../types/events.ts';
 import { type BoundWatcher, codeName } from './bind.ts';
+import type { TableReference } from './table.ts';
 import type { Watcher } from './validate.ts';
 
 /** What of a table is pushed down to the server, by names in the database. */
@@ -16,7 +17,7 @@ export function describeWatcher(
   publication: string | undefined,
   pushedDown?: PushedDownColumns,
 ): WatcherDetails {
-  const { table } = watcher;
+  const { table } = bound?.watcher ?? watcher;
   return {
     watcher: watcher.name,
     type: watcher.type,
@@ -27,7 +28,7 @@ export function describeWatcher(
     columns: bound?.table.columns.map(({ name }) => codeName(table, name)),
     extraColumns: watcher.extraColumns,
     triggerColumns: watcher.triggerColumns,
-    columnMap: table.columnMap,
+    columnMap: { ...namedByRule(table, bound), ...table.columnMap },
     replicaIdentity: bound?.table.replicaIdentity,
     slot,
     publication,
@@ -39,4 +40,11 @@ export function describeWatcher(
       },
     }),
   };
+}
+
+/** The columns that `naming` has given other names, once the table is known. */
+function namedByRule({ names }: TableReference, bound: BoundWatcher | undefined): Record<string, string> {
+  const columns = names ? (bound?.table.columns ?? []) : [];
+  const pairs = columns.map(({ name }) => [names!.toCode(name), name] as const);
+  return Object.fromEntries(pairs.filter(([inCode, name]) => inCode !== name));
 }

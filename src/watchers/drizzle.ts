@@ -3,18 +3,26 @@
  * https://github.com/drizzle-team/drizzle-orm/blob/main/drizzle-orm/src/table.ts (the symbols), …/column.ts (the columns)
  */
 const nameSymbol = Symbol.for('drizzle:Name');
+const baseNameSymbol = Symbol.for('drizzle:BaseName');
+const originalNameSymbol = Symbol.for('drizzle:OriginalName');
+const aliasSymbol = Symbol.for('drizzle:IsAlias');
 const schemaSymbol = Symbol.for('drizzle:Schema');
 const columnsSymbol = Symbol.for('drizzle:Columns');
 
 interface DrizzleColumn {
-  /** Name in the database. */
+  /** Name in the database, or that of the property: see `keyAsName`. */
   readonly name: string;
+  /** The column was given no name: the `casing` of drizzle() decides how it is written. */
+  readonly keyAsName?: boolean;
   readonly primary: boolean;
   mapFromDriverValue(value: unknown): unknown;
 }
 
 export interface DrizzleShape {
+  /** In the database. */
   readonly name: string;
+  /** In types, which do not see what `pgTableCreator` makes of it. */
+  readonly typedName: string;
   readonly schema: string | undefined;
   /** By property name. */
   readonly columns: Readonly<Record<string, DrizzleColumn>>;
@@ -27,12 +35,48 @@ export function readDrizzleTable(table: object): DrizzleShape | undefined {
   const columns = symbols[columnsSymbol];
   if (typeof name !== 'string' || typeof columns !== 'object' || columns === null) return undefined;
   const schema = symbols[schemaSymbol];
+  const [original = name, base = name] = [symbols[originalNameSymbol], symbols[baseNameSymbol]] as string[];
   return {
-    name,
+    name: original,
+    typedName: symbols[aliasSymbol] === true ? name : base,
     schema: typeof schema === 'string' ? schema : undefined,
     columns: columns as Record<string, DrizzleColumn>,
   };
 }
+
+/**
+ * The names in the database of columns that were given none. Only drizzle() knows its `casing`, so the table decides: it is
+ * the casing with which it has the most of them.
+ */
+export function casedNames(
+  properties: readonly string[],
+  has: (name: string) => boolean,
+): readonly (readonly [property: string, name: string])[] {
+  let best: readonly (readonly [string, string])[] = [];
+  let most = -1;
+  for (const convert of casings) {
+    const names = properties.map((property) => [property, convert(property)] as const);
+    const found = names.filter(([, name]) => has(name)).length;
+    if (found > most) [best, most] = [names, found];
+  }
+  return best;
+}
+
+/** https://github.com/drizzle-team/drizzle-orm/blob/main/drizzle-orm/src/casing.ts */
+const casings: readonly ((name: string) => string)[] = [
+  (name) => name,
+  (name) =>
+    wordsOf(name)
+      .map((word) => word.toLowerCase())
+      .join('_'),
+  (name) =>
+    wordsOf(name)
+      .map((word, at) => (at === 0 ? word.toLowerCase() : word[0]!.toUpperCase() + word.slice(1)))
+      .join(''),
+];
+
+const wordsOf = (name: string) =>
+  name.replaceAll(/['\u2019]/g, '').match(/[\da-z]+|[A-Z]+(?![a-z])|[A-Z][\da-z]+/g) ?? [];
 
 /**
  * Types that Drizzle's node-postgres driver leaves as text for its columns to map: dates, times, intervals and arrays of them.

@@ -124,14 +124,21 @@ function planWatcher(
   };
 }
 
+/** json, jsonb, and arrays of them. */
+const jsonTypes = new Set<number>([114, 3802, 199, 3807]);
+
 /** What makes a column's value of its text. */
 export function columnParser(bound: BoundWatcher, name: string, typeOid: number, types: TypeCatalog): Parser {
   return named(bound, name, parserFor(bound, name, typeOid, types));
 }
 
 function parserFor({ watcher }: BoundWatcher, name: string, typeOid: number, types: TypeCatalog): Parser {
-  const column = watcher.table.drizzle?.columns[name];
-  if (!column) return types.parser(typeOid);
+  const { drizzle, names } = watcher.table;
+  const column = drizzle?.columns[name];
+  if (!column) {
+    const parse = types.parser(typeOid);
+    return names && jsonTypes.has(typeOid) ? (text) => names.value(parse(text)) : parse;
+  }
   // As Drizzle's driver does: pg's own parsers, but text for dates and times; then the column maps it.
   const parse = drizzleTextTypes.has(typeOid)
     ? (text: string) => text

@@ -1,6 +1,8 @@
 import { type ConfigurationIssue, shown } from '../errors.ts';
-import { referTo, type TableReference } from './table.ts';
-import type { Condition, UpdateType, WatcherOptions, Watchers } from '../types/watchers.ts';
+import { meant } from '../option-names.ts';
+import { type Names, namesOf } from './naming.ts';
+import { identified, referTo, type TableReference } from './table.ts';
+import type { Condition, Naming, UpdateType, WatcherOptions, Watchers } from '../types/watchers.ts';
 
 /** One checked watcher. Columns are by their names in code. */
 export interface Watcher {
@@ -28,22 +30,24 @@ const optionNames = [
 export function checkEntries(
   entries: unknown,
   when?: Watchers['when'],
+  naming?: Naming,
 ): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   if (!Array.isArray(entries)) {
     issues.push({ message: 'watchers are a list of entries', solution: "[['users', 'updated'], …]" });
     return { watchers: [], issues };
   }
-  const watchers = entries.flatMap((entry, index) => checkEntry(entry, index, issues, when) ?? []);
-  const names = new Set<string>();
+  const names = namesOf(naming);
+  const watchers = entries.flatMap((entry, index) => checkEntry(entry, index, issues, when, names) ?? []);
+  const taken = new Set<string>();
   for (const { name } of watchers) {
-    if (names.has(name))
+    if (taken.has(name))
       issues.push({
         watcher: name,
         message: `two watchers are called '${name}'`,
         solution: 'Give one of them a label.',
       });
-    names.add(name);
+    taken.add(name);
   }
   issues.push(...filterIssues(watchers));
   return { watchers, issues };
@@ -54,6 +58,7 @@ function checkEntry(
   index: number,
   issues: ConfigurationIssue[],
   when: Watchers['when'],
+  names: Names | undefined,
 ): Watcher | undefined {
   const report = (message: string, solution?: string, watcher?: string) =>
     issues.push({
@@ -66,7 +71,7 @@ function checkEntry(
     return undefined;
   }
   const [given, type, options = {}] = entry as unknown[];
-  const table = referTo(given);
+  const table = referTo(given, names);
   if (typeof table === 'string') report(table);
   if (!updateTypes.includes(type)) report(`${shown(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -87,8 +92,7 @@ function checkEntry(
   const name = typeof labelled === 'string' && labelled !== '' ? labelled : identifier(table, type as UpdateType);
   const wrong = (message: string, solution?: string) => report(message, solution, name);
   for (const key of Object.keys(options)) {
-    if (!(optionNames as string[]).includes(key))
-      wrong(`there is no watcher option '${key}'`, `Known: ${optionNames.join(', ')}.`);
+    if (!(optionNames as string[]).includes(key)) wrong(`there is no watcher option '${key}'`, meant(key, optionNames));
   }
   if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
     wrong(`${shown(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
@@ -135,9 +139,9 @@ function filterIssues(watchers: readonly Watcher[]): ConfigurationIssue[] {
   });
 }
 
-/** `table:type`, with `schema.table:type` outside `public`. */
-function identifier({ schema, name }: TableReference, type: UpdateType): string {
-  return `${schema === 'public' ? '' : `${schema}.`}${name}:${type}`;
+/** `table:type`, with `schema.table:type` outside `public`, by names in code. */
+function identifier({ schema, name, calledInCode }: TableReference, type: UpdateType): string {
+  return `${calledInCode ?? identified(schema, name)}:${type}`;
 }
 
 function isNames(value: unknown): value is readonly string[] {

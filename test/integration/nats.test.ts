@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { drizzle } from 'drizzle-orm/node-postgres';
-import { bigserial, date, numeric, pgTable, timestamp, uuid } from 'drizzle-orm/pg-core';
+import { bigint, bigserial, date, numeric, pgTable, timestamp, uuid, text } from 'drizzle-orm/pg-core';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ConfigurationError, defineWatchers, table, type WatchError } from '../../src/index.ts';
 import { createRemoteWatch, relay } from '../../src/nats/index.ts';
@@ -127,6 +127,40 @@ test('values of a Drizzle table are mapped where the handler runs', async () => 
       .orderBy(posts.postId),
   );
   expect(mine).toEqual([1n]);
+});
+
+test('names in code that the database writes otherwise, and a number for a key of digits', async () => {
+  await db.sql(`create table cased (owner_id bigint primary key, head_line text);
+    create table user_accounts (id bigint primary key, role_id bigint)`);
+  const cased = pgTable('cased', { ownerId: bigint({ mode: 'bigint' }).primaryKey(), headLine: text() });
+  const watchers = defineWatchers<{ userAccounts: { id: string; roleId: string } }>()(
+    [
+      [cased, 'updated', { extraColumns: ['headLine'] }],
+      [cased, 'truncated'],
+      ['userAccounts', 'updated', { extraColumns: ['roleId'] }],
+    ],
+    { naming: 'camelCase' },
+  );
+  const { worker, remote, start } = await pair(watchers);
+  const heard: unknown[] = [];
+  const hear = (event: unknown) => void heard.push(event);
+  remote.subscribe('cased:updated', { headLine: 'new' }, hear);
+  remote.subscribe('cased:updated', 1n, hear);
+  remote.subscribe('cased:truncated', hear);
+  remote.subscribe('userAccounts:updated', 42, hear);
+  remote.subscribe('userAccounts:updated', { roleId: 7n }, hear);
+  await start();
+  await db.sql(`insert into cased values (1, 'old'), (2, 'old'); insert into user_accounts values (42, 6), (43, 6)`);
+  await db.sql(`update cased set head_line = 'new' where owner_id = 1`);
+  await db.sql('truncate cased');
+  await db.sql('update user_accounts set role_id = 7 where id = 42');
+  await settled(db, worker);
+  await until(() => heard.length >= 5, { describe: () => `five events; so far ${heard.length}` });
+  const [updated, account] = [
+    { ownerId: 1n, headLine: 'new' },
+    { id: '42', roleId: '7' },
+  ];
+  expect(heard).toEqual([updated, updated, {}, account, account]);
 });
 
 test('any key makes a subject of its own, and is heard by who subscribes to it', async () => {

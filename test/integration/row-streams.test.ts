@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Change, defineWatchers, type SlotWatch } from '../../src/index.ts';
+import { type Change, defineWatchers, type SlotWatch, type WatcherEntry } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { nameOn, settled, watchOn } from '../support/watching.ts';

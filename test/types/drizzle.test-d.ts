@@ -4,6 +4,7 @@ import {
   pgEnum,
   pgSchema,
   pgTable,
+  pgTableCreator,
   primaryKey,
   serial,
   text,
@@ -134,10 +135,25 @@ test('a filter of a Drizzle table is an id or its scalar properties', () => {
 
 test('a filter by a composite key of a Drizzle table names columns', () => {
   expectTypeOf<FilterOf<W, 'erp.stock:updated'>>().toEqualTypeOf<{
-    readonly partUid?: string;
+    readonly partUid?: string | number | bigint;
     readonly place?: number;
     readonly amount?: number;
   }>();
+});
+
+test('table() keeps the marked key, and maps columns that the database calls otherwise', () => {
+  const mapped = defineWatchers([[table(posts)({ columnMap: { authorId: 'writer' } }), 'deleted']]);
+  expectTypeOf<EventOf<typeof mapped, 'blog_posts:deleted'>>().toEqualTypeOf<{ readonly id: number }>();
+  // @ts-expect-error authorId
+  table(posts)({ columnMap: { author_id: 'writer' } });
+  // @ts-expect-error columnMap
+  table(posts)({ primaryKey: 'id', columMap: { authorId: 'writer' } });
+});
+
+test('a table of pgTableCreator is called by the name that it was given', () => {
+  const prefixed = pgTableCreator((name) => `app_${name}`)('users', { id: serial().primaryKey() });
+  const named = defineWatchers([[prefixed, 'deleted']]);
+  expectTypeOf<WatcherName<typeof named>>().toEqualTypeOf<'users:deleted'>();
 });
 
 describe('refused is', () => {

@@ -1,4 +1,6 @@
+import type { ColumnType } from 'kysely';
 import { describe, expectTypeOf, test } from 'vitest';
+import type { LiveSource } from '../../src/client/index.ts';
 import { defineWatchers, type FilterOf, table, type Watch } from '../../src/index.ts';
 import type { DB, UserId } from './database.ts';
 
@@ -21,6 +23,8 @@ const watchers = defineWatchers<DB>()([
   [lines, 'inserted'],
 ]);
 type W = typeof watchers;
+/** A string may be the digits of a number. */
+type Text = string | number | bigint;
 declare const watch: Watch<W>;
 const handler = () => {};
 
@@ -33,7 +37,7 @@ describe('a filter is', () => {
 
   test('any of the extra columns, null where the column may be null', () => {
     expectTypeOf<FilterOf<W, 'users:updated'>>().toEqualTypeOf<
-      number | { readonly id?: number; readonly role_id?: number | null; readonly email?: string }
+      number | { readonly id?: number; readonly role_id?: number | null; readonly email?: Text }
     >();
     watch.subscribe('users:updated', { role_id: 7 }, handler);
     watch.subscribe('users:updated', { role_id: null, email: 'a@example.org' }, handler);
@@ -77,7 +81,7 @@ describe('a filter is', () => {
   });
 
   test("not affected by absent: 'omit'", () => {
-    expectTypeOf<FilterOf<W, 'omitting'>>().toEqualTypeOf<number | { readonly id?: number; readonly email?: string }>();
+    expectTypeOf<FilterOf<W, 'omitting'>>().toEqualTypeOf<number | { readonly id?: number; readonly email?: Text }>();
   });
 
   test('for a composite key its columns, all or some, and no id', () => {
@@ -113,4 +117,34 @@ test('a filter can be declared apart', () => {
   const filter: FilterOf<W, 'users:updated'> = { role_id: 7 };
   watch.subscribe('users:updated', filter, handler);
   watch.unsubscribe('users:updated', filter, handler);
+});
+
+test('a key that is typed as a string of digits may be given as a number or bigint', () => {
+  interface Keys {
+    accounts: { id: ColumnType<string, number | bigint | string>; owner_id: string | null; code: `${bigint}` };
+    sites: { id: string & { readonly __brand: 'SiteId' }; state: 'on' | 'off'; flag: boolean };
+  }
+  const keyed = defineWatchers<Keys>()([
+    ['accounts', 'updated', { extraColumns: ['owner_id', 'code'] }],
+    ['sites', 'updated', { extraColumns: ['state', 'flag'] }],
+  ]);
+  const use = (own: Watch<typeof keyed>, live: LiveSource<typeof keyed>) => {
+    for (const id of ['42', 42, 42n] as const) {
+      own.subscribe('accounts:updated', id, handler);
+      own.subscribe('accounts:updated', { id, owner_id: id, code: id }, handler);
+      own.unsubscribe('accounts:updated', { owner_id: id }, handler);
+      own.events('accounts:updated', id);
+      live.subscribe('accounts:updated', id, handler);
+    }
+    own.subscribe('accounts:updated', { owner_id: null }, handler);
+    // @ts-expect-error true is no digits
+    own.subscribe('accounts:updated', true, handler);
+    // @ts-expect-error nor a key with a brand
+    own.subscribe('sites:updated', 42, handler);
+    // @ts-expect-error nor one of some words
+    own.subscribe('sites:updated', { state: 42 }, handler);
+    // @ts-expect-error nor a boolean
+    own.subscribe('sites:updated', { flag: 1 }, handler);
+  };
+  expectTypeOf(use).toBeFunction();
 });

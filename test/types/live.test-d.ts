@@ -123,7 +123,11 @@ test('there is no id to subscribe to on inserted, and nothing but all rows on tr
   ]);
   expectTypeOf<Subscription<typeof more>>().toEqualTypeOf<
     | { readonly watcher: 'users:inserted'; readonly kind: 'all' }
-    | { readonly watcher: 'users:inserted'; readonly kind: 'columns'; readonly columns: { readonly name?: string } }
+    | {
+        readonly watcher: 'users:inserted';
+        readonly kind: 'columns';
+        readonly columns: { readonly name?: string | number | bigint };
+      }
     | { readonly watcher: 'users:truncated'; readonly kind: 'all' }
   >();
 });

@@ -5,6 +5,7 @@ import {
   type EventOf,
   type FilterOf,
   type HandlerOf,
+  type SlotWatch,
   type Watch,
 } from '../../src/index.ts';
 import type { DB } from './database.ts';
@@ -18,6 +19,7 @@ const watchers = defineWatchers<DB>()([
 ]);
 type W = typeof watchers;
 declare const watch: Watch<W>;
+declare const slotWatch: SlotWatch<W>;
 const handler = () => {};
 
 describe('refused in subscribe, unsubscribe and events is', () => {
@@ -107,6 +109,25 @@ describe('refused in subscribe, unsubscribe and events is', () => {
     watch.subscribe('users:updated', { concurrency: 8 }, handler);
     // @ts-expect-error 'retry', attempts or a function
     watch.subscribe('users:updated', handler, { onError: 'stop' });
+  });
+
+  test('a misspelt option beside a right one', () => {
+    // @ts-expect-error concurrency
+    watch.subscribe('users:updated', handler, { name: 'x', concurency: 8 });
+    // @ts-expect-error concurrency, after a filter
+    watch.subscribe('users:updated', { role_id: 7 }, handler, { name: 'x', concurency: 8 });
+    // @ts-expect-error latest, in batch
+    watch.subscribe('users:updated', handler, { name: 'x', batch: { size: 8, latests: true } });
+    // @ts-expect-error attempts, in onError
+    watch.subscribe('users:updated', handler, { name: 'x', onError: { attempts: 8, attemps: 8, then: 'stop' } });
+    // @ts-expect-error timeout
+    slotWatch.onMessage('outbox', handler, { name: 'x', timeOut: 1000 });
+    // @ts-expect-error timeout
+    slotWatch.onTransaction(handler, { name: 'x', timeOut: 1000 });
+    const options = { name: 'x', concurency: 8 };
+    // @ts-expect-error also when they are declared apart
+    watch.subscribe('users:updated', handler, options);
+    watch.subscribe('users:updated', handler, { name: 'x', onError: () => 'retry', batch: { size: 8, latest: true } });
   });
 
   test('a name in EventOf, FilterOf, ContextOf and HandlerOf that is no watcher', () => {

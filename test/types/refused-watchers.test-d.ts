@@ -134,3 +134,19 @@ describe('refused are two watchers of one name:', () => {
     define(entries);
   });
 });
+
+test('refused is the list in the call that takes the schema type', () => {
+  const list = [['users', 'updated']] as const;
+  // @ts-expect-error 'the list follows in a second call: defineWatchers<DB>()([…])'
+  defineWatchers<DB>(list);
+  // @ts-expect-error the same
+  defineWatchers<DB>([['users', 'updated']]);
+});
+
+test('refused is an option of defineWatchers that it does not have', () => {
+  // @ts-expect-error naming
+  define([['users', 'updated']], { namings: 'camelCase' });
+  // @ts-expect-error 'camelCase' is the only one
+  define([['users', 'updated']], { naming: 'snake_case' });
+  define([['users', 'updated']], { naming: { underscoreBeforeDigits: true } });
+});

@@ -83,7 +83,9 @@ test('an event has the whole composite key and the extra columns, by their names
 test('a key of one column need not be called id', () => {
   expectTypeOf<EventOf<W, 'notes:deleted'>>().toEqualTypeOf<{ readonly key: string }>();
   expectTypeOf<EventOf<W, 'notes:updated'>>().toEqualTypeOf<{ readonly key: string; readonly body?: string }>();
-  expectTypeOf<FilterOf<W, 'notes:deleted'>>().toEqualTypeOf<string | { readonly key?: string }>();
+  expectTypeOf<FilterOf<W, 'notes:deleted'>>().toEqualTypeOf<
+    string | number | bigint | { readonly key?: string | number | bigint }
+  >();
 });
 
 test('a filter by a composite key names columns, extra columns among them', () => {
@@ -92,7 +94,7 @@ test('a filter by a composite key names columns, extra columns among them', () =
     readonly order_id?: number;
     readonly line?: number;
     readonly qty?: number;
-    readonly note?: string | null;
+    readonly note?: string | number | bigint | null;
   }>();
 });
 

@@ -1,6 +1,9 @@
 import { tracingChannel } from 'node:diagnostics_channel';
-import type { ClientConfig } from 'pg';
+import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
+import type { Kysely } from 'kysely';
+import type { Client, ClientConfig, Pool } from 'pg';
 import type { Logger as PinoLogger } from 'pino';
+import type postgres from 'postgres';
 import * as promClient from 'prom-client';
 import { describe, expectTypeOf, test } from 'vitest';
 import {
@@ -101,6 +104,22 @@ test('each event of a watch has its own value, and on() returns what removes the
 describe('options of createWatch', () => {
   test('take a URL or the configuration of pg', () => {
     expectTypeOf<string | ClientConfig>().toExtend<NonNullable<WatchOptions['connection']>>();
+  });
+
+  test('take no client or pool, which have sessions of their own', () => {
+    const make = (pool: Pool, client: Client, db: NodePgDatabase, kysely: Kysely<DB>, sql: postgres.Sql) => {
+      // @ts-expect-error a pool
+      createWatch({ slot: 'worker', watchers, connection: pool });
+      // @ts-expect-error a client
+      createWatch({ slot: 'worker', watchers, connection: client });
+      // @ts-expect-error a Drizzle database
+      createWatch({ slot: 'worker', watchers, connection: db });
+      // @ts-expect-error a Kysely
+      createWatch({ slot: 'worker', watchers, connection: kysely });
+      // @ts-expect-error postgres.js
+      createWatch({ slot: 'worker', watchers, connection: sql });
+    };
+    expectTypeOf(make).toBeFunction();
   });
 
   test('need a slot and watchers, and have no other names than theirs', () => {

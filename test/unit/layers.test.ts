@@ -8,8 +8,9 @@ const source = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** From the bottom to the top. Folders of one line do not know each other. */
 const layers = [
-  ['abort-signal.ts', 'alike.ts', 'printable.ts', 'redaction.ts'],
+  ['abort-signal.ts', 'alike.ts', 'nearest.ts', 'printable.ts', 'redaction.ts', 'unsafe-integer.ts'],
   ['errors.ts'],
+  ['option-names.ts'],
   ['types'],
   ['postgres'],
   ['options.ts'],

@@ -18,9 +18,9 @@ async function bundle(contents: string): Promise<Uint8Array> {
   return outputFiles[0]!.contents;
 }
 
-test('client and hooks together are at most 6 kB, minified and gzipped, without React', async () => {
+test('client and hooks together are at most 6.2 kB, minified and gzipped, without React', async () => {
   const both = await bundle(`export * from './client/index.ts'; export * from './react/index.ts';`);
-  expect(gzipSync(both).length).toBeLessThanOrEqual(6000);
+  expect(gzipSync(both).length).toBeLessThanOrEqual(6200);
   // Neither is dropped from the bundle.
   const text = new TextDecoder().decode(both);
   expect(text).toContain('BroadcastChannel');

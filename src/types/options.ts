@@ -1,0 +1,17 @@
+import type { BatchOptions, OnError } from './delivery.ts';
+
+/** Options with known names only. `O & Known` alone accepts a misspelt name as soon as there is a right one beside it. */
+export type Options<O, Known> = O &
+  Known &
+  Misspelt<O, Known, ''> &
+  Nested<O, 'batch', BatchOptions> &
+  Nested<O, 'onError', Extract<OnError, { readonly attempts: number }>>;
+
+/** The message is an object, because a string would vanish in the intersection with the literals of `O`. */
+type Misspelt<O, Known, Path extends string> = {
+  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'there is no option': `${Path}${K}` };
+};
+
+type Nested<O, Name extends string, Known> = O extends { readonly [K in Name]: infer V extends object }
+  ? { readonly [K in Name]: Misspelt<V, Known, `${Name}.`> }
+  : unknown;

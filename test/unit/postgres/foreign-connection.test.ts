@@ -1,0 +1,48 @@
+/** A client in the place of settings: node-postgres would find none in it, and connect to localhost. */
+import { PrismaPg } from '@prisma/adapter-pg';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import postgres from 'postgres';
+import { expect, test, vi } from 'vitest';
+import { PrismaClient } from '../../../examples/prisma/generated/client.ts';
+import { resolveOptions } from '../../../src/options.ts';
+import { defineWatchers } from '../../../src/watchers/define.ts';
+
+const url = 'postgres://ann:secret@db.example.org/shop'; // nothing connects
+const pool = new pg.Pool({ connectionString: url });
+const watchers = defineWatchers([['users', 'updated']]);
+const resolve = (connection: unknown) => resolveOptions({ slot: 'worker', watchers, connection: connection as string });
+
+test.each([
+  ['a Pool', pool],
+  ['a Client', new pg.Client(url)],
+  ['a Drizzle database', drizzle(pool)],
+  ['a Drizzle database', drizzle(url)],
+  ['a Kysely', new Kysely({ dialect: new PostgresDialect({ pool }) })],
+  ['a Prisma client', new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })],
+  ['a postgres.js sql', postgres(url)],
+  ['a pool or client', { connect() {}, query() {} }], // such as @neondatabase/serverless
+  ['a database client', { initialize() {}, query() {} }], // such as TypeORM
+])('%s is refused, with what to pass', (what, connection) => {
+  expect(() => resolve(connection)).toThrow(
+    `connection is ${what}, but walwatch opens sessions of its own\n    Pass the URL that it was made with, or { host, port, user, password, database }`,
+  );
+});
+
+test.each([
+  [{ url }, 'url', 'connectionString'],
+  [{ username: 'ann', host: 'db' }, 'username', 'user'],
+  [{ hostname: 'db' }, 'hostname', 'host'],
+])('a setting by the name that another library has for it is refused: %j', (connection, alias, name) => {
+  expect(() => resolve(connection)).toThrow(
+    `connection has no setting '${alias}'\n    node-postgres calls it '${name}'.`,
+  );
+});
+
+test('settings of pg are taken, with functions in them, and what a pool has besides', () => {
+  const password = vi.fn();
+  const settings = { host: 'db', username: 'x', user: 'ann', password, stream: () => undefined, max: 5 };
+  expect(resolve(settings).connection).toMatchObject({ host: 'db', user: 'ann', max: 5 });
+  expect(resolve({}).connection).toEqual({});
+});

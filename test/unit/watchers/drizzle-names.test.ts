@@ -1,0 +1,73 @@
+/** A Drizzle table under the names that its types have, and what they are in the database. */
+import { toCamelCase, toSnakeCase } from 'drizzle-orm/casing';
+import { aliasedTable } from 'drizzle-orm';
+import { integer, pgSchema, pgTable, pgTableCreator, text } from 'drizzle-orm/pg-core';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { casedNames } from '../../../src/watchers/drizzle.ts';
+import { referTo, settled, table, type TableReference } from '../../../src/watchers/table.ts';
+import { checkEntries } from '../../../src/watchers/validate.ts';
+
+const named = (given: unknown) => checkEntries([[given, 'updated']]).watchers[0]!;
+const columns = { id: integer().primaryKey(), roleId: integer(), address2: text(), byName: text('BY NAME') };
+const has =
+  (...names: string[]) =>
+  (name: string) =>
+    names.includes(name);
+
+describe('a table', () => {
+  test('of pgTableCreator is called by the name in its types', () => {
+    const users = pgTableCreator((name) => `app_${name}`)('users', columns);
+    expect(named(users)).toMatchObject({ name: 'users:updated', table: { schema: 'public', name: 'app_users' } });
+    expect(named(table(users)({ primaryKey: 'roleId' }))).toMatchObject({
+      name: 'users:updated',
+      table: { name: 'app_users', primaryKey: ['roleId'] },
+    });
+  });
+
+  test('of a schema is called schema.table', () => {
+    const users = pgSchema('erp').table('users', columns);
+    expect(named(users)).toMatchObject({ name: 'erp.users:updated', table: { schema: 'erp', name: 'users' } });
+  });
+
+  test('under an alias is still the same table', () => {
+    const users = aliasedTable(pgTable('users', columns), 'u');
+    expect(named(users)).toMatchObject({ name: 'u:updated', table: { name: 'users' } });
+  });
+});
+
+describe('a column without a name of its own', () => {
+  const reference = referTo(pgTable('users', columns)) as TableReference;
+
+  test('is written as the table has it', () => {
+    const now = (...names: string[]) => settled(reference, has(...names)).columnMap;
+    const byName = 'BY NAME';
+    expect(now('id', 'roleId', 'address2')).toEqual({ id: 'id', roleId: 'roleId', address2: 'address2', byName });
+    expect(now('id', 'role_id', 'address2')).toEqual({ id: 'id', roleId: 'role_id', address2: 'address2', byName });
+    expect(now()).toEqual({ id: 'id', roleId: 'roleId', address2: 'address2', byName });
+  });
+
+  test('is written like the others, also where the table has the other name as well', () => {
+    const { columnMap } = settled(
+      referTo(pgTable('users', { ...columns, teamId: integer() })) as TableReference,
+      has('id', 'role_id', 'roleId', 'team_id'),
+    );
+    expect(columnMap).toMatchObject({ roleId: 'role_id', teamId: 'team_id' });
+  });
+
+  test('is what columnMap says, if it says so', () => {
+    const mapped = table(pgTable('users', columns))({ columnMap: { roleId: 'group', byName: 'by_name' } });
+    expect(named(mapped)).toMatchObject({ table: { primaryKey: ['id'] } });
+    const { columnMap } = settled(named(mapped).table, has('id', 'role_id', 'group'));
+    expect(columnMap).toMatchObject({ id: 'id', roleId: 'group', byName: 'by_name' });
+  });
+
+  test('becomes what Drizzle makes of it', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(..."abXYZ019_'$"), minLength: 1, maxLength: 12 }), (property) => {
+        for (const name of [toSnakeCase(property), toCamelCase(property)])
+          if (name !== property) expect(casedNames([property], has(name))).toEqual([[property, name]]);
+      }),
+    );
+  });
+});
