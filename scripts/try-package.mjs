@@ -2,10 +2,9 @@
 // and from TypeScript. It needs a build (`npm run build`).
 //   node scripts/try-package.mjs            with the Node that runs this
 //   node scripts/try-package.mjs 20 24      with these, which npx fetches
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { makeProject, run } from './project.mjs';
 
 const { bin = {}, exports, peerDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'));
 const entryPoints = Object.keys(exports).map((path) => path.replace(/^\./, 'walwatch'));
@@ -45,7 +44,6 @@ const peers = ${JSON.stringify(Object.keys(peerDependencies))};
 `;
 
 const files = {
-  'package.json': '{ "private": true }',
   'use.mjs': `import ${names} from 'walwatch';\n${use}${load('import')}`,
   'use.cjs': `const ${names} = require('walwatch');\n${use}${load('require')}`,
   'typed.mts': `import ${names} from 'walwatch';\n${use}`,
@@ -62,28 +60,16 @@ const files = {
   }),
 };
 
-const project = mkdtempSync(join(tmpdir(), 'walwatch-package-'));
-/** @type {(command: string, args: string[], cwd?: string) => string} */
-const run = (command, args, cwd = project) =>
-  execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const project = makeProject(files);
+const tsc = resolve('node_modules/typescript/bin/tsc');
+for (const config of ['tsconfig.json', 'tsconfig.page.json']) run(project, process.execPath, [tsc, '-p', config]);
+// Without it Next refuses the hooks in a server component. https://react.dev/reference/rsc/use-client
+const react = readFileSync(join(project, 'node_modules/walwatch/dist/react/index.js'), 'utf8');
+if (!react.startsWith("'use client'")) throw new Error("walwatch/react does not begin with 'use client'");
 
-try {
-  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', project], '.'));
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
-  run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`]);
-  const tsc = resolve('node_modules/typescript/bin/tsc');
-  for (const config of ['tsconfig.json', 'tsconfig.page.json'])
-    execFileSync(process.execPath, [tsc, '-p', join(project, config)], { stdio: 'inherit' });
-  // Without it Next refuses the hooks in a server component. https://react.dev/reference/rsc/use-client
-  const react = readFileSync(join(project, 'node_modules/walwatch/dist/react/index.js'), 'utf8');
-  if (!react.startsWith("'use client'")) throw new Error("walwatch/react does not begin with 'use client'");
-
-  const versions = process.argv.slice(2);
-  const nodes = versions.length === 0 ? [[process.execPath]] : versions.map((one) => ['npx', '-y', `node@${one}`]);
-  for (const [command = '', ...args] of nodes) {
-    for (const file of ['use.mjs', 'use.cjs']) process.stdout.write(run(command, [...args, file]));
-    for (const name of Object.keys(bin)) run(command, [...args, `node_modules/.bin/${name}`, '--help']);
-  }
-} finally {
-  rmSync(project, { recursive: true });
+const versions = process.argv.slice(2);
+const nodes = versions.length === 0 ? [[process.execPath]] : versions.map((one) => ['npx', '-y', `node@${one}`]);
+for (const [command = '', ...args] of nodes) {
+  for (const file of ['use.mjs', 'use.cjs']) process.stdout.write(run(project, command, [...args, file]));
+  for (const name of Object.keys(bin)) run(project, command, [...args, `node_modules/.bin/${name}`, '--help']);
 }

@@ -15,6 +15,7 @@ export const errorCodes = [
   'TLS', //           E  refused or not trusted. R after a first stream
   'PERMISSION', //    E  a right is missing
   'SLOT_ACTIVE', //   W  another worker has the slot
+  'STRAY_SLOT', //    W  nobody reads a slot that looks like an earlier name of this one
   'SLOT_BLOCKED', //  R  making the slot waits for a transaction
   'SLOT_LOST', //     E  lost, invalidated, dropped
   'SLOT_MOVED', //    E  advanced or recreated by someone else
@@ -32,8 +33,9 @@ export const errorCodes = [
   'HANDLER_TRANSACTION', //the handler ended its transaction, or went on after a failed query in it
   'POSITION_REFUSED', //W a position in walwatch.positions is not of the server's history
   'DEAD_LETTER', //   W  a dead letter could not be written; the event is kept
-  'PROTOCOL', //      E  bytes that make no sense: a bug
+  'PROTOCOL', //      E  bytes that make no sense, or an event that could not be routed: a bug
   'STOPPED', //          the watch has been stopped
+  'NOT_STARTED', //   W  it was stopped, or the process has ended, before start() was called
 ] as const;
 
 /** One of `errorCodes`. */

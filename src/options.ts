@@ -2,7 +2,7 @@ import type { ClientConfig } from 'pg';
 import type { OnError } from './types/delivery.ts';
 import { type ConfigurationIssue, shown, throwIssues } from './errors.ts';
 import { unknownKeys } from './option-names.ts';
-import { type ConnectionConfig, resolveConnection } from './postgres/connection-config.ts';
+import { type ConnectionConfig, resolveConnection, unnamedServer } from './postgres/connection-config.ts';
 import type { Logger } from './types/logger.ts';
 import type { Watchers } from './types/watchers.ts';
 
@@ -69,8 +69,8 @@ export interface WatchOptions<W extends Watchers = Watchers> {
   readonly connectTimeout?: number;
   /** Milliseconds that `stop()` waits for running handlers. Default 10 000. */
   readonly stopTimeout?: number;
-  /** pino or pino-shaped. Default: silent. */
-  readonly logger?: Logger;
+  /** pino or pino-shaped. Default: what somebody must know, and nobody listens for, is told by `process.emitWarning`; `false`: nothing. */
+  readonly logger?: Logger | false;
   /** `debug` for all watchers. Default false. */
   readonly debug?: boolean;
 }
@@ -161,14 +161,11 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
       bytes ? undefined : `At most ${longestTimeout}.`,
     );
   }
-  const { logger } = options;
-  check(
-    logger === undefined ||
-      (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function'),
-    'logger has no debug, info, warn and error methods',
-    "Pass pino's logger, or an object of that shape.",
-  );
-  const connection = resolveConnection(options.connection ?? process.env['DATABASE_URL'] ?? {}, issues);
+  issues.push(...loggerIssues(options.logger));
+  const others = issues.length;
+  const given = options.connection ?? process.env['DATABASE_URL'];
+  const connection = resolveConnection(given ?? {}, issues);
+  if (issues.length === others) issues.push(...unnamedServer(given, connection));
   throwIssues(issues);
   return {
     connection, slot, publication, manage, visibility, onError, origin, heartbeat, retainedWalWarning, highWaterMark, connectTimeout, stopTimeout, debug,
@@ -186,6 +183,21 @@ export function watchersIssues(given: unknown): ConfigurationIssue[] {
     ];
   if (Array.isArray((given as Watchers | null | undefined)?.entries)) return [];
   return [{ message: 'watchers is missing', solution: 'Pass what defineWatchers([…]) returned.' }];
+}
+
+/** What is wrong with a `logger`. */
+export function loggerIssues(logger: Logger | false | undefined): ConfigurationIssue[] {
+  const right =
+    logger === undefined ||
+    logger === false ||
+    (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function');
+  if (right) return [];
+  return [
+    {
+      message: 'logger has no debug, info, warn and error methods',
+      solution: "Pass pino's logger, or an object of that shape; or false for silence.",
+    },
+  ];
 }
 
 /** What is wrong with an `onError`. */

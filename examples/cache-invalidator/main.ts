@@ -50,7 +50,8 @@ watch.subscribe('example.articles:inserted', purgePagesOf, options);
 watch.subscribe('example.articles:updated', purgePagesOf, options);
 watch.subscribe('example.articles:deleted', purgePagesOf, options);
 
-await Promise.race([watch.start(), interrupted]);
+watch.on('connected', () => console.log('watching'));
+void watch.start(); // not awaited: the site answers, whether this is the worker, its standby, or waits for the database
 console.log(`listening on ${cacheUrl}`);
 await Promise.race([watch.closed, interrupted]);
 await watch.stop();

@@ -30,13 +30,14 @@ watch.subscribe('example.posts:deleted', { authorId: 7 }, ({ id, authorId }) => 
   console.log('deleted', id, 'of author', authorId);
 });
 
+console.log('Ctrl-C stops it');
+// Waited for only because this program makes the changes itself. A server would not: docs/operations.md, "Start without waiting".
 await Promise.race([watch.start(), interrupted]);
 
 // What another program would do.
 const [post] = await db.insert(posts).values({ authorId: 7, title: 'On slots' }).returning();
 await db.update(posts).set({ publishedAt: new Date() }).where(eq(posts.id, post!.id));
 
-console.log('Ctrl-C stops it');
 await Promise.race([watch.closed, interrupted]);
 await watch.stop();
 await pool.end();

@@ -9,8 +9,9 @@ export function products(app: FastifyInstance, pool: Pool): void {
   const forget = ({ id }: { readonly id: number }) => void cache.delete(id);
   app.watch.subscribe('example.products:updated', forget);
   app.watch.subscribe('example.products:deleted', forget);
-  // A temporary slot does not remember: after a lost connection anything may have changed.
-  app.watch.on('gap', () => cache.clear());
+  // A temporary slot does not remember: what was read before it streams, or while the connection was lost, may be old.
+  app.watch.on('connected', () => cache.clear());
+  const isTold = () => app.watch.status().state === 'streaming';
 
   const read = async (id: number): Promise<Product | undefined> => {
     const { rows } = await pool.query<Product>('select id, name, price from example.products where id = $1', [id]);
@@ -20,7 +21,7 @@ export function products(app: FastifyInstance, pool: Pool): void {
   const params = { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] } as const;
 
   app.get<{ Params: { id: number } }>('/products/:id', { schema: { params } }, async ({ params: { id } }, reply) => {
-    const cached = cache.get(id);
+    const cached = isTold() ? cache.get(id) : undefined;
     const reading = cached ?? read(id);
     if (!cached) {
       cache.set(id, reading);

@@ -30,6 +30,8 @@ watch.subscribe('example.people:updated', { team_id: 3 }, ({ id, team_id }) => {
   console.log(team_id === 3 ? 'in team 3' : 'left team 3', id);
 });
 
+console.log('Ctrl-C stops it');
+// Waited for only because this program makes the changes itself. A server would not: docs/operations.md, "Start without waiting".
 await Promise.race([watch.start(), interrupted]);
 
 // What another program would do.
@@ -41,7 +43,6 @@ const { id } = await db
 await db.updateTable('example.people').set({ email: 'countess@example.org' }).where('id', '=', id).execute();
 await db.updateTable('example.people').set({ team_id: 4 }).where('id', '=', id).execute();
 
-console.log('Ctrl-C stops it');
 await Promise.race([watch.closed, interrupted]);
 await watch.stop();
 await db.destroy();

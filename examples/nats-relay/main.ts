@@ -48,7 +48,10 @@ if (!role || !Object.hasOwn(roles, role)) throw new Error('node main.js worker |
 if (role === 'worker') await createTables();
 const watch = roles[role as keyof typeof roles]();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void watch.stop());
-await watch.start();
-console.log(`${role}: started`);
-await watch.closed;
-await connection.close();
+watch.on('connected', () => console.log(`${role}: started`));
+void watch.start(); // not awaited: a second worker waits as the standby of the first
+try {
+  await watch.closed;
+} finally {
+  await connection.close();
+}

@@ -1,5 +1,8 @@
-/** A NestJS application (here without HTTP) whose services have methods that are called for changes. */
+/** A NestJS application (without an HTTP platform, but with probes) whose services have methods that are called for changes. */
 import 'reflect-metadata';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Pool } from 'pg';
@@ -38,10 +41,21 @@ class ConfigModule {}
 class AppModule {}
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['warn', 'error'] });
-console.log('Ctrl-C stops it');
+const watch = app.get<SlotWatch>(WATCH);
+
+// With @nestjs/platform-express or -fastify this is a controller into which the watch is injected.
+const probes = createServer(({ url }, response) => {
+  const health = watch.health();
+  const good = url === '/livez' ? health.live : health.ready;
+  response.writeHead(good ? 200 : 503, { 'content-type': 'application/json' }).end(JSON.stringify(health));
+});
+probes.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1');
+await once(probes, 'listening');
+console.log(`listening on http://127.0.0.1:${(probes.address() as AddressInfo).port}, Ctrl-C stops it`);
 try {
-  await Promise.race([app.get<SlotWatch>(WATCH).closed, interrupted]);
+  await Promise.race([watch.closed, interrupted]);
 } finally {
+  probes.close();
   // app.enableShutdownHooks() does it as well, but ends the process before this example's database could be stopped.
   await app.close();
   await app.get(Pool).end();

@@ -22,8 +22,11 @@ watch.subscribe('orders:inserted', async ({ id }, { attempt }) => {
   if (attempt === 1 && id % 2 === 0) throw new Error('the mail server is busy');
 }, { name: 'mailer' }); // prettier-ignore
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void watch.stop());
-await watch.start();
-console.log('streaming');
-await watch.closed;
-await provider.shutdown();
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop());
+watch.on('connected', () => console.log('streaming'));
+void watch.start();
+try {
+  await watch.closed;
+} finally {
+  await provider.shutdown();
+}

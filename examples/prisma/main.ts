@@ -34,6 +34,8 @@ watch.subscribe('task_assigned', ({ id, assignedTo }, { previous }) => {
   console.log('assigned', id, assignedTo, 'was', previous.assignedTo);
 });
 
+console.log('Ctrl-C stops it');
+// Waited for only because this program makes the changes itself. A server would not: docs/operations.md, "Start without waiting".
 await Promise.race([watch.start(), interrupted]);
 
 // What another program would do.
@@ -43,7 +45,6 @@ const { id } = await prisma.task.create({
 });
 await prisma.task.update({ where: { id }, data: { assignedTo: 'ada' } });
 
-console.log('Ctrl-C stops it');
 await Promise.race([watch.closed, interrupted]);
 await watch.stop();
 await prisma.$disconnect();

@@ -48,8 +48,8 @@ await once(server, 'listening');
 logger.info({ port: (server.address() as AddressInfo).port }, 'listening');
 
 // Finishes what runs, acknowledges it, and lets `closed` resolve. Until then the probes answer.
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void watch.stop());
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop());
 
-watch.start().catch(() => {}); // `closed` has the error as well
+void watch.start(); // not awaited: `closed` has its error as well, and the probes tell how far it is
 await watch.closed.catch(() => (process.exitCode = 1)); // logged by the watch
 server.close();

@@ -25,15 +25,14 @@ watch.subscribe('example.books:inserted', indexer.index, options);
 watch.subscribe('example.books:updated', indexer.index, options);
 watch.subscribe('example.books:deleted', indexer.index, options);
 
-await Promise.race([watch.start(), interrupted]);
 // First the stream, then the rows that are there: the other way round, changes in between would be in neither.
 // The service forgets when it ends, so this is done at every start. With a lasting one it is for the first start and for a gap.
 const filling = new AbortController();
 void interrupted.then(() => filling.abort());
-console.log('filled with', await indexer.fill(filling.signal));
+const filled = watch.start().then(async () => console.log('filled with', await indexer.fill(filling.signal)));
 
 console.log(`listening on ${serviceUrl}`);
-await Promise.race([watch.closed, interrupted]);
+await Promise.race([watch.closed, interrupted, filled.then(() => watch.closed)]); // `filled`: its errors end the program
 await watch.stop();
 await service.close();
 await pool.end();

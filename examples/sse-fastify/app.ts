@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify';
-import { defineWatchers, type Watch } from 'walwatch';
+import { defineWatchers, type SlotWatch } from 'walwatch';
 import { onlyOwn, sse, toNodeHandler } from 'walwatch/sse';
 
 interface DB {
@@ -8,7 +8,7 @@ interface DB {
 
 export const watchers = defineWatchers<DB>()([['users', 'updated', { extraColumns: ['name', 'role_id'] }]]);
 
-export function createApp(watch: Watch<typeof watchers>): FastifyInstance {
+export function createApp(watch: SlotWatch<typeof watchers>): FastifyInstance {
   // `close` does not wait for browsers.
   const app = Fastify({ forceCloseConnections: true });
   const live = toNodeHandler(
@@ -26,6 +26,10 @@ export function createApp(watch: Watch<typeof watchers>): FastifyInstance {
       reply.hijack(); // the answer is ours from here
       live(Object.assign(request.raw, { body: request.body }), reply.raw); // Fastify has read the body
     },
+  });
+  app.get('/readyz', (_, reply) => {
+    const health = watch.health(); // a standby is ready, and answers /live with 503 until it takes over
+    return reply.code(health.ready ? 200 : 503).send(health);
   });
   return app;
 }

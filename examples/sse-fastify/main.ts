@@ -1,10 +1,15 @@
+import { pino } from 'pino';
 import { createWatch } from 'walwatch';
 import { createApp, watchers } from './app.ts';
 
-await using watch = createWatch({ slot: 'sse_fastify', watchers }); // DATABASE_URL
+const watch = createWatch({ slot: 'sse_fastify', watchers, logger: pino() }); // DATABASE_URL
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop()); // ends the streams too
 const app = createApp(watch);
-await watch.start();
-console.log('listening', await app.listen({ port: Number(process.env['PORT'] ?? 3000) }));
-process.once('SIGTERM', () => void watch.stop()); // ends the streams too
-await watch.closed;
-await app.close();
+
+void watch.start(); // not awaited: while another worker has the slot, this one waits, and its server answers all the same
+console.log('listening on', await app.listen({ port: Number(process.env['PORT'] ?? 3000) }));
+try {
+  await watch.closed;
+} finally {
+  await app.close();
+}

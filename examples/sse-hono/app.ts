@@ -1,5 +1,5 @@
 import { Hono } from 'hono';
-import { defineWatchers, type Watch } from 'walwatch';
+import { defineWatchers, type SlotWatch } from 'walwatch';
 import { onlyOwn, sse } from 'walwatch/sse';
 
 interface DB {
@@ -8,7 +8,7 @@ interface DB {
 
 export const watchers = defineWatchers<DB>()([['users', 'updated', { extraColumns: ['name', 'role_id'] }]]);
 
-export function createApp(watch: Watch<typeof watchers>): Hono {
+export function createApp(watch: SlotWatch<typeof watchers>): Hono {
   const app = new Hono();
   const live = sse(watch, {
     // A session may follow the users of its own role, and nothing else.
@@ -18,6 +18,10 @@ export function createApp(watch: Watch<typeof watchers>): Hono {
   });
   // GET, and POST for what is too long for a URL.
   app.on(['GET', 'POST'], '/live', (context) => live(context.req.raw));
+  app.get('/readyz', (context) => {
+    const health = watch.health(); // a standby is ready, and answers /live with 503 until it takes over
+    return context.json(health, health.ready ? 200 : 503);
+  });
   return app;
 }
 

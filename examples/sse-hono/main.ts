@@ -1,15 +1,23 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { createWatch } from 'walwatch';
 import { toNodeHandler } from 'walwatch/sse';
 import { createApp, watchers } from './app.ts';
 
-await using watch = createWatch({ slot: 'sse_hono', watchers }); // DATABASE_URL
+const watch = createWatch({ slot: 'sse_hono', watchers, logger: pino() }); // DATABASE_URL
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop()); // ends the streams too
 const app = createApp(watch);
-await watch.start();
 
+void watch.start(); // not awaited: while another worker has the slot, this one waits, and its server answers all the same
 // Or `serve` of @hono/node-server.
 const server = createServer(toNodeHandler(async (request) => app.fetch(request)));
-server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () => console.log('listening', server.address()));
-process.once('SIGTERM', () => void watch.stop()); // ends the streams too
-await watch.closed;
-server.close();
+server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1');
+await once(server, 'listening');
+console.log(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+try {
+  await watch.closed;
+} finally {
+  server.close();
+}

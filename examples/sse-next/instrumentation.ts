@@ -1,6 +1,6 @@
-/** Next calls it once when the server starts. */
+/** Next calls it once when the server starts, and waits for it before it answers requests. */
 export async function register(): Promise<void> {
   if (process.env['NEXT_RUNTIME'] === 'edge') return; // no TCP there
-  const { watch } = await import('./watch.ts');
-  await watch.start();
+  const { start } = await import('./start.ts');
+  start();
 }

@@ -46,8 +46,8 @@ watch.on('handlerFailed', ({ eventId, attempt, error, action }) =>
 if (process.argv[2] === 'replay') {
   console.log('replayed', await watch.deadLetters.replay());
 } else {
-  await Promise.race([watch.start(), interrupted]);
-  console.log(`sending to ${url}`);
+  watch.on('connected', () => console.log(`sending to ${url}`));
+  void watch.start();
   await Promise.race([watch.closed, interrupted]);
 }
 await watch.stop();

@@ -1,6 +1,9 @@
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
+import { wantedVersion } from '../../test/support/binaries.ts';
+import { DatabaseError } from 'pg';
 import { startCluster } from '../../test/support/cluster.ts';
+import { lastingFolder, release } from '../../test/support/server-folder.ts';
 import { inSession } from '../../test/support/template.ts';
 import { pageRole, rightsOfPage, tables } from './schema.ts';
 
@@ -17,13 +20,32 @@ export async function openDatabase(): Promise<Database> {
     console.log('database: DATABASE_URL');
     return { url, pageUrl: undefined, [Symbol.asyncDispose]: async () => {} };
   }
-  // Data and server outlive this process when it is killed: the next one finds them here. Each user has their own.
-  const directory = join(tmpdir(), `walwatch-example-${process.getuid?.() ?? 'data'}`);
+  // Data and server outlive this process when it is killed: the next one finds them here.
+  const name = folderName();
+  const directory = await lastingFolder(name);
   const cluster = await startCluster({ directory });
   console.log(`database: ${cluster.url}, an embedded PostgreSQL with its data in ${directory}`);
+  if (!basename(directory).endsWith(name))
+    console.log('the folder of the last run is in use, or not ours: this run has its own');
   const pageUrl = new URL(cluster.url);
   pageUrl.username = pageRole;
-  return { url: cluster.url, pageUrl: pageUrl.href, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+  return {
+    url: cluster.url,
+    pageUrl: pageUrl.href,
+    async [Symbol.asyncDispose]() {
+      await cluster[Symbol.asyncDispose]();
+      release(directory);
+    },
+  };
+}
+
+/** Each user, clone and version of PostgreSQL has its own. */
+function folderName(): string {
+  const clone = createHash('sha256')
+    .update(import.meta.dirname)
+    .digest('hex')
+    .slice(0, 8);
+  return `example-${process.getuid?.() ?? 'data'}-${clone}-${wantedVersion(process.env)}`;
 }
 
 export async function createTables({ url, pageUrl }: Database): Promise<void> {
@@ -39,4 +61,12 @@ export function hasSlot(url: string, name: string): Promise<boolean> {
     const { rowCount } = await client.query('select from pg_replication_slots where slot_name = $1', [name]);
     return rowCount === 1;
   });
+}
+
+/** The database is down or has ended the session, which the watch tells of already: once, not for each statement. */
+export function isAway(error: unknown): boolean {
+  // Class 57, operator intervention: https://www.postgresql.org/docs/current/errcodes-appendix.html
+  if (error instanceof DatabaseError) return error.code?.startsWith('57') === true;
+  const { code, message } = error as NodeJS.ErrnoException;
+  return ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(code ?? '') || message.startsWith('Connection terminated');
 }

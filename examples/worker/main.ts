@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { createWatch } from 'walwatch';
 import { createTables, hasSlot, openDatabase } from './database.ts';
 import { servePage } from './page-server.ts';
-import { print } from './print.ts';
+import { print, remindOf } from './print.ts';
 import { watchers } from './watchers.ts';
 import { startWriter } from './writer.ts';
 
@@ -22,7 +22,8 @@ await using watch = createWatch({
   connection: database.url,
   slot,
   watchers,
-  logger: pino({ level: process.env['LOG_LEVEL'] ?? 'warn' }, pino.destination(2)),
+  // Warnings are printed below, a line each. A program of yours would log them: leave the level at `info`.
+  logger: pino({ level: process.env['LOG_LEVEL'] ?? 'error' }, pino.destination(2)),
 });
 
 // A handler may be asynchronous. Its event counts as handled when the promise resolves, and comes again when it rejects.
@@ -36,7 +37,15 @@ watch.subscribe('walwatch_example.packages:updated', print);
 // By association: only users that have the role 1, or had it until now.
 watch.subscribe('walwatch_example.users:updated', { role_id: 1 }, (event, context) => print(event, context, 'role 1'));
 
+watch.on('warning', ({ code, message, solution }) => console.log(`${code}: ${message}. ${solution ?? ''}`));
+let disconnected = false;
+watch.on('disconnected', ({ error }) => {
+  if (!disconnected)
+    console.log(`disconnected: ${error?.message ?? 'the session has ended'}. It tries again until it succeeds`);
+  disconnected = true;
+});
 watch.on('connected', ({ reconnects }) => {
+  disconnected = false;
   const { confirmedLsn } = watch.status();
   if (reconnects > 0) console.log('connected again');
   else if (isFirstStart) console.log(`first start at ${confirmedLsn}`);
@@ -44,11 +53,11 @@ watch.on('connected', ({ reconnects }) => {
 });
 
 await using page = await servePage(watch, database);
-console.log(`page: ${page.url}`);
+remindOf(`page: ${page.url}`);
 
-await Promise.race([watch.start(), interrupted]);
+void watch.start(); // not awaited: the page is there while this worker waits for the database, or for another worker's slot
 console.log(`Ctrl-C stops it. Or: kill -9 ${process.pid}`);
-await using _writer = startWriter(database.url);
+await using _writer = startWriter(database.url, watch);
 
 // `closed` rejects if the watch ends by an error, which then ends the program.
 await Promise.race([watch.closed, interrupted]);

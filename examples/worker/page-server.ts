@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 import pg from 'pg';
 import type { SlotWatch } from 'walwatch';
 import { sse, toNodeHandler } from 'walwatch/sse';
-import type { Database } from './database.ts';
+import { type Database, isAway } from './database.ts';
 import type { watchers } from './watchers.ts';
 
 /** As they are in the repository, whether this runs compiled or not. */
@@ -95,8 +95,8 @@ async function answer(route: Route | undefined, request: IncomingMessage, respon
     else
       response.writeHead(200, { 'content-type': `${found.type}; charset=utf-8`, ...securityHeaders }).end(found.body);
   } catch (error) {
-    console.error('page:', error);
-    response.writeHead(500).end();
+    if (!isAway(error)) console.error('page:', error);
+    response.writeHead(isAway(error) ? 503 : 500).end();
   }
 }
 

@@ -11,6 +11,18 @@ export function print(event: object, context: EventContext, note = ''): void {
     eventId,
   ];
   console.log(columns.join('  '));
+  if (++printed % remindEvery === 0) console.log(reminder);
+}
+
+/** So that it is always on the screen: 24 lines at least, and an event may take two of them. */
+const remindEvery = 10;
+let printed = 0;
+let reminder = '';
+
+/** Prints a line now, and again among the events that push it out of sight. */
+export function remindOf(line: string): void {
+  reminder = line;
+  console.log(line);
 }
 
 function changed(event: object, previous: object): string {

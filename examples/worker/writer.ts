@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
+import type { SlotWatch } from 'walwatch';
+import { isAway } from './database.ts';
 
 const people = [
   'Ada Lovelace', 'Alan Turing', 'Barbara Liskov', 'Donald Knuth', 'Edsger Dijkstra', 'Frances Allen',
@@ -32,12 +34,18 @@ const first = `
       from unnest(array[${people.map((person) => `'${person}'`).join()}]) with ordinality as person (name, number)
       where not exists (select from walwatch_example.users)`;
 
-/** Writes to the tables over and over, as some other application would: it knows nothing of walwatch. `WRITER=off`: not. */
-export function startWriter(url: string): AsyncDisposable {
+/**
+ * Writes to the tables over and over, as some other application would, from when the watch hears of it. `WRITER=off`: not.
+ */
+export function startWriter(url: string, watch: Pick<SlotWatch, 'on'>): AsyncDisposable {
   const pool = new Pool({ connectionString: url, max: 1 });
   pool.on('error', () => {}); // the server ended an idle session: the next change opens another
   const stop = new AbortController();
-  const stopped = write(pool, stop.signal);
+  const listening = new Promise<void>((resolve) => {
+    watch.on('connected', () => resolve());
+    stop.signal.addEventListener('abort', () => resolve());
+  });
+  const stopped = listening.then(() => write(pool, stop.signal));
   return {
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -48,7 +56,11 @@ export function startWriter(url: string): AsyncDisposable {
 }
 
 async function write(pool: Pool, signal: AbortSignal): Promise<void> {
-  const run = (sql: string) => pool.query(sql).catch((error: unknown) => console.error('writer:', error));
+  if (signal.aborted) return;
+  const run = (sql: string) =>
+    pool.query(sql).catch((error: unknown) => {
+      if (!isAway(error)) console.error('writer:', (error as Error).message);
+    });
   await run(first);
   if (process.env['WRITER'] === 'off') return;
   const changes = people.flatMap(changesOf);

@@ -1,4 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { closest } from './closest.ts';
 
 /** What the process ends with. */
 export const exit = { ok: 0, problem: 1, usage: 2 } as const;
@@ -47,11 +48,17 @@ export function parse<const T extends Options>(
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
-    if (String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS')) {
-      throw new UsageError((error as Error).message);
-    }
-    throw error;
+    if (!String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS')) throw error;
+    const [message = ''] = (error as Error).message.split(/\. |\n/, 1);
+    throw new UsageError(message, flagHint(message, Object.keys(options)));
   }
+}
+
+function flagHint(message: string, known: readonly string[]): string {
+  const given = /^Unknown option '--?([^']*)'/.exec(message)?.[1];
+  const meant = given && closest(given, known);
+  if (meant) return `Did you mean --${meant}?`;
+  return `Known: ${known.map((name) => `--${name}`).join(', ')}. --help tells more.`;
 }
 
 /** @throws UsageError when there are arguments that nothing would read */
@@ -75,7 +82,7 @@ export function positiveNumber(flag: string, value: string | undefined, otherwis
 /** Parts of several help texts. */
 export const help = {
   configuration: `Configuration:
-  -c, --config FILE      default: walwatch.config.js, .mjs or .ts in this directory
+  -c, --config FILE      default: walwatch.config.js, .mjs, .cjs, .ts, .mts or .cts in this directory
       --slot NAME        in place of the configuration's slot
       --publication NAME in place of the configuration's; default: the slot's name
   The connection is that of the configuration, else DATABASE_URL, else PGHOST, PGUSER and so on.

@@ -1,15 +1,9 @@
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
-import type { SlotWatch } from '../types/watch.ts';
 import type { WatcherEntry, Watchers } from '../types/watchers.ts';
-import { type ConfigurationError, issuesText, throwIssues, thrownText } from '../errors.ts';
+import { type ConfigurationError, issuesText, throwIssues } from '../errors.ts';
 import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
-import { keepSecret } from './output.ts';
-
-const defaultFiles = ['walwatch.config.js', 'walwatch.config.mjs', 'walwatch.config.ts'];
+import { type ConfigurationFile, findFile, readFile } from './config-file.ts';
 
 /** What a command works with: the configuration file, with flags and arguments in place of what it says. */
 export interface Configuration {
@@ -20,7 +14,7 @@ export interface Configuration {
   /** Whether a durable slot is named. */
   readonly hasSlot: boolean;
   /** Of the file: registers the application's handlers. */
-  readonly subscribe: ((watch: SlotWatch) => unknown) | undefined;
+  readonly subscribe: ConfigurationFile['subscribe'];
   readonly file: string | undefined;
 }
 
@@ -32,48 +26,30 @@ export interface ConfigurationValues {
   readonly where?: string | undefined;
 }
 
-interface ConfigurationModule {
-  readonly default?: unknown;
-  readonly subscribe?: unknown;
-}
-
 /** `names`: watchers that the command line asks for; empty: those of the file. @throws UsageError with every problem */
 export async function loadConfiguration(
   flags: ConfigurationValues,
   names: readonly string[] = [],
 ): Promise<Configuration> {
   const file = findFile(flags.config);
-  const module: ConfigurationModule = file === undefined ? { default: {} } : await load(file);
-  const given = module.default;
-  if (typeof given !== 'object' || given === null) {
-    throw new UsageError(
-      `${file} has no default export that is a configuration`,
-      'export default defineConfig({ slot, watchers });',
-    );
-  }
-  const { subscribe } = module;
-  if (subscribe !== undefined && typeof subscribe !== 'function') {
-    throw new UsageError(`'subscribe' of ${file} is no function`, 'export function subscribe(watch) { … }');
-  }
-  const own = given as Partial<WatchOptions>;
-  keepSecret(own.connection);
+  const { own, subscribe }: ConfigurationFile =
+    file === undefined ? { own: {}, subscribe: undefined } : await readFile(file);
   const slot = flags.slot ?? own.slot;
   const publication = flags.publication ?? own.publication;
   return asUsage(file, () => {
-    const { naming } = own.watchers ?? {};
-    const entries = entriesOf(names, own.watchers ?? { entries: [] }, flags, file);
+    const entries = entriesOf(names, own.watchers, flags, file);
     const options: WatchOptions = {
       ...own,
       slot: slot ?? { temporary: true },
       ...(publication !== undefined && { publication }),
       // An option of the file that is no list of watchers is reported as such.
-      watchers: names.length > 0 || own.watchers === undefined ? { entries, ...(naming && { naming }) } : own.watchers,
+      watchers: names.length > 0 || own.watchers === undefined ? named(entries, own.watchers) : own.watchers,
     };
     const resolved = resolveOptions(options);
-    const { watchers, issues } = checkEntries(options.watchers.entries, undefined, naming);
+    const { watchers, issues } = checkEntries(options.watchers.entries, undefined, options.watchers.naming);
     throwIssues(issues);
     const hasSlot = slot !== undefined && !resolved.slot.temporary;
-    return { options, resolved, watchers, hasSlot, subscribe: subscribe as Configuration['subscribe'], file };
+    return { options, resolved, watchers, hasSlot, subscribe, file };
   });
 }
 
@@ -87,29 +63,17 @@ export function requireSlot({ hasSlot, file, options }: Configuration): void {
   );
 }
 
-function findFile(named: string | undefined): string | undefined {
-  if (named === undefined) return defaultFiles.find((name) => existsSync(name));
-  if (!existsSync(named)) throw new UsageError(`there is no file ${named}`);
-  return named;
-}
-
-async function load(file: string): Promise<ConfigurationModule> {
-  try {
-    return (await import(pathToFileURL(resolve(file)).href)) as ConfigurationModule;
-  } catch (error) {
-    if ((error as { code?: unknown } | undefined)?.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-      throw new UsageError(
-        `${file}: Node ${process.versions.node} does not load TypeScript by itself`,
-        "Use Node 22.18, 23.6 or newer; or a loader: NODE_OPTIONS='--import tsx'; or write it as walwatch.config.mjs.",
-      );
-    }
-    throw new UsageError(`${file} can not be loaded: ${error instanceof Error ? error.message : thrownText(error)}`);
-  }
+/** Those entries, with what the file says of all watchers, and its conditions as far as they are about them. */
+function named(entries: readonly WatcherEntry[], { when, ...shared }: Partial<Watchers> = {}): Watchers {
+  if (when === undefined) return { ...shared, entries };
+  const names = new Set(checkEntries(entries, undefined, shared.naming).watchers.map(({ name }) => name));
+  const own = Object.fromEntries(Object.entries(when).filter(([name]) => names.has(name)));
+  return { ...shared, entries, when: own };
 }
 
 function entriesOf(
   names: readonly string[],
-  { entries: configured, naming }: Watchers,
+  { entries: configured = [], naming }: Partial<Watchers> = {},
   flags: ConfigurationValues,
   file: string | undefined,
 ): WatcherEntry[] {

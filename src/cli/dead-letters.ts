@@ -99,12 +99,7 @@ async function show(configuration: Configuration, which: DeadLetterFilter, { jso
 }
 
 async function replay(configuration: Configuration, which: DeadLetterFilter, { json }: Flags): Promise<ExitCode> {
-  const {
-    options: { logger: _, ...options },
-    resolved,
-    subscribe,
-    file,
-  } = configuration; // a logger may write to stdout
+  const { options, resolved, subscribe, file } = configuration;
   if (!subscribe) {
     throw new UsageError(
       `${file === undefined ? 'there is no configuration file' : `${file} has no export 'subscribe'`}, so the handlers are not known here`,
@@ -115,7 +110,7 @@ async function replay(configuration: Configuration, which: DeadLetterFilter, { j
     await (json ? printJson({ count: 0, left: 0 }) : print('No dead letters.'));
     return exit.ok;
   }
-  const watch = createWatch<any>(options);
+  const watch = createWatch<any>({ ...options, logger: false }); // a logger may write to stdout
   try {
     await subscribe(watch);
     const count = await watch.deadLetters.replay(which);
@@ -140,7 +135,7 @@ async function discard(configuration: Configuration, which: DeadLetterFilter, fl
   if (letters.length > 0 && !(await confirmed(`Discard ${letters.length}?`, flags))) return exit.problem;
   let count = 0;
   if (letters.length > 0) {
-    const watch = createWatch<any>(configuration.options);
+    const watch = createWatch<any>({ ...configuration.options, logger: false });
     try {
       // What was shown, not what has come meanwhile.
       count = await watch.deadLetters.discard({ ids: letters.map(({ id }) => id) });

@@ -4,19 +4,24 @@ import type { Client } from 'pg';
 import { oneLine } from '../printable.ts';
 import { readStandbySlots } from '../postgres/standby-slots.ts';
 import { sessionConfig } from '../postgres/session.ts';
-import type { WatchError } from '../errors.ts';
+import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
+import { thrownText, type WatchError } from '../errors.ts';
 import { type Command, configurationFlags, exit, help, parse, watcherFlags } from './arguments.ts';
 import type { Check } from './checks.ts';
 import { type Configuration, loadConfiguration } from './config.ts';
 import { decodingChecks } from './decoding-checks.ts';
 import { readFacts } from './facts.ts';
+import { learnHandlers, type Uses } from './learn-handlers.ts';
+import { limitChecks } from './limit-checks.ts';
 import { messageChecks } from './message-check.ts';
 import { indented, mark, paint, print, printJson, withoutSecrets } from './output.ts';
 import { ownTableChecks } from './own-table-checks.ts';
-import { ownershipChecks, serverChecks, transactionCheck } from './server-checks.ts';
+import { pasteable } from './pasteable.ts';
+import { serverChecks, transactionCheck } from './server-checks.ts';
 import { describeConnection, failure, sessionName, withSession } from './session.ts';
 import { otherSlotsCheck, slotChecks } from './slot-checks.ts';
 import { readSlotStates } from './slot-state.ts';
+import { rehearse, startChecks } from './start-checks.ts';
 import { survey } from './survey.ts';
 import { publicationChecks, watcherChecks } from './watcher-checks.ts';
 
@@ -91,19 +96,38 @@ async function examineServer(client: Client, configuration: Configuration): Prom
   const standbys = await readStandbySlots(client, name, server);
   const state = hasSlot ? states.find((one) => one.name === name) : undefined;
   const own = { exists: slot !== undefined || !hasSlot, active: slot?.activePid !== undefined };
-  return [
+  const uses = await learnHandlers(configuration);
+  const start = hasSlot && watchers.length > 0 ? await rehearse(client, configuration) : undefined;
+  const writes = sqlStateOf(start?.error) === sqlState.readOnlyTransaction;
+  const checks = [
     ...serverChecks(server, facts, resolved, own),
     await replicationCheck(configuration),
-    ...(await messageChecks(client, server, configuration)),
-    ...(watchers.length > 0 ? watcherChecks(found, configuration) : [nothingNamed('watchers', 'tables and columns')]),
+    ...limitChecks(server, facts, resolved, { uses, active: own.active, writes }),
+    ...(await messageChecks(client, server, configuration, uses)),
+    ...handlerChecks(uses, configuration),
+    ...(watchers.length > 0
+      ? watcherChecks(found, configuration, facts.heirs)
+      : [nothingNamed('watchers', 'tables and columns')]),
     ...(hasSlot && watchers.length > 0 ? publicationChecks(found, configuration) : []),
     ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
     ...(state ? decodingChecks(state, standbys) : []),
-    ...(hasSlot ? ownershipChecks(facts, resolved.manage) : []),
-    ...(await ownTableChecks(client)),
+    ...(await ownTableChecks(client, server, resolved, uses)),
+  ];
+  return [
+    ...checks,
+    ...(start ? startChecks(start, configuration, facts, checks) : []),
     transactionCheck(facts),
     otherSlotsCheck(states, hasSlot ? resolved.slot.name : ''),
   ];
+}
+
+function handlerChecks({ error }: Uses, { file }: Configuration): Check[] {
+  if (error === undefined) return [];
+  const { solution } = error as { solution?: unknown };
+  return [{
+    name: 'subscribe', level: 'problem', found: `subscribe() of ${file} throws: ${(error as Error).message ?? thrownText(error)}`,
+    why: 'the worker registers its handlers with it', fix: typeof solution === 'string' ? solution : 'Look at its stack: call it in the worker.',
+  }]; // prettier-ignore
 }
 
 function nothingNamed(name: string, what: string): Check {
@@ -134,7 +158,7 @@ async function replicationCheck({ resolved }: Configuration): Promise<Check> {
 
 /** Settings and messages of the server may hold anything. */
 function shown({ name, found, fix, ...check }: Check): Check {
-  return { ...check, name: oneLine(name), found: withoutSecrets(found), fix: fix && withoutSecrets(fix) };
+  return { ...check, name: oneLine(name), found: withoutSecrets(found), fix: fix && withoutSecrets(pasteable(fix)) };
 }
 
 function report(checks: readonly Check[]): string {
@@ -147,7 +171,7 @@ function report(checks: readonly Check[]): string {
     return [
       `${mark(level)} ${paint('bold', name)}: ${indented(found, '    ')}${level === 'ok' ? paint('dim', ` – ${why}`) : ''}`,
       ...(level === 'ok' ? [] : [`    why: ${why}`]),
-      ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '    '))}`] : []),
+      ...(level !== 'ok' && fix ? [`    fix: ${paint('cyan', indented(fix, '         '))}`] : []),
       ...rest.map((line) => (level === 'ok' ? line : `${line} (--json has the fix for each)`)),
     ];
   });

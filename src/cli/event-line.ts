@@ -1,37 +1,93 @@
 import { inspect } from 'node:util';
 import type { EventContext } from '../types/delivery.ts';
 import { oneLine } from '../printable.ts';
-import { paint, toJson } from './output.ts';
+import { clip, paint, toJson, visible } from './output.ts';
+import { cut, ellipsis, share, widthOf } from './width.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 
 /** For a program: everything, as one line of JSON. */
 export function jsonLine(event: Values, context: EventContext): string {
   const { watcher, type, schema, table, eventId, commitLsn, xid, committedAt, previous, absent } = context;
-  return toJson({ watcher, type, schema, table, eventId, commitLsn, xid, committedAt, event, previous, absent });
+  const line = (now: Values, before: Values) =>
+    toJson({
+      watcher,
+      type,
+      schema,
+      table,
+      eventId,
+      commitLsn,
+      xid,
+      committedAt,
+      event: now,
+      previous: before,
+      absent,
+    });
+  try {
+    return line(event, previous);
+  } catch {
+    return line(representable(event), representable(previous));
+  }
 }
 
-/** For a person: time, watcher, values, and what they were before. */
-export function textLine(event: Values, { watcher, committedAt, previous, absent }: EventContext): string {
-  const time = committedAt.toTimeString().slice(0, 8);
-  const changed = Object.keys(previous).filter(
-    (name) => previous[name] !== undefined && toJson(previous[name]) !== toJson(event[name]),
+/** Parsers of the application's may make values that are no JSON. */
+function representable(values: Values): Values {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => {
+      try {
+        toJson(value);
+        return [name, value];
+      } catch {
+        return [name, described(value)];
+      }
+    }),
   );
-  const was = changed.map((name) => `${oneLine(name)} ${shown(previous[name])}`).join(', ');
-  const values = [
-    ...Object.entries(event).map(([name, value]) => `${oneLine(name)} ${paint('bold', shown(value))}`),
-    ...absent.map((name) => `${oneLine(name)} ${paint('dim', '(unchanged, not sent)')}`),
-  ].join(', ');
-  return [
-    `${paint('dim', time)} ${paint('cyan', oneLine(watcher))}`,
-    values,
-    ...(was === '' ? [] : [paint('dim', `was ${was}`)]),
-  ].join('  ');
 }
 
+/** So much of a value is shown in any case; what is then too much for the line is cut at its end. */
+const least = 8;
+
+/** For a person: time, watcher, values, and what they were before. Values are cut until all of them fit into the line. */
+export function textLine(event: Values, context: EventContext, columns: number): string {
+  const { watcher, committedAt, previous, absent } = context;
+  const now = shownValues(event);
+  const was = shownValues(previous).filter(
+    ({ name, text }) => previous[name] !== undefined && !now.some((one) => one.name === name && one.text === text),
+  );
+  const line = (most: number) => {
+    const head = `${paint('dim', committedAt.toTimeString().slice(0, 8))} ${paint('cyan', oneLine(watcher))}`;
+    const values = [
+      ...now.map(({ name, text }) => `${oneLine(name)} ${paint('bold', cut(text, most))}`),
+      ...absent.map((name) => `${oneLine(name)} ${paint('dim', '(unchanged, not sent)')}`),
+    ];
+    const before = was.map(({ name, text }) => `${oneLine(name)} ${cut(text, most)}`).join(', ');
+    return [head, values.join(', '), ...(before === '' ? [] : [paint('dim', `was ${before}`)])].join('  ');
+  };
+  if (columns === Infinity) return line(Infinity);
+  const widths = [...now, ...was].map(({ text }) => widthOf(text));
+  const around = widthOf(visible(line(0))) - widths.length * ellipsis.length;
+  return clip(line(Math.max(least, share(widths, columns - around))), columns);
+}
+
+function shownValues(values: Values): { readonly name: string; readonly text: string }[] {
+  return Object.keys(values).map((name) => ({ name, text: shown(values[name]) }));
+}
+
+/** Characters of a value that are looked at: no line is longer. */
+const longest = 10_000;
+
+/** Any value, as text on one line. */
 function shown(value: unknown): string {
-  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
   if (Buffer.isBuffer(value)) return `\\x${value.subarray(0, 16).toString('hex')}${value.length > 16 ? '…' : ''}`;
-  if (typeof value === 'string') return JSON.stringify(value);
-  return oneLine(inspect(value, { breakLength: Infinity, depth: 4 }));
+  if (typeof value === 'string') return oneLine(JSON.stringify(value.slice(0, longest)));
+  return described(value);
+}
+
+function described(value: unknown): string {
+  try {
+    return oneLine(inspect(value, { breakLength: Infinity, depth: 4 }).slice(0, longest));
+  } catch {
+    return '(a value that cannot be shown)'; // it throws when it is looked at
+  }
 }

@@ -26,6 +26,21 @@ export interface ServerFacts {
   readonly transactions: readonly LongTransaction[];
   /** Whether other roles' transactions can be seen. */
   readonly seesOthers: boolean;
+  /** default_transaction_read_only */
+  readonly readOnly: boolean;
+  /** Sessions that may still be opened, if ours ends. Undefined: no limit. */
+  readonly freeConnections: number | undefined;
+  readonly roleConnections: number | undefined;
+  readonly databaseConnections: number | undefined;
+  /** Tables that inherit from watched ones, which are no partitions. */
+  readonly heirs: readonly Heir[];
+}
+
+interface Heir {
+  /** OID of the watched table. */
+  readonly parent: number;
+  readonly schema: string;
+  readonly name: string;
 }
 
 interface LongTransaction {
@@ -58,19 +73,46 @@ export async function readFacts(
              where c.oid = any ($2::pg_catalog.oid[]) and not pg_catalog.pg_has_role(c.relowner, 'USAGE')) as "foreignTables",
             (select pg_catalog.pg_has_role(pubowner, 'USAGE') from pg_catalog.pg_publication where pubname = $3) as "ownsPublication",
             pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') as "seesOthers",
+            pg_catalog.current_setting('default_transaction_read_only') = 'on' as "readOnly",
+            ${connectionsLeft},
+            (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('parent', p.oid::int8, 'schema', n.nspname, 'name', h.relname)
+                                                 order by h.oid), '[]')
+             from pg_catalog.pg_class p join pg_catalog.pg_inherits i on i.inhparent = p.oid join pg_catalog.pg_class h on h.oid = i.inhrelid
+             join pg_catalog.pg_namespace n on n.oid = h.relnamespace
+             where p.oid = any ($2::pg_catalog.oid[]) and p.relkind = 'r') as heirs,
             (select coalesce(pg_catalog.json_agg(t order by t.seconds desc), '[]') from (${longTransactions(long)}) t) as transactions`,
     [providerRoles, tableOids, publication],
   );
   const { pid, tls, ownsPublication, transactions, ...facts } = rows[0];
+  const { freeConnections, roleConnections, databaseConnections } = facts;
   const { processID } = client as unknown as { processID: number };
   return {
     ...facts,
     pooled: pid !== processID,
     tls: tls ?? undefined,
     ownsPublication: ownsPublication ?? undefined,
+    freeConnections: freeConnections ?? undefined,
+    roleConnections: roleConnections ?? undefined,
+    databaseConnections: databaseConnections ?? undefined,
     transactions: transactions.map(longTransaction),
   };
 }
+
+/** Not a walsender or another process of the server, as far as this role may see. */
+const ordinary = `datid is not null and coalesce(backend_type, 'client backend') = 'client backend'`;
+
+/** Limits do not hold for superusers. All of them without this session, which has ended when the worker starts. */
+const connectionsLeft = `
+  (select case when not r.rolsuper then
+            pg_catalog.current_setting('max_connections')::int - pg_catalog.current_setting('superuser_reserved_connections')::int
+            - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0)
+            - (select count(*)::int from pg_catalog.pg_stat_activity where ${ordinary}) + 1 end
+   from pg_catalog.pg_roles r where r.rolname = current_user) as "freeConnections",
+  (select r.rolconnlimit - (select count(*)::int from pg_catalog.pg_stat_activity a where a.usesysid = r.oid and ${ordinary}) + 1
+   from pg_catalog.pg_roles r where r.rolname = current_user and r.rolconnlimit >= 0 and not r.rolsuper) as "roleConnections",
+  (select d.datconnlimit - (select count(*)::int from pg_catalog.pg_stat_activity a where a.datid = d.oid and ${ordinary}) + 1
+   from pg_catalog.pg_database d, pg_catalog.pg_roles r
+   where d.datname = pg_catalog.current_database() and d.datconnlimit >= 0 and r.rolname = current_user and not r.rolsuper) as "databaseConnections"`;
 
 interface TransactionRow {
   readonly pid: number | null;

@@ -1,3 +1,4 @@
+import type { HoldingNote } from '../stream/holding-note.ts';
 import { warningThreshold } from '../stream/held-back.ts';
 import { formatBytes, formatSeconds, type Level } from './output.ts';
 
@@ -20,10 +21,16 @@ export interface Vitals {
   readonly idleTimeoutSeconds: number | null;
   /** Standbys that hold all changes back. */
   readonly standbysBehind: readonly string[];
+  /** Events that no handler could handle; a text: why that is not known. */
+  readonly deadLetters: number | string;
+  /** Why what waits is not known. */
+  readonly waitingUnknown: string | undefined;
+  /** The event whose handler fails. */
+  readonly failing: HoldingNote | null;
 }
 
-/** Seconds that a change may wait before a person should look. */
-const patience = 60;
+/** Seconds that a change may wait before a person should look: as long as a worker waits before it warns of a slow handler. */
+const patience = 10;
 
 /** Seconds that a worker may be silent: it tells every 10 s how far it is, and a walsender that decodes much reads that every 30 s. */
 const silence = 40;
@@ -47,6 +54,14 @@ export function judgeHealth(vitals: Vitals): { readonly level: Level; readonly r
     warnings.push(`${formatBytes(retainedBytes)} of WAL are held back`);
   }
   if (waitingSeconds > patience) warnings.push(`the oldest event waits since ${formatSeconds(waitingSeconds)}`);
+  if (vitals.waitingUnknown !== undefined) warnings.push(`what waits is not known: ${vitals.waitingUnknown}`);
+  const { deadLetters, failing } = vitals;
+  if (failing)
+    warnings.push(
+      `the handler of event ${failing.eventId} fails (attempt ${failing.attempt}): see the log of the worker`,
+    );
+  if (typeof deadLetters === 'string') warnings.push(`whether there are dead letters is not known: ${deadLetters}`);
+  else if (deadLetters > 0) warnings.push(`${deadLetters} dead letter${deadLetters === 1 ? '' : 's'}`);
   const level = problems.length > 0 ? 'problem' : warnings.length > 0 ? 'warning' : 'ok';
   return { level, reasons: [...problems, ...warnings] };
 }

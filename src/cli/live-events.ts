@@ -1,5 +1,6 @@
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
+import { lenientTypes } from './lenient-types.ts';
 import { withoutSecrets } from './output.ts';
 
 export interface LiveEvent {
@@ -19,7 +20,8 @@ export class LiveEvents implements AsyncDisposable {
   constructor({ options, resolved, watchers }: Configuration, kept: number) {
     this.#watch = createWatch<any>({
       watchers: options.watchers,
-      connection: resolved.connection,
+      connection: { ...resolved.connection, types: lenientTypes(resolved.connection.types) },
+      logger: false,
       publication: resolved.publication.name,
       slot: { temporary: true },
       manage: 'verify',

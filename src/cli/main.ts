@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
 import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
+import { closest } from './closest.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
 import { type ConfigurationIssue, issuesText, thrownText } from '../errors.ts';
 import { flush, indented, note, print, watchPipe } from './output.ts';
+import { pasteable } from './pasteable.ts';
 import { setup } from './setup.ts';
 import { status } from './status.ts';
 import { tail } from './tail.ts';
@@ -36,12 +38,24 @@ async function run([name, ...args]: readonly string[]): Promise<ExitCode> {
     return exit.ok;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!command) throw new UsageError(`there is no command '${name}'`, `Known: ${Object.keys(commands).join(', ')}.`);
+  if (!command) throw unknownCommand(name);
   if (args.includes('--help') || args.includes('-h')) {
     await print(command.help);
     return exit.ok;
   }
   return command.run(args);
+}
+
+function withPasteable(issue: ConfigurationIssue): ConfigurationIssue {
+  return { ...issue, solution: issue.solution && pasteable(issue.solution).replaceAll('\n', '\n    ') };
+}
+
+function unknownCommand(name: string): UsageError {
+  const known = Object.keys(commands);
+  const meant = closest(name, known);
+  const hint =
+    meant === undefined ? `Known: ${known.join(', ')}. walwatch --help tells more.` : `Did you mean '${meant}'?`;
+  return new UsageError(`there is no command '${name}'`, hint);
 }
 
 function failed(error: unknown): ExitCode {
@@ -55,8 +69,8 @@ function failed(error: unknown): ExitCode {
   const kind = typeof code === 'string' ? `${code}: ` : '';
   // Other packages call theirs `issues`, too. The text of ours holds their solutions.
   const ours = code === 'CONFIGURATION' ? issues : undefined;
-  const text = ours ? issuesText(ours) : typeof message === 'string' ? message : thrownText(error);
-  const remedy = solution === undefined || ours ? '' : `\n  ${indented(solution)}`;
+  const text = ours ? issuesText(ours.map(withPasteable)) : typeof message === 'string' ? message : thrownText(error);
+  const remedy = solution === undefined || ours ? '' : `\n  ${indented(pasteable(solution))}`;
   note(`walwatch: ${kind}${indented(text)}${remedy}`);
   return usage ? exit.usage : exit.problem;
 }

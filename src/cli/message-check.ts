@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import { quoteIdentifier, type Server } from '../postgres/server.ts';
 import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';
+import type { Uses } from './learn-handlers.ts';
 
 /** What `REVOKE` and `GRANT` call the two functions. */
 const functions = (major: number) => {
@@ -18,7 +19,8 @@ const functions = (major: number) => {
 export async function messageChecks(
   client: Client,
   { major, role }: Server,
-  { resolved, subscribe }: Configuration,
+  { resolved }: Configuration,
+  uses: Uses,
 ): Promise<Check[]> {
   const { rows } = await client.query<{ all: boolean; ours: boolean }>(
     `select pg_catalog.bool_or(a.grantee = 0) as "all", pg_catalog.bool_and(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) as ours
@@ -35,12 +37,12 @@ export async function messageChecks(
       }),
     ]; // prettier-ignore
   }
-  if (!all || !String(subscribe ?? '').includes('onMessage')) return [];
+  if (!all || !uses.messages) return [];
   return [
     check(false, 'warning', {
       name: 'logical messages', found: 'every role that may connect can write them',
       why: 'an onMessage() handler cannot tell who wrote a message',
-      fix: `REVOKE EXECUTE ON FUNCTION ${functions(major)} FROM PUBLIC; and GRANT it to this role and the application's: see sql/role.sql.`,
+      fix: `REVOKE EXECUTE ON FUNCTION ${functions(major)} FROM PUBLIC; GRANT EXECUTE ON FUNCTION ${functions(major)} TO ${quoteIdentifier(role)}; -- and to the role of the application, see sql/role.sql`,
     }),
   ]; // prettier-ignore
 }

@@ -6,6 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type { WriteStream } from 'node:tty';
 import { printable } from '../printable.ts';
 import { redact, secretsOf } from '../redaction.ts';
+import { hasColours, showsUnicode } from './terminal.ts';
+import { beginning, ellipsis, widthOf } from './width.ts';
 
 const { stdout, stderr } = process;
 const closing = new AbortController();
@@ -25,15 +27,53 @@ export function watchPipe(): void {
 /** Stands for the escape character of our own sequences until they are written. Nobody else can know it. */
 const escape = `<${randomUUID()}>`;
 
-/** From the top of the screen, over what was there. */
-export const clearScreen = `${escape}[H${escape}[J`;
+/**
+ * Sequences that every terminal of today knows, that of Windows included: a screen of one's own and back, the cursor hidden
+ * and shown, and everything cleared from the top on. https://learn.microsoft.com/windows/console/console-virtual-terminal-sequences
+ */
+export const control = {
+  openScreen: `${escape}[?1049h${escape}[?25l`,
+  closeScreen: `${escape}[?25h${escape}[?1049l`,
+  clear: `${escape}[H${escape}[J`,
+} as const;
+
+const ascii: Readonly<Record<string, string>> = {
+  '✓': 'ok', '✗': 'x', '…': '...', '→': '->', '–': '-', '’': "'",
+}; // prettier-ignore
 
 function released(text: string): string {
-  return text.split(escape).map(printable).join('\u001b');
+  const safe = text.split(escape).map(printable).join('\u001b');
+  return showsUnicode ? safe : safe.replaceAll(/[✓✗…→–’]/g, (sign) => ascii[sign]!);
 }
 
-export function isTerminal(): boolean {
-  return stdout.isTTY === true; // undefined in a pipe, whatever its type says
+/** A text as it is seen, without our colours. */
+export function visible(text: string): string {
+  return text
+    .split(escape)
+    .map((part, index) => (index === 0 ? part : part.replace(/^\[\d*m/, '')))
+    .join('');
+}
+
+/** A line in at most so many columns, with its colours. */
+export function clip(line: string, columns: number): string {
+  if (widthOf(printable(visible(line))) <= columns) return line;
+  let left = columns - ellipsis.length;
+  let cut = false;
+  const parts = line.split(escape).map((part, index) => {
+    const style = index === 0 ? '' : (/^\[\d*m/.exec(part)?.[0] ?? '');
+    const text = printable(part.slice(style.length));
+    if (cut) return style;
+    const shown = beginning(text, left);
+    left -= widthOf(shown);
+    cut = shown.length < text.length;
+    return `${style}${shown}${cut ? ellipsis : ''}`;
+  });
+  return parts.join(escape);
+}
+
+/** Writes to the terminal as it is, without a line end: a screen, or what opens and closes one. */
+export function draw(text: string): void {
+  stdout.write(released(text));
 }
 
 /** Resolves once the line was taken over by whoever reads. Rejects when nobody does. */
@@ -87,10 +127,9 @@ export function toJson(value: unknown, indent?: number): string {
 
 const codes = { red: 31, green: 32, yellow: 33, cyan: 36, bold: 1, dim: 2 };
 
-/** In colour only on a terminal that has them, and not with NO_COLOR. */
+/** In colour where there are any. */
 export function paint(style: keyof typeof codes, text: string, stream: WriteStream = stdout): string {
-  const colours = stream.isTTY === true && !process.env['NO_COLOR'] && stream.hasColors();
-  return colours ? `${escape}[${codes[style]}m${text}${escape}[0m` : text;
+  return hasColours(stream) ? `${escape}[${codes[style]}m${text}${escape}[0m` : text;
 }
 
 export type Level = 'ok' | 'warning' | 'problem';

@@ -78,25 +78,6 @@ function standbyChecks(server: Server, options: ResolvedOptions): Check[] {
   return [check(warning === undefined, level, { ...facts, fix: warning?.solution })];
 }
 
-/** What the role must be allowed where the worker makes things itself. */
-export function ownershipChecks(facts: ServerFacts, manage: ResolvedOptions['manage']): Check[] {
-  if (manage === 'verify') return [];
-  const { mayCreate, foreignTables, ownsPublication } = facts;
-  const missing = [
-    ...(ownsPublication === undefined && !mayCreate ? ['CREATE on the database'] : []),
-    ...(ownsPublication === false ? ['ownership of the publication'] : []),
-    ...(foreignTables.length > 0 ? [`ownership of ${foreignTables.join(', ')}`] : []),
-  ];
-  return [
-    check(missing.length === 0, 'warning', {
-      name: "rights for manage: 'create'",
-      found: missing.length === 0 ? 'all' : `missing: ${missing.join('; ')}`,
-      why: 'only an owner may make or alter the publication',
-      fix: "Let the owner run what `walwatch setup --print` prints, and set manage: 'verify'.",
-    }),
-  ];
-}
-
 export function transactionCheck({ transactions, seesOthers }: ServerFacts): Check {
   const found = transactions.map(({ who, seconds }) => `${who} since ${formatSeconds(seconds)}`).join(', ');
   const none = `none longer than a minute${seesOthers ? '' : ' among those that this role may see (pg_read_all_stats)'}`;

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import { TypeCatalog } from '../postgres/types.ts';
-import { printable } from '../printable.ts';
+import { oneLine, printable } from '../printable.ts';
 import { type Server, serverIssues } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { throwIssues, WatchError } from '../errors.ts';
@@ -11,17 +11,20 @@ import {
   alterPublication, commentOnPublication, type Publication, type PublicationNeeds,
 } from '../setup/publication.ts'; // prettier-ignore
 import { completePublication, createPublication, isRefused, script } from '../setup/publication-sql.ts';
-import { slotCreation, slotIssues } from '../setup/slot.ts';
+import { creationTimeout, slotCreation, slotIssues } from '../setup/slot.ts';
+import type { Table } from '../postgres/tables.ts';
 import {
   changeFlags, type Command, configurationFlags, exit, help, parse, UsageError, watcherFlags,
 } from './arguments.ts'; // prettier-ignore
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
+import { learnHandlers } from './learn-handlers.ts';
 import { noteMarker } from './marker-sql.ts';
 import { mark, note, print } from './output.ts';
+import { missingTables } from './own-table-checks.ts';
 import { identityChanges, type IdentityChange } from './replica-identity.ts';
 import { withSession } from './session.ts';
-import { sqlScript } from './sql-script.ts';
+import { lockTimeout, sqlScript, sqlSteps, type Step } from './sql-script.ts';
 import { type Survey, survey } from './survey.ts';
 import { readFormer, undo } from './undo.ts';
 
@@ -30,7 +33,9 @@ export const setup: Command = {
   help: `Usage: walwatch setup [watcher …] [options]
 
 Makes what the watchers need, as a worker with manage: 'create' would; a worker with manage: 'verify' starts
-afterwards. Shows the SQL and asks. Adds what is missing and takes nothing away, so it can be run again.
+afterwards. Beyond that it sets replica identities, which a worker never does, and makes the tables that the handlers
+need, if the configuration file exports them (subscribe). Shows the SQL, says what each statement is for, and asks. Adds
+what is missing and takes nothing away, so it can be run again.
 
 ${help.watchers}
 
@@ -61,8 +66,8 @@ Examples:
         await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is set up already.`);
         return exit.ok;
       }
-      if (values.print && plan.statements.some((statement) => printable(statement) !== statement)) throw unprintable();
-      await print(values.print ? sqlScript(plan.statements) : plan.statements.join('\n'));
+      if (values.print && plan.statements.some(({ sql }) => printable(sql) !== sql)) throw unprintable();
+      await print(values.print ? sqlScript(plan.statements) : sqlSteps(plan.statements));
       if (values.print) return exit.ok;
       if (!(await confirmed('Run this?', values))) return exit.problem;
       const start = await carryOut(client, configuration, plan);
@@ -79,8 +84,10 @@ interface Plan {
   readonly needs: PublicationNeeds;
   /** There is a publication already. */
   readonly published: boolean;
+  /** Of the handlers: what makes their tables. */
+  readonly tables: readonly string[];
   /** Everything, to be run one after the other. */
-  readonly statements: readonly string[];
+  readonly statements: readonly Step[];
 }
 
 /** @throws what a worker would stop with */
@@ -101,8 +108,9 @@ async function makePlan(client: Client, configuration: Configuration, forAnother
   throwIssues([...serverIssues(server, resolved), ...found.misfits, ...unsolved, ...wrongSlot]);
   for (const { error } of found.losses) throw error;
   const { needs, publication } = found;
-  const statements = planStatements(found, configuration, changes);
-  return { identities: changes, server, needs, published: publication !== undefined, statements };
+  const tables = await missingTables(client, server, await learnHandlers(configuration));
+  const statements = planStatements(found, configuration, changes, tables);
+  return { identities: changes, server, needs, published: publication !== undefined, tables, statements };
 }
 
 /** Of each table, the columns of its row filter for which PostgreSQL would refuse the application's updates and deletes. */
@@ -117,16 +125,40 @@ function planStatements(
   { needs, publication, slot, marker }: Survey,
   { resolved }: Configuration,
   changes: readonly IdentityChange[],
-): string[] {
+  tables: readonly string[],
+): Step[] {
   const { name, failover } = resolved.slot;
   const published = publication ? completePublication(needs, publication) : [createPublication(needs)];
   const comment = publication ? publication.comment : createdComment;
-  return [
-    ...changes.map(({ statement }) => statement),
-    ...(published.length > 0 ? [script(published)] : []),
-    ...(slot ? [] : [`${slotCreation(name, failover)};`]),
-    ...(marker ? [] : [noteMarker(needs.name, name, comment)]),
+  const steps: (Step | undefined)[] = [
+    ...changes.map(({ statement, table, to }) => ({ why: whyIdentity(table, to), sql: statement })),
+    ...tables.map((sql) => ({ why: 'A table that the handlers need.', sql })),
+    published.length > 0
+      ? { why: 'The publication says of which tables changes are sent.', sql: script(published) }
+      : undefined,
+    slot
+      ? undefined
+      : {
+          why:
+            'The slot remembers how far the worker has come. From here on the server keeps WAL for it, so start the worker soon.\n' +
+            'Making it waits for the end of all transactions that write.',
+          sql: `${slotCreation(name, failover)};`,
+          patience: creationTimeout,
+        },
+    marker
+      ? undefined
+      : {
+          why: 'The comment of the publication remembers where the slot was made, so that walwatch notices if it is lost.',
+          sql: noteMarker(needs.name, name, comment),
+        },
   ];
+  return steps.filter((step) => step !== undefined);
+}
+
+function whyIdentity({ schema, name }: Table, to: 'default' | 'full'): string {
+  const what = to === 'full' ? 'all old values of updated and deleted rows' : 'the keys of updated and deleted rows';
+  const cost = to === 'full' ? ', which makes the WAL of its updates larger' : '';
+  return `Not done by a worker: ${oneLine(`${schema}.${name}`)} has to send ${what}${cost}.`;
 }
 
 /** Names and texts are written with escapes. A row filter is an expression, which would be another one. */
@@ -138,9 +170,6 @@ function changePublication(needs: PublicationNeeds, publication: Publication | u
   if (publication) return completePublication(needs, publication);
   return [createPublication(needs), commentOnPublication(needs.name, createdComment)];
 }
-
-/** Milliseconds that a change of a table waits, while the application queues up behind it. */
-const lockTimeout = 2000;
 
 /** Returns where the slot stands. @throws when it fails, after what was changed is as it was */
 async function carryOut(client: Client, configuration: Configuration, plan: Plan): Promise<string> {
@@ -154,6 +183,7 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
       await client.query(`begin; set local lock_timeout = ${lockTimeout}; ${statement} commit`);
       changed.add(table.oid);
     }
+    for (const statement of plan.tables) await client.query(`begin; ${statement} commit`);
     await alterPublication(client, needs.name, server, (current) => changePublication(needs, current));
     const options = { ...resolved, manage: 'create', slot: { ...resolved.slot, onLost: 'stop' } } as const;
     const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);

@@ -18,10 +18,10 @@ export function slotChecks(found: Survey, configuration: Configuration, states: 
   if (problems.length > 0) return problems;
   if (!slot) {
     const byWorker = resolved.manage === 'create' && !server.inRecovery;
-    const itself = byWorker ? '(a worker does it by itself at its start)' : '(after the publication was made)';
+    const itself = byWorker ? 'a worker does it by itself at its start' : 'after the publication was made';
     return [{
       name, level: byWorker ? 'warning' : 'problem', found: 'does not exist yet', why,
-      fix: `walwatch setup, or ${slotCreation(resolved.slot.name, resolved.slot.failover)}; ${itself}`,
+      fix: `${slotCreation(resolved.slot.name, resolved.slot.failover)}; -- ${itself}; or: walwatch setup`,
     }]; // prettier-ignore
   }
   if (slot.confirmedFlushLsn === undefined) {

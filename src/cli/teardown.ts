@@ -57,7 +57,7 @@ Examples:
       }
       const asks = !values.print && !values.yes && process.stdin.isTTY === true;
       if (plan.doubt !== undefined && !values.force && !asks) throw notOurs(plan.doubt);
-      await print(values.print ? sqlScript(plan.statements) : plan.statements.join('\n'));
+      await print(values.print ? sqlScript(plan.statements.map((sql) => ({ sql }))) : plan.statements.join('\n'));
       if (values.print) return exit.ok;
       const doubt = plan.doubt === undefined ? '' : `${capitalized(plan.doubt)}. `;
       if (!(await confirmed(`${doubt}Run this? What the worker has not handled yet is lost.`, values)))

@@ -2,14 +2,17 @@ import type { ConfigurationIssue } from '../errors.ts';
 import {
   completePublication, createPublication, extendPublication, narrowPublication, script,
 } from '../setup/publication-sql.ts'; // prettier-ignore
-import { bindWarnings } from '../watchers/bind.ts';
+import { type BoundWatcher, bindWarnings } from '../watchers/bind.ts';
+import type { Watcher } from '../watchers/validate.ts';
 import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';
+import type { ServerFacts } from './facts.ts';
 import { identityChanges } from './replica-identity.ts';
 import type { Survey } from './survey.ts';
+import { tableName } from './watcher-name.ts';
 
 /** Tables, keys and replica identities: a line for each watcher, and for each thing that is wrong with it. */
-export function watcherChecks(found: Survey, { watchers }: Configuration): Check[] {
+export function watcherChecks(found: Survey, { watchers }: Configuration, heirs: ServerFacts['heirs']): Check[] {
   const { changes } = identityChanges(watchers, found.tables, found.server);
   return [
     ...watchers.flatMap((watcher): Check[] => {
@@ -32,7 +35,7 @@ export function watcherChecks(found: Survey, { watchers }: Configuration): Check
           name, table: table.name, level: 'warning', found: message.replace(`${name}: `, ''), why: 'a handler that reads it would fail', fix: solution,
         }),
       ); // prettier-ignore
-      const all = [...misfits, ...identity, ...warnings];
+      const all = [...misfits, ...identity, ...warnings, ...(bound ? heirCheck(bound, watchers, heirs) : [])];
       if (all.length > 0 || !bound) return all;
       return [{
         name, table: table.name, level: 'ok',
@@ -47,6 +50,27 @@ export function watcherChecks(found: Survey, { watchers }: Configuration): Check
         problem({ name: table ?? 'watchers', table: { name: table } }, message, 'the watch would not start', solution),
       ),
   ];
+}
+
+/** Rows of plain inheritance: PostgreSQL sends them as those of the table that they are in. */
+function heirCheck(
+  { watcher, table }: BoundWatcher,
+  watchers: readonly Watcher[],
+  heirs: ServerFacts['heirs'],
+): Check[] {
+  const unwatched = heirs.filter(
+    ({ parent, schema, name }) =>
+      parent === table.oid &&
+      !watchers.some((one) => one.type === watcher.type && one.table.schema === schema && one.table.name === name),
+  );
+  if (unwatched.length === 0) return [];
+  const names = unwatched.map((heir) => tableName(heir));
+  return [{
+    name: watcher.name, table: watcher.table.name, level: 'warning',
+    found: `the rows of the tables that inherit from it are not its own, and not seen: ${names.join(', ')}`,
+    why: 'PostgreSQL publishes each of these tables for itself; only partitions are sent as rows of their root',
+    fix: `Watch them, too: ${names.map((name) => `['${name}', '${watcher.type}']`).join(', ')}. Or turn them into partitions.`,
+  }]; // prettier-ignore
 }
 
 function problem(
@@ -75,7 +99,7 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
   }
   const byWorker = resolved.manage === 'create' && !found.server.inRecovery;
   const level = byWorker ? 'warning' : 'problem';
-  const itself = byWorker ? ' (a worker does it by itself at its start)' : '';
+  const itself = byWorker ? ' -- a worker does it by itself at its start' : '';
   const run = (statements: readonly string[]) => `${script(statements)}${itself}`;
   if (!publication) {
     return [{ name, level, found: 'does not exist yet', why, fix: run([createPublication(needs)]) }];
@@ -85,7 +109,7 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
     const found = 'does not carry what the watchers need';
     const byHand = ownership === 'foreign' && missing.length > extendPublication(needs, publication).length;
     if (!byHand) return [{ name, level, found, why, fix: run(missing) }];
-    const fix = `${script(missing)} (walwatch did not make it, and only adds tables to it)`;
+    const fix = `${script(missing)} -- walwatch did not make it, and only adds tables to it`;
     return [{ name, level: 'problem', found, why, fix }];
   }
   const superfluous = publication.allTables || ownership === 'shared' ? [] : narrowPublication(needs, publication);
@@ -94,7 +118,7 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
       name,
       found: superfluous.length === 0 ? 'carries what the watchers need' : 'carries more than the watchers need',
       why: superfluous.length === 0 ? why : 'what nobody watches is sent all the same',
-      fix: ownership === 'foreign' ? `${script(superfluous)} (if nobody else reads it)` : run(superfluous),
+      fix: ownership === 'foreign' ? `${script(superfluous)} -- if nobody else reads it` : run(superfluous),
     }),
   ];
 }

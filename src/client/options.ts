@@ -59,7 +59,7 @@ export function nameOf({
 }
 
 function absolute(url: Address): string {
-  const given = String((url as { readonly href?: string } | undefined)?.href ?? url);
+  const given = typeof url === 'object' ? url.href : url;
   try {
     return new URL(given, typeof location === 'object' ? location.href : undefined).href;
   } catch {

@@ -6,6 +6,7 @@ import { handlerFailed, heldForever, neverFinished } from './failures.ts';
 import { Interrupted } from './interrupted.ts';
 import type { Dead, Failure, Obstacle, Recipient } from './recipient.ts';
 import { decide, retryDelay } from './retry.ts';
+import { rowSql } from './row-sql.ts';
 import { isThenable } from './thenable.ts';
 import { handlerTimeout } from './timeout.ts';
 
@@ -221,7 +222,7 @@ export class Delivery {
     if (!recipient.active) this.#settle();
     // A part of it is gone from memory: only a restart brings it back.
     else if (this.deliverable.repeatable === false)
-      host.stop(handlerFailed(recipient.name, eventId, this.attempt, error));
+      host.stop(handlerFailed({ subscription: recipient.name, eventId, attempt: this.attempt, error }));
     else {
       if (++this.#interruptions === 1) host.warn(error);
       this.#again(retryDelay(this.#interruptions, Math.random()));
@@ -239,9 +240,10 @@ export class Delivery {
     if (action === 'retry' && deliverable.repeatable === false) action = 'stop';
     const retryIn = action === 'retry' && !permanent ? retryDelay(attempt, Math.random()) : undefined;
     const { eventId } = context;
-    host.failed({ recipient, eventId, attempt, error: this.error, action, retryIn });
-    if (action === 'stop') host.stop(handlerFailed(recipient.name, eventId, attempt, error));
-    if (action === 'retry' && permanent) host.warn(heldForever(recipient.name, eventId, error));
+    host.failed({ recipient, eventId, attempt, error: this.error, action, retryIn, deliverable });
+    const event = { subscription: recipient.name, eventId, attempt, error, sql: rowSql(deliverable) };
+    if (action === 'stop') host.stop(handlerFailed(event));
+    if (action === 'retry' && permanent) host.warn(heldForever(event));
     return { action, retryIn };
   }
 
@@ -286,7 +288,8 @@ export class Delivery {
     const { onError } = settings;
     if (typeof onError !== 'object' || this.attempt <= onError.attempts) return undefined;
     this.attempt = onError.attempts;
-    return neverFinished(name, this.deliverable.change.eventId, this.attempt);
+    const { eventId } = this.deliverable.change;
+    return neverFinished({ subscription: name, eventId, attempt: this.attempt, sql: rowSql(this.deliverable) });
   }
 
   #settle(): void {

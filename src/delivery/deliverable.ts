@@ -2,6 +2,12 @@ import type { HandlerContext } from './context.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 
+/** A row as SQL finds it: by its key. */
+export interface NamedRow {
+  readonly table: string;
+  readonly condition: string;
+}
+
 /** What a handler is called with. */
 export interface Deliverable {
   readonly change: Captured;
@@ -19,6 +25,8 @@ export interface Deliverable {
   context(attempt: number, whole?: HandlerContext): HandlerContext;
   /** The same for the first attempts of all who neither time out nor put anything into it. */
   readonly shared?: HandlerContext;
+  /** The row that it is about, for SQL that shows it. */
+  readonly row?: NamedRow | undefined;
   /** What is kept of it when it cannot be handled. */
   letter(): Letter;
   /** Of a batch: what it holds. */

@@ -6,6 +6,7 @@ import type { Deliverable } from './deliverable.ts';
 import { Lane, type LaneHost } from './lane.ts';
 import type { Dead, Failure, Obstacle, Recipient, RecipientLane } from './recipient.ts';
 import type { RecoveryView } from './recovery.ts';
+import { rowSql } from './row-sql.ts';
 import { isThenable } from './thenable.ts';
 import type { Captured, Ledger, LedgerTransaction } from '../changes/ledger.ts';
 
@@ -115,7 +116,9 @@ export class Dispatcher implements LaneHost {
         continue;
       position = [transaction.finalLsn, ordinal];
       const { attempt, error } = delivery;
-      oldest = { subscription: lane.recipient.name, eventId, since: new Date(delivery.since), attempt, error };
+      const { name } = lane.recipient;
+      const sql = rowSql(delivery.deliverable);
+      oldest = { subscription: name, eventId, since: new Date(delivery.since), attempt, error, sql };
     }
     return oldest;
   }

@@ -4,8 +4,9 @@ import { currentText, type PlannedColumn, type PlannedWatcher, previousText } fr
 import type { UpdateType } from '../types/watchers.ts';
 import type { CapturedChange } from '../changes/change.ts';
 import { HandlerContext } from './context.ts';
-import type { Deliverable } from './deliverable.ts';
+import type { Deliverable, NamedRow } from './deliverable.ts';
 import type { Letter } from './letter.ts';
+import { rowOf } from './row-sql.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 const nothing: Event = Object.freeze({});
@@ -53,6 +54,10 @@ export class Occurrence implements Deliverable {
 
   get shared(): EventHandlerContext {
     return (this.#shared ??= new EventHandlerContext(this, 1, undefined));
+  }
+
+  get row(): NamedRow | undefined {
+    return rowOf(this.planned, this.change);
   }
 
   letter(): Letter {

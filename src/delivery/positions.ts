@@ -150,7 +150,7 @@ export async function positionIssues(
   return [
     {
       message: `transaction: true keeps positions in the table walwatch.positions, which the role '${server.role}' can neither use nor make`,
-      solution: `Let the owner of the database run: ${await migrationFor(server.role, '002_positions')}`,
+      solution: `Let the owner of the database run: ${migrationFor(server.role, '002_positions')}`,
     },
   ];
 }

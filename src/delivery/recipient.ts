@@ -52,6 +52,8 @@ export interface Failure {
   readonly error: unknown;
   readonly action: ErrorAction;
   readonly retryIn: number | undefined;
+  /** What could not be handled. */
+  readonly deliverable?: Deliverable;
 }
 
 /** What its handler could not handle, on its way to the dead letters. */

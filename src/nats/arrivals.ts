@@ -112,8 +112,8 @@ function bind(given: Watcher, message: EventMessage): BoundWatcher {
       },
     ]);
   }
-  const columns = Object.entries(message.types).map(([name, typeOid]) => ({
-    name, typeOid, notNull: false, generated: undefined, toastable: false,
+  const columns = Object.entries(message.types).map(([name, typeOid], index) => ({
+    name, number: index + 1, typeOid, notNull: false, generated: undefined, toastable: false,
   })); // prettier-ignore
   const described: Table = {
     oid: 0, schema: message.schema, name: message.table, kind: 'r', persistence: 'p', ancestors: [], columns,

@@ -1,10 +1,11 @@
 import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
+import { rowSql } from '../delivery/row-sql.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
-import { checkListener, watchEvents } from '../observe/emitter.ts';
+import { checkListener, slotWatchEvents } from '../observe/emitter.ts';
 import { Reporter } from '../observe/reporter.ts';
-import { onErrorIssues, watchersIssues } from '../options.ts';
+import { loggerIssues, onErrorIssues, watchersIssues } from '../options.ts';
 import { unknownKeys } from '../option-names.ts';
 import { TypeCatalog } from '../postgres/types.ts';
 import { Router } from '../routing/router.ts';
@@ -36,8 +37,8 @@ export interface RemoteWatchOptions<W extends Watchers = Watchers> extends NatsO
   readonly durable?: string;
   /** Default of all subscriptions: `'retry'` with `durable`, otherwise a failed event is reported and passed over. */
   readonly onError?: OnError;
-  /** pino or pino-shaped. Default: silent. */
-  readonly logger?: Logger;
+  /** pino or pino-shaped. Default: only what somebody must know is told, by `process.emitWarning`; `false`: nothing. */
+  readonly logger?: Logger | false;
 }
 
 /**
@@ -59,6 +60,7 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
     issues.push({ message: 'durable is no name for a consumer', solution: "Letters, digits, '-' and '_': 'mailer'." });
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
+  issues.push(...loggerIssues(options.logger));
   const unfit = watchersIssues(options.watchers);
   const { entries, when, naming } = unfit.length === 0 ? options.watchers : { entries: [] };
   const checked = checkEntries(entries, when, naming);
@@ -102,7 +104,9 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
           warn: (warning) => reporter.warnOnce([warning]),
         }); // prettier-ignore
   const dispatcher = new Dispatcher(inbox, {
-    failed: (failure) => reporter.handlerFailed(failure),
+    // Dead letters are in a stream, which SQL does not reach.
+    failed: (failure) =>
+      reporter.handlerFailed(failure, failure.action === 'deadLetter' ? undefined : rowSql(failure.deliverable!)),
     stop: (error) => watch.fail(error),
     warn: (warning) => reporter.warn(warning),
     bury: (dead) => letters.write(dead),
@@ -149,7 +153,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     disconnected: (error, retryIn) => lifecycle.disconnected(error, retryIn),
   });
   const watch = new RemoteWatch({
-    watchers, lifecycle, reporter, logged: logger !== undefined, source, supervisor, router, dispatcher, subscriptions, classify, stopTimeout,
+    watchers, lifecycle, reporter, source, supervisor, router, dispatcher, subscriptions, classify, stopTimeout,
   }); // prettier-ignore
   return watch;
 }
@@ -177,7 +181,8 @@ class RemoteWatch extends WatchCore {
   }
 
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void {
-    checkListener(event, listener, watchEvents);
+    // Those that only the worker's watch has are never emitted, and not misspelt: code may be for any watch, as that of `sse()` is.
+    checkListener(event, listener, slotWatchEvents);
     return this.#parts.reporter.emitter.on(event, listener as (value: any) => void);
   }
 

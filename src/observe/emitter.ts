@@ -5,12 +5,12 @@ import type { SlotWatchEventMap, WatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
 
-export const watchEvents: readonly string[] = [
+export const watchEvents = [
   'connected', 'disconnected', 'handlerFailed', 'gap', 'warning', 'error',
-] satisfies (keyof WatchEventMap)[]; // prettier-ignore
-export const slotWatchEvents: readonly string[] = [
+] as const satisfies readonly (keyof WatchEventMap)[]; // prettier-ignore
+export const slotWatchEvents = [
   ...watchEvents, 'standby', 'acknowledged',
-] satisfies (keyof SlotWatchEventMap | string)[]; // prettier-ignore
+] as const satisfies readonly (keyof SlotWatchEventMap)[]; // prettier-ignore
 
 /** @throws ConfigurationError: a listener of a misspelt event would never be called */
 export function checkListener(event: unknown, listener: unknown, events: readonly string[]): void {
@@ -20,6 +20,14 @@ export function checkListener(event: unknown, listener: unknown, events: readonl
   }
   if (typeof listener !== 'function')
     throwIssues([{ message: `the listener of '${event as string}' is not a function`, solution: `watch.on('${event as string}', (value) => …)` }]); // prettier-ignore
+}
+
+/** The same in all copies of the package: one process may have several. */
+const ofOurs = Symbol.for('walwatch:listener');
+
+/** A listener that works for this package: nobody who runs the watch hears anything by it. */
+export function ownListener<L extends (...values: never[]) => unknown>(listener: L): L {
+  return Object.assign(listener, { [ofOurs]: true });
 }
 
 /** The events of a watch. Listeners are observers: none is waited for, and none can disturb the watch by throwing. */
@@ -35,12 +43,14 @@ export class Emitter {
     let listeners = this.#listeners.get(event);
     if (!listeners) this.#listeners.set(event, (listeners = new Set()));
     const own: Listener = (value) => listener(value); // the same function may be added twice
+    if (ofOurs in listener) ownListener(own);
     listeners.add(own);
     return () => void listeners.delete(own);
   }
 
+  /** The application listens for it. */
   heard(event: keyof SlotWatchEventMap): boolean {
-    return (this.#listeners.get(event)?.size ?? 0) > 0;
+    return [...(this.#listeners.get(event) ?? [])].some((listener) => !(ofOurs in listener));
   }
 
   emit<E extends keyof SlotWatchEventMap>(event: E, value: SlotWatchEventMap[E]): void {

@@ -38,7 +38,12 @@ export function resolveConnection(given: unknown, issues: ConfigurationIssue[]):
     return own;
   }
   const config = connectionString ? { ...own, ...parseUrl(connectionString, issues) } : own;
-  issues.push(...aliasIssues(own), ...hostIssues(config), ...misplacedIssues(config), ...passwordIssues(config));
+  issues.push(
+    ...aliasIssues(typeof given === 'string' ? {} : given),
+    ...hostIssues(config),
+    ...misplacedIssues(config),
+    ...passwordIssues(config),
+  );
   return typeof config.password === 'function' ? { ...config, password: checked(config.password) } : config;
 }
 
@@ -110,6 +115,24 @@ function misplacedIssues({ host = env('PGHOST'), database = env('PGDATABASE'), u
     message: `${name} of connection is not the name of a ${name}, but looks like a connection string`,
     solution: `Give each setting on its own: { host, port, user, password, database }; or all as a URL: ${example}`,
   }));
+}
+
+/**
+ * Where nothing names a server node-postgres takes that of this machine, and a database with the name of the system's user. Who wants
+ * just that gives an object without these settings.
+ */
+export function unnamedServer(given: unknown, config: ClientConfig): ConfigurationIssue[] {
+  const settings = ['host', 'port', 'user', 'database'] as const;
+  if (settings.some((name) => config[name] || env(`PG${name.toUpperCase()}`))) return [];
+  // One that is there without a value was meant to name something.
+  const named = [...settings, 'password', 'connectionString'];
+  if (typeof given === 'object' && given !== null && !named.some((name) => name in given)) return [];
+  return [
+    {
+      message: 'no server is named: there is no `connection`, and neither DATABASE_URL nor PGHOST is set',
+      solution: `Pass connection: '${example}', or set DATABASE_URL. Node reads a file of variables with --env-file=.env.`,
+    },
+  ];
 }
 
 const connectionString = /:\/\/|:[^]*@|password\s*=/i;

@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
+import { migrations } from './migrations.ts';
 import { checkOwnTable, type OwnTable } from './own-tables.ts';
 import { quoteIdentifier } from './server.ts';
 import { sqlState } from './sqlstate.ts';
 
-/** Files of sql/migrations, which the package carries. */
-export type Migration = '001_dead_letters' | '002_positions' | '004_attempts';
+export type Migration = keyof typeof migrations;
 
 /**
  * Runs a task that needs the table of a migration; when that is missing or of an older version, runs the migration if
@@ -47,19 +46,15 @@ function tableOf(migration: Migration): OwnTable {
 }
 
 /** What a DBA runs for this role: the statements of the file, with its grants. */
-export async function migrationFor(role: string, migration: Migration): Promise<string> {
-  const statements = (await readMigration(migration))
+export function migrationFor(role: string, migration: Migration): string {
+  const statements = migrations[migration]
     .replaceAll(/^-- (GRANT .*) TO walwatch;$/gm, (_, grant: string) => `${grant} TO ${quoteIdentifier(role)};`)
     .replaceAll(/^\s*--.*$/gm, '');
   return statements.trim().replaceAll(/\s+/g, ' ');
 }
 
-function readMigration(migration: Migration): Promise<string> {
-  return readFile(new URL(`../../sql/migrations/${migration}.sql`, import.meta.url), 'utf8');
-}
-
 async function migrate(client: Client, migration: Migration): Promise<void> {
-  const sql = await readMigration(migration);
+  const sql = migrations[migration];
   try {
     await client.query(sql);
   } catch (error) {

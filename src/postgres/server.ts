@@ -32,6 +32,8 @@ export const since = {
   oldest: 14,
   /** `invalidation_reason` in pg_replication_slots. */
   invalidationReason: 17,
+  /** `inactive_since` in pg_replication_slots. */
+  inactiveSince: 17,
   /** The `origin` option of pgoutput. */
   origin: 16,
   /** Slots that are synchronised to standbys. */

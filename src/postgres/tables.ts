@@ -4,10 +4,12 @@ export type ReplicaIdentity = 'default' | 'full' | 'index' | 'nothing';
 
 export interface Column {
   readonly name: string;
+  /** `pg_attribute.attnum`: stays when the name changes, and is never given again. */
+  readonly number: number;
   readonly typeOid: number;
   readonly notNull: boolean;
   readonly generated: 'stored' | 'virtual' | undefined;
-  /** Its values may be kept out of line, and are then not sent when they did not change. */
+  /** Its values may be kept out of line (TOAST), and are then not sent when they did not change. */
   readonly toastable: boolean;
 }
 
@@ -65,7 +67,7 @@ interface Row {
   persistence: string;
   identity: string;
   ancestors: number[];
-  columns: { name: string; type: number; not_null: boolean; generated: string; toastable: boolean }[];
+  columns: { name: string; number: number; type: number; not_null: boolean; generated: string; toastable: boolean }[];
   keys: Key[];
   leaves: { oid: number; schema: string; name: string; identity: string; keys: Key[] }[];
 }
@@ -83,6 +85,9 @@ export async function readTables(
   ]);
   return rows.map(toTable);
 }
+
+/** pg_type.dat */
+const [numeric, bpchar, varchar] = [1700, 1042, 1043];
 
 /** The unique indexes of a relation, as JSON. */
 const keysOf = (relation: string) => `
@@ -104,14 +109,37 @@ const below = (root: string) => `
     select i.inhrelid from below b join pg_catalog.pg_inherits i on i.inhparent = b.oid and not i.inhdetachpending)
   select oid from below`;
 
+/**
+ * Bytes that a value takes at most; null: any number. As type_maximum_size() has it, and besides domains and types without a length
+ * that are always small: inet, cidr, int4range, daterange.
+ */
+const largestValue = `
+  case when m.type = any ('{869,650,3904,3912}') then 24
+       when m.modifier < 4 then null
+       when m.type = ${numeric} then 8 + 2 * ((((m.modifier - 4) >> 16 & 65535) + 6) / 4)
+       when m.type in (${bpchar}, ${varchar}) then
+         4 + (m.modifier - 4) * (select pg_catalog.pg_encoding_max_length(d.encoding) from pg_catalog.pg_database d
+                                 where d.datname = pg_catalog.current_database())
+  end`;
+
+/**
+ * PostgreSQL moves values of more than 24 bytes out of a row that is too long (toast_helper.c), and only of a table that it gave a
+ * place for them: one whose rows may be so long. A partitioned table has none, its partitions do.
+ */
+const isToastable = `
+  a.attlen = -1 and a.attstorage <> 'p' and (c.relkind = 'p' or c.reltoastrelid <> 0)
+  and coalesce((select ${largestValue} > 24
+                from (select case t.typtype when 'd' then t.typbasetype else a.atttypid end as type,
+                             case t.typtype when 'd' then t.typtypmod else a.atttypmod end as modifier) m), true)`;
+
 const tablesQuery = `
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence, c.relreplident as identity,
          coalesce((select pg_catalog.json_agg(a.relid::pg_catalog.oid::int8)
                    from pg_catalog.pg_partition_ancestors(c.oid) a where a.relid <> c.oid), '[]') as ancestors,
          coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
-                            'name', a.attname, 'type', a.atttypid::int8, 'not_null', a.attnotnull,
-                            'generated', a.attgenerated, 'toastable', a.attlen = -1 and a.attstorage <> 'p') order by a.attnum)
-                   from pg_catalog.pg_attribute a
+                            'name', a.attname, 'number', a.attnum, 'type', a.atttypid::int8, 'not_null', a.attnotnull,
+                            'generated', a.attgenerated, 'toastable', ${isToastable}) order by a.attnum)
+                   from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
                    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as columns,
          ${keysOf('c.oid')} as keys,
          case when c.relkind = 'p' then
@@ -135,6 +163,7 @@ const tablesQuery = `
 function toTable(row: Row): Table {
   const columns = row.columns.map((column): Column => ({
     name: column.name,
+    number: column.number,
     typeOid: column.type,
     notNull: column.not_null,
     generated: generations[column.generated],

@@ -1,6 +1,6 @@
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Stage } from '../changes/stage.ts';
-import type { WatchError } from '../errors.ts';
+import { thrownText, WatchError } from '../errors.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
@@ -61,12 +61,17 @@ export class Router implements Stage, RouteHost {
     for (const one of bound) this.routes.get(one.watcher.name)?.bind(one, types);
   }
 
+  /** @throws WatchError, which ends the watch: what was not routed does not come again over the next connection */
   push(captured: Routed): void {
     this.routed++;
     this.transactions.newest = captured.transaction;
-    if (captured instanceof CapturedChange) this.#routeChange(captured);
-    else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
-    else this.transactions.commit();
+    try {
+      if (captured instanceof CapturedChange) this.#routeChange(captured);
+      else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
+      else this.transactions.commit();
+    } catch (cause) {
+      throw cause instanceof WatchError ? cause : unrouted(captured.eventId, cause);
+    }
   }
 
   #routeChange(change: CapturedChange): void {
@@ -93,4 +98,11 @@ export class Router implements Stage, RouteHost {
     this.#log.debug({ watcher, eventId, subscription: subscription.name }, `delivering to ${subscription.name}`);
     this.#deliver(subscription, deliverable, obstacle);
   };
+}
+
+function unrouted(eventId: string, cause: unknown): WatchError {
+  return new WatchError('PROTOCOL', `the event ${eventId} could not be routed: ${thrownText(cause)}`, {
+    solution: 'It was not acknowledged, and comes again after a restart. Please report this with the stack of `cause`.',
+    cause,
+  });
 }

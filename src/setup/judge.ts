@@ -163,7 +163,7 @@ export function synchronousStandby(
     'SYNCHRONOUS_STANDBY',
     `synchronous_standby_names (${server.synchronousStandbyNames}) makes commits wait for '${name}', that is for our acknowledgement`,
     {
-      solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = 'standby1'; SELECT pg_catalog.pg_reload_conf();`,
+      solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = '…'; SELECT pg_catalog.pg_reload_conf();`,
     },
   );
 }

@@ -1,4 +1,4 @@
-import { quoteIdentifier } from '../postgres/server.ts';
+import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { stillStandby } from './classify.ts';
@@ -69,6 +69,27 @@ export function beforePromotion(
     slot?.synced
       ? `its copy of the slot '${name}' cannot be read before it is promoted`
       : 'this worker streams from the primary',
+  );
+}
+
+/** Tables that an earlier worker watched and the publication has lost since: what was written to them meanwhile was not sent. */
+export function lostTables({ publication, marker, bound }: Facts): WatchError[] {
+  if (!publication || !marker?.watchers) return []; // that the publication is missing is told by itself
+  const before = new Set(marker.watchers);
+  const lost = bound
+    .filter(({ watcher }) => before.has(watcher.name))
+    .map(({ table }) => quoteTable(table))
+    .filter((table) => !publication.carried.has(table));
+  return [...new Set(lost)].map(
+    (table) =>
+      new WatchError(
+        'PUBLICATION_CHANGED',
+        `${table} was no longer in the publication of the slot '${marker.slot}', though the worker before this one watched it: it was dropped and made anew, or taken out by hand`,
+        {
+          solution:
+            'It is in it again. What was written in between was not sent: bring up to date what depends on it. In migrations, add the table to the publication in the transaction that makes it.',
+        },
+      ),
   );
 }
 

@@ -14,6 +14,7 @@ import { type Facts, readFacts } from './facts.ts';
 import type { Gap } from './history.ts';
 import { judge, type Judgement } from './judge.ts';
 import { claimLivePublication } from './live-publication.ts';
+import { lostTables } from './losses.ts';
 import type { Memory } from './memory.ts';
 import type { Publication, PublicationNeeds } from './publication.ts';
 import { creationTimeout } from './slot.ts';
@@ -102,6 +103,7 @@ async function settle(
           const { step } = judgement;
           if (++steps > stepsLimit) throw neverReady(options);
           await apply(client, step, facts, judgement.needs, options);
+          if (step.kind === 'publication') warnings.push(...lostTables(facts));
           const adopted = step.kind === 'note slot' && step.adopted;
           if (adopted && facts.server.major >= since.silentPublications) warnings.push(adoptionWarning(options));
           continue;

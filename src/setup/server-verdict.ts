@@ -96,7 +96,7 @@ function ofStatement(error: ServerError, state: string, text: string): Verdict |
       message: `publication and slot cannot be made, because default_transaction_read_only is on: ${text}`,
       retry: 'untilStreamed',
       solution:
-        'For this role: ALTER ROLE CURRENT_USER SET default_transaction_read_only = off; (some providers turn it on ' +
+        'For this role: SET default_transaction_read_only = off; ALTER ROLE CURRENT_USER SET default_transaction_read_only = off; (some providers turn it on ' +
         "while the disk is full). Or make publication and slot by hand and use manage: 'verify'.",
     };
   }

@@ -3,16 +3,19 @@ import { WatchError } from '../errors.ts';
 import { quoteLiteral } from '../postgres/server.ts';
 import { oneLine } from '../printable.ts';
 
+/** So many transactions are told how to end. */
+const most = 10;
+
 /** Who has a transaction open that writes: making a slot waits for the end of all of them. */
 export async function slotBlocked(client: Client, name: string, cause?: unknown): Promise<WatchError> {
-  const { rows } = await client.query<{ who: string; gid: string | null; hidden: boolean }>(
+  const { rows } = await client.query<{ who: string; pid: number | null; gid: string | null; hidden: boolean }>(
     `select pg_catalog.concat('pid ', pid::text, ' (', coalesce(nullif(application_name, ''), usename::text),
                               ', since ' || xact_start::timestamptz(0)::text, ')') as who,
-            null as gid, xact_start is null as hidden
+            pid, null as gid, xact_start is null as hidden
      from pg_catalog.pg_stat_activity
      where backend_xid is not null and pid <> pg_catalog.pg_backend_pid()
      union all
-     select 'prepared transaction', gid, false from pg_catalog.pg_prepared_xacts`,
+     select 'prepared transaction', null, gid, false from pg_catalog.pg_prepared_xacts`,
   );
   const standby = (await client.query<{ standby: boolean }>('select pg_catalog.pg_is_in_recovery() as standby'))
     .rows[0]!.standby;
@@ -26,11 +29,15 @@ export async function slotBlocked(client: Client, name: string, cause?: unknown)
   }
   const named = rows.map((row) => (row.gid === null ? oneLine(row.who) : `${row.who} ${quoteLiteral(row.gid)}`));
   const who = named.join(', ') || 'transactions that have ended since';
+  const ends = rows
+    .slice(0, most)
+    .map(({ pid, gid }) =>
+      gid === null ? `SELECT pg_catalog.pg_terminate_backend(${pid});` : `ROLLBACK PREPARED ${quoteLiteral(gid)};`,
+    );
+  const end = ends.length === 0 ? '' : ` End them (takes their role, or pg_signal_backend): ${ends.join(' ')}`;
   const hidden = rows.some((row) => row.hidden) ? ' Since when is shown to members of pg_read_all_stats only.' : '';
   return new WatchError('SLOT_BLOCKED', `${message} transactions that are writing: ${who}`, {
-    solution:
-      'walwatch tries again. End them: SELECT pg_catalog.pg_terminate_backend(pid); (takes their role, or pg_signal_backend); ' +
-      `for a prepared one ROLLBACK PREPARED.${hidden}`,
+    solution: `walwatch tries again.${end}${hidden}`,
     cause,
   });
 }

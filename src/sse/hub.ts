@@ -1,3 +1,4 @@
+import { ownListener } from '../observe/emitter.ts';
 import type { EventContext } from '../types/delivery.ts';
 import { thrownText } from '../errors.ts';
 import type { Watch } from '../types/watch.ts';
@@ -77,12 +78,18 @@ export class Hub {
     this.#grants = new Grants(settings.maxAge);
     // Only the watch that owns a slot has 'standby'; another never emits it.
     const on = watch.on.bind(watch) as (event: 'gap' | 'standby', listener: () => void) => () => void;
-    on('gap', () => this.#cut('changes were not seen'));
-    on('standby', () => {
-      // Another worker sees the changes now.
-      this.#cut('another worker has the slot');
-      this.#endAll();
-    });
+    on(
+      'gap',
+      ownListener(() => this.#cut('changes were not seen')),
+    );
+    on(
+      'standby',
+      ownListener(() => {
+        // Another worker sees the changes now.
+        this.#cut('another worker has the slot');
+        this.#endAll();
+      }),
+    );
     // Promise.prototype.then, because `closed.then` would count as somebody who hears of the error that ended the watch.
     const end = () => this.#endAll();
     void Promise.prototype.then.call(watch.closed, end, end);

@@ -40,15 +40,14 @@ function walRetained(slot: string, bytes: number, threshold: number, heldBy: str
 }
 
 /** A subscription holds the slot back. */
-export function handlerSlow({ subscription, eventId, since, attempt, error }: HeldBy): WatchError {
+export function handlerSlow({ subscription, eventId, since, attempt, error, sql }: HeldBy): WatchError {
   const failing =
     error === undefined ? '' : `, failing (${error instanceof Error ? error.message : 'not with an Error'})`;
   return new WatchError(
     'HANDLER_SLOW',
     `${subscription} has not finished event ${eventId} since ${since.toISOString()}, attempt ${attempt}${failing}: the slot is held back`,
     {
-      solution:
-        'Look at its handler. A `timeout` ends attempts that hang, and onError says what then; `concurrency` lets other records go on.',
+      solution: `Look at its handler. A \`timeout\` ends attempts that hang, and onError says what then; \`concurrency\` lets other records go on.${sql === undefined ? '' : ` Look at the row: ${sql}`}`,
       cause: error,
     },
   );

@@ -13,6 +13,8 @@ import { standbyWarnings } from '../setup/judge.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import { type FilterTexts, publicationLost, type PublicationNeeds, readPublication } from '../setup/publication.ts';
 import { changedPublication, drift } from './drift.ts';
+import { controlName } from './holding-note.ts';
+import { readIdleSlots, strayWarnings } from '../setup/stray-slots.ts';
 import type { Seen } from './refusals.ts';
 
 /** Milliseconds after which an event that is not done is warned of. */
@@ -54,9 +56,13 @@ export class Inspection {
   #narrowed = false;
   /** What the publication left out when streaming began, as `changedPublication` says it. */
   #accepted: string | undefined;
+  /** Slots of earlier names were looked for. */
+  #soughtStrays = false;
   /** The last one that was warned of. */
   #slowEvent: string | undefined;
   #found: readonly WatchError[] = [];
+  /** Sessions that were named after an event that fails, with the name that each has now. */
+  readonly #names = new WeakMap<Session, string>();
   /** Over which an inspection has no answer yet. */
   #asked: Session | undefined;
 
@@ -86,6 +92,7 @@ export class Inspection {
     this.#asked = session;
     this.#warnOfSlowness(this.#host.heldBy());
     try {
+      await this.#name(session);
       const synchronous = await session.use((client) => bounded(client, () => this.#begin(client, prepared)));
       const found = await session.use((client) => bounded(client, () => this.#look(client, prepared)));
       this.#tell([...synchronous, ...found]);
@@ -106,6 +113,15 @@ export class Inspection {
     this.#host.warnOnce(await session.use((client) => this.#synchronous(client)));
   }
 
+  /** For whoever looks at the database: an event that fails is known to nobody else. */
+  async #name(session: Session): Promise<void> {
+    const slot = this.#options.slot.name;
+    const name = controlName(slot, this.#host.heldBy());
+    if (name === (this.#names.get(session) ?? controlName(slot, undefined))) return;
+    await session.use((client) => client.query(`select pg_catalog.set_config('application_name', $1, false)`, [name]));
+    this.#names.set(session, name);
+  }
+
   /** On a standby nothing commits. */
   async #synchronous(client: Client): Promise<readonly WatchError[]> {
     const { inRecovery, synchronousStandbyNames } = await readVitals(client);
@@ -116,7 +132,17 @@ export class Inspection {
   async #begin(client: Client, prepared: Prepared): Promise<readonly WatchError[]> {
     const synchronous = await this.#synchronous(client);
     if (!this.#narrowed) await this.#narrow(client, prepared);
+    if (!this.#soughtStrays) await this.#seekStrays(client, prepared);
     return synchronous;
+  }
+
+  /** Once, at the start: who renames a slot forgets the old one. */
+  async #seekStrays(client: Client, { bound, server }: Prepared): Promise<void> {
+    const { manage, slot } = this.#options;
+    this.#soughtStrays = true;
+    if (manage !== 'create' || slot.temporary || server.inRecovery) return;
+    const watchers = bound.map(({ watcher }) => watcher.name);
+    this.#host.warnOnce(strayWarnings(await readIdleSlots(client, slot.name, server), slot.name, watchers));
   }
 
   async #look(client: Client, { needs, bound, publicationOid, server }: Prepared): Promise<WatchError[]> {

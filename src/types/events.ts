@@ -54,6 +54,8 @@ export interface HeldBy {
   readonly since: Date;
   readonly attempt: number;
   readonly error: unknown;
+  /** Shows the row, to be pasted. Undefined: the row is gone, or there is none. */
+  readonly sql?: string | undefined;
 }
 
 /** What `details()` tells of a watcher. */
@@ -95,6 +97,8 @@ export interface WatchEventMap {
     readonly error: unknown;
     readonly action: ErrorAction;
     readonly retryIn: number | undefined;
+    /** Shows the row, or the dead letter that it becomes; to be pasted. */
+    readonly sql: string | undefined;
   };
   /** Changes between these positions were not seen; or they were, and do not exist any more because the server was restored or
    *  promoted without them. A remote watch does not know the positions: `from` is undefined and `to` is empty. */

@@ -70,13 +70,15 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  An `error` without a listener never crashes the process.
    *  @throws ConfigurationError when there is no such event */
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void;
-  /** Resolves once streaming; rejects with what ended the watch before that (lost connections are retried, not rejected).
-   *  A second call returns the same promise. A stopped watch does not start again: make a new one. */
+  /** Resolves once streaming, or when `stop()` was called before that; rejects with what ended the watch before it could stream
+   *  (lost connections are retried, not rejected). A second call returns the same promise. After `stop()` it rejects with
+   *  `STOPPED`: make a new watch. */
   start(): Promise<void>;
   /** Reads no more, lets running handlers finish (up to `stopTimeout`, then aborts their signals), acknowledges, closes. Idempotent, never rejects. */
   stop(): Promise<void>;
   /** Resolved after `stop()`, rejected with the error that ended the watch. Never an unhandled rejection: an error that nobody
-   *  awaits, listens for or logs is given to `process.emitWarning`. */
+   *  awaits, listens for or logs is given to `process.emitWarning`, and `process.exitCode` becomes 1 if nobody awaits it here or at
+   *  the `start()` that failed. */
   readonly closed: Promise<void>;
 }
 

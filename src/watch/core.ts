@@ -11,15 +11,14 @@ import type { Subscription } from '../types/delivery.ts';
 import type { WatchStatus } from '../types/events.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { stopped } from './outcome.ts';
+import { refusedStart, stopped } from './outcome.ts';
+import { expectNoStart, expectStart, neverStarted } from './unstarted.ts';
 
 /** What a watch is made of, whatever its source. */
 export interface WatchParts {
   readonly watchers: readonly Watcher[];
   readonly lifecycle: Lifecycle;
   readonly reporter: Reporter;
-  /** Whether the user gave a logger, and so hears of an error. */
-  readonly logged: boolean;
   readonly source: ChangeSource;
   readonly supervisor: Supervisor;
   readonly router: Router;
@@ -40,12 +39,11 @@ export class WatchCore {
   readonly #parts: WatchParts;
   readonly #iterators: Iterators;
   #ending: Promise<void> | undefined;
-  /** Somebody has `closed`, and so hears of an error. */
-  #awaited = false;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
-    this.#iterators = new Iterators(parts.lifecycle.outcome.closed);
+    this.#iterators = new Iterators(parts.lifecycle.outcome.over);
+    expectStart(parts.reporter);
   }
 
   subscribe(watcher: string | readonly string[], ...rest: readonly unknown[]): Subscription {
@@ -69,7 +67,9 @@ export class WatchCore {
 
   start(): Promise<void> {
     const { lifecycle, reporter, watchers, supervisor, classify } = this.#parts;
+    if (this.#ending) return this.#refuseStart();
     if (lifecycle.state === 'idle') {
+      expectNoStart(reporter);
       lifecycle.connecting();
       reporter.log.info({ watchers: watchers.map(({ name }) => name) }, 'starting');
       for (const watcher of watchers) this.debug(watcher, () => `starting: ${watcher.name}`);
@@ -78,7 +78,19 @@ export class WatchCore {
     return lifecycle.outcome.started;
   }
 
+  /** That it is refused must not end a process which is shutting down; nor may it be silent. */
+  #refuseStart(): Promise<void> {
+    const { lifecycle, reporter } = this.#parts;
+    const error = lifecycle.state === 'failed' ? lifecycle.error! : stopped();
+    const refused = refusedStart(error);
+    setImmediate(() => {
+      if (!refused.isAwaited) reporter.warn(error);
+    });
+    return refused;
+  }
+
   stop(): Promise<void> {
+    if (expectNoStart(this.#parts.reporter)) this.#parts.reporter.warn(neverStarted());
     return (this.#ending ??= this.#shutDown('stopping').then(() => {
       this.#parts.lifecycle.stopped();
       this.over(stopped());
@@ -86,7 +98,6 @@ export class WatchCore {
   }
 
   get closed(): Promise<void> {
-    this.#awaited = true;
     return this.#parts.lifecycle.outcome.closed;
   }
 
@@ -97,10 +108,8 @@ export class WatchCore {
   /** Ends the watch with an error. */
   fail(error: WatchError): void {
     if (this.#ending) return;
-    const { lifecycle, reporter, logged } = this.#parts;
-    this.#ending = this.#shutDown('failed').then(() => {
-      lifecycle.outcome.failed(error, this.#awaited || logged || reporter.emitter.heard('error'));
-    });
+    const { lifecycle } = this.#parts;
+    this.#ending = this.#shutDown('failed').then(() => lifecycle.failed(error));
     lifecycle.failing(error);
     this.over(error);
   }

@@ -7,6 +7,7 @@ import { Dispatcher } from '../delivery/dispatcher.ts';
 import { HandlerHook } from '../delivery/handler-hook.ts';
 import { messageOf } from '../delivery/message.ts';
 import { Recovery } from '../delivery/recovery.ts';
+import { letterSql, rowSql } from '../delivery/row-sql.ts';
 import { AttemptTrace } from '../delivery/tracing.ts';
 import { throwIssues, WatchError } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
@@ -58,7 +59,11 @@ export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotW
 }
 
 /** Puts the stages together: source → intake → gate → router → dispatcher, and back through the ledger. */
-function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger: Logger | undefined): SlotWatchCore {
+function assemble(
+  options: ResolvedOptions,
+  watchers: readonly Watcher[],
+  logger: Logger | false | undefined,
+): SlotWatchCore {
   const { connection, connectTimeout, highWaterMark } = options;
   const slot = options.slot.name;
   const create = options.manage === 'create';
@@ -98,7 +103,9 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
   });
   const dispatcher = new Dispatcher(ledger, {
     failed: (failure) => {
-      reporter.handlerFailed(failure);
+      const { action, deliverable, recipient } = failure;
+      const buried = action === 'deadLetter' && letterSql(slot, recipient.name, deliverable!);
+      reporter.handlerFailed(failure, buried || rowSql(deliverable!));
       hook.failed(failure);
     },
     hook,
@@ -243,7 +250,7 @@ function assemble(options: ResolvedOptions, watchers: readonly Watcher[], logger
     disconnected: (error, retryIn) => lifecycle.disconnected(error, retryIn),
   });
   const watch = new SlotWatchCore({
-    options, watchers, lifecycle, reporter, logged: logger !== undefined, source, supervisor, router, dispatcher, subscriptions,
+    options, watchers, lifecycle, reporter, source, supervisor, router, dispatcher, subscriptions,
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
     inspection, hook, deadLetters,
     release: async () => {

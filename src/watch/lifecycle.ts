@@ -2,7 +2,7 @@ import type { WatchError } from '../errors.ts';
 import type { SourceListener } from '../changes/stage.ts';
 import { Reporter } from '../observe/reporter.ts';
 import type { WatchState } from '../types/events.ts';
-import { Outcome, stopped } from './outcome.ts';
+import { Outcome } from './outcome.ts';
 
 /** Where a watch stands and how it came there: tells the log, the listeners, `start()` and `closed`. */
 export class Lifecycle implements SourceListener {
@@ -66,12 +66,19 @@ export class Lifecycle implements SourceListener {
   failing(error: WatchError): void {
     this.error = error;
     this.#reporter.failed(error);
-    this.outcome.ending(error);
+    this.outcome.failing(error);
+  }
+
+  /** A process that only runs a watch must not end as if all were well, when nobody waits to hear how the watch ended. */
+  failed(error: WatchError): void {
+    this.outcome.failed(error);
+    if (this.outcome.isAwaited) return;
+    this.#reporter.endedUnawaited(error);
+    process.exitCode ||= 1;
   }
 
   stopped(): void {
     this.state = 'stopped';
-    this.outcome.ending(stopped());
     this.outcome.stopped();
   }
 }

@@ -24,6 +24,7 @@ import { WatchCore, type WatchParts } from './core.ts';
 import { EventHandlerContext } from '../delivery/occurrence.ts';
 import { type Internals, internals, internalsVersion } from '../observe/internals.ts';
 import { stopped } from './outcome.ts';
+import { expectNoStart } from './unstarted.ts';
 
 export interface SlotWatchParts extends WatchParts {
   readonly options: ResolvedOptions;
@@ -44,12 +45,17 @@ export interface SlotWatchParts extends WatchParts {
 /** The watch that owns a replication slot. */
 export class SlotWatchCore extends WatchCore {
   readonly #parts: SlotWatchParts;
-  readonly deadLetters: DeadLetterBox;
 
   constructor(parts: SlotWatchParts) {
     super(parts);
     this.#parts = parts;
-    this.deadLetters = parts.deadLetters;
+  }
+
+  /** They are of use on a watch that is not started, too. */
+  get deadLetters(): DeadLetterBox {
+    const { reporter, deadLetters } = this.#parts;
+    expectNoStart(reporter);
+    return deadLetters;
   }
 
   override subscribe(watcher: string | readonly string[], ...rest: readonly unknown[]): Subscription {
@@ -136,7 +142,7 @@ export class SlotWatchCore extends WatchCore {
       slot: options.slot.name,
       create: options.manage === 'create',
       systemIdentifier: () => source.prepared?.server.systemIdentifier ?? '',
-      over: lifecycle.outcome.closed,
+      over: lifecycle.outcome.over,
       occurrence: (context) => EventHandlerContext.occurrence(context as EventHandlerContext),
       tap: (recipient) => {
         this.refuseWhenOver();

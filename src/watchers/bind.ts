@@ -242,7 +242,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'REPLICA_IDENTITY',
-        `${watcher.name}: a row whose ${names(unknown)} changes is news to the subscribers of the new value only, because PostgreSQL does not send the old one`,
+        `${watcher.name}: a row whose ${names(unknown)} changes is told to the subscriptions to its new value only, because PostgreSQL does not send the old one; that is fine if those to the old value need not know that it left them`,
         { solution },
       ),
     );
@@ -254,7 +254,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'VALUE_ABSENT',
-        `${watcher.name}: large values of ${names(notSent)} are not sent when they did not change: such an update goes to every subscription that filters by it, whatever value it wants`,
+        `${watcher.name}: large values of ${names(notSent)} are not sent when they did not change: such an update goes to every subscription that filters by it, whatever value it wants; that is fine if they are short (a row of up to about 2 kB)`,
         { solution },
       ),
     );
@@ -275,7 +275,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'VALUE_ABSENT',
-        `${watcher.name}: large values of ${names(toastable)} are not sent when they did not change; reading them then throws VALUE_ABSENT`,
+        `${watcher.name}: large values of ${names(toastable)} are not sent when they did not change; reading them then throws VALUE_ABSENT; that is fine if they are short (a row of up to about 2 kB)`,
         { solution: `${solution} Or set absent: 'omit' on the watcher, and look at context.absent.` },
       ),
     );

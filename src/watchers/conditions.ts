@@ -16,7 +16,7 @@ export function optionIssues(options: unknown): ConfigurationIssue[] {
 }
 
 /** What is wrong with `naming`. */
-export function namingIssues(naming: unknown): ConfigurationIssue[] {
+function namingIssues(naming: unknown): ConfigurationIssue[] {
   if (naming === undefined || naming === 'camelCase') return [];
   if (typeof naming !== 'object' || naming === null)
     return [

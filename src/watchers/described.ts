@@ -5,6 +5,8 @@ import type { Leaf, ReplicaIdentity, Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { WatchError } from '../errors.ts';
 import { type BoundWatcher, databaseName } from './bind.ts';
+import { placesOf } from './places.ts';
+import { columnsOf } from './plan.ts';
 
 export const identityNames: Readonly<Record<Relation['replicaIdentity'], ReplicaIdentity>> = {
   d: 'default',
@@ -87,6 +89,28 @@ export function isUnknown(relation: Relation, table: Table, types: TypeCatalog, 
       !types.knows(typeOid) ||
       (table.kind !== 'p' && key !== table.identityColumns.has(name)),
   );
+}
+
+/** Columns that changes do not have although the table does by now: what was written before they were added. */
+export function columnWarnings(relation: Relation, bound: readonly BoundWatcher[], whole: boolean): WatchError[] {
+  if (bound.length === 0) return [];
+  const places = placesOf(relation, bound[0]!.table, whole);
+  return bound.flatMap((one) => {
+    const { watcher, table } = one;
+    const missing = watcher.type === 'truncated' ? [] : columnsOf(one).filter((column) => !places.has(column));
+    if (missing.length === 0) return [];
+    const names = [...new Set(missing)].map((column) => `'${column}'`).join(', ');
+    return [
+      new WatchError(
+        'SCHEMA_CHANGED',
+        `${watcher.name}: changes of ${quoteTable(table)} that were written when it had no column ${names} lack its value: context.absent names it, and reading it throws VALUE_ABSENT, unless the watcher says absent: 'omit'`,
+        {
+          solution:
+            'Nothing, if it was added later. If it had another name then, read the row by its id to get the value.',
+        },
+      ),
+    ];
+  });
 }
 
 /**

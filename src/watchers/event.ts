@@ -29,6 +29,7 @@ export function makeEvent(
   if (absent !== undefined) {
     const errorOf = (name: string): WatchError => {
       const { slot } = planned.columns.find((column) => column.name === name)!;
+      if (slot === -1) return unknownThen(planned.bound, name);
       const bytes = oversizedBytes(row, slot) ?? oversizedBytes(old, slot);
       return bytes === undefined
         ? absentError(planned.bound, name)
@@ -72,6 +73,16 @@ function absentError({ watcher, table }: BoundWatcher, column: string): WatchErr
   return new WatchError('VALUE_ABSENT', `${watcher.name}: PostgreSQL did not send the value of '${column}'`, {
     solution: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and look at context.absent.`,
   });
+}
+
+/** The same for a column that the table did not have yet, or under another name. */
+function unknownThen({ watcher, table }: BoundWatcher, name: string): WatchError {
+  const column = databaseName(watcher.table, name);
+  return new WatchError(
+    'VALUE_ABSENT',
+    `${watcher.name}: ${quoteTable(table)} had no column '${column}' when this change was written`,
+    { solution: "Read the row by its id; or set absent: 'omit' and look at context.absent." },
+  );
 }
 
 function oversizedError(

@@ -6,6 +6,7 @@ import { oversizedBytes } from '../postgres/pgoutput/oversized.ts';
 import { type BoundWatcher, databaseName } from './bind.ts';
 import { drizzleTextTypes } from './drizzle.ts';
 import { type ParsedColumn, parsedColumns } from './parsed.ts';
+import { placesOf } from './places.ts';
 import type { UpdateType } from '../types/watchers.ts';
 
 /** A column of an event, and where its value stands in a tuple. */
@@ -40,17 +41,19 @@ export interface RelationPlan extends Projection {
   readonly parsed: readonly ParsedColumn[];
 }
 
-/** Compiles what the watchers of a table want of its changes. Undefined: nothing. */
+/** Compiles what the watchers of a table want of its changes. Undefined: nothing. `whole`: all columns are sent. */
 export function planRelation(
   relation: Relation,
   bound: readonly BoundWatcher[],
   types: TypeCatalog,
+  whole = true,
 ): RelationPlan | undefined {
   if (bound.length === 0) return undefined;
-  const names = new Set(bound.flatMap(columnsOf));
-  const wanted = relation.columns.flatMap((column, index) => (names.has(column.name) ? [index] : []));
+  const places = placesOf(relation, bound[0]!.table, whole);
+  const needed = new Set(bound.flatMap(columnsOf).map((name) => places.get(name)));
+  const wanted = relation.columns.flatMap((_, index) => (needed.has(index) ? [index] : []));
   const unsure = unsureColumns(relation, bound[0]!);
-  const planned = withLayouts(bound.map((one) => planWatcher(one, relation, { wanted, unsure }, types)));
+  const planned = withLayouts(bound.map((one) => planWatcher(one, relation, places, { wanted, unsure }, types)));
   const of = (type: UpdateType) => planned.filter((one) => one.bound.watcher.type === type);
   const columns = planned.flatMap((one) => one.columns);
   return {
@@ -99,12 +102,13 @@ export function columnsOf({ watcher, primaryKey }: BoundWatcher): string[] {
 function planWatcher(
   bound: BoundWatcher,
   relation: Relation,
+  places: ReadonlyMap<string, number>,
   { wanted, unsure }: Projection,
   types: TypeCatalog,
 ): PlannedWatcher {
   const { watcher, primaryKey } = bound;
   const plan = (name: string): PlannedColumn => {
-    const index = relation.columns.findIndex((column) => column.name === databaseName(watcher.table, name));
+    const index = places.get(databaseName(watcher.table, name)) ?? -1;
     const column = relation.columns[index];
     const typeOid = column ? types.baseType(column.typeOid) : 0;
     return {

@@ -7,7 +7,7 @@ import { TypeCatalog } from '../postgres/types.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { type BoundWatcher, bindWatchers, databaseName } from './bind.ts';
 import { changedKeys, lostColumns, schemaChanged } from './changed.ts';
-import { BoundIndex, identityNames, identityWarnings, isNamed, isUnknown } from './described.ts';
+import { BoundIndex, columnWarnings, identityNames, identityWarnings, isNamed, isUnknown } from './described.ts';
 import { guardAbsent, setValue } from './event.ts';
 import { columnParser, columnsOf, planRelation, type RelationPlan } from './plan.ts';
 import type { Watcher } from './validate.ts';
@@ -51,7 +51,8 @@ export class Schema {
   }
 
   plan(relation: Relation): RelationPlan | undefined {
-    return planRelation(relation, this.#bound.of(relation), this.types);
+    const watchers = this.#bound.of(relation);
+    return planRelation(relation, watchers, this.types, this.#isWhole(watchers));
   }
 
   /**
@@ -67,6 +68,11 @@ export class Schema {
     if (isUnknown(relation, table, this.types, sent)) return this.#refresh(relation, session, visible);
     this.#host.warn(identityWarnings(relation, watchers));
     return undefined;
+  }
+
+  /** No column list leaves out what the table has. */
+  #isWhole(watchers: readonly BoundWatcher[]): boolean {
+    return !watchers.some(({ table }) => this.#projected.has(table.oid));
   }
 
   /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
@@ -149,7 +155,9 @@ export class Schema {
           .filter((issue) => isConcerned(issue) && !refused(issue))
           .map(({ message, solution }) => new WatchError('REPLICA_IDENTITY', message, { solution })),
       );
-      this.#host.warn(identityWarnings(relation, bound.of(relation)));
+      const watchers = bound.of(relation);
+      this.#host.warn(identityWarnings(relation, watchers));
+      this.#host.warn(columnWarnings(relation, watchers, this.#isWhole(watchers)));
       this.#bound = bound;
       this.#host.bound(changed);
     });

@@ -90,6 +90,23 @@ describe.skipIf(noChromium)('the live page', () => {
     await record.getByText('deleted', { exact: true }).waitFor();
   });
 
+  test('the row that is chosen does not look like the one under the pointer', async () => {
+    const [id, other] = [await newUser('Chosen', 1), await newUser('Pointed at', 1)];
+    const page = await browser.open(pageUrl);
+    await isLive(page);
+    await rowOf(page, id).click();
+    await rowOf(page, other).hover();
+    const look = (row: number) =>
+      rowOf(page, row).evaluate((one) => {
+        const { getComputedStyle } = globalThis as any;
+        return [getComputedStyle(one).backgroundColor, getComputedStyle((one as any).cells[0]).boxShadow];
+      });
+    const [[chosen, mark], [hovered, none]] = [await look(id), await look(other)];
+    expect(chosen).not.toBe(hovered);
+    expect([mark === none, none]).toEqual([false, 'none']);
+    await sql(`delete from users where id in (${id}, ${other})`);
+  });
+
   test('the form runs SQL past the application, with the rights of its role only', async () => {
     const id = await newUser('Uma', 2);
     const page = await browser.open(pageUrl);
@@ -124,7 +141,13 @@ describe.skipIf(noChromium)('the live page', () => {
     await isLive(page);
     await rowOf(page, id).getByText('member').waitFor();
     expect(await worker.end('SIGKILL')).toBe('SIGKILL');
-    await page.locator('#status[data-state="lost"]').waitFor();
+    const status = page.locator('#status[data-state="lost"]');
+    await status.getByText('offline, retrying').waitFor();
+    expect(await status.locator('[data-of="lag"]').textContent()).toBe('–'); // nobody knows
+    await status
+      .locator('[data-of="last"]')
+      .getByText(/^\d+ s ago$/)
+      .waitFor(); // it grows older all the same
     await sql(`update users set role_id = 3 where id = ${id}`);
     const meanwhile = await newUser('Mia', 1);
     await start('off');

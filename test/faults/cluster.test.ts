@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase } from '../support/database.ts';
@@ -78,4 +79,14 @@ test('settings and who may connect are those of the test', async () => {
     client.query(`select current_setting('wal_level') as level, current_setting('wal_sender_timeout') as timeout`),
   );
   expect((await shown).rows).toEqual([{ level: 'replica', timeout: '3s' }]);
+});
+
+test('what a killed process has left, a running server included, goes when the next one starts a server', async () => {
+  const cluster = await startCluster();
+  const directory = dirname(cluster.dataDirectory);
+  const { pid } = spawnSync('true');
+  await rename(join(directory, `used-by-${process.pid}`), join(directory, `used-by-${pid}`));
+  await using _next = await startCluster();
+  expect(existsSync(directory)).toBe(false);
+  await expect(inSession(cluster.url, (client) => client.query('select'))).rejects.toThrow('ECONNREFUSED');
 });

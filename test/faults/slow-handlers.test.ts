@@ -64,7 +64,7 @@ test(
     expect(isAcknowledged(watch, heard)).toBe(false);
     expect(compareLsn(await confirmed(slot), heard.slice(0, heard.lastIndexOf('/')))).toBeLessThanOrEqual(0);
     expect(watch.status().heldBy).toEqual({
-    subscription: subscription.name, eventId: heard, since: expect.any(Date), attempt: 1, error: undefined,
+    subscription: subscription.name, sql: expect.stringContaining('FROM "public"."entries"'), eventId: heard, since: expect.any(Date), attempt: 1, error: undefined,
   }); // prettier-ignore
     await until(() => warnings.some(({ code }) => code === 'HANDLER_SLOW'), {
       describe: 'the warning',

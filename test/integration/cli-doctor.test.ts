@@ -157,7 +157,7 @@ describe('on a server that is right', () => {
     ]);
     expect(named(checks, 'replication connection')).toMatchObject([{ level: 'problem' }]);
     expect(named(checks, "rights for manage: 'create'")).toMatchObject([
-      { level: 'warning', found: 'missing: CREATE on the database; ownership of public.users' },
+      { level: 'problem', found: 'missing: CREATE on the database; ownership of public.users' },
     ]);
     await db.sql(named(checks, 'right to replicate')[0]!.fix!);
     const granted = await examine(url.href, ['users:inserted', '--slot', slotName()]);
@@ -236,11 +236,11 @@ test('on a server that is not, every requirement is told with its setting', asyn
   const { code, checks } = await examine(db.url, ['users:inserted', '--slot', 'a']);
   expect(code).toBe(1);
   const level = (name: string) => named(checks, name).map((check) => [check.level, check.fix?.slice(0, 45)]);
-  expect(level('wal_level')).toEqual([['problem', "ALTER SYSTEM SET wal_level = 'logical'; and r"]]);
-  expect(level('replication slots')).toEqual([['problem', 'ALTER SYSTEM SET max_replication_slots = 10; ']]);
-  expect(level('walsenders')).toEqual([['problem', 'ALTER SYSTEM SET max_wal_senders = 10; and re']]);
+  expect(level('wal_level')).toEqual([['problem', "ALTER SYSTEM SET wal_level = 'logical';\n-- an"]]);
+  expect(level('replication slots')).toEqual([['problem', 'ALTER SYSTEM SET max_replication_slots = 10;\n']]);
+  expect(level('walsenders')).toEqual([['problem', 'ALTER SYSTEM SET max_wal_senders = 10;\n-- and']]);
   expect(level('wal_sender_timeout')).toEqual([['warning', "ALTER SYSTEM SET wal_sender_timeout = '60s'; "]]);
-  expect(level('synchronous_standby_names')).toEqual([['problem', 'Name the standbys that are meant: ALTER SYSTE']]);
+  expect(level('synchronous_standby_names')).toEqual([['problem', '-- Name the standbys that are meant: ALTER SY']]);
   expect(level('replication connection')).toEqual([['problem', expect.anything()]]);
   expect(named(checks, 'max_slot_wal_keep_size')).toMatchObject([{ level: 'ok', found: '64 MB' }]);
 });

@@ -1,6 +1,7 @@
 /** setup and teardown: what they leave is what a worker wants, or nothing. */
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { compareLsn, createWatch, defineWatchers } from '../../src/index.ts';
+import { statementsOf } from '../../src/cli/pasteable.ts';
 import { cli, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
@@ -73,7 +74,9 @@ describe('setup', () => {
     const slot = name();
     const { code, stdout } = await cli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
     expect(code).toBe(0);
-    expect(stdout).toContain('ALTER TABLE "public"."users" REPLICA IDENTITY FULL;\nCREATE PUBLICATION');
+    expect(stdout).toMatch(
+      /^-- Not done by a worker: public\.users has to send all old values .*\nALTER TABLE "public"."users" REPLICA IDENTITY FULL;\n-- .*\nCREATE PUBLICATION/,
+    );
     expect(stdout).toContain(`✓ '${slot}' is set up`);
     expect(await state(slot)).toEqual(wanted);
     const verifying = createWatch({ connection: db.url, slot, watchers, manage: 'verify' });
@@ -92,8 +95,8 @@ describe('setup', () => {
     const { code, stdout, stderr } = await cli(['setup', '--print'], { url: db.url, cwd });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
-    const statements = stdout.match(/\s*(?:DO (\$\w+\$)[^]*?\1;|[^;]+;)/g)!;
-    expect(statements).toHaveLength(5);
+    const statements = statementsOf(stdout);
+    expect(statements).toHaveLength(9); // with the settings of the session
     expect(statements[0]).toBe('SET search_path = pg_catalog, pg_temp;');
     const session = await db.client();
     for (const statement of statements) await session.query(statement);
@@ -323,7 +326,7 @@ describe('teardown', () => {
     const refused = await cli(['teardown', '--yes'], options);
     await worker.stop();
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/SLOT_ACTIVE: a worker has the slot .* \(process \d+\)\n {2}Stop it first/);
+    expect(refused.stderr).toMatch(/SLOT_ACTIVE: a worker has the slot .* \(process \d+\)\n {2}-- Stop it first/);
     await until(
       async () =>
         (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length > 0,

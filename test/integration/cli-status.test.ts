@@ -1,7 +1,7 @@
 /** status: at a glance whether all is well, and why not. */
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
-import { cli, folder, onTerminal, startCli, startOnTerminal } from '../support/cli.ts';
+import { cli, folder, onTerminal, startCli, startInWindow, startOnTerminal } from '../support/cli.ts';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase, useDatabase } from '../support/database.ts';
 import { deferred, until } from '../support/until.ts';
@@ -157,17 +157,130 @@ test('--watch refreshes and shows the last events as they happen, beside the wor
   await until(() => handled.length === 1, { describe: 'the worker to have it too' });
 });
 
-test('--watch draws over the same screen on a terminal, and ends cleanly with its pipe', async () => {
+/** The last screen that was drawn, as lines without colours. */
+const screenOf = (output: string) =>
+  output
+    .split('\u001b[H\u001b[J')
+    .at(-1)!
+    // oxlint-disable-next-line no-control-regex
+    .replaceAll(/\u001b\[[\d;]*m|\r/g, '')
+    .split('\n');
+
+test('--watch draws a screen of its own, at once again when the window gets another size, and leaves the last one', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   const cwd = await configured(slot);
   await cli(['setup', '--yes'], { url: db.url, cwd });
-  const shown = startOnTerminal(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd });
-  await until(() => shown.stdout().split('\u001b[H\u001b[J').length > 2, { describe: 'a second screen' });
+  const shown = startInWindow(['status', '--watch', '--interval', '3600'], { url: db.url, cwd, rows: 24, columns: 80 });
+  await until(() => screenOf(shown.stdout()).length > 5, { describe: () => `a screen in ${shown.stdout()}` });
+  for (const [rows, columns] of [[24, 30], [4, 60], [40, 200]] as const) {
+    const before = shown.stdout().length;
+    await shown.resize(rows, columns);
+    await until(() => shown.stdout().slice(before).includes('\u001b[H\u001b[J'), { describe: 'a new screen' });
+    const lines = screenOf(shown.stdout());
+    // Nothing is wrapped, and nothing scrolls: so all that was there is cleared by the next one.
+    expect(lines.length).toBeLessThanOrEqual(rows);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+    expect(lines[0]).toMatch(/^✗ /);
+  }
   shown.type('\u0003'); // Ctrl-C
-  expect((await shown.ended).code).toBe(0);
+  const { code, stdout } = await shown.ended;
+  expect(code).toBe(0);
+  const [, after] = stdout.split('\u001b[?25h\u001b[?1049l');
+  expect(after).toMatch(/no worker is connected[^]*waiting/);
+}); // prettier-ignore
+
+test('--watch ends cleanly with its pipe, and moves no cursor where that cannot be done', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const cwd = await configured(slot);
+  await cli(['setup', '--yes'], { url: db.url, cwd });
+  const env = { TERM: 'dumb' };
+  const dumb = startOnTerminal(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd, env });
+  await until(() => dumb.stdout().split('no worker is connected').length > 2, { describe: 'a second status' });
+  dumb.type('\u0003');
+  expect(await dumb.ended).toMatchObject({ code: 0, stdout: expect.not.stringContaining('\u001b') });
   const piped = startCli(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd });
   await piped.says(/no worker is connected/);
   piped.child.stdout!.destroy();
   expect(await piped.ended).toMatchObject({ code: 0, stderr: '' });
+});
+
+test('dead letters are told, and then not all is well', async () => {
+  const slot = slotName();
+  const watch = watchOf(watchers, { slot, onError: { attempts: 1, then: 'deadLetter' } });
+  watch.subscribe('users:inserted', () => Promise.reject(new Error('no such mailbox')), { name: 'mailer' });
+  await watch.start();
+  await db.sql(`insert into users (name) values ('Ada'), ('Grace')`);
+  await settled(db, watch);
+  const status = await facts(slot);
+  expect(status).toMatchObject({
+    code: 0, level: 'warning', reasons: ['2 dead letters'],
+    deadLetters: { of: [{ subscription: 'mailer', count: 2, newest: expect.any(String) }] },
+  }); // prettier-ignore
+  const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
+  expect(stdout).toMatch(/^! \S+: 2 dead letters\n/);
+  expect(stdout).toMatch(/^ {2}dead letters +2 of mailer; the newest at \d\d:\d\d:\d\d: walwatch dead-letters list$/m);
+  expect(await facts(`${slot}_other`)).toMatchObject({ deadLetters: { of: [] } });
+  await watch.stop();
+  await db.sql('delete from walwatch.dead_letters');
+});
+
+test('an event that fails is one that waits at first, and is named once its worker has noted it', async () => {
+  const slot = slotName();
+  const watch = watchOf(watchers, { slot });
+  watch.subscribe('users:inserted', () => Promise.reject(new Error('never')));
+  await watch.start();
+  await db.sql(`insert into users (name) values ('Ada')`);
+  await until(() => (watch.status().heldBy?.attempt ?? 0) > 1, { describe: 'a second attempt' });
+  const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
+  expect(stdout).not.toContain('all is well');
+  expect(stdout).toMatch(/events wait, the oldest since|the oldest event waits since|the handler of event/);
+  await until(async () => (await facts(slot)).failing !== null, { describe: 'the note', timeout: 20_000 });
+  const status = await facts(slot);
+  expect(status).toMatchObject({ level: 'warning', failing: { eventId: watch.status().heldBy!.eventId } });
+  expect(status.reasons).toContainEqual(
+    expect.stringMatching(/^the handler of event \S+ fails \(attempt \d+\): see the log of the worker$/),
+  );
+});
+
+test('a slot that is still being made is told with what it waits for', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  await db.sql(`create publication "${slot}" for table users`);
+  const writer = await db.client();
+  await writer.query(`set application_name = 'nightly_job'; begin; insert into users (name) values ('Ada')`);
+  const maker = await db.client();
+  const made = maker.query(`select pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+  await until(async () => (await facts(slot)).currentLsn !== null, { describe: 'the slot' });
+  const status = await facts(slot);
+  expect(status).toMatchObject({ code: 1, level: 'problem', reasons: [expect.stringMatching(/waits for transactions .*nightly_job/)] });
+  await writer.query('rollback');
+  await made;
+}); // prettier-ignore
+
+test('what cannot be read is told: a role without rights never hears that all is well', async () => {
+  const slot = slotName();
+  const watch = watchOf(watchers, { slot });
+  await watch.start();
+  await db.sql(`create role ${slot} login`);
+  onTestFinished(() => db.sql(`drop role ${slot}`).then(() => {}));
+  const url = new URL(db.url);
+  url.username = slot;
+  const { stdout } = await cli(['status', '--slot', slot], { url: url.href });
+  expect(stdout).toMatch(/^! \S+: what waits is not known: (permission denied|must be)/);
+});
+
+test('--watch tells that the server has gone, and goes on when it is back', async () => {
+  await using cluster = await startCluster();
+  const slot = slotName();
+  const running = startCli(['status', '--watch', '--json', '--interval', '0.1', '--slot', slot], { url: cluster.url });
+  await running.says(/there is no slot/);
+  await cluster.stop('fast');
+  await running.says(/"level":"problem","reasons":\["[A-Z_]+: /);
+  const before = running.stdout().length;
+  await cluster.start();
+  await until(() => running.stdout().slice(before).includes('there is no slot'), { describe: 'it to go on' });
+  running.child.kill('SIGINT');
+  expect((await running.ended).code).toBe(0);
 });

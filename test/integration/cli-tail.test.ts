@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
-import { cli, folder, type Running, startCli, startOnTerminal } from '../support/cli.ts';
+import { cli, folder, type Running, startCli, startInWindow, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, slotName } from '../support/watching.ts';
@@ -125,6 +125,56 @@ describe('over a temporary slot', () => {
     await running.ended;
     expect(await db.sql('select from pg_publication_tables where pubname = $1', [slot])).toHaveLength(2);
   });
+
+  test('it follows all watchers of a configuration, in commit order, also within a transaction', async () => {
+    const cwd = await folder({
+      'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+        export default defineConfig({ slot: 'never_used', watchers: defineWatchers(
+          [['users', 'inserted', { extraColumns: ['name'] }], ['roles', 'inserted'], ['users', 'updated', { label: 'renamed', extraColumns: ['name'] }]],
+          { when: { renamed: ({ name }) => name !== 'silent' } },
+        ) });`,
+    });
+    const running = startCli(['tail'], { url: db.url, cwd });
+    await running.says(/walwatch: following users:inserted, roles:inserted, renamed over/);
+    // Several of one kind at once: each subscription alone would let others pass while it waits.
+    await db.sql(`do $$ begin
+      for i in 1..20 loop
+        insert into users (name) values ('user ' || i), ('other ' || i), ('third ' || i); insert into roles (name) values ('role ' || i || random());
+        update users set name = 'renamed ' || i where name = 'user ' || i; update users set name = 'silent' where name = 'renamed ' || i;
+        if i % 5 = 0 then commit; end if;
+      end loop; end $$`);
+    await until(() => lines(running).length === 100, { describe: () => `100 lines in ${running.stdout()}` });
+    const once = ['users:inserted', 'users:inserted', 'users:inserted', 'roles:inserted', 'renamed'];
+    expect(lines(running).map(({ watcher }) => watcher)).toEqual(Array.from({ length: 20 }, () => once).flat());
+    running.child.kill('SIGINT');
+    expect((await running.ended).code).toBe(0);
+  });
+
+  test('no value stops it, and none reaches the terminal as it is', async () => {
+    await db.sql(`create table hostile (id int primary key, at timestamptz, day date, n numeric, f float8, j jsonb, b bytea, t text, ats timestamp[])`);
+    onTestFinished(() => db.sql('drop table hostile').then(() => {}));
+    const args = ['tail', 'hostile:inserted', '--columns', 'at,day,n,f,j,b,t,ats'];
+    const piped = startCli(args, { url: db.url });
+    const shown = startInWindow(args, { url: db.url, rows: 24, columns: 100, env: { NO_COLOR: '1' } });
+    for (const one of [piped, shown]) await following(one);
+    await db.sql(`insert into hostile values
+      (1, '294276-12-31 23:59:59+00', '5874897-12-31', repeat('9', 2000)::numeric, 'NaN', '{"a":"\\u001b[2J"}', '\\x1b5b324a', E'\\u001b[2J\\u009b31m', '{294276-01-01 00:00:00}'),
+      (2, '4713-01-01 00:00:00 BC', '-infinity', 'NaN', '-infinity', '1e400', null, repeat('x', 5000), '{infinity,NULL}'),
+      (3, 'infinity', '0044-03-15 BC', '1e-300', '-0', 'null', repeat('a', 300)::bytea, E'\\u202egnirts', null)`);
+    await until(() => lines(piped).length === 3, { describe: () => `three lines in ${piped.stdout()}${piped.stderr()}` });
+    const [first] = lines(piped);
+    expect(first.event).toMatchObject({ id: 1, at: expect.stringContaining('294276-12-31'), n: '9'.repeat(2000), f: 'NaN', b: '\\x1b5b324a', t: '\u001b[2J\u009b31m' });
+    await shown.says(/hostile:inserted {2}id 3/);
+    const printed = shown.stdout().split(/\r?\n/).filter((line) => line.includes('hostile:inserted  id'));
+    expect(printed).toHaveLength(3);
+    for (const line of printed) {
+      expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/); // oxlint-disable-line no-control-regex
+      expect(line.length).toBeLessThanOrEqual(100);
+    }
+    piped.child.kill('SIGINT');
+    shown.type('\u0003');
+    for (const one of [piped, shown]) expect((await one.ended).code).toBe(0);
+  }); // prettier-ignore
 
   test('what does not fit ends it with 1', async () => {
     const { code, stdout, stderr } = await cli(['tail', 'users:updated', '--columns', 'nome'], { url: db.url });

@@ -31,7 +31,10 @@ describe('wrong usage ends with 2 and says what is right', () => {
     [[], 'a command is missing'],
     [['diagnose'], "there is no command 'diagnose'"],
     [['constructor'], "there is no command 'constructor'"],
-    [['doctor', '--colour'], "Unknown option '--colour'"],
+    [['docter'], "there is no command 'docter'\n  Did you mean 'doctor'?"],
+    [['doctor', '--colour'], "Unknown option '--colour'\n  Known: --config, --slot"],
+    [['doctor', '--column', 'a'], "Unknown option '--column'\n  Did you mean --columns?"],
+    [['status', '--slot'], "Option '--slot <value>' argument missing\n"],
     [['status', 'users:updated', '--slot', 'x'], "unexpected argument 'users:updated'"],
     [['status'], 'no replication slot is named'],
     [['status', '--slot', 'x', '--interval', 'soon'], '--interval is a number'],
@@ -62,6 +65,9 @@ describe('configuration files', () => {
     ['that exports nothing', { 'walwatch.config.mjs': 'export const slot = 1' }, [], 'no default export'],
     ['with wrong options', { 'walwatch.config.mjs': config(`slot: 'A B', watchers, mange: 'verify'`) }, [], /there is no option 'mange'[^]*"A B" is no name/],
     ['with wrong watchers', { 'walwatch.config.mjs': config(`slot: 'a', watchers: { entries: [['users', 'gone']] }`) }, [], '"gone" is no update type'],
+    ['with import in a package of CommonJS', { 'package.json': '{ "type": "commonjs" }', 'walwatch.config.js': config(`slot: 'a', watchers`) }, [], 'Name it walwatch.config.mjs, or write "type": "module"'],
+    ['with require in a package of modules', { 'package.json': '{ "type": "module" }', 'walwatch.config.js': `module.exports = require('walwatch')` }, [], 'Name it walwatch.config.cjs'],
+    ['that import a file without its ending', { 'watchers.mjs': '', 'walwatch.config.mjs': `import './watchers';` }, [], 'Node wants the whole name of a file'],
     ['whose subscribe is no function', { 'walwatch.config.mjs': `${config(`slot: 'a', watchers`)} export const subscribe = 1;` }, [], "'subscribe' of walwatch.config.mjs is no function"],
   ] as const)('%s end it with 2', async (_, files, flags, message) => {
     const cwd = await folder(files);
@@ -77,6 +83,21 @@ describe('configuration files', () => {
       const cwd = await folder({ [name]: config(`slot: 'from_file', watchers, connection: '${url}'`) });
       const { stdout } = await cli(['doctor', '--json'], { cwd });
       expect(JSON.parse(stdout).checks[0].found).toContain('127.0.0.1:1, database accounts, role worker');
+    }
+  });
+
+  test('in CommonJS are loaded, also as a compiler writes them, and with subscribe beside the options', async () => {
+    const own = `slot: 'from_file', watchers: { entries: [['users', 'updated']] }, connection: '${url}'`;
+    const subscribe = `function subscribe() { throw new Error('it was called'); }`;
+    for (const file of [
+      `module.exports = { ${own} }; module.exports.subscribe = ${subscribe};`,
+      `Object.defineProperty(exports, '__esModule', { value: true }); exports.subscribe = ${subscribe}; exports.default = { ${own} };`,
+    ]) {
+      const cwd = await folder({ 'walwatch.config.cjs': file });
+      const { stdout } = await cli(['doctor', '--json'], { cwd });
+      expect(JSON.parse(stdout).checks[0].found).toContain('127.0.0.1:1, database accounts, role worker');
+      const replayed = await cli(['dead-letters', 'replay'], { cwd });
+      expect(replayed.stderr).toContain('ECONNREFUSED'); // not: has no export 'subscribe'
     }
   });
 
@@ -104,6 +125,8 @@ describe('a server that can not be reached', () => {
     ['setup', 'users:updated', '--slot', 'a', '--yes'],
     ['teardown', '--slot', 'a', '--yes'],
     ['dead-letters', 'list', '--slot', 'a'],
+    ['tail', 'users:updated'],
+    ['status', '--slot', 'a', '--watch'],
   ])('ends %s with 1 and a message without password', async (...args) => {
     const { code, stdout, stderr } = await cli(args, { url });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
@@ -117,7 +140,23 @@ describe('a server that can not be reached', () => {
   });
 });
 
+describe('signs beyond ASCII', () => {
+  test('are for terminals whose locale has them; pipes take everything', async () => {
+    const shown = async (LANG: string) => (await onTerminal(['doctor'], { url, env: { LANG } })).stdout;
+    expect(await shown('en_US.UTF-8')).toContain('✗');
+    expect(await shown('C')).toMatch(/^[\u0000-\u007f]*$/); // oxlint-disable-line no-control-regex
+    expect((await cli(['doctor'], { url, env: { LANG: 'C' } })).stdout).toContain('✗');
+  });
+});
+
 describe('colours', () => {
+  test('are there with FORCE_COLOR, and not on a terminal that has none', async () => {
+    expect(isColoured((await cli(['doctor'], { url, env: { FORCE_COLOR: '1' } })).stdout)).toBe(true);
+    expect(isColoured((await cli(['doctor', '--json'], { url, env: { FORCE_COLOR: '1' } })).stdout)).toBe(false);
+    expect(isColoured((await onTerminal(['doctor'], { url, env: { FORCE_COLOR: '0' } })).stdout)).toBe(false);
+    expect(isColoured((await onTerminal(['doctor'], { url, env: { TERM: 'dumb' } })).stdout)).toBe(false);
+  });
+
   test('are for terminals only, and not with NO_COLOR', async () => {
     expect(isColoured((await cli(['doctor'], { url })).stdout)).toBe(false);
     expect(isColoured((await onTerminal(['doctor'], { url })).stdout)).toBe(true);

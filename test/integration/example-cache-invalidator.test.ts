@@ -9,6 +9,7 @@ const database = useDatabase();
 test('pages stay in the cache until what they show has changed: the article, and the lists of its old and new author', async () => {
   const example = startExample('cache-invalidator', { environment: { DATABASE_URL: database.url } });
   const [, url] = await example.line(/listening on (\S+)\n/);
+  await example.line(/watching\n/);
   const get = async (path: string) => {
     const response = await fetch(url + path);
     return { cache: response.headers.get('x-cache'), body: (await response.json()) as unknown };

@@ -7,9 +7,16 @@ import { until } from '../support/until.ts';
 const database = useDatabase();
 const start = (name: string) => startExample(name, { environment: { DATABASE_URL: database.url } });
 
+/** Its address, once its probe says that the watch streams. */
+async function ready(example: ReturnType<typeof startExample>): Promise<string> {
+  const [, url] = await example.line(/listening on (http:[^\s,]+)/);
+  await until(async () => (await fetch(`${url}/readyz`)).ok, { describe: '/readyz' });
+  return url!;
+}
+
 test('fastify: a page out of memory is right again after a change that another client made, and the server leaves nothing behind', async () => {
   const example = start('fastify');
-  const [, url] = await example.line(/listening on (\S+)\n/);
+  const url = await ready(example);
   const get = async () => {
     const response = await fetch(`${url}/products/1`);
     return { cache: response.headers.get('x-cache'), product: (await response.json()) as { price: string } };
@@ -31,7 +38,7 @@ test('fastify: a page out of memory is right again after a change that another c
 
 test('fastify: a lost connection empties the cache, because a temporary slot does not remember', async () => {
   const example = start('fastify');
-  const [, url] = await example.line(/listening on (\S+)\n/);
+  const url = await ready(example);
   const price = async () => ((await (await fetch(`${url}/products/1`)).json()) as { price: string }).price;
   const before = await price();
   const session = await database.client();
@@ -47,7 +54,7 @@ test('fastify: a lost connection empties the cache, because a temporary slot doe
 
 test('nestjs: methods with @OnChange are called, filtered and unfiltered, with this; SIGTERM shuts the application down', async () => {
   const example = start('nestjs');
-  await example.line(/Ctrl-C stops it\n/);
+  await ready(example);
   await database.sql(`insert into example.orders (customer) values ('Ada'), ('Grace')`);
   await example.line(/confirm 1 Ada\n/);
   await example.line(/confirm 2 Grace\n/);

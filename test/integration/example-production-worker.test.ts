@@ -1,4 +1,6 @@
 /** examples/production-worker, as a process of its own: the compiled program (`npm run compile`). */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { runExample } from '../support/example.ts';
@@ -11,8 +13,9 @@ beforeAll(async () => {
   await db.sql('create table orders (id int generated always as identity primary key, total numeric not null)');
 });
 
-async function start(url: string) {
-  const worker = runExample('.build/examples/production-worker/main.js', [], { DATABASE_URL: url, PORT: '0' });
+async function start(url: string, under: readonly string[] = []) {
+  const environment = { DATABASE_URL: url, PORT: '0' };
+  const worker = runExample('.build/examples/production-worker/main.js', [], environment, under);
   const [, port] = await worker.prints(/"port":(\d+)/);
   const get = async (path: string) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } });
@@ -66,4 +69,31 @@ test('what no restart of the connection mends ends it with 1', async () => {
   const worker = runExample('.build/examples/production-worker/main.js', [], { DATABASE_URL: url.href, PORT: '0' });
   expect(await worker.ended()).toBe(1);
   expect(worker.output).toContain('no_such_database');
+});
+
+test('as PID 1 of a container it ends with 0 at SIGTERM, whether it has the slot, stands by or waits for the database', async ({
+  skip,
+}) => {
+  const asFirst = ['unshare', '--pid', '--fork', '--kill-child'];
+  if (spawnSync(asFirst[0]!, [...asFirst.slice(1), 'true']).status !== 0) skip('needs unshare --pid: Linux, and root');
+  onTestFinished(() => dropSlotAndPublication(db, 'production_worker'));
+
+  /** To the only child of `unshare`, which is PID 1 of its namespace. */
+  const terminate = ({ worker }: Awaited<ReturnType<typeof start>>) => {
+    const pid = worker.process.pid!;
+    process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')), 'SIGTERM');
+    return worker.ended();
+  };
+  const reason = (told: RegExp, one: Awaited<ReturnType<typeof start>>) =>
+    until(async () => told.test((await one.get('/readyz')).text), { describe: String(told) });
+
+  const first = await start(db.url, asFirst);
+  await first.ready(200);
+  const second = await start(db.url, asFirst);
+  await reason(/standing by/, second);
+  const nowhere = new URL(db.url);
+  nowhere.port = '1';
+  const third = await start(nowhere.href, asFirst);
+  await reason(/ECONNREFUSED/, third);
+  for (const one of [second, first, third]) expect(await terminate(one)).toBe(0);
 });

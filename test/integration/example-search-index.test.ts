@@ -9,6 +9,7 @@ const database = useDatabase();
 test('finds what was there before, what came and what was changed, and no longer what was deleted', async () => {
   const example = startExample('search-index', { environment: { DATABASE_URL: database.url } });
   const [, url] = await example.line(/listening on (\S+)\n/);
+  await example.line(/filled with 1\n/);
   const found = async (words: string) => {
     const response = await fetch(`${url}/search?q=${encodeURIComponent(words)}`);
     return ((await response.json()) as { id: string }[]).map(({ id }) => id).join();

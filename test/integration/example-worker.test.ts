@@ -1,7 +1,9 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { chmod } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
-import { makeFolder, removeFolder, startWorker } from '../support/example-worker.ts';
+import { makeFolder, removeFolder, startWorker, type Worker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
 
 /** Where a worker without DATABASE_URL keeps its server. */
@@ -45,6 +47,27 @@ test('prints a line for each watcher, goes on after SIGKILL where it was, and en
   await expect(insert(url!, 'too late')).rejects.toThrow('ECONNREFUSED');
 });
 
+test('a second one at the same time, and one whose folder somebody else has made, have servers of their own', async () => {
+  const environment = { TMPDIR: temporary, DATABASE_URL: '' };
+  const folderOf = async (worker: Worker) => (await worker.line(/its data in (\S+)/))[1]!;
+
+  const first = startWorker(environment);
+  const kept = await folderOf(first);
+  await first.line(/first start|resumed at/);
+  const second = startWorker(environment);
+  expect(await folderOf(second)).toBe(`${kept}-2`);
+  await second.line(/the folder of the last run is in use, or not ours/);
+  await second.line(/first start at/);
+  expect(await second.end('SIGINT')).toBe(0);
+  expect(await first.end('SIGINT')).toBe(0);
+
+  await chmod(kept, 0o777);
+  const third = startWorker(environment);
+  expect(await folderOf(third)).toBe(`${kept}-2`);
+  await third.line(/resumed at/);
+  expect(await third.end('SIGINT')).toBe(0);
+});
+
 const database = useDatabase();
 
 beforeAll(async () => {
@@ -61,4 +84,24 @@ test('on DATABASE_URL it keeps to its own schema, and SIGTERM ends it cleanly as
   expect(await worker.end('SIGTERM')).toBe(0);
   expect(await database.sql('select from users union all select from packages')).toEqual([]);
   await database.dropSlot('walwatch_example');
+});
+
+test('a database that stops is one line, and the page keeps its place among the events', async () => {
+  const cluster = await startCluster();
+  onTestFinished(() => cluster[Symbol.asyncDispose]());
+  const worker = startWorker({ DATABASE_URL: cluster.url });
+  const [, url] = await worker.line(/page: (http:\S+)\n/);
+  await worker.line(/first start at/);
+  await worker.line(/page: http:[^]*page: http:/); // again, after some events
+
+  const before = worker.output.length;
+  await cluster.stop('immediate');
+  await worker.line(/disconnected: .*\n/);
+  for (let asked = 0; asked < 5; asked++) expect((await fetch(`${url}/users`)).status).toBe(503);
+  await cluster.start();
+  await worker.line(/connected again\n/);
+  const said = worker.output.slice(before).split('\n');
+  const lost = said.findIndex((line) => line.startsWith('disconnected'));
+  expect(said.slice(lost + 1, said.indexOf('connected again'))).toEqual([]);
+  expect(await worker.end('SIGTERM')).toBe(0);
 });

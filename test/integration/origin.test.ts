@@ -1,4 +1,5 @@
 /** What was itself replicated carries an origin: `origin: 'none'` leaves it out. */
+import { readFileSync } from 'node:fs';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { ConfigurationError, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -41,6 +42,34 @@ test("'none' leaves out what was replicated, 'any' delivers it, and both go past
   expect(names(local!.events)).toEqual(['here', 'here again']);
   expect(names(all!.events)).toEqual(['here', 'elsewhere', 'elsewhere too', 'here again']);
   expect(byDefault!.events).toEqual(all!.events);
+});
+
+/** The SQL of a page that silences a session, under a name of this test's own: origins belong to the whole server. */
+async function quietly(): Promise<void> {
+  const origin = `quiet_${process.pid}`;
+  const page = readFileSync('docs/from-ectowatch.md', 'utf8');
+  const [, sql] = /```sql\n(SELECT pg_replication_origin_create[^]*?)```/.exec(page)!;
+  const session = await db.client();
+  for (const statement of sql!.replaceAll("'quiet'", `'${origin}'`).split(/;.*\n/).filter(Boolean))
+    await session.query(statement);
+  await session.query('select pg_replication_origin_drop($1)', [origin]);
+}
+
+test('what docs/from-ectowatch.md does to silence a session works, and session_replication_role does not', async ({
+  skip,
+}) => {
+  if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
+  await db.sql(`insert into users (id, name, email) values (100, 'Ada', 'Ada@example.org')`);
+  const watch = watchOf(defineWatchers([['users', 'updated', { extraColumns: ['email'] }]]), { origin: 'none' });
+  const { events } = recorder(watch, 'users:updated');
+  await watch.start();
+  await quietly(); // an update of all rows
+  await db.sql(
+    `begin; set local session_replication_role = replica; update users set email = 'heard' where id = 100; commit`,
+  );
+  await settled(db, watch);
+  expect(events).toEqual([{ id: 100, email: 'heard' }]);
+  expect(await db.sql('select from users where email <> lower(email)')).toEqual([]);
 });
 
 test("before PostgreSQL 16 'none' is refused", async ({ skip }) => {

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
-import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
+import { dropSlotAndPublication, existingOf, settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
@@ -184,8 +184,36 @@ test('a standby can be stopped', async () => {
   const started = second.start();
   await standby;
   await second.stop();
-  await expect(started).rejects.toMatchObject({ code: 'STOPPED' });
+  await started;
   expect(first.status().state).toBe('streaming');
+});
+
+test('a slot that an earlier name left behind is told once, with the SQL that drops it; that of another application is not', async () => {
+  const [earlier, other, now] = [slotName(), slotName(), slotName()];
+  for (const slot of [earlier, other]) {
+    const watch = watchOf(slot === other ? defineWatchers([['roles', 'inserted']]) : users, { slot });
+    await watch.start();
+    await until(
+      async () => {
+        const [made] = await db.sql(
+          `select obj_description(oid, 'pg_publication') as comment from pg_publication where pubname = $1`,
+          [slot],
+        );
+        return String(made?.['comment']).includes('"watchers"');
+      },
+      { describe: 'the worker to note its watchers' },
+    );
+    await watch.stop();
+  }
+  const warnings: WatchError[] = [];
+  const watch = watchOf(users, { slot: now });
+  watch.on('warning', (warning) => warnings.push(warning));
+  await watch.start();
+  await until(() => warnings.length > 0, { describe: 'the warning' });
+  expect(warnings).toMatchObject([{ code: 'STRAY_SLOT', message: expect.stringContaining(`'${earlier}'`) }]);
+  const [, drop] = /(SELECT .*; DROP PUBLICATION [^;]*;)/.exec(warnings[0]!.solution!)!;
+  for (const statement of drop!.split('; ')) await db.sql(statement);
+  expect(await existingOf(db, earlier!)).toEqual({ slot: false, publication: false });
 });
 
 test('a temporary slot leaves nothing behind, neither slot nor publication', async () => {

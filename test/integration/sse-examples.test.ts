@@ -81,8 +81,10 @@ test('Next: the route’s GET does the same, on the watch that instrumentation h
   vi.stubEnv('DATABASE_URL', database.url);
   const { GET, POST } = await import('../../examples/sse-next/app/live/route.ts');
   const { register } = await import('../../examples/sse-next/instrumentation.ts');
-  const { watch: source } = await import('../../examples/sse-next/watch.ts');
+  const { getWatch } = await import('../../examples/sse-next/watch.ts');
   await register();
+  const source = getWatch();
+  await source.start(); // the same start: register() has not waited for it
   try {
     await follows(await serve(toNodeHandler((request) => (request.method === 'GET' ? GET : POST)(request))));
   } finally {

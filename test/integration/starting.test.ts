@@ -57,6 +57,8 @@ test('start() gives the same promise each time; stop() is idempotent; a stopped 
   await watch.stop();
   await watch.closed;
   expect(watch.status().state).toBe('stopped');
+  await expect(watch.start()).rejects.toMatchObject({ code: 'STOPPED' });
+  await started; // as it was before
   expect(() => watch.subscribe('users:inserted', () => {})).toThrow(expect.objectContaining({ code: 'STOPPED' }));
   expect(() => watch.events('users:inserted')).toThrow(expect.objectContaining({ code: 'STOPPED' }));
 });
@@ -137,12 +139,15 @@ test('the end by an error rejects closed and start(), is told to listeners, and 
     void quiet.start();
     await until(() => warning.mock.calls.length > 0, { describe: 'the warning about the watch that nobody asks' });
     expect(warning).toHaveBeenCalledOnce();
-    expect(warning).toHaveBeenCalledWith(
-      expect.stringContaining('nowhere'),
-      expect.objectContaining({ code: 'CONFIGURATION' }),
-    );
+    expect(warning).toHaveBeenCalledWith(expect.stringContaining('nowhere'), {
+      type: 'WalwatchWarning',
+      code: 'CONFIGURATION',
+    });
+    expect(process.exitCode).toBe(1);
+    await expect(quiet.start()).rejects.toBe(quiet.status().error);
     expect(unhandled).not.toHaveBeenCalled();
   } finally {
+    process.exitCode = undefined;
     process.off('unhandledRejection', unhandled);
     warning.mockRestore();
   }
@@ -193,6 +198,7 @@ test('child loggers carry the slot in every line', async () => {
   const nothing = () => {};
   const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
   createWatch({
+    connection: db.url,
     slot: 'bound',
     watchers: users,
     logger: { ...logger, child: (bound) => (bindings.push(bound), logger) },
@@ -202,7 +208,14 @@ test('child loggers carry the slot in every line', async () => {
 
 test('options that cannot work are refused at once, all together', () => {
   const create = () =>
-    createWatch({ slot: 'Upper', watchers: users, manage: 'maybe', highWaterMark: -1, colour: 'red' } as never);
+    createWatch({
+      connection: db.url,
+      slot: 'Upper',
+      watchers: users,
+      manage: 'maybe',
+      highWaterMark: -1,
+      colour: 'red',
+    } as never);
   expect(create).toThrow(ConfigurationError);
   try {
     create();
@@ -224,5 +237,6 @@ test('a server that cannot be reached is tried again, and told of', async () => 
   expect(disconnects[0]).toMatchObject({ error: { code: 'CONNECTION', retry: 'soon' }, retryIn: expect.any(Number) });
   expect(JSON.stringify([disconnects, watch.status()])).not.toContain('s3cret');
   await watch.stop();
-  await expect(started).rejects.toMatchObject({ code: 'STOPPED' });
+  await started; // stopped before it could stream: in order
+  expect(watch.status().state).toBe('stopped');
 });

@@ -130,3 +130,28 @@ test('a filter by a large value that was not sent: the update is delivered, told
   expect(warnings.filter(({ message }) => message.includes('PostgreSQL did not send'))).toHaveLength(1);
   expect(watch.status().heldBy).toBeUndefined();
 });
+
+test('no value is called large that can never be kept out of line: of a short type, or of a table whose rows are short', async () => {
+  await db.sql('create domain price as numeric(12,2)');
+  await db.sql(
+    `create table short_values (id int primary key, n numeric(12,2), p price, v varchar(3), c char(5), i inet, d date, doc text)`,
+  );
+  await db.sql(`create table short_rows (id int primary key, v varchar(50), n numeric(100))`);
+  const long = ['n', 'v', 'p', 'doc', 'big', 'parts'];
+  await db.sql(
+    `create table long_values (id int primary key, n numeric(30), v varchar(6), p numeric, doc jsonb, big bytea, parts int[])`,
+  );
+  const watch = watchOf(
+    defineWatchers([
+      ['short_values', 'updated', { extraColumns: ['n', 'p', 'v', 'c', 'i', 'd'] }],
+      ['short_rows', 'updated', { extraColumns: ['v', 'n'] }],
+      ['long_values', 'updated', { extraColumns: long }],
+    ]),
+  );
+  const warnings: WatchError[] = [];
+  watch.on('warning', (warning) => warnings.push(warning));
+  await watch.start();
+  expect(warnings.map(({ code, message }) => [code, message.split(' are not sent')[0]])).toEqual([
+    ['VALUE_ABSENT', `long_values:updated: large values of ${long.map((name) => `'${name}'`).join(', ')}`],
+  ]);
+});

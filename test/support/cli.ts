@@ -47,7 +47,7 @@ export async function folder(files: Readonly<Record<string, string>> = {}): Prom
 
 function environment({ url, env }: CliOptions): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(
-    ([name]) => !/^(PG|DATABASE_URL|NO_COLOR|FORCE_COLOR|NODE_|CI$|TERM$|COLORTERM$)/.test(name),
+    ([name]) => !/^(PG|DATABASE_URL|NO_COLOR|FORCE_COLOR|NODE_|CI$|TERM$|COLORTERM$|LANG$|LC_)/.test(name),
   );
   return { ...Object.fromEntries(own), ...(url !== undefined && { DATABASE_URL: url }), ...env };
 }
@@ -93,16 +93,32 @@ export async function cli(args: readonly string[], options: CliOptions = {}): Pr
   return ended;
 }
 
-/** Starts it on a terminal, which `script` of util-linux makes. */
-export function startOnTerminal(args: readonly string[], options: CliOptions = {}): Running {
+/** Starts it on a terminal, which `script` of util-linux makes. `before`: what its shell runs first. */
+export function startOnTerminal(args: readonly string[], options: CliOptions = {}, before = ''): Running {
   const quoted = [process.execPath, program, ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`);
   const env = { TERM: 'xterm-256color', ...environment(options) };
-  const command = ['-qec', `exec ${quoted.join(' ')}`, '/dev/null'];
+  const command = ['-qec', `${before} exec ${quoted.join(' ')}`, '/dev/null'];
   return follow(spawn('script', command, { cwd: options.cwd ?? parent, env }));
 }
 
 export async function onTerminal(args: readonly string[], options: CliOptions = {}): Promise<Ended> {
   return startOnTerminal(args, options).ended;
+}
+
+/** The same in a window of a size, which can be changed: `rows` and `columns` in characters. */
+export function startInWindow(
+  args: readonly string[],
+  { rows, columns, ...options }: CliOptions & { readonly rows: number; readonly columns: number },
+): Running & { resize(rows: number, columns: number): Promise<void> } {
+  const running = startOnTerminal(args, options, `tty; stty rows ${rows} cols ${columns};`);
+  return {
+    ...running,
+    async resize(newRows, newColumns) {
+      const [terminal] = await running.says(/\/dev\/\S+/);
+      const child = spawn('stty', ['-F', terminal, 'rows', String(newRows), 'cols', String(newColumns)]);
+      await once(child, 'close');
+    },
+  };
 }
 
 /** Whether there is an escape sequence of colours. */

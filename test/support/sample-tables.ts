@@ -11,14 +11,14 @@ import { checkEntries, type Watcher } from '../../src/watchers/validate.ts';
 export const oids = { bool: 16, int4: 23, text: 25, bpchar: 1042, numeric: 1700, uuid: 2950, timestamptz: 1184 };
 
 export function column(name: string, typeOid = oids.text, more: Partial<Column> = {}): Column {
-  return { name, typeOid, notNull: false, generated: undefined, toastable: false, ...more };
+  return { name, number: 0, typeOid, notNull: false, generated: undefined, toastable: false, ...more };
 }
 
 const columns = [
-  column('id', oids.int4, { notNull: true }),
-  column('email', oids.text, { notNull: true }),
-  column('role_id', oids.int4),
-  column('bio', oids.text, { toastable: true }),
+  column('id', oids.int4, { notNull: true, number: 1 }),
+  column('email', oids.text, { notNull: true, number: 2 }),
+  column('role_id', oids.int4, { number: 3 }),
+  column('bio', oids.text, { toastable: true, number: 4 }),
 ];
 
 /** `users (id int primary key, email text not null, role_id int, bio text)`, as the catalog has it. */

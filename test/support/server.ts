@@ -1,6 +1,8 @@
 /** Which PostgreSQL the tests run against: the only file that decides it. */
-import { type Version, wantedVersion } from './binaries.ts';
+import { wantedVersion } from './binaries.ts';
 import { serverSettings, startCluster } from './cluster.ts';
+import { dockerAnswers, tryContainer } from './container.ts';
+import type { Version } from './postgres-packages.ts';
 
 export type Choice =
   { readonly kind: 'url'; readonly url: string } | { readonly kind: 'docker' | 'embedded'; readonly version: Version };
@@ -19,33 +21,24 @@ export interface Server extends AsyncDisposable {
 
 export async function startServer(): Promise<Server> {
   const choice = chooseServer(process.env, await dockerAnswers());
-  switch (choice.kind) {
-    case 'url':
-      return { url: choice.url, [Symbol.asyncDispose]: async () => {} };
-    case 'docker':
-      return startContainer(choice.version);
-    case 'embedded':
-      return startCluster({ version: choice.version });
-  }
+  if (choice.kind === 'url') return { url: choice.url, [Symbol.asyncDispose]: async () => {} };
+  const contained = choice.kind === 'docker' ? await startInContainer(choice.version) : undefined;
+  return contained ?? startCluster({ version: choice.version });
 }
 
-async function startContainer(version: Version): Promise<Server> {
+async function startInContainer(version: Version): Promise<Server | undefined> {
   const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
+  const image = `postgres:${version}`;
   const settings = Object.entries(serverSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const container = await new PostgreSqlContainer(`postgres:${version}`).withCommand(['postgres', ...settings]).start();
-  return {
-    url: container.getConnectionUri(),
-    [Symbol.asyncDispose]: async () => {
-      await container.stop();
-    },
-  };
-}
-
-/** Asks testcontainers, which knows of DOCKER_HOST, contexts, rootless engines and more. */
-async function dockerAnswers(): Promise<boolean> {
-  const { getContainerRuntimeClient } = await import('testcontainers');
-  return getContainerRuntimeClient().then(
-    () => true,
-    () => false,
+  const container = await tryContainer(image, () =>
+    new PostgreSqlContainer(image).withCommand(['postgres', ...settings]).start(),
+  );
+  return (
+    container && {
+      url: container.getConnectionUri(),
+      [Symbol.asyncDispose]: async () => {
+        await container.stop();
+      },
+    }
   );
 }

@@ -7,7 +7,9 @@ const root = join(import.meta.dirname, '../..');
 const program = join(root, 'test/types/exported.ts');
 
 test('watchers, watches, clients and hooks that are exported need no name that is not', { timeout: 60_000 }, () => {
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object };
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
+    config: object;
+  };
   const { options } = ts.parseJsonConfigFileContent({ ...config, include: [], files: [program] }, ts.sys, root);
   const made = ts.createProgram([program], { ...options, noEmit: false, declaration: true, emitDeclarationOnly: true, isolatedModules: false }); // prettier-ignore
   let text = '';

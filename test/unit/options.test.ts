@@ -9,7 +9,11 @@ const resolve = (options: object) => resolveOptions({ slot: 'worker', watchers, 
 const problems = (options: unknown) => problemsOf(() => resolveOptions(options as WatchOptions));
 const wrong = (options: object) => problems({ slot: 'worker', watchers, ...options });
 
-beforeEach(() => void vi.stubEnv('DATABASE_URL', undefined));
+const noServer = ['DATABASE_URL', 'PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE'];
+beforeEach(() => {
+  for (const name of noServer) vi.stubEnv(name, undefined);
+  vi.stubEnv('PGHOST', 'db');
+});
 afterEach(() => void vi.unstubAllEnvs());
 
 test('a slot and watchers are enough: everything else has a default', () => {
@@ -71,6 +75,30 @@ describe('the connection', () => {
     vi.stubEnv('DATABASE_URL', '');
     expect(resolve({}).connection).toEqual({});
   });
+
+  test.each([
+    {},
+    { connection: '' },
+    { connection: { password: 'x', ssl: true } },
+    { connection: { host: undefined } },
+  ])(
+    'is refused when nothing names a server, because node-postgres would take the one of this machine: %j',
+    (options) => {
+      vi.stubEnv('PGHOST', undefined);
+      expect(wrong(options)).toEqual([expect.stringContaining('no server is named')]);
+      for (const name of ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE']) {
+        vi.stubEnv(name, '1');
+        expect(resolve(options)).toBeDefined();
+        vi.stubEnv(name, undefined);
+      }
+    },
+  );
+
+  test('may leave the server to node-postgres, where that is said', () => {
+    vi.stubEnv('PGHOST', undefined);
+    for (const connection of [{}, { ssl: true }, { database: 'shop' }])
+      expect(resolve({ connection }).connection).toEqual(connection);
+  });
 });
 
 describe('a slot', () => {
@@ -97,6 +125,10 @@ describe('a slot', () => {
     expect(one.slot.name).not.toBe(other.slot.name);
     expect(resolve({ slot: { temporary: true, name: 'live' } }).slot.name).toBe('live');
   });
+});
+
+test('logger: false is silence', () => {
+  expect(resolve({ logger: false })).toEqual(resolve({}));
 });
 
 test.each([

@@ -29,10 +29,14 @@ test('a timeout that no timer can hold is refused: Node would make it 1 ms', () 
   for (const timeout of [Infinity, 2 ** 31])
     expect(problems(() => subscribe('users:updated', () => {}, { timeout }))).toHaveLength(1);
   for (const given of [{ stopTimeout: Infinity }, { connectTimeout: 2 ** 31 }])
-    expect(problems(() => resolveOptions({ slot: 'worker', watchers, ...given }))).toHaveLength(1);
-  expect(problems(() => resolveOptions({ slot: 'worker', watchers, highWaterMark: Infinity }))).toEqual([]);
+    expect(problems(() => resolveOptions({ connection: {}, slot: 'worker', watchers, ...given }))).toHaveLength(1);
+  expect(problems(() => resolveOptions({ connection: {}, slot: 'worker', watchers, highWaterMark: Infinity }))).toEqual(
+    [],
+  );
 });
 
 test('a missing slot is told once, not as a publication without a name as well', () => {
-  expect(problems(() => resolveOptions({ watchers } as unknown as WatchOptions))).toEqual(['slot is missing']);
+  expect(problems(() => resolveOptions({ connection: {}, watchers } as unknown as WatchOptions))).toEqual([
+    'slot is missing',
+  ]);
 });

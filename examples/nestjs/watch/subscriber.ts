@@ -18,7 +18,7 @@ export class Subscriber implements OnApplicationBootstrap, OnApplicationShutdown
     this.#reflector = reflector;
   }
 
-  async onApplicationBootstrap(): Promise<void> {
+  onApplicationBootstrap(): void {
     const scanner = new MetadataScanner();
     for (const { instance } of this.#discovery.getProviders() as { instance?: Record<string, Method> }[]) {
       if (!instance || typeof instance !== 'object') continue; // made for each request, or a plain value
@@ -27,7 +27,9 @@ export class Subscriber implements OnApplicationBootstrap, OnApplicationShutdown
         if (metadata) this.#subscribe(metadata, instance, name);
       }
     }
-    await this.#watch.start();
+    // Not awaited, because Nest waits for this hook before it listens: `start()` lasts as long as the database is down or another
+    // worker has the slot. Readiness comes from `health()`.
+    void this.#watch.start();
   }
 
   /** Waits for running handlers: what they use must not be closed before, so not in an earlier shutdown hook. */

@@ -3,12 +3,17 @@ import { type Status, status } from './server.ts';
 
 const place = document.querySelector<HTMLElement>('#status')!;
 
-/** State and lag of the worker, once a second while the page is connected. */
+/** Milliseconds since 1970. */
+let lastEventAt: number | undefined;
+
+/** State and lag of the worker, once a second. While the page is not connected it knows neither, and says that it retries. */
 export function showStatus(live: Pick<LiveSource, 'on'>): void {
   let connected = false;
   const lost = () => {
     place.dataset['state'] = 'lost';
-    fill('state', 'reconnecting');
+    fill('state', 'offline, retrying');
+    fill('lag', '–');
+    showAge();
   };
   live.on('connected', () => {
     connected = true;
@@ -22,16 +27,24 @@ export function showStatus(live: Pick<LiveSource, 'on'>): void {
   live.on('failed', disconnected); // also when it has never been connected
   const look = () => status().then(show, lost);
   setInterval(() => {
-    if (connected && !document.hidden) void look();
+    if (document.hidden) return;
+    if (connected) void look();
+    else showAge();
   }, 1000);
 }
 
-function show({ state, lagBytes, lastEventAt, mayRunSql }: Status): void {
+function show({ state, lagBytes, lastEventAt: last, mayRunSql }: Status): void {
+  lastEventAt = last === undefined ? undefined : Date.parse(last);
   place.dataset['state'] = state;
-  fill('state', state);
+  fill('state', state === 'disconnected' ? 'no database, retrying' : state);
   fill('lag', lagBytes === undefined ? '–' : bytes(lagBytes));
-  fill('last', lastEventAt === undefined ? '–' : ago(Date.now() - Date.parse(lastEventAt)));
+  showAge();
   document.querySelector<HTMLElement>('#sql')!.hidden = !mayRunSql;
+}
+
+/** It grows by itself, whether the worker can be asked or not. */
+function showAge(): void {
+  fill('last', lastEventAt === undefined ? '–' : ago(Date.now() - lastEventAt));
 }
 
 function fill(what: string, text: string): void {

@@ -2,8 +2,12 @@
 import { expect, test } from 'vitest';
 import type { Server } from '../../../src/postgres/server.ts';
 import type { Check } from '../../../src/cli/checks.ts';
+import type { Configuration } from '../../../src/cli/config.ts';
 import type { ServerFacts } from '../../../src/cli/facts.ts';
-import { ownershipChecks, serverChecks, transactionCheck } from '../../../src/cli/server-checks.ts';
+import { WatchError } from '../../../src/errors.ts';
+import { limitChecks } from '../../../src/cli/limit-checks.ts';
+import { serverChecks, transactionCheck } from '../../../src/cli/server-checks.ts';
+import { startChecks } from '../../../src/cli/start-checks.ts';
 import { resolveOptions } from '../../../src/options.ts';
 
 const server: Server = {
@@ -13,8 +17,9 @@ const server: Server = {
 const facts: ServerFacts = {
   version: '17.4', slots: 1, maxSlots: 10, walsenders: 1, maxWalsenders: 10, roles: [], mayCreate: true, pooled: false, tls: 'TLSv1.3, X',
   local: false, foreignTables: [], ownsPublication: true, transactions: [], seesOthers: true,
+  readOnly: false, freeConnections: undefined, roleConnections: undefined, databaseConnections: undefined, heirs: [],
 }; // prettier-ignore
-const options = resolveOptions({ slot: 'accounts', watchers: { entries: [] } });
+const options = resolveOptions({ connection: {}, slot: 'accounts', watchers: { entries: [] } });
 const none = { exists: false, active: false };
 
 function about(
@@ -101,13 +106,45 @@ test('full slots and walsenders are problems only for who has none of them yet',
   expect(about('walsenders', { facts: full, own })).toMatchObject({ level: 'ok' });
 });
 
-test('rights of an owner are asked for only where the worker makes things itself', () => {
+test('rights of an owner are asked for only where the worker makes things itself, and are a problem where it has to', () => {
   const poor = { ...facts, mayCreate: false, ownsPublication: undefined, foreignTables: ['users', 'erp.orders'] };
-  expect(ownershipChecks(poor, 'create')).toMatchObject([
-    { level: 'warning', found: 'missing: CREATE on the database; ownership of users, erp.orders' },
+  const configuration = (manage: 'create' | 'verify') => ({ resolved: { ...options, manage } }) as Configuration;
+  const denied = { statements: ['CREATE PUBLICATION x'], error: { code: '42501' }, refused: undefined };
+  const nothing = { statements: [], error: undefined, refused: undefined };
+  expect(startChecks(denied, configuration('create'), poor, [])).toMatchObject([
+    { level: 'problem', found: 'missing: CREATE on the database; ownership of users, erp.orders' },
   ]);
-  expect(ownershipChecks(poor, 'verify')).toEqual([]);
-  expect(ownershipChecks(facts, 'create')).toMatchObject([{ level: 'ok' }]);
+  expect(startChecks(nothing, configuration('create'), { ...facts, ownsPublication: false }, [])).toMatchObject([
+    { level: 'warning', found: 'missing: ownership of the publication' },
+  ]);
+  expect(startChecks(nothing, configuration('verify'), poor, [])).toEqual([]);
+  expect(startChecks(nothing, configuration('create'), facts, [])).toMatchObject([{ level: 'ok' }]);
+});
+
+test('what would be refused at the start, and no other check has found, is told all the same', () => {
+  const refused = new WatchError('SLOT_MOVED', 'somebody moved it', { solution: 'Look who.' });
+  const start = { statements: [], error: undefined, refused };
+  const configuration = { resolved: { ...options, manage: 'verify' } } as Configuration;
+  const problem: Check = { name: 'x', level: 'problem', found: 'y', why: 'z' };
+  expect(startChecks(start, configuration, facts, [])).toMatchObject([
+    { name: 'start', level: 'problem', found: 'somebody moved it', fix: 'Look who.' },
+  ]);
+  expect(startChecks(start, configuration, facts, [problem])).toEqual([]);
+});
+
+test('limits are told where a worker would run into them', () => {
+  const uses = { positions: false, deadLetters: false, attempts: false, messages: false, error: undefined };
+  const about = (changed: Partial<ServerFacts>, { active = false, positions = false, writes = false } = {}) =>
+    limitChecks(server, { ...facts, ...changed }, options, { uses: { ...uses, positions }, active, writes });
+  expect(about({ freeConnections: 2, roleConnections: 2, databaseConnections: 2 })).toEqual([]);
+  expect(about({ freeConnections: 2 }, { positions: true })).toMatchObject([{ name: 'connections', level: 'problem' }]);
+  expect(about({ roleConnections: 1, databaseConnections: 0 })).toMatchObject([
+    { found: "1 left of the CONNECTION LIMIT of the role 'worker'" },
+    { found: "0 left of the CONNECTION LIMIT of the database 'accounts'" },
+  ]);
+  expect(about({ roleConnections: 0 }, { active: true })).toEqual([]);
+  expect(about({ readOnly: true })).toMatchObject([{ name: 'default_transaction_read_only', level: 'warning' }]);
+  expect(about({ readOnly: true }, { writes: true })).toMatchObject([{ level: 'problem' }]);
 });
 
 test('long transactions are told with who and since when, and with the statements that end them', () => {

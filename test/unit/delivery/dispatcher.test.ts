@@ -86,6 +86,7 @@ test('the oldest event that is not handled is named, with whom it waits for', as
   const since = new Date(Date.UTC(2024, 0, 1));
   expect(dispatcher.heldBy).toEqual({
     subscription: 'handler 0', eventId: '0/1/0', since, attempt: 1, error: undefined,
+    sql: `SELECT * FROM "public"."users" WHERE "id" = '1';`,
   }); // prettier-ignore
   done[0]!.resolve();
   await tick();

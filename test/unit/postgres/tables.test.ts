@@ -7,7 +7,7 @@ const unique = { primary: false, identity: true, immediate: true, columns: ['ema
 const names = ['id', 'email', 'role_id'];
 const row = {
   oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', identity: 'd', ancestors: [], leaves: [],
-  columns: names.map((name) => ({ name, type: 23, not_null: true, generated: '', toastable: false })), keys: [unique, primary],
+  columns: names.map((name, index) => ({ name, number: index + 1, type: 23, not_null: true, generated: '', toastable: false })), keys: [unique, primary],
 }; // prettier-ignore
 
 async function read(more: object) {
@@ -18,15 +18,15 @@ const identity = async (more: object) => [...(await read(more)).identityColumns]
 
 test('a table as the catalog has it', async () => {
   const columns = [
-    { name: 'a', type: 3_000_000_000, not_null: true, generated: '', toastable: true },
-    { name: 'b', type: 23, not_null: false, generated: 's', toastable: false },
-    { name: 'c', type: 23, not_null: false, generated: 'v', toastable: false },
+    { name: 'a', number: 1, type: 3_000_000_000, not_null: true, generated: '', toastable: true },
+    { name: 'b', number: 3, type: 23, not_null: false, generated: 's', toastable: false },
+    { name: 'c', number: 4, type: 23, not_null: false, generated: 'v', toastable: false },
   ];
   expect(await read({ columns, ancestors: [7] })).toMatchObject({
     oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [7], replicaIdentity: 'default',
     columns: [
       { name: 'a', typeOid: 3_000_000_000, notNull: true, generated: undefined, toastable: true },
-      { name: 'b', typeOid: 23, notNull: false, generated: 'stored', toastable: false },
+      { name: 'b', number: 3, typeOid: 23, notNull: false, generated: 'stored', toastable: false },
       { name: 'c', generated: 'virtual' },
     ],
   }); // prettier-ignore

@@ -104,3 +104,14 @@ test('a watcher with debug logs what it receives and to whom that goes, before i
     'delivering to users:updated',
   ]);
 });
+
+test('what throws on the way to the subscriptions ends the watch: the event does not come again over the next connection', () => {
+  const { subscribe, changed } = routingFor(usersTable(), ['users', 'inserted']);
+  const broken = new TypeError('broken');
+  subscribe('users:inserted', () => {
+    throw broken; // here in place of the dispatcher
+  });
+  expect(() => changed('inserted', row)).toThrow(
+    expect.objectContaining({ code: 'PROTOCOL', retry: 'never', message: 'the event 0/100/0 could not be routed: TypeError: broken', cause: broken }),
+  ); // prettier-ignore
+});

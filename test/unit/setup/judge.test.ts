@@ -36,7 +36,12 @@ function publication(comment: string | null, more: Partial<Publication> = {}): P
 
 /** As it is once walwatch has made the publication; `more` changes it. */
 function verdictOf(more: Partial<Facts> = {}, options: Partial<WatchOptions> = {}, memory: Partial<Memory> = {}) {
-  const resolved: ResolvedOptions = resolveOptions({ slot: 'worker', watchers: { entries: [] } as never, ...options });
+  const resolved: ResolvedOptions = resolveOptions({
+    connection: {},
+    slot: 'worker',
+    watchers: { entries: [] } as never,
+    ...options,
+  });
   const found = { publication: publication(createdComment), slot: undefined, ...more };
   const facts: Facts = {
     server, manage: resolved.manage, tables: [users], bound, misfits: [], identity: [], filters: new Map(),

@@ -32,7 +32,7 @@ const publication = {
 }; // prettier-ignore
 const table = {
   ...users, identity: 'd', leaves: [],
-  columns: users.columns.map((one) => ({ name: one.name, type: one.typeOid, not_null: one.notNull, generated: '', toastable: false })),
+  columns: users.columns.map((one) => ({ name: one.name, number: one.number, type: one.typeOid, not_null: one.notNull, generated: '', toastable: false })),
   keys: [{ primary: true, identity: false, immediate: true, columns: ['id'] }],
 }; // prettier-ignore
 

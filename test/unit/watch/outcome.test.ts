@@ -1,21 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
-import { Outcome, stopped } from '../../../src/watch/outcome.ts';
+import { Outcome, refusedStart, stopped } from '../../../src/watch/outcome.ts';
 
 const unhandled = vi.fn();
-const warned = vi.fn();
 const immediately = () => new Promise((resolve) => setImmediate(resolve));
 const error = new WatchError('SLOT_LOST', 'it was dropped', { solution: 'start anew' });
 
-beforeEach(() => {
-  process.on('unhandledRejection', unhandled);
-  vi.spyOn(process, 'emitWarning').mockImplementation(warned);
-});
-afterEach(() => {
+beforeEach(() => void process.on('unhandledRejection', unhandled));
+afterEach(async () => {
+  await immediately();
   process.off('unhandledRejection', unhandled);
-  vi.restoreAllMocks();
   expect(unhandled).not.toHaveBeenCalled();
-  warned.mockReset();
 });
 
 describe('start() and closed', () => {
@@ -23,49 +18,79 @@ describe('start() and closed', () => {
     const outcome = new Outcome();
     outcome.streaming();
     await outcome.started;
-    outcome.ending(stopped()); // too late for start()
+    outcome.stopped();
+    await Promise.all([outcome.started, outcome.closed, outcome.over]);
+  });
+
+  test('resolve when the watch is stopped before it streams: that is an end in order', async () => {
+    const outcome = new Outcome();
     outcome.stopped();
     await Promise.all([outcome.started, outcome.closed]);
   });
 
-  test('start() rejects with what ended the watch before that', async () => {
-    const outcome = new Outcome();
-    outcome.ending(stopped());
-    outcome.stopped();
-    await expect(outcome.started).rejects.toMatchObject({ code: 'STOPPED' });
-    await outcome.closed;
-  });
-
-  test('closed rejects with the error that ended it', async () => {
-    const outcome = new Outcome();
-    outcome.failed(error, false);
-    await expect(outcome.closed).rejects.toBe(error);
+  test('reject with what ended the watch, start() only before it streamed', async () => {
+    const [never, later] = [new Outcome(), new Outcome()];
+    later.streaming();
+    for (const outcome of [never, later]) {
+      outcome.failing(error);
+      outcome.failed(error);
+      await expect(outcome.closed).rejects.toBe(error);
+      await expect(outcome.over).rejects.toBe(error);
+    }
+    await expect(never.started).rejects.toBe(error);
+    await later.started;
   });
 });
 
-describe('a fatal error', () => {
-  const failing = async (heard: boolean) => {
+describe('an error is heard', () => {
+  const failed = (wait: (outcome: Outcome) => unknown) => {
     const outcome = new Outcome();
-    outcome.ending(error);
-    outcome.failed(error, heard);
-    await immediately();
-    return warned.mock.calls;
+    wait(outcome);
+    outcome.failing(error);
+    outcome.failed(error);
+    return immediately().then(() => outcome.isAwaited);
   };
 
-  test('that nobody listens for or logs is given to the process', async () => {
-    expect(await failing(false)).toEqual([
-      ['walwatch has ended: it was dropped', { code: 'SLOT_LOST', detail: 'start anew' }],
-    ]);
+  test('by nobody who has only called start(), or looked at closed', async () => {
+    expect(await failed(({ started, closed }) => [started, closed])).toBe(false);
   });
 
-  test('is given without a detail when there is nothing to do about it', async () => {
+  test.each([
+    ['then', (promise: Promise<void>) => promise.then(undefined, () => {})],
+    ['catch', (promise: Promise<void>) => promise.catch(() => {})],
+    ['finally', (promise: Promise<void>) => promise.finally(() => {}).catch(() => {})],
+    ['Promise.race', (promise: Promise<void>) => Promise.race([promise, new Promise(() => {})])],
+  ])('by who waits with %s', async (_, wait) => {
+    for (const which of ['started', 'closed'] as const)
+      expect(await failed((outcome) => Promise.resolve(wait(outcome[which])).catch(() => {}))).toBe(true);
+  });
+
+  test('by who awaits', async () => {
+    const waiting = async (promise: Promise<void>) => {
+      await promise;
+    };
+    expect(await failed((outcome) => waiting(outcome.closed).catch(() => {}))).toBe(true);
+    expect(await failed((outcome) => waiting(outcome.started).catch(() => {}))).toBe(true);
+  });
+
+  test('not by who has awaited start(), once it has streamed', async () => {
     const outcome = new Outcome();
-    outcome.failed(new WatchError('STOPPED', 'over'), false);
-    await immediately();
-    expect(warned.mock.calls).toEqual([['walwatch has ended: over', { code: 'STOPPED' }]]);
+    outcome.streaming();
+    await outcome.started;
+    outcome.failing(error);
+    outcome.failed(error);
+    expect(outcome.isAwaited).toBe(false);
   });
 
-  test('is not when somebody heard of it', async () => {
-    expect(await failing(true)).toEqual([]);
+  test('not by what is no part of the application', async () => {
+    expect(await failed(({ over }) => over.catch(() => {}))).toBe(false);
   });
+});
+
+test('a start() that is refused rejects, and is no unhandled rejection', async () => {
+  const refused = refusedStart(stopped());
+  await immediately();
+  expect(refused.isAwaited).toBe(false);
+  await expect(refused).rejects.toMatchObject({ code: 'STOPPED' });
+  expect(refused.isAwaited).toBe(true);
 });

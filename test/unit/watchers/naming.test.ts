@@ -18,7 +18,7 @@ class Plugin extends CamelCasePlugin {
 
 const flags = ['upperCase', 'underscoreBeforeDigits', 'underscoreBetweenUppercaseLetters', 'maintainNestedObjectKeys'];
 const options = fc.subarray(flags).map((on): CamelCaseNaming => Object.fromEntries(on.map((flag) => [flag, true])));
-const name = fc.string({ unit: fc.constantFrom(...'abXYZ019__ü$ '), minLength: 1, maxLength: 12 });
+const name = fc.string({ unit: fc.constantFrom(...Array.from('abXYZ019__ü$ ')), minLength: 1, maxLength: 12 });
 
 test('every name becomes what the plugin makes of it, with each of its options', () => {
   fc.assert(

@@ -19,6 +19,7 @@ function rowOf(table: Table) {
     identity: letters[table.replicaIdentity],
     columns: table.columns.map((one) => ({
       name: one.name,
+      number: one.number,
       type: one.typeOid,
       not_null: one.notNull,
       generated: '',

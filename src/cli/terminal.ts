@@ -1,0 +1,48 @@
+/** What the terminal that stdout may be can show. */
+import { WriteStream } from 'node:tty';
+
+const { env, stdout } = process;
+
+/** Undefined in a pipe, whatever its type says. */
+export function isTerminal(): boolean {
+  return stdout.isTTY === true;
+}
+
+/** Whether the cursor can be moved, so that a screen can be drawn over. */
+export function canRedraw(): boolean {
+  return isTerminal() && env['TERM'] !== 'dumb';
+}
+
+/** As Node's own `util.styleText()` decides it: FORCE_COLOR, NO_COLOR and TERM, and on Windows its version. */
+export function hasColours(stream: WriteStream): boolean {
+  if (env['FORCE_COLOR'] !== undefined) return WriteStream.prototype.getColorDepth() > 2;
+  return stream.isTTY === true && stream.getColorDepth() > 2;
+}
+
+/** Columns of a line. No limit in a pipe, and where nobody knows. */
+export function columns(): number {
+  return isTerminal() && stdout.columns > 0 ? stdout.columns : Infinity;
+}
+
+/** Lines of the screen. */
+export function rows(): number {
+  return isTerminal() && stdout.rows > 0 ? stdout.rows : Infinity;
+}
+
+/** Whether more than ASCII can be shown. Pipes take everything. */
+export const showsUnicode: boolean = !isTerminal() || canShowUnicode(env, process.platform);
+
+/** Windows' old console takes all characters, but its fonts lack signs such as ✓. Elsewhere the locale tells the encoding. */
+export function canShowUnicode(variables: NodeJS.ProcessEnv, platform: NodeJS.Platform): boolean {
+  const { TERM, TERM_PROGRAM, TERMINAL_EMULATOR, WT_SESSION, ConEmuTask, LC_ALL, LC_CTYPE, LANG } = variables;
+  if (platform === 'win32') {
+    return (
+      Boolean(WT_SESSION || ConEmuTask || TERMINAL_EMULATOR) ||
+      TERM_PROGRAM === 'vscode' ||
+      /^(xterm|alacritty|rxvt|screen|tmux)/.test(TERM ?? '')
+    );
+  }
+  if (TERM === 'linux') return false; // the kernel's console has 512 signs
+  const locale = LC_ALL || LC_CTYPE || LANG;
+  return !locale || /utf-?8/i.test(locale);
+}

@@ -1,0 +1,23 @@
+import type { Client } from 'pg';
+
+/** Milliseconds: it is only a trial. */
+const lockTimeout = 1000;
+
+/**
+ * Runs statements in a transaction and takes all of it back: only so it shows what rights, event triggers and settings say to
+ * them. Returns what they fail with.
+ */
+export async function tryOut(client: Client, statements: readonly string[]): Promise<unknown> {
+  if (statements.length === 0) return undefined;
+  try {
+    await client.query(
+      `begin; set local lock_timeout = ${lockTimeout}; set local statement_timeout = ${lockTimeout * 5}`,
+    );
+    for (const statement of statements) await client.query(statement);
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    await client.query('rollback').catch(() => {}); // the connection may be what failed
+  }
+}

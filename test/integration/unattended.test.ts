@@ -1,0 +1,120 @@
+/** A worker that nobody attends tells what somebody must know, ends when it is told to, and with an exit code that says how. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, onTestFinished, test } from 'vitest';
+import { useDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
+import { nameOn } from '../support/watching.ts';
+
+const db = useDatabase();
+/** Nothing listens there. */
+const nowhere = 'postgres://ann:hunter2@127.0.0.1:1/nowhere';
+
+function unattended(url: string, slot: string, what: string) {
+  const child = spawn(process.execPath, ['.build/test/programs/unattended.js', url, slot, what], {
+    env: { PATH: process.env['PATH'] },
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => {
+    const told = { text: '' };
+    stream.setEncoding('utf8').on('data', (text: string) => (told.text += text));
+    return told;
+  }) as [{ text: string }, { text: string }];
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  return {
+    ended,
+    says: (pattern: RegExp) =>
+      until(() => pattern.test(stdout.text + stderr.text), { describe: () => `${pattern}: ${stderr.text}` }),
+    /** Without what Node says of its own options. */
+    get warnings() {
+      return stderr.text.split('\n').filter((line) => line !== '' && !line.startsWith('(Use `node'));
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+  };
+}
+const line = (code: string, text: string) =>
+  expect.stringMatching(new RegExp(`^\\(node:\\d+\\) \\[${code}\\] WalwatchWarning: test_\\w+: .*${text}`));
+
+test.each(['wrong', 'wrong, closed', 'wrong, awaited'])(
+  'a start that fails ends the process with a non-zero exit code: %s',
+  async (what) => {
+    const worker = unattended(db.url, nameOn(db), what);
+    expect(await worker.ended).toBe(1);
+    if (what === 'wrong') expect(worker.warnings).toEqual([line('CONFIGURATION', 'there is no table')]);
+    else expect(worker.warnings.join('\n')).toContain('there is no table');
+  },
+);
+
+test('a server that is not there is told once, without the password, and stop() during the start is an end in order', async () => {
+  const quiet = unattended(nowhere, 'test_silent', 'silent');
+  const workers = ['awaited', 'closed', 'neither'].map((what) => unattended(nowhere, 'test_slot', what));
+  await Promise.all(
+    workers.map(async (worker) => {
+      await worker.says(/WalwatchWarning/);
+      expect(await worker.stop()).toBe(0);
+      expect(worker.warnings).toEqual([line('CONNECTION', 'ECONNREFUSED')]);
+      expect(worker.warnings.join('\n')).not.toContain('hunter2');
+    }),
+  );
+  await quiet.says(/starting/);
+  expect(await quiet.stop()).toBe(0);
+  expect(quiet.warnings).toEqual([]);
+});
+
+test('no server that is named is refused at once', async () => {
+  const worker = unattended('', 'test_slot', 'neither');
+  expect(await worker.ended).toBe(1);
+  expect(worker.warnings.join('\n')).toContain('no server is named');
+});
+
+test('a second worker says that it stands by; its start ends in order with stop()', async () => {
+  const slot = nameOn(db);
+  const first = unattended(db.url, slot, 'awaited');
+  await first.says(/started/);
+  const second = unattended(db.url, slot, 'awaited');
+  await second.says(/WalwatchWarning/);
+  expect(await second.stop()).toBe(0);
+  expect(second.warnings).toEqual([line('SLOT_ACTIVE', 'waits as its standby')]);
+  expect(await first.stop()).toBe(0);
+  expect(first.warnings).toEqual([]);
+});
+
+test('a handler that fails is told once, with the SQL that shows its row', async () => {
+  const worker = unattended(db.url, nameOn(db), 'failing handler');
+  await worker.says(/starting/);
+  await until(
+    async () => {
+      await db.sql(`insert into users (name) values ('x')`);
+      return worker.warnings.length > 0;
+    },
+    { describe: 'the warning', timeout: 20_000 },
+  );
+  await worker.says(/handler\n[^]*handler\n/); // more attempts
+  expect(await worker.stop()).toBe(0);
+  expect(worker.warnings).toEqual([line('HANDLER_FAILED', `SELECT \\* FROM "public"\\."users" WHERE "id" = '\\d+';`)]);
+});
+
+test('watches that are never started are told at the exit in one line, over one listener', async () => {
+  const worker = unattended(db.url, 'test_slot', 'never');
+  expect(await worker.ended).toBe(0);
+  await worker.says(/1000 watches, 0 more listeners/);
+  expect(worker.warnings).toEqual([
+    expect.stringMatching(/\[NOT_STARTED\] WalwatchWarning: (test_slot, ){4}test_slot and 995 more: .*start\(\)\.$/),
+  ]);
+});
+
+test('a watch that is never started is told at stop(), but not one that was made for its dead letters', async () => {
+  const [worker, letters] = ['never, stopped', 'never, letters'].map((what) => unattended(db.url, 'test_slot', what));
+  expect([await worker!.ended, await letters!.ended]).toEqual([0, 0]);
+  expect(worker!.warnings).toEqual([line('NOT_STARTED', 'never started')]);
+  expect(letters!.warnings).toEqual([]);
+});
+
+test('a start() that comes after stop() is told, and does not end a process that is shutting down', async () => {
+  const worker = unattended(db.url, 'test_slot', 'stop first');
+  expect(await worker.ended).toBe(0);
+  expect(worker.warnings).toEqual([line('NOT_STARTED', ''), line('STOPPED', 'has been stopped')]);
+});

@@ -1,0 +1,92 @@
+/** No value stops tail, and none reaches a terminal as anything but text. */
+import { describe, expect, test } from 'vitest';
+import { jsonLine, textLine } from '../../../src/cli/event-line.ts';
+import { lenientTypes } from '../../../src/cli/lenient-types.ts';
+import { widthOf } from '../../../src/cli/width.ts';
+import type { EventContext } from '../../../src/types/delivery.ts';
+
+const circular: Record<string, unknown> = {};
+circular['self'] = circular;
+
+const hostile: readonly (readonly [string, unknown])[] = [
+  ['a date that is none', new Date(Number.NaN)],
+  ['infinity', Infinity],
+  ['no number', Number.NaN],
+  ['a big number', 10n ** 400n],
+  ['a value that holds itself', circular],
+  ['a value that throws when it is written', { toJSON: () => { throw new Error('never'); } }],
+  ['a value that throws when it is read', Object.defineProperty({}, 'a', { enumerable: true, get: () => { throw new Error('never'); } })],
+  ['a value that throws whatever is done', new Proxy({}, { get: () => { throw new Error('never'); }, ownKeys: () => { throw new Error('never'); } })],
+  ['escape sequences', '\u001b[2J\u009b31m\u202e\n'],
+  ['half a character', '\ud800'],
+  ['bytes', Buffer.from([0, 27, 255])],
+  ['a symbol', Symbol('x')],
+  ['nothing', undefined],
+]; // prettier-ignore
+
+const context = (more: Partial<EventContext> = {}) =>
+  ({
+    watcher: 'users:updated', type: 'updated', schema: 'public', table: 'users', eventId: '0/1/0', commitLsn: '0/1', xid: 1,
+    committedAt: new Date(0), previous: {}, absent: [], ...more,
+  }) as unknown as EventContext; // prettier-ignore
+
+describe.each(hostile)('%s', (_, value) => {
+  test('is written as text on one line, before and after', () => {
+    const line = textLine({ id: 1, value }, context({ previous: { value: 1 } }), 200);
+    expect(line).toContain('users:updated  id 1, value ');
+    expect(line).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/); // oxlint-disable-line no-control-regex
+  });
+
+  test('is written as JSON', () => {
+    expect(JSON.parse(jsonLine({ id: 1, value }, context({ previous: { value } })))).toMatchObject({
+      event: { id: 1 },
+    });
+  });
+});
+
+describe('in the columns of a terminal', () => {
+  test('long values share what there is, and short ones stay', () => {
+    const line = textLine({ id: 42, bio: 'x'.repeat(500), note: 'y'.repeat(500) }, context(), 80);
+    expect(line).toMatch(/^\d\d:\d\d:\d\d users:updated {2}id 42, bio "x+…, note "y+…$/);
+    expect(widthOf(line)).toBeLessThanOrEqual(80);
+    expect(widthOf(line)).toBeGreaterThan(75);
+  });
+
+  test('wide characters count twice', () => {
+    const line = textLine({ id: 42, bio: '日本語'.repeat(50) }, context(), 60);
+    expect(widthOf(line)).toBeLessThanOrEqual(60);
+    expect(line.length).toBeLessThan(50);
+  });
+
+  test('a line of too many columns is cut at its end', () => {
+    const event = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`column_${index}`, index]));
+    const line = textLine(event, context(), 60);
+    expect(widthOf(line)).toBeLessThanOrEqual(60);
+    expect(line.endsWith('…')).toBe(true);
+  });
+
+  test('what fits is not touched', () => {
+    expect(textLine({ id: 42, name: 'Ada' }, context({ previous: { name: 'Ida' } }), 80)).toMatch(
+      /id 42, name "Ada" {2}was name "Ida"$/,
+    );
+  });
+});
+
+describe('parsers', () => {
+  const timestamptz = 1184;
+  const parse = (text: string, types?: Parameters<typeof lenientTypes>[0], oid = timestamptz): unknown =>
+    (lenientTypes(types).getTypeParser(oid, 'text') as (text: string) => unknown)(text);
+
+  test('leave PostgreSQL its text where JavaScript has no such value', () => {
+    expect(parse('2026-11-26 06:00:00+00')).toEqual(new Date('2026-11-26T06:00:00Z'));
+    expect(parse('294276-12-31 23:59:59.999999+00')).toBe('294276-12-31 23:59:59.999999+00');
+    expect(parse('infinity')).toBe(Infinity);
+    expect(parse('{"294276-12-31 00:00:00+00"}', undefined, 1185)).toBe('{"294276-12-31 00:00:00+00"}');
+    expect(parse('{not json', undefined, 114)).toBe('{not json');
+  });
+
+  test('that throw do not stop it', () => {
+    const throwing = { getTypeParser: () => () => { throw new Error('never'); } } as never; // prettier-ignore
+    expect(parse('2026-11-26', throwing)).toBe('2026-11-26');
+  });
+});

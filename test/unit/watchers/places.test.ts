@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest';
+import { placesOf } from '../../../src/watchers/places.ts';
+import { column, oids, relationOf, usersTable } from '../../support/sample-tables.ts';
+
+/** Columns by their numbers; `''`: dropped since. */
+const tableOf = (...names: readonly string[]) =>
+  usersTable({
+    columns: names.flatMap((name, index) => (name === '' ? [] : [column(name, oids.text, { number: index + 1 })])),
+  });
+const table = tableOf('id', 'a', 'b', 'c');
+
+/** The places of columns that have another name in the relation, or are not found. */
+function found(now: ReturnType<typeof tableOf>, written: readonly string[], { whole = true, oid = now.oid } = {}) {
+  const places = placesOf(relationOf(usersTable({ oid, columns: written.map((name) => column(name)) })), now, whole);
+  return Object.fromEntries(
+    now.columns.flatMap(({ name }) => (written.includes(name) ? [] : [[name, places.get(name)]])),
+  );
+}
+
+describe('a column that had another name when the WAL was written is found by its place', () => {
+  test.each([
+    [['id', 'a', 'old', 'c'], { b: 2 }],
+    [['old', 'a', 'b', 'c'], { id: 0 }],
+    [['id', 'a', 'b', 'old'], { c: 3 }],
+    [['id', 'old', 'older', 'c'], { a: 1, b: 2 }],
+    [['one', 'two', 'three', 'four'], { id: 0, a: 1, b: 2, c: 3 }],
+  ])('%j', (written, places) => {
+    expect(found(table, written)).toEqual(places);
+  });
+
+  test('also when columns were added or dropped since, elsewhere', () => {
+    expect(found(table, ['id', 'old'])).toEqual({ a: 1, b: undefined, c: undefined });
+    expect(found(tableOf('id', '', 'a', 'b', '', 'c'), ['id', 'gone', 'a', 'old', 'c'])).toEqual({ b: 3 });
+  });
+});
+
+describe('it is not found, rather than taken for another one', () => {
+  test('when it was added later', () => {
+    expect(found(table, ['id', 'a', 'b'])).toEqual({ c: undefined });
+  });
+
+  test('when a column next to it was dropped since: the place may be that of the other one', () => {
+    expect(found(tableOf('id', '', 'b'), ['id', 'gone'])).toEqual({ b: undefined });
+  });
+
+  test('when the columns before and behind it do not agree', () => {
+    expect(found(table, ['id', 'b', 'x', 'c'])).toEqual({ a: undefined });
+  });
+
+  test('when what is in its place has another type', () => {
+    const written = [column('id'), column('a'), column('old', oids.int4), column('c')];
+    expect(placesOf(relationOf(usersTable({ columns: written })), table, true).get('b')).toBeUndefined();
+  });
+
+  test('when a column next to it is generated, and so perhaps not sent', () => {
+    const generated = tableOf('id', 'a', 'b');
+    const columns = generated.columns.map((one) => (one.name === 'a' ? { ...one, generated: 'stored' as const } : one));
+    expect(found({ ...generated, columns }, ['id', 'old'])).toEqual({ a: undefined, b: undefined });
+  });
+
+  test('when a column list leaves some out, or the table was made anew', () => {
+    const written = ['id', 'a', 'old', 'c'];
+    expect(found(table, written, { whole: false })).toEqual({ b: undefined });
+    expect(found(table, written, { oid: 7 })).toEqual({ b: undefined });
+  });
+});
