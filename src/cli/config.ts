@@ -34,7 +34,7 @@ export async function loadConfiguration(
   const file = findFile(flags.config);
   const { own, subscribe }: ConfigurationFile =
     file === undefined ? { own: {}, subscribe: undefined } : await readFile(file);
-  const slot = flags.slot ?? own.slot;
+  const slot = flags.slot === undefined ? own.slot : renamed(own.slot, flags.slot);
   const publication = flags.publication ?? own.publication;
   return asUsage(file, () => {
     const entries = entriesOf(names, own.watchers, flags, file);
@@ -51,6 +51,11 @@ export async function loadConfiguration(
     const hasSlot = slot !== undefined && !resolved.slot.temporary;
     return { options, resolved, watchers, hasSlot, subscribe, file };
   });
+}
+
+/** The slot of the file under another name: what else the file says of it holds, unless it is a temporary one. */
+function renamed(own: WatchOptions['slot'] | undefined, name: string): WatchOptions['slot'] {
+  return typeof own !== 'object' || own === null || ('temporary' in own && own.temporary) ? name : { ...own, name };
 }
 
 /** @throws UsageError when there is no durable slot */

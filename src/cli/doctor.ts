@@ -29,7 +29,7 @@ export const doctor: Command = {
   summary: 'checks server, role, tables, publication and slot, and says what to change',
   help: `Usage: walwatch doctor [watcher …] [options]
 
-Checks everything that a worker needs, and changes nothing. Each line is a requirement: ✓ all right, ! works but look
+Checks everything that a worker needs, and keeps no change. Each line is a requirement: ✓ all right, ! works but look
 at it, ✗ does not work; with what was found, why it matters, and the SQL or setting that changes it.
 What more than five watchers have in common is told once; --json has a check for each.
 Without a slot or watchers it checks the server alone.

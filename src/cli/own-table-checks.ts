@@ -63,12 +63,13 @@ export async function ownTableChecks(
   return checks;
 }
 
-/** The SQL that makes the tables which are used and missing, or of an older version. */
-export async function missingTables(client: Client, { role }: Server, uses: Uses): Promise<readonly string[]> {
+/** The SQL that makes the tables which are used and missing, or of an older version, and gives this role the rights it lacks. */
+export async function missingTables(client: Client, role: string, uses: Uses): Promise<readonly string[]> {
   const statements: string[] = [];
   for (const one of own) {
     if (uses[one.use] !== true || (await foreignTable(client, one.table))) continue;
     if ((await presence(client, one)) !== 'there') statements.push(migrationFor(role, one.migration));
+    else if ((await missingRights(client, one, role)).length > 0) statements.push(grant(role, one));
   }
   return statements;
 }
@@ -81,13 +82,9 @@ async function flawOf(
 ): Promise<Pick<Check, 'found' | 'fix'> | undefined> {
   const there = await presence(client, one);
   if (there === 'there') {
-    const missing = await missingRights(client, one);
+    const missing = await missingRights(client, one, role);
     if (missing.length === 0) return undefined;
-    const to = quoteIdentifier(role);
-    return {
-      found: `the role '${role}' lacks ${missing.join(', ')}`,
-      fix: `GRANT USAGE ON SCHEMA walwatch TO ${to}; GRANT ${one.rights.join(', ')} ON walwatch.${one.table} TO ${to};`,
-    };
+    return { found: `the role '${role}' lacks ${missing.join(', ')}`, fix: grant(role, one) };
   }
   const fix = migrationFor(role, one.migration);
   const error = create ? await tryOut(client, [fix]) : undefined;
@@ -111,14 +108,19 @@ async function presence(client: Client, { table, column }: Own): Promise<'there'
   return rows[0].current ? 'there' : 'of an older version';
 }
 
-async function missingRights(client: Client, { table, rights }: Own): Promise<string[]> {
+function grant(role: string, { table, rights }: Own): string {
+  const to = quoteIdentifier(role);
+  return `GRANT USAGE ON SCHEMA walwatch TO ${to}; GRANT ${rights.join(', ')} ON walwatch.${table} TO ${to};`;
+}
+
+async function missingRights(client: Client, { table, rights }: Own, role: string): Promise<string[]> {
   const { rows } = await client.query<{ right: string }>(
     `select r.name as right from pg_catalog.unnest($2::text[]) r(name), pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = 'walwatch' and c.relname = $1 and not pg_catalog.has_table_privilege(c.oid, r.name)
+     where n.nspname = 'walwatch' and c.relname = $1 and not pg_catalog.has_table_privilege($3::name, c.oid, r.name)
      union all
      select 'USAGE on the schema' from pg_catalog.pg_namespace n
-     where n.nspname = 'walwatch' and not pg_catalog.has_schema_privilege(n.oid, 'USAGE')`,
-    [table, rights],
+     where n.nspname = 'walwatch' and not pg_catalog.has_schema_privilege($3::name, n.oid, 'USAGE')`,
+    [table, rights, role],
   );
   return rows.map(({ right }) => right);
 }

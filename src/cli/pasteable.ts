@@ -1,6 +1,9 @@
-/** The words that statements in our texts begin with. */
+/** In quotes of any kind. */
+const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$)[^]*?\1/g;
+
+/** The words that statements in our texts begin with; and comments, in which none begins. */
 const begins =
-  /(?<=^|[\s(:])(?:(?:ALTER|COMMENT ON|CREATE|DROP|GRANT|REVOKE|SELECT|SET|RESET|ROLLBACK PREPARED|VACUUM|DO) |(?:BEGIN|COMMIT|ROLLBACK);)/g;
+  /(?<=^|[\s(:])(?:(?:ALTER|COMMENT ON|CREATE|DROP|GRANT|REVOKE|SELECT|SET|RESET|ROLLBACK PREPARED|VACUUM|DO) |(?:BEGIN|COMMIT|ROLLBACK);)|(?<=^|[\s;])-- [^\n]*/g;
 
 /** A part of a text: a statement with its semicolon, or what is said around it. */
 interface Part {
@@ -8,35 +11,72 @@ interface Part {
   readonly text: string;
 }
 
-/**
- * A solution as something that can be pasted into psql: its statements as they are, and what is said around them as comments.
- * A text without statements stays a text.
- */
-export function pasteable(solution: string): string {
-  const parts = partsOf(solution);
-  if (!parts.some(({ sql }) => sql)) return solution;
-  const lines: string[] = [];
-  let statements: string[] = [];
-  const flush = () => {
-    if (statements.length > 0) lines.push(statements.join(' '));
-    statements = [];
-  };
-  for (const { sql, text } of parts) {
-    if (sql) statements.push(text);
-    else {
-      const said = text.replaceAll(/^[\s;,.]+|\s+$/g, '');
-      if (said === '') continue;
-      flush();
-      lines.push(...said.split('\n').map((line) => `-- ${line.replace(/^\s*(-- ?)?/, '')}`));
-    }
-  }
-  flush();
-  return lines.join('\n');
+/** What is said, and the statements that follow it at once. */
+interface Block {
+  readonly said: string;
+  readonly statements: string[];
+  /** Pasting runs them. */
+  readonly run: boolean;
 }
 
-/** The statements of a text, each with its semicolon. */
+/**
+ * A solution as something that can be pasted into psql: its statements as they are, and what is said around them as comments.
+ * What drops or ends something, or is one of several choices, is a comment as well, with all that comes after it: so pasting
+ * runs the first choice and nothing that a person has to decide. A text without statements stays a text.
+ */
+export function pasteable(solution: string): string {
+  const blocks = blocksOf(solution);
+  if (blocks.every(({ statements }) => statements.length === 0)) return solution;
+  return blocks
+    .flatMap(({ said, statements, run }) => {
+      const sql = statements.join(' ');
+      return [commented(said), run ? sql : commented(sql)];
+    })
+    .filter((lines) => lines !== '')
+    .join('\n');
+}
+
+/** The statements of a text that are no comments, each with its semicolon. */
 export function statementsOf(text: string): string[] {
   return partsOf(text).flatMap((part) => (part.sql ? [part.text] : []));
+}
+
+function commented(text: string): string {
+  return text === '' ? '' : text.replaceAll(/^\s*(?:-- ?)?/gm, '-- ');
+}
+
+function blocksOf(text: string): Block[] {
+  const blocks: Block[] = [];
+  let run = true;
+  let block: Block | undefined;
+  for (const part of partsOf(text)) {
+    if (!part.sql) {
+      const said = part.text.replaceAll(/^[\s;,.)]+|\s+$/g, '');
+      // Of the statements before it.
+      if (block?.run && onlyIf.test(part.text)) Object.assign(block, { run: (run = false) });
+      if (block && said === '') continue;
+      if (isChoice(said)) run = false;
+      blocks.push((block = { said, statements: [], run }));
+    } else {
+      block!.statements.push(part.text);
+      if (takesAway(part.text)) Object.assign(block!, { run: (run = false) });
+    }
+  }
+  return blocks;
+}
+
+/** `; -- only when nobody needs it` */
+const onlyIf = /^[ ;,.]*(?:-- ?|\()(?:only )?(?:if|when|unless)\b/i;
+
+/** What is said before a statement leaves to the reader whether it is meant: its last sentence does. */
+function isChoice(said: string): boolean {
+  return /^\(|\b(?:or|if|when|unless|otherwise|else)\b/i.test(said.split(/[.;]\s+/).at(-1)!);
+}
+
+/** A table that leaves a publication is what the fix is about, and can be added again. */
+function takesAway(statement: string): boolean {
+  if (/pg_drop_replication_slot|pg_terminate_backend|^ROLLBACK PREPARED/i.test(statement)) return true;
+  return !/^ALTER PUBLICATION\b/i.test(statement) && /\bDROP\b/i.test(statement.replaceAll(quoted, ''));
 }
 
 function partsOf(text: string): Part[] {
@@ -44,6 +84,7 @@ function partsOf(text: string): Part[] {
   let said = 0;
   begins.lastIndex = 0;
   for (let match = begins.exec(text); match; match = begins.exec(text)) {
+    if (match[0].startsWith('--')) continue;
     const end = endOf(text, match.index);
     // Prose, or something to be filled in.
     if (end === undefined || text.slice(match.index, end).includes('…')) continue;
@@ -56,7 +97,7 @@ function partsOf(text: string): Part[] {
 
 /** Where the statement that begins at `start` ends: after its semicolon, which is in no quotes. */
 function endOf(text: string, start: number): number | undefined {
-  const token = /;|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$)[^]*?\1/g;
+  const token = new RegExp(`;|${quoted.source}`, 'g');
   token.lastIndex = start;
   for (let match = token.exec(text); match; match = token.exec(text)) if (match[0] === ';') return token.lastIndex;
   return undefined;

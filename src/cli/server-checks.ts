@@ -84,6 +84,6 @@ export function transactionCheck({ transactions, seesOthers }: ServerFacts): Che
   return check(transactions.length === 0, 'warning', {
     name: 'long transactions', found: found || none,
     why: 'the server keeps WAL from the beginning of the oldest transaction that writes, and a slot can not be made before it ends',
-    fix: transactions.map(({ end }) => end).join(' '),
+    fix: `Wait for their end, or end them: ${transactions.map(({ end }) => end).join(' ')}`,
   }); // prettier-ignore
 }

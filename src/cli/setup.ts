@@ -18,6 +18,7 @@ import {
 } from './arguments.ts'; // prettier-ignore
 import { confirmed } from './ask.ts';
 import { type Configuration, loadConfiguration, requireSlot } from './config.ts';
+import { onSignal } from './interruption.ts';
 import { learnHandlers } from './learn-handlers.ts';
 import { noteMarker } from './marker-sql.ts';
 import { mark, note, print } from './output.ts';
@@ -42,6 +43,7 @@ ${help.watchers}
 ${help.configuration}
 
 Options:
+      --role ROLE        the worker's role, which gets the rights on these tables; default: that of the connection
 ${help.change}
 
 ${help.exit}
@@ -50,17 +52,20 @@ Examples:
   walwatch setup
   walwatch setup users:inserted users:updated --slot accounts_worker
   walwatch setup --print | psql -v ON_ERROR_STOP=1 -d accounts
+  walwatch setup --role accounts         as the owner of the database, for a worker with another role
   walwatch setup --yes                   in a deploy script`,
 
   async run(args) {
-    const { values, positionals } = parse(args, { ...configurationFlags, ...watcherFlags, ...changeFlags });
+    const { values, positionals } = parse(args, {
+      ...configurationFlags, ...watcherFlags, ...changeFlags, role: { type: 'string' },
+    }); // prettier-ignore
     const configuration = await loadConfiguration(values, positionals);
     requireSlot(configuration);
     if (configuration.watchers.length === 0) {
       throw new UsageError('there are no watchers', 'Name some, such as users:updated, or pass a configuration file.');
     }
     return withSession(configuration, async (client) => {
-      const plan = await makePlan(client, configuration, values.print === true);
+      const plan = await makePlan(client, configuration, values.print === true, values.role);
       const { name } = configuration.resolved.slot;
       if (plan.statements.length === 0) {
         await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is set up already.`);
@@ -84,14 +89,19 @@ interface Plan {
   readonly needs: PublicationNeeds;
   /** There is a publication already. */
   readonly published: boolean;
-  /** Of the handlers: what makes their tables. */
+  /** Of the handlers: what makes their tables, and gives the worker's role its rights on them. */
   readonly tables: readonly string[];
   /** Everything, to be run one after the other. */
   readonly statements: readonly Step[];
 }
 
-/** @throws what a worker would stop with */
-async function makePlan(client: Client, configuration: Configuration, forAnother: boolean): Promise<Plan> {
+/** `workersRole`: if it is named. @throws what a worker would stop with */
+async function makePlan(
+  client: Client,
+  configuration: Configuration,
+  forAnother: boolean,
+  workersRole: string | undefined,
+): Promise<Plan> {
   const { resolved, watchers } = configuration;
   const now = await survey(client, configuration, 'create');
   const server = forAnother ? { ...now.server, mayReplicate: true } : now.server;
@@ -108,9 +118,20 @@ async function makePlan(client: Client, configuration: Configuration, forAnother
   throwIssues([...serverIssues(server, resolved), ...found.misfits, ...unsolved, ...wrongSlot]);
   for (const { error } of found.losses) throw error;
   const { needs, publication } = found;
-  const tables = await missingTables(client, server, await learnHandlers(configuration));
-  const statements = planStatements(found, configuration, changes, tables);
+  if (workersRole !== undefined) await requireRole(client, workersRole);
+  const role = workersRole ?? server.role;
+  const tables = await missingTables(client, role, await learnHandlers(configuration));
+  const forWhom = `with its rights for the role ${oneLine(role)}${workersRole === undefined ? ': if the worker has another one, name it with --role' : ''}`;
+  const statements = planStatements(found, configuration, changes, {
+    why: `A table that the handlers need, ${forWhom}.`,
+    tables,
+  });
   return { identities: changes, server, needs, published: publication !== undefined, tables, statements };
+}
+
+async function requireRole(client: Client, role: string): Promise<void> {
+  const { rowCount } = await client.query('select from pg_catalog.pg_roles where rolname = $1', [role]);
+  if (rowCount === 0) throw new UsageError(`there is no role '${role}'`, 'Make it first, or name another one: --role.');
 }
 
 /** Of each table, the columns of its row filter for which PostgreSQL would refuse the application's updates and deletes. */
@@ -125,14 +146,14 @@ function planStatements(
   { needs, publication, slot, marker }: Survey,
   { resolved }: Configuration,
   changes: readonly IdentityChange[],
-  tables: readonly string[],
+  { why, tables }: { readonly why: string; readonly tables: readonly string[] },
 ): Step[] {
   const { name, failover } = resolved.slot;
   const published = publication ? completePublication(needs, publication) : [createPublication(needs)];
   const comment = publication ? publication.comment : createdComment;
   const steps: (Step | undefined)[] = [
     ...changes.map(({ statement, table, to }) => ({ why: whyIdentity(table, to), sql: statement })),
-    ...tables.map((sql) => ({ why: 'A table that the handlers need.', sql })),
+    ...tables.map((sql) => ({ why, sql })),
     published.length > 0
       ? { why: 'The publication says of which tables changes are sent.', sql: script(published) }
       : undefined,
@@ -210,13 +231,11 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
 /** Ctrl-C while the server makes something others wait for: what was done is taken back first. A second one ends at once. */
 function cancelOnSignal(client: Client, configuration: Configuration): Disposable {
   const { processID } = client as unknown as { processID: number };
-  const cancel = () => {
+  return onSignal(() => {
     note('walwatch: taking back what was changed');
     const asked = withSession(configuration, (other) =>
       other.query('select pg_catalog.pg_cancel_backend($1)', [processID]),
     );
     asked.catch(() => {}); // then it ends by its timeout
-  };
-  process.once('SIGINT', cancel).once('SIGTERM', cancel);
-  return { [Symbol.dispose]: () => void process.off('SIGINT', cancel).off('SIGTERM', cancel) };
+  });
 }

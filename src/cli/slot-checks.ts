@@ -75,9 +75,9 @@ export function otherSlotsCheck(states: readonly SlotState[], own: string): Chec
     found:
       described.join('; ') || `none holds back much WAL (${states.filter(({ name }) => name !== own).length} others)`,
     why: 'all slots of a server share its disk',
-    fix: [
-      ...unread.map(({ name }) => `SELECT pg_catalog.pg_drop_replication_slot('${name}');`),
-      unread.length > 0 ? '-- only when nobody needs it' : 'Look at those who read them.',
-    ].join(' '),
+    fix:
+      unread.length === 0
+        ? 'Look at those who read them.'
+        : `Start those who read them. When nobody needs it: ${unread.map(({ name }) => `SELECT pg_catalog.pg_drop_replication_slot('${name}');`).join(' ')}`,
   });
 }

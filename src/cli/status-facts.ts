@@ -90,7 +90,7 @@ export async function readStatus(client: Client, { resolved }: Configuration): P
     publication,
     ...health,
     ...position(state),
-    lagSeconds: waiting === null || waiting.unknown !== undefined ? null : waiting.seconds,
+    lagSeconds: waiting?.seconds ?? null,
     limitBytes: server.maxSlotWalKeepSize ?? null,
     waiting: waiting && { ...waiting, events: waiting.events.slice(0, mostEvents) },
     deadLetters,

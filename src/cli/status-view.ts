@@ -19,7 +19,9 @@ export function render(facts: Status): string {
   if (facts.spilledTransactions > 0) rows.push(row('spilled', spilled(facts)));
   if (waiting?.unknown === undefined) {
     const { events = [], more = false } = waiting ?? {};
-    const list = events.map(({ what, committedAt }) => `${oneLine(what)} (${time(committedAt)})`).join(', ');
+    const list = events
+      .map(({ what, committedAt }) => `${oneLine(what)}${committedAt ? ` (${time(committedAt)})` : ''}`)
+      .join(', ');
     rows.push(row('waiting', list === '' ? 'nothing' : `${list}${more || events.length === mostEvents ? ' …' : ''}`));
   } else rows.push(row('waiting', `unknown: ${waiting.unknown}`));
   rows.push(...deadLetters(facts).map((text) => row('dead letters', text)));
@@ -36,7 +38,7 @@ export function render(facts: Status): string {
 /** Nothing is wrong. What waits may still be an event that fails: only its worker knows. */
 function well({ waiting, lagSeconds: seconds }: Status): string {
   if (waiting === null || waiting.events.length === 0) return 'all is well';
-  return `events wait, the oldest since ${formatSeconds(seconds ?? 0)}`;
+  return seconds === null ? 'events wait' : `events wait, the oldest since ${formatSeconds(seconds)}`;
 }
 
 function deadLetters({ deadLetters: { of, unknown } }: Status): string[] {

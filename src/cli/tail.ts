@@ -83,7 +83,11 @@ async function follow(
       // Reading `absent` values must not throw; they are told apart.
       entries: options.watchers.entries.map(([table, type, own]) => [table, type, { ...own, absent: 'omit' }]),
     },
-    slot: named.slot === undefined ? { temporary: true } : resolved.slot,
+    // Whatever the file says: who looks on ends no worker, and leaves a lost slot to people.
+    slot:
+      named.slot === undefined
+        ? { temporary: true }
+        : { name: named.slot, failover: resolved.slot.failover, takeover: 'wait', onLost: 'stop' },
     ...(named.slot === undefined
       ? named.publication !== undefined && { publication: named.publication }
       : publication && { publication }),

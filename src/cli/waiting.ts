@@ -6,11 +6,12 @@ import type { Message, Relation } from '../postgres/pgoutput/messages.ts';
 import { withoutSecrets } from './output.ts';
 import { tableName } from './watcher-name.ts';
 
-/** A change that was committed and not acknowledged. */
+/** A change or a message that was written and not acknowledged. */
 interface WaitingEvent {
-  /** `users:updated` */
+  /** `users:updated`, `message:outbox` */
   readonly what: string;
-  readonly committedAt: Date;
+  /** Null: of a message that belongs to no transaction. */
+  readonly committedAt: Date | null;
 }
 
 export interface Waiting {
@@ -18,12 +19,14 @@ export interface Waiting {
   readonly events: readonly WaitingEvent[];
   /** There are more. */
   readonly more: boolean;
-  /** Since the oldest was committed, by the server's clock. */
-  readonly seconds: number;
+  /** Since the oldest was committed, by the server's clock. 0: nothing waits; null: not known. */
+  readonly seconds: number | null;
   /** Why it is not known. */
   readonly unknown: string | undefined;
 }
 
+/** Begins the prefixes of our own messages, such as heartbeats. */
+const ownPrefix = 'walwatch:';
 /** Messages of the protocol that are looked at. */
 const most = 200;
 /** Milliseconds that the server may decode: what waits may be large. */
@@ -41,7 +44,7 @@ export async function readWaiting(client: Client, slot: string, publication: str
     try {
       const { rows } = await client.query<{ data: string; now: number }>(
         `select data, (extract(epoch from pg_catalog.clock_timestamp()) * 1000)::float8 as now
-         from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, ${most}, 'proto_version', '1', 'publication_names', $2)`,
+         from pg_catalog.pg_logical_slot_peek_binary_changes($1, null, ${most}, 'proto_version', '1', 'publication_names', $2, 'messages', 'true')`,
         [copy, quoteVerbatim(publication)],
       );
       return decode(rows);
@@ -53,24 +56,32 @@ export async function readWaiting(client: Client, slot: string, publication: str
     const unknown = tooMuch
       ? `more than can be read in ${patience / 1000} s`
       : withoutSecrets((error as Error).message);
-    return { events: [], more: false, seconds: 0, unknown };
+    return { events: [], more: false, seconds: null, unknown };
   } finally {
     await client.query('reset statement_timeout').catch(() => {}); // the connection may be what failed
   }
 }
 
+/** Which messages the worker's handlers want is not known here, so those of all prefixes count. */
 function decode(rows: readonly { readonly data: string; readonly now: number }[]): Waiting {
   const decoder = new Decoder(() => undefined);
   const events: WaitingEvent[] = [];
-  let committedAt = new Date(0);
+  let committedAt: Date | null = null;
   for (const { data } of rows) {
     const message = decoder.decode(Buffer.from(data.slice(2), 'hex'));
     if (message.tag === 'begin') committedAt = new Date(message.committedAt);
     events.push(...changed(message).map((what) => ({ what, committedAt })));
+    if (message.tag === 'commit') committedAt = null;
   }
-  const oldest = events[0]?.committedAt.getTime();
-  const seconds = oldest === undefined ? 0 : Math.max(0, (rows[0]!.now - oldest) / 1000);
-  return { events, more: rows.length >= most, seconds, unknown: undefined };
+  const more = rows.length >= most;
+  if (events.length === 0) {
+    // PostgreSQL 14 sends transactions of which nothing is published, too.
+    const unknown = more ? `only the first ${most} messages of the protocol were read` : undefined;
+    return { events, more, seconds: more ? null : 0, unknown };
+  }
+  const oldest = events.find((event) => event.committedAt !== null)?.committedAt?.getTime();
+  const seconds = oldest === undefined ? null : Math.max(0, (rows[0]!.now - oldest) / 1000);
+  return { events, more, seconds, unknown: undefined };
 }
 
 const types = { insert: 'inserted', update: 'updated', delete: 'deleted', truncate: 'truncated' } as const;
@@ -84,6 +95,8 @@ function changed(message: Message): string[] {
       return [name(message.relation, message.tag)];
     case 'truncate':
       return message.relations.map((relation) => name(relation, 'truncate'));
+    case 'message':
+      return message.prefix.startsWith(ownPrefix) ? [] : [`message:${message.prefix}`];
     default:
       return [];
   }

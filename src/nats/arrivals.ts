@@ -117,7 +117,7 @@ function bind(given: Watcher, message: EventMessage): BoundWatcher {
   })); // prettier-ignore
   const described: Table = {
     oid: 0, schema: message.schema, name: message.table, kind: 'r', persistence: 'p', ancestors: [], columns,
-    primaryKey: message.primaryKey, uniqueKeys: [], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(), identityUnion: new Set(), withoutIdentity: [], leaves: [],
+    lastNumber: columns.length, primaryKey: message.primaryKey, uniqueKeys: [], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(), identityUnion: new Set(), withoutIdentity: [], leaves: [],
   }; // prettier-ignore
   const primaryKey = table.primaryKey ?? message.primaryKey.map((column) => codeName(table, column));
   return { watcher, table: described, primaryKey };

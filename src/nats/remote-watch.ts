@@ -130,8 +130,8 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     watchers,
     types,
     (bound) => {
+      throwIssues(subscriptions.issues([bound], types));
       router.bind([bound], types);
-      throwIssues(subscriptions.issues([bound]));
     },
     (warnings) => reporter.warnOnce(warnings),
   );

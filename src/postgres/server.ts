@@ -119,7 +119,7 @@ export function serverIssues(
   if (!server.mayReplicate) {
     issues.push({
       message: `the role '${server.role}' may not replicate`,
-      solution: `ALTER ROLE ${quoteIdentifier(server.role)} REPLICATION; (Amazon RDS: GRANT rds_replication TO ${quoteIdentifier(server.role)};)`,
+      solution: `ALTER ROLE ${quoteIdentifier(server.role)} REPLICATION; or, on Amazon RDS: GRANT rds_replication TO ${quoteIdentifier(server.role)};`,
     });
   }
   if (options.origin === 'none' && server.major < since.origin) {

@@ -33,6 +33,8 @@ export interface Table {
   /** The partitioned tables above it. */
   readonly ancestors: readonly number[];
   readonly columns: readonly Column[];
+  /** `pg_class.relnatts`: the number of the last column, also if it was dropped. */
+  readonly lastNumber: number;
   readonly primaryKey: readonly string[] | undefined;
   /** The partitions of a partitioned table that hold rows: their replica identities decide what old values are sent. */
   readonly leaves: readonly Leaf[];
@@ -65,6 +67,7 @@ interface Row {
   name: string;
   kind: string;
   persistence: string;
+  last_number: number;
   identity: string;
   ancestors: number[];
   columns: { name: string; number: number; type: number; not_null: boolean; generated: string; toastable: boolean }[];
@@ -133,7 +136,8 @@ const isToastable = `
                              case t.typtype when 'd' then t.typtypmod else a.atttypmod end as modifier) m), true)`;
 
 const tablesQuery = `
-  select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence, c.relreplident as identity,
+  select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence,
+         c.relnatts as last_number, c.relreplident as identity,
          coalesce((select pg_catalog.json_agg(a.relid::pg_catalog.oid::int8)
                    from pg_catalog.pg_partition_ancestors(c.oid) a where a.relid <> c.oid), '[]') as ancestors,
          coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
@@ -184,6 +188,7 @@ function toTable(row: Row): Table {
     persistence: row.persistence,
     ancestors: row.ancestors,
     columns,
+    lastNumber: row.last_number,
     primaryKey: row.keys.find((key) => key.primary)?.columns,
     uniqueKeys: row.keys.filter((key) => key.immediate).map((key) => key.columns),
     deferrableKeys: row.keys.filter((key) => !key.immediate).map((key) => key.columns),

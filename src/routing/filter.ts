@@ -6,14 +6,14 @@ import type { Filter } from './subscription.ts';
 
 /**
  * What is wrong with a filter. `primaryKey` is undefined as long as only the database knows it: a bare table name before
- * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns. `takesAnyNumber`: the column is
- * known to have values that are large numbers in JavaScript too.
+ * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns. `takesAnyNumber`: the column has
+ * values that are large numbers in JavaScript too, or its type is not known yet.
  */
 export function filterIssues(
   watcher: Pick<Watcher, 'name' | 'type' | 'extraColumns'> & { readonly table: { readonly name: string } },
   filter: Filter,
   primaryKey: readonly string[] | undefined,
-  takesAnyNumber: (column: string) => boolean = () => false,
+  takesAnyNumber: (column: string) => boolean = () => true,
 ): ConfigurationIssue[] {
   const issue = (message: string, solution?: string, column?: string): ConfigurationIssue => ({
     message: `${watcher.name}: ${message}`,

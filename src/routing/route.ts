@@ -66,9 +66,9 @@ export class Route implements Registry {
     return (this.#filteredBy ??= [...new Set([...this.#shapes.values()].flatMap((shape) => shape.columns))]);
   }
 
-  /** Whether a column, as far as its type is known, has values that are large numbers in JavaScript too. */
+  /** Whether a column has values that are large numbers in JavaScript too, or its type is not known yet. */
   takesAnyNumber(name: string): boolean {
-    return numberTypes.has(this.#typeOf(name));
+    return !this.#bound || takesAnyNumber(this.#bound, this.#types!, name);
   }
 
   /** At each connection, with what the catalog says. */
@@ -202,22 +202,26 @@ export class Route implements Registry {
     const bound = this.#bound;
     if (!bound) return;
     const columns = shape.columns.length > 0 ? shape.columns : bound.primaryKey;
-    const typeOids = columns.map((name) => this.#typeOf(name));
+    const typeOids = columns.map((name) => comparedAs(bound, this.#types!, name));
     shape.bind(typeOids);
     if (shape.combines) for (const [index, name] of columns.entries()) this.#prints.bind(name, typeOids[index]!);
   }
-
-  /** The type by which values of a column are compared; 0 while it is not known. */
-  #typeOf(name: string): number {
-    const bound = this.#bound;
-    const inDatabase = bound && databaseName(bound.watcher.table, name);
-    const column = bound?.table.columns.find((candidate) => candidate.name === inDatabase);
-    return column ? this.#types!.comparedAs(column.typeOid) : 0;
-  }
 }
 
-/** json, float4, float8, numeric, jsonb. */
-const numberTypes = new Set([114, 700, 701, 1700, 3802]);
+/** The type by which values of a column are compared; 0 if it is not known. */
+function comparedAs({ watcher, table }: BoundWatcher, types: TypeCatalog, name: string): number {
+  const inDatabase = databaseName(watcher.table, name);
+  const column = table.columns.find((candidate) => candidate.name === inDatabase);
+  return column ? types.comparedAs(column.typeOid) : 0;
+}
+
+/** Unknown, or json, float4, float8, numeric, jsonb. */
+const numberTypes = new Set([0, 114, 700, 701, 1700, 3802]);
+
+/** Whether a column has values that are large numbers in JavaScript too, or nobody knows its type. */
+export function takesAnyNumber(bound: BoundWatcher, types: TypeCatalog, name: string): boolean {
+  return numberTypes.has(comparedAs(bound, types, name));
+}
 
 function columnsOf(filter: Exclude<Filter, undefined>): readonly string[] {
   return typeof filter === 'object' && filter !== null ? Object.keys(filter).toSorted() : [];

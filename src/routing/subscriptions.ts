@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import type { Server } from '../postgres/server.ts';
+import type { TypeCatalog } from '../postgres/types.ts';
 import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import { positionIssues } from '../delivery/positions.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
@@ -9,7 +10,7 @@ import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { IteratorNames } from './iterator-names.ts';
-import type { Route } from './route.ts';
+import { type Route, takesAnyNumber } from './route.ts';
 import type { Router } from './router.ts';
 import { deliveryOptionNames, settingsOf, subscribeOptionNames } from './subscribe-options.ts';
 import { keyIssues, RowStream, withChanges } from './row-stream.ts';
@@ -171,14 +172,16 @@ export class Subscriptions {
     return this.subscribe(name, given, ['signal'], true);
   }
 
-  /** What is wrong with subscriptions that were made before the primary keys were known. */
-  issues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
-    return bound.flatMap(({ watcher, primaryKey }) => {
+  /** What is wrong with subscriptions that were made before the primary keys, or the types of columns, were known. */
+  issues(bound: readonly BoundWatcher[], types: TypeCatalog): ConfigurationIssue[] {
+    return bound.flatMap((one) => {
+      const { watcher, primaryKey } = one;
       const route = this.#router.routes.get(watcher.name);
-      if (!route || watcher.table.primaryKey !== undefined) return [];
+      if (!route || (route.bound && watcher.table.primaryKey !== undefined)) return [];
       const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
-      const judged = () => true; // numbers were, when it was made
-      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey, judged));
+      // Numbers are judged once: a column may have another type later, and what was right then does no harm.
+      const takesAny = (column: string) => route.bound !== undefined || takesAnyNumber(one, types, column);
+      return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey, takesAny));
     });
   }
 

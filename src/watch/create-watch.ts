@@ -145,8 +145,8 @@ function assemble(
     history,
     warn,
   });
-  const schema = new Schema(watchers, connection.types, {
-    issues: (bound) => subscriptions.issues(bound),
+  const schema: Schema = new Schema(watchers, connection.types, {
+    issues: (bound) => subscriptions.issues(bound, schema.types),
     bound: (bound) => {
       router.bind(bound, schema.types);
       for (const one of bound) reporter.warnOnce(bindWarnings(one, router.routes.get(one.watcher.name)!.filteredBy));
@@ -187,7 +187,7 @@ function assemble(
     {
       prepare: async (client, memory) => {
         const prepared = await prepare(client, options, watchers, schema.types, memory, async (bound, server) => [
-          ...subscriptions.issues(bound),
+          ...subscriptions.issues(bound, schema.types),
           ...(await subscriptions.positionIssues(client, server)),
         ]);
         if (!options.slot.temporary) await recovery.load(client, prepared.confirmedLsn);

@@ -1,7 +1,9 @@
 import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import { ambiguousName } from './ambiguous-names.ts';
 import { settled, type TableReference } from './table.ts';
+import { unwatchable } from './unwatchable.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import type { Watcher } from './validate.ts';
 
@@ -25,19 +27,26 @@ export function codeName(reference: TableReference, column: string): string {
   return Object.keys(columnMap).find((name) => columnMap[name] === column) ?? names?.toCode(column) ?? column;
 }
 
-/** Brings watchers and catalog together, and finds all that does not fit; what concerns the replica identity apart. */
+/**
+ * Brings watchers and catalog together, and finds all that does not fit; what concerns the replica identity apart.
+ * `known`: how they were bound before. A column that was added since does not make their names ambiguous.
+ */
 export function bindWatchers(
   watchers: readonly Watcher[],
   tables: readonly Table[],
   server: Pick<Server, 'major'>,
+  known: readonly BoundWatcher[] = [],
 ): { bound: BoundWatcher[]; issues: ConfigurationIssue[]; identity: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   const identity: ConfigurationIssue[] = [];
   const published = new Set(watchers.map((watcher) => watcher.type));
   const byName = new Map(tables.map((table) => [quoteTable(table), table]));
+  const before = new Map(known.map(({ watcher }) => [watcher.name, watcher.table.columnMap]));
   const bound = watchers.flatMap((given) => {
     const table = byName.get(quoteTable(given.table));
-    const watcher = table ? withNames(given, (name) => table.columns.some((column) => column.name === name)) : given;
+    const names = before.get(given.name);
+    const has = (name: string) => table!.columns.some((column) => column.name === name);
+    const watcher = table ? withNames(given, has, names) : given;
     if (!table) {
       issues.push({
         message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,
@@ -49,8 +58,11 @@ export function bindWatchers(
       });
       return [];
     }
-    const unfit = tableIssues(watcher, table);
-    const found = unfit.length > 0 ? unfit : [...keyIssues(watcher, table), ...columnIssues(watcher, table, server)];
+    const unfit = unwatchable(watcher, table);
+    const found =
+      unfit.length > 0
+        ? unfit
+        : [...keyIssues(watcher, table), ...columnIssues(watcher, table, server, names === undefined)];
     issues.push(...found);
     if (found.length > 0) return [];
     const primaryKey = watcher.table.primaryKey ?? table.primaryKey!.map((column) => codeName(watcher.table, column));
@@ -63,44 +75,13 @@ export function bindWatchers(
 }
 
 /** The watcher with the names of its columns as the table has them. */
-export function withNames(watcher: Watcher, has: (column: string) => boolean): Watcher {
-  const table = settled(watcher.table, has);
+export function withNames(
+  watcher: Watcher,
+  has: (column: string) => boolean,
+  before?: TableReference['columnMap'],
+): Watcher {
+  const table = settled(watcher.table, has, before);
   return table === watcher.table ? watcher : { ...watcher, table };
-}
-
-const unwatchable: Readonly<Record<string, string>> = {
-  v: 'is a view', m: 'is a materialized view', f: 'is a foreign table', S: 'is a sequence', t: 'is a TOAST table', c: 'is a composite type',
-}; // prettier-ignore
-
-function tableIssues({ name: watcher }: Watcher, table: Table): ConfigurationIssue[] {
-  const where = { watcher, table: table.name };
-  const kind = unwatchable[table.kind];
-  if (kind)
-    return [
-      {
-        ...where,
-        message: `${watcher}: ${quoteTable(table)} ${kind}, whose changes PostgreSQL does not replicate`,
-        solution: 'Watch the tables it reads from.',
-      },
-    ];
-  if (table.persistence === 'u') {
-    return [
-      {
-        ...where,
-        message: `${watcher}: ${quoteTable(table)} is unlogged: its changes are not in the WAL`,
-        solution: `ALTER TABLE ${quoteTable(table)} SET LOGGED;`,
-      },
-    ];
-  }
-  if (table.persistence === 't')
-    return [
-      {
-        ...where,
-        message: `${watcher}: ${quoteTable(table)} is temporary: its changes are not in the WAL`,
-        solution: 'Watch a permanent table.',
-      },
-    ];
-  return [];
 }
 
 function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
@@ -134,7 +115,12 @@ function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
   }]; // prettier-ignore
 }
 
-function columnIssues(watcher: Watcher, table: Table, server: Pick<Server, 'major'>): ConfigurationIssue[] {
+function columnIssues(
+  watcher: Watcher,
+  table: Table,
+  server: Pick<Server, 'major'>,
+  undecided: boolean,
+): ConfigurationIssue[] {
   const wanted = [...(watcher.table.primaryKey ?? []), ...watcher.extraColumns, ...watcher.triggerColumns];
   return [...new Set(wanted)].flatMap((given): ConfigurationIssue[] => {
     const name = databaseName(watcher.table, given);
@@ -150,6 +136,8 @@ function columnIssues(watcher: Watcher, table: Table, server: Pick<Server, 'majo
         },
       ];
     }
+    const ambiguous = undecided ? ambiguousName(watcher, given, table) : [];
+    if (ambiguous.length > 0) return ambiguous;
     if (column.generated === undefined || (column.generated === 'stored' && server.major >= since.generatedColumns))
       return [];
     const which = column.generated === 'virtual' ? 'a virtual generated column' : 'a generated column';

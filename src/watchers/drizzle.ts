@@ -44,26 +44,40 @@ export function readDrizzleTable(table: object): DrizzleShape | undefined {
   };
 }
 
+type Casing = (name: string) => string;
+
 /**
  * The names in the database of columns that were given none. Only drizzle() knows its `casing`, so the table decides: it is
- * the casing with which it has the most of them.
+ * the casing with which it has the most of them. `before`: what was decided then stays if it fits as well as any other.
  */
 export function casedNames(
   properties: readonly string[],
   has: (name: string) => boolean,
+  before: Readonly<Record<string, string>> = {},
 ): readonly (readonly [property: string, name: string])[] {
-  let best: readonly (readonly [string, string])[] = [];
-  let most = -1;
-  for (const convert of casings) {
-    const names = properties.map((property) => [property, convert(property)] as const);
-    const found = names.filter(([, name]) => has(name)).length;
-    if (found > most) [best, most] = [names, found];
-  }
-  return best;
+  const best = bestCasings(properties, has);
+  const casing = best.find((one) => properties.every((property) => one(property) === before[property])) ?? best[0];
+  return properties.map((property) => [property, casing!(property)]);
+}
+
+/** The columns of the table that a property may mean, as far as the casing is not decided by all `properties` without a name. */
+export function candidates(
+  property: string,
+  properties: readonly string[],
+  has: (name: string) => boolean,
+): readonly string[] {
+  return [...new Set(bestCasings(properties, has).map((casing) => casing(property)))].filter(has);
+}
+
+/** Those with which the table has the most columns; several if it has equally many. */
+function bestCasings(properties: readonly string[], has: (name: string) => boolean): readonly Casing[] {
+  const found = casings.map((casing) => properties.filter((property) => has(casing(property))).length);
+  const most = Math.max(...found);
+  return casings.filter((_, index) => found[index] === most);
 }
 
 /** https://github.com/drizzle-team/drizzle-orm/blob/main/drizzle-orm/src/casing.ts */
-const casings: readonly ((name: string) => string)[] = [
+const casings: readonly Casing[] = [
   (name) => name,
   (name) =>
     wordsOf(name)

@@ -1,5 +1,5 @@
 import type { Relation } from '../postgres/pgoutput/messages.ts';
-import type { Table } from '../postgres/tables.ts';
+import type { Column, Table } from '../postgres/tables.ts';
 
 /**
  * Where the columns of a table stand in the tuples of a relation, by their names in the database. A column that had another name
@@ -9,33 +9,48 @@ import type { Table } from '../postgres/tables.ts';
 export function placesOf(relation: Relation, table: Table, whole: boolean): ReadonlyMap<string, number> {
   const places = new Map(relation.columns.map(({ name }, index) => [name, index]));
   if (!whole || table.oid !== relation.oid) return places; // one that was made anew has other numbers
-  const byNumber = new Map(table.columns.map((column) => [column.number, column]));
   const known = new Set(table.columns.map(({ name }) => name));
-  const renamed = table.columns.flatMap(({ name, number, typeOid, generated }): [string, number][] => {
-    if (places.has(name) || generated !== undefined) return [];
-    const index = agreed([counted(number, -1), counted(number, 1)]);
-    const column = index === undefined ? undefined : relation.columns[index];
-    return column && !known.has(column.name) && column.typeOid === typeOid ? [[name, index!]] : [];
-  });
+  const renamed: [string, number][] = [];
+  let run: Column[] = [];
+  let before: Mark = { number: 0, place: -1 };
+  for (const column of table.columns) {
+    const place = places.get(column.name);
+    if (place === undefined) {
+      run.push(column);
+      continue;
+    }
+    const behind = { number: column.number, place };
+    find(placesBetween(before, behind, run) ?? placesOfLiving(before, behind, run));
+    [before, run] = [behind, []];
+  }
+  find(placesBetween(before, { number: table.lastNumber + 1, place: relation.columns.length }, run));
   return new Map([...places, ...renamed]);
 
-  /**
-   * Counts from the next column in this direction that still has its name; before the first column that is the beginning. Undefined:
-   * there is none, or a column in between was dropped since or may not be sent, so that nobody knows whether to count it.
-   */
-  function counted(number: number, step: 1 | -1): number | undefined {
-    for (let next = number + step; next > 0; next += step) {
-      const column = byNumber.get(next);
-      if (!column || column.generated !== undefined) return undefined;
-      const place = places.get(column.name);
-      if (place !== undefined) return place + (number - next);
+  function find(found: readonly number[] | undefined): void {
+    for (const [index, place] of found?.entries() ?? []) {
+      const sent = relation.columns[place]!;
+      if (!known.has(sent.name) && sent.typeOid === run[index]!.typeOid) renamed.push([run[index]!.name, place]);
     }
-    return number - 1;
   }
 }
 
-/** What all who know something say. */
-function agreed(indexes: readonly (number | undefined)[]): number | undefined {
-  const [first, ...others] = indexes.filter((index) => index !== undefined);
-  return others.every((index) => index === first) ? first : undefined;
+/** A column that still has its name, or what is before the first column or behind the last. */
+interface Mark {
+  readonly number: number;
+  readonly place: number;
+}
+
+/**
+ * The places of columns between two marks, if there are as many as numbers. With fewer nobody knows which column was not sent,
+ * because it was added later, was generated then, or was in no column list. Another one's value would be worse than none.
+ */
+function placesBetween(before: Mark, behind: Mark, run: readonly Column[]): readonly number[] | undefined {
+  if (behind.number - before.number !== behind.place - before.place) return undefined;
+  return run.map(({ number }) => before.place + number - before.number);
+}
+
+/** The same without the numbers of dropped columns. Those that are left were there already, as the column behind them was. */
+function placesOfLiving(before: Mark, behind: Mark, run: readonly Column[]): readonly number[] | undefined {
+  const isSure = behind.place - before.place - 1 === run.length && run.every(({ generated }) => !generated);
+  return isSure ? run.map((_, index) => before.place + 1 + index) : undefined;
 }

@@ -123,7 +123,7 @@ export class Schema {
     const server = this.#server!;
     await session.use(async (client) => {
       const tables = await this.#readOf(client, relation);
-      const now = bindWatchers(this.#watchers, tables, server);
+      const now = bindWatchers(this.#watchers, tables, server, before.all);
       const concerned = new Set(
         [before, new BoundIndex(now.bound)].flatMap((index) =>
           index.concernedBy(relation).map(({ watcher }) => watcher.name),

@@ -130,10 +130,17 @@ function fromDrizzle(
   return name === typedName ? reference : { ...reference, calledInCode: identified(schema, typedName) };
 }
 
-/** The same, once it is known which columns the table `has`: they decide about names that Drizzle leaves open. */
-export function settled(reference: TableReference, has: (name: string) => boolean): TableReference {
+/**
+ * The same, once it is known which columns the table `has`: they decide about names that Drizzle leaves open. `before`: the
+ * `columnMap` that was decided then.
+ */
+export function settled(
+  reference: TableReference,
+  has: (name: string) => boolean,
+  before?: Readonly<Record<string, string>>,
+): TableReference {
   const { drizzle, columnMap } = reference;
-  const names = casedNames(drizzle?.unnamed ?? [], has);
+  const names = casedNames(drizzle?.unnamed ?? [], has, before);
   if (names.every(([property, name]) => columnMap[property] === name)) return reference;
   return { ...reference, columnMap: { ...columnMap, ...Object.fromEntries(names) } };
 }

@@ -9,6 +9,9 @@ import { createDatabase } from '../support/database.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 
+// Each test makes servers, which takes long while other tests run.
+vi.setConfig({ testTimeout: 120_000 });
+
 test.each(['fast', 'immediate'] as const)(
   'a server stopped with mode %s starts again on the same port and data',
   async (mode) => {

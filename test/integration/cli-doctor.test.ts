@@ -269,7 +269,7 @@ test('what holds the disk is told: an unread slot, near its limit, and another o
     level: 'warning',
     found: expect.stringMatching(/^'forgotten' holds 1\d\d MB, and nobody reads it$/),
   });
-  expect(others!.fix).toContain(`SELECT pg_catalog.pg_drop_replication_slot('forgotten');`);
+  expect(others!.fix).toContain(`-- SELECT pg_catalog.pg_drop_replication_slot('forgotten');`);
   await inSession(db.url, (client) => client.query(`select pg_drop_replication_slot('forgotten')`));
   expect((await cli(['teardown', '--slot', 'own', '--yes'], { url: db.url })).code).toBe(0);
   await until(async () => (await db.sql('select from pg_replication_slots')).length === 0, { describe: 'no slots' });

@@ -2,7 +2,7 @@
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { compareLsn, createWatch, defineWatchers } from '../../src/index.ts';
 import { statementsOf } from '../../src/cli/pasteable.ts';
-import { cli, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
+import { cli, folder, onTerminal, startCli, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, slotName, watchOn } from '../support/watching.ts';
@@ -174,6 +174,15 @@ describe('setup', () => {
     },
   );
 
+  test.skipIf(inject('server').version < 17)('makes the slot that --slot names with the options of the file', async () => {
+    const cwd = await folder({
+      'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+        export default defineConfig({ slot: { name: 'other', failover: true }, watchers: defineWatchers([['users', 'inserted']]) });`,
+    });
+    const { stdout } = await cli(['setup', '--slot', name(), '--print'], { url: db.url, cwd });
+    expect(stdout).toMatch(/pg_create_logical_replication_slot\('\S+', 'pgoutput', false, false, true\)/);
+  }); // prettier-ignore
+
   test('asks on a terminal, and anything but yes changes nothing', async () => {
     const slot = name();
     const options = { url: db.url, cwd: await configured(slot) };
@@ -200,6 +209,22 @@ describe('setup', () => {
       'walwatch: this is no terminal to ask on, so nothing was changed\n  --yes does it without asking.\n',
     );
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+  });
+
+  test('takes back what it has changed at a Ctrl-C, which npx makes two signals', async () => {
+    const slot = name();
+    const writer = await db.client();
+    await writer.query(`begin; insert into roles (name) values ('x')`);
+    const running = startCli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
+    const waiting = `select from pg_replication_slots where slot_name = '${slot}' and confirmed_flush_lsn is null`;
+    await until(async () => (await db.sql(waiting)).length > 0, { describe: 'it to wait', timeout: 20_000 });
+    running.child.kill('SIGINT');
+    await new Promise(setImmediate);
+    running.child.kill('SIGINT');
+    expect(await running.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('taking back') });
+    await writer.query('rollback');
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
+    expect(await identity('users')).toBe('d');
   });
 
   test('goes on although nobody reads what it says', async () => {
@@ -259,6 +284,45 @@ describe('setup', () => {
     const { code, stderr } = await cli(['setup', '--yes'], { url: url.href, cwd: await configured(slot) });
     expect(code).toBe(1);
     expect(stderr).toMatch(/^walwatch: PERMISSION: must be owner of table users\n.*walwatch setup --print/);
+  });
+});
+
+describe("the worker's role", () => {
+  const needing = (slot: string) =>
+    folder({
+      'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+        export default defineConfig({ slot: '${slot}', watchers: defineWatchers([['users', 'inserted']]) });
+        export function subscribe(watch) { watch.subscribe('users:inserted', () => {}, { name: 'mover', transaction: true }); }`,
+    });
+
+  test('gets its rights on the tables of walwatch, also when those are there already', async () => {
+    const slot = name();
+    const role = `worker_${slot}`;
+    await db.sql(`create role ${role}`);
+    onTestFinished(() => db.sql(`drop owned by ${role}; drop role ${role}`).then(() => {}));
+    const may = async () =>
+      (await db.sql(`select has_schema_privilege('${role}', 'walwatch', 'usage') and has_table_privilege('${role}', 'walwatch.positions', 'select, insert, update') as may`))[0]!['may']; // prettier-ignore
+    const options = { url: db.url, cwd: await needing(slot) };
+    const first = await cli(['setup', '--yes'], options);
+    expect(first).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^-- A table .* for the role \S+: .* --role\.$/m),
+    });
+    expect(await may()).toBe(false);
+    const second = await cli(['setup', '--role', role, '--yes'], options);
+    expect(second).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO "${role}";`),
+    });
+    expect(await may()).toBe(true);
+    expect((await cli(['setup', '--role', role, '--yes'], options)).stdout).toContain('is set up already');
+  });
+
+  test('that does not exist is a usage error', async () => {
+    const slot = name();
+    const ended = await cli(['setup', '--role', 'nobody_at_all', '--yes'], { url: db.url, cwd: await needing(slot) });
+    expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining("there is no role 'nobody_at_all'") });
+    expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
   });
 });
 

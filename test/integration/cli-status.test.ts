@@ -71,6 +71,39 @@ test('what waits is told with its age, which grows, and looking at it takes noth
   expect(await facts(slot)).toMatchObject({ lagSeconds: 0, waiting: { events: [] } });
 });
 
+test('a message that waits is told, but none of walwatch itself, and then nothing is well', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
+  await db.sql(`select pg_logical_emit_message(true, 'walwatch:heartbeat:${slot}', '')`);
+  expect(await facts(slot)).toMatchObject({ lagSeconds: 0, waiting: { events: [] } });
+  await db.sql(`select pg_logical_emit_message(false, 'audit', 'y')`);
+  const untimed = await facts(slot);
+  expect(untimed).toMatchObject({ lagSeconds: null, waiting: { events: [{ what: 'message:audit', committedAt: null }] } });
+  await db.sql(`select pg_logical_emit_message(true, 'outbox', 'x')`);
+  const timed = await facts(slot);
+  expect(timed.waiting.events).toEqual([
+    { what: 'message:audit', committedAt: null },
+    { what: 'message:outbox', committedAt: expect.any(String) },
+  ]);
+  expect(timed.lagSeconds).toBeGreaterThan(0);
+  const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
+  expect(stdout).toMatch(/^ {2}waiting +message:audit, message:outbox \(/m);
+  expect(stdout).not.toContain('nothing waits');
+}); // prettier-ignore
+
+test('where nothing waits among what was read, and there is more, it is not said that nothing waits', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
+  // Each is a transaction with one message.
+  for (let i = 0; i < 70; i++) await db.sql(`select pg_logical_emit_message(true, 'walwatch:x', '')`);
+  const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
+  expect(stdout).toMatch(/^ {2}waiting +unknown: only the first 200 messages of the protocol were read$/m);
+  expect(stdout).toMatch(/^ {2}lag .*, seconds unknown$/m);
+  expect(stdout).not.toMatch(/nothing waits|all is well/);
+});
+
 test('without a worker, without a slot and without a publication it is a problem, and ends with 1', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
@@ -151,6 +184,7 @@ test('--watch refreshes and shows the last events as they happen, beside the wor
     /"lastEvents":\[\{"at":"[^"]+","watcher":"users:inserted","eventId":"[0-9A-F]+\/[0-9A-F]+\/0"\}\]/,
   );
   running.child.kill('SIGINT');
+  running.child.kill('SIGINT'); // as npx does
   const { code, stdout } = await running.ended;
   expect(code).toBe(0);
   for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ slot });

@@ -209,14 +209,21 @@ describe('over a durable slot', () => {
     expect(await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).toEqual([]);
   });
 
-  test('it waits while a worker has the slot', async () => {
+  test('it waits while a worker has the slot, whatever the configuration says', async () => {
     const slot = await durableSlot('users:inserted');
+    const cwd = await folder({
+      'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
+        export default defineConfig({ slot: { name: 'other', takeover: 'terminate', onLost: 'recreate' }, watchers: defineWatchers([['users', 'inserted']]) });`,
+    });
     const worker = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
     await following(worker);
-    const waiting = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
+    const waiting = startCli(['tail', '--slot', slot], { url: db.url, cwd });
     await waiting.says(/a worker has the slot \(process \d+\): waiting for it/);
+    await insert('Grace');
+    await worker.says(/"event"/);
     worker.child.kill('SIGINT');
     await following(waiting);
+    expect(worker.stderr()).not.toContain('trying again'); // nobody has ended its session
     await insert('Ada');
     await waiting.says(/"event"/);
     waiting.child.kill('SIGINT');

@@ -1,10 +1,13 @@
 /** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
 import { chmod } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { makeFolder, removeFolder, startWorker, type Worker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
+
+// Each test makes servers, which takes long while other tests run.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** Where a worker without DATABASE_URL keeps its server. */
 let temporary: string;

@@ -34,7 +34,8 @@ export function usersTable({ replicaIdentity = 'default', ...more }: Partial<Tab
     nothing: [],
   };
   const identityColumns = new Set(covered[replicaIdentity]);
-  return { identityColumns, identityUnion: more.identityColumns ?? identityColumns, ...table };
+  const lastNumber = Math.max(...table.columns.map(({ number }) => number));
+  return { identityColumns, identityUnion: more.identityColumns ?? identityColumns, lastNumber, ...table };
 }
 
 /** The table as the stream describes it. */

@@ -6,7 +6,7 @@ import { checkEntries } from '../../../src/watchers/validate.ts';
 const column = (name: string) =>
   ({ name, number: 0, typeOid: 23, notNull: true, generated: undefined, toastable: false }) as const;
 const users: Table = {
-  oid: 1, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], leaves: [], columns: ['id', 'role_id'].map(column),
+  oid: 1, schema: 'public', name: 'users', kind: 'r', persistence: 'p', lastNumber: 2, ancestors: [], leaves: [], columns: ['id', 'role_id'].map(column),
   primaryKey: ['id'], uniqueKeys: [['id']], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(['id']), identityUnion: new Set(['id']), withoutIdentity: [],
 }; // prettier-ignore
 const without: Table = { ...users, replicaIdentity: 'nothing', identityColumns: new Set() };

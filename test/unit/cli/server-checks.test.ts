@@ -155,7 +155,7 @@ test('long transactions are told with who and since when, and with the statement
   expect(transactionCheck({ ...facts, transactions })).toMatchObject({
     level: 'warning',
     found: `process 7 (psql) since 1 h 6 min, the prepared transaction 'x' since 1 min`,
-    fix: `SELECT pg_catalog.pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
+    fix: `Wait for their end, or end them: SELECT pg_catalog.pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
   });
   expect(transactionCheck({ ...facts, seesOthers: false }).found).toContain('pg_read_all_stats');
 });

@@ -6,7 +6,7 @@ const primary = { primary: true, identity: false, immediate: true, columns: ['id
 const unique = { primary: false, identity: true, immediate: true, columns: ['email', 'role_id'] };
 const names = ['id', 'email', 'role_id'];
 const row = {
-  oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', identity: 'd', ancestors: [], leaves: [],
+  oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', last_number: 5, identity: 'd', ancestors: [], leaves: [],
   columns: names.map((name, index) => ({ name, number: index + 1, type: 23, not_null: true, generated: '', toastable: false })), keys: [unique, primary],
 }; // prettier-ignore
 
@@ -23,7 +23,7 @@ test('a table as the catalog has it', async () => {
     { name: 'c', number: 4, type: 23, not_null: false, generated: 'v', toastable: false },
   ];
   expect(await read({ columns, ancestors: [7] })).toMatchObject({
-    oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [7], replicaIdentity: 'default',
+    oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', lastNumber: 5, ancestors: [7], replicaIdentity: 'default',
     columns: [
       { name: 'a', typeOid: 3_000_000_000, notNull: true, generated: undefined, toastable: true },
       { name: 'b', number: 3, typeOid: 23, notNull: false, generated: 'stored', toastable: false },

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { afterAttempts, settingsOf } from '../../support/delivering.ts';
 import { problemsOf } from '../../support/problems.ts';
 import { routingFor } from '../../support/routing.ts';
-import { boundTo, usersTable } from '../../support/sample-tables.ts';
+import { TypeCatalog } from '../../../src/postgres/types.ts';
+import { boundTo, column, oids, usersTable } from '../../support/sample-tables.ts';
 import { table } from '../../../src/watchers/table.ts';
 
 const noop = () => {};
@@ -123,9 +124,37 @@ test('filters that were given before the primary key was known are checked once 
   for (const filter of [1, { role_id: 1, email: 'a' }, { email: 'a', bio: 'b' }])
     subscribe('users:updated', filter, noop);
   subscribe('users:updated', noop);
-  const found = subscriptions.issues(boundTo(table, ['users', 'updated']));
+  const found = subscriptions.issues(boundTo(table, ['users', 'updated']), new TypeCatalog(undefined));
   expect(found.map(({ message }) => message)).toEqual([
     'users:updated: the primary key has 2 columns, not one',
     "users:updated: 'bio' is neither primary key nor in extraColumns",
   ]);
+});
+
+test('a number above 2^53 is judged when the type of its column is known: at bind, or at once after it', () => {
+  const columns = [
+    column('id', 20, { number: 1, notNull: true }),
+    column('amount', oids.numeric, { number: 2 }),
+    column('team_id', 20),
+  ];
+  const sample = usersTable({ columns });
+  for (const reference of ['users', table<any>()({ tableName: 'users', primaryKey: 'id' })]) {
+    const entry = [reference, 'updated', { extraColumns: ['amount', 'team_id'] }] as const;
+    const { subscribe, subscriptions, bind } = routingFor(sample, entry);
+    const wrong = [2 ** 53 + 2, { id: 2 ** 53 + 2 }, { team_id: -(2 ** 53) }];
+    for (const filter of [{ amount: 1e16 }, ...wrong]) subscribe('users:updated', filter, noop);
+    const issues = () => subscriptions.issues(boundTo(sample, entry), new TypeCatalog(undefined));
+    expect(issues().map(({ message }) => /'.*?, /.exec(message)![0])).toEqual([
+      "'id' is 9007199254740994, ",
+      "'id' is 9007199254740994, ",
+      "'team_id' is -9007199254740992, ",
+    ]);
+    bind();
+    expect(issues()).toEqual([]); // judged once
+    subscribe('users:updated', { amount: 1e16 }, noop);
+    for (const filter of wrong)
+      expect(problemsOf(() => subscribe('users:updated', filter, noop))).toMatchObject([
+        expect.stringContaining('above 2^53'),
+      ]);
+  }
 });

@@ -4,9 +4,11 @@ import { aliasedTable } from 'drizzle-orm';
 import { integer, pgSchema, pgTable, pgTableCreator, text } from 'drizzle-orm/pg-core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { type BoundWatcher, bindWatchers } from '../../../src/watchers/bind.ts';
 import { casedNames } from '../../../src/watchers/drizzle.ts';
 import { referTo, settled, table, type TableReference } from '../../../src/watchers/table.ts';
 import { checkEntries } from '../../../src/watchers/validate.ts';
+import { column, oids, usersTable } from '../../support/sample-tables.ts';
 
 const named = (given: unknown) => checkEntries([[given, 'updated']]).watchers[0]!;
 const columns = { id: integer().primaryKey(), roleId: integer(), address2: text(), byName: text('BY NAME') };
@@ -72,5 +74,49 @@ describe('a column without a name of its own', () => {
         },
       ),
     );
+  });
+});
+
+describe('a column that may be one column of the table or another, as it is written in both ways', () => {
+  const shape = { id: integer().primaryKey(), userId: integer() };
+  const both = usersTable({
+    columns: ['id', 'userId', 'user_id'].map((name) => column(name, oids.int4, { notNull: true })),
+  });
+  const bind = (given: unknown, options: object = {}, now = both, known?: BoundWatcher[]) =>
+    bindWatchers(checkEntries([[given, 'inserted', options]]).watchers, [now], { major: 17 }, known);
+  const names = ({ bound, issues }: ReturnType<typeof bind>) => [
+    bound[0]?.watcher.table.columnMap['userId'],
+    issues.map(({ message }) => message),
+  ];
+
+  test('is told, with both, instead of taken for one of them', () => {
+    for (const properties of [shape, { ...shape, user_name: text() }])
+      expect(bind(pgTable('users', properties), { extraColumns: ['userId'] }).issues).toMatchObject([
+        {
+          message: `users:inserted: 'userId' has no name of its own in Drizzle, and may be 'userId' or 'user_id' of "public"."users": only drizzle() knows its \`casing\``,
+          solution: expect.stringContaining(`columnMap: { userId: 'user_id' }`),
+        },
+      ]);
+  });
+
+  test('is what columnMap or Drizzle says, or is not asked about if no watcher needs it', () => {
+    const extraColumns = ['userId'];
+    for (const name of ['userId', 'user_id']) {
+      const mapped = table(pgTable('users', shape))({ columnMap: { userId: name } });
+      expect(names(bind(mapped, { extraColumns }))).toEqual([name, []]);
+      const inDrizzle = pgTable('users', { ...shape, userId: integer(name) });
+      expect(names(bind(inDrizzle, { extraColumns }))).toEqual([name, []]);
+    }
+    expect(bind(pgTable('users', shape)).issues).toEqual([]);
+  });
+
+  test('stays what it was while the watch runs, when the other one is added', () => {
+    const users = pgTable('users', shape);
+    const extraColumns = ['userId'];
+    for (const name of ['userId', 'user_id']) {
+      const columns = ['id', name].map((each) => column(each, oids.int4, { notNull: true }));
+      const { bound } = bind(users, { extraColumns }, usersTable({ columns }));
+      expect(names(bind(users, { extraColumns }, both, bound))).toEqual([name, []]);
+    }
   });
 });

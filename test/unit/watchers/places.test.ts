@@ -6,6 +6,7 @@ import { column, oids, relationOf, usersTable } from '../../support/sample-table
 const tableOf = (...names: readonly string[]) =>
   usersTable({
     columns: names.flatMap((name, index) => (name === '' ? [] : [column(name, oids.text, { number: index + 1 })])),
+    lastNumber: names.length,
   });
 const table = tableOf('id', 'a', 'b', 'c');
 
@@ -29,18 +30,28 @@ describe('a column that had another name when the WAL was written is found by it
   });
 
   test('also when columns were added or dropped since, elsewhere', () => {
-    expect(found(table, ['id', 'old'])).toEqual({ a: 1, b: undefined, c: undefined });
+    expect(found(table, ['id', 'old', 'b'])).toEqual({ a: 1, c: undefined });
     expect(found(tableOf('id', '', 'a', 'b', '', 'c'), ['id', 'gone', 'a', 'old', 'c'])).toEqual({ b: 3 });
+  });
+
+  test('also when a column next to it was dropped since, and no other one can have been left out', () => {
+    expect(found(tableOf('id', '', 'b'), ['id', 'gone', 'old'])).toEqual({ b: 2 });
   });
 });
 
 describe('it is not found, rather than taken for another one', () => {
   test('when it was added later', () => {
     expect(found(table, ['id', 'a', 'b'])).toEqual({ c: undefined });
+    expect(found(table, ['id', 'old'])).toEqual({ a: undefined, b: undefined, c: undefined });
   });
 
   test('when a column next to it was dropped since: the place may be that of the other one', () => {
     expect(found(tableOf('id', '', 'b'), ['id', 'gone'])).toEqual({ b: undefined });
+    expect(found(tableOf('id', '', 'b', 'c', 'd'), ['id', 'gone', 'x', 'y'])).toEqual({
+      b: undefined,
+      c: undefined,
+      d: undefined,
+    });
   });
 
   test('when the columns before and behind it do not agree', () => {
@@ -56,6 +67,18 @@ describe('it is not found, rather than taken for another one', () => {
     const generated = tableOf('id', 'a', 'b');
     const columns = generated.columns.map((one) => (one.name === 'a' ? { ...one, generated: 'stored' as const } : one));
     expect(found({ ...generated, columns }, ['id', 'old'])).toEqual({ a: undefined, b: undefined });
+  });
+
+  test('when it was generated, and so perhaps not sent, and the one behind it was dropped or renamed since', () => {
+    expect(found(tableOf('id', 'g', ''), ['id', 'a'])).toEqual({ g: undefined });
+    expect(found(tableOf('id', 'g', 'b'), ['id', 'a'])).toEqual({ g: undefined, b: undefined });
+  });
+
+  test('when a column list left it out then, and does not any more', () => {
+    expect(found(tableOf('id', 'secret', 'full_name'), ['id', 'name'])).toEqual({
+      secret: undefined,
+      full_name: undefined,
+    });
   });
 
   test('when a column list leaves some out, or the table was made anew', () => {

@@ -16,6 +16,7 @@ function rowOf(table: Table) {
   const key = { primary: true, identity: false, immediate: true, columns: table.primaryKey };
   return {
     ...table,
+    last_number: table.lastNumber,
     identity: letters[table.replicaIdentity],
     columns: table.columns.map((one) => ({
       name: one.name,
