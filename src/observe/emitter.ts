@@ -5,7 +5,7 @@ import type { SlotWatchEventMap, WatchEventMap } from '../types/events.ts';
 
 type Listener = (value: never) => void;
 
-export const watchEvents = [
+const watchEvents = [
   'connected', 'disconnected', 'handlerFailed', 'gap', 'warning', 'error',
 ] as const satisfies readonly (keyof WatchEventMap)[]; // prettier-ignore
 export const slotWatchEvents = [
