@@ -43,5 +43,8 @@ CREATE TABLE IF NOT EXISTS walwatch.positions (
 -- Positions beyond the point where a standby was promoted say nothing either. NULL: written before this column was added.
 ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline pg_catalog.int8;
 
+-- A subscription to a list of watchers may be given one change several times: by which of them it was handled. NULL: by all.
+ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS watchers pg_catalog.text[];
+
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
 -- GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO walwatch;

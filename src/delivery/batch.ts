@@ -2,7 +2,7 @@ import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
-import { isAfter, type Position, positionOf } from './position.ts';
+import { isAfter, type Place, placeOf, type Position } from './position.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
 /** Several events that are handed over at once, retried and acknowledged as a whole. */
@@ -41,15 +41,27 @@ export class Batch implements Deliverable {
   }
 }
 
-/** The newest of each record, in order. One that concerns two records, because the key changed, is newer for both. */
+/**
+ * The newest of each record, in order. One that concerns two records, because the key changed, is newer for both. An older one
+ * stays as well if it carries a value that no newer one does: a TOASTed value that did not change is sent once, with the
+ * insert, and watchers of one table carry different columns.
+ */
 function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
-  const seen = new Set<string>();
+  const newer = new Map<string, Deliverable[]>();
   return parts
     .toReversed()
-    .filter(({ records }) => {
-      const newest = records.length === 0 || records.some((record) => !seen.has(record)); // none: it is not known
-      for (const record of records) seen.add(record);
-      return newest;
+    .filter((part) => {
+      const { records } = part;
+      const isStale =
+        records.length > 0 && // none: it is not known
+        records.every((record) => newer.get(record)?.some((other) => other.replaces?.(part) ?? true));
+      if (isStale) return false;
+      for (const record of records) {
+        const there = newer.get(record);
+        if (there) there.push(part);
+        else newer.set(record, [part]);
+      }
+      return true;
     })
     .toReversed();
 }
@@ -61,10 +73,14 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
   readonly #parts: readonly Deliverable[];
 
   constructor(first: Captured, parts: readonly Deliverable[], attempt: number, whole?: HandlerContext) {
-    super(first, attempt, whole, parts.at(-1)!.change);
+    super(first, attempt, whole);
     this.#parts = parts;
     this.contexts = parts.map((part) => part.context(attempt, whole ?? this));
     this.watcher = this.contexts[0].watcher;
+  }
+
+  static places(context: BatchHandlerContext): readonly Place[] {
+    return context.#parts.map(({ change, watcher }) => placeOf(change, watcher));
   }
 
   /** What of a batch comes after a position; undefined: nothing. */
@@ -72,7 +88,7 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
     context: BatchHandlerContext,
     position: Position,
   ): { readonly events: readonly unknown[]; readonly context: BatchHandlerContext } | undefined {
-    const parts = context.#parts.filter((part) => isAfter(positionOf(part.change), position));
+    const parts = context.#parts.filter((part) => isAfter(placeOf(part.change, part.watcher), position));
     if (parts.length === 0) return undefined;
     const rest = new BatchHandlerContext(parts[0]!.change, parts, context.attempt, context);
     return { events: parts.map((part) => part.event), context: rest };

@@ -1,5 +1,4 @@
 import type { Captured } from '../changes/ledger.ts';
-import { type Position, positionOf } from './position.ts';
 import type { DeliveryContext } from '../types/delivery.ts';
 
 /** The second argument of a handler. What few handlers read is made when it is read. */
@@ -9,16 +8,15 @@ export class HandlerContext implements DeliveryContext {
   readonly xid: number;
   readonly committedAt: Date;
   readonly attempt: number;
-  /** What it is done with when it is handled. */
-  readonly #last: Captured;
+  readonly #change: Captured;
   readonly #whole: HandlerContext | undefined;
   #abortion: AbortController | undefined;
   #whenCalled: (() => void) | undefined;
 
-  /** `whole`: of the batch that this is a part of. `last`: of a batch, what it ends with. */
-  constructor(captured: Captured, attempt: number, whole?: HandlerContext, last = captured) {
+  /** `whole`: of the batch that this is a part of. */
+  constructor(captured: Captured, attempt: number, whole?: HandlerContext) {
     const { eventId, transaction } = captured;
-    this.#last = last;
+    this.#change = captured;
     this.#whole = whole;
     this.eventId = eventId;
     this.commitLsn = transaction.commitLsn;
@@ -50,8 +48,8 @@ export class HandlerContext implements DeliveryContext {
     return context.#abortion?.signal.aborted === true;
   }
 
-  /** Where its subscription has come to once it is handled. */
-  static position(context: HandlerContext): Position {
-    return positionOf(context.#last);
+  /** What its handler is called for. */
+  static change(context: HandlerContext): Captured {
+    return context.#change;
   }
 }

@@ -11,12 +11,16 @@ export interface NamedRow {
 /** What a handler is called with. */
 export interface Deliverable {
   readonly change: Captured;
+  /** Of a row change: the watcher that delivers it. */
+  readonly watcher?: string;
   /** The handler's first argument. */
   readonly event: unknown;
   /** What must not be handled at the same time as anything else of the same name. */
   readonly records: readonly string[];
   /** It may concern any record: it waits for all before it, and all after it wait for it. */
   readonly barrier?: boolean;
+  /** Whether an older change of the same record tells nothing that this one does not. */
+  replaces?(older: Deliverable): boolean;
   /** The handler's second argument. `whole`: of the batch that this is a part of. */
   context(attempt: number, whole?: HandlerContext): HandlerContext;
   /** The same for the first attempts of all who neither time out nor put anything into it. */

@@ -2,8 +2,9 @@ import type { Client } from 'pg';
 import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 import { HandlerSession, type HandlerSessionHost } from './handler-session.ts';
-import { isAfter } from './position.ts';
+import { isAfter, moved, type Place, placeOf, type Position } from './position.ts';
 import { Positions, type PositionsHost } from './positions.ts';
+import type { EventContext } from '../types/delivery.ts';
 
 export interface ExactlyOnceHost extends PositionsHost, HandlerSessionHost {}
 
@@ -28,14 +29,17 @@ export class ExactlyOnce {
 
   /** Handles an event unless its position was reached before. */
   handle(event: unknown, context: HandlerContext): Promise<void> {
-    return this.#session.run<{ readonly events: unknown; readonly context: HandlerContext }>({
+    return this.#session.run<Fresh>({
       signal: context.signal,
       abort: (reason) => HandlerContext.abort(context, reason),
       before: async (client) => {
         const reached = await this.#positions.lock(client, this.#name);
         // After a crash batches are cut elsewhere.
-        if (context instanceof BatchHandlerContext) return BatchHandlerContext.after(context, reached);
-        return isAfter(HandlerContext.position(context), reached) ? { events: event, context } : undefined;
+        if (context instanceof BatchHandlerContext) {
+          const rest = BatchHandlerContext.after(context, reached);
+          return rest && { ...rest, reached };
+        }
+        return isAfter(placesOf(context)[0]!, reached) ? { events: event, context, reached } : undefined;
       },
       handler: (client, fresh) => {
         HandlerContext.called(context);
@@ -43,7 +47,7 @@ export class ExactlyOnce {
       },
       // Behind the handler: one that commits by itself must not commit the position.
       after: (client, fresh, attempt) =>
-        this.#positions.move(client, this.#name, HandlerContext.position(fresh.context), attempt),
+        this.#positions.move(client, this.#name, moved(fresh.reached, placesOf(fresh.context)), attempt),
     });
   }
 
@@ -66,6 +70,18 @@ export class ExactlyOnce {
   cut(): Promise<void> {
     return this.#session.cut();
   }
+}
+
+/** What was not handled before, and how far the subscription had come. */
+interface Fresh {
+  readonly events: unknown;
+  readonly context: HandlerContext;
+  readonly reached: Position;
+}
+
+function placesOf(context: HandlerContext): readonly Place[] {
+  if (context instanceof BatchHandlerContext) return BatchHandlerContext.places(context);
+  return [placeOf(HandlerContext.change(context), (context as Partial<EventContext>).watcher)];
 }
 
 async function isInAttempt(client: Client, _: true, attempt: string): Promise<boolean> {

@@ -4,7 +4,7 @@ import { withMigration } from '../postgres/migration.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Session } from '../postgres/session.ts';
 import { fitting, type Letter } from './letter.ts';
-import { isAfter, positionOf } from './position.ts';
+import { isAfter, moved, placeOf } from './position.ts';
 import { Positions, type PositionsHost } from './positions.ts';
 import type { Dead } from './recipient.ts';
 
@@ -81,7 +81,7 @@ export class LetterWriter {
         await client.query(
           `insert into walwatch.dead_letters (slot, subscription, watcher, event_id, event, context, attempts, error)
            values ($1, $2, $3, $4, $5, $6, $7, $8)
-           on conflict (slot, subscription, event_id)
+           on conflict (slot, subscription, event_id, watcher)
            do update set attempts = excluded.attempts, error = excluded.error, failed_at = excluded.failed_at`,
           [
             slot,
@@ -96,9 +96,10 @@ export class LetterWriter {
         );
         if (!recipient.settings.transaction) return;
         // Or the event would come again beside its letter after a crash.
-        const position = positionOf(deliverable.change);
-        if (isAfter(position, await this.#positions.lock(client, recipient.name)))
-          await this.#positions.move(client, recipient.name, position, attempt);
+        const place = placeOf(deliverable.change, deliverable.watcher);
+        const reached = await this.#positions.lock(client, recipient.name);
+        if (isAfter(place, reached))
+          await this.#positions.move(client, recipient.name, moved(reached, [place]), attempt);
       }),
     );
   }

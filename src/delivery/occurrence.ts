@@ -38,6 +38,10 @@ export class Occurrence implements Deliverable {
     if (layout !== undefined && absent.length === 0) (change.events ??= [])[layout] = event;
   }
 
+  get watcher(): string {
+    return this.planned.bound.watcher.name;
+  }
+
   get previous(): Event {
     const { planned, change } = this;
     if (change.type !== 'updated') return nothing;
@@ -88,12 +92,25 @@ export class Occurrence implements Deliverable {
     return now === undefined || before === undefined;
   }
 
+  replaces(older: Deliverable): boolean {
+    if (!(older instanceof Occurrence)) return true;
+    if (older.change === this.change) return false; // another watcher's view of the same change
+    if (this.change.type === 'deleted') return true;
+    return older.planned.columns.every(
+      ({ name }) => older.absent.includes(name) || (Object.hasOwn(this.event, name) && !this.absent.includes(name)),
+    );
+  }
+
   get #keys(): { readonly now: string | undefined; readonly before: string | undefined } {
     const { planned, change } = this;
     const { row, old, type } = change;
     if (type === 'truncated') return { now: undefined, before: undefined };
-    const now = recordKey(planned.primaryKey, currentText, row, old);
-    return { now, before: type === 'updated' ? recordKey(planned.primaryKey, previousText, row, old) : now };
+    const { schema, name } = planned.bound.table;
+    // Row streams have records of several tables.
+    const record = (key: string | undefined) =>
+      key === undefined ? undefined : `${schema.length}:${schema}${name.length}:${name}${key}`;
+    const now = record(recordKey(planned.primaryKey, currentText, row, old));
+    return { now, before: type === 'updated' ? record(recordKey(planned.primaryKey, previousText, row, old)) : now };
   }
 }
 

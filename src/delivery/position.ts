@@ -1,21 +1,43 @@
 import type { Captured } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 
-/** Orders what one subscription is called with: the later, the greater. */
+/** Where a delivery stands in the order in which one subscription is called. */
+export interface Place {
+  readonly lsn: Lsn;
+  readonly ordinal: number;
+  /** Of a row change: as which watcher of a list it is delivered. */
+  readonly watcher: string;
+}
+
+/** How far a subscription has come: all before it is handled, and of the change there what these watchers deliver. */
 export interface Position {
   readonly lsn: Lsn;
   readonly ordinal: number;
+  /** Undefined: all of them. */
+  readonly watchers: readonly string[] | undefined;
 }
 
-/** Where a subscription has come to once this is handled. */
-export function positionOf({ transaction, eventId }: Captured): Position {
+export const nowhere: Position = { lsn: 0n, ordinal: -1, watchers: undefined };
+
+export function placeOf({ transaction, eventId }: Captured, watcher = ''): Place {
   // A transaction's id has no number: it is the only one of its commit.
-  return {
-    lsn: transaction.finalLsn,
-    ordinal: Number(/\/[mn]?(\d+)$/.exec(eventId.slice(transaction.commitLsn.length))?.[1] ?? 0),
-  };
+  const ordinal = Number(/\/[mn]?(\d+)$/.exec(eventId.slice(transaction.commitLsn.length))?.[1] ?? 0);
+  return { lsn: transaction.finalLsn, ordinal, watcher };
 }
 
-export function isAfter(position: Position, other: Position): boolean {
-  return position.lsn > other.lsn || (position.lsn === other.lsn && position.ordinal > other.ordinal);
+export function isAfter(place: Place, position: Position): boolean {
+  if (isAt(place, position)) return position.watchers !== undefined && !position.watchers.includes(place.watcher);
+  return place.lsn > position.lsn || (place.lsn === position.lsn && place.ordinal > position.ordinal);
+}
+
+/** Where a subscription has come to once the deliveries at these places, in order, are handled as well. */
+export function moved(position: Position, places: readonly Place[]): Position {
+  const last = places.at(-1)!;
+  const there = places.filter((place) => isAt(place, last)).map(({ watcher }) => watcher);
+  const before = isAt(last, position) ? (position.watchers ?? []) : [];
+  return { lsn: last.lsn, ordinal: last.ordinal, watchers: [...before, ...there] };
+}
+
+function isAt(place: Place, { lsn, ordinal }: Pick<Place, 'lsn' | 'ordinal'>): boolean {
+  return place.lsn === lsn && place.ordinal === ordinal;
 }

@@ -6,7 +6,7 @@ import { checkOwnTable, foreignTable } from '../postgres/own-tables.ts';
 import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Server } from '../postgres/server.ts';
-import type { Position } from './position.ts';
+import { nowhere, type Position } from './position.ts';
 
 /** The server's history that the stream comes from. */
 export interface History {
@@ -24,7 +24,6 @@ export interface PositionsHost {
   warn(warning: WatchError): void;
 }
 
-const nothing: Position = { lsn: 0n, ordinal: -1 };
 /** The sessions are those of handlers, whose search path is the application's: so here even operators have their schema. */
 const ofSubscription = 'slot operator(pg_catalog.=) $1 and subscription operator(pg_catalog.=) $2';
 /** They may have its parsers as well. */
@@ -41,7 +40,7 @@ export class Positions {
   /** Makes the table when it is missing and may be made. */
   async prepare(client: Client): Promise<void> {
     await withMigration(client, '002_positions', this.#host.create, () =>
-      client.query('select timeline from walwatch.positions limit 0'),
+      client.query('select timeline, watchers from walwatch.positions limit 0'),
     );
   }
 
@@ -55,6 +54,7 @@ export class Positions {
     const query = {
       types,
       text: `select system_identifier, timeline::pg_catalog.text, commit_lsn::pg_catalog.text as lsn, ordinal::pg_catalog.text,
+               pg_catalog.array_to_json(watchers)::pg_catalog.text as watchers,
                (commit_lsn operator(pg_catalog.>) pg_catalog.pg_current_wal_insert_lsn())::pg_catalog.text as ahead
              from walwatch.positions where ${ofSubscription} for update`,
       values: [slot, subscription],
@@ -69,22 +69,24 @@ export class Positions {
       ({ rows } = await client.query<Row>(query)); // another worker may have been faster
     }
     const row = rows[0]!;
-    if (row.system_identifier !== systemIdentifier) return nothing;
+    if (row.system_identifier !== systemIdentifier) return nowhere;
     // A row that came here by replication is older than the promotion, and so is the commit that it speaks of.
     if (row.ahead === 'true') {
       this.#host.warn(refused(subscription, row));
-      return nothing;
+      return nowhere;
     }
-    return { lsn: parseLsn(row.lsn), ordinal: Number(row.ordinal) };
+    const watchers = row.watchers === null ? undefined : (JSON.parse(row.watchers) as string[]);
+    return { lsn: parseLsn(row.lsn), ordinal: Number(row.ordinal), watchers };
   }
 
   /** Moves it, unless the session is not in the attempt's transaction any more; returns whether it is. */
   async move(client: Client, subscription: string, position: Position, attempt: string): Promise<boolean> {
     const { systemIdentifier, timeline } = this.#host.history();
+    const { lsn, ordinal, watchers } = position;
     const { rowCount } = await client.query(
-      `update walwatch.positions set system_identifier = $3, timeline = $4, commit_lsn = $5, ordinal = $6
-       where ${ofSubscription} and pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $7`,
-      [this.#host.slot, subscription, systemIdentifier, timeline, formatLsn(position.lsn), position.ordinal, attempt],
+      `update walwatch.positions set system_identifier = $3, timeline = $4, commit_lsn = $5, ordinal = $6, watchers = $7
+       where ${ofSubscription} and pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $8`,
+      [this.#host.slot, subscription, systemIdentifier, timeline, formatLsn(lsn), ordinal, watchers, attempt],
     );
     return rowCount === 1;
   }
@@ -95,6 +97,7 @@ interface Row {
   readonly timeline: string | null;
   readonly lsn: string;
   readonly ordinal: string;
+  readonly watchers: string | null;
   readonly ahead: string;
 }
 
@@ -131,7 +134,7 @@ export async function positionIssues(
       inOrder([
         client.query(`select 'walwatch.positions'::pg_catalog.regclass`),
         // Without a right to the table this is found in the catalog: 42703 when the column is missing.
-        client.query(`select pg_catalog.has_column_privilege('walwatch.positions', 'timeline', 'SELECT')`),
+        client.query(`select pg_catalog.has_column_privilege('walwatch.positions', 'watchers', 'SELECT')`),
         client.query<{ granted: boolean }>(
           `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
               and pg_catalog.has_table_privilege('walwatch.positions', 'INSERT')

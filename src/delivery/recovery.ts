@@ -91,8 +91,8 @@ export class Recovery {
   }
 
   /** Whether it has become a dead letter. */
-  isDead({ name }: Recipient, { change }: Deliverable): boolean {
-    const letter = this.#letters.get(keyOf(name, change.eventId));
+  isDead({ name, watcher: source }: Recipient, { change, watcher = source }: Deliverable): boolean {
+    const letter = this.#letters.get(keyOf(name, change.eventId, watcher));
     return letter !== undefined && letter === identityOf(change.transaction.xid, change.transaction.committedAt);
   }
 
@@ -188,15 +188,15 @@ export class Recovery {
   async #loadLetters(client: Client, confirmed: string): Promise<void> {
     try {
       await checkOwnTable(client, 'dead_letters');
-      const { rows } = await client.query<{ subscription: string; eventId: string; xid: string; at: string }>(
-        `select subscription, event_id as "eventId", context ->> 'xid' as xid, context ->> 'committedAt' as at
+      const { rows } = await client.query<{ subscription: string; eventId: string; watcher: string; xid: string; at: string }>(
+        `select subscription, event_id as "eventId", watcher, context ->> 'xid' as xid, context ->> 'committedAt' as at
          from walwatch.dead_letters
          where slot = $1
            and (pg_catalog.split_part(event_id, '/', 1) || '/' || pg_catalog.split_part(event_id, '/', 2))::pg_lsn >= $2::pg_lsn`,
         [this.#host.slot, confirmed],
       );
-      for (const { subscription, eventId, xid, at } of rows)
-        this.#letters.set(keyOf(subscription, eventId), identityOf(Number(xid), new Date(at)));
+      for (const { subscription, eventId, watcher, xid, at } of rows)
+        this.#letters.set(keyOf(subscription, eventId, watcher), identityOf(Number(xid), new Date(at)));
     } catch (error) {
       // The table is made with the first letter; that it cannot be used is told when one is written.
       if (!missing.includes((error as { code?: string }).code!)) this.#host.warn(lettersUnknown(error));
@@ -221,8 +221,8 @@ export class Recovery {
   }
 }
 
-function keyOf(subscription: string, eventId: string): string {
-  return `${subscription}\0${eventId}`;
+function keyOf(...parts: readonly string[]): string {
+  return parts.join('\0');
 }
 
 /** After a restore positions come again, for other transactions. Messages outside of transactions have their time of arrival. */
@@ -230,8 +230,10 @@ function identityOf(xid: number, committedAt: Date): string {
   return xid === 0 ? '0' : `${xid} ${committedAt.getTime()}`;
 }
 
-function eventIdsOf({ parts, change }: Deliverable): readonly string[] {
-  return parts ? parts.map((part) => part.change.eventId) : [change.eventId];
+/** As which watcher's, too: a list of watchers may deliver one change twice. */
+function eventIdsOf(deliverable: Deliverable): readonly string[] {
+  const { parts = [deliverable] } = deliverable;
+  return parts.map(({ change, watcher }) => (watcher === undefined ? change.eventId : `${change.eventId} ${watcher}`));
 }
 
 function lettersUnknown(cause: unknown): WatchError {

@@ -1,4 +1,5 @@
 import { WatchError } from '../errors.ts';
+import { asChange } from './as-change.ts';
 import { CapturedCommit } from '../changes/commit.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
@@ -107,7 +108,7 @@ export class TransactionDelivery implements Deliverable {
       if (!occurrence) return undefined;
       this.#take(index);
       const context = occurrence.context(this.#context?.attempt ?? 1, this.#context);
-      yield { watcher: context.watcher, event: occurrence.event, context };
+      yield asChange(occurrence.event, context);
     }
   }
 

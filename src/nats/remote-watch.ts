@@ -167,12 +167,12 @@ class RemoteWatch extends WatchCore {
     this.#parts = parts;
   }
 
-  override subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
+  override subscribe(watcher: string | readonly string[], ...rest: readonly unknown[]): Subscription {
     const options = rest.at(-1);
     if (typeof options === 'object' && options !== null && 'transaction' in options && options.transaction) {
       throwIssues([
         {
-          message: `${watcher}: transaction: true is for createWatch(), which has the database`,
+          message: `${[watcher].flat().join(', ')}: transaction: true is for createWatch(), which has the database`,
           solution: 'Deduplicate by context.eventId.',
         },
       ]);

@@ -26,14 +26,20 @@ export async function withMigration<T>(
   } catch (error) {
     const { code } = error as { code?: string };
     // Missing, or of an older version.
-    if (code !== sqlState.undefinedTable && code !== sqlState.undefinedColumn && code !== sqlState.invalidSchemaName)
-      throw error;
+    if (!outdated.includes(code)) throw error;
     if (!create) throw missing(migration, error);
     await migrate(client, migration);
     await checkOwnTable(client, tableOf(migration)); // somebody may have been faster
     return await task();
   }
 }
+
+const outdated: readonly (string | undefined)[] = [
+  sqlState.undefinedTable,
+  sqlState.undefinedColumn,
+  sqlState.invalidColumnReference, // no unique index on the columns of ON CONFLICT
+  sqlState.invalidSchemaName,
+];
 
 function tableOf(migration: Migration): OwnTable {
   return migration.slice('000_'.length) as OwnTable;

@@ -21,6 +21,7 @@ export const sqlState = {
   undefinedColumn: '42703',
   undefinedObject: '42704',
   undefinedTable: '42P01',
+  invalidColumnReference: '42P10',
   duplicateObject: '42710',
   duplicateSchema: '42P06',
   duplicateTable: '42P07',

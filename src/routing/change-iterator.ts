@@ -1,4 +1,5 @@
 import { Queue } from '../changes/queue.ts';
+import { asChange } from '../delivery/as-change.ts';
 import type { Change } from '../types/delivery.ts';
 import type { ActiveSubscription, Handler } from './subscription.ts';
 
@@ -22,7 +23,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
   /** `ended` is called once, when it ends; not if it has ended already when it is made. */
   constructor(subscribe: (handler: Handler) => ActiveSubscription, ended: () => void) {
     this.#onEnd = ended;
-    this.#subscription = subscribe((event, context) => this.#arrive({ watcher: context.watcher, event, context }));
+    this.#subscription = subscribe((event, context) => this.#arrive(asChange(event, context)));
     this.#subscription.paused = true;
     const { onEnd } = this.#subscription;
     this.#subscription.onEnd = () => {

@@ -33,6 +33,8 @@ export class Router implements Stage, RouteHost {
   /** What somebody should know, but goes on. */
   readonly warn: (warning: WatchError) => void;
   routed = 0;
+  /** How often row streams are registered beyond the first of their watchers. */
+  repeated = 0;
 
   constructor(
     watchers: readonly Watcher[],
@@ -49,7 +51,7 @@ export class Router implements Stage, RouteHost {
   }
 
   get subscriptions(): number {
-    let count = this.messages.count + this.transactions.count;
+    let count = this.messages.count + this.transactions.count - this.repeated;
     for (const route of this.routes.values()) count += route.count;
     return count;
   }
@@ -91,8 +93,8 @@ export class Router implements Stage, RouteHost {
 
   /** For watchers with `debug`. */
   readonly #deliverLoudly: Deliver = (subscription, deliverable, obstacle) => {
+    const { watcher } = deliverable;
     const { eventId } = deliverable.change;
-    const { name: watcher } = subscription.registry;
     this.#log.debug({ watcher, eventId, subscription: subscription.name }, `delivering to ${subscription.name}`);
     this.#deliver(subscription, deliverable, obstacle);
   };

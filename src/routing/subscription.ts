@@ -38,6 +38,7 @@ export class ActiveSubscription implements Subscription, Recipient {
     filter: Filter,
     handler: Handler,
     settings: DeliverySettings,
+    called: Handler = handler,
     exactlyOnce?: ExactlyOnce,
   ) {
     this.registry = registry;
@@ -45,7 +46,7 @@ export class ActiveSubscription implements Subscription, Recipient {
     this.userHandler = handler;
     this.settings = settings;
     this.exactlyOnce = exactlyOnce;
-    this.handler = exactlyOnce ? (event, context) => exactlyOnce.handle(event, context) : handler;
+    this.handler = exactlyOnce ? (event, context) => exactlyOnce.handle(event, context) : called;
   }
 
   get watcher(): string {
@@ -59,10 +60,10 @@ export class ActiveSubscription implements Subscription, Recipient {
 
   /** Calls the handler with what was left behind, however far the subscription has come. */
   replayed(): Replayed {
-    const { exactlyOnce, userHandler } = this;
+    const { exactlyOnce, handler } = this;
     const { timeout, batch } = this.settings;
     const handle: Replayed['handle'] = async (event, context) => {
-      await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : userHandler(event, context));
+      await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : handler(event, context));
     };
     return { timeout, handle: batch ? (event, context) => handle([event], batchOfOne(context)) : handle };
   }

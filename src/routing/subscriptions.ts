@@ -7,18 +7,14 @@ import type { DeliverySettings } from '../delivery/recipient.ts';
 import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
-import { longestTimeout, onErrorIssues } from '../options.ts';
-import { unknownKeys } from '../option-names.ts';
-import { batchIssues, withDefaults } from './batch-options.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { IteratorNames } from './iterator-names.ts';
 import { type Route, takesAnyNumber } from './route.ts';
 import type { Router } from './router.ts';
+import { deliveryOptionNames, settingsOf, subscribeOptionNames } from './subscribe-options.ts';
+import { keyIssues, RowStream, withChanges } from './row-stream.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
-
-const deliveryOptionNames = ['name', 'signal', 'onError', 'timeout', 'transaction'] satisfies (keyof DeliveryOptions)[];
-const optionNames = [...deliveryOptionNames, 'concurrency', 'batch'] satisfies (keyof SubscribeOptions)[];
 
 /** Registers handlers: reads the arguments of `subscribe` and `unsubscribe`, and checks them. */
 export class Subscriptions {
@@ -46,30 +42,34 @@ export class Subscriptions {
 
   /** `(watcher, handler, options?)` or `(watcher, filter, handler, options?)`. @throws ConfigurationError */
   subscribe(
-    name: string,
+    watcher: string | readonly string[],
     rest: readonly unknown[],
-    known: readonly string[] = optionNames,
+    known: readonly string[] = subscribeOptionNames,
     iterated = false,
   ): ActiveSubscription {
-    const route = this.route(name);
+    const source = this.#source(watcher);
+    const { name } = source;
+    const routes = source instanceof RowStream ? source.routes : [source];
     const filtered = typeof rest[0] !== 'function' || typeof rest[1] === 'function';
     const filter = filtered ? copyOf(rest[0] as Filter) : undefined;
     const [handler, options] = filtered ? rest.slice(1) : rest;
     const issues: ConfigurationIssue[] = [];
     if (filtered)
-      issues.push(...filterIssues(route.watcher, filter, route.primaryKey, (column) => route.takesAnyNumber(column)));
+      for (const route of routes)
+        issues.push(...filterIssues(route.watcher, filter, route.primaryKey, (column) => route.takesAnyNumber(column)));
+    issues.push(...keyIssues(routes));
     if (typeof handler !== 'function') {
       issues.push({
         message: `${name}: the handler is not a function`,
-        solution: `subscribe('${name}', (event, context) => …)`,
+        solution: 'subscribe(watcher, (event, context) => …)',
       });
     }
     const settings =
-      options === undefined ? this.#defaults : this.#settings(options as SubscribeOptions, issues, known);
+      options === undefined ? this.#defaults : settingsOf(options as SubscribeOptions, this.#defaults, issues, known);
     throwIssues(issues);
-    const subscription = this.#make(route, filter, handler as Handler, settings, iterated);
+    const subscription = this.#make(source, filter, handler as Handler, settings, iterated);
     return this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () =>
-      route.add(subscription),
+      source.add(subscription),
     );
   }
 
@@ -80,7 +80,8 @@ export class Subscriptions {
       issues.push({ message: 'the prefix of messages is a string', solution: "onMessage('outbox', (message) => …)" });
     if (typeof handler !== 'function')
       issues.push({ message: 'the handler is not a function', solution: "onMessage('outbox', (message) => …)" });
-    const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
+    const settings =
+      options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, deliveryOptionNames);
     throwIssues(issues);
     const { messages } = this.#router;
     const subscription = this.#make(messages.registry(prefix), undefined, handler, settings);
@@ -95,7 +96,8 @@ export class Subscriptions {
         message: 'the handler is not a function',
         solution: 'onTransaction(async (transaction) => { for await (const change of transaction) … })',
       });
-    const settings = options === undefined ? this.#defaults : this.#settings(options, issues, deliveryOptionNames);
+    const settings =
+      options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, deliveryOptionNames);
     if (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter')
       issues.push({
         message: 'dead letters hold single events, not transactions',
@@ -108,28 +110,60 @@ export class Subscriptions {
   }
 
   /** Ends all that were made with these arguments. Returns how many. */
-  unsubscribe(name: string, rest: readonly unknown[]): number {
-    const route = this.route(name);
+  unsubscribe(watcher: string | readonly string[], rest: readonly unknown[]): number {
+    const source = this.#source(watcher);
+    const [route] = source instanceof RowStream ? source.routes : [source];
     if (rest.length > 1 && rest[0] === undefined) return 0; // no filter that subscribe would have taken
     const [filter, handler] = rest.length > 1 ? rest : [undefined, rest[0]];
-    const found = route.like(filter as Filter, handler as Handler);
+    const found = route!
+      .like(filter as Filter, handler as Handler)
+      .filter(
+        ({ registry }) =>
+          registry instanceof RowStream === source instanceof RowStream && registry.name === source.name,
+      );
     for (const subscription of found) subscription.unsubscribe();
     return found.length;
+  }
+
+  /** Of one watcher, or of a list of them. @throws ConfigurationError */
+  #source(watcher: string | readonly string[]): Route | RowStream {
+    if (!Array.isArray(watcher)) return this.route(watcher as string);
+    const names: readonly string[] = watcher;
+    const twice = names.filter((name, index) => names.indexOf(name) !== index);
+    const issues: ConfigurationIssue[] = [];
+    if (names.length === 0)
+      issues.push({ message: 'the list of watchers is empty', solution: "subscribe(['users:inserted', …], handler)" });
+    for (const name of new Set(twice))
+      issues.push({
+        message: `the list names the watcher '${name}' twice`,
+        solution: 'Name each watcher once.',
+        watcher: name,
+      });
+    for (const name of names) if (!this.#router.routes.has(name)) issues.push(this.#unknown(name));
+    throwIssues(issues);
+    return new RowStream(
+      this.#router,
+      names.map((name) => this.#router.routes.get(name)!),
+      names.join(', '),
+    );
   }
 
   /** @throws ConfigurationError when there is no watcher of this name */
   route(name: string): Route {
     const route = this.#router.routes.get(name);
     if (route) return route;
-    const known = [...this.#router.routes.keys()].join(', ') || 'none';
-    const named: unknown = name;
-    const given = typeof named === 'string' ? named : shown(named);
-    throwIssues([{ message: `there is no watcher '${given}'`, solution: `Known: ${known}.`, watcher: given }]);
+    throwIssues([this.#unknown(name)]);
     throw new TypeError('unreachable');
   }
 
+  #unknown(name: unknown): ConfigurationIssue {
+    const known = [...this.#router.routes.keys()].join(', ') || 'none';
+    const given = typeof name === 'string' ? name : shown(name);
+    return { message: `there is no watcher '${given}'`, solution: `Known: ${known}.`, watcher: given };
+  }
+
   /** `(watcher, options?)` or `(watcher, filter, options?)`: only options have a signal that is an AbortSignal. */
-  iterate(name: string, rest: readonly unknown[], handler: Handler): ActiveSubscription {
+  iterate(name: string | readonly string[], rest: readonly unknown[], handler: Handler): ActiveSubscription {
     const isOptions = (given: unknown) =>
       (given as { signal?: unknown } | null | undefined)?.signal instanceof AbortSignal;
     const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
@@ -169,9 +203,13 @@ export class Subscriptions {
 
   /** Looks at all of them: for what seldom happens. */
   isUnique(name: string): boolean {
-    let count = 0;
-    for (const subscription of this.#all()) if (subscription.name === name) count++;
-    return count <= 1;
+    let found: ActiveSubscription | undefined;
+    for (const subscription of this.#all()) {
+      if (subscription.name !== name || subscription === found) continue; // a row stream comes with each of its watchers
+      if (found) return false;
+      found = subscription;
+    }
+    return true;
   }
 
   /** Whether some subscription has such an `onError`. Looks at all of them: for what seldom happens. */
@@ -191,36 +229,6 @@ export class Subscriptions {
     yield* this.#router.transactions.subscriptions();
   }
 
-  #settings(options: SubscribeOptions, issues: ConfigurationIssue[], known: readonly string[]): DeliverySettings {
-    if (typeof options !== 'object' || options === null) {
-      issues.push({ message: 'the options of subscribe are an object', solution: '{ concurrency: 8 }' });
-      return this.#defaults;
-    }
-    unknownKeys(options, known, 'subscribe option', issues);
-    const { name, timeout, concurrency = 1, onError = this.#defaults.onError, transaction = false } = options;
-    issues.push(...onErrorIssues(onError));
-    if (!Number.isInteger(concurrency) || concurrency < 1)
-      issues.push({ message: 'concurrency is a whole number, 1 or more', solution: undefined });
-    if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0 && timeout <= longestTimeout))
-      issues.push({
-        message: 'timeout is a number of milliseconds, above 0',
-        solution: `At most ${longestTimeout}; leave it out for none.`,
-      });
-    if (name !== undefined && (typeof name !== 'string' || name === ''))
-      issues.push({ message: 'name is a non-empty string', solution: undefined });
-    if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-      issues.push({ message: 'signal is an AbortSignal', solution: undefined });
-    if (transaction && concurrency !== 1) {
-      issues.push({
-        message: 'transaction: true handles one event at a time, so it goes without concurrency',
-        solution: 'Leave concurrency out.',
-      });
-    }
-    if (options.batch !== undefined) issues.push(...batchIssues(options.batch));
-    const batch = options.batch && withDefaults(options.batch);
-    return { name, timeout, concurrency, onError, transaction: Boolean(transaction), batch };
-  }
-
   #make(
     registry: Registry,
     filter: Filter,
@@ -228,7 +236,10 @@ export class Subscriptions {
     settings: DeliverySettings,
     iterated = false,
   ): ActiveSubscription {
-    const subscription = new ActiveSubscription(registry, filter, handler, settings);
+    // An iterator makes changes by itself.
+    const called =
+      registry instanceof RowStream && !iterated ? withChanges(handler, settings.batch !== undefined) : handler;
+    const subscription = new ActiveSubscription(registry, filter, handler, settings, called);
     const keeps = typeof settings.onError === 'object' && settings.onError.then === 'deadLetter';
     if (!settings.transaction && !keeps) return subscription;
     const { name } = subscription;
@@ -248,13 +259,8 @@ export class Subscriptions {
     }
     if (!settings.transaction) return subscription;
     this.keepsPositions = true;
-    return new ActiveSubscription(
-      registry,
-      filter,
-      handler,
-      settings,
-      new ExactlyOnce(this.#exactlyOnce, name, handler),
-    );
+    const exactlyOnce = new ExactlyOnce(this.#exactlyOnce, name, called);
+    return new ActiveSubscription(registry, filter, handler, settings, called, exactlyOnce);
   }
 
   /** Adds a subscription that its signal ends; not at all when the signal is aborted already. */

@@ -1,6 +1,7 @@
 import type { Recipient } from '../delivery/recipient.ts';
 import type { OnError } from '../types/delivery.ts';
 import type { Router } from './router.ts';
+import { RowStream } from './row-stream.ts';
 import { ActiveSubscription } from './subscription.ts';
 
 /** Who is called with every event of every watcher. */
@@ -13,13 +14,8 @@ export interface Tap {
 }
 
 /** One subscription to all events of all watchers, with one lane, so that it is called in commit order. */
-export function tap({ routes }: Router, { name, handler, onError, concurrency }: Tap): ActiveSubscription {
-  const registry = {
-    name,
-    remove: (subscription: ActiveSubscription) => {
-      for (const route of routes.values()) route.remove(subscription);
-    },
-  };
+export function tap(router: Router, { name, handler, onError, concurrency }: Tap): ActiveSubscription {
+  const stream = new RowStream(router, [...router.routes.values()], name);
   const settings = {
     name,
     onError,
@@ -29,7 +25,7 @@ export function tap({ routes }: Router, { name, handler, onError, concurrency }:
     batch: undefined,
     pipelined: true,
   };
-  const subscription = new ActiveSubscription(registry, undefined, handler, settings);
-  for (const route of routes.values()) route.add(subscription);
+  const subscription = new ActiveSubscription(stream, undefined, handler, settings);
+  stream.add(subscription);
   return subscription;
 }

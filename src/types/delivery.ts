@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import type { MapOf } from './inference.ts';
-import type { EventOf, WatcherName } from './lookup.ts';
+import type { EventOf, NamesIn, TypeOf, WatcherName, WatcherNames } from './lookup.ts';
 import type { UpdateType, Watchers } from './watchers.ts';
 
 /** What every delivery tells: where it comes from and which attempt it is. */
@@ -74,18 +74,40 @@ export interface BatchHandler<N extends string = string, Event = any, Type exten
   (events: readonly Event[], context: BatchContext<N, Event, Type> & More): unknown;
 }
 
-/** The handler that `subscribe` wants, given the options it is subscribed with. */
-export type HandlerOf<W extends Watchers, N extends WatcherName<W>, O = {}> = O extends { readonly batch: BatchOptions }
-  ? BatchHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>
-  : EventHandler<N, EventOf<W, N>, MapOf<W>[N]['type'], ClientIn<O>>;
+/** Second argument of a batch handler of a row stream. */
+export interface ChangesContext<Context = EventContext> {
+  /** `contexts[i]` is that of `changes[i]`. */
+  readonly contexts: readonly Context[];
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+}
 
-/** One change as a value: what iterators yield. Narrow a union of them by `watcher`. */
-export interface Change<N extends string = string, Event = any, Context = EventContext<N, Event>> {
+/** The handler that `subscribe` wants, given the options it is subscribed with. Of a list of watchers it gets changes. */
+export type HandlerOf<W extends Watchers, N extends WatcherNames<W>, O = {}> = O extends {
+  readonly batch: BatchOptions;
+}
+  ? (events: readonly Delivered<W, N>[], context: BatchContextOf<W, N> & ClientIn<O>) => unknown
+  : (event: Delivered<W, N>, context: ContextIn<W, NamesIn<W, N>> & ClientIn<O>) => unknown;
+type Delivered<W extends Watchers, N extends WatcherNames<W>> = [N] extends [WatcherName<W>]
+  ? EventOf<W, N>
+  : ChangeOf<W, NamesIn<W, N>>;
+type ContextIn<W extends Watchers, N extends WatcherName<W>> = { [K in N]: ContextOf<W, K> }[N];
+type BatchContextOf<W extends Watchers, N extends WatcherNames<W>> = [N] extends [WatcherName<W>]
+  ? BatchContext<N, EventOf<W, N>, TypeOf<W, N>>
+  : ChangesContext<ContextIn<W, NamesIn<W, N>>>;
+
+/** One change as a value: what iterators yield. Narrow a union of them by `watcher` or by `type`. */
+export interface Change<
+  N extends string = string,
+  Event = any,
+  Context extends { readonly type: UpdateType } = EventContext<N, Event>,
+> {
   readonly watcher: N;
+  readonly type: Context['type'];
   readonly event: Event;
   readonly context: Context;
 }
-/** What `events()` yields for these watchers: a union to narrow by `watcher`. */
+/** What `events()` yields for these watchers: a union to narrow by `watcher` or `type`. */
 export type ChangeOf<W extends Watchers, N extends WatcherName<W> = WatcherName<W>> = {
   [K in N]: Change<K, EventOf<W, K>, ContextOf<W, K>>;
 }[N];

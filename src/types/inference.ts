@@ -88,8 +88,15 @@ type FilterColumns<Row, C extends string> = [C] extends [never]
   : { readonly [K in C & keyof Row as FilterValue<Row[K]> extends never ? never : K]?: FilterValue<Row[K]> };
 
 export type WatcherMap<DB, Entries extends readonly WatcherEntry[]> = {
-  readonly [E in Entries[number] as Identifier<E>]: SpecOf<DB, E>;
+  readonly [E in Single<Entries[number]> as Identifier<E>]: SpecOf<DB, E>;
 };
+/** An entry with a list of types is one entry for each of them. */
+type Single<E> = E extends readonly [any, UpdateType, ...any]
+  ? E
+  : E extends readonly [infer T, readonly (infer U)[], ...infer R]
+    ? SingleOf<T, U, R>
+    : never;
+type SingleOf<T, U, R extends readonly unknown[]> = U extends UpdateType ? readonly [table: T, type: U, ...R] : never;
 type SpecOf<DB, E> = E extends readonly [infer T, infer U extends UpdateType, ...any]
   ? U extends 'truncated'
     ? WatcherSpec<U, {}, FilterType<{}, U, never, never>>
@@ -109,7 +116,7 @@ type CheckedEntries<DB, Entries extends readonly WatcherEntry[], P> = {
   readonly [I in keyof Entries]: CheckedEntry<DB, Entries[I], P, I>;
 };
 type Positions<Entries extends readonly WatcherEntry[]> = {
-  [I in keyof Entries & `${number}` as Identifier<Entries[I]>]: I;
+  [I in keyof Entries & `${number}` as Identifier<Single<Entries[I]>>]: I;
 };
 type CheckedEntry<DB, E, P, I> = E extends readonly [infer T, infer U extends UpdateType, ...any]
   ? T extends string
@@ -117,31 +124,48 @@ type CheckedEntry<DB, E, P, I> = E extends readonly [infer T, infer U extends Up
       ? CheckedKey<DB, T, U, E, P, I>
       : readonly [table: keyof DB & string, type: UpdateType, options?: WatcherOptions]
     : CheckedKey<DB, T, U, E, P, I>
-  : WatcherEntry;
+  : E extends readonly [infer T, infer L extends readonly UpdateType[], ...any]
+    ? CheckedList<DB, T, L, E, P, I>
+    : WatcherEntry;
+type CheckedList<DB, T, L extends readonly UpdateType[], E, P, I> = T extends string
+  ? T extends keyof DB
+    ? CheckedKey<DB, T, L, E, P, I>
+    : readonly [table: keyof DB & string, type: readonly UpdateType[], options?: WatcherOptions]
+  : CheckedKey<DB, T, L, E, P, I>;
 type CheckedKey<DB, T, U, E, P, I> = [KeyOf<DB, T>] extends [never]
   ? readonly [
       table: `'${TableName<T>}' has no column 'id': name its key with table(…)`,
-      type: UpdateType,
+      type: U,
       options?: WatcherOptions,
     ]
-  : P extends { readonly [K in Identifier<E>]: I }
+  : P extends { readonly [K in Identifier<Single<E>>]: I }
     ? [OptionsOf<E>] extends [CheckedOptions<keyof RowOf<DB, T> & string, U, OptionsOf<E>>]
       ? E
       : readonly [table: T, type: U, options?: CheckedOptions<keyof RowOf<DB, T> & string, U, OptionsOf<E>>]
     : readonly [
-        table: `two watchers are called '${Identifier<E>}': give one a label`,
-        type: UpdateType,
+        table: `two watchers are called '${Identifier<Single<E>>}': give one a label`,
+        type: U,
         options?: WatcherOptions,
       ];
+type IfRow<U, Then, Else> = U extends readonly (infer V)[]
+  ? 'truncated' extends V
+    ? Else
+    : Then
+  : U extends 'truncated'
+    ? Else
+    : Then;
+type Several = 'a list of types makes several watchers: give the one with a label an entry of its own';
 type CheckedOptions<Column extends string, U, O> = {
-  readonly label?: string;
-  readonly extraColumns?: U extends 'truncated' ? "'truncated' has no row, so no extraColumns" : readonly Column[];
-  readonly triggerColumns?: U extends 'updated'
-    ? O extends { readonly label: string }
-      ? readonly Column[]
-      : 'triggerColumns needs a label'
-    : `triggerColumns is for 'updated', not '${U & string}'`;
-  readonly where?: U extends 'truncated' ? "'truncated' has no row, so no where" : string;
+  readonly label?: U extends readonly unknown[] ? Several : string;
+  readonly extraColumns?: IfRow<U, readonly Column[], "'truncated' has no row, so no extraColumns">;
+  readonly triggerColumns?: U extends readonly unknown[]
+    ? Several
+    : U extends 'updated'
+      ? O extends { readonly label: string }
+        ? readonly Column[]
+        : 'triggerColumns needs a label'
+      : `triggerColumns is for 'updated', not '${U & string}'`;
+  readonly where?: IfRow<U, string, "'truncated' has no row, so no where">;
   readonly absent?: 'throw' | 'omit';
   readonly debug?: boolean;
 } & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `there is no option '${K & string}'` };
@@ -150,3 +174,22 @@ type CheckedOptions<Column extends string, U, O> = {
 export type SecondCall<Database> = unknown extends Database
   ? [never, never, never, never]
   : ['the list follows in a second call: defineWatchers<DB>()([…])'];
+
+/** A filter that suits all of several watchers: the keys that all of their filters have. */
+export type CommonFilter<Map, N extends keyof Map> = [Common<Map, N>] extends [never]
+  ? 'no filter suits all of these watchers: filter by columns that each of them carries'
+  : Common<Map, N>;
+type Common<Map, N extends keyof Map> = CommonId<Map, N> | CommonColumns<ColumnsOf<Map, N>>;
+type FilterIn<S> = S extends WatcherSpec<any, any, infer F> ? F : never;
+type CommonId<Map, N extends keyof Map> = All<N extends unknown ? { of: Extract<FilterIn<Map[N]>, Scalar> } : never>;
+type ColumnsOf<Map, N extends keyof Map> = N extends unknown
+  ? [Exclude<FilterIn<Map[N]>, Scalar>] extends [never]
+    ? {}
+    : Exclude<FilterIn<Map[N]>, Scalar>
+  : never;
+/** `Keys` apart, because `keyof` of the union is only what all have. */
+type CommonColumns<C, Keys extends keyof C = keyof C> = [Keys] extends [never]
+  ? never
+  : { readonly [K in Keys]?: All<C extends unknown ? { of: Exclude<C[K], undefined> } : never> };
+/** What is in all of a union of boxes. */
+type All<B> = (B extends { of: infer V } ? (value: V) => void : never) extends (value: infer I) => void ? I : never;

@@ -12,7 +12,7 @@ import type {
 } from './delivery.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './events.ts';
 import type { MapOf } from './inference.ts';
-import type { FilterOf, WatcherName } from './lookup.ts';
+import type { FilterOf, NamesIn, WatcherName, WatcherNames } from './lookup.ts';
 import type { Options } from './options.ts';
 import type { Watchers } from './watchers.ts';
 
@@ -25,23 +25,31 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  @example
    *  ```ts
    *  watch.subscribe('users:updated', { role_id: 7 }, async (event, context) => cache.delete(event.id));
+   *  // A row stream: changes of a record come in commit order, whatever their type.
+   *  watch.subscribe(['users:inserted', 'users:deleted'], async ({ type, event }) => count(type, event.id));
    *  ``` */
-  subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
+  subscribe<
+    const N extends (keyof MapOf<W> & string) | readonly [keyof MapOf<W> & string, ...(keyof MapOf<W> & string)[]],
+    const O extends SubscribeOptions = {},
+  >(
     watcher: N,
     handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
     options?: Options<O, SubscribeOptions>,
   ): Subscription;
   /** Only for rows that match `filter`. */
-  subscribe<N extends keyof MapOf<W> & string, const O extends SubscribeOptions = {}>(
+  subscribe<
+    const N extends (keyof MapOf<W> & string) | readonly [keyof MapOf<W> & string, ...(keyof MapOf<W> & string)[]],
+    const O extends SubscribeOptions = {},
+  >(
     watcher: N,
     filter: FilterOf<W, N>,
     handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
     options?: Options<O, SubscribeOptions>,
   ): Subscription;
   /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
-  unsubscribe<N extends keyof MapOf<W> & string>(watcher: N, handler: (...args: any) => unknown): boolean;
+  unsubscribe<const N extends WatcherNames<W>>(watcher: N, handler: (...args: any) => unknown): boolean;
   /** Only those that were made with this filter. */
-  unsubscribe<N extends keyof MapOf<W> & string>(
+  unsubscribe<const N extends WatcherNames<W>>(
     watcher: N,
     filter: FilterOf<W, N>,
     handler: (...args: any) => unknown,
@@ -52,16 +60,16 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  ```ts
    *  for await (const { event, context } of watch.events('users:inserted')) await welcome(event.id);
    *  ``` */
-  events<N extends keyof MapOf<W> & string>(
+  events<const N extends WatcherNames<W>>(
     watcher: N,
     options?: { readonly signal: AbortSignal },
-  ): AsyncIterableIterator<ChangeOf<W, N>>;
+  ): AsyncIterableIterator<ChangeOf<W, NamesIn<W, N>>>;
   /** Only for rows that match `filter`. */
-  events<N extends keyof MapOf<W> & string>(
+  events<const N extends WatcherNames<W>>(
     watcher: N,
     filter: FilterOf<W, N>,
     options?: { readonly signal: AbortSignal },
-  ): AsyncIterableIterator<ChangeOf<W, N>>;
+  ): AsyncIterableIterator<ChangeOf<W, NamesIn<W, N>>>;
   /** What a watcher is; facts of the database are undefined before `start()`. */
   details(watcher: WatcherName<W>): WatcherDetails;
   /** Snapshot; cheap, never throws. */

@@ -50,10 +50,10 @@ export interface DrizzleTable {
   readonly $inferSelect: Record<string, any>;
 }
 
-/** An entry of `defineWatchers`: `[table, type, options?]`. A string names a table exactly as in the catalog, a first dot parts schema and table. */
+/** An entry of `defineWatchers`: `[table, type, options?]`. A list of types makes a watcher of each, with the same options. A string names a table exactly as in the catalog, a first dot parts schema and table. */
 export type WatcherEntry = readonly [
   table: string | TableDefinition | DrizzleTable,
-  type: UpdateType,
+  type: UpdateType | readonly UpdateType[],
   options?: WatcherOptions,
 ];
 

@@ -46,22 +46,21 @@ export class WatchCore {
     expectStart(parts.reporter);
   }
 
-  subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
+  subscribe(watcher: string | readonly string[], ...rest: readonly unknown[]): Subscription {
     this.refuseWhenOver();
     const { subscriptions } = this.#parts;
     const subscription = subscriptions.subscribe(watcher, rest);
-    this.debug(subscriptions.route(watcher).watcher, () => `subscribing: ${subscription.name}`);
+    this.#debugAll(watcher, () => `subscribing: ${subscription.name}`);
     return subscription;
   }
 
-  unsubscribe(watcher: string, ...rest: readonly unknown[]): boolean {
-    const { subscriptions } = this.#parts;
-    const ended = subscriptions.unsubscribe(watcher, rest);
-    this.debug(subscriptions.route(watcher).watcher, () => `unsubscribing ${ended}: ${watcher}`);
+  unsubscribe(watcher: string | readonly string[], ...rest: readonly unknown[]): boolean {
+    const ended = this.#parts.subscriptions.unsubscribe(watcher, rest);
+    this.#debugAll(watcher, () => `unsubscribing ${ended}: ${[watcher].flat().join(', ')}`);
     return ended > 0;
   }
 
-  events(watcher: string, ...rest: readonly unknown[]): ChangeIterator {
+  events(watcher: string | readonly string[], ...rest: readonly unknown[]): ChangeIterator {
     this.refuseWhenOver();
     return this.#iterators.open((handler) => this.#parts.subscriptions.iterate(watcher, rest, handler));
   }
@@ -129,6 +128,10 @@ export class WatchCore {
 
   protected refuseWhenOver(): void {
     if (this.#ending) throw stopped();
+  }
+
+  #debugAll(watcher: string | readonly string[], message: () => string): void {
+    for (const name of [watcher].flat()) this.debug(this.#parts.subscriptions.route(name).watcher, message);
   }
 
   /** A line for those who want to see each step of a watcher. */

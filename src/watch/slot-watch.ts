@@ -58,12 +58,15 @@ export class SlotWatchCore extends WatchCore {
     return deadLetters;
   }
 
-  override subscribe(watcher: string, ...rest: readonly unknown[]): Subscription {
+  override subscribe(watcher: string | readonly string[], ...rest: readonly unknown[]): Subscription {
     const { router, reporter } = this.#parts;
-    const route = router.routes.get(watcher);
-    const before = route?.filteredBy;
+    const routes = [watcher].flat().map((name) => router.routes.get(name));
+    const before = routes.map((route) => route?.filteredBy);
     const subscription = super.subscribe(watcher, ...rest);
-    if (route?.bound && route.filteredBy !== before) reporter.warnOnce(bindWarnings(route.bound, route.filteredBy));
+    for (const [index, route] of routes.entries()) {
+      if (route?.bound && route.filteredBy !== before[index])
+        reporter.warnOnce(bindWarnings(route.bound, route.filteredBy));
+    }
     return subscription;
   }
 

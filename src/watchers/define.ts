@@ -2,6 +2,7 @@ import { throwIssues } from '../errors.ts';
 import type { Checked, SecondCall, Untyped, WatcherMap } from '../types/inference.ts';
 import { conditionIssues, optionIssues } from './conditions.ts';
 import type { DefineOptions, WatcherEntry, Watchers } from '../types/watchers.ts';
+import { singleEntries } from './several-types.ts';
 import { checkEntries } from './validate.ts';
 
 /**
@@ -15,6 +16,7 @@ import { checkEntries } from './validate.ts';
  *   ['users', 'updated', { label: 'contact_changed', triggerColumns: ['email', 'phone'] }],
  * ]);
  * ```
+ * A list of types makes a watcher of each, with the same options: `['orders', ['inserted', 'updated'], { extraColumns: ['status'] }]`.
  * A condition of one's own, beside the entries, keeps an event or not:
  * ```ts
  * const orders = defineWatchers<DB>()(
@@ -41,11 +43,13 @@ export function defineWatchers(...given: readonly unknown[]): unknown {
 
 function define(entries: unknown, options?: unknown): Watchers {
   const { when, naming } = (options ?? {}) as Pick<Watchers, 'when' | 'naming'>;
-  const { watchers, issues } = checkEntries(entries, undefined, naming);
+  const { single, issues: wrong } = singleEntries(entries);
+  const { watchers, issues } = checkEntries(single, undefined, naming);
+  issues.unshift(...wrong);
   issues.push(...optionIssues(options));
   throwIssues([...issues, ...conditionIssues(when, watchers)]);
   return {
-    entries: Object.freeze([...(entries as readonly WatcherEntry[])]),
+    entries: Object.freeze([...(single as readonly WatcherEntry[])]),
     ...(when !== undefined && { when: Object.freeze({ ...when }) }),
     ...(naming !== undefined && { naming }),
   };

@@ -35,9 +35,10 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
   const watchers = bound.map(({ watcher }) => watcher);
   const router = new Router(
     watchers,
-    (subscription, { event }, obstacle) => {
+    (subscription, deliverable, obstacle) => {
+      const { event } = deliverable;
       delivered.push({ to: subscription.name, event, obstacle: obstacle as WatchError | undefined });
-      subscription.handler(event, undefined);
+      subscription.handler(event, deliverable.context(1));
     },
     log,
     noTransactions(),
@@ -54,7 +55,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
     delivered,
     /** Names of those to whom something was delivered since the last call. */
     receivers: () => delivered.splice(0).map(({ to }) => to),
-    subscribe: (name: string, ...rest: readonly unknown[]) => subscriptions.subscribe(name, rest),
+    subscribe: (name: string | readonly string[], ...rest: readonly unknown[]) => subscriptions.subscribe(name, rest),
     changed: (type: UpdateType, row: Values, old?: Values) =>
       router.push(changeOf(plan, type, old === undefined ? { row } : { row, old })),
   };

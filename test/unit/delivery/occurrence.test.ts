@@ -62,14 +62,26 @@ describe('the context', () => {
 
 describe('the records that an event concerns', () => {
   test('are one, by its primary key', () => {
-    expect(occurrenceOf('inserted', row).records).toEqual(['1']);
-    expect(occurrenceOf('updated', row).records).toEqual(['1']);
-    expect(occurrenceOf('updated', row, row).records).toEqual(['1']);
-    expect(occurrenceOf('deleted', row).records).toEqual(['1']);
+    const one = occurrenceOf('inserted', row).records;
+    expect(one).toHaveLength(1);
+    expect(occurrenceOf('updated', row).records).toEqual(one);
+    expect(occurrenceOf('updated', row, row).records).toEqual(one);
+    expect(occurrenceOf('deleted', row).records).toEqual(one);
+    expect(occurrenceOf('deleted', { ...row, id: '2' }).records).not.toEqual(one);
+  });
+
+  test('are those of their table: other tables have the same keys', () => {
+    const recordOf = (schema: string, name: string) => {
+      const plan = planFor(usersTable({ schema, name }), [`${schema}.${name}`, 'deleted']);
+      return new Occurrence(plan.watchers.deleted[0]!, changeOf(plan, 'deleted', { row: { id: '1' } })).records[0];
+    };
+    const names = [['a', 'bc'], ['ab', 'c'], ['a', 'c']] as const; // prettier-ignore
+    expect(new Set(names.map(([schema, name]) => recordOf(schema, name)))).toHaveProperty('size', 3);
   });
 
   test('are two when the primary key changed, also one of several columns', () => {
-    expect(occurrenceOf('updated', { ...row, id: '2' }, row).records).toEqual(['2', '1']);
+    const ofId = (id: string) => occurrenceOf('inserted', { ...row, id }).records[0];
+    expect(occurrenceOf('updated', { ...row, id: '2' }, row).records).toEqual([ofId('2'), ofId('1')]);
     const [now, before] = occurrenceOf('updated', { ...row, id: '2', email: 'a' }, { ...row, email: 'a' }, [
       'id',
       'email',
@@ -97,7 +109,7 @@ describe('the records that an event concerns', () => {
         changeOf(plan, type, { row: { email: 'a' }, ...(old && { old }) }),
       );
     };
-    expect([byEmail('updated').records, byEmail('updated').barrier]).toEqual([['a'], true]);
+    expect([byEmail('updated').records, byEmail('updated').barrier]).toEqual([byEmail('inserted').records, true]);
     expect(byEmail('updated', { id: '2' }).barrier).toBe(true);
     expect(byEmail('inserted').barrier).toBe(false);
   });
