@@ -53,7 +53,9 @@ test(
     works = false;
     await sql(primary, 'select pg_switch_wal()'); // so that positions are far beyond those of the copy
     await sql(primary, 'insert into jobs select generate_series(100, 109)');
-    await until(() => watch.status().heldBy?.error, { describe: 'a failing event' });
+    await until(() => watch.status().heldBy?.error && !watch.status().receiving, {
+      describe: 'ten events, one failing',
+    });
     await primary.stop('immediate');
 
     await using copy = await startCluster({ directory });
@@ -64,7 +66,8 @@ test(
     await sql(copy, 'insert into jobs values (2), (3)');
     await watch.caughtUp();
     expect(await sql(copy, 'select id from done order by id')).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }]);
-    expect(told.filter((text) => /10 events/.test(text))).toHaveLength(1);
+    // The first one is not counted if an attempt runs at that moment.
+    expect(told.filter((text) => /\b(9|10) events/.test(text))).toHaveLength(1);
     expect(await sql(copy, `select timeline from walwatch.positions`)).toEqual([{ timeline: '2' }]);
   },
 );
