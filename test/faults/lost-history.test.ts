@@ -53,7 +53,9 @@ test(
     works = false;
     await sql(primary, 'select pg_switch_wal()'); // so that positions are far beyond those of the copy
     await sql(primary, 'insert into jobs select generate_series(100, 109)');
-    await until(() => watch.status().heldBy?.error && !watch.status().receiving, { describe: 'ten events, one failing' });
+    await until(() => watch.status().heldBy?.error && !watch.status().receiving, {
+      describe: 'ten events, one failing',
+    });
     await primary.stop('immediate');
 
     await using copy = await startCluster({ directory });
