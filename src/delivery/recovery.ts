@@ -188,7 +188,13 @@ export class Recovery {
   async #loadLetters(client: Client, confirmed: string): Promise<void> {
     try {
       await checkOwnTable(client, 'dead_letters');
-      const { rows } = await client.query<{ subscription: string; eventId: string; watcher: string; xid: string; at: string }>(
+      const { rows } = await client.query<{
+        subscription: string;
+        eventId: string;
+        watcher: string;
+        xid: string;
+        at: string;
+      }>(
         `select subscription, event_id as "eventId", watcher, context ->> 'xid' as xid, context ->> 'committedAt' as at
          from walwatch.dead_letters
          where slot = $1
