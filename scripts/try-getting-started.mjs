@@ -28,7 +28,9 @@ const guide = readFileSync('docs/getting-started.md', 'utf8');
 const readme = readFileSync('README.md', 'utf8');
 const pages = {
   'docs/getting-started.md': stepsOf(guide),
-  'README.md, quick start': stepsOf(readme.slice(readme.indexOf('\n## Quick start'), readme.indexOf('\n## Guides'))),
+  'README.md, quick start': stepsOf(
+    readme.slice(readme.indexOf('\n## Quick start'), readme.indexOf('\n## What you can rely on')),
+  ),
 };
 
 /** A reader with a shell in an empty folder. */
