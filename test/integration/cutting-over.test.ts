@@ -1,4 +1,5 @@
-/** docs/migrate/cut-over.md: the old consumer handles everything before one position, walwatch everything from there on. */
+/** docs/migrate/: the old consumer handles everything before one position, walwatch everything from there on. */
+import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import { compareLsn, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -97,4 +98,42 @@ test('the confirmed position of another consumer’s slot: walwatch handles exac
   );
   const left = await db.sql<{ id: number }>(`select id from roles where name = 'left' order by id`);
   expect(await handledFrom(slot, found!.lsn)).toEqual(idsOf(left));
+});
+
+/** The SQL blocks of a guide that hold this text. */
+function sqlOf(page: string, text: string): string {
+  const blocks = readFileSync(`docs/migrate/${page}.md`, 'utf8').matchAll(/^```sql\n([^]*?)^```/gm);
+  const found = [...blocks].map(([, sql]) => sql!).find((sql) => sql.includes(text));
+  if (found === undefined) throw new Error(`no SQL with '${text}' in ${page}.md`);
+  return found;
+}
+
+const triggersOf = async (table: string) =>
+  (await db.sql<{ tgname: string }>('select tgname from pg_trigger where tgrelid = $1::regclass and not tgisinternal order by 1', [table])).map(({ tgname }) => tgname); // prettier-ignore
+
+test('the SQL of the EctoWatch guide drops all of EctoWatch’s triggers, no others, and returns the position', async () => {
+  await db.sql('create function nothing() returns trigger language plpgsql as $$ begin return null; end $$');
+  for (const [name, table] of [
+    ['ew_users_inserted_trigger', 'users'],
+    ['ew_odd_trigger', 'packages'],
+    ['ewok', 'users'],
+  ])
+    await db.sql(`create trigger ${name} after insert on ${table} for each row execute function nothing()`);
+  const client = await db.client();
+  const results = (await client.query(sqlOf('ectowatch', 'ew\\_%'))) as unknown as { rows: unknown[] }[];
+  expect(results.flatMap(({ rows }) => rows)).toEqual([{ pg_current_wal_insert_lsn: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/) }]); // prettier-ignore
+  expect(await triggersOf('users')).toEqual(['ewok']);
+  expect(await triggersOf('packages')).toEqual([]);
+});
+
+test('the SQL of the LISTEN/NOTIFY guide makes a trigger that notifies, drops it, and finds those that are left', async () => {
+  const client = await db.client();
+  await client.query(sqlOf('listen-notify', 'CREATE FUNCTION notify_user'));
+  const left = sqlOf('listen-notify', "ILIKE '%pg_notify%'").replace(/^DROP FUNCTION.*\n/m, '');
+  expect((await client.query(left)).rows).toEqual([
+    { watched: 'users', tgname: 'users_notify', proname: 'notify_user' },
+  ]);
+  await client.query(sqlOf('listen-notify', 'DROP TRIGGER users_notify'));
+  expect((await client.query(left)).rows).toEqual([]);
+  await client.query('drop function notify_user()');
 });
