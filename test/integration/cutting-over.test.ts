@@ -8,7 +8,7 @@ import { slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
-const roles = defineWatchers([['roles', 'inserted']]);
+const roles = defineWatchers<{ roles: { id: number } }>()([['roles', 'inserted']]);
 const insert = 'insert into roles (name) values ($1)';
 
 /** Makes slot and publication, as `walwatch setup` does, and handles nothing. */
