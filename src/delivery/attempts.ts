@@ -4,7 +4,7 @@ import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { handlerFailed, heldForever, neverFinished } from './failures.ts';
 import { Interrupted } from './interrupted.ts';
-import type { Dead, Failure, ConditionError, Recipient } from './recipient.ts';
+import type { Dead, Failure, Recipient } from './recipient.ts';
 import { decide, retryDelay } from './retry.ts';
 import { rowSql } from './row-sql.ts';
 import { isThenable } from './thenable.ts';
@@ -78,7 +78,7 @@ export class Delivery {
   attempt: number;
   error: unknown = undefined;
   readonly #lane: AttemptsLane;
-  readonly #conditionError: ConditionError;
+  readonly #conditionError: unknown;
   /** The context of the running attempt; undefined between attempts. */
   #context: HandlerContext | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -90,12 +90,7 @@ export class Delivery {
   /** It belongs to a history that the server no longer has. */
   #discarded = false;
 
-  constructor(
-    lane: AttemptsLane,
-    deliverable: Deliverable,
-    conditionError: ConditionError,
-    records: readonly string[],
-  ) {
+  constructor(lane: AttemptsLane, deliverable: Deliverable, conditionError: unknown, records: readonly string[]) {
     this.#lane = lane;
     this.deliverable = deliverable;
     this.#conditionError = conditionError;
@@ -111,10 +106,10 @@ export class Delivery {
       this.#redelivered();
       return;
     }
-    const conditionError = this.#conditionError ?? this.#startedTooOften();
+    const refused = this.#conditionError ?? this.#startedTooOften();
     const context = deliverable.context(this.attempt);
-    if (conditionError !== undefined) {
-      this.#failed(context, conditionError, true);
+    if (refused !== undefined) {
+      this.#failed(context, refused, true);
       return;
     }
     host.started();

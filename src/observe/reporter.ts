@@ -46,7 +46,7 @@ export class Reporter {
   }
 
   gap(gap: SlotWatchEventMap['gap']): void {
-    this.log.warn(gap, 'changes were not seen');
+    this.log.warn(gap, 'changes were not received');
     this.emitter.emit('gap', gap);
     if (this.isUnobserved('gap')) this.#process!.emit(gapWarning(gap));
   }

@@ -1,4 +1,4 @@
-import { type ConfigurationIssue } from '../errors.ts';
+import { type ConfigurationIssue, shown } from '../errors.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
 import { unknownKeys } from '../option-names.ts';
 import { longestTimeout, onErrorIssues } from '../options.ts';
@@ -28,23 +28,29 @@ export function settingsOf(
   known: readonly string[],
 ): DeliverySettings {
   if (typeof options !== 'object' || options === null) {
-    issues.push({ message: 'the options of subscribe must be an object', solution: '{ concurrency: 8 }' });
+    issues.push({
+      message: `the options of subscribe must be an object, not ${shown(options)}`,
+      solution: '{ concurrency: 8 }',
+    });
     return defaults;
   }
   unknownKeys(options, known, 'subscribe option', issues);
   const { name, timeout, concurrency = 1, onError = defaults.onError, transaction = false } = options;
   issues.push(...onErrorIssues(onError));
   if (!Number.isInteger(concurrency) || concurrency < 1)
-    issues.push({ message: 'concurrency must be a whole number, 1 or more', solution: undefined });
+    issues.push({
+      message: `concurrency must be a whole number, 1 or more, not ${shown(concurrency)}`,
+      solution: undefined,
+    });
   if (timeout !== undefined && !(typeof timeout === 'number' && timeout > 0 && timeout <= longestTimeout))
     issues.push({
-      message: 'timeout must be a number of milliseconds above 0',
-      solution: `At most ${longestTimeout}; omit it for no timeout.`,
+      message: `timeout must be a number of milliseconds above 0 and at most ${longestTimeout}, not ${shown(timeout)}`,
+      solution: 'Omit it for no timeout.',
     });
   if (name !== undefined && (typeof name !== 'string' || name === ''))
-    issues.push({ message: 'name must be a non-empty string', solution: undefined });
+    issues.push({ message: `name must be a non-empty string, not ${shown(name)}`, solution: undefined });
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-    issues.push({ message: 'signal must be an AbortSignal', solution: undefined });
+    issues.push({ message: `signal must be an AbortSignal, not ${shown(options.signal)}`, solution: undefined });
   if (transaction && concurrency !== 1) {
     issues.push({
       message: 'transaction: true handles one event at a time and cannot be combined with concurrency',

@@ -77,7 +77,10 @@ export class Subscriptions {
   subscribeToMessages(prefix: string, handler: Handler, options: DeliveryOptions | undefined): ActiveSubscription {
     const issues: ConfigurationIssue[] = [];
     if (typeof prefix !== 'string')
-      issues.push({ message: 'the message prefix must be a string', solution: "onMessage('outbox', (message) => …)" });
+      issues.push({
+        message: `the message prefix must be a string, not ${shown(prefix)}`,
+        solution: "onMessage('outbox', (message) => …)",
+      });
     if (typeof handler !== 'function')
       issues.push({ message: 'the handler is not a function', solution: "onMessage('outbox', (message) => …)" });
     const settings =
@@ -159,7 +162,7 @@ export class Subscriptions {
   #unknown(name: unknown): ConfigurationIssue {
     const known = [...this.#router.routes.keys()].join(', ') || 'none';
     const given = typeof name === 'string' ? name : shown(name);
-    return { message: `no watcher is named '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
+    return { message: `unknown watcher '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
   }
 
   /** `(watcher, options?)` or `(watcher, filter, options?)`: an object whose signal is an AbortSignal is the options. */
