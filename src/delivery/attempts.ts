@@ -58,8 +58,8 @@ export interface DeliveryGroup {
 }
 
 /**
- * One delivery to one subscription, with all its attempts, until it is handled, skipped or a dead letter. It exists only
- * if the handler did not succeed synchronously. There are three kinds of failure:
+ * One delivery to one subscription, with all its attempts, until it is handled, skipped or a dead letter. It is not
+ * needed if the handler can be called directly and succeeds synchronously. There are three kinds of failure:
  * - the handler failed: this counts as an attempt, and `onError` decides what happens next;
  * - a permanent failure, because no attempt can succeed: the final action of `onError` applies at once;
  * - an interruption, which is not the handler's fault: the same attempt is repeated.

@@ -231,7 +231,7 @@ function keyOf(...parts: readonly string[]): string {
   return parts.join('\0');
 }
 
-/** Positions can repeat after a restore, for other transactions. For messages outside transactions the time is the time of arrival. */
+/** Positions can repeat after a restore, for other transactions. Messages outside transactions cannot be compared: their time is the time of arrival. */
 function identityOf(xid: number, committedAt: Date): string {
   return xid === 0 ? '0' : `${xid} ${committedAt.getTime()}`;
 }

@@ -62,7 +62,7 @@ export function filterIssues(
   return [
     ...wrongColumns.map((column) =>
       issue(
-        `'${column}' is neither part of the primary key nor in extraColumns`,
+        `'${column}' is ${key.length === 0 ? 'not' : 'neither part of the primary key nor'} in extraColumns`,
         `Add it to the watcher's extraColumns (now: ${filterable})${primaryKey === undefined ? ', or name the key with table(…)' : ''}.`,
         column,
       ),

@@ -22,7 +22,7 @@ export class Claim {
     this.#prepared = undefined;
   }
 
-  /** Runs once per connection. Writes nothing on a standby or when `manage` does not allow it. */
+  /** Runs once per connection. Writes nothing on a standby, for a temporary slot, or if `manage` does not allow it. */
   async make(control: Session, prepared: Prepared): Promise<void> {
     const { manage, slot } = this.#options;
     const { server, confirmedLsn } = prepared;

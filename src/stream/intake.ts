@@ -25,8 +25,8 @@ export interface IntakeHost {
 }
 
 /**
- * Numbers the changes of each transaction, adds transactions to the ledger, and skips repeated ones: a new
- * connection starts at the confirmed position and repeats events that are still being handled.
+ * Numbers the changes of each transaction, adds transactions to the ledger, and skips those received before: after a
+ * reconnect the server starts at the confirmed position, and so repeats events that are still being handled.
  */
 export class Intake {
   readonly #ledger: Ledger;

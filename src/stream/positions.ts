@@ -23,7 +23,7 @@ export class Positions {
   /** The highest position outside transactions: everything before it was received. */
   #reached: Lsn = 0n;
   #flush: Lsn = 0n;
-  /** The slot's position at the start. Servers before PostgreSQL 18 would move the slot back to a lower one, so that is never sent. */
+  /** The slot's position at the start. Servers before PostgreSQL 18 would move the slot back, so lower positions are never sent. */
   #floor: Lsn = 0n;
 
   get received(): string | undefined {

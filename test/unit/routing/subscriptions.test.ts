@@ -92,7 +92,9 @@ describe('subscribe refuses', () => {
 
   test('a function for a filter', () => {
     const { subscribe } = watching();
-    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([expect.stringContaining('is not a filter')]);
+    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([
+      expect.stringContaining('is not a filter'),
+    ]);
   });
 
   test('everything at once: filter, handler and options', () => {

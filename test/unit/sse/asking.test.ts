@@ -58,9 +58,12 @@ describe('what is asked for is limited to what the watchers declare', () => {
     [[['nobody:updated']], `there is no watcher "nobody:updated"`],
     [[['__proto__']], `there is no watcher "__proto__"`],
     [[['users:updated', { password: 'x' }]], `'password' is neither part of the primary key nor in extraColumns`],
-    [[['users:updated', JSON.parse('{"__proto__":1}')]], `'__proto__' is neither part of the primary key nor in extraColumns`],
+    [
+      [['users:updated', JSON.parse('{"__proto__":1}')]],
+      `'__proto__' is neither part of the primary key nor in extraColumns`,
+    ],
     [[['users:updated', {}]], 'the filter names no column'],
-    [[['users:inserted', 1]], `there is an 'inserted' watcher cannot be filtered by id`],
+    [[['users:inserted', 1]], `an 'inserted' watcher cannot be filtered by id`],
     [[['users:truncated', 1]], 'cannot be filtered'],
     [[['lines:updated', 1]], 'the primary key has 2 columns'],
   ])('%j is a 400 with the reason', async (watch, reason) => {
