@@ -178,7 +178,7 @@ export class DeadLetterBox implements DeadLetters {
     await withMigration(client, '001_dead_letters', create, () =>
       client.query('select from walwatch.dead_letters limit 0'),
     );
-    // The handler may take any time.
+    // The handler may run longer than the server's timeout allows.
     await client.query('begin; set local idle_in_transaction_session_timeout = 0');
     try {
       const { rows } = await client.query<StoredLetter>(

@@ -25,7 +25,7 @@ export interface LetterContext {
   readonly shortened?: Readonly<Record<string, number>>;
 }
 
-/** Characters that fit into jsonb in any case: a text may have 256 MiB, and a character takes up to 3 bytes in UTF-8; all together 1 GB. */
+/** Characters that always fit into jsonb: its limits are 256 MiB per text and 1 GB in total, and a character takes up to 3 bytes in UTF-8. */
 const longestText = 64_000_000;
 const maxText = 128_000_000;
 /** Characters kept of a text that is too long. */

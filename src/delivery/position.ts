@@ -9,7 +9,7 @@ export interface Place {
   readonly watcher: string;
 }
 
-/** A subscription's position: everything before it is handled, and of the change at it the deliveries of `watchers`. */
+/** A subscription's position: everything before it is handled. Of the change at it, the deliveries of `watchers` are handled. */
 export interface Position {
   readonly lsn: Lsn;
   readonly ordinal: number;
