@@ -162,7 +162,7 @@ export class Subscriptions {
   #unknown(name: unknown): ConfigurationIssue {
     const known = [...this.#router.routes.keys()].join(', ') || 'none';
     const given = typeof name === 'string' ? name : shown(name);
-    return { message: `unknown watcher '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
+    return { message: `there is no watcher '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
   }
 
   /** `(watcher, options?)` or `(watcher, filter, options?)`: an object whose signal is an AbortSignal is the options. */

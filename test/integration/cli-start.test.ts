@@ -186,7 +186,7 @@ describe('doctor fails where a start does:', () => {
     const cwd = await configured(nameOn(db), '', `export function subscribe(watch) { watch.subscribe('users:gone', () => {}); }`);
     const { code, checks } = await examine(db.url, cwd);
     expect(code).toBe(1);
-    expect(checks.find(({ name }) => name === 'subscribe')).toMatchObject({ level: 'problem', found: expect.stringContaining("unknown watcher 'users:gone'") });
+    expect(checks.find(({ name }) => name === 'subscribe')).toMatchObject({ level: 'problem', found: expect.stringContaining("there is no watcher 'users:gone'") });
   }); // prettier-ignore
 });
 

@@ -43,7 +43,7 @@ describe('wrong usage ends with 2 and says what is right', () => {
     [['setup', 'users:changed', '--slot', 'x'], 'watcher 0: "changed" is no update type'],
     [['setup', 'users:updated', '--slot', 'Not a Name'], '"Not a Name" is no name for a replication slot'],
     [['tail'], 'there is no watcher to follow'],
-    [['tail', 'role_changed'], "unknown watcher 'role_changed'"],
+    [['tail', 'role_changed'], "there is no watcher 'role_changed'"],
     [['dead-letters', '--slot', 'x'], 'what to do is missing'],
     [['dead-letters', 'burn', '--slot', 'x'], "there is no 'dead-letters burn'"],
     [['dead-letters', 'show', 'seven', '--slot', 'x'], "'seven' is no id"],

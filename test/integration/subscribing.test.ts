@@ -200,7 +200,7 @@ test('what cannot be subscribed to is refused, with every problem at once', asyn
   };
   const handler = () => {};
   const beforeAndAfterStart = () => {
-    expect(refused('people:renamed', handler)).toContain("unknown watcher 'people:renamed'");
+    expect(refused('people:renamed', handler)).toContain("no watcher 'people:renamed'");
     expect(refused('people:inserted', 1, handler)).toContain("an 'inserted' watcher cannot be filtered by id");
     expect(refused('people:updated', { note: 'x' }, handler)).toContain(
       "'note' is neither part of the primary key nor in extraColumns",

@@ -38,7 +38,8 @@ export function fakeWatch(details: Partial<Record<string, Partial<WatcherDetails
       },
       details(watcher: string) {
         const found = Object.hasOwn(details, watcher) ? details[watcher] : undefined;
-        if (!found) throw new ConfigurationError([{ message: `unknown watcher '${watcher}'`, solution: undefined }]);
+        if (!found)
+          throw new ConfigurationError([{ message: `there is no watcher '${watcher}'`, solution: undefined }]);
         return { watcher, extraColumns: [], ...found };
       },
       status: () => ({ state: fake.state }),

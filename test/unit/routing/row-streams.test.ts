@@ -107,8 +107,8 @@ describe('a list of watchers is refused', () => {
     expect(problemsOf(() => subscribe([], noop))).toEqual(['the list of watchers is empty']);
     expect(problemsOf(() => subscribe(['users:insert', 'renamed', 'renamed', 7 as never], noop))).toEqual([
       "the list contains the watcher 'renamed' twice",
-      "unknown watcher 'users:insert'",
-      "unknown watcher '7'",
+      "there is no watcher 'users:insert'",
+      "there is no watcher '7'",
     ]);
   });
 

@@ -58,7 +58,7 @@ describe('subscribe refuses', () => {
   test('an unknown watcher, naming those that there are', () => {
     const { subscribe } = watching();
     expect(() => subscribe('users:deleted', noop)).toThrow(
-      "unknown watcher 'users:deleted'\n    Known watchers: users:updated, users:inserted.",
+      "there is no watcher 'users:deleted'\n    Known watchers: users:updated, users:inserted.",
     );
   });
 
