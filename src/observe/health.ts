@@ -50,7 +50,7 @@ function stateReasons({ status, downSince, activePid }: HealthFacts): string[] {
     case 'disconnected':
       return [`disconnected since ${time(downSince!)}, retrying${last}`];
     case 'standby':
-      return [`standby: server process ${activePid} has the slot '${slot}'`];
+      return [`standing by: server process ${activePid} has the slot '${slot}'`];
     case 'stopping':
       return ['stopping'];
     case 'stopped':

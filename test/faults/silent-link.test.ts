@@ -91,7 +91,7 @@ test('a server that has nothing to send, and a reader that reads nothing, are no
   };
   await looked(200);
   await write(10, 1000);
-  await until(() => watch.health().reasons.join().includes('reading pauses'), { describe: 'full memory' });
+  await until(() => watch.health().reasons.join().includes('reading is paused'), { describe: 'full memory' });
   await looked(200);
   expect(watch.health().ready).toBe(true);
   hang.resolve();

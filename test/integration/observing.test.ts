@@ -53,7 +53,7 @@ test('a standby is ready and says who has the slot; one that has failed is not l
   second.start().catch(() => {}); // it may be stopped before it streams
   await until(() => second.status().state === 'standby', { describe: 'the standby' });
   const [row] = await db.sql<{ pid: number }>('select active_pid as pid from pg_replication_slots where slot_name = $1', [slot]); // prettier-ignore
-  const reasons = [`standby: server process ${row!.pid} has the slot '${slot}'`];
+  const reasons = [`standing by: server process ${row!.pid} has the slot '${slot}'`];
   expect(second.health()).toEqual({ live: true, ready: true, reasons });
   await insert();
   await expect(first.closed).rejects.toMatchObject({ code: 'HANDLER_FAILED' });

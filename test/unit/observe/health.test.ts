@@ -50,7 +50,7 @@ test('what ended the watch is told', () => {
 
 test('who has the slot is told while standing by', () => {
   expect(judge({ state: 'standby' }, { activePid: 4711 }).reasons).toEqual([
-    "standby: server process 4711 has the slot 'worker'",
+    "standing by: server process 4711 has the slot 'worker'",
   ]);
 });
 
