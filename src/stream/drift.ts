@@ -98,13 +98,13 @@ function differences(needs: PublicationNeeds, publication: Publication): string[
   if (needs.generatedColumns && !publication.generatedColumns) list.push('publish_generated_columns is off');
   for (const table of needs.tables) {
     const listed = publication.listed.find(({ oid }) => oid === table.oid);
-    const wanted = needs.pushedDown.get(table.oid);
-    if (!listed || !wanted) continue;
-    const absent = listed.columns && wanted.needed.filter((column) => !listed.columns!.includes(column));
+    const expected = needs.pushedDown.get(table.oid);
+    if (!listed || !expected) continue;
+    const absent = listed.columns && expected.needed.filter((column) => !listed.columns!.includes(column));
     if (absent && absent.length > 0)
       list.push(`the column list of ${quoteTable(table)} lacks ${absent.map((column) => `'${column}'`).join(', ')}`);
-    if (listed.where !== wanted.where)
-      list.push(`the row filter of ${quoteTable(table)} is ${filter(listed.where)}, not ${filter(wanted.where)}`);
+    if (listed.where !== expected.where)
+      list.push(`the row filter of ${quoteTable(table)} is ${filter(listed.where)}, not ${filter(expected.where)}`);
   }
   return list;
 }

@@ -40,8 +40,8 @@ export class Heartbeat {
   }
 
   /**
-   * Writes the next heartbeat, unless the last one is still pending. It may be pending as long as the walsender decodes
-   * WAL before it, but not after the walsender has reported a later position.
+   * Writes the next heartbeat, unless the last one is still pending. It may be pending while the walsender decodes
+   * earlier WAL, but not once the walsender has reported a later position.
    *
    * @throws WatchError CONNECTION when the server passed the last heartbeat without sending it, or when it is overdue and
    * the server does not answer
