@@ -96,7 +96,7 @@ test(
       {
         subscription: 'worker',
         attempts: 3,
-        error: expect.stringContaining('was called 3 times by processes that ended'),
+        error: expect.stringContaining('was called 3 times, and each time the process ended'),
       },
     ]);
     await until(() => lines.some(({ id }) => id === 3), { describe: 'what is behind it' });
@@ -179,7 +179,7 @@ test(
     ]);
     works = true;
     expect(await watch.deadLetters.replay()).toBe(1);
-    expect(warnings).toEqual([expect.stringContaining('holds only the beginning of body (65000000 characters)')]);
+    expect(warnings).toEqual([expect.stringContaining('has only the beginning of body (65000000 characters)')]);
     expect(await letters(watch.status().slot)).toMatchObject([{ attempts: 1, error: expect.stringContaining('no') }]);
   },
 );

@@ -101,6 +101,6 @@ test('without a limit of ours the warning comes at 80 % of max_slot_wal_keep_siz
   const [warning] = await watching((_, warnings) => warnings.length > 0);
   expect(warning).toMatchObject({
     code: 'WAL_RETAINED',
-    message: expect.stringMatching(/holds back \d+ bytes of WAL, more than 16777216$/),
+    message: expect.stringMatching(/retains \d+ bytes of WAL, more than the threshold of 16777216$/),
   });
 });

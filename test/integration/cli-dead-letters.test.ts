@@ -128,7 +128,7 @@ test('replay says where the handlers have to come from, when it has none or not 
     cwd: await folder({ 'walwatch.config.mjs': config(slot, other) }),
   });
   expect(misnamed.code).toBe(1);
-  expect(misnamed.stderr).toContain(`there is no subscription 'mailer'`);
+  expect(misnamed.stderr).toContain(`no subscription 'mailer' exists`);
   expect(await left()).toEqual(ids);
 });
 

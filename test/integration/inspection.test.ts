@@ -91,7 +91,7 @@ const changes: readonly Change[] = [
     prepare: 'create unique index $_key on $ (id); alter table $ replica identity using index $_key',
     sql: 'drop index $_key',
     code: 'REPLICA_IDENTITY',
-    message: '"public"."$" has no replica identity any more',
+    message: '"public"."$" no longer has a replica identity',
     refused: 'update $ set b = 1 where id = 1',
   },
   {
@@ -101,7 +101,7 @@ const changes: readonly Change[] = [
       'create table $_low partition of $ for values from (0) to (10); create table $_high partition of $ for values from (10) to (20)',
     sql: 'alter table $_high replica identity nothing',
     code: 'REPLICA_IDENTITY',
-    message: '"public"."$_high" has no replica identity any more',
+    message: '"public"."$_high" no longer has a replica identity',
     refused: 'update $ set b = 1 where id = 11',
   },
   {
@@ -118,7 +118,7 @@ const changes: readonly Change[] = [
     columnLists: true,
     sql: 'alter table $ replica identity full',
     code: 'REPLICA_IDENTITY',
-    message: 'does not go with the column list any more',
+    message: 'no longer fits the column list',
     refused: 'update $ set b = 1 where id = 1',
   },
   {
@@ -127,7 +127,7 @@ const changes: readonly Change[] = [
     columns: '(id int primary key, b int, c int generated always as (b * 2) stored)',
     sql: 'alter table $ replica identity full',
     code: 'REPLICA_IDENTITY',
-    message: `the stored generated column 'c', which is not sent`,
+    message: `the stored generated column 'c', which is not published`,
     refused: 'update $ set b = 1 where id = 1',
   },
   {

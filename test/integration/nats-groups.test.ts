@@ -122,7 +122,7 @@ test(
     await until(async () => (await open('mailer')) === 0, { describe: 'all to be settled' });
     expect(called.filter((id) => id === 1)).toHaveLength(3); // as in the worker: the first is not noted
     expect(handled).toEqual([2, 3]);
-    expect(await letters()).toMatchObject([{ event: { id: '1' }, attempts: 2, error: expect.stringContaining('ended before it had finished') as string }]); // prettier-ignore
+    expect(await letters()).toMatchObject([{ event: { id: '1' }, attempts: 2, error: expect.stringContaining('ended before the handler finished') as string }]); // prettier-ignore
   },
 );
 

@@ -34,7 +34,7 @@ test('health follows a watch from before its start to its end', async () => {
   expect(await lost).toMatchObject({
     live: true,
     ready: false,
-    reasons: [expect.stringMatching(/^disconnected since \d{4}-.*Z, trying again: CONNECTION, /)],
+    reasons: [expect.stringMatching(/^disconnected since \d{4}-.*Z, retrying: CONNECTION, /)],
   });
   proxy.behave('forward');
   proxy.reset();
@@ -53,7 +53,7 @@ test('a standby is ready and says who has the slot; one that has failed is not l
   second.start().catch(() => {}); // it may be stopped before it streams
   await until(() => second.status().state === 'standby', { describe: 'the standby' });
   const [row] = await db.sql<{ pid: number }>('select active_pid as pid from pg_replication_slots where slot_name = $1', [slot]); // prettier-ignore
-  const reasons = [`standing by: process ${row!.pid} of the server has the slot '${slot}'`];
+  const reasons = [`standing by: server process ${row!.pid} has the slot '${slot}'`];
   expect(second.health()).toEqual({ live: true, ready: true, reasons });
   await insert();
   await expect(first.closed).rejects.toMatchObject({ code: 'HANDLER_FAILED' });
@@ -73,7 +73,7 @@ test('an event that fails is told with its subscription, and the watch stays rea
   await insert();
   await until(() => attempts === 2, { describe: 'the second attempt' });
   expect(watch.health()).toMatchObject({ live: true, ready: true });
-  expect(watch.health().reasons.join()).toMatch(/^the slot is held by subscription mailer since .*, attempt 2$/);
+  expect(watch.health().reasons.join()).toMatch(/^subscription mailer has held back the slot since .*, attempt 2$/);
   mended.resolve();
   await watch.caughtUp();
   expect(watch.health().reasons).toEqual([]);

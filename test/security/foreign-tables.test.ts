@@ -119,7 +119,7 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
       code: 'DEAD_LETTER',
       solution: expect.stringContaining('ALTER SCHEMA walwatch RENAME TO'),
     });
-    expect(told('tried again without an end')).toMatchObject({
+    expect(told('retried without a limit')).toMatchObject({
       message: expect.stringContaining(`the table walwatch.attempts belongs to the role '${mallory}'`),
       solution: expect.stringContaining('ALTER SCHEMA walwatch RENAME TO'),
     });

@@ -78,7 +78,7 @@ describe('a history that is lost', () => {
   test('takes along what has not begun and what waits for its next attempt; what runs may finish, and nothing follows', async () => {
     const { send, one, calls, dispatcher, ledger, failures } = handling();
     for (const id of ['1', '2', '3']) send(one, id);
-    expect(dispatcher.abandon('lost')).toBe(2);
+    expect(dispatcher.discard('lost')).toBe(2);
     expect(calls[0]!.signal.aborted).toBe(false);
     calls[0]!.reject(new Error('broken'));
     await tick(1000);
@@ -87,14 +87,14 @@ describe('a history that is lost', () => {
     send(one, '4');
     calls[1]!.reject(new Error('broken'));
     await tick();
-    expect(dispatcher.abandon('lost')).toBe(1);
+    expect(dispatcher.discard('lost')).toBe(1);
     expect([vi.getTimerCount(), ledger.confirmed]).toEqual([0, 4n]);
   });
 
   test('aborts a handler whose transaction would move a position of it', () => {
     const { send, one, calls, dispatcher } = handling({ transaction: true });
     send(one, '1');
-    expect(dispatcher.abandon('lost')).toBe(0);
+    expect(dispatcher.discard('lost')).toBe(0);
     expect(calls[0]!.signal.reason).toBe('lost');
   });
 
@@ -103,7 +103,7 @@ describe('a history that is lost', () => {
     for (const id of ['1', '2', '3', '4', '5']) send(one, id);
     expect(dispatcher.deliveries).toBe(3); // two batches and one event
     expect(one.lane!.oldest!.deliverable).toBeInstanceOf(Batch);
-    expect(dispatcher.abandon('lost')).toBe(3);
+    expect(dispatcher.discard('lost')).toBe(3);
     await tick();
     expect(ledger.confirmed).toBeUndefined(); // the first batch runs
   });
@@ -114,7 +114,7 @@ describe('a history that is lost', () => {
     calls[0]!.reject(new Error('broken'));
     await tick();
     expect(vi.getTimerCount()).toBe(1);
-    expect(dispatcher.abandon('lost')).toBe(1);
+    expect(dispatcher.discard('lost')).toBe(1);
     expect([vi.getTimerCount(), ledger.confirmed]).toEqual([0, 1n]);
   });
 });

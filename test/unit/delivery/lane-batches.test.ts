@@ -381,7 +381,7 @@ describe('when memory is full', () => {
   test('what is collected goes out, because no more comes that would be worth waiting for', async () => {
     const { sendAll, ids, dispatcher } = batching({ wait: 60_000 });
     sendAll('1', '2');
-    dispatcher.hurry();
+    dispatcher.sendBatches();
     sendAll('3'); // what made it full
     await tick();
     expect([ids(), vi.getTimerCount()]).toEqual([[[1, 2, 3]], 0]);
@@ -390,7 +390,7 @@ describe('when memory is full', () => {
   test('it goes out once the handler is free', async () => {
     const { sendAll, ids, calls, dispatcher } = batching({ size: 2, wait: 60_000 });
     sendAll('1', '2', '3');
-    dispatcher.hurry();
+    dispatcher.sendBatches();
     await tick();
     expect(ids()).toEqual([[1, 2]]);
     calls[0]!.resolve();
@@ -416,7 +416,7 @@ describe('when memory is full', () => {
   test('when it no longer is, they wait again', async () => {
     const { sendAll, ids, calls, dispatcher } = batching({ wait: 1000 });
     sendAll('1');
-    dispatcher.hurry();
+    dispatcher.sendBatches();
     await tick();
     calls[0]!.resolve();
     await tick();

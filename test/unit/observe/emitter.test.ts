@@ -61,9 +61,9 @@ test('a listener that throws or rejects disturbs nobody, and is logged', async (
 test('an error that nobody listens for does not throw; whether somebody does is known', () => {
   const { emitter } = emitting();
   expect(() => emitter.emit('error', new WatchError('STOPPED', 'x'))).not.toThrow();
-  expect(emitter.heard('error')).toBe(false);
+  expect(emitter.hasListener('error')).toBe(false);
   const remove = emitter.on('error', () => {});
-  expect([emitter.heard('error'), emitter.heard('warning')]).toEqual([true, false]);
+  expect([emitter.hasListener('error'), emitter.hasListener('warning')]).toEqual([true, false]);
   remove();
-  expect(emitter.heard('error')).toBe(false);
+  expect(emitter.hasListener('error')).toBe(false);
 });

@@ -36,10 +36,10 @@ test('what is lost is told with its time and error, also while it is tried again
   const downSince = now - 90_000;
   const told = 'disconnected since 2024-01-01T11:58:30.000Z';
   expect(judge({ state: 'disconnected', error: lost }, { downSince }).reasons).toEqual([
-    `${told}, trying again: CONNECTION, connect ECONNREFUSED`,
+    `${told}, retrying: CONNECTION, connect ECONNREFUSED`,
   ]);
   expect(judge({ state: 'connecting', error: lost }, { downSince }).reasons).toEqual([
-    `connecting again, ${told}: CONNECTION, connect ECONNREFUSED`,
+    `reconnecting, ${told}: CONNECTION, connect ECONNREFUSED`,
   ]);
 });
 
@@ -50,7 +50,7 @@ test('what ended the watch is told', () => {
 
 test('who has the slot is told while standing by', () => {
   expect(judge({ state: 'standby' }, { activePid: 4711 }).reasons).toEqual([
-    "standing by: process 4711 of the server has the slot 'worker'",
+    "standing by: server process 4711 has the slot 'worker'",
   ]);
 });
 
@@ -63,7 +63,7 @@ describe('while streaming', () => {
   test('an event that takes its time is no reason, one that takes 10 s or was tried again is', () => {
     expect(held(now - 9_999, 1).reasons).toEqual([]);
     expect(held(now - 10_000, 1).reasons).toEqual([
-      'the slot is held by subscription mailer since 2024-01-01T11:59:50.000Z: event 0/1/0, attempt 1',
+      'subscription mailer has held back the slot since 2024-01-01T11:59:50.000Z: event 0/1/0, attempt 1',
     ]);
     expect(held(now, 2).reasons).toHaveLength(1);
   });
@@ -76,14 +76,14 @@ describe('while streaming', () => {
 
   test('full memory is told', () => {
     expect(judge({ undeliveredBytes: 17_000_000 }, { full: true }).reasons).toEqual([
-      'reading pauses: 17000000 bytes of changes are not delivered yet',
+      'reading is paused: 17000000 bytes of changes are undelivered',
     ]);
   });
 
   test('a transaction that is not visible is told after a second', () => {
     expect(judge({ waitingForVisibility: true }, { waitingSince: now - 999 }).reasons).toEqual([]);
     expect(judge({ waitingForVisibility: true }, { waitingSince: now - 1000 }).reasons).toEqual([
-      'waiting since 2024-01-01T11:59:59.000Z until other sessions can see a transaction',
+      'waiting since 2024-01-01T11:59:59.000Z for a transaction to become visible to other sessions',
     ]);
   });
 
@@ -91,7 +91,7 @@ describe('while streaming', () => {
     expect(judge({ silentSince: new Date(now - 20_000) })).toEqual({
       live: true,
       ready: false,
-      reasons: ['the server has sent nothing since 2024-01-01T11:59:40.000Z, although it was asked'],
+      reasons: ['the server has not answered since 2024-01-01T11:59:40.000Z'],
     });
   });
 

@@ -35,11 +35,11 @@ test('without logger and listeners each is one line, with what to do', () => {
   expect(lines()).toEqual([
     '[CONNECTION] WalwatchWarning: worker: no connection: connect ECONNREFUSED 127.0.0.1:1. walwatch tries again. Look at the port.',
     expect.stringMatching(
-      /^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. Nothing, if .*SELECT \* FROM/,
+      /^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. No action is needed if .*SELECT \* FROM/,
     ),
-    '[HANDLER_FAILED] WalwatchWarning: worker: mailer: the handler failed at event 0/1/0: Error: no mail. It is tried again, and the slot waits for it. Look at it: SELECT 1;',
+    '[HANDLER_FAILED] WalwatchWarning: worker: mailer: the handler failed for event 0/1/0: Error: no mail. walwatch retries it, and the slot waits for it. To see it: SELECT 1;',
     expect.stringMatching(
-      /^\[GAP\] WalwatchWarning: worker: changes from 0\/1 to 0\/2 were not seen: the slot was dropped\. /,
+      /^\[GAP\] WalwatchWarning: worker: changes from 0\/1 to 0\/2 were not received: the slot was dropped\. /,
     ),
     '[WAL_RETAINED] WalwatchWarning: worker: much WAL. look',
     '[SLOT_LOST] WalwatchWarning: worker: the watch has ended: dropped. start anew',

@@ -137,7 +137,9 @@ describe('what a condition throws is a failure of everybody who is meant, and of
     );
     subscribe('users:updated', noop);
     changed('updated', row);
-    expect(delivered).toMatchObject([{ obstacle: { message: 'users:updated: its condition is not synchronous' } }]);
+    expect(delivered).toMatchObject([
+      { obstacle: { message: 'users:updated: the condition must be synchronous, but it returned a promise' } },
+    ]);
   });
 
   test('the next event is judged anew', () => {

@@ -37,12 +37,14 @@ describe('what fits', () => {
 
 describe('what does not', () => {
   test('a truncate has nothing to filter by', () => {
-    expect(messages('truncated', 1)).toEqual([expect.stringContaining('there is nothing to filter by')]);
+    expect(messages('truncated', 1)).toEqual([expect.stringContaining('cannot be filtered')]);
   });
 
   test('an insert has no id to subscribe to, neither as a value nor by its column', () => {
-    expect(messages('inserted', 1)).toEqual([expect.stringContaining("no id to subscribe to on 'inserted'")]);
-    expect(messages('inserted', { id: 1 })).toEqual([expect.stringContaining("'id' is neither primary key")]);
+    expect(messages('inserted', 1)).toEqual([
+      expect.stringContaining("an 'inserted' watcher cannot be filtered by id"),
+    ]);
+    expect(messages('inserted', { id: 1 })).toEqual([expect.stringContaining("'id' is not in extraColumns")]);
   });
 
   test('one value for a key of several columns', () => {
@@ -52,12 +54,12 @@ describe('what does not', () => {
   });
 
   test('null for an id, which none ever is', () => {
-    expect(messages('updated', null)).toEqual([expect.stringContaining('an id is never null')]);
+    expect(messages('updated', null)).toEqual([expect.stringContaining('an id cannot be null')]);
   });
 
   test.each([undefined, () => {}, Symbol('s')])('something that is no filter: %s', (filter) => {
     const found = filterIssues(watchersFor(['users', 'updated'])[0]!, filter as unknown as Filter, ['id']);
-    expect(found).toMatchObject([{ message: expect.stringContaining('is no filter') }]);
+    expect(found).toMatchObject([{ message: expect.stringContaining('is not a filter') }]);
   });
 
   test.each([[{}], [[]], [new Date(0)]])('a filter without columns: %j', (filter) => {
@@ -68,7 +70,7 @@ describe('what does not', () => {
     const found = issues('updated', { email: 'a', role_id: 1, bio: 'b' });
     expect(found).toMatchObject(
       ['email', 'bio'].map((column) => ({
-        message: `users:updated: '${column}' is neither primary key nor in extraColumns`,
+        message: `users:updated: '${column}' is neither part of the primary key nor in extraColumns`,
         solution: "Add it to the watcher's extraColumns (now: role_id, team_id).",
         watcher: 'users:updated',
         table: 'users',
@@ -79,7 +81,7 @@ describe('what does not', () => {
 
   test('one column that can not be the whole key, before the database was asked', () => {
     const [issue] = filterIssues(watchersFor(['users', 'updated'])[0]!, { email: 'a' }, undefined);
-    expect(issue!.message).toContain("'email' is neither primary key nor in extraColumns");
+    expect(issue!.message).toContain("'email' is neither part of the primary key nor in extraColumns");
     expect(issue!.solution).toContain('name the key with table(…)');
   });
 

@@ -106,7 +106,7 @@ describe('a list of watchers is refused', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe([], noop))).toEqual(['the list of watchers is empty']);
     expect(problemsOf(() => subscribe(['users:insert', 'renamed', 'renamed', 7 as never], noop))).toEqual([
-      "the list names the watcher 'renamed' twice",
+      "the list contains the watcher 'renamed' twice",
       "there is no watcher 'users:insert'",
       "there is no watcher '7'",
     ]);
@@ -115,7 +115,7 @@ describe('a list of watchers is refused', () => {
   test('with a filter that one of the watchers cannot have', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe([...all, 'renamed'], { role_id: 7 }, noop))).toEqual([
-      "renamed: 'role_id' is neither primary key nor in extraColumns",
+      "renamed: 'role_id' is neither part of the primary key nor in extraColumns",
     ]);
   });
 
@@ -125,7 +125,7 @@ describe('a list of watchers is refused', () => {
     const byId = table()({ tableName: 'users', primaryKey: ['id'] });
     const { subscribe } = routingFor(keyed, [byId, 'inserted'], [byEmail, 'deleted']);
     expect(problemsOf(() => subscribe(['users:inserted', 'users:deleted'], noop))).toEqual([
-      "'users:inserted' and 'users:deleted' name different primary keys of public.users: (id) and (email)",
+      "'users:inserted' and 'users:deleted' have different primary keys of public.users: (id) and (email)",
     ]);
   });
 });

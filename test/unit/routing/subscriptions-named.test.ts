@@ -18,7 +18,7 @@ describe('a name under which something is kept', () => {
     const { subscribe, router } = watching();
     subscribe('users:updated', noop, options);
     expect(problemsOf(() => subscribe('users:updated', noop, options))).toEqual([
-      `two subscriptions are called 'users:updated', under which ${what} are kept`,
+      `two subscriptions have the name 'users:updated', but ${what} are stored by subscription name`,
     ]);
     expect(problemsOf(() => subscribe('users:updated', noop, { ...options, name: 'mail' }))).toEqual([]);
     expect(problemsOf(() => subscribe('users:inserted', noop, { ...options, name: 'mail' }))).toHaveLength(1);
@@ -107,7 +107,7 @@ test('with a transaction events are handled one at a time', () => {
   const { subscribe } = watching();
   expect(subscribe('users:updated', noop, { transaction: true }).settings).toEqual(settingsOf({ transaction: true }));
   expect(problemsOf(() => subscribe('users:inserted', noop, { transaction: true, concurrency: 2 }))).toEqual([
-    'transaction: true handles one event at a time, so it goes without concurrency',
+    'transaction: true handles one event at a time and cannot be combined with concurrency',
   ]);
 });
 

@@ -58,7 +58,7 @@ describe('subscribe refuses', () => {
   test('an unknown watcher, naming those that there are', () => {
     const { subscribe } = watching();
     expect(() => subscribe('users:deleted', noop)).toThrow(
-      "there is no watcher 'users:deleted'\n    Known: users:updated, users:inserted.",
+      "there is no watcher 'users:deleted'\n    Known watchers: users:updated, users:inserted.",
     );
   });
 
@@ -70,20 +70,20 @@ describe('subscribe refuses', () => {
   });
 
   test.each([
-    [{ concurrency: 0 }, 'concurrency is a whole number, 1 or more'],
-    [{ concurrency: 1.5 }, 'concurrency is a whole number, 1 or more'],
-    [{ concurrency: '8' }, 'concurrency is a whole number, 1 or more'],
-    [{ timeout: 0 }, 'timeout is a number of milliseconds, above 0'],
-    [{ timeout: Number.NaN }, 'timeout is a number of milliseconds, above 0'],
-    [{ timeout: '5s' }, 'timeout is a number of milliseconds, above 0'],
-    [{ name: '' }, 'name is a non-empty string'],
-    [{ name: 7 }, 'name is a non-empty string'],
-    [{ signal: {} }, 'signal is an AbortSignal'],
+    [{ concurrency: 0 }, 'concurrency must be a whole number, 1 or more, not 0'],
+    [{ concurrency: 1.5 }, 'concurrency must be a whole number, 1 or more, not 1.5'],
+    [{ concurrency: '8' }, 'concurrency must be a whole number, 1 or more, not "8"'],
+    [{ timeout: 0 }, 'timeout must be a number of milliseconds above 0 and at most 2147483647, not 0'],
+    [{ timeout: Number.NaN }, 'timeout must be a number of milliseconds above 0 and at most 2147483647, not NaN'],
+    [{ timeout: '5s' }, 'timeout must be a number of milliseconds above 0 and at most 2147483647, not "5s"'],
+    [{ name: '' }, 'name must be a non-empty string, not ""'],
+    [{ name: 7 }, 'name must be a non-empty string, not 7'],
+    [{ signal: {} }, 'signal must be an AbortSignal, not {}'],
     [{ onError: 'ignore' }, 'onError is none of its forms'],
     [{ onError: null }, 'onError is none of its forms'],
     [{ concurency: 8 }, "there is no subscribe option 'concurency'"],
-    [null, 'the options of subscribe are an object'],
-    [5, 'the options of subscribe are an object'],
+    [null, 'the options of subscribe must be an object, not null'],
+    [5, 'the options of subscribe must be an object, not 5'],
   ])('the options %j', (options, message) => {
     const { subscribe, router } = watching();
     expect(problemsOf(() => subscribe('users:updated', noop, options))).toEqual([message]);
@@ -92,7 +92,9 @@ describe('subscribe refuses', () => {
 
   test('a function for a filter', () => {
     const { subscribe } = watching();
-    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([expect.stringContaining('is no filter')]);
+    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([
+      expect.stringContaining('is not a filter'),
+    ]);
   });
 
   test('everything at once: filter, handler and options', () => {
@@ -113,7 +115,7 @@ describe('subscribe refuses', () => {
   test('a filter after all that is undefined: a value that is not loaded is not everything', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe('users:updated', undefined, noop))).toEqual([
-      'users:updated: undefined is no filter',
+      'users:updated: undefined is not a filter',
     ]);
   });
 });
@@ -127,7 +129,7 @@ test('filters that were given before the primary key was known are checked once 
   const found = subscriptions.issues(boundTo(table, ['users', 'updated']), new TypeCatalog(undefined));
   expect(found.map(({ message }) => message)).toEqual([
     'users:updated: the primary key has 2 columns, not one',
-    "users:updated: 'bio' is neither primary key nor in extraColumns",
+    "users:updated: 'bio' is neither part of the primary key nor in extraColumns",
   ]);
 });
 

@@ -588,7 +588,7 @@ describe('stopping', () => {
       insert(1);
       await tick();
       const closed = dispatcher.close(1_000_000, undefined);
-      router.transactions.abandon(gone);
+      router.transactions.cancel(gone);
       insert(...rest); // of what was read
       commit(0x100n);
       await closed;
@@ -602,7 +602,7 @@ describe('stopping', () => {
     on(reading(read));
     send(0x100n, 1, 2);
     const closed = dispatcher.close(1000, undefined);
-    router.transactions.abandon(gone);
+    router.transactions.cancel(gone);
     await closed;
     expect([read, ledger.confirmed]).toEqual([[[1, 2]], 0x108n]);
   });

@@ -57,11 +57,14 @@ describe('what is asked for is limited to what the watchers declare', () => {
   test.each([
     [[['nobody:updated']], `there is no watcher "nobody:updated"`],
     [[['__proto__']], `there is no watcher "__proto__"`],
-    [[['users:updated', { password: 'x' }]], `'password' is neither primary key nor in extraColumns`],
-    [[['users:updated', JSON.parse('{"__proto__":1}')]], `'__proto__' is neither primary key nor in extraColumns`],
+    [[['users:updated', { password: 'x' }]], `'password' is neither part of the primary key nor in extraColumns`],
+    [
+      [['users:updated', JSON.parse('{"__proto__":1}')]],
+      `'__proto__' is neither part of the primary key nor in extraColumns`,
+    ],
     [[['users:updated', {}]], 'the filter names no column'],
-    [[['users:inserted', 1]], `there is no id to subscribe to on 'inserted'`],
-    [[['users:truncated', 1]], 'there is nothing to filter by'],
+    [[['users:inserted', 1]], `an 'inserted' watcher cannot be filtered by id`],
+    [[['users:truncated', 1]], 'cannot be filtered'],
     [[['lines:updated', 1]], 'the primary key has 2 columns'],
   ])('%j is a 400 with the reason', async (watch, reason) => {
     expect(await ask(handler, watchQuery(watch))).toEqual({ status: 400, text: expect.stringContaining(reason) });

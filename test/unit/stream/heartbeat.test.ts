@@ -42,10 +42,10 @@ function server() {
 test('the next one is written when the one before has come back', async () => {
   const facts = server();
   await facts.beat();
-  facts.heartbeat.heard('walwatch:heartbeat:another');
+  facts.heartbeat.received('walwatch:heartbeat:another');
   await facts.beat();
   expect(facts.written).toBe(1);
-  facts.heartbeat.heard(prefix);
+  facts.heartbeat.received(prefix);
   await facts.beat();
   expect(facts.written).toBe(2);
 });
@@ -109,7 +109,7 @@ test('an answer that comes after its heartbeat, and after the next one, is not t
   const { heartbeat, beat, isSilent, answer } = server();
   isSilent();
   const first = beat();
-  heartbeat.heard(prefix);
+  heartbeat.received(prefix);
   void beat();
   answer();
   await first;

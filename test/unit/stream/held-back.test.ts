@@ -33,7 +33,7 @@ test('it warns once when it becomes too much, and again when it has been less in
   }
   expect(counts).toEqual([0, 1, 1, 1, 2]);
   expect(warnings[0]).toMatchObject({ code: 'WAL_RETAINED' });
-  expect(warnings[0]!.message).toBe("the slot 'worker' holds back 101 bytes of WAL, more than 100");
+  expect(warnings[0]!.message).toBe("the slot 'worker' retains 101 bytes of WAL, more than the threshold of 100");
 });
 
 test('the warning names who is waited for, or that nobody is', async () => {
@@ -41,8 +41,8 @@ test('the warning names who is waited for, or that nobody is', async () => {
   await inspect(100, 'users:updated');
   await inspect(100);
   await inspect(100, undefined);
-  expect(warnings[0]!.solution).toContain('It waits for users:updated.');
-  expect(warnings[1]!.solution).toContain('Nothing is unhandled');
+  expect(warnings[0]!.solution).toContain('The slot waits for users:updated.');
+  expect(warnings[1]!.solution).toContain('All events are handled');
 });
 
 test("it tells the server's end of WAL, and nothing of a slot that is not there or has no WAL", async () => {
@@ -57,7 +57,7 @@ test('a subscription that holds the slot back is named with its event, and with 
   const hanging = handlerSlow(held);
   expect(hanging).toMatchObject({ code: 'HANDLER_SLOW', cause: undefined });
   expect(hanging.message).toBe(
-    'mail has not finished event 0/1/0 since 2024-01-01T00:00:00.000Z, attempt 3: the slot is held back',
+    'mail has been handling event 0/1/0 since 2024-01-01T00:00:00.000Z, attempt 3: the slot cannot advance',
   );
   const broken = new Error('no route to host');
   expect(handlerSlow({ ...held, error: broken })).toMatchObject({
