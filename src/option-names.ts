@@ -1,7 +1,7 @@
 import { type ConfigurationIssue, throwIssues } from './errors.ts';
 import { nearest } from './nearest.ts';
 
-/** Reports keys that nothing would read, because a misspelt option must not be silently without effect. */
+/** Reports unknown keys: a misspelt option must not be ignored silently. */
 export function unknownKeys(
   given: object,
   allowed: readonly string[],
@@ -13,7 +13,7 @@ export function unknownKeys(
   }
 }
 
-/** @throws ConfigurationError with every key of options that nothing would read */
+/** @throws ConfigurationError with every unknown key */
 export function refuseUnknownKeys(given: unknown, allowed: readonly string[], what: string): void {
   const issues: ConfigurationIssue[] = [];
   if (typeof given === 'object' && given !== null) unknownKeys(given, allowed, what, issues);

@@ -171,7 +171,8 @@ export interface DeliveryOptions {
    *  only when the handler has returned. Default: no limit. */
   readonly timeout?: number;
   /** Runs the handler in a database transaction, `context.client`, that also stores the position: each event takes effect exactly
-   *  once in this database. Only with `createWatch`, and not together with `batch` or `concurrency`. Default false. */
+   *  once in this database. Only with `createWatch`, and one event or batch at a time: not with `concurrency`.
+   *  Default false. */
   readonly transaction?: boolean;
 }
 
