@@ -262,7 +262,10 @@ function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): 
     issues.push({ message: `slot.onLost must be 'stop' or 'recreate', not ${shown(onLost)}`, solution: undefined });
   const takeover = options.takeover ?? 'wait';
   if (takeover !== 'wait' && takeover !== 'terminate')
-    issues.push({ message: `slot.takeover must be 'wait' or 'terminate', not ${shown(takeover)}`, solution: undefined });
+    issues.push({
+      message: `slot.takeover must be 'wait' or 'terminate', not ${shown(takeover)}`,
+      solution: undefined,
+    });
   return {
     name: name as string,
     temporary,

@@ -85,11 +85,11 @@ export interface WatcherDetails {
   readonly publication: string | undefined;
   /** With `publication.columnLists` or a `where` for the table, after `start()`: what the server leaves out before it sends. */
   readonly pushedDown?: {
-  /** The columns that the server sends, by their names in code. Undefined: all of them. */
+    /** The columns that the server sends, by their names in code. Undefined: all of them. */
     readonly columns: readonly string[] | undefined;
-  /** The row filter. Undefined: all rows are sent. */
-  readonly where: string | undefined;
-  /** Why there is no column list although `columnLists` is on. Undefined: there is one, or none was asked for. */
+    /** The row filter. Undefined: all rows are sent. */
+    readonly where: string | undefined;
+    /** Why there is no column list although `columnLists` is on. Undefined: there is one, or none was asked for. */
     readonly reason: string | undefined;
   };
 }
