@@ -147,7 +147,7 @@ export function shown(given: unknown): string {
   return redact(inspect(given, { depth: 1, breakLength: Infinity }));
 }
 
-/** What was thrown, as text. Handlers may throw anything, also values that cannot be turned into a string. */
+/** A thrown value as text. Handlers may throw anything, even values that cannot be turned into a string. */
 export function thrownText(thrown: unknown): string {
   try {
     return String(thrown);

@@ -9,7 +9,7 @@ export function unknownKeys(
   issues: ConfigurationIssue[],
 ): void {
   for (const key of Object.keys(given)) {
-    if (!allowed.includes(key)) issues.push({ message: `there is no ${what} '${key}'`, solution: meant(key, allowed) });
+    if (!allowed.includes(key)) issues.push({ message: `unknown ${what} '${key}'`, solution: meant(key, allowed) });
   }
 }
 

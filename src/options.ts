@@ -10,7 +10,7 @@ import type { Watchers } from './types/watchers.ts';
 export type SlotOptions =
   | {
       readonly name: string;
-      /** What to do when another worker has the slot: `'wait'` (default) stands by until it is free, `'terminate'` ends the other
+      /** What to do when another worker has the slot: `'wait'` (default) until it is free, or `'terminate'` the other
        *  worker's session. A worker that lost the slot to another one always waits. */
       readonly takeover?: 'wait' | 'terminate';
       /** What to do when the slot is lost: `'stop'` with `SLOT_LOST` (default), or `'recreate'` it and emit `gap`. */

@@ -6,7 +6,7 @@ const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\
 /** The same, but line ends and tabs are allowed. */
 const driving = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g; // oxlint-disable-line no-control-regex
 
-/** Makes text of several lines safe to print. In JSON, the escapes stand for the same characters. */
+/** Makes text of several lines safe to print. In JSON, the escapes mean the same characters. */
 export function printable(text: string): string {
   return text.replace(driving, jsonEscape);
 }

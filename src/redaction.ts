@@ -96,7 +96,7 @@ function endOfUrl(text: string, from: number): number {
   return next ? from + next.index : end;
 }
 
-/** Redacts what follows the `//`. */
+/** Redacts the part after the `//`. */
 function redactedUrl(rest: string): string {
   const at = rest.lastIndexOf('@');
   const colon = rest.indexOf(':');

@@ -143,7 +143,7 @@ export class Ledger {
   #closeIfHandled(transaction: LedgerTransaction): void {
     const { open, pending, endLsn } = transaction;
     if (!open || pending > 0 || endLsn === undefined) return;
-    // After a reconnect, a keepalive can be older than what was received before it.
+    // After a reconnect, a keepalive can have an older position than earlier messages.
     const end = later(transaction.through, endLsn);
     const { previous } = transaction;
     this.#remove(transaction);

@@ -19,7 +19,7 @@ export interface ChangeSource {
   resume(): void;
   /** Stops reading for good. Called before the watch waits for running handlers. */
   end(): void;
-  /** Acknowledges what is handled and closes all connections. Waits at most `timeout` milliseconds. */
+  /** Acknowledges all handled changes and closes all connections. Waits at most `timeout` milliseconds. */
   close(timeout: number): Promise<void>;
 }
 

@@ -109,7 +109,7 @@ export interface Statement {
   readonly text: string;
 }
 
-/** An ordinary connection for one job, such as inspecting the server, writing dead letters or asking what is visible. */
+/** An ordinary connection for one job, such as inspecting the server, writing dead letters or checking visibility. */
 export class Session {
   readonly #config: ClientConfig;
   readonly #client: pg.Client;

@@ -108,7 +108,7 @@ export async function changeMarker(
 }
 
 /**
- * Removes from the publication what is no longer needed, if walwatch created it and no other slot uses it. May be called only by the
+ * Removes unneeded parts of the publication, if walwatch created it and no other slot uses it. May be called only by the
  * worker that has the slot. Returns the statements that it ran.
  */
 export async function narrow(

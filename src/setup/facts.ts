@@ -16,7 +16,7 @@ import { readSlot, type Slot } from './slot.ts';
 /** The state of the database, as far as the watchers need it. */
 export interface Facts {
   readonly server: Server;
-  /** Always `verify` on a standby, which is read-only. The primary must have what is needed. */
+  /** Always `verify` on a standby, which is read-only. Publication and slot must be created on the primary. */
   readonly manage: 'create' | 'verify';
   readonly tables: readonly Table[];
   readonly bound: readonly BoundWatcher[];

@@ -12,7 +12,7 @@ export interface Gap {
   readonly reason: string;
 }
 
-/** What has to be done about the slot. */
+/** How to proceed with the slot. */
 export type SlotVerdict =
   | { readonly kind: 'create' }
   /** Another session is creating it now. */
@@ -21,7 +21,7 @@ export type SlotVerdict =
   | { readonly kind: 'adopt' }
   | {
       readonly kind: 'resume';
-      /** Another worker had it since. So what this process received earlier says nothing about what it receives next. */
+      /** Another worker had it since. So the positions that this process received earlier do not count any more. */
       readonly colleague: boolean;
       readonly gap: Gap | undefined;
     }
@@ -80,8 +80,8 @@ export interface StreamFacts {
 }
 
 /**
- * Whether the stream continues what was received. `continue`: it does. `anew`: it does not, but what was received is still to be
- * delivered. `lost`: what was received and is not handled no longer exists, or will be received again.
+ * Whether the stream continues the received changes. `continue`: it does. `anew`: it does not, but the received changes are still to be
+ * delivered. `lost`: received changes that are not handled no longer exist, or will be received again.
  */
 export type StreamVerdict = 'continue' | 'anew' | 'lost';
 
@@ -115,7 +115,7 @@ export class History {
     this.#gap = undefined;
   }
 
-  /** The slot was re-created after a loss, or moved. What was received says nothing about what will be received. */
+  /** The slot was re-created after a loss, or moved. The positions that were received do not count any more. */
   begin(gap: Gap | undefined): void {
     this.#stream = undefined;
     this.#lost = undefined;
@@ -131,7 +131,7 @@ export class History {
     return this.#lost;
   }
 
-  /** The received positions do not belong to what comes next. What is not handled will be received again, or is gone. */
+  /** The received positions do not belong to the next stream. Unhandled changes will be received again, or are gone. */
   forget(): void {
     this.#forgotten = true;
   }
@@ -163,7 +163,7 @@ export class History {
 const restored =
   'the server was restored to an earlier state: what it received afterwards no longer exists, and new changes have the same positions';
 
-/** There is no usable slot: decides whether this is a first start or a loss. */
+/** The slot is missing or invalid: decides whether this is a first start or a loss. */
 function judgeMissing({ name, slot, marker, server, acknowledged }: SlotFacts): SlotVerdict {
   // A process was about to re-create it and was interrupted.
   const untold = marker?.gap;
@@ -219,7 +219,7 @@ function unwatched(
   return { from, to: confirmed, reason: `a worker without the watchers ${names} had the slot in between` };
 }
 
-/** Whether the server continues what was received, or which part of it is lost. Undefined: it does not continue, but nothing is lost. */
+/** Whether the server continues the received changes, or which of them are lost. Undefined: it does not continue, but nothing is lost. */
 function judgeStream(
   before: Pick<StreamFacts, 'systemIdentifier' | 'timeline'>,
   facts: StreamFacts,

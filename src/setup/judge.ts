@@ -19,7 +19,7 @@ import { slotCreation, slotIssues } from './slot.ts';
 
 /** The next step. A crash after any step leaves facts from which the next start finds the right step again. */
 export type Step =
-  /** Creates the publication, or adds what is missing. */
+  /** Creates the publication, or adds the missing parts. */
   | { readonly kind: 'publication' }
   | { readonly kind: 'create slot' }
   /** The slot exists, but the publication's comment does not have its current state. */

@@ -72,7 +72,7 @@ export function beforePromotion(
   );
 }
 
-/** Tables that an earlier worker watched and that the publication lost afterwards. What was written to them in between was not sent. */
+/** Tables that an earlier worker watched and that the publication lost afterwards. Changes written to them in between were not sent. */
 export function lostTables({ publication, marker, bound }: Facts): WatchError[] {
   if (!publication || !marker?.watchers) return []; // a missing publication is reported separately
   const before = new Set(marker.watchers);
@@ -88,7 +88,7 @@ export function lostTables({ publication, marker, bound }: Facts): WatchError[] 
         `${table} was no longer in the publication of the slot '${marker.slot}', although the previous worker watched it: it was dropped and re-created, or removed by hand`,
         {
           solution:
-            'It was added again. What was written in between was not sent: bring up to date what depends on it. In migrations, add the table to the publication in the transaction that creates it.',
+            'It was added again. Changes written in between were not sent: bring everything that depends on them up to date. In migrations, add the table to the publication in the transaction that creates it.',
         },
       ),
   );

@@ -4,7 +4,7 @@ import { isMadeByWalwatch, parseComment } from './marker.ts';
 import type { Publication } from './publication.ts';
 
 /**
- * Who owns a publication. `own`: walwatch created it for this slot alone, and may remove what is not needed. `shared`: other slots of
+ * Who owns a publication. `own`: walwatch created it for this slot alone, and may remove unneeded tables. `shared`: other slots of
  * walwatch read it too, so it is only extended. `foreign`: someone else created it, and it may have unknown readers. What they get of
  * their tables must not change.
  */

@@ -21,7 +21,7 @@ import { creationTimeout } from './slot.ts';
 import { slotBlocked } from './slot-blocked.ts';
 import { SetupLock } from './setup-lock.ts';
 
-/** What is known when everything is ready for streaming. */
+/** The result of `prepare`: everything is ready for streaming. */
 export interface Prepared {
   readonly server: Server;
   readonly bound: readonly BoundWatcher[];
@@ -46,7 +46,7 @@ export interface Prepared {
 type Check = (bound: readonly BoundWatcher[], server: Server) => Promise<readonly ConfigurationIssue[]>;
 
 /**
- * Checks server, tables, publication and slot before streaming, and creates what is missing if it may. Reports every problem with the
+ * Checks server, tables, publication and slot before streaming, and creates missing parts if it may. Reports every problem with the
  * configuration at once, together with what `check` finds.
  */
 export async function prepare(

@@ -10,7 +10,7 @@ export function createPublication(needs: PublicationNeeds): string {
 }
 
 /**
- * Statements that add what is missing before changes are read. Empty: nothing is missing. Another worker may still have the slot, so
+ * Statements that add the missing parts before changes are read. Empty: nothing is missing. Another worker may still have the slot, so
  * its columns stay in the lists, and its row filters stay as they are.
  */
 export function widenPublication(needs: PublicationNeeds, publication: Publication): string[] {
@@ -45,7 +45,7 @@ export function completePublication(needs: PublicationNeeds, publication: Public
   ];
 }
 
-/** Statements that remove what is no longer needed. Only the worker that has the slot may run them. */
+/** Statements that remove unneeded parts. Only the worker that has the slot may run them. */
 export function narrowPublication(needs: PublicationNeeds, publication: Publication): string[] {
   const { name, operations } = needs;
   const statements: string[] = [];

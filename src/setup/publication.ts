@@ -77,7 +77,7 @@ export function publicationNeeds(
 /** Row filters as text, by their expression trees. PostgreSQL locks a table to turn its filter into text, so known texts are kept. */
 export type FilterTexts = Map<string, string>;
 
-/** Undefined: there is no such publication. Locks no table, unless one has a row filter that is not in `texts`. */
+/** Undefined: it does not exist. Locks no table, unless one has a row filter that is not in `texts`. */
 export async function readPublication(
   client: Client,
   name: string,

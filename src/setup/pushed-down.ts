@@ -15,7 +15,7 @@ export interface Entry {
 export interface PushedDown extends Entry {
   /** The columns that the watchers and the replica identity need, with or without a list. */
   readonly needed: readonly string[];
-  /** Why there is no column list although one was asked for. */
+  /** Why `columnLists` has no effect on this table. */
   readonly reason: string | undefined;
   /** Columns of the filter outside the replica identity: PostgreSQL then refuses published updates and deletes. */
   readonly outside: readonly string[];

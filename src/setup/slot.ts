@@ -23,7 +23,7 @@ export interface Slot {
   readonly twoPhase: boolean;
 }
 
-/** Undefined: there is no such slot. */
+/** Undefined: it does not exist. */
 export async function readSlot(client: Client, name: string, server: Pick<Server, 'major'>): Promise<Slot | undefined> {
   const reason = server.major >= since.invalidationReason ? 'invalidation_reason' : 'null';
   const { rows } = await client.query(

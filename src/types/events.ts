@@ -23,7 +23,7 @@ export interface WatchStatus {
 export interface SlotWatchStatus extends WatchStatus {
   readonly slot: string;
   readonly publication: string;
-  /** How far this process has received the WAL, e.g. `'16/B374D848'`. */
+  /** The end of the WAL that this process has received, e.g. `'16/B374D848'`. */
   readonly receivedLsn: string | undefined;
   /** Everything before this position is handled and acknowledged. The server may remove its WAL. */
   readonly confirmedLsn: string | undefined;
@@ -62,7 +62,7 @@ export interface HeldBy {
   readonly attempt: number;
   /** What the last attempt failed with. Undefined: none has failed. */
   readonly error: unknown;
-  /** A query that shows the row, to paste into psql. Undefined: there is no such row, or it was deleted. */
+  /** A query that shows the row, to paste into psql. Undefined: the row was deleted, or the event has none. */
   readonly sql?: string | undefined;
 }
 
@@ -89,7 +89,7 @@ export interface WatcherDetails {
     readonly columns: readonly string[] | undefined;
     /** The row filter. Undefined: all rows are sent. */
     readonly where: string | undefined;
-    /** Why there is no column list although `columnLists` is on. Undefined: there is one, or none was asked for. */
+    /** Why `columnLists` has no effect on this table. Undefined: it has, or is off. */
     readonly reason: string | undefined;
   };
 }

@@ -9,7 +9,7 @@ export type Options<O, Known> = O &
 
 /** The message is an object: a string would disappear in the intersection with the literals of `O`. */
 type Misspelt<O, Known, Path extends string> = {
-  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'there is no option': `${Path}${K}` };
+  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'unknown option': `${Path}${K}` };
 };
 
 type Nested<O, Name extends string, Known> = O extends { readonly [K in Name]: infer V extends object }

@@ -21,7 +21,7 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
   /** Calls `handler` for each change, or only for rows that match `filter`: the value of the primary key, or values of primary-key or
    *  extra columns. With a list of watchers the handler gets a `Change`. The change is acknowledged when the handler is done.
    *
-   *  Can be called at any time, but a subscription gets only what is read after the call: subscribe before `start()` to miss nothing.
+   *  Can be called at any time, but a subscription gets only changes that are read after the call: subscribe before `start()` to get all of them.
    *  The same handler may be subscribed twice.
    *  @throws ConfigurationError for an unknown watcher or filter column; WatchError `STOPPED`
    *  @example
@@ -88,7 +88,7 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
    *  before it streams; an unreachable server is not such an error: walwatch tries again. A second call returns the same promise.
    *  After `stop()` it rejects with `STOPPED`: create a new watch. */
   start(): Promise<void>;
-  /** Stops reading, waits for running handlers (up to `stopTimeout`, then aborts their signals), acknowledges what is handled and
+  /** Stops reading, waits for running handlers (up to `stopTimeout`, then aborts their signals), acknowledges all handled events and
    *  closes all connections. Idempotent; never rejects. */
   stop(): Promise<void>;
   /** Resolves after `stop()`, rejects with the error that ended the watch. It never causes an unhandled rejection. If the application

@@ -49,7 +49,7 @@ export function bindWatchers(
     const watcher = table ? withNames(given, has, names) : given;
     if (!table) {
       issues.push({
-        message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,
+        message: `${watcher.name}: table ${quoteTable(watcher.table)} does not exist`,
         solution: watcher.table.names
           ? `\`naming\` of defineWatchers gives it this name. Outside the schema public write schema.table.`
           : 'Names are used exactly as written, including upper and lower case. Outside the schema public write schema.table.',

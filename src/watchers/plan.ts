@@ -15,7 +15,7 @@ export interface PlannedColumn {
   readonly name: string;
   /** Index in the tuples of the relation. -1: they do not have the column. */
   readonly slot: number;
-  /** Part of the replica identity (of all partitions, for a partitioned table): it did not change if there is no old tuple. */
+  /** Part of the replica identity (of all partitions, for a partitioned table): without an old tuple, it did not change. */
   readonly key: boolean;
   /** The type's OID; for a domain, that of its base type. */
   readonly typeOid: number;

@@ -82,7 +82,7 @@ export class Schema {
     return known === undefined || known.replicaIdentity !== identityNames[relation.replicaIdentity];
   }
 
-  /** Parses the texts of a watcher's columns as if they had just been received. Leaves them as they are if there is no such watcher. */
+  /** Parses the texts of a watcher's columns as if they had just been received. Returns them unchanged if the watcher does not exist. */
   async parse(
     client: Client,
     watcher: string,

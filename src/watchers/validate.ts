@@ -95,7 +95,7 @@ function checkEntry(
   const name = typeof labelled === 'string' && labelled !== '' ? labelled : identifier(table, type as UpdateType);
   const wrong = (message: string, solution?: string) => report(message, solution, name);
   for (const key of Object.keys(options)) {
-    if (!(optionNames as string[]).includes(key)) wrong(`there is no watcher option '${key}'`, meant(key, optionNames));
+    if (!(optionNames as string[]).includes(key)) wrong(`unknown watcher option '${key}'`, meant(key, optionNames));
   }
   if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
     wrong(`invalid label ${shown(labelled)}`, "Use a name without ':', such as 'contact_changed'.");
