@@ -107,10 +107,10 @@ describe('a filter is', () => {
 test('where there is nothing to filter by, the type says so', () => {
   expectTypeOf<
     FilterOf<W, 'users:truncated'>
-  >().toEqualTypeOf<"'truncated' concerns the whole table: there is nothing to filter by">();
+  >().toEqualTypeOf<"'truncated' concerns the whole table and accepts no filter">();
   expectTypeOf<
     FilterOf<W, 'users:inserted'>
-  >().toEqualTypeOf<"there is no id to subscribe to on 'inserted': filter by extraColumns">();
+  >().toEqualTypeOf<"'inserted' accepts no id as filter: filter by extraColumns">();
 });
 
 test('a filter can be declared apart', () => {

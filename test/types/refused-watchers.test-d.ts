@@ -137,7 +137,7 @@ describe('refused are two watchers of one name:', () => {
 
 test('refused is the list in the call that takes the schema type', () => {
   const list = [['users', 'updated']] as const;
-  // @ts-expect-error 'the list follows in a second call: defineWatchers<DB>()([…])'
+  // @ts-expect-error 'pass the list in a second call: defineWatchers<DB>()([…])'
   defineWatchers<DB>(list);
   // @ts-expect-error the same
   defineWatchers<DB>([['users', 'updated']]);

@@ -38,9 +38,9 @@ describe('a list of types', () => {
       ['orders', ['inserted', 'update']],
     ]);
     defineWatchers<DB>()([
-      // @ts-expect-error two watchers are called 'orders:updated'
+      // @ts-expect-error two watchers have the name 'orders:updated'
       ['orders', ['inserted', 'updated']],
-      // @ts-expect-error two watchers are called 'orders:updated'
+      // @ts-expect-error two watchers have the name 'orders:updated'
       ['orders', 'updated'],
     ]);
   });
@@ -86,11 +86,11 @@ describe('a row stream', () => {
   test('filters by what all of its watchers carry', () => {
     watch.subscribe(['orders:inserted', 'paid'], { status: 'new' }, () => {});
     watch.subscribe(['orders:updated', 'orders:deleted'], 7, () => {});
-    // @ts-expect-error there is no id to subscribe to on 'inserted'
+    // @ts-expect-error 'inserted' accepts no id as filter
     watch.subscribe(['orders:inserted', 'orders:deleted'], 7, () => {});
     // @ts-expect-error 'total' is not carried by 'paid'
     watch.subscribe(['orders:updated', 'paid'], { total: '1' }, () => {});
-    // @ts-expect-error no filter suits all of these watchers
+    // @ts-expect-error these watchers have no common filter
     watch.subscribe(['orders:inserted', 'users:inserted'], { status: 'new' }, () => {});
   });
 
@@ -99,7 +99,7 @@ describe('a row stream', () => {
     watch.subscribe([], () => {});
     // @ts-expect-error Did you mean '"orders:updated"'?
     watch.subscribe(['orders:inserted', 'orders:update'], () => {});
-    // @ts-expect-error there is no option concurency
+    // @ts-expect-error unknown option concurency
     watch.subscribe(['orders:inserted', 'orders:deleted'], () => {}, { name: 'x', concurency: 2 });
   });
 

@@ -11,13 +11,13 @@ import {
 
 test('an error has a code, what to do about it, and what caused it', () => {
   const cause = new Error('below');
-  const error = new WatchError('SLOT_LOST', 'gone', { solution: 'start anew', cause });
+  const error = new WatchError('SLOT_LOST', 'gone', { solution: 'start again', cause });
   expect(error).toBeInstanceOf(Error);
   expect(error).toMatchObject({
     name: 'WatchError',
     code: 'SLOT_LOST',
     message: 'gone',
-    solution: 'start anew',
+    solution: 'start again',
     cause,
   });
   expect(new WatchError('STOPPED', 'over')).toMatchObject({ solution: undefined, cause: undefined });
@@ -78,8 +78,8 @@ describe('whatever was thrown has a text', () => {
 });
 
 test('bytes that make no sense name the message and the place', () => {
-  const error = new ProtocolError('I', 5, '4 bytes wanted, 1 left');
+  const error = new ProtocolError('I', 5, '4 bytes expected, 1 left');
   expect(error).toBeInstanceOf(WatchError);
   expect(error).toMatchObject({ name: 'ProtocolError', code: 'PROTOCOL', retry: 'never', messageType: 'I', offset: 5 });
-  expect(error.message).toBe('pgoutput message "I", offset 5: 4 bytes wanted, 1 left');
+  expect(error.message).toBe('pgoutput message "I", offset 5: 4 bytes expected, 1 left');
 });

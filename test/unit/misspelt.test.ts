@@ -91,6 +91,6 @@ describe('defineWatchers<DB>() without its second call', () => {
       () => createWatch({ slot: 'a', watchers: forgotten }),
       () => createRemoteWatch({ connection, stream: 'a', watchers: forgotten }),
     ])
-      expect(make).toThrow('watchers is a function: defineWatchers<DB>() takes the list in a second call');
+      expect(make).toThrow('watchers is a function: pass the list in a second call of defineWatchers<DB>()');
   });
 });

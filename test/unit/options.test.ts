@@ -105,7 +105,7 @@ describe('a slot', () => {
   test.each(['Worker', 'worker-1', 'a b', '', 'x'.repeat(64), 'ä', 'a\n'])('is not called %j', (slot) => {
     for (const given of [slot, { name: slot }])
       expect(problems({ slot: given, watchers, publication: 'p' })).toEqual([
-        `${JSON.stringify(slot)} is no name for a replication slot`,
+        `${JSON.stringify(slot)} is not a valid name for a replication slot`,
       ]);
   });
 
@@ -132,30 +132,30 @@ test('logger: false is silence', () => {
 });
 
 test.each([
-  [{ slott: 1 }, "there is no option 'slott'"],
-  [{ slot: { name: 'a', onlost: 'stop' } }, "there is no slot option 'onlost'"],
-  [{ slot: { name: 'a', onLost: 'ignore' } }, "slot.onLost is 'stop' or 'recreate'"],
-  [{ slot: { name: 'a', takeover: 'kill' } }, "slot.takeover is 'wait' or 'terminate'"],
-  [{ heartbeat: -1 }, 'heartbeat is a number of milliseconds, 0 or more'],
-  [{ publication: { nam: 'a' } }, "there is no publication option 'nam'"],
-  [{ publication: { columnLists: 'yes' } }, 'publication.columnLists is true or false'],
-  [{ publication: '' }, '"" is no name for a publication'],
-  [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is no name for a publication`],
-  [{ publication: 'a\0' }, '"a\\u0000" is no name for a publication'],
-  [{ publication: 7 }, '7 is no name for a publication'],
-  [{ manage: 'ignore' }, "manage is 'create' or 'verify'"],
-  [{ visibility: 'later' }, "visibility is 'committed' or 'immediate'"],
-  [{ origin: 'local' }, "origin is 'any' or 'none'"],
-  [{ onError: 'skip' }, 'onError is none of its forms'],
+  [{ slott: 1 }, "unknown option 'slott'"],
+  [{ slot: { name: 'a', onlost: 'stop' } }, "unknown slot option 'onlost'"],
+  [{ slot: { name: 'a', onLost: 'ignore' } }, `slot.onLost must be 'stop' or 'recreate', not "ignore"`],
+  [{ slot: { name: 'a', takeover: 'kill' } }, `slot.takeover must be 'wait' or 'terminate', not "kill"`],
+  [{ heartbeat: -1 }, 'heartbeat must be a number of milliseconds from 0 to 2147483647, not -1'],
+  [{ publication: { nam: 'a' } }, "unknown publication option 'nam'"],
+  [{ publication: { columnLists: 'yes' } }, 'publication.columnLists must be true or false, not "yes"'],
+  [{ publication: '' }, '"" is not a valid name for a publication'],
+  [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is not a valid name for a publication`],
+  [{ publication: 'a\0' }, '"a\\u0000" is not a valid name for a publication'],
+  [{ publication: 7 }, '7 is not a valid name for a publication'],
+  [{ manage: 'ignore' }, `manage must be 'create' or 'verify', not "ignore"`],
+  [{ visibility: 'later' }, `visibility must be 'committed' or 'immediate', not "later"`],
+  [{ origin: 'local' }, `origin must be 'any' or 'none', not "local"`],
+  [{ onError: 'skip' }, `onError must be 'retry', { attempts, then } or a function, not "skip"`],
   [{ watchers: [] }, 'watchers is missing'],
   [{ watchers: undefined }, 'watchers is missing'],
-  [{ highWaterMark: -1 }, 'highWaterMark is a number of bytes, 0 or more'],
-  [{ highWaterMark: '16MB' }, 'highWaterMark is a number of bytes, 0 or more'],
-  [{ retainedWalWarning: Number.NaN }, 'retainedWalWarning is a number of bytes, 0 or more'],
-  [{ connectTimeout: -1 }, 'connectTimeout is a number of milliseconds, 0 or more'],
-  [{ stopTimeout: null }, 'stopTimeout is a number of milliseconds, 0 or more'],
-  [{ logger: { info() {} } }, 'logger has no debug, info, warn and error methods'],
-  [{ logger: null }, 'logger has no debug, info, warn and error methods'],
+  [{ highWaterMark: -1 }, 'highWaterMark must be a number of bytes, 0 or more, not -1'],
+  [{ highWaterMark: '16MB' }, 'highWaterMark must be a number of bytes, 0 or more, not "16MB"'],
+  [{ retainedWalWarning: Number.NaN }, 'retainedWalWarning must be a number of bytes, 0 or more, not NaN'],
+  [{ connectTimeout: -1 }, 'connectTimeout must be a number of milliseconds from 0 to 2147483647, not -1'],
+  [{ stopTimeout: null }, 'stopTimeout must be a number of milliseconds from 0 to 2147483647, not null'],
+  [{ logger: { info() {} } }, 'logger lacks one of the methods debug, info, warn and error'],
+  [{ logger: null }, 'logger lacks one of the methods debug, info, warn and error'],
 ])('refused: %j', (options, message) => {
   expect(wrong(options)).toEqual([message]);
 });

@@ -129,7 +129,7 @@ describe('the files of a URL', () => {
       expect(issuesOf(`postgres://ann:hunter2@db/shop?${name}=${path}`)).toEqual([
         {
           message: `the file of ${name} in connection cannot be read: ${code}`,
-          solution: expect.stringContaining('may read it'),
+          solution: expect.stringContaining('is allowed to read it'),
         },
       ]);
     } // prettier-ignore
@@ -148,7 +148,10 @@ describe('the files of a URL', () => {
 describe('a password', () => {
   test('is a string or a function; another value is never shown', () => {
     expect(issuesOf({ password: 7_777_777 })).toEqual([
-      { message: 'connection.password is a number', solution: expect.stringContaining('string') },
+      {
+        message: 'connection.password must be a string or a function, not a number',
+        solution: expect.stringContaining('string'),
+      },
     ]);
     for (const password of ['x', '', undefined, null, () => 'x']) expect(issuesOf({ password })).toEqual([]);
   });
@@ -186,7 +189,7 @@ describe('a password', () => {
 test.each([7, true, Symbol('x')])('a connection is not %s', (connection) => {
   expect(issuesOf(connection)).toEqual([
     {
-      message: expect.stringContaining('connection is a URL or an object of node-postgres'),
+      message: expect.stringContaining('connection must be a URL or an object of node-postgres'),
       solution: expect.any(String),
     },
   ]);

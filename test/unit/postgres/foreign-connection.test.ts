@@ -26,7 +26,7 @@ test.each([
   ['a database client', { initialize() {}, query() {} }], // such as TypeORM
 ])('%s is refused, with what to pass', (what, connection) => {
   expect(() => resolve(connection)).toThrow(
-    `connection is ${what}, but walwatch opens sessions of its own\n    Pass the URL that it was made with, or { host, port, user, password, database }`,
+    `connection is ${what}, but walwatch opens its own sessions\n    Pass the URL that it was created with, or { host, port, user, password, database }`,
   );
 });
 

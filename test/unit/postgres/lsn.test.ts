@@ -29,7 +29,7 @@ test('positions are ordered by their value, not by their text', () => {
 
 test('what is no position is refused, and named', () => {
   for (const text of ['', '0', '/', '0/', '/0', '0/G', '0x1/0', ' 0/0', '0/0\n', '0/123456789', '123456789/0', '1/2/3'])
-    expect(() => parseLsn(text)).toThrow(`${JSON.stringify(text)} is no LSN`);
+    expect(() => parseLsn(text)).toThrow(`invalid LSN ${JSON.stringify(text)}: expected`);
   expect(() => compareLsn('0/0', 'x')).toThrow(TypeError);
   expect(() => compareLsn('x', '0/0')).toThrow(TypeError);
 });

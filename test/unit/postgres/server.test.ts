@@ -84,9 +84,9 @@ describe('a server', () => {
   test('needs wal_level logical, and a role that may replicate; everything is said at once', () => {
     const found = issues({ walLevel: 'replica', mayReplicate: false, major: 15, inRecovery: true }, 'none');
     expect(found.map(([message]) => message)).toEqual([
-      "wal_level is 'replica', logical decoding needs 'logical'",
-      `the role 'Ann "the" DBA' may not replicate`,
-      "origin: 'none' needs PostgreSQL 16, the server is 15",
+      "wal_level is 'replica', but logical decoding needs 'logical'",
+      `role 'Ann "the" DBA' lacks REPLICATION`,
+      "origin: 'none' needs PostgreSQL 16, but the server is 15",
       'the server is a standby; PostgreSQL 15 decodes only on the primary',
     ]);
     expect(found[1]![1]).toContain('ALTER ROLE "Ann ""the"" DBA" REPLICATION;');

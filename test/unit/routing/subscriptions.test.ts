@@ -79,9 +79,9 @@ describe('subscribe refuses', () => {
     [{ name: '' }, 'name is a non-empty string'],
     [{ name: 7 }, 'name is a non-empty string'],
     [{ signal: {} }, 'signal is an AbortSignal'],
-    [{ onError: 'ignore' }, 'onError is none of its forms'],
-    [{ onError: null }, 'onError is none of its forms'],
-    [{ concurency: 8 }, "there is no subscribe option 'concurency'"],
+    [{ onError: 'ignore' }, `onError must be 'retry', { attempts, then } or a function, not "ignore"`],
+    [{ onError: null }, "onError must be 'retry', { attempts, then } or a function, not null"],
+    [{ concurency: 8 }, "unknown subscribe option 'concurency'"],
     [null, 'the options of subscribe are an object'],
     [5, 'the options of subscribe are an object'],
   ])('the options %j', (options, message) => {

@@ -248,6 +248,6 @@ describe('a stream', () => {
     // Who moved the slot may have been somebody on another cluster.
     history.forget();
     expect(streams(history, { received: undefined, systemIdentifier: 'other' })).toBe('lost');
-    expect(history.gap).toMatchObject({ reason: 'the address leads to another database cluster' });
+    expect(history.gap).toMatchObject({ reason: 'the address now leads to another database cluster' });
   });
 });

@@ -159,7 +159,7 @@ describe('a publication that walwatch did not make', () => {
     expect(verdictOf(foreign(more))).toMatchObject({
       error: {
         code: 'CONFIGURATION',
-        message: expect.stringContaining('did not make it'),
+        message: expect.stringContaining('did not create it'),
         solution: expect.stringContaining(sql),
       },
     });

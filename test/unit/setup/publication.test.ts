@@ -182,7 +182,7 @@ test('a table that fell out is told with what happened and how to add it', () =>
   const error = fallenOut('accounts', lines, 17_000);
   expect(error).toMatchObject({
     code: 'PUBLICATION_CHANGED',
-    message: expect.stringContaining('made anew (OID 17000)'),
+    message: expect.stringContaining('re-created (OID 17000)'),
   });
   expect(error.solution).toContain('ALTER PUBLICATION "accounts" ADD TABLE ONLY "erp"."Order ""Lines""";');
   expect(fallenOut('accounts', lines, undefined).message).toContain('was dropped or renamed');

@@ -77,7 +77,7 @@ describe('a slot that somebody else made', () => {
 test('the loss names the reason, the last position and the way out', () => {
   const error = slotLost('worker', 'it was dropped', '0/18');
   expect(error).toMatchObject({ code: 'SLOT_LOST', retry: 'never' });
-  expect(error.message).toBe('it was dropped; changes after 0/18 can not be had any more');
+  expect(error.message).toBe('it was dropped; changes after 0/18 are lost');
   expect(error.solution).toContain("onLost: 'recreate'");
   expect(slotLost('worker', 'it was dropped', undefined).message).toContain('after an unknown position');
   const byHand = slotLost('worker', 'it was dropped', '0/18', 'SELECT make');

@@ -35,7 +35,7 @@ describe('a watcher gets', () => {
 
 describe('a table is refused', () => {
   test('that there is not', () => {
-    expect(messages([users], ['Users', 'updated'])).toEqual(['Users:updated: there is no table "public"."Users"']);
+    expect(messages([users], ['Users', 'updated'])).toEqual(['Users:updated: table "public"."Users" does not exist']);
     expect(bind([users], ['Users', 'updated']).bound).toEqual([]);
   });
 
@@ -46,7 +46,7 @@ describe('a table is refused', () => {
   ])('of kind %s, with one problem and no more', (kind, what) => {
     const view = usersTable({ kind, primaryKey: undefined, uniqueKeys: [], replicaIdentity: 'nothing' });
     expect(messages([view], ['users', 'updated', { extraColumns: ['none'] }])).toEqual([
-      `users:updated: "public"."users" ${what}, whose changes PostgreSQL does not replicate`,
+      `users:updated: "public"."users" ${what}. PostgreSQL does not replicate its changes`,
     ]);
   });
 
@@ -73,7 +73,7 @@ describe('a table is refused', () => {
     const leaf = usersTable({ oid: 2, name: 'users_1', ancestors: [7, root.oid] });
     const other = usersTable({ oid: 3, name: 'users_2', ancestors: [root.oid] });
     expect(messages([root, leaf], ['users', 'updated'], ['users', 'inserted'], ['users_1', 'inserted'])).toEqual([
-      '"public"."users_1" is a partition of "public"."users", which is watched as well: changes are published under one of them only',
+      '"public"."users_1" is a partition of "public"."users", which is watched as well: PostgreSQL publishes a change under one of them only',
     ]);
     expect(messages([leaf, other], ['users_1', 'inserted'], ['users_2', 'inserted'])).toEqual([]);
   });
@@ -87,7 +87,7 @@ describe('a key that is named is refused', () => {
     const unique = usersTable({ uniqueKeys: [['role_id', 'bio']] });
     expect(keyed([unique], 'role_id', 'bio')).toMatchObject([
       {
-        message: `users:inserted: the key column 'role_id', 'bio' of "public"."users" may be null`,
+        message: `users:inserted: the key column 'role_id', 'bio' of "public"."users" can be null`,
         solution:
           'ALTER TABLE "public"."users" ALTER COLUMN "role_id" SET NOT NULL; ALTER TABLE "public"."users" ALTER COLUMN "bio" SET NOT NULL;',
       },
@@ -138,7 +138,7 @@ describe('a column is refused', () => {
     expect(issues).toEqual([
       {
         message: `x: "public"."users" has no column 'ROLE'`,
-        solution: 'Its columns: id, email, role_id, bio.',
+        solution: 'The table has: id, email, role_id, bio.',
         watcher: 'x',
         table: 'users',
         column: 'ROLE',

@@ -93,7 +93,7 @@ describe('a column that may be one column of the table or another, as it is writ
     for (const properties of [shape, { ...shape, user_name: text() }])
       expect(bind(pgTable('users', properties), { extraColumns: ['userId'] }).issues).toMatchObject([
         {
-          message: `users:inserted: 'userId' has no name of its own in Drizzle, and may be 'userId' or 'user_id' of "public"."users": only drizzle() knows its \`casing\``,
+          message: `users:inserted: 'userId' has no explicit name in Drizzle, and could be 'userId' or 'user_id' of "public"."users": only drizzle() knows its \`casing\``,
           solution: expect.stringContaining(`columnMap: { userId: 'user_id' }`),
         },
       ]);

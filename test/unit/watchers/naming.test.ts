@@ -78,9 +78,9 @@ describe("with naming: 'camelCase'", () => {
   });
 
   test.each([
-    ['snake_case', 'naming is "snake_case"'],
-    [null, 'naming is null'],
-    [{ underscoresBeforeDigits: true }, "there is no option of naming 'underscoresBeforeDigits'"],
+    ['snake_case', `naming must be 'camelCase' or the options of CamelCasePlugin, not "snake_case"`],
+    [null, "naming must be 'camelCase' or the options of CamelCasePlugin, not null"],
+    [{ underscoresBeforeDigits: true }, "unknown option of naming 'underscoresBeforeDigits'"],
   ])('%j is none', (naming, message) => {
     expect(() => defineWatchers([['users', 'updated']], { naming: naming as never })).toThrow(ConfigurationError);
     expect(() => defineWatchers([['users', 'updated']], { naming: naming as never })).toThrow(message);

@@ -213,7 +213,7 @@ describe('another watched table', () => {
   test('that was renamed ends it', async () => {
     const renamed = { ...posts, name: 'articles' };
     const { described } = watching([users, posts], [users], entries, [], new Set(), [posts.oid]);
-    await expect(described(renamed)).rejects.toMatchObject({ code: 'SCHEMA_CHANGED', message: expect.stringContaining('there is no table "public"."posts"') }); // prettier-ignore
+    await expect(described(renamed)).rejects.toMatchObject({ code: 'SCHEMA_CHANGED', message: expect.stringContaining('table "public"."posts" does not exist') }); // prettier-ignore
   });
 });
 

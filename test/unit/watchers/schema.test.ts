@@ -65,7 +65,7 @@ describe('changes from before an identity was made larger, which lack what a wat
     const triggered = ['users', 'updated', { label: 'x', triggerColumns: ['email', 'id'] }] as const;
     const deleted = ['users', 'deleted', { extraColumns: ['role_id', 'email'] }] as const;
     expect(warnings(weaker, full, triggered, deleted)).toEqual([
-      'email; updates are delivered whether or not these changed',
+      'email; these updates are delivered whether or not the value changed',
       'role_id, email; reading it throws VALUE_ABSENT',
     ]);
     expect(warnings(relationOf(full), full, triggered, deleted)).toEqual([]);

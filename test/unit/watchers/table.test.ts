@@ -16,7 +16,7 @@ describe('a name', () => {
   });
 
   test.each(['', '.', '.users', 'public.'])('%j is none', (given) => {
-    expect(referTo(given)).toBe(`${JSON.stringify(given)} is no table name: 'table' or 'schema.table'`);
+    expect(referTo(given)).toBe(`invalid table name ${JSON.stringify(given)}: expected 'table' or 'schema.table'`);
   });
 });
 
@@ -54,11 +54,14 @@ describe('a table by hand', () => {
   test.each([
     [{ primaryKey: 'id' }, 'table()({ tableName }) is missing'],
     [{ tableName: '', primaryKey: 'id' }, 'table()({ tableName }) is missing'],
-    [{ tableName: 'users', schema: '', primaryKey: 'id' }, "schema of table 'users' is not a name"],
-    [{ tableName: 'users', schema: 7, primaryKey: 'id' }, "schema of table 'users' is not a name"],
-    [{ tableName: 'users' }, "primaryKey of table 'users' is missing"],
-    [{ tableName: 'users', primaryKey: [] }, "primaryKey of table 'users' is missing"],
-    [{ tableName: 'users', primaryKey: ['id', 7] }, "primaryKey of table 'users' is missing"],
+    [{ tableName: 'users', schema: '', primaryKey: 'id' }, `schema of table 'users' must be a name, not ""`],
+    [{ tableName: 'users', schema: 7, primaryKey: 'id' }, "schema of table 'users' must be a name, not 7"],
+    [{ tableName: 'users' }, "primaryKey of table 'users' must be a column's name or a list of names, not undefined"],
+    [
+      { tableName: 'users', primaryKey: [] },
+      "primaryKey of table 'users' must be a column's name or a list of names, not []",
+    ],
+    [{ tableName: 'users', primaryKey: ['id', 7] }, "must be a column's name or a list of names, not [ 'id', 7 ]"],
   ])('%j: what is wrong is said', (definition, message) => {
     expect(referTo(definition)).toEqual(expect.stringContaining(message));
   });
@@ -81,7 +84,7 @@ describe('a Drizzle table', () => {
   });
 
   test('that marks no key must be told its key', () => {
-    expect(referTo(stock)).toContain("'stock' marks no primary key");
+    expect(referTo(stock)).toContain("'stock' has no primary key");
     expect(referTo(table(stock)({ primaryKey: ['partId', 'place'] }))).toMatchObject({
       schema: 'erp',
       name: 'stock',
@@ -103,7 +106,7 @@ describe('a Drizzle table', () => {
 });
 
 test.each([undefined, null, 7, true])('%s is no table', (given) => {
-  expect(referTo(given)).toBe('a table is a name, what table() returned, or a Drizzle table');
+  expect(referTo(given)).toBe(`a table must be a name, the result of table(), or a Drizzle table, not ${given}`);
 });
 
 test('what table() of another copy of the package says of a Drizzle table is known', async () => {

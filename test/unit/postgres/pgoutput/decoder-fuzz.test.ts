@@ -73,7 +73,7 @@ test.each(Object.entries(boasting))('too many %s fail before memory is taken for
   // Buffers are collected too soon to be seen in what is allocated.
   const buffers = [vi.spyOn(Buffer, 'alloc'), vi.spyOn(Buffer, 'allocUnsafe'), vi.spyOn(Buffer, 'allocUnsafeSlow')];
   onTestFinished(() => buffers.forEach((spy) => spy.mockRestore()));
-  expect(failure()).toMatch(/\d+ bytes wanted, 0 left|a string without an end/);
+  expect(failure()).toMatch(/\d+ bytes expected, 0 left|a string without an end/);
   for (const spy of buffers) expect(spy).not.toHaveBeenCalled();
   expect(Math.min(...Array.from({ length: 5 }, () => allocatedBy(failure)))).toBeLessThan(50_000);
 });

@@ -131,9 +131,11 @@ test('a row where none is due, and an identity that there is not, are errors', (
     message.write(letter, at, 'latin1');
     return message;
   };
-  expect(() => decoder.decode(renamed(encode.insert(oid, ['1']), 5, 'O'))).toThrow("'N' wanted");
-  expect(() => decoder.decode(renamed(encode.update(oid, ['1']), 5, 'X'))).toThrow("'N' wanted");
-  expect(() => decoder.decode(renamed(encode.deletion(oid, ['K', ['1']]), 5, 'N'))).toThrow("'K' or 'O' wanted");
+  expect(() => decoder.decode(renamed(encode.insert(oid, ['1']), 5, 'O'))).toThrow("expected 'N' before");
+  expect(() => decoder.decode(renamed(encode.update(oid, ['1']), 5, 'X'))).toThrow("expected 'N' before");
+  expect(() => decoder.decode(renamed(encode.deletion(oid, ['K', ['1']]), 5, 'N'))).toThrow(
+    "expected 'K' or 'O' before",
+  );
   expect(() => decoder.decode(encode.relation({ ...users, replicaIdentity: 'x' as 'd' }))).toThrow(
     'unknown replica identity "x"',
   );

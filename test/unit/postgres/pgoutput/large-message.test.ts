@@ -118,6 +118,6 @@ test('a value that is too long for a string of JavaScript is left out, its size 
 test('memory is taken only for what the message has room for', () => {
   const bytes = Buffer.from(encode.insert(posts.oid, ['1', 'abc', 'n']));
   bytes.writeUInt32BE(0x7fff_ffff, 15);
-  expect(() => inPieces(decoding({ wanted: [0, 1, 2] }), bytes, [])).toThrow(/2147483647 bytes wanted, \d+ left/);
+  expect(() => inPieces(decoding({ wanted: [0, 1, 2] }), bytes, [])).toThrow(/2147483647 bytes expected, \d+ left/);
   expect(() => inPieces(decoding(undefined), encode.insert(8, ['1']), [])).toThrow('relation 8 was not described');
 });

@@ -40,7 +40,7 @@ test('nor behind what was read already', () => {
   }
   reader.open(Buffer.from([1, 2, 3, 4, 5]));
   reader.skip(2);
-  expect(() => reader.uint32()).toThrow('4 bytes wanted, 3 left');
+  expect(() => reader.uint32()).toThrow('4 bytes expected, 3 left');
 });
 
 test('a copy does not change with the buffer, which pg-protocol uses again', () => {
@@ -67,7 +67,7 @@ test('a failure names the message and the place', () => {
   reader.byte();
   const failure = expect.objectContaining({ code: 'PROTOCOL', messageType: 'I', offset: 1 });
   expect(() => reader.uint32()).toThrow(failure);
-  expect(() => reader.uint32()).toThrow('4 bytes wanted, 1 left');
+  expect(() => reader.uint32()).toThrow('4 bytes expected, 1 left');
 });
 
 test('an empty message has no type', () => {
