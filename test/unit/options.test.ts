@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => void vi.unstubAllEnvs());
 
-test('a slot and watchers are enough: everything else has a default', () => {
+test('slot and watchers are enough: all other options have defaults', () => {
   expect(resolve({})).toEqual({
     connection: {},
     slot: { name: 'worker', temporary: false, takeover: 'wait', onLost: 'stop', failover: false },
@@ -34,7 +34,7 @@ test('a slot and watchers are enough: everything else has a default', () => {
   });
 });
 
-test('what is given is what holds', () => {
+test('given options replace the defaults', () => {
   const given = {
     publication: 'Accounts', manage: 'verify', visibility: 'immediate', onError: () => 'skip', origin: 'none',
     heartbeat: 9, retainedWalWarning: 5, highWaterMark: 0, connectTimeout: 7, stopTimeout: 8, debug: true,
@@ -55,20 +55,20 @@ test('what is given is what holds', () => {
 });
 
 describe('the connection', () => {
-  test('is a URL or the settings of node-postgres; both give the same', () => {
+  test('can be a URL or the settings of node-postgres, with the same result', () => {
     const parts = { user: 'ann', password: 'hunter2', host: 'db', port: 5433, database: 'shop' };
     expect(resolve({ connection: 'postgres://ann:hunter2@db:5433/shop' }).connection).toEqual(parts);
     expect(resolve({ connection: parts }).connection).toEqual(parts);
   });
 
-  test('may mix a URL with other settings, and its URL is never left whole', () => {
+  test('can mix a URL with other settings; the URL is replaced by its parts', () => {
     const types = { getTypeParser: vi.fn() };
     const connection = { connectionString: 'postgres://ann:x@db/shop', types, host: 'other' };
     const parts = { user: 'ann', password: 'x', host: 'db', database: 'shop' };
     expect(resolve({ connection }).connection).toEqual({ ...parts, types });
   });
 
-  test('is DATABASE_URL when it is left out, and else what node-postgres finds by itself', () => {
+  test('defaults to DATABASE_URL, then to the settings that node-postgres finds', () => {
     vi.stubEnv('DATABASE_URL', 'postgres://db/shop');
     expect(resolve({}).connection).toMatchObject({ host: 'db', database: 'shop' });
     expect(resolve({ connection: { host: 'other' } }).connection).toEqual({ host: 'other' });
@@ -81,20 +81,17 @@ describe('the connection', () => {
     { connection: '' },
     { connection: { password: 'x', ssl: true } },
     { connection: { host: undefined } },
-  ])(
-    'is refused when nothing names a server, because node-postgres would take the one of this machine: %j',
-    (options) => {
-      vi.stubEnv('PGHOST', undefined);
-      expect(wrong(options)).toEqual([expect.stringContaining('no server is named')]);
-      for (const name of ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE']) {
-        vi.stubEnv(name, '1');
-        expect(resolve(options)).toBeDefined();
-        vi.stubEnv(name, undefined);
-      }
-    },
-  );
+  ])('is refused if it names no server, because node-postgres would connect to localhost: %j', (options) => {
+    vi.stubEnv('PGHOST', undefined);
+    expect(wrong(options)).toEqual([expect.stringContaining('no server is named')]);
+    for (const name of ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE']) {
+      vi.stubEnv(name, '1');
+      expect(resolve(options)).toBeDefined();
+      vi.stubEnv(name, undefined);
+    }
+  });
 
-  test('may leave the server to node-postgres, where that is said', () => {
+  test('leaves the choice of the server to node-postgres if an object without a server is given', () => {
     vi.stubEnv('PGHOST', undefined);
     for (const connection of [{}, { ssl: true }, { database: 'shop' }])
       expect(resolve({ connection }).connection).toEqual(connection);
@@ -102,23 +99,26 @@ describe('the connection', () => {
 });
 
 describe('a slot', () => {
-  test.each(['Worker', 'worker-1', 'a b', '', 'x'.repeat(64), 'ä', 'a\n'])('is not called %j', (slot) => {
-    for (const given of [slot, { name: slot }])
-      expect(problems({ slot: given, watchers, publication: 'p' })).toEqual([
-        `${JSON.stringify(slot)} is not a valid name for a replication slot`,
-      ]);
-  });
+  test.each(['cannot have the name %j', 'worker-1', 'a b', '', 'x'.repeat(64), 'ä', 'a\n'])(
+    'is not called %j',
+    (slot) => {
+      for (const given of [slot, { name: slot }])
+        expect(problems({ slot: given, watchers, publication: 'p' })).toEqual([
+          `${JSON.stringify(slot)} is not a valid name for a replication slot`,
+        ]);
+    },
+  );
 
-  test('may have 63 letters, digits and underscores', () => {
+  test('can have up to 63 lower-case letters, digits and underscores', () => {
     for (const slot of ['x'.repeat(63), '0', '_']) expect(resolve({ slot }).slot.name).toBe(slot);
   });
 
-  test('has to be named, unless it is temporary', () => {
+  test('must have a name, unless it is temporary', () => {
     for (const slot of [undefined, {}, { temporary: false }])
       expect(problems({ slot, watchers, publication: 'p' })).toEqual(['slot is missing']);
   });
 
-  test('that is temporary has a name of its own, with its publication: two live watches never share one', () => {
+  test('gets a unique name if it is temporary, and so does its publication: two live watches never share one', () => {
     const [one, other] = [resolve({ slot: { temporary: true } }), resolve({ slot: { temporary: true } })];
     expect(one.slot).toMatchObject({ temporary: true, name: expect.stringMatching(/^walwatch_live_[a-z0-9_]{1,40}$/) });
     expect(one.publication.name).toBe(one.slot.name);
@@ -127,7 +127,7 @@ describe('a slot', () => {
   });
 });
 
-test('logger: false is silence', () => {
+test('logger: false logs nothing', () => {
   expect(resolve({ logger: false })).toEqual(resolve({}));
 });
 
@@ -160,7 +160,7 @@ test.each([
   expect(wrong(options)).toEqual([message]);
 });
 
-test('all problems are told at once', () => {
+test('all problems are reported at once', () => {
   const options = {
     slot: 'No',
     publication: '',
@@ -177,7 +177,7 @@ test('all problems are told at once', () => {
     expect(problems(none)).toEqual(['createWatch() takes an object of options']);
 });
 
-test('onError has three forms', () => {
+test('onError accepts its three forms and nothing else', () => {
   const right = ['retry', { attempts: 1, then: 'stop' }, { attempts: 5, then: 'skip' }, () => 'retry'];
   const others = ['stop', null, undefined, {}, { attempts: 5 }, { then: 'skip' }, { attempts: 0, then: 'skip' }];
   const more = [

@@ -8,7 +8,7 @@ import { checkEntries } from '../../../src/watchers/validate.ts';
 const messages = (...entries: unknown[]) => checkEntries(entries).issues.map(({ message }) => message);
 
 describe('a watcher', () => {
-  test('is called table:type, with the schema outside of public, or by its label', () => {
+  test('has the name table:type, with the schema outside of public, or its label', () => {
     const { watchers, issues } = checkEntries([
       ['users', 'inserted'],
       ['public.users', 'updated'],
@@ -21,7 +21,7 @@ describe('a watcher', () => {
     ]); // prettier-ignore
   });
 
-  test('has its options, or their defaults', () => {
+  test('has the given options, or their defaults', () => {
     const options = {
       label: 'mailed',
       extraColumns: ['a', 'b', 'a'],
@@ -73,7 +73,7 @@ describe('refused is', () => {
     expect(messages(['users', 'updated', options])).toEqual([`watcher 0: options must be an object, not ${shown}`]);
   });
 
-  test('a table that is none, and an unknown update type, both at once', () => {
+  test('an invalid table and an unknown update type are both reported', () => {
     expect(messages([7, 'changed'])).toEqual([
       'watcher 0: a table must be a name, the result of table(), or a Drizzle table, not 7',
       'watcher 0: unknown update type "changed"',
@@ -102,7 +102,7 @@ describe('refused is', () => {
     ]);
   });
 
-  test('a colon in a label, which would look like another identifier', () => {
+  test('a colon in a label, because it would look like another identifier', () => {
     expect(messages(['users', 'updated', { label: 'a:b' }])).toEqual(['a:b: invalid label "a:b"']);
   });
 
@@ -130,7 +130,7 @@ describe('refused is', () => {
     ]);
   });
 
-  test('another row filter for the same table, or none: one problem for each table, which tells of `when`', () => {
+  test('another row filter for the same table, or none: one problem for each table, and the solution mentions `when`', () => {
     const { issues } = checkEntries([
       ['users', 'inserted', { where: 'id > 1' }],
       ['users', 'updated'],
