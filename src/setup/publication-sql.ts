@@ -10,7 +10,7 @@ export function createPublication(needs: PublicationNeeds): string {
 }
 
 /**
- * Statements that add the missing parts before changes are read. Empty: nothing is missing. Another worker may still have the slot, so
+ * Statements that add missing tables, operations and columns before changes are read. Empty: nothing is missing. Another worker may still have the slot, so
  * its columns stay in the lists, and its row filters stay as they are.
  */
 export function widenPublication(needs: PublicationNeeds, publication: Publication): string[] {

@@ -34,9 +34,9 @@ test('problems are grouped over 500 schemas, and with table names that are parts
 
 test('different problems stay separate, in the order of their first tables, and a few of a kind are reported one by one', () => {
   const other = { message: 'slot is missing', solution: 'give it' };
-  const { message } = new ConfigurationError([issue('a'), other, issue('b'), ...tables.slice(0, 4).map((table) => ({ ...issue(table), message: `${table}:updated: there is no table "${table}"` }))]); // prettier-ignore
+  const { message } = new ConfigurationError([issue('a'), other, issue('b'), ...tables.slice(0, 4).map((table) => ({ ...issue(table), message: `${table}:updated: table "${table}" does not exist` }))]); // prettier-ignore
   expect(message.split('\n').filter((line) => line.startsWith('  - ')).map((line) => line.slice(4, 20))).toEqual([
-    'a:updated: "publ', 'b:updated: "publ', 'slot is missing', 't0:updated: ther', 't1:updated: ther', 't2:updated: ther', 't3:updated: ther',
+    'a:updated: "publ', 'b:updated: "publ', 'slot is missing', 't0:updated: tabl', 't1:updated: tabl', 't2:updated: tabl', 't3:updated: tabl',
   ]); // prettier-ignore
 });
 

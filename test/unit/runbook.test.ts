@@ -16,6 +16,6 @@ test('the runbook has an entry for each error code, in the same order, and for n
   expect([...entries.keys()]).toEqual([...errorCodes]);
 });
 
-test.each([...errorCodes])('%s: the entry says what to do', (code) => {
+test.each([...errorCodes])('%s: the entry has instructions', (code) => {
   expect(entries.get(code)).toMatch(/\*\*Do:\*\* \S/);
 });

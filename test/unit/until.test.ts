@@ -10,7 +10,7 @@ test("returns the condition's result when it is truthy, for synchronous and asyn
   expect(await waiting).toBe('done');
 });
 
-test('a timeout names what was awaited, and the current state', async () => {
+test('a timeout names the awaited condition and its current state', async () => {
   let calls = 0;
   const describe = () => `the moon, asked ${calls} times`;
   await expect(until(() => ++calls < 0, { describe, timeout: 0 })).rejects.toThrow(

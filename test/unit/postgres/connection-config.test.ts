@@ -169,7 +169,7 @@ describe('a password', () => {
     [undefined, 'returned undefined'],
     ['', 'returned an empty string'],
     [7_777_777, 'returned a value of type number'],
-  ])('from a function that returns none is an error that says so: %s', async (value, text) => {
+  ])('is missing if the function returns none, and the error names its result: %s', async (value, text) => {
     const error = await ask(() => value).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'AUTHENTICATION', retry: 'never', message: expect.stringContaining(text) });
     expect((error as Error).message).not.toContain('7777777');

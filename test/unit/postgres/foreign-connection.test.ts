@@ -24,7 +24,7 @@ test.each([
   ['a postgres.js sql', postgres(url)],
   ['a pool or client', { connect() {}, query() {} }], // such as @neondatabase/serverless
   ['a database client', { initialize() {}, query() {} }], // such as TypeORM
-])('%s is refused, and the solution says what to pass', (what, connection) => {
+])('%s is refused, and the solution is a URL or settings', (what, connection) => {
   expect(() => resolve(connection)).toThrow(
     `connection is ${what}, but walwatch opens its own sessions\n    Pass the URL that it was created with, or { host, port, user, password, database }`,
   );

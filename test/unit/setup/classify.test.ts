@@ -118,7 +118,7 @@ describe('errors about slots', () => {
 });
 
 describe('changes that are lost for good', () => {
-  test('after a missing publication: the error says what to do', () => {
+  test('after a missing publication: the solution re-creates slot and publication', () => {
     const error = classify(failure('weg', { code: '42704', routine: 'get_publication_oid' }));
     expect(error).toMatchObject({ code: 'PUBLICATION_LOST', retry: 'never', message: 'weg' });
     expect(error.solution).toContain("pg_drop_replication_slot('worker')");

@@ -111,7 +111,7 @@ describe('before the worker has the slot', () => {
 });
 
 describe('when the worker has the slot', () => {
-  test('lists and filters contain only what is needed', () => {
+  test('lists and filters contain only needed columns and rows', () => {
     const wanted = needs({ columns: ['id', 'a'], ...paid });
     const all = relisted(' ("id", "a") WHERE ((id > 7))');
     for (const now of [{}, { columns: ['id', 'a', 'b'], ...paid }, { columns: ['id', 'a'], where: '(id > 8)' }])

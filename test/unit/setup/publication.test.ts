@@ -122,7 +122,7 @@ describe('widening a publication', () => {
     expect(widenPublication(needs(['insert']), { ...empty, allTables: true })).toEqual([]);
   });
 
-  test('does not add a table twice that is listed but has no rows of its own', () => {
+  test('does not add a table twice that is listed but not carried', () => {
     expect(widenPublication(needs(['insert']), publication({ carried: new Set() }))).toEqual([]);
   });
 

@@ -68,7 +68,7 @@ describe('a slot that someone else created', () => {
     [{ plugin: null, database: null }, "'worker' is a physical replication slot"],
     [{ plugin: 'wal2json' }, "the slot 'worker' uses the plugin wal2json, not pgoutput"],
     [{ database: 'mail' }, "the slot 'worker' belongs to the database 'mail', not 'shop'"],
-  ])('%j: refused, and the solution says what to do', (more, message) => {
+  ])('%j: refused, and the solution drops it', (more, message) => {
     const solution = expect.stringContaining("pg_drop_replication_slot('worker')");
     expect(issue(more)).toEqual([{ message, solution }]);
   });

@@ -120,7 +120,7 @@ describe('a key that a watcher names is refused', () => {
     for (const key of ['id', 'email']) expect(keyed([deferrable], key)).toEqual([]);
   });
 
-  test('if there is no such column, and then for no other reason', () => {
+  test('if its column does not exist, and then for no other reason', () => {
     expect(keyed([users], 'uid')).toMatchObject([{ message: `users:inserted: "public"."users" has no column 'uid'` }]);
   });
 });

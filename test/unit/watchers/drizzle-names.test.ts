@@ -99,7 +99,7 @@ describe('a column that exists in the table in both casings', () => {
       ]);
   });
 
-  test('is decided by columnMap or Drizzle, and is no problem if no watcher needs it', () => {
+  test('is decided by columnMap or Drizzle, and is accepted if no watcher needs it', () => {
     const extraColumns = ['userId'];
     for (const name of ['userId', 'user_id']) {
       const mapped = table(pgTable('users', shape))({ columnMap: { userId: name } });

@@ -58,7 +58,7 @@ describe('a column is not found, rather than mistaken for another one,', () => {
     expect(found(table, ['id', 'b', 'x', 'c'])).toEqual({ a: undefined });
   });
 
-  test('if the column in its place has another type', () => {
+  test('if the column at that place has another type', () => {
     const written = [column('id'), column('a'), column('old', oids.int4), column('c')];
     expect(placesOf(relationOf(usersTable({ columns: written })), table, true).get('b')).toBeUndefined();
   });

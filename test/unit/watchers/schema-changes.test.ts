@@ -140,7 +140,7 @@ describe('a table that was changed', () => {
   test.each([
     ['lost a column that a watcher needs', withColumns(users.columns[0]!), "has no column 'email'"],
     ['has another primary key', usersTable({ primaryKey: ['email'] }), 'the primary key was id and is now email'],
-  ])('and %s ends the watch: nothing of it is acknowledged', async (_, changed, message) => {
+  ])('and %s ends the watch, and is not acknowledged', async (_, changed, message) => {
     const { steps, described } = watching(users, [changed], [['users', 'updated', { extraColumns: ['email'] }]]);
     await expect(described(changed)).rejects.toMatchObject({
       code: 'SCHEMA_CHANGED',

@@ -62,7 +62,7 @@ describe('a table made with table()', () => {
       "primaryKey of table 'users' must be a column's name or a list of names, not []",
     ],
     [{ tableName: 'users', primaryKey: ['id', 7] }, "must be a column's name or a list of names, not [ 'id', 7 ]"],
-  ])('%j: the error says what is wrong', (definition, message) => {
+  ])('%j is refused with a reason', (definition, message) => {
     expect(referTo(definition)).toEqual(expect.stringContaining(message));
   });
 });
