@@ -3,7 +3,7 @@ import { ConfigurationError, type ConfigurationIssue } from '../../src/errors.ts
 
 /** The problem of a table without a replica identity, as bindWatchers() reports it. */
 const issue = (table: string, schema = 'public', type = 'updated'): ConfigurationIssue => ({
-  message: `${table}:${type}: "${schema}"."${table.replaceAll('"', '""')}" has no replica identity, so that PostgreSQL would refuse its updates`,
+  message: `${table}:${type}: "${schema}"."${table.replaceAll('"', '""')}" has no replica identity. PostgreSQL would refuse its updates`,
   solution: `ALTER TABLE "${schema}"."${table}" REPLICA IDENTITY FULL;`,
   watcher: `${table}:${type}`,
   table,
@@ -16,7 +16,7 @@ test('the same problem of 500 tables is reported once, with a few of their names
   expect(error.message).toBe(
     [
       '500 problems:',
-      '  - t0:updated: "public"."t0" has no replica identity, so that PostgreSQL would refuse its updates',
+      '  - t0:updated: "public"."t0" has no replica identity. PostgreSQL would refuse its updates',
       '    ALTER TABLE "public"."t0" REPLICA IDENTITY FULL;',
       '    the same for 499 others: t1:updated, t2:updated, t3:updated, t4:updated, t5:updated, …',
     ].join('\n'),
