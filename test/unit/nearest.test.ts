@@ -14,7 +14,7 @@ test.each([
   expect(nearest(given, known)).toBe(meant);
 });
 
-test.each(['%j is recognized as none of them', 'priority', '', 'x', 'n'])('%j is like none of them', (given) => {
+test.each(['existing', 'priority', '', 'x', 'n'])('%j is recognized as none of them', (given) => {
   expect(nearest(given, known)).toBeUndefined();
 });
 

@@ -124,7 +124,7 @@ describe('the files of a URL are refused', () => {
     return path;
   };
 
-  test.each(['if they cannot be read: %s', 'sslcert', 'sslkey'])('that cannot be read: %s', (name) => {
+  test.each(['sslrootcert', 'sslcert', 'sslkey'])('if they cannot be read: %s', (name) => {
     for (const [path, code] of [['/none/such.pem', 'ENOENT'], [tmpdir(), 'EISDIR']] as const) {
       expect(issuesOf(`postgres://ann:hunter2@db/shop?${name}=${path}`)).toEqual([
         {
@@ -186,7 +186,7 @@ describe('a password', () => {
   });
 });
 
-test.each([7, true, Symbol('%s is not accepted as a connection')])('a connection is not %s', (connection) => {
+test.each([7, true, Symbol('x')])('%s is not accepted as a connection', (connection) => {
   expect(issuesOf(connection)).toEqual([
     {
       message: expect.stringContaining('connection must be a URL or an object of node-postgres'),

@@ -15,7 +15,7 @@ describe('a name', () => {
     expect(referTo(given)).toEqual({ schema, name, primaryKey: undefined, columnMap: {}, drizzle: undefined });
   });
 
-  test.each(['%j is refused', '.', '.users', 'public.'])('%j is none', (given) => {
+  test.each(['', '.', '.users', 'public.'])('%j is refused', (given) => {
     expect(referTo(given)).toBe(`invalid table name ${JSON.stringify(given)}: expected 'table' or 'schema.table'`);
   });
 });
