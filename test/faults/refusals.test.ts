@@ -144,7 +144,7 @@ describe('on one server', () => {
     const role = await makeRole();
     expect(await refused(watchOn({ connection: connectionOf(role, null as never) }).watch)).toMatchObject({
       code: 'AUTHENTICATION',
-      message: 'the server asks for a password, and `connection` has none',
+      message: 'the server asks for a password, but `connection` has none',
     });
   });
 

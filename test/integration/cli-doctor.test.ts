@@ -99,7 +99,7 @@ describe('on a server that is right', () => {
     expect(named(checks, 'bare:inserted')).toMatchObject([
       { level: 'problem', found: '"public"."bare" has no primary key' },
     ]);
-    expect(named(checks, 'roles:deleted')).toMatchObject([{ level: 'problem', fix: 'Its columns: id, name.' }]);
+    expect(named(checks, 'roles:deleted')).toMatchObject([{ level: 'problem', fix: 'The table has: id, name.' }]);
     expect(named(checks, `slot '${slot}'`)).toMatchObject([{ level: 'problem', found: 'does not exist yet' }]);
     onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
     await db.sql(moved!.fix!);
@@ -240,7 +240,7 @@ test('on a server that is not, every requirement is told with its setting', asyn
   expect(level('replication slots')).toEqual([['problem', 'ALTER SYSTEM SET max_replication_slots = 10;\n']]);
   expect(level('walsenders')).toEqual([['problem', 'ALTER SYSTEM SET max_wal_senders = 10;\n-- and']]);
   expect(level('wal_sender_timeout')).toEqual([['warning', "ALTER SYSTEM SET wal_sender_timeout = '60s'; "]]);
-  expect(level('synchronous_standby_names')).toEqual([['problem', '-- Name the standbys that are meant: ALTER SY']]);
+  expect(level('synchronous_standby_names')).toEqual([['problem', '-- Name only real standbys: ALTER SYSTEM SET ']]);
   expect(level('replication connection')).toEqual([['problem', expect.anything()]]);
   expect(named(checks, 'max_slot_wal_keep_size')).toMatchObject([{ level: 'ok', found: '64 MB' }]);
 });

@@ -68,7 +68,7 @@ const changes: readonly Change[] = [
     what: 'a table that is taken out',
     sql: 'create table $_other (id int); alter publication # add table $_other; alter publication # drop table $',
     code: 'PUBLICATION_CHANGED',
-    message: '"public"."$" fell out of the publication',
+    message: '"public"."$" is no longer in the publication',
   },
   {
     what: 'a partition whose root is published in its place',

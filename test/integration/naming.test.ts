@@ -109,7 +109,7 @@ describe('Kysely with its CamelCasePlugin', () => {
     );
     await expect(watch.start()).rejects.toMatchObject({
       issues: [
-        { message: `userAccount:updated: there is no table "public"."user_account"`, solution: expect.stringContaining('naming') },
+        { message: `userAccount:updated: table "public"."user_account" does not exist`, solution: expect.stringContaining('naming') },
         { message: `userAccounts:updated: "public"."user_accounts" has no column 'team_id'` },
       ], // prettier-ignore
     });

@@ -30,12 +30,12 @@ test('all problems of the database are reported at once, each with its remedy', 
   expect(error).toBeInstanceOf(ConfigurationError);
   const { issues } = error as ConfigurationError;
   expect(issues.map(({ message }) => message)).toEqual([
-    expect.stringContaining('there is no table "public"."nowhere"'),
+    expect.stringContaining('table "public"."nowhere" does not exist'),
     expect.stringContaining("has no column 'nickname'"),
     expect.stringContaining('is a view'),
     expect.stringContaining('is unlogged'),
     expect.stringContaining('has no primary key'),
-    expect.stringContaining('\'a\' of "public"."loose" may be null'),
+    expect.stringContaining('\'a\' of "public"."loose" can be null'),
     expect.stringContaining("does not send the old value of 'email'"),
     expect.stringContaining("does not send the old value of 'role_id'"),
   ]);

@@ -43,8 +43,8 @@ test.each(['wrong', 'wrong, closed', 'wrong, awaited'])(
   async (what) => {
     const worker = unattended(db.url, nameOn(db), what);
     expect(await worker.ended).toBe(1);
-    if (what === 'wrong') expect(worker.warnings).toEqual([line('CONFIGURATION', 'there is no table')]);
-    else expect(worker.warnings.join('\n')).toContain('there is no table');
+    if (what === 'wrong') expect(worker.warnings).toEqual([line('CONFIGURATION', 'does not exist')]);
+    else expect(worker.warnings.join('\n')).toContain('does not exist');
   },
 );
 

@@ -1,4 +1,4 @@
-/** ARCHITECTURE.md: imports go down only. */
+/** The rule of ARCHITECTURE.md: imports go down only. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 const source = fileURLToPath(new URL('../../src', import.meta.url));
 
-/** From the bottom to the top. Folders of one line do not know each other. */
+/** From the bottom to the top. Folders in the same line must not import each other. */
 const layers = [
   ['abort-signal.ts', 'alike.ts', 'nearest.ts', 'printable.ts', 'redaction.ts', 'unsafe-integer.ts'],
   ['errors.ts'],
@@ -37,7 +37,7 @@ function* files(folder: string): Iterable<string> {
   }
 }
 
-test('every file of src has its place in the layers, and imports only from its own folder and from below', () => {
+test('every file of src belongs to a layer, and imports only from its own folder and from lower layers', () => {
   const wrong = [...files(source)].flatMap((file) => {
     const from = placeOf(file);
     const imports = [...readFileSync(file, 'utf8').matchAll(/^(?:import|export) [^;]*? from '(\.[^']+)'/gms)];

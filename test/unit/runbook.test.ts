@@ -1,4 +1,4 @@
-/** Who is called at night finds every code in docs/operations.md. */
+/** docs/operations.md has an entry for every error code. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { errorCodes } from '../../src/errors.ts';
@@ -12,10 +12,10 @@ const entries = new Map(
     .map((entry) => [entry.slice(0, entry.indexOf('\n')), entry]),
 );
 
-test('the runbook has an entry for each error code, in their order, and for no other', () => {
+test('the runbook has an entry for each error code, in the same order, and for nothing else', () => {
   expect([...entries.keys()]).toEqual([...errorCodes]);
 });
 
-test.each([...errorCodes])('%s: the entry says what to do', (code) => {
+test.each([...errorCodes])('%s: the entry has instructions', (code) => {
   expect(entries.get(code)).toMatch(/\*\*Do:\*\* \S/);
 });

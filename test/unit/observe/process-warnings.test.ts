@@ -121,11 +121,11 @@ test('it is one line, without a secret, whatever the message has', () => {
   const reporter = new Reporter(undefined, { stream: 'accounts', durable: 'mailer' });
   reporter.handlerFailed(failure('x', new Error('postgres://ann:hunter2@db failed\n  at line 2\u001b[31m')));
   reporter.endedUnawaited(
-    new ConfigurationError([{ message: 'there is no table "a"', solution: 'CREATE TABLE a ();' }]),
+    new ConfigurationError([{ message: 'table "a" does not exist', solution: 'CREATE TABLE a ();' }]),
   );
   expect(lines()).toEqual([
     expect.not.stringMatching(/hunter2|\n|\u001b/), // oxlint-disable-line no-control-regex
-    '[CONFIGURATION] WalwatchWarning: accounts/mailer: the watch has ended: there is no table "a". CREATE TABLE a ();',
+    '[CONFIGURATION] WalwatchWarning: accounts/mailer: the watch has ended: table "a" does not exist. CREATE TABLE a ();',
   ]);
   expect(lines()[0]).toContain('at line 2');
 });

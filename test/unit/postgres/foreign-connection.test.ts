@@ -1,4 +1,4 @@
-/** A client in the place of settings: node-postgres would find none in it, and connect to localhost. */
+/** A client instead of settings: node-postgres would find no settings in it and connect to localhost. */
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
@@ -23,9 +23,9 @@ test.each([
   ['a postgres.js sql', postgres(url)],
   ['a pool or client', { connect() {}, query() {} }], // such as @neondatabase/serverless
   ['a database client', { initialize() {}, query() {} }], // such as TypeORM
-])('%s is refused, with what to pass', (what, connection) => {
+])('%s is refused, and the solution is a URL or settings', (what, connection) => {
   expect(() => resolve(connection)).toThrow(
-    `connection is ${what}, but walwatch opens sessions of its own\n    Pass the URL that it was made with, or { host, port, user, password, database }`,
+    `connection is ${what}, but walwatch opens its own sessions\n    Pass the URL that it was created with, or { host, port, user, password, database }`,
   );
 });
 
@@ -33,13 +33,13 @@ test.each([
   [{ url }, 'url', 'connectionString'],
   [{ username: 'ann', host: 'db' }, 'username', 'user'],
   [{ hostname: 'db' }, 'hostname', 'host'],
-])('a setting by the name that another library has for it is refused: %j', (connection, alias, name) => {
+])("a setting with another library's name for it is refused: %j", (connection, alias, name) => {
   expect(() => resolve(connection)).toThrow(
     `connection has no setting '${alias}'\n    node-postgres calls it '${name}'.`,
   );
 });
 
-test('settings of pg are taken, with functions in them, and what a pool has besides', () => {
+test('settings of pg are accepted, including functions, and those that only a pool uses', () => {
   const password = vi.fn();
   const settings = { host: 'db', username: 'x', user: 'ann', password, stream: () => undefined, max: 5 };
   expect(resolve(settings).connection).toMatchObject({ host: 'db', user: 'ann', max: 5 });

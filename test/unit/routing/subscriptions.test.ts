@@ -79,9 +79,9 @@ describe('subscribe refuses', () => {
     [{ name: '' }, 'name must be a non-empty string, not ""'],
     [{ name: 7 }, 'name must be a non-empty string, not 7'],
     [{ signal: {} }, 'signal must be an AbortSignal, not {}'],
-    [{ onError: 'ignore' }, 'onError is none of its forms'],
-    [{ onError: null }, 'onError is none of its forms'],
-    [{ concurency: 8 }, "there is no subscribe option 'concurency'"],
+    [{ onError: 'ignore' }, `onError must be 'retry', { attempts, then } or a function, not "ignore"`],
+    [{ onError: null }, "onError must be 'retry', { attempts, then } or a function, not null"],
+    [{ concurency: 8 }, "unknown subscribe option 'concurency'"],
     [null, 'the options of subscribe must be an object, not null'],
     [5, 'the options of subscribe must be an object, not 5'],
   ])('the options %j', (options, message) => {
