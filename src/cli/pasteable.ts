@@ -73,11 +73,10 @@ function isChoice(said: string): boolean {
   return /^\(|\b(?:or|if|when|unless|otherwise|else)\b/i.test(said.split(/[.;]\s+/).at(-1)!);
 }
 
-/** A table that leaves a publication is what the fix is about, and can be added again. A migration replaces a constraint of its own table. */
+/** A table that leaves a publication is what the fix is about, and can be added again. */
 function takesAway(statement: string): boolean {
   if (/pg_drop_replication_slot|pg_terminate_backend|^ROLLBACK PREPARED/i.test(statement)) return true;
-  if (/^ALTER PUBLICATION\b/i.test(statement)) return false;
-  return /\bDROP\b(?! CONSTRAINT IF EXISTS\b)/i.test(statement.replaceAll(quoted, ''));
+  return !/^ALTER PUBLICATION\b/i.test(statement) && /\bDROP\b/i.test(statement.replaceAll(quoted, ''));
 }
 
 function partsOf(text: string): Part[] {

@@ -28,7 +28,6 @@ test.each([
   ['a session is ended by a person', 'End it: SELECT pg_catalog.pg_terminate_backend(1);', '-- End it:\n-- SELECT pg_catalog.pg_terminate_backend(1);'],
   ['a prepared transaction is', "ROLLBACK PREPARED 'a';", "-- ROLLBACK PREPARED 'a';"],
   ['a table can leave a publication', 'ALTER PUBLICATION a DROP TABLE ONLY b;', 'ALTER PUBLICATION a DROP TABLE ONLY b;'],
-  ['a migration can replace a constraint', 'ALTER TABLE a DROP CONSTRAINT IF EXISTS b;', 'ALTER TABLE a DROP CONSTRAINT IF EXISTS b;'],
   ['a name is no DROP', 'ALTER TABLE "DROP" REPLICA IDENTITY FULL;', 'ALTER TABLE "DROP" REPLICA IDENTITY FULL;'],
   ['a text stays a text', 'Grant SELECT on it, and set manage: \'verify\'.', "Grant SELECT on it, and set manage: 'verify'."],
   ['a statement without an end is none', 'SELECT the table', 'SELECT the table'],
