@@ -1,7 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 
-/** The application: pages out of the database. It knows nothing of the cache before it. */
+/** The application: it serves pages from the database and does not know about the cache in front of it. */
 export function origin(pool: Pool): FastifyInstance {
   const app = fastify();
   const integer = (name: string) => ({
