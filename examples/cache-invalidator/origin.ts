@@ -9,7 +9,7 @@ export function origin(pool: Pool): FastifyInstance {
   });
   app.get<{ Params: { id: number } }>('/articles/:id', integer('id'), async ({ params: { id } }, reply) => {
     const { rows } = await pool.query<object>('select id, title from example.articles where id = $1', [id]);
-    return rows[0] ?? reply.code(404).send({ message: `there is no article ${id}` });
+    return rows[0] ?? reply.code(404).send({ message: `article ${id} does not exist` });
   });
   app.get<{ Params: { author: number } }>('/authors/:author/articles', integer('author'), async ({ params }) => {
     const { rows } = await pool.query<object>(

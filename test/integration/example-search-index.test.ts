@@ -41,6 +41,26 @@ test('finds existing, inserted and updated rows, and no longer finds deleted or 
   await database.dropSlot('example_search');
 });
 
+test('a row of a transaction that began before the table was published is indexed when that transaction commits', async () => {
+  const environment = { DATABASE_URL: database.url };
+  const first = startExample('search-index', { environment });
+  await first.line(/filled with/);
+  await first.end('SIGTERM');
+  await database.sql('alter publication example_search drop table only example.books');
+  const session = await database.client();
+  await session.query(`begin; insert into example.books (title, summary) values ('Dracula', 'A count travels.')`);
+
+  const second = startExample('search-index', { environment });
+  const [, url] = await second.line(/listening on (\S+)\n/);
+  const asks = `select from pg_stat_activity where query like '%pg_snapshot_xmin%' and pid <> pg_backend_pid()`;
+  await until(async () => (await database.sql(asks)).length > 0, { describe: 'it to wait for the transaction' });
+  await session.query('commit');
+  await second.line(/filled with/);
+  expect(await (await fetch(`${url}/search?q=count`)).json()).toHaveLength(1);
+  expect(await second.end('SIGTERM')).toBe(0);
+  await database.dropSlot('example_search');
+});
+
 test('a late write does not bring back a deleted document', async () => {
   const { searchService } = await import('../../examples/search-index/search-service.ts');
   const service = searchService();
