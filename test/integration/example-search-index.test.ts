@@ -1,5 +1,8 @@
 /** examples/search-index: the index has the existing rows and every later change. */
-import { expect, test } from 'vitest';
+import { Pool } from 'pg';
+import { expect, onTestFinished, test } from 'vitest';
+import { Indexer } from '../../examples/search-index/indexer.ts';
+import { searchService } from '../../examples/search-index/search-service.ts';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
 import { until } from '../support/until.ts';
@@ -41,28 +44,25 @@ test('finds existing, inserted and updated rows, and no longer finds deleted or 
   await database.dropSlot('example_search');
 });
 
-test('a row of a transaction that began before the table was published is indexed when that transaction commits', async () => {
-  const environment = { DATABASE_URL: database.url };
-  const first = startExample('search-index', { environment });
-  await first.line(/filled with/);
-  await first.end('SIGTERM');
-  await database.sql('alter publication example_search drop table only example.books');
+test('filling waits for transactions that may have written before, and indexes their rows', async () => {
+  const service = searchService();
+  onTestFinished(() => service.close());
+  const pool = new Pool({ connectionString: database.url });
+  onTestFinished(() => pool.end());
+  const indexer = new Indexer(pool, await service.listen({ host: '127.0.0.1', port: 0 }));
+  await database.sql('delete from example.books');
   const session = await database.client();
   await session.query(`begin; insert into example.books (title, summary) values ('Dracula', 'A count travels.')`);
 
-  const second = startExample('search-index', { environment });
-  const [, url] = await second.line(/listening on (\S+)\n/);
+  const filled = indexer.fill(AbortSignal.timeout(30_000));
   const asks = `select from pg_stat_activity where query like '%pg_snapshot_xmin%' and pid <> pg_backend_pid()`;
-  await until(async () => (await database.sql(asks)).length > 0, { describe: 'it to wait for the transaction' });
+  await until(async () => (await database.sql(asks)).length > 0, { describe: 'filling to wait for the transaction' });
   await session.query('commit');
-  await second.line(/filled with/);
-  expect(await (await fetch(`${url}/search?q=count`)).json()).toHaveLength(1);
-  expect(await second.end('SIGTERM')).toBe(0);
-  await database.dropSlot('example_search');
+  expect(await filled).toBe(1);
+  expect((await service.inject('/search?q=count')).json()).toHaveLength(1);
 });
 
 test('a late write does not bring back a deleted document', async () => {
-  const { searchService } = await import('../../examples/search-index/search-service.ts');
   const service = searchService();
   const put = (text: string, version: number) =>
     service.inject({ method: 'PUT', url: `/documents/1?version=${version}`, payload: { text } });
