@@ -42,7 +42,7 @@ interface PromClient {
 
 /**
  * Registers the metrics of a watch with the given prom-client. Several watches of a process can share them; the label
- * `slot` distinguishes them. `docs/observing.md` lists the metrics.
+ * `slot` distinguishes them. `docs/how-to/monitor.md` lists the metrics.
  *
  * @example
  * ```ts
