@@ -5,7 +5,7 @@ const { exports } = JSON.parse(readFileSync(new URL('package.json', import.meta.
 /** @type {(types: string) => string} */
 const source = (types) => types.replace('./dist/', 'src/').replace(/\.d\.ts$/, '.ts');
 
-/** @type {Partial<import('typedoc').TypeDocOptions>} */
+/** @type {Partial<import('typedoc').TypeDocOptions & import('typedoc-plugin-markdown').PluginOptions>} */
 export default {
   name: 'walwatch',
   entryPoints: Object.values(exports).map(({ types }) => source(types)),
@@ -13,6 +13,8 @@ export default {
   out: 'docs/reference/api',
   readme: 'none',
   hidePageHeader: true,
+  useCodeBlocks: true,
+  parametersFormat: 'table',
   // Links to sources would be those of git's remote, which a clone may not have.
   disableSources: true,
   plugin: ['typedoc-plugin-markdown', './scripts/name-modules.mjs', './scripts/require-examples.mjs'],

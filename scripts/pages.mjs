@@ -54,7 +54,7 @@ export function readSections() {
   return sections
     .map(({ title, folder, first }) => {
       /** @type {(file: string) => number} */
-      const rank = (file) => (first.indexOf(basename(file, '.md')) + 1 || Infinity);
+      const rank = (file) => first.indexOf(basename(file, '.md')) + 1 || Infinity;
       const pages = filesOf(folder).map((file) => ({ file, title: titleOf(file) }));
       pages.sort((a, b) => {
         const [left, right] = [rank(a.file), rank(b.file)];

@@ -1,5 +1,5 @@
 // Tries the package as a user gets it: packs it, installs it in an empty project, and uses it from ESM, from CommonJS
-// and from TypeScript. It needs a build (`npm run build`).
+// and from TypeScript. The links of its docs lead to files of the package. It needs a build (`npm run build`).
 //   node scripts/try-package.mjs            with the Node that runs this
 //   node scripts/try-package.mjs 20 24      with these, which npx fetches
 import { readFileSync } from 'node:fs';
@@ -66,6 +66,9 @@ for (const config of ['tsconfig.json', 'tsconfig.page.json']) run(project, proce
 // Without it Next refuses the hooks in a server component. https://react.dev/reference/rsc/use-client
 const react = readFileSync(join(project, 'node_modules/walwatch/dist/react/index.js'), 'utf8');
 if (!react.startsWith("'use client'")) throw new Error("walwatch/react does not begin with 'use client'");
+
+// A registry's page cannot follow relative links; who reads the docs in node_modules can.
+run('.', process.execPath, ['scripts/check-links.mjs', join(project, 'node_modules/walwatch')]);
 
 const versions = process.argv.slice(2);
 const nodes = versions.length === 0 ? [[process.execPath]] : versions.map((one) => ['npx', '-y', `node@${one}`]);

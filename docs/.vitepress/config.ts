@@ -7,8 +7,7 @@ import { addressOf, apiFolder, readSections, titleOf } from '../../scripts/pages
 import { useRelativeLinks } from './links.ts';
 import { useMermaid } from './mermaid.ts';
 
-const root = resolve(import.meta.dirname, '../..');
-process.chdir(root);
+const root = resolve('.'); // npm runs scripts there
 
 const sections = readSections();
 const pages = new Set(sections.flatMap((section) => section.pages.map(({ file }) => file)));
@@ -39,6 +38,12 @@ function apiItems(folder: string): DefaultTheme.SidebarItem[] {
     });
 }
 
+/** Guides before examples, and these before the generated pages. The browser runs it: it must not use anything outside. */
+function boostDocument(id: string): number {
+  if (id.includes('/reference/api/')) return 0.2;
+  return /^\/(examples\/|changelog|architecture|contributing)/.test(id) ? 0.5 : 1;
+}
+
 export default defineConfig({
   title: 'walwatch',
   description: 'Row changes of PostgreSQL tables, delivered to TypeScript handlers by logical replication',
@@ -46,9 +51,10 @@ export default defineConfig({
   srcDir: '..',
   srcExclude: ['!(docs|examples|bench)/**/*', 'README.md', 'AGENTS.md'],
   rewrites: addressOf,
+  head: [['link', { rel: 'icon', href: 'data:,' }]],
   outDir: '../.build/docs',
   cacheDir: '../.build/vitepress',
-  vite: { publicDir: join(root, 'docs/public') },
+  vite: { publicDir: join(root, 'docs/public'), build: { chunkSizeWarningLimit: 2000 } }, // the search index
   markdown: {
     anchor: { slugify },
     attrs: { disable: true },
@@ -69,8 +75,11 @@ export default defineConfig({
       { text: 'API', link: '/reference/api/', activeMatch: '^/reference/api/' },
       { text: 'Changelog', link: '/changelog' },
     ],
-    sidebar: { '/': guide, '/reference/api/': [{ text: 'Guides', link: '/' }, ...apiItems(join(root, apiFolder))] },
+    sidebar: { '/': guide, '/reference/api/': [{ text: 'Guides', link: '/' }, ...apiItems(apiFolder)] },
     outline: [2, 3],
-    search: { provider: 'local' },
+    search: {
+      provider: 'local',
+      options: { miniSearch: { searchOptions: { boostDocument } } },
+    },
   },
 });
