@@ -12,7 +12,7 @@ const exited = once(worker, 'exit');
 const executablePath = process.env['WALWATCH_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 const browser = await chromium.launch({ executablePath, chromiumSandbox: false });
 try {
-  const page = await browser.newPage({ viewport: { width: 1200, height: 760 }, colorScheme: 'light' });
+  const page = await browser.newPage({ viewport: { width: 1200, height: 680 }, colorScheme: 'light' });
   await page.goto(await pageUrl());
   await page.locator('#status[data-state="streaming"]').waitFor();
   await page.locator('#users tbody tr').nth(2).click();
