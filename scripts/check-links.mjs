@@ -1,5 +1,5 @@
-// Follows the relative links of every Markdown file, and of llms.txt: the file exists, and has the heading that an anchor
-// names. Links to other sites are not looked at.
+// Follows the relative links of every Markdown file: the file exists, and has the heading that an anchor names.
+// Links to other sites are not looked at.
 //   node scripts/check-links.mjs                       in this folder
 //   node scripts/check-links.mjs <folder> [left out]   in another one, where only README.md must not link to what was left out
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const pagesIn = (folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return skipped.has(entry.name) || path === apiFolder ? [] : pagesIn(path);
-    return entry.name.endsWith('.md') || entry.name === 'llms.txt' ? [path] : [];
+    return entry.name.endsWith('.md') ? [path] : [];
   });
 
 /** @type {(page: string) => string} */

@@ -16,15 +16,19 @@ const sections = [
     folder: 'docs/how-to',
     first: [
       'search-index', 'invalidate-a-cache', 'send-webhooks', 'live-list-in-react', 'exactly-once', 'handle-failures',
-      'deploy', 'monitor', 'testing',
+      'deploy', 'monitor', 'testing', 'frameworks-and-orms', 'fan-out-with-nats',
     ], // prettier-ignore
   },
   {
     title: 'Reference',
     folder: 'docs/reference',
-    first: ['watchers', 'watch', 'subscribe', 'errors', 'database', 'cli', 'nats', 'sse'],
+    first: ['watchers', 'subscribe', 'watch', 'errors', 'database', 'cli', 'nats', 'sse'],
   },
-  { title: 'Migrate', folder: 'docs/migrate', first: [] },
+  {
+    title: 'Migrate',
+    folder: 'docs/migrate',
+    first: ['ectowatch', 'listen-notify', 'debezium', 'sequin', 'prisma-pulse', 'hasura', 'cut-over'],
+  },
   { title: 'Providers', folder: 'docs/providers', first: [] },
   { title: 'Examples', folder: 'examples', first: [] },
   { title: 'Project', folder: '.', first: ['CHANGELOG', 'ARCHITECTURE', 'CONTRIBUTING', 'SECURITY'] },
@@ -44,8 +48,8 @@ function filesOf(folder) {
   if (folder === '.') return ['CHANGELOG.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', 'bench/README.md'];
   if (!existsSync(folder)) return [];
   const names = readdirSync(folder);
-  return names
-    .map((name) => `${folder}/${name}${folder === 'examples' ? '/README.md' : ''}`)
+  return (folder === 'examples' ? ['README.md', ...names.map((name) => `${name}/README.md`)] : names)
+    .map((name) => `${folder}/${name}`)
     .filter((file) => file.endsWith('.md') && existsSync(file));
 }
 

@@ -8,7 +8,11 @@ export function useMermaid(md: MarkdownRenderer): void {
     const { info, content } = tokens[index]!;
     if (info.trim() !== 'mermaid') return fence!(tokens, index, ...rest);
     // Its own style loads fonts from another site.
-    const svg = renderMermaidSVG(content, { transparent: true }).replace(/<style>[^]*?<\/style>/, '');
+    const svg = renderMermaidSVG(content, {
+      bg: 'var(--vp-c-bg)',
+      fg: 'var(--vp-c-text-1)',
+      transparent: true,
+    }).replace(/<style>[^]*?<\/style>/, '');
     return `<div class="mermaid" v-pre>${svg}</div>\n`;
   };
 }
