@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { apiFolder } from './pages.mjs';
 
 const folder = '.build/snippets';
 const block =
@@ -30,7 +31,9 @@ const pages = [
   'README.md',
   ...(existsSync('docs') ? readdirSync('docs', { recursive: true }).map((name) => join('docs', String(name))) : []),
 ];
-const snippets = pages.filter((page) => page.endsWith('.md') && existsSync(page)).flatMap(snippetsOf);
+const snippets = pages
+  .filter((page) => page.endsWith('.md') && !page.startsWith(apiFolder) && existsSync(page))
+  .flatMap(snippetsOf);
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
