@@ -1,7 +1,7 @@
 // Follows the relative links of every Markdown file: the file exists, and has the heading that an anchor names.
 // Links to other sites are not looked at.
 //   node scripts/check-links.mjs                       in this folder
-//   node scripts/check-links.mjs <folder> [left out]   in another one, where only README.md must not link to what was left out
+//   node scripts/check-links.mjs <folder> [left out]   in a package without that folder: only README.md must not link there
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { slugify } from './anchors.mjs';

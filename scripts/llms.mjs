@@ -8,7 +8,7 @@ import { readSections } from './pages.mjs';
 const { description } = JSON.parse(readFileSync('package.json', 'utf8'));
 const folder = process.argv[2] ?? 'docs';
 const outside = folder === 'docs' ? '../' : '';
-// The site has the other pages, but they are no documentation of the package.
+// The changelog and the pages for contributors are left out.
 const sections = readSections().filter(({ title }) => title !== 'Project');
 
 /** The first sentence of a page. @type {(file: string) => string} */

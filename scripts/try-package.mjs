@@ -9,7 +9,7 @@ import { makeProject, run } from './project.mjs';
 const { bin = {}, exports, peerDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'));
 const entryPoints = Object.keys(exports).map((path) => path.replace(/^\./, 'walwatch'));
 
-// What a user does first, without a database: declare, make, subscribe, and be told what is wrong.
+// The first steps of a user, without a database: declare, create, subscribe, and get an error for a wrong name.
 const use = `
 const watchers = defineWatchers([['users', 'updated', { extraColumns: ['role_id'] }]]);
 const watch = createWatch({ connection: 'postgres://localhost/none', slot: 'try', watchers });
@@ -27,7 +27,7 @@ if (!(refused instanceof ConfigurationError)) throw new Error('a wrong name was 
 `;
 const names = '{ ConfigurationError, createWatch, defineWatchers }';
 
-// Every entry point loads, or says which optional peer it needs.
+// Every entry point loads, or its error names the optional peer dependency that is missing.
 const load = (/** @type {string} */ how) => `
 const entryPoints = ${JSON.stringify(entryPoints)};
 const peers = ${JSON.stringify(Object.keys(peerDependencies))};
