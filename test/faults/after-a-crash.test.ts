@@ -3,6 +3,7 @@ import { beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProgram } from '../support/program.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -65,28 +66,28 @@ test(
   async () => {
     const slot = slotName();
     onTestFinished(() => dropSlotAndPublication(db, slot));
-    const lines: Line[] = [];
+    const lines = recorder<Line>();
     let ended = false;
     let starts = 0;
     const run = async () => {
-      lines.length = 0;
+      lines.all.length = 0;
       starts++;
-      const worker = startProgram<Line>('dying', [db.url, slot, 'exits'], (line) => lines.push(line));
+      const worker = startProgram<Line>('dying', [db.url, slot, 'exits'], lines);
       ended = false;
       return worker;
     };
     let worker = await run();
-    await until(() => lines.some(({ started }) => started), { describe: 'the worker', timeout: 20_000 });
+    await until(() => lines.all.some(({ started }) => started), { describe: 'the worker', timeout: 20_000 });
     await db.sql('insert into jobs values (1), (2), (3)');
     const called: (readonly [number, number])[] = [];
     while (!ended && starts < 10) {
-      await until(async () => (await letters(slot)).length > 0 || lines.some(({ id }) => id === 2), {
-        describe: () => `the handler to be called; start ${starts}: ${JSON.stringify(lines)}`,
+      await until(async () => (await letters(slot)).length > 0 || lines.all.some(({ id }) => id === 2), {
+        describe: () => `the handler to be called; start ${starts}: ${JSON.stringify(lines.all)}`,
         timeout: 20_000,
       });
       ended = (await letters(slot)).length > 0;
       if (ended) break;
-      called.push(...lines.flatMap(({ id, attempt }) => (id === 2 ? [[id, attempt!] as const] : [])));
+      called.push(...lines.all.flatMap(({ id, attempt }) => (id === 2 ? [[id, attempt!] as const] : [])));
       await worker.end('SIGKILL'); // it has ended itself
       worker = await run();
     }
@@ -99,7 +100,7 @@ test(
         error: expect.stringContaining('was called 3 times by processes that ended'),
       },
     ]);
-    await until(() => lines.some(({ id }) => id === 3), { describe: 'what is behind it' });
+    await until(() => lines.all.some(({ id }) => id === 3), { describe: 'what is behind it' });
     await worker.end('SIGKILL');
   },
 );

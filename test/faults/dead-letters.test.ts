@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { isAcknowledged, settled, watchOn } from '../support/watching.ts';
 
@@ -153,9 +154,9 @@ test('letters are listed and discarded by subscription, watcher or id, also by a
 
 test('a letter that cannot be written keeps its event, with a warning, until it can', async () => {
   const watch = watchOf(watchers);
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   let eventId = '';
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe('letters:updated', (_, context) => {
     ({ eventId } = context);
     throw new Error('down');
@@ -164,7 +165,7 @@ test('a letter that cannot be written keeps its event, with a warning, until it 
   await db.sql('create schema if not exists walwatch');
   await db.sql('create table walwatch.dead_letters (of_another_kind int)');
   await db.sql(`update letters set tag = 'x' where id = 1`);
-  await until(() => warnings.some(({ code }) => code === 'DEAD_LETTER'), { describe: 'the warning' });
+  await until(() => warnings.all.some(({ code }) => code === 'DEAD_LETTER'), { describe: 'the warning' });
   expect(isAcknowledged(watch, eventId)).toBe(false);
   expect(watch.status().heldBy).toMatchObject({ subscription: 'mailer' });
   await db.sql('drop table walwatch.dead_letters');

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError, type WatchOptions } from '../../src/index.ts';
 import { wantedVersion } from '../support/binaries.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
+import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { slotName } from '../support/watching.ts';
@@ -68,12 +69,12 @@ describe('WAL that the slot needs is gone from pg_wal, and the catalog does not 
 
   test('onLost: recreate makes a new one, and tells the gap', { timeout: 60_000 }, async () => {
     const { cluster, watch, seen, errors } = await lose('recreate');
-    const gaps: unknown[] = [];
-    watch.on('gap', (gap) => gaps.push(gap));
+    const gaps = recorder();
+    watch.on('gap', gaps);
     await watch.start();
-    await until(() => gaps.length > 0, { describe: 'the gap' });
+    await until(() => gaps.all.length > 0, { describe: 'the gap' });
     const lsn = expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/);
-    expect(gaps).toEqual([{ from: lsn, to: lsn, reason: expect.stringContaining('has already been removed') }]);
+    expect(gaps.all).toEqual([{ from: lsn, to: lsn, reason: expect.stringContaining('has already been removed') }]);
     expect(errors.map(({ code }) => code)).toEqual(['SLOT_LOST']);
     const [entry] = await run(cluster, 'insert into entries default values returning id');
     await until(() => seen.length > 0, { describe: 'an event after the gap' });

@@ -2,6 +2,7 @@
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { compareLsn, createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
+import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { slotName } from '../support/watching.ts';
@@ -93,16 +94,16 @@ test(
 
 test('a terminated walsender is replaced; disconnected says why and when', async () => {
   const watch = watchCluster();
-  const disconnects: unknown[] = [];
+  const disconnects = recorder();
   const connects: number[] = [];
-  watch.on('disconnected', (event) => disconnects.push(event));
+  watch.on('disconnected', disconnects);
   watch.on('connected', ({ reconnects }) => connects.push(reconnects));
   await watch.start();
   await sql(
     `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${watch.status().slot}'`,
   );
   await until(() => connects.length === 2, { describe: 'the reconnect' });
-  expect(disconnects).toEqual([
+  expect(disconnects.all).toEqual([
     { error: expect.objectContaining({ code: 'CONNECTION' }), retryIn: expect.any(Number) },
   ]);
 });

@@ -10,6 +10,7 @@ import { noMemory } from '../../src/setup/memory.ts';
 import { prepare } from '../../src/setup/prepare.ts';
 import { checkEntries } from '../../src/watchers/validate.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -66,10 +67,10 @@ test('so it is where a lost slot is made anew, and the gap is told by the one th
   await first.stop();
   await db.dropSlot(slot);
   const watches = replicas({ slot: { name: slot, onLost: 'recreate' } });
-  const gaps: unknown[] = [];
-  for (const watch of watches) watch.on('gap', (gap) => gaps.push(gap));
+  const gaps = recorder();
+  for (const watch of watches) watch.on('gap', gaps);
   await oneStreams(watches);
-  expect(gaps).toEqual([expect.objectContaining({ reason: `the slot '${slot}' was dropped` })]);
+  expect(gaps.all).toEqual([expect.objectContaining({ reason: `the slot '${slot}' was dropped` })]);
 });
 
 test('so it is where all of them add a table to the publication', async () => {

@@ -2,6 +2,7 @@
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { deferred, until } from '../support/until.ts';
 import { isAcknowledged, settled, watchOn } from '../support/watching.ts';
 
@@ -61,8 +62,8 @@ test('with concurrency, different records run at once, and those of one record n
 test('a failing handler is called again until it succeeds, and holds what is behind it, and the slot', async () => {
   const watch = watchOf(jobs);
   const calls: [id: number, attempt: number, eventId: string][] = [];
-  const failures: unknown[] = [];
-  watch.on('handlerFailed', (failure) => failures.push(failure));
+  const failures = recorder();
+  watch.on('handlerFailed', failures);
   watch.subscribe(
     'jobs:inserted',
     ({ id }, { attempt, eventId }) => {
@@ -73,7 +74,7 @@ test('a failing handler is called again until it succeeds, and holds what is beh
   );
   await watch.start();
   await db.sql('insert into jobs values (1), (2)');
-  await until(() => failures.length > 0, { describe: 'a failure' });
+  await until(() => failures.all.length > 0, { describe: 'a failure' });
   expect(isAcknowledged(watch, calls[0]![2])).toBe(false);
   expect(watch.status()).toMatchObject({
     heldBy: { subscription: 'flaky', attempt: 2, error: new Error('not yet') },
@@ -81,7 +82,7 @@ test('a failing handler is called again until it succeeds, and holds what is beh
   await settled(db, watch);
   expect(calls.map(([id, attempt]) => [id, attempt])).toEqual([[1, 1], [1, 2], [1, 3], [2, 1]]); // prettier-ignore
   expect(new Set(calls.slice(0, 3).map(([, , eventId]) => eventId)).size).toBe(1);
-  expect(failures).toMatchObject([
+  expect(failures.all).toMatchObject([
     { subscription: 'flaky', attempt: 1, action: 'retry', retryIn: expect.any(Number), error: { message: 'not yet' } },
     { subscription: 'flaky', attempt: 2, action: 'retry' },
   ]);
@@ -207,8 +208,8 @@ test('when undelivered changes fill the memory reading pauses, the session lives
     await release.promise;
     seen.push(id);
   });
-  const disconnects: unknown[] = [];
-  watch.on('disconnected', (event) => disconnects.push(event));
+  const disconnects = recorder();
+  watch.on('disconnected', disconnects);
   await watch.start();
   await db.sql(`insert into jobs select n, 0, repeat('x', 1000) from generate_series(1, 5000) n`);
   await until(() => watch.status().undeliveredBytes > 100_000, { describe: 'the memory to be full' });
@@ -219,7 +220,7 @@ test('when undelivered changes fill the memory reading pauses, the session lives
   release.resolve();
   await settled(db, watch);
   expect(seen).toEqual(Array.from({ length: 5000 }, (_, index) => index + 1));
-  expect(disconnects).toEqual([]);
+  expect(disconnects.all).toEqual([]);
   expect(watch.status().undeliveredBytes).toBe(0);
 });
 

@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { defineWatchers, type SlotWatch, table as tableOf } from '../../src/index.ts';
 import { quoteIdentifier } from '../../src/postgres/server.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { optionalValues, type Samples, sampleTypes, sampleValues } from '../support/sample-values.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
@@ -25,7 +25,7 @@ async function expectOwnValuesToMatch(name: string, samples: Samples) {
   const watcher = `${name}:inserted`;
   const entry = [name, 'inserted', { extraColumns: samples.map(([type]) => type) }] as const;
   const watch: SlotWatch<any> = watchOf(defineWatchers([entry]));
-  const { events } = recorder(watch, watcher);
+  const { all: events } = recorderOn(watch, watcher);
   await watch.start();
   const insert = async () => {
     for (const [index, [type, ...expressions]] of samples.entries())

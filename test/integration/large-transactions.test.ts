@@ -4,6 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';
+import { recorder } from '../support/recorder.ts';
 import { deferred, until } from '../support/until.ts';
 import { isAcknowledged, nameOn, settled, watchOn } from '../support/watching.ts';
 
@@ -102,11 +103,11 @@ test.each([
     const again = { small: 0, big: 0 };
     next.subscribe('small:inserted', () => void again.small++);
     next.subscribe('big:inserted', () => void again.big++);
-    const standbys: unknown[] = [];
-    next.on('standby', (standby) => standbys.push(standby));
+    const standbys = recorder();
+    next.on('standby', standbys);
     await next.start();
     await settled(db, next);
-    expect([again, standbys]).toEqual([{ small: 0, big: rows }, []]);
+    expect([again, standbys.all]).toEqual([{ small: 0, big: rows }, []]);
   },
 );
 

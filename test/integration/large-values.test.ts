@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -20,8 +20,8 @@ test('a text of 100 MB arrives whole, larger than the memory budget though it is
     ]),
     { highWaterMark: 16 * 1024 * 1024 },
   );
-  const { events } = recorder(watch, 'giants:inserted');
-  const updated = recorder(watch, 'giants:updated');
+  const { all: events } = recorderOn(watch, 'giants:inserted');
+  const updated = recorderOn(watch, 'giants:updated');
   await watch.start();
   // 'é' falls on every boundary between chunks, sooner or later.
   const unit = '0123456789 é 😀 ';
@@ -35,7 +35,7 @@ test('a text of 100 MB arrives whole, larger than the memory budget though it is
   expect(row!.bytes).toBeGreaterThan(100 * 1024 * 1024);
   expect(Buffer.byteLength(events[0].body)).toBe(row!.bytes);
   expect(digest(events[0].body)).toBe(row!.md5);
-  expect(updated.events).toEqual([{ id: 2 }]);
+  expect(updated.all).toEqual([{ id: 2 }]);
 });
 
 test('of 1,600 columns two or all are delivered, each its own', async () => {
@@ -51,11 +51,11 @@ test('of 1,600 columns two or all are delivered, each its own', async () => {
       ['wide', 'deleted', { extraColumns: names }],
     ]),
   );
-  const two = recorder(watch, 'wide:inserted');
-  const inserted = recorder(watch, 'all_inserted');
-  const updated = recorder(watch, 'all_updated');
-  const changed = recorder(watch, 'last_changed');
-  const deleted = recorder(watch, 'wide:deleted');
+  const two = recorderOn(watch, 'wide:inserted');
+  const inserted = recorderOn(watch, 'all_inserted');
+  const updated = recorderOn(watch, 'all_updated');
+  const changed = recorderOn(watch, 'last_changed');
+  const deleted = recorderOn(watch, 'wide:deleted');
   await watch.start();
   await db.sql(`insert into wide values (${names.map((_, index) => (index % 5 === 3 ? 'null' : index)).join(', ')})`);
   const before = await db.sql('select * from wide');
@@ -64,10 +64,10 @@ test('of 1,600 columns two or all are delivered, each its own', async () => {
   const after = await db.sql('select * from wide');
   await db.sql('delete from wide');
   await settled(db, watch);
-  expect(two.events).toEqual([{ c0: 0, c800: before[0]!['c800'], c1599: 1599 }]);
-  expect(inserted.events).toStrictEqual(before);
+  expect(two.all).toEqual([{ c0: 0, c800: before[0]!['c800'], c1599: 1599 }]);
+  expect(inserted.all).toStrictEqual(before);
   expect(updated.contexts[0]!.previous).toStrictEqual(before[0]);
-  expect(updated.events[1]).toStrictEqual(after[0]);
-  expect(changed.events).toEqual([{ c0: 0 }]);
-  expect(deleted.events).toStrictEqual(after);
+  expect(updated.all[1]).toStrictEqual(after[0]);
+  expect(changed.all).toEqual([{ c0: 0 }]);
+  expect(deleted.all).toStrictEqual(after);
 });

@@ -6,6 +6,7 @@ import { Pool } from 'pg';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type CamelCaseNaming, defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -147,8 +148,8 @@ describe('Drizzle', () => {
   ] as const)('with casing %s, the name that compiles works: %s', async (casing, name, posts) => {
     const orm = drizzle(pooled(), casing ? { casing } : {});
     const watch = watchOf(defineWatchers([[posts as typeof prefixed, 'inserted', { extraColumns: ['authorId', 'headLine2', 'itsMeta', 'named'] }]])); // prettier-ignore
-    const heard: unknown[] = [];
-    watch.subscribe(name as 'posts:inserted', { authorId: 7 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe(name as 'posts:inserted', { authorId: 7 }, heard);
     await watch.start();
     const rows = [7, 8].map((authorId) => ({ authorId, headLine2: 'x', itsMeta: { aB: 1 }, named: 'y' }));
     const [first] = await orm
@@ -156,29 +157,29 @@ describe('Drizzle', () => {
       .values(rows)
       .returning();
     await settled(db, watch);
-    expect(heard).toEqual([first]);
+    expect(heard.all).toEqual([first]);
   });
 
   test("casing 'camelCase', for names in code that have underscores", async () => {
     const posts = pgTable('camel_posts', { id: serial().primaryKey(), author_id: integer() });
     const watch = watchOf(defineWatchers([[posts, 'deleted'], [posts, 'inserted', { extraColumns: ['author_id'] }]])); // prettier-ignore
-    const heard: unknown[] = [];
-    watch.subscribe('camel_posts:inserted', { author_id: 7 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('camel_posts:inserted', { author_id: 7 }, heard);
     await watch.start();
     const [row] = await drizzle(pooled(), { casing: 'camelCase' }).insert(posts).values({ author_id: 7 }).returning();
     await settled(db, watch);
-    expect(heard).toEqual([row]);
+    expect(heard.all).toEqual([row]);
   });
 
   test('columnMap has the last word, and the key is the one that Drizzle marks', async () => {
     const posts = table(pgTable('mapped_posts', columns))({ columnMap: { authorId: 'writer' } });
     const watch = watchOf(defineWatchers([[posts, 'inserted', { extraColumns: ['authorId', 'headLine2'] }]]));
-    const heard: unknown[] = [];
-    watch.subscribe('mapped_posts:inserted', { authorId: 7 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('mapped_posts:inserted', { authorId: 7 }, heard);
     await watch.start();
     await db.sql(`insert into mapped_posts (writer, head_line2) values (7, 'x'), (8, 'y')`);
     await settled(db, watch);
-    expect(heard).toEqual([{ id: 1, authorId: 7, headLine2: 'x' }]);
+    expect(heard.all).toEqual([{ id: 1, authorId: 7, headLine2: 'x' }]);
   });
 
   test('a composite key is cased too', async () => {
@@ -186,12 +187,12 @@ describe('Drizzle', () => {
       primaryKey({ columns: [own.partId, own.placeNo] }),
     ]);
     const watch = watchOf(defineWatchers([[table(stock)({ primaryKey: ['partId', 'placeNo'] }), 'updated']]));
-    const heard: unknown[] = [];
-    watch.subscribe('stock:updated', { partId: 1, placeNo: 2 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('stock:updated', { partId: 1, placeNo: 2 }, heard);
     await watch.start();
     await db.sql('insert into stock values (1, 2, 0), (1, 3, 0); update stock set amount = 1');
     await settled(db, watch);
-    expect(heard).toEqual([{ partId: 1, placeNo: 2 }]);
+    expect(heard.all).toEqual([{ partId: 1, placeNo: 2 }]);
     expect(watch.details('stock:updated').primaryKey).toEqual(['partId', 'placeNo']);
   });
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -14,7 +14,7 @@ async function streaming(type: string) {
   const name = `changing_${++made}`;
   await db.sql(`create table ${name} (id int generated always as identity primary key, v ${type})`);
   const watch = watchOf(defineWatchers([[name, 'inserted', { extraColumns: ['v'] }]]));
-  const { events } = recorder(watch, `${name}:inserted`);
+  const { all: events } = recorderOn(watch, `${name}:inserted`);
   await watch.start();
   const arrived = async () => {
     await settled(db, watch);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { ConfigurationError, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorder, recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -27,7 +27,9 @@ test("'none' leaves out what was replicated, 'any' delivers it, and both go past
   if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
   const [local, all, byDefault] = [{ origin: 'none' } as const, { origin: 'any' } as const, {}].map((options) => {
     const watch = watchOf(watchers, options);
-    return { watch, ...recorder(watch, 'users:inserted') };
+    const names = recorder(({ name }: { readonly name?: unknown }) => name);
+    watch.subscribe('users:inserted', names);
+    return { watch, names };
   });
   for (const { watch } of [local!, all!, byDefault!]) await watch.start();
   const replicating = await replicatingSession();
@@ -38,10 +40,9 @@ test("'none' leaves out what was replicated, 'any' delivers it, and both go past
     insert into users (name) values ('elsewhere too'); commit`);
   await db.sql(`insert into users (name) values ('here again')`);
   for (const { watch } of [local!, all!, byDefault!]) await settled(db, watch);
-  const names = (events: readonly any[]) => events.map(({ name }) => name);
-  expect(names(local!.events)).toEqual(['here', 'here again']);
-  expect(names(all!.events)).toEqual(['here', 'elsewhere', 'elsewhere too', 'here again']);
-  expect(byDefault!.events).toEqual(all!.events);
+  expect(local!.names.all).toEqual(['here', 'here again']);
+  expect(all!.names.all).toEqual(['here', 'elsewhere', 'elsewhere too', 'here again']);
+  expect(byDefault!.names.all).toEqual(all!.names.all);
 });
 
 /** The SQL of a page that silences a session, under a name of this test's own: origins belong to the whole server. */
@@ -61,14 +62,14 @@ test('what docs/from-ectowatch.md does to silence a session works, and session_r
   if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
   await db.sql(`insert into users (id, name, email) values (100, 'Ada', 'Ada@example.org')`);
   const watch = watchOf(defineWatchers([['users', 'updated', { extraColumns: ['email'] }]]), { origin: 'none' });
-  const { events } = recorder(watch, 'users:updated');
+  const updated = recorderOn(watch, 'users:updated');
   await watch.start();
   await quietly(); // an update of all rows
   await db.sql(
     `begin; set local session_replication_role = replica; update users set email = 'heard' where id = 100; commit`,
   );
   await settled(db, watch);
-  expect(events).toEqual([{ id: 100, email: 'heard' }]);
+  expect(updated.all).toEqual([{ id: 100, email: 'heard' }]);
   expect(await db.sql('select from users where email <> lower(email)')).toEqual([]);
 });
 
@@ -83,10 +84,10 @@ test("before PostgreSQL 16 'none' is refused", async ({ skip }) => {
 
 test('what was replicated arrives on every version when nobody asks for less', async () => {
   const watch = watchOf(watchers);
-  const { events } = recorder(watch, 'users:inserted');
+  const inserted = recorderOn(watch, 'users:inserted');
   await watch.start();
   const replicating = await replicatingSession();
   await replicating.query(`insert into users (name) values ('elsewhere')`);
   await settled(db, watch);
-  expect(events).toMatchObject([{ name: 'elsewhere' }]);
+  expect(inserted.all).toMatchObject([{ name: 'elsewhere' }]);
 });

@@ -2,6 +2,7 @@
 import { expect, inject, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -131,9 +132,9 @@ test('a new partition that sends less than the others is warned of, and what it 
   const watch = watchOf(
     defineWatchers([[root, 'updated', { label: 'kind_changed', triggerColumns: ['kind'], extraColumns: ['kind'] }]]),
   );
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const heard: unknown[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe('kind_changed', (event, { previous }) => void heard.push([event, previous]));
   await watch.start();
   await db.sql(`create table ${root}_high partition of ${root} for values from (20) to (30)`);
@@ -141,8 +142,8 @@ test('a new partition that sends less than the others is warned of, and what it 
   await db.sql(`update ${root} set n = 1`);
   await settled(db, watch);
   expect(heard).toEqual([[{ id: 21, kind: 'a' }, { id: 21 }]]); // prettier-ignore
-  expect(warnings.map(({ code }) => code)).toContain('REPLICA_IDENTITY');
-  expect(warnings.find(({ code }) => code === 'REPLICA_IDENTITY')!.solution).toContain(`${root}_high`);
+  expect(warnings.all.map(({ code }) => code)).toContain('REPLICA_IDENTITY');
+  expect(warnings.all.find(({ code }) => code === 'REPLICA_IDENTITY')!.solution).toContain(`${root}_high`);
 });
 
 test('old values that a new partition does not send are absent, not null, and every filter by them hears of the row', async () => {
@@ -194,13 +195,13 @@ test('identity columns are columns like others; stored generated ones come from 
       message: expect.stringContaining('generated column'),
     });
   } else {
-    const heard: unknown[] = [];
-    watch.subscribe('computed:inserted', (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('computed:inserted', heard);
     await watch.start();
     await db.sql('insert into computed (a) values (21)');
     await db.sql('update computed set a = 1');
     await settled(db, watch);
-    expect(heard).toEqual([{ id: 1, twice: 42 }]);
+    expect(heard.all).toEqual([{ id: 1, twice: 42 }]);
     await watch.stop();
   }
   // Watched for something else, the application's own updates must go on working.

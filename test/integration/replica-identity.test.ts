@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { defineWatchers, type EventContext, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -37,8 +38,8 @@ test.for(['default', 'full', 'index'] as const)(
         (event, { type: what, previous }) => void heard.push([what, event, previous]),
       );
     }
-    const ids: unknown[] = [];
-    watch.subscribe(`${table}:updated`, 1, (event) => void ids.push(event));
+    const ids = recorder();
+    watch.subscribe(`${table}:updated`, 1, ids);
     await watch.start();
     await db.sql(`insert into ${table} values (1, 7, 1, 'n')`);
     await db.sql(`update ${table} set note = 'm'`);
@@ -51,19 +52,19 @@ test.for(['default', 'full', 'index'] as const)(
       ['updated', { id: 2 }, { id: 1 }],
       ['deleted', { id: 2 }, {}],
     ]);
-    expect(ids).toEqual([{ id: 1 }, { id: 2 }]);
+    expect(ids.all).toEqual([{ id: 1 }, { id: 2 }]);
   },
 );
 
 test('with identity nothing, inserts can be watched alone; with updates or deletes the table is refused', async () => {
   const table = await tableWith('nothing');
   const watch = watchOf(defineWatchers([[table, 'inserted']]));
-  const heard: unknown[] = [];
-  watch.subscribe(`${table}:inserted`, (event) => void heard.push(event));
+  const heard = recorder();
+  watch.subscribe(`${table}:inserted`, heard);
   await watch.start();
   await db.sql(`insert into ${table} values (1, 7, 1)`);
   await settled(db, watch);
-  expect(heard).toEqual([{ id: 1 }]);
+  expect(heard.all).toEqual([{ id: 1 }]);
   await watch.stop();
   await expect(watchOf(everyType(table)).start()).rejects.toMatchObject({
     code: 'CONFIGURATION',
@@ -87,9 +88,9 @@ test.for([
     await expect(watch.start()).rejects.toMatchObject({ code: 'CONFIGURATION', issues: [{ solution: full }, { solution: full }] });
     return;
   }
-  const heard: unknown[] = [];
-  watch.subscribe('triggered', (event) => void heard.push(event));
-  watch.subscribe(`${table}:deleted`, { [column]: 5 }, (event) => void heard.push(event));
+  const heard = recorder();
+  watch.subscribe('triggered', heard);
+  watch.subscribe(`${table}:deleted`, { [column]: 5 }, heard);
   await watch.start();
   await db.sql(`insert into ${table} values (1, 1, 1)`);
   await db.sql(`update ${table} set note = 'untriggered'`);
@@ -97,15 +98,15 @@ test.for([
   await db.sql(`delete from ${table}`);
   await settled(db, watch);
   const row = column === 'id' ? { id: 5 } : { id: 1 };
-  expect(heard).toEqual([row, { ...row, [column]: 5 }]);
+  expect(heard.all).toEqual([row, { ...row, [column]: 5 }]);
 }); // prettier-ignore
 
 test('an association whose old value is not sent routes by the new one alone, which a warning says', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['role_id'] }]]));
   const heard: string[] = [];
-  const warnings: WatchError[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  const warnings = recorder<WatchError>();
+  watch.on('warning', warnings);
   watch.subscribe(`${table}:updated`, { role_id: 1 }, () => void heard.push('old'));
   watch.subscribe(`${table}:updated`, { role_id: 2 }, () => void heard.push('new'));
   await watch.start();
@@ -113,7 +114,7 @@ test('an association whose old value is not sent routes by the new one alone, wh
   await db.sql(`update ${table} set role_id = 2`);
   await settled(db, watch);
   expect(heard).toEqual(['new']);
-  expect(warnings).toMatchObject([
+  expect(warnings.all).toMatchObject([
     { code: 'REPLICA_IDENTITY', solution: `ALTER TABLE "public"."${table}" REPLICA IDENTITY FULL;` },
   ]);
 });
@@ -126,10 +127,10 @@ test('an identity that is made smaller while streaming is warned of, and updates
       [table, 'deleted', { extraColumns: ['role_id'] }],
     ]),
   );
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const contexts: EventContext[] = [];
   const deleted: { event: object; absent: readonly string[]; thrown: unknown }[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe('moved', (_, context) => void contexts.push(context));
   watch.subscribe(`${table}:deleted`, (event, { absent }) => {
     let thrown: unknown;
@@ -153,7 +154,7 @@ test('an identity that is made smaller while streaming is warned of, and updates
   expect(deleted).toEqual([
     { event: { id: 1 }, absent: ['role_id'], thrown: expect.objectContaining({ code: 'VALUE_ABSENT' }) },
   ]);
-  expect(warnings.map(({ code }) => code)).toEqual(['REPLICA_IDENTITY', 'REPLICA_IDENTITY']);
+  expect(warnings.all.map(({ code }) => code)).toEqual(['REPLICA_IDENTITY', 'REPLICA_IDENTITY']);
 });
 
 test('where the value that decides a route was not sent, every filtered subscription hears of it, and it is told', async () => {

@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, existingOf, settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -105,10 +106,10 @@ test('a slot that was dropped is SLOT_LOST, and never silently made anew', async
   expect(none).toBeUndefined();
 
   const third = watchOf(users, { slot: { name: slot, onLost: 'recreate' } });
-  const gaps: unknown[] = [];
-  third.on('gap', (gap) => gaps.push(gap));
+  const gaps = recorder();
+  third.on('gap', gaps);
   await third.start();
-  expect(gaps).toEqual([
+  expect(gaps.all).toEqual([
     { from: expect.stringMatching(/\//), to: expect.stringMatching(/\//), reason: expect.stringContaining('dropped') },
   ]);
 });
@@ -159,13 +160,13 @@ test('while another worker has the slot this one stands by, and takes over when 
   await first.start();
   const second = watchOf(users, { slot });
   const standby = new Promise<number>((resolve) => second.on('standby', ({ activePid }) => resolve(activePid)));
-  const warnings: WatchError[] = [];
-  second.on('warning', (warning) => warnings.push(warning));
+  const warnings = recorder<WatchError>();
+  second.on('warning', warnings);
   const started = second.start();
   const [active] = await db.sql('select active_pid from pg_replication_slots where slot_name = $1', [slot]);
   expect(await standby).toBe(active!['active_pid']);
   expect(second.status().state).toBe('standby');
-  expect(warnings.map(({ code }) => code)).toEqual(['SLOT_ACTIVE']);
+  expect(warnings.all.map(({ code }) => code)).toEqual(['SLOT_ACTIVE']);
   const seen: unknown[] = [];
   second.subscribe('users:inserted', ({ id }) => void seen.push(id));
   await first.stop();
@@ -205,13 +206,13 @@ test('a slot that an earlier name left behind is told once, with the SQL that dr
     );
     await watch.stop();
   }
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const watch = watchOf(users, { slot: now });
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   await watch.start();
-  await until(() => warnings.length > 0, { describe: 'the warning' });
-  expect(warnings).toMatchObject([{ code: 'STRAY_SLOT', message: expect.stringContaining(`'${earlier}'`) }]);
-  const [, drop] = /(SELECT .*; DROP PUBLICATION [^;]*;)/.exec(warnings[0]!.solution!)!;
+  await until(() => warnings.all.length > 0, { describe: 'the warning' });
+  expect(warnings.all).toMatchObject([{ code: 'STRAY_SLOT', message: expect.stringContaining(`'${earlier}'`) }]);
+  const [, drop] = /(SELECT .*; DROP PUBLICATION [^;]*;)/.exec(warnings.all[0]!.solution!)!;
   for (const statement of drop!.split('; ')) await db.sql(statement);
   expect(await existingOf(db, earlier!)).toEqual({ slot: false, publication: false });
 });
@@ -234,15 +235,15 @@ test('a temporary slot leaves nothing behind, neither slot nor publication', asy
 test('a reconnect of a temporary slot is a gap; the publication of a killed process is cleared away by the next', async () => {
   await db.sql('create publication walwatch_live_1_dead for table users');
   const watch = watchOf(users, { slot: { temporary: true } });
-  const gaps: unknown[] = [];
-  watch.on('gap', (gap) => gaps.push(gap));
+  const gaps = recorder();
+  watch.on('gap', gaps);
   await watch.start();
   expect(await publicationOf('walwatch_live_1_dead')).toBeUndefined();
   await db.sql('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [
     watch.status().slot,
   ]);
-  await until(() => gaps.length === 1, { describe: 'the gap' });
-  expect(gaps).toEqual([expect.objectContaining({ to: expect.stringMatching(/\//) })]);
+  await until(() => gaps.all.length === 1, { describe: 'the gap' });
+  expect(gaps.all).toEqual([expect.objectContaining({ to: expect.stringMatching(/\//) })]);
 });
 
 test('a slot that was advanced behind our back is SLOT_MOVED', async () => {

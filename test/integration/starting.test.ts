@@ -2,6 +2,7 @@
 import { expect, test, vi } from 'vitest';
 import { ConfigurationError, createWatch, defineWatchers, table, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { deferred, until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -130,10 +131,10 @@ test('the end by an error rejects closed and start(), is told to listeners, and 
   try {
     const broken = defineWatchers([['nowhere', 'inserted']]);
     const awaited = watchOf(broken);
-    const heard: WatchError[] = [];
-    awaited.on('error', (error) => heard.push(error));
+    const heard = recorder<WatchError>();
+    awaited.on('error', heard);
     await expect(awaited.start()).rejects.toBeInstanceOf(ConfigurationError);
-    await expect(awaited.closed).rejects.toBe(heard[0]);
+    await expect(awaited.closed).rejects.toBe(heard.all[0]);
 
     const quiet = watchOf(broken);
     void quiet.start();

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -20,9 +21,9 @@ async function tableWith(identity: string): Promise<string> {
 test('without FULL, a large value that did not change is absent: reading it throws, and it is listed', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'] }]]));
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const seen: unknown[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe(`${table}:updated`, (event, { absent }) => {
     let doc: unknown;
     try {
@@ -45,22 +46,22 @@ test('without FULL, a large value that did not change is absent: reading it thro
     { id: 1, n: 2, doc: null, absent: [] },
     { id: 1, n: 3, doc: null, absent: [] },
   ]);
-  expect(warnings).toMatchObject([{ code: 'VALUE_ABSENT' }]);
+  expect(warnings.all).toMatchObject([{ code: 'VALUE_ABSENT' }]);
 });
 
 test("with absent: 'omit' it is left out, and no warning is given", async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'], absent: 'omit' }]]));
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const seen: unknown[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe(`${table}:updated`, (event, { absent }) => void seen.push([event, event['doc'], absent]));
   await watch.start();
   await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
   await db.sql(`update ${table} set n = 2`);
   await settled(db, watch);
   expect(seen).toEqual([[{ id: 1, n: 2 }, undefined, ['doc']]]);
-  expect(warnings).toEqual([]);
+  expect(warnings.all).toEqual([]);
 });
 
 test('with FULL the value is the old one, also as trigger and for routing', async () => {
@@ -72,12 +73,12 @@ test('with FULL the value is the old one, also as trigger and for routing', asyn
     ]),
   );
   const all: unknown[] = [];
-  const changed: unknown[] = [];
+  const changed = recorder();
   const routed: unknown[] = [];
   watch.subscribe(`${table}:updated`, (event, { absent, previous }) => {
     all.push([(event['doc'] as string).length, (previous['doc'] as string).length, absent]);
   });
-  watch.subscribe('doc_changed', (event) => void changed.push(event));
+  watch.subscribe('doc_changed', changed);
   watch.subscribe(`${table}:updated`, { doc: 'x'.repeat(10_000) }, (event) => void routed.push(event['id']));
   await watch.start();
   await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
@@ -86,7 +87,7 @@ test('with FULL the value is the old one, also as trigger and for routing', asyn
   await db.sql(`update ${table} set n = 3`);
   await settled(db, watch);
   expect(all).toEqual([[10_000, 10_000, []], [5, 10_000, []], [5, 5, []]]); // prettier-ignore
-  expect(changed).toEqual([{ id: 1 }]);
+  expect(changed.all).toEqual([{ id: 1 }]);
   expect(routed).toEqual([1, 1]); // the unchanged one, and the one that it leaves
 });
 
@@ -113,13 +114,15 @@ test('a large column of an index identity that did not change is no trigger, and
 test('a filter by a large value that was not sent: the update is delivered, told once, and holds nothing', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'] }]]));
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const heard: unknown[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   for (const filter of [{ doc: 'other' }, { doc: 'other', n: 2 }, { doc: 'other', n: 9 }])
     watch.subscribe(`${table}:updated`, filter as never, (event, { absent }) => void heard.push([filter, event['n'], absent])); // prettier-ignore
   await watch.start();
-  expect(warnings.filter(({ message }) => message.includes('every subscription that filters by it'))).toHaveLength(1);
+  expect(warnings.all.filter(({ message }) => message.includes('every subscription that filters by it'))).toHaveLength(
+    1,
+  );
   await db.sql(`insert into ${table} values (1, 1, ${large}, 's')`);
   await db.sql(`update ${table} set n = 2`);
   await db.sql(`update ${table} set n = 3`);
@@ -127,7 +130,7 @@ test('a filter by a large value that was not sent: the update is delivered, told
   expect(heard).toEqual([
     [{ doc: 'other' }, 2, ['doc']], [{ doc: 'other', n: 2 }, 2, ['doc']], [{ doc: 'other' }, 3, ['doc']],
   ]); // prettier-ignore
-  expect(warnings.filter(({ message }) => message.includes('PostgreSQL did not send'))).toHaveLength(1);
+  expect(warnings.all.filter(({ message }) => message.includes('PostgreSQL did not send'))).toHaveLength(1);
   expect(watch.status().heldBy).toBeUndefined();
 });
 
@@ -148,10 +151,10 @@ test('no value is called large that can never be kept out of line: of a short ty
       ['long_values', 'updated', { extraColumns: long }],
     ]),
   );
-  const warnings: WatchError[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  const warnings = recorder<WatchError>();
+  watch.on('warning', warnings);
   await watch.start();
-  expect(warnings.map(({ code, message }) => [code, message.split(' are not sent')[0]])).toEqual([
+  expect(warnings.all.map(({ code, message }) => [code, message.split(' are not sent')[0]])).toEqual([
     ['VALUE_ABSENT', `long_values:updated: large values of ${long.map((name) => `'${name}'`).join(', ')}`],
   ]);
 });

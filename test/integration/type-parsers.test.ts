@@ -3,7 +3,7 @@ import { type ClientConfig, type CustomTypesConfig, types as pgTypes } from 'pg'
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -31,9 +31,9 @@ async function expectSameParsers(config: ClientConfig) {
     ]),
     { connection },
   );
-  const inserted = recorder(watch, 'parsed:inserted');
-  const updated = recorder(watch, 'parsed:updated');
-  const deleted = recorder(watch, 'parsed:deleted');
+  const inserted = recorderOn(watch, 'parsed:inserted');
+  const updated = recorderOn(watch, 'parsed:updated');
+  const deleted = recorderOn(watch, 'parsed:deleted');
   await watch.start();
   await db.sql(`insert into parsed values
     (1, 9007199254740993, -7, 'dark', 'light', '{dark,NULL}', '2026-01-01 12:00+00', '{"a": 1}', true, 'x', '{1,2}'),
@@ -42,11 +42,11 @@ async function expectSameParsers(config: ClientConfig) {
   await db.sql('update parsed set id = id');
   await db.sql('delete from parsed');
   await settled(db, watch);
-  expect(inserted.events).toStrictEqual(rows);
-  expect(updated.events).toStrictEqual(rows);
+  expect(inserted.all).toStrictEqual(rows);
+  expect(updated.all).toStrictEqual(rows);
   expect(updated.contexts.map(({ previous }) => previous)).toStrictEqual(rows);
-  expect(deleted.events).toStrictEqual(rows);
-  return inserted.events[0];
+  expect(deleted.all).toStrictEqual(rows);
+  return inserted.all[0];
 }
 
 test("connection.types parses built-in types, domains over them and the application's own", async () => {

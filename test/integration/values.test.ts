@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { quoteIdentifier } from '../../src/postgres/server.ts';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { optionalValues, type Samples, sampleTypes, sampleValues, unwritable } from '../support/sample-values.ts';
 import { dropSlotAndPublication, settled, watchOn } from '../support/watching.ts';
 
@@ -62,9 +62,9 @@ async function expectEqualValues(name: string, samples: Samples, connection = db
     ]),
     { connection },
   );
-  const inserted = recorder(watch, `${name}:inserted`);
-  const updated = recorder(watch, `${name}:updated`);
-  const deleted = recorder(watch, `${name}:deleted`);
+  const inserted = recorderOn(watch, `${name}:inserted`);
+  const updated = recorderOn(watch, `${name}:updated`);
+  const deleted = recorderOn(watch, `${name}:deleted`);
   await watch.start();
 
   await rows.insert();
@@ -74,10 +74,10 @@ async function expectEqualValues(name: string, samples: Samples, connection = db
   await rows.delete();
   await settled(db, watch);
 
-  expect(inserted.events).toStrictEqual(before);
-  expect(updated.events.toSorted(byId)).toStrictEqual(after);
+  expect(inserted.all).toStrictEqual(before);
+  expect(updated.all.toSorted(byId)).toStrictEqual(after);
   expect(updated.contexts.map(({ previous }) => previous).toSorted(byId)).toStrictEqual(before);
-  expect(deleted.events.toSorted(byId)).toStrictEqual(after);
+  expect(deleted.all.toSorted(byId)).toStrictEqual(after);
   await watch.stop();
   await dropSlotAndPublication(db, watch.status().slot);
 }

@@ -1,22 +1,12 @@
 /** What EctoWatch does, over a replication slot. */
 import { expect, test } from 'vitest';
-import { ConfigurationError, defineWatchers, type EventContext, table } from '../../src/index.ts';
+import { ConfigurationError, defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchers = watchOn(db);
-
-/** A handler that keeps what it gets. */
-function recorder() {
-  const events: unknown[] = [];
-  const contexts: EventContext[] = [];
-  const handler = (event: unknown, context: EventContext) => {
-    events.push(event);
-    contexts.push(context);
-  };
-  return { events, contexts, handler };
-}
 
 test('an insert, an update and a delete each reach the subscribers of their type, with the id alone', async () => {
   const watch = watchers(
@@ -29,9 +19,9 @@ test('an insert, an update and a delete each reach the subscribers of their type
   const inserted = recorder();
   const updated = recorder();
   const deleted = recorder();
-  watch.subscribe('users:inserted', inserted.handler);
-  watch.subscribe('users:updated', updated.handler);
-  watch.subscribe('users:deleted', deleted.handler);
+  watch.subscribe('users:inserted', inserted);
+  watch.subscribe('users:updated', updated);
+  watch.subscribe('users:deleted', deleted);
   await watch.start();
 
   const [user] = await db.sql(`insert into users (name, email) values ('Ann', 'ann@example.com') returning id`);
@@ -39,9 +29,9 @@ test('an insert, an update and a delete each reach the subscribers of their type
   await db.sql('delete from users where id = $1', [user!['id']]);
   await settled(db, watch);
 
-  expect(inserted.events).toEqual([user]);
-  expect(updated.events).toEqual([user]);
-  expect(deleted.events).toEqual([user]);
+  expect(inserted.all).toEqual([user]);
+  expect(updated.all).toEqual([user]);
+  expect(deleted.all).toEqual([user]);
 });
 
 test('the context says where an event comes from', async () => {
@@ -51,7 +41,7 @@ test('the context says where an event comes from', async () => {
       ['packages', 'inserted'],
     ]),
   );
-  const { contexts, handler } = recorder();
+  const handler = recorder();
   watch.subscribe('users:inserted', handler);
   watch.subscribe('packages:inserted', handler);
   await watch.start();
@@ -62,8 +52,8 @@ test('the context says where an event comes from', async () => {
   );
   await settled(db, watch);
 
-  expect(contexts.map(({ ordinal }) => ordinal)).toEqual([0, 1, 2]);
-  for (const context of contexts) {
+  expect(handler.contexts.map(({ ordinal }) => ordinal)).toEqual([0, 1, 2]);
+  for (const context of handler.contexts) {
     expect(context.schema).toBe('public');
     expect(context.type).toBe('inserted');
     expect(context.watcher).toBe(`${context.table}:inserted`);
@@ -80,7 +70,7 @@ test('the context says where an event comes from', async () => {
 
 test('extra columns come along, and nothing else does', async () => {
   const watch = watchers(defineWatchers([['users', 'inserted', { extraColumns: ['role_id', 'name', 'bio'] }]]));
-  const { events, handler } = recorder();
+  const handler = recorder();
   watch.subscribe('users:inserted', handler);
   await watch.start();
   const [role] = await db.sql(`insert into roles (name) values ('admin') returning id`);
@@ -88,7 +78,7 @@ test('extra columns come along, and nothing else does', async () => {
     role!['id'],
   ]);
   await settled(db, watch);
-  expect(events).toEqual([{ id: user!['id'], role_id: role!['id'], name: 'Ben', bio: null }]);
+  expect(handler.all).toEqual([{ id: user!['id'], role_id: role!['id'], name: 'Ben', bio: null }]);
 });
 
 test('a label with trigger columns hears only updates that change one of them', async () => {
@@ -102,8 +92,8 @@ test('a label with trigger columns hears only updates that change one of them', 
   );
   const changed = recorder();
   const updated = recorder();
-  watch.subscribe('contact_changed', changed.handler);
-  watch.subscribe('contacts:updated', updated.handler);
+  watch.subscribe('contact_changed', changed);
+  watch.subscribe('contacts:updated', updated);
   await watch.start();
   await db.sql(`insert into contacts values (1, 'Cleo', 'c@x', null)`);
   await db.sql(`update contacts set name = 'Cleopatra'`);
@@ -112,9 +102,9 @@ test('a label with trigger columns hears only updates that change one of them', 
   await db.sql(`update contacts set phone = '1'`);
   await db.sql(`update contacts set phone = null`);
   await settled(db, watch);
-  expect(changed.events).toEqual(Array(3).fill({ id: 1, name: 'Cleopatra' }));
+  expect(changed.all).toEqual(Array(3).fill({ id: 1, name: 'Cleopatra' }));
   expect(changed.contexts[0]!.watcher).toBe('contact_changed');
-  expect(updated.events).toHaveLength(5);
+  expect(updated.all).toHaveLength(5);
 });
 
 test('context.previous holds the old values of the event, as far as PostgreSQL sends them', async () => {
@@ -129,8 +119,8 @@ test('context.previous holds the old values of the event, as far as PostgreSQL s
   );
   const full = recorder();
   const keyed = recorder();
-  watch.subscribe('full_rows:updated', full.handler);
-  watch.subscribe('keyed_rows:updated', keyed.handler);
+  watch.subscribe('full_rows:updated', full);
+  watch.subscribe('keyed_rows:updated', keyed);
   await watch.start();
   await db.sql(`insert into full_rows values (1, 'old', 'x')`);
   await db.sql(`update full_rows set a = 'new'`);
@@ -139,7 +129,7 @@ test('context.previous holds the old values of the event, as far as PostgreSQL s
   await db.sql(`update keyed_rows set id = 2`);
   await settled(db, watch);
   expect(full.contexts.map(({ previous }) => previous)).toEqual([{ id: 1, a: 'old' }]);
-  expect(keyed.events).toEqual([
+  expect(keyed.all).toEqual([
     { id: 1, a: 'new' },
     { id: 2, a: 'new' },
   ]);
@@ -156,14 +146,14 @@ test('a truncate is one event of its table, which other watchers do not hear', a
   );
   const truncated = recorder();
   const deleted = recorder();
-  watch.subscribe('emptied:truncated', truncated.handler);
-  watch.subscribe('emptied:deleted', deleted.handler);
+  watch.subscribe('emptied:truncated', truncated);
+  watch.subscribe('emptied:deleted', deleted);
   await watch.start();
   await db.sql('insert into emptied values (1), (2)');
   await db.sql('truncate emptied');
   await settled(db, watch);
-  expect(truncated.events).toEqual([{}]);
-  expect(deleted.events).toEqual([]);
+  expect(truncated.all).toEqual([{}]);
+  expect(deleted.all).toEqual([]);
 });
 
 test('tables with composite keys, other schemas and stranger names are watched as they are named', async () => {
@@ -187,26 +177,26 @@ test('tables with composite keys, other schemas and stranger names are watched a
   const one = recorder();
   const inserted = recorder();
   const deleted = recorder();
-  watch.subscribe('line_changed', changed.handler);
-  watch.subscribe('line_changed', { order_id: 1, line: 2 }, one.handler);
-  watch.subscribe('erp.Order Lines:inserted', inserted.handler);
-  watch.subscribe('erp.Order Lines:deleted', deleted.handler);
+  watch.subscribe('line_changed', changed);
+  watch.subscribe('line_changed', { order_id: 1, line: 2 }, one);
+  watch.subscribe('erp.Order Lines:inserted', inserted);
+  watch.subscribe('erp.Order Lines:deleted', deleted);
   await watch.start();
   await db.sql('insert into erp."Order Lines" values (1, 1, 10), (1, 2, 20)');
   await db.sql('update erp."Order Lines" set "QTY" = "QTY" + 1');
   await db.sql('delete from erp."Order Lines" where line = 1');
   await settled(db, watch);
-  expect(inserted.events).toEqual([
+  expect(inserted.all).toEqual([
     { order_id: 1, line: 1 },
     { order_id: 1, line: 2 },
   ]);
-  expect(changed.events).toEqual([
+  expect(changed.all).toEqual([
     { order_id: 1, line: 1, qty: 11 },
     { order_id: 1, line: 2, qty: 21 },
   ]);
   expect(changed.contexts[0]!.previous).toEqual({ order_id: 1, line: 1, qty: 10 });
-  expect(one.events).toEqual([{ order_id: 1, line: 2, qty: 21 }]);
-  expect(deleted.events).toEqual([{ order_id: 1, line: 1 }]);
+  expect(one.all).toEqual([{ order_id: 1, line: 2, qty: 21 }]);
+  expect(deleted.all).toEqual([{ order_id: 1, line: 1 }]);
   expect(watch.details('line_changed').columnMap).toEqual({ qty: 'QTY' });
   expect(watch.details('line_changed').columns).toEqual(['order_id', 'line', 'qty']);
 });
@@ -248,7 +238,7 @@ test('details tell what a watcher is; facts of the database once it has started'
 
 test('changes by any client count: COPY, triggers, other sessions, and those that were rolled back do not', async () => {
   const watch = watchers(defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]));
-  const { events, handler } = recorder();
+  const handler = recorder();
   watch.subscribe('users:inserted', handler);
   await watch.start();
   const client = await db.client();
@@ -262,5 +252,5 @@ test('changes by any client count: COPY, triggers, other sessions, and those tha
   await client.query(`insert into users (name) values ('lost too')`);
   await client.query('rollback');
   await settled(db, watch);
-  expect(events).toMatchObject([{ name: 'kept' }]);
+  expect(handler.all).toMatchObject([{ name: 'kept' }]);
 });

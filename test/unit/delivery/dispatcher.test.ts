@@ -1,12 +1,11 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { dispatching, occurrence, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { transactionAt } from '../../support/sample-changes.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers({ now: Date.UTC(2024, 0, 1) }));
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ now: Date.UTC(2024, 0, 1) });
 
 test('a handler that is done at once is called at once, and its event handled without being held', () => {
   const { dispatcher, ledger, send } = dispatching();
@@ -81,7 +80,7 @@ test('the oldest event that is not handled is named, with whom it waits for', as
   const done = [deferred(), deferred()];
   const handlers = done.map(({ promise }, index) => recipient(() => promise, { name: `handler ${index}` }));
   send(handlers[0]!, '1');
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   send([...handlers].reverse(), '2');
   const since = new Date(Date.UTC(2024, 0, 1));
   expect(dispatcher.heldBy).toEqual({
@@ -121,7 +120,7 @@ test('a failing event shows its attempt and error in what holds the position', a
   const { dispatcher, send } = dispatching();
   const broken = new Error('broken');
   send(recipient(() => Promise.reject(broken)), '1'); // prettier-ignore
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect(dispatcher.heldBy).toMatchObject({ attempt: 3, error: broken });
 });
 
@@ -165,7 +164,7 @@ test('closing waits for the handlers that run, and their events are handled then
     closed = true;
     return ledger.confirmed;
   });
-  await vi.advanceTimersByTimeAsync(999);
+  await tick(999);
   expect(closed).toBe(false);
   done.resolve();
   expect(await closing).toBe(1n);
@@ -181,9 +180,9 @@ test('closing aborts the signals after its timeout, and waits once more for thos
   for (const id of ['1', '2']) send(heeding, id); // the second waits, and has no signal to be aborted
   send(recipient(() => new Promise(() => {})), '2'); // prettier-ignore
   const closing = dispatcher.close(1000, 'stop');
-  await vi.advanceTimersByTimeAsync(999);
+  await tick(999);
   expect(reason).toBeUndefined();
-  await vi.advanceTimersByTimeAsync(1 + 1); // an immediate is one step of the fake clock
+  await tick(1 + 1); // an immediate is one step of the fake clock
   await closing;
   expect(reason).toBe('stop');
   expect([ledger.confirmed, dispatcher.running]).toEqual([1n, 1]);

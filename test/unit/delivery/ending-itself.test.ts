@@ -1,11 +1,10 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import { dispatching, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 
 test('a handler that ends its own subscription before its first await is still waited for', async () => {
   const { send, ledger } = dispatching();
@@ -35,7 +34,7 @@ test.each([
     return fail();
   });
   send(one, '1');
-  await vi.advanceTimersByTimeAsync(60_000);
+  await tick(60_000);
   expect([calls.mock.calls.length, failures.length, ledger.confirmed]).toEqual([1, 1, 1n]);
 }); // prettier-ignore
 
@@ -60,10 +59,10 @@ test('a handler that runs is timed out also while the watch closes, and no timer
   send(recipient(hangs, { timeout: 1_000_000 }), '2');
   const first = dispatcher.heldBy;
   const closing = dispatcher.close(10_000, 'stop');
-  await vi.advanceTimersByTimeAsync(50);
+  await tick(50);
   expect(first?.attempt).toBe(1);
   expect(dispatcher.heldBy?.error).toMatchObject({ code: 'HANDLER_TIMEOUT' });
-  await vi.advanceTimersByTimeAsync(10_000);
+  await tick(10_000);
   await closing;
   expect([signal.reason, vi.getTimerCount()]).toEqual(['stop', 0]);
 });
@@ -74,7 +73,7 @@ test('an attempt that fails because the watch stops is not skipped, although its
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
   send(recipient(heeding, { onError: { attempts: 1, then: 'skip' } }), '1');
   const closed = dispatcher.close(10, new Error('stopped'));
-  await vi.advanceTimersByTimeAsync(20);
+  await tick(20);
   await closed;
   await tick();
   expect(ledger.confirmed).toBeUndefined();

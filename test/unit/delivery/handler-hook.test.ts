@@ -1,14 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
+import type { Failure, Recipient } from '../../../src/delivery/recipient.ts';
 import { AttemptTrace, type ConnectionTrace, type HandlerTrace } from '../../../src/delivery/tracing.ts';
 import { dispatching, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
+import { recorder } from '../../support/recorder.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 
 const parts = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 
@@ -26,13 +27,10 @@ function listening<T extends object>(name: string) {
 
 function observing() {
   const hook = new HandlerHook('worker');
-  const attempts: (readonly [name: string, seconds: number, done: boolean])[] = [];
-  const failures: string[] = [];
-  hook.add({
-    attempted: ({ name }, seconds, done) => attempts.push([name, seconds, done]),
-    failed: ({ recipient: { name }, action }) => failures.push(`${name} ${action}`),
-  });
-  return { ...dispatching({ hook }), attempts, failures };
+  const attempted = recorder(({ name }: Recipient, seconds: number, done: boolean) => [name, seconds, done] as const);
+  const failed = recorder(({ recipient: { name }, action }: Failure) => `${name} ${action}`);
+  hook.add({ attempted, failed });
+  return { ...dispatching({ hook }), attempts: attempted.all, failures: failed.all };
 }
 
 test('without observers and listeners it is off', () => {
@@ -58,9 +56,9 @@ describe('observers hear', () => {
     const done = deferred();
     const results = [() => Promise.reject(new Error('first')), () => { throw new Error('second'); }, () => done.promise]; // prettier-ignore
     send(recipient(() => results.shift()!(), { name: 'mailer' }), '1'); // prettier-ignore
-    await vi.advanceTimersByTimeAsync(1000);
+    await tick(1000);
     expect(ledger.confirmed).toBeUndefined();
-    await vi.advanceTimersByTimeAsync(3000);
+    await tick(3000);
     done.resolve();
     await tick();
     expect(attempts.map(([name, , good]) => [name, good])).toEqual([['mailer', false], ['mailer', false], ['mailer', true]]); // prettier-ignore
@@ -73,7 +71,7 @@ describe('observers hear', () => {
     const { attempts, failures, send } = observing();
     const done = deferred();
     send(recipient(() => done.promise, { timeout: 10, onError: { attempts: 1, then: 'skip' } }), '1'); // prettier-ignore
-    await vi.advanceTimersByTimeAsync(10);
+    await tick(10);
     done.resolve();
     await tick();
     expect([attempts, failures]).toEqual([[['users:updated', 0.01, false]], ['users:updated skip']]);

@@ -1,19 +1,12 @@
 /** Failures that are not the handler's, and events of a history that is lost. */
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Batch } from '../../../src/delivery/batch.ts';
 import { HandlerContext } from '../../../src/delivery/context.ts';
 import { Interrupted } from '../../../src/delivery/interrupted.ts';
 import { afterAttempts, handling } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime({ random: 1 });
 const lost = new Interrupted('mail', new Error('the connection has ended'));
 
 describe('an attempt that was interrupted', () => {

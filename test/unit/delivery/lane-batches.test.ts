@@ -1,19 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Captured } from '../../../src/changes/ledger.ts';
 import type { BatchOptions } from '../../../src/types/delivery.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts, dispatching, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { type Deferred, deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime({ random: 1 });
 
 interface Call extends Deferred<void> {
   readonly events: readonly { readonly id: number }[];

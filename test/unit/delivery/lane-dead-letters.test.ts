@@ -1,17 +1,10 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { LaneHost } from '../../../src/delivery/lane.ts';
 import { afterAttempts, handling } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { type Deferred, deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ random: 1 });
 const broken = new Error('broken');
 
 /** Letters are written when the test says so. */
@@ -29,7 +22,7 @@ test('an event that failed too often goes into a letter, with its attempts and i
   const { send, one, calls, letters, failures } = burying(2);
   send(one, '1');
   calls[0]!.reject(new Error('first'));
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect(letters).toEqual([]);
   calls[1]!.reject(broken);
   await tick();
@@ -55,9 +48,9 @@ test('a letter that can not be written is written again, less and less often; un
   await tick();
   for (const [index, pause] of [100, 200, 400].entries()) {
     letters[index]!.reject(new Error('no connection'));
-    await vi.advanceTimersByTimeAsync(pause - 1);
+    await tick(pause - 1);
     expect(letters).toHaveLength(index + 1);
-    await vi.advanceTimersByTimeAsync(1);
+    await tick(1);
     expect([letters.length, ledger.confirmed]).toEqual([index + 2, undefined]);
   }
   letters[3]!.resolve();
@@ -105,7 +98,7 @@ test('a letter survives that its subscription ends while it is being written, or
   // What has not begun is dropped; what is on its way into a letter is not.
   expect([letters.length, ledger.confirmed]).toEqual([1, undefined]);
   letters[0]!.reject(new Error('no connection'));
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect([letters.length, ledger.confirmed]).toEqual([2, undefined]);
   letters[1]!.resolve();
   await tick();

@@ -1,11 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Recipient } from '../../../src/delivery/recipient.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 const broken = new Error('broken');
 
 describe('a subscription that ends', () => {
@@ -54,7 +53,7 @@ describe('a subscription that ends', () => {
   test('while its handler runs over its timeout: that is still waited for, and not tried again', async () => {
     const { send, one, calls, ledger } = handling({ timeout: 1000 });
     send(one, '1');
-    await vi.advanceTimersByTimeAsync(1000);
+    await tick(1000);
     one.unsubscribe();
     expect(ledger.confirmed).toBeUndefined();
     calls[0]!.resolve();
@@ -138,7 +137,7 @@ describe('an obstacle, which no attempt can overcome,', () => {
   test('holds its event when onError only retries: it is told once, with a warning', async () => {
     const { send, one, failures, warnings, ledger, dispatcher } = handling();
     send(one, '1', { obstacle });
-    await vi.advanceTimersByTimeAsync(1_000_000);
+    await tick(1_000_000);
     expect(failures).toMatchObject([{ action: 'retry', retryIn: undefined, error: obstacle }]);
     expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', cause: obstacle }]);
     expect([ledger.confirmed, dispatcher.heldBy]).toMatchObject([undefined, { eventId: '0/1/0', error: obstacle }]);

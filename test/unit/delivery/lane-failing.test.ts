@@ -1,16 +1,9 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ random: 1 });
 
 test.each([
     ['throws', () => { throw new Error('broken'); }],
@@ -19,7 +12,7 @@ test.each([
     const { send, failures, ledger, stops } = dispatching();
     const calls = vi.fn(handler);
     send(recipient(calls, { name: 'mail' }), '1');
-    await vi.advanceTimersByTimeAsync(100 + 200 + 399);
+    await tick(100 + 200 + 399);
     expect(calls).toHaveBeenCalledTimes(3);
     expect(failures.map(({ attempt, action, retryIn, eventId }) => [attempt, action, retryIn, eventId])).toEqual([
       [1, 'retry', 100, '0/1/0'],
@@ -34,7 +27,7 @@ test('an event is skipped when the user said so, and what is behind it goes on',
   const { send, one, calls, ledger, stops } = handling({ onError: afterAttempts(2, 'skip') });
   for (const id of ['1', '2']) send(one, id);
   calls[0]!.reject(new Error('broken'));
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   calls[1]!.reject(new Error('broken'));
   await tick();
   expect(calls.map(({ id, attempt }) => [id, attempt])).toEqual([[1, 1], [1, 2], [2, 1]]); // prettier-ignore

@@ -1,16 +1,9 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { dispatching, handling, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ random: 1 });
 
 test('by default one event runs at a time, in commit order', async () => {
   const { send, one, calls, ids } = handling();
@@ -61,7 +54,7 @@ test('a retry keeps the order of its record, and lets others run', async () => {
   await tick();
   expect(ids()).toEqual([1, 2, 3]); // while it waits it takes no place
   for (const call of calls) call.resolve();
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect(calls.slice(3)).toMatchObject([{ id: 1, attempt: 2 }]);
   calls[3]!.resolve();
   await tick();
@@ -72,9 +65,9 @@ test('without concurrency a retry holds everything behind it', async () => {
   const { send, one, calls, ledger } = handling();
   for (const id of ['1', '2']) send(one, id);
   calls[0]!.reject(new Error('broken'));
-  await vi.advanceTimersByTimeAsync(99);
+  await tick(99);
   expect(calls).toHaveLength(1);
-  await vi.advanceTimersByTimeAsync(1);
+  await tick(1);
   expect(calls.slice(1)).toMatchObject([{ id: 1, attempt: 2 }]);
   expect(ledger.confirmed).toBeUndefined();
 });

@@ -1,5 +1,5 @@
 import * as promClient from 'prom-client';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
 import { internals, internalsVersion, type Measurements } from '../../../src/observe/internals.ts';
 import { collectMetrics } from '../../../src/observe/metrics.ts';
@@ -7,10 +7,10 @@ import type { SlotWatchStatus } from '../../../src/types/events.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import type { SlotWatch } from '../../../src/types/watch.ts';
 import { dispatching, settingsOf } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
 /** A watch as far as metrics look at it, over a real dispatcher. */
 function measured(slot = 'worker') {

@@ -1,9 +1,8 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { gated } from '../../support/gating.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 
 test('later changes of a transaction that passed pass at once', async () => {
   const { gate, passed, questions, connect, begin, push, answer } = gated();
@@ -71,17 +70,17 @@ test('questions that were on their way when the connection was lost say nothing,
   const { gate, passed, failures, questions, connect, send, answerTo, answer } = gated();
   connect();
   send(10);
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   const lost = [...questions];
   expect(lost.length).toBeGreaterThan(2);
   gate.connect(undefined);
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   expect(questions).toHaveLength(lost.length);
   await answerTo(lost[0]!, 20);
   connect();
   await answerTo(lost[1]!, 20);
   for (const { reject } of lost.slice(2)) reject(new Error('the connection has ended'));
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   expect([passed, failures, questions.length]).toEqual([[], [], lost.length * 2]);
   await answer(11);
   expect(passed).toEqual([10]);
@@ -93,12 +92,12 @@ test('the pauses begin small again with each connection', async () => {
   send(10);
   for (const pause of [0, 0, 0, 1, 2, 4]) {
     await answer(20, 10);
-    await vi.advanceTimersByTimeAsync(pause);
+    await tick(pause);
   }
   connect();
   for (let times = 0; times < 4; times++) await answer(20, 10);
   const before = questions.length;
-  await vi.advanceTimersByTimeAsync(1);
+  await tick(1);
   expect(questions.length - before).toBe(1);
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { table } from '../../../src/watchers/table.ts';
 import { problemsOf } from '../../support/problems.ts';
+import { recorder } from '../../support/recorder.ts';
 import { routingFor } from '../../support/routing.ts';
 import { usersTable } from '../../support/sample-tables.ts';
 
@@ -81,16 +82,15 @@ describe('a row stream', () => {
 
 test('the handler of a row stream is given changes, and those of a batch with the context of each', () => {
   const { subscribe } = watching();
-  const heard: unknown[] = [];
-  const handler = (...given: readonly unknown[]) => void heard.push(given);
+  const handler = recorder((...given: readonly unknown[]) => given);
   const context = { watcher: 'users:updated', type: 'updated' };
   subscribe(all, handler).handler({ id: 1 }, context);
-  expect(heard).toEqual([[{ ...context, event: { id: 1 }, context }, context]]);
-  heard.length = 0;
+  expect(handler.all).toEqual([[{ ...context, event: { id: 1 }, context }, context]]);
+  handler.all.length = 0;
   const inserted = { watcher: 'users:inserted', type: 'inserted' };
   const whole = { contexts: [inserted, context] };
   subscribe(all, handler, { batch: { size: 2 } }).handler([{ id: 1 }, { id: 2 }], whole);
-  expect(heard).toEqual([
+  expect(handler.all).toEqual([
     [
       [
         { ...inserted, event: { id: 1 }, context: inserted },

@@ -1,22 +1,15 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Change, DeliveryContext } from '../../../src/types/delivery.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { problemsOf } from '../../support/problems.ts';
 import { reading, transacting } from '../../support/transacting.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime({ random: 1 });
 /** Without a flag for the whole run. */
 const collectGarbage = () => {
   setFlagsFromString('--expose-gc');

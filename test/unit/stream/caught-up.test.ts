@@ -1,10 +1,9 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { CaughtUp } from '../../../src/stream/caught-up.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { type Deferred, deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime();
 
 /** A ledger as each test says, and a stream whose questions are answered by it. */
 function catchingUp({ streaming = true } = {}) {

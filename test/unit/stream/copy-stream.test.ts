@@ -1,20 +1,17 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { ProtocolError } from '../../../src/errors.ts';
 import { ReadPace } from '../../../src/stream/read-pace.ts';
 import { copying, framed, keepalive, turn, xLogData } from '../../support/copying.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
 /** Reads are never tight, so none is put off, unless a test says otherwise. */
 let now: () => number;
+useFakeTime({ toFake: ['setTimeout', 'clearTimeout'] });
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   let time = 0;
   now = () => (time += 10);
   vi.spyOn(performance, 'now').mockImplementation(() => now());
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
 });
 
 const notice = framed('N', Buffer.from('hello'));

@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { CapturedChange } from '../../../src/changes/change.ts';
 import type { Ledger } from '../../../src/changes/ledger.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { gated } from '../../support/gating.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
 test('a change waits until a new snapshot sees its transaction, and is not handled before', async () => {
   const { gate, ledger, passed, connect, send, answer } = gated();

@@ -2,19 +2,24 @@ import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import type { WatchError } from '../../../src/errors.ts';
 import { handlerSlow, RetainedWalMonitor, warningThreshold } from '../../../src/stream/held-back.ts';
+import { recorder } from '../../support/recorder.ts';
 
 /** A server that says how much the slot holds back, inspection by inspection; undefined: there is no such slot. */
 function monitoring(threshold: number | undefined, ...retained: readonly (number | null | undefined)[]) {
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const asked: unknown[] = [];
-  const monitor = new RetainedWalMonitor('worker', threshold, (warning) => warnings.push(warning));
+  const monitor = new RetainedWalMonitor('worker', threshold, warnings);
   const client = {
     query: (_: string, values: unknown[]) => {
       const bytes = retained[asked.push(values) - 1];
       return Promise.resolve({ rows: bytes === undefined ? [] : [{ current: '0/1', retained: bytes }] });
     },
   } as unknown as Client;
-  return { warnings, asked, inspect: (limit?: number, heldBy?: string) => monitor.inspect(client, limit, heldBy) };
+  return {
+    warnings: warnings.all,
+    asked,
+    inspect: (limit?: number, heldBy?: string) => monitor.inspect(client, limit, heldBy),
+  };
 }
 
 test("the user's threshold comes first, then 80 % of the server's limit; without both there is none", () => {

@@ -5,6 +5,7 @@ import * as encode from '../../support/pgoutput-messages.ts';
 import { Intake } from '../../../src/stream/intake.ts';
 import type { Receiver } from '../../../src/stream/receiver.ts';
 import { begin, commit, described, plan, receiving, row } from '../../support/receiving.ts';
+import { recorder } from '../../support/recorder.ts';
 import { relationOf, usersTable } from '../../support/sample-tables.ts';
 
 test('a transaction goes through in order, and is reached before it may be confirmed', () => {
@@ -97,14 +98,14 @@ test('a table of another shape is decoded as its own description says', () => {
 });
 
 test('types are told as they are described, and messages by their prefix before they are delivered', () => {
-  const heard: unknown[] = [];
+  const heard = recorder();
   const { receiver, told } = receiving({
-    type: (type) => heard.push(type),
+    type: heard,
     message: (prefix) => told.push(`message ${prefix}`),
   });
   receiver.message(encode.type(16_500, 'public', 'mood'));
   receiver.message(encode.logicalMessage(false, 100n, 'cache', Buffer.alloc(0)));
-  expect(heard).toEqual([{ tag: 'type', oid: 16_500, schema: 'public', name: 'mood' }]);
+  expect(heard.all).toEqual([{ tag: 'type', oid: 16_500, schema: 'public', name: 'mood' }]);
   expect(told).toEqual(['reached 100', 'message cache', '0/64/n0=cache', 'confirmed 100']);
 });
 

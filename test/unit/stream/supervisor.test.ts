@@ -1,21 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { classify } from '../../../src/setup/classify.ts';
 import { Supervisor } from '../../../src/stream/supervisor.ts';
 import { provenAfter } from '../../../src/stream/timing.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
 const names = { slot: 'worker', publication: 'accounts' };
 const classified = { classify: (cause: unknown) => classify(cause, names) };
 const lost = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+useFakeTime({ random: 1 });
 
 /** `outcomes`: how each attempt ends; a pending promise is a connection that is up. */
 function supervise(outcomes: readonly (() => Promise<void>)[]) {
