@@ -6,7 +6,7 @@ import { deferred } from '../../support/until.ts';
 
 const tick = useFakeTime();
 
-test('a handler that ends its own subscription before its first await is still waited for', async () => {
+test('a handler that ends its own subscription before its first await is still awaited', async () => {
   const { send, ledger } = dispatching();
   const done = [deferred(), deferred()];
   const one: ActiveSubscription = recipient((event) => {
@@ -25,7 +25,7 @@ test('a handler that ends its own subscription before its first await is still w
 test.each([
   ['throws', () => { throw new Error('broken'); }],
   ['rejects', () => Promise.reject(new Error('broken'))],
-])('a handler that ends its own subscription and then %s is told of, and not called again', async (_, fail) => {
+])('a handler that ends its own subscription and then %s is reported, and not called again', async (_, fail) => {
   const { send, ledger, failures } = dispatching();
   const calls = vi.fn();
   const one: ActiveSubscription = recipient(() => {
@@ -38,7 +38,7 @@ test.each([
   expect([calls.mock.calls.length, failures.length, ledger.confirmed]).toEqual([1, 1, 1n]);
 }); // prettier-ignore
 
-test('a subscription that has ended is not delivered to, also by who found it before', () => {
+test('a subscription that has ended receives nothing, not even from a caller that found it earlier', () => {
   const { send, ledger } = dispatching();
   const handler = vi.fn();
   const one = recipient(handler);
@@ -48,7 +48,7 @@ test('a subscription that has ended is not delivered to, also by who found it be
   expect(ledger.confirmed).toBe(1n);
 });
 
-test('a handler that runs is timed out also while the watch closes, and no timer stays behind', async () => {
+test('a running handler times out while the watch closes, and no timer is left', async () => {
   const { send, dispatcher } = dispatching();
   let signal!: AbortSignal;
   const hangs = (_: unknown, context: { signal: AbortSignal }) => {
@@ -67,7 +67,7 @@ test('a handler that runs is timed out also while the watch closes, and no timer
   expect([signal.reason, vi.getTimerCount()]).toEqual(['stop', 0]);
 });
 
-test('an attempt that fails because the watch stops is not skipped, although its failures are', async () => {
+test('an attempt that fails because the watch stops is not skipped, although onError would skip it', async () => {
   const { dispatcher, send, ledger, failures } = dispatching();
   const heeding = (_: unknown, { signal }: { signal: AbortSignal }) =>
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));

@@ -13,7 +13,7 @@ interface Call extends Deferred<void> {
   readonly context: any;
 }
 
-/** A dispatcher and one subscription to batches, whose handler ends as each test says, call by call. */
+/** A dispatcher and one subscription to batches. The test ends each call of its handler. */
 function batching(
   batch: Partial<BatchOptions>,
   settings: Parameters<typeof recipient>[1] = {},
@@ -39,8 +39,8 @@ function batching(
   }; // prettier-ignore
 }
 
-describe('a batch holds', () => {
-  test('what has come together, in order', async () => {
+describe('a batch contains', () => {
+  test('the events that arrive together, in order', async () => {
     const { sendAll, ids } = batching({});
     sendAll('1', '2', '3');
     expect(ids()).toEqual([]);
@@ -48,13 +48,13 @@ describe('a batch holds', () => {
     expect(ids()).toEqual([[1, 2, 3]]);
   });
 
-  test('at most `size` events, which go at once when they are complete', () => {
+  test('at most `size` events, and is delivered as soon as it is full', () => {
     const { sendAll, ids } = batching({ size: 2, wait: 1000 });
     sendAll('1', '2', '3');
     expect(ids()).toEqual([[1, 2]]);
   });
 
-  test('what comes within `wait` of the first', async () => {
+  test('the events that arrive within `wait` of the first', async () => {
     const { sendAll, calls, ids } = batching({ wait: 50 });
     sendAll('1');
     await tick(49);
@@ -66,12 +66,12 @@ describe('a batch holds', () => {
     await tick();
     sendAll('3');
     await tick(49);
-    expect(ids()).toHaveLength(1); // its wait is its own
+    expect(ids()).toHaveLength(1); // it has its full `wait`
     await tick(1);
     expect(ids()).toEqual([[1, 2], [3]]);
   });
 
-  test('all that came while the handler was busy', async () => {
+  test('all events that arrived while the handler was busy', async () => {
     const { sendAll, calls, ids } = batching({ size: 3 });
     sendAll('1');
     await tick();
@@ -88,7 +88,7 @@ describe('a batch holds', () => {
     } // prettier-ignore
   });
 
-  test('all that came while the last batch waited for its next attempt', async () => {
+  test('all events that arrived while the last batch waited for its retry', async () => {
     const { sendAll, calls, ids } = batching({ size: 3 });
     sendAll('1');
     await tick();
@@ -104,7 +104,7 @@ describe('a batch holds', () => {
     expect(ids()).toEqual([[1], [1], [2, 3]]);
   });
 
-  test('an event that waits is not sent before its time because the handler is done', async () => {
+  test('an event that still waits is not delivered early when the handler finishes', async () => {
     const { sendAll, calls, ids } = batching({ size: 2, wait: 100 });
     sendAll('1', '2', '3');
     calls[0]!.resolve();
@@ -146,7 +146,7 @@ describe('a batch holds', () => {
   });
 });
 
-test('events and contexts belong together, and all have the attempt and the signal of the batch', async () => {
+test('events and contexts match, and all have the attempt and the signal of the batch', async () => {
   const { sendAll, calls } = batching({});
   sendAll('7', '8');
   await tick();
@@ -160,8 +160,8 @@ test('events and contexts belong together, and all have the attempt and the sign
   for (const one of context.contexts) expect(one.signal).toBe(context.signal);
 });
 
-describe('acknowledged is', () => {
-  test('all of a batch, and only when it is done', async () => {
+describe('the position moves past', () => {
+  test('all events of a batch, once it is done', async () => {
     const { sendAll, calls, ledger, dispatcher } = batching({ size: 3 });
     sendAll('1', '2', '3');
     await tick();
@@ -172,7 +172,7 @@ describe('acknowledged is', () => {
     expect([ledger.confirmed, dispatcher.heldBy]).toEqual([3n, undefined]);
   });
 
-  test('nothing of what is being collected, which shows in heldBy', async () => {
+  test('no event that is still being collected: heldBy shows the first of them', async () => {
     const { sendAll, ledger, dispatcher } = batching({ wait: 60_000 });
     sendAll('1', '2');
     expect(dispatcher.heldBy).toMatchObject({ subscription: 'users:updated', eventId: '0/1/0', attempt: 1 });
@@ -182,13 +182,13 @@ describe('acknowledged is', () => {
 });
 
 describe('with concurrency', () => {
-  test('batches of different records run at once, up to that many', async () => {
+  test('as many batches run at once as concurrency allows, if they have no record in common', async () => {
     const { sendAll, ids } = batching({ size: 1 }, { concurrency: 2 });
     sendAll('1', '2', '3');
     expect(ids()).toEqual([[1], [2]]);
   });
 
-  test('two with the same record never do, whatever else is in them', async () => {
+  test('two batches with a common record never run at once', async () => {
     const { sendAll, calls, ids } = batching({ size: 2 }, { concurrency: 8 });
     sendAll('1', '2', '2', '3', '4', '5', '3', '5');
     expect(ids()).toEqual([
@@ -197,7 +197,7 @@ describe('with concurrency', () => {
     ]);
     calls[1]!.resolve();
     await tick();
-    expect(ids()).toHaveLength(2); // the last one waits for two
+    expect(ids()).toHaveLength(2); // the last batch waits for two others
     calls[0]!.resolve();
     await tick();
     expect(ids()).toEqual([
@@ -212,7 +212,7 @@ describe('with concurrency', () => {
 });
 
 describe('a failed batch', () => {
-  test('is tried again as a whole, before anything behind it', async () => {
+  test('is retried as a whole, before later events', async () => {
     const { sendAll, calls, ids, failures, ledger } = batching({ size: 2 });
     sendAll('1', '2', '3', '4');
     calls[0]!.reject(new Error('broken'));
@@ -243,7 +243,7 @@ describe('a failed batch', () => {
     ]);
   });
 
-  test('ends the watch, and nothing of it is acknowledged', async () => {
+  test('ends the watch, and none of its events is acknowledged', async () => {
     const { sendAll, calls, stops, ledger } = batching({ size: 2 }, { onError: afterAttempts(1, 'stop') });
     sendAll('1', '2');
     calls[0]!.reject(new Error('broken'));
@@ -252,7 +252,7 @@ describe('a failed batch', () => {
     expect(ledger.confirmed).toBeUndefined();
   });
 
-  test('becomes one letter for each event that was handed over, and holds the slot until all are written', async () => {
+  test('becomes one dead letter for each of its events, and holds the slot until all are written', async () => {
     const letters: [string, number][] = [];
     const written = deferred();
     const { sendAll, calls, ledger } = batching(
@@ -277,7 +277,7 @@ describe('a failed batch', () => {
     expect(ledger.confirmed).toBe(4n);
   });
 
-  test('that took too long has its signal aborted, that of each event too', async () => {
+  test('that timed out has its signal aborted, in the context of each event too', async () => {
     const { sendAll, calls, failures } = batching({ size: 2 }, { timeout: 1000 });
     sendAll('1', '2');
     await tick(1000);
@@ -290,7 +290,7 @@ describe('a failed batch', () => {
     expect(calls[1]!.context).toMatchObject({ attempt: 2, signal: { aborted: false } });
   });
 
-  test('that throws at once fails like any other', async () => {
+  test('that throws synchronously is handled like any other', async () => {
     const { dispatcher, send, failures, ledger } = dispatching();
     let attempts = 0;
     const one = recipient(
@@ -305,7 +305,7 @@ describe('a failed batch', () => {
   });
 });
 
-test('an event whose routing column was not sent goes to onError by itself, in its place', async () => {
+test('an event whose routing column was not sent goes to onError alone, in commit order', async () => {
   const obstacle = new WatchError('VALUE_ABSENT', 'absent');
   const { send, sendAll, one, calls, ids, failures, ledger } = batching(
     { wait: 1000 },
@@ -314,7 +314,7 @@ test('an event whose routing column was not sent goes to onError by itself, in i
   sendAll('1', '2');
   send(one, '3', { obstacle });
   sendAll('4');
-  expect([ids(), failures]).toEqual([[[1, 2]], []]); // what is before it does not wait any more
+  expect([ids(), failures]).toEqual([[[1, 2]], []]); // the events before it do not wait any longer
   calls[0]!.resolve();
   await tick();
   expect(failures).toMatchObject([{ eventId: '0/3/0', error: obstacle, action: 'skip' }]);
@@ -324,7 +324,7 @@ test('an event whose routing column was not sent goes to onError by itself, in i
 });
 
 describe('ending', () => {
-  test('the subscription drops what is being collected, and leaves no timer', async () => {
+  test('the subscription drops the events being collected, and leaves no timer', async () => {
     const { sendAll, one, ids, ledger } = batching({ wait: 1000 });
     sendAll('1', '2');
     one.unsubscribe();
@@ -333,7 +333,7 @@ describe('ending', () => {
     expect(ids()).toEqual([]);
   });
 
-  test('the subscription in its own handler drops what was collected meanwhile, not what runs', async () => {
+  test('the subscription in its own handler drops the events collected so far, not the running batch', async () => {
     const { sendAll, one, calls, ledger } = batching({ size: 2 });
     sendAll('1', '2', '3');
     one.unsubscribe();
@@ -343,17 +343,17 @@ describe('ending', () => {
     expect([ledger.confirmed, calls.length]).toEqual([3n, 1]);
   });
 
-  test('the watch hands over nothing of what is being collected, and acknowledges nothing of it', async () => {
+  test('the watch delivers no event that is being collected, and acknowledges none of them', async () => {
     const { sendAll, ids, ledger, dispatcher } = batching({ wait: 1000, size: 3 });
     sendAll('1', '2');
     await dispatcher.close(1000, undefined);
     expect(vi.getTimerCount()).toBe(0);
-    sendAll('3', '4'); // the rest of what was read
+    sendAll('3', '4'); // the rest of the last read
     await tick(2000);
     expect([ids(), ledger.confirmed, vi.getTimerCount()]).toEqual([[], undefined, 0]);
   });
 
-  test('the watch waits for the batch that runs, and begins no other', async () => {
+  test('the watch waits for the running batch, and starts no other', async () => {
     const { sendAll, calls, ledger, dispatcher } = batching({ size: 2 });
     sendAll('1', '2', '3', '4', '5');
     const closed = dispatcher.close(1000, undefined);
@@ -362,7 +362,7 @@ describe('ending', () => {
     expect([calls.length, ledger.confirmed, vi.getTimerCount()]).toEqual([1, 2n, 0]);
   });
 
-  test('the watch leaves no timer behind when the first event comes after it has ended', async () => {
+  test('the watch leaves no timer when the first event arrives after its end', async () => {
     const { sendAll, dispatcher } = batching({ wait: 1000 });
     await dispatcher.close(1000, undefined);
     sendAll('1');
@@ -371,16 +371,16 @@ describe('ending', () => {
 });
 
 describe('when memory is full', () => {
-  test('what is collected goes out, because no more comes that would be worth waiting for', async () => {
+  test('the batch is delivered at once, because no more events can arrive', async () => {
     const { sendAll, ids, dispatcher } = batching({ wait: 60_000 });
     sendAll('1', '2');
     dispatcher.hurry();
-    sendAll('3'); // what made it full
+    sendAll('3'); // this fills the memory
     await tick();
     expect([ids(), vi.getTimerCount()]).toEqual([[[1, 2, 3]], 0]);
   });
 
-  test('it goes out once the handler is free', async () => {
+  test('the rest is delivered as soon as the handler is free', async () => {
     const { sendAll, ids, calls, dispatcher } = batching({ size: 2, wait: 60_000 });
     sendAll('1', '2', '3');
     dispatcher.hurry();
@@ -391,7 +391,7 @@ describe('when memory is full', () => {
     expect(ids()).toEqual([[1, 2], [3]]);
   });
 
-  test('what comes while it is full, held by others, is not waited with either, but goes together', async () => {
+  test('while others fill the memory, events are batched without waiting', async () => {
     const { sendAll, ids, calls, ledger } = batching({ wait: 60_000 });
     vi.spyOn(ledger, 'full', 'get').mockReturnValue(true);
     sendAll('1', '2');
@@ -406,7 +406,7 @@ describe('when memory is full', () => {
     ]);
   });
 
-  test('when it no longer is, they wait again', async () => {
+  test('when there is room again, events are collected again', async () => {
     const { sendAll, ids, calls, dispatcher } = batching({ wait: 1000 });
     sendAll('1');
     dispatcher.hurry();

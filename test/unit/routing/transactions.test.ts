@@ -17,8 +17,8 @@ const collectGarbage = () => {
 };
 const gone = new WatchError('CONNECTION', 'gone');
 
-describe('a handler of transactions gets', () => {
-  test('all watched changes of one transaction in order, also of watchers that nobody subscribed to', async () => {
+describe('a transaction handler gets', () => {
+  test('all watched changes of one transaction in order, including those of watchers without a subscription', async () => {
     const { on, begin, insert, update, commit, ledger } = transacting({
       entries: [['users', 'inserted'], ['users', 'updated', { extraColumns: ['email'] }]],
     }); // prettier-ignore
@@ -60,7 +60,7 @@ describe('a handler of transactions gets', () => {
     expect(seen).toEqual([['0/100', 1], ['0/200', 2]]); // prettier-ignore
   });
 
-  test('nothing of transactions without watched changes, of which triggers and conditions decide', async () => {
+  test('no transaction without watched changes, as triggers and conditions decide', async () => {
     const { on, send, begin, update, commit, ledger } = transacting({
       entries: [
         ['users', 'inserted'],
@@ -82,7 +82,7 @@ describe('a handler of transactions gets', () => {
     expect(read).toEqual([[1, 3]]);
   });
 
-  test('changes while they come in, before the commit', async () => {
+  test('changes while they arrive, before the commit', async () => {
     const { on, begin, insert } = transacting();
     const seen: number[] = [];
     on(async (transaction) => {
@@ -98,8 +98,8 @@ describe('a handler of transactions gets', () => {
   });
 });
 
-describe('acknowledged is a transaction', () => {
-  test('only when its handler is done, though it has read all', async () => {
+describe('a transaction is acknowledged', () => {
+  test('only when its handler is done, even if it has read everything', async () => {
     const { on, send, ledger, dispatcher } = transacting();
     const done = deferred();
     on(async (transaction) => {
@@ -115,7 +115,7 @@ describe('acknowledged is a transaction', () => {
     expect([ledger.confirmed, dispatcher.heldBy]).toEqual([0x108n, undefined]);
   });
 
-  test('also when its handler does not read it, or leaves the loop; the rest is not kept', async () => {
+  test('even if its handler does not read it, or leaves the loop; the rest is not kept', async () => {
     const { on, send, begin, insert, commit, ledger, budget } = transacting();
     on(() => {});
     on(async (transaction) => {
@@ -133,7 +133,7 @@ describe('acknowledged is a transaction', () => {
     expect(ledger.confirmed).toBe(0x208n);
   });
 
-  test('when all handlers of it are done, those of single events too', async () => {
+  test('when all of its handlers are done, including those of single events', async () => {
     const { on, subscriptions, send, ledger } = transacting();
     const done = deferred();
     on(() => {});
@@ -148,7 +148,7 @@ describe('acknowledged is a transaction', () => {
 });
 
 describe('a failed attempt', () => {
-  test('is followed by another that gets all again, also what came meanwhile', async () => {
+  test('is followed by another that gets everything again, including later arrivals', async () => {
     const { on, begin, insert, commit, failures, ledger } = transacting();
     const seen: number[][] = [];
     on(async (transaction, { attempt }) => {
@@ -186,7 +186,7 @@ describe('a failed attempt', () => {
     expect(seen).toEqual(['0/100', '0/100', '0/200']);
   });
 
-  test('is skipped as a whole where onError says so', async () => {
+  test('is skipped as a whole if onError decides so', async () => {
     const { on, begin, insert, commit, ledger, budget } = transacting();
     on(() => Promise.reject(new Error('broken')), { onError: afterAttempts(1, 'skip') });
     begin(0x100n);
@@ -198,7 +198,7 @@ describe('a failed attempt', () => {
     expect(ledger.confirmed).toBe(0x108n);
   });
 
-  test('of which what was read is gone ends the watch; it is not acknowledged', async () => {
+  test('ends the watch if the transaction exceeds the limit, and does not acknowledge it', async () => {
     const { on, begin, insert, commit, stops, ledger } = transacting({ limit: 5000 });
     on(async (transaction) => {
       let count = 0;
@@ -213,7 +213,7 @@ describe('a failed attempt', () => {
     expect(ledger.confirmed).toBeUndefined();
   });
 
-  test('of a transaction that is within the limit is repeated, though all of it was read', async () => {
+  test('is repeated within the limit, even after everything was read', async () => {
     const { on, send, stops, failures } = transacting({ limit: 5000 });
     const read: unknown[][] = [];
     on(async (transaction, context) => {
@@ -243,7 +243,7 @@ describe('a failed attempt', () => {
   });
 });
 
-test('a handler that takes too long has its signal aborted, that of the changes too', async () => {
+test('a handler that takes too long has its signal aborted, and those of its changes too', async () => {
   const { on, begin, insert, commit, failures, ledger } = transacting();
   const signals: AbortSignal[] = [];
   on(
@@ -263,7 +263,7 @@ test('a handler that takes too long has its signal aborted, that of the changes 
 });
 
 describe('memory', () => {
-  test('what the handler has taken counts no more, so that a transaction does not wait for itself', async () => {
+  test('changes that the handler has taken do not count as memory, so a transaction cannot block itself', async () => {
     const { on, begin, insert, budget } = transacting();
     const taken = deferred();
     on(async (transaction) => {
@@ -283,7 +283,7 @@ describe('memory', () => {
   test.each([
     ['larger than any change', 10_000],
     ['smaller than a change', 10],
-  ])('of a large transaction only so much is kept as the limit says: %s', async (_, limit) => {
+  ])('of a large transaction only as many bytes are kept as the limit allows: %s', async (_, limit) => {
     const { on, begin, insert } = transacting({ limit });
     const seen: WeakRef<object>[] = [];
     on(async (transaction) => {
@@ -295,13 +295,13 @@ describe('memory', () => {
       await tick();
     }
     vi.useRealTimers();
-    await new Promise((resolve) => setImmediate(resolve)); // what was looked at lives until then
+    await new Promise((resolve) => setImmediate(resolve)); // until then a change that was read stays alive
     collectGarbage();
     expect(seen).toHaveLength(500);
     expect(seen.filter((event) => event.deref() !== undefined).length).toBeLessThan(50);
   });
 
-  test('what was dropped can not be read again, and says so', async () => {
+  test('a change that was dropped cannot be read again: reading throws', async () => {
     const { on, begin, insert, commit, failures } = transacting({ limit: 5000 });
     on(async (transaction) => {
       for await (const _ of transaction);
@@ -315,7 +315,7 @@ describe('memory', () => {
   });
 });
 
-describe('what a condition throws fails the transaction,', () => {
+describe('an error in a condition fails the transaction,', () => {
   const when = {
     'users:inserted': ({ id }: { id: number }) => {
       if (id === 2) throw new Error('no condition');
@@ -323,7 +323,7 @@ describe('what a condition throws fails the transaction,', () => {
     },
   };
 
-  test('whether its handler waits for more by then', async () => {
+  test('even while its handler waits for more', async () => {
     const { on, begin, insert, failures } = transacting({ when });
     on(async (transaction) => void (await transaction.toArray()));
     begin(0x100n);
@@ -334,18 +334,18 @@ describe('what a condition throws fails the transaction,', () => {
     expect(failures).toMatchObject([{ error: { message: 'no condition' } }]);
   });
 
-  test('or has not begun; without any change before it, too', async () => {
+  test('even if its handler was not called yet, because it has no earlier change', async () => {
     const { on, send, failures, ledger } = transacting({ when });
     const read: unknown[][] = [];
     on(reading(read), { onError: afterAttempts(2, 'skip') });
     send(0x100n, 2);
     send(0x200n, 3);
     await tick(100);
-    expect(failures.map(({ action }) => action)).toEqual(['skip']); // no attempt can change that
+    expect(failures.map(({ action }) => action)).toEqual(['skip']); // a retry cannot change that
     expect([read, ledger.confirmed]).toEqual([[[3]], 0x208n]);
   });
 
-  test('also when the handler catches it', async () => {
+  test('even if the handler catches it', async () => {
     const { on, send, failures, warnings, ledger } = transacting({ when });
     on(async (transaction) => void (await transaction.toArray().catch(() => {})));
     send(0x100n, 2);
@@ -372,7 +372,7 @@ describe('a subscription that is made', () => {
     expect([first, second]).toEqual([[[1, 2], [3]], [[3]]]); // prettier-ignore
   });
 
-  test('before the first change that is watched has all of the transaction to come, and gets it', async () => {
+  test('before the first watched change gets the whole transaction', async () => {
     const { on, begin, insert, commit, send } = transacting();
     const read: unknown[][] = [];
     begin(0x100n);
@@ -384,7 +384,7 @@ describe('a subscription that is made', () => {
     expect(read).toEqual([[1], [2]]);
   });
 
-  test('while transactions whose end was received wait to become visible gets them, each whole', async () => {
+  test('while complete transactions wait to become visible gets each of them whole', async () => {
     const { on, send, hold, release, ledger } = transacting();
     const read: unknown[][] = [];
     hold();
@@ -397,7 +397,7 @@ describe('a subscription that is made', () => {
     expect([read, ledger.confirmed]).toEqual([[[1], [2, 3], [4]], 0x308n]); // prettier-ignore
   });
 
-  test('while the rest of a transaction waits, of which a part was let through, begins with the next one', async () => {
+  test('while part of a transaction has passed and the rest waits, begins with the next one', async () => {
     const { on, begin, insert, commit, send, hold, release } = transacting();
     const read: unknown[][] = [];
     begin(0x100n);
@@ -412,7 +412,7 @@ describe('a subscription that is made', () => {
     expect(read).toEqual([[3]]);
   });
 
-  test('before the gate lets through what was read after it gets that', async () => {
+  test('before the gate lets later transactions pass gets those', async () => {
     const { on, send, hold, release } = transacting();
     const read: unknown[][] = [];
     on(reading(read));
@@ -426,7 +426,7 @@ describe('a subscription that is made', () => {
 });
 
 describe('unsubscribing', () => {
-  test('in the middle of a transaction lets its handler read it to the end, and no other begin', async () => {
+  test('in the middle of a transaction lets its handler read it to the end, and starts no other', async () => {
     const { on, begin, insert, commit, send, ledger } = transacting();
     const read: unknown[][] = [];
     const subscription = on(reading(read));
@@ -442,7 +442,7 @@ describe('unsubscribing', () => {
     expect([read, ledger.confirmed]).toEqual([[[1, 2]], 0x208n]);
   });
 
-  test('drops what has not begun, also of a transaction whose rest comes later', async () => {
+  test('drops transactions that have not begun, even if the rest arrives later', async () => {
     const { on, begin, insert, commit, send, ledger, budget } = transacting();
     const done = deferred();
     const subscription = on(() => done.promise);
@@ -488,7 +488,7 @@ describe('unsubscribing', () => {
 });
 
 describe('a reconnect in the middle of a transaction', () => {
-  test('goes on where it was, if the server does', async () => {
+  test('continues in place if the server continues', async () => {
     const { on, begin, insert, commit, intake } = transacting();
     const read: unknown[][] = [];
     on(reading(read));
@@ -503,7 +503,7 @@ describe('a reconnect in the middle of a transaction', () => {
     expect(read).toEqual([[1, 2, 3]]);
   });
 
-  test('ends it if the server does not, without an error or a retry: it comes again, whole, in the new history', async () => {
+  test('ends it if the server does not, without an error or a retry: it is delivered again, whole, in the new history', async () => {
     const { on, begin, insert, send, intake, router, ledger, failures, budget, dispatcher } = transacting();
     const read: unknown[][] = [];
     let error: unknown;
@@ -532,7 +532,7 @@ describe('a reconnect in the middle of a transaction', () => {
     expect([read, ledger.confirmed]).toEqual([[[1, 2]], 0x58n]);
   });
 
-  test('ends one that waits for its next attempt, too', async () => {
+  test('ends a transaction that waits for its retry, too', async () => {
     const { on, begin, insert, send, intake, router, ledger, budget } = transacting();
     const seen: [string, number][] = [];
     on((_, { eventId, attempt }) => {
@@ -549,7 +549,7 @@ describe('a reconnect in the middle of a transaction', () => {
     expect([seen, budget.bytes]).toEqual([[['0/100', 1], ['0/50', 1]], 0]); // prettier-ignore
   });
 
-  test('a subscription that was made in the old history hears the new one from its beginning', async () => {
+  test('a subscription from the old history gets the new one from its start', async () => {
     const { on, begin, insert, send, intake, router, ledger } = transacting();
     const read: unknown[][] = [];
     begin(0x100n);
@@ -570,7 +570,7 @@ describe('stopping', () => {
     [afterAttempts(1, 'skip'), [2]],
     ['retry', []],
   ] as const)(
-    'in the middle of a transaction ends its handler at once, and acknowledges nothing of it: %j, rest %j',
+    'in the middle of a transaction ends its handler at once, and acknowledges none of its changes: %j, rest %j',
     async (onError, rest) => {
       const { on, begin, insert, commit, router, dispatcher, ledger, failures } = transacting();
       let error: unknown;
@@ -582,14 +582,14 @@ describe('stopping', () => {
       await tick();
       const closed = dispatcher.close(1_000_000, undefined);
       router.transactions.abandon(gone);
-      insert(...rest); // of what was read
+      insert(...rest); // of the received part
       commit(0x100n);
       await closed;
       expect([error, failures, ledger.confirmed, vi.getTimerCount()]).toEqual([gone, [], undefined, 0]);
     },
   );
 
-  test('lets a handler finish whose transaction has come whole', async () => {
+  test('lets a handler finish if its transaction has arrived completely', async () => {
     const { on, send, router, dispatcher, ledger } = transacting();
     const read: unknown[][] = [];
     on(reading(read));
@@ -601,7 +601,7 @@ describe('stopping', () => {
   });
 });
 
-test('dead letters, batches and concurrency are refused, also the watch’s default of dead letters', () => {
+test('dead letters, batches and concurrency are refused, and so is the watch’s default of dead letters', () => {
   const { subscriptions } = transacting();
   const refused = (options: object) =>
     problemsOf(() => subscriptions.subscribeToTransactions(() => {}, options)).length;

@@ -5,7 +5,7 @@ import { ReadPace } from '../../../src/stream/read-pace.ts';
 import { copying, framed, keepalive, turn, xLogData } from '../../support/copying.ts';
 import { useFakeTime } from '../../support/fake-time.ts';
 
-/** Reads are never tight, so none is put off, unless a test says otherwise. */
+/** Each read is 10 ms after the last one, so none is delayed, unless a test sets another clock. */
 let now: () => number;
 useFakeTime({ toFake: ['setTimeout', 'clearTimeout'] });
 beforeEach(() => {
@@ -25,14 +25,14 @@ const calls = [
   'keepalive 5', 'message two', `pg ${done.toString('hex')}`,
 ]; // prettier-ignore
 
-describe('the same messages are told however they are cut', () => {
-  test('not at all', async () => {
+describe('the messages are the same when the bytes are cut', () => {
+  test('nowhere', async () => {
     const { bring, told } = copying();
     await bring(all);
     expect(told).toEqual(calls);
   });
 
-  test('in two, at each byte', async () => {
+  test('into two, at each byte', async () => {
     for (let at = 1; at < all.length; at++) {
       const { bring, told } = copying();
       await bring(all.subarray(0, at), all.subarray(at));
@@ -40,7 +40,7 @@ describe('the same messages are told however they are cut', () => {
     }
   });
 
-  test('byte by byte', async () => {
+  test('after every byte', async () => {
     const { bring, told } = copying();
     await bring(...Array.from(all, (byte) => Buffer.from([byte])));
     expect(told).toEqual(calls);
@@ -60,7 +60,7 @@ describe('the same messages are told however they are cut', () => {
   });
 });
 
-test('a large message is put together once, not again with each chunk of it', async () => {
+test('a large message is assembled once, not again with each chunk', async () => {
   const { bring, told } = copying();
   const message = Buffer.concat([xLogData(Buffer.alloc(4_000_000, 'x')), keepalive(1n, false)]);
   const concat = vi.spyOn(Buffer, 'concat');
@@ -70,7 +70,7 @@ test('a large message is put together once, not again with each chunk of it', as
   expect(copied).toBeLessThan(message.length * 1.5);
 });
 
-test('the memory of a large message is not kept for the beginning of the next', async () => {
+test('the memory of a large message is not kept for the start of the next', async () => {
   const { bring, told } = copying();
   const large = xLogData(Buffer.alloc(1_000_000, 'x'));
   const next = keepalive(7n, false);
@@ -83,12 +83,12 @@ test('the memory of a large message is not kept for the beginning of the next', 
   expect(kept!.buffer.byteLength).toBeLessThan(large.length);
 });
 
-describe('a large message that is handed on in pieces', () => {
+describe('a large message that is delivered in pieces', () => {
   const type = 'I';
   const message = xLogData(Buffer.from(type + 'x'.repeat(1_100_000)));
   const follow = Buffer.concat([keepalive(1n, false), xLogData(Buffer.from('next'))]);
 
-  test('comes whole and in order however it is cut, and what follows is read as ever', async () => {
+  test('arrives complete and in order wherever it is cut, and the messages after it are read as usual', async () => {
     for (const first of [1, 4, 5, 6, 29, 30, 31, 32, 500_000, message.length - 1]) {
       const { bring, told, onLarge } = copying();
       let taken = '';
@@ -104,7 +104,7 @@ describe('a large message that is handed on in pieces', () => {
     }
   });
 
-  test('is asked for when its next piece is there, not while reading pauses because of what came before it', async () => {
+  test('is offered when its next piece has arrived, not while reading is paused by an earlier message', async () => {
     const { bring, told, copy, onLarge, onMessage } = copying();
     onMessage(() => copy.pause());
     onLarge(() => {
@@ -122,7 +122,7 @@ describe('a large message that is handed on in pieces', () => {
     expect(told).toEqual(['message one', 'large', 'keepalive 1', 'message next']);
   });
 
-  test('is asked for once, and put together when it is wanted whole', async () => {
+  test('is offered once, and assembled when its receiver declines pieces', async () => {
     const { bring, told, onLarge } = copying();
     let asked = 0;
     onLarge(() => void asked++);
@@ -131,7 +131,7 @@ describe('a large message that is handed on in pieces', () => {
     expect([asked, told[0]!.length, told.length]).toEqual([1, 'message '.length + 1_100_001, 3]);
   });
 
-  test('messages of pg are never: they are left to it', async () => {
+  test('does not exist among other message types: pg reads those', async () => {
     const { bring, told, onLarge } = copying();
     onLarge(() => ({ write: () => {} }));
     const rows = framed('D', Buffer.alloc(1_200_000, 'x'));
@@ -141,7 +141,7 @@ describe('a large message that is handed on in pieces', () => {
 });
 
 describe('paused', () => {
-  test('it reads no further chunk until it is resumed, and then all', async () => {
+  test('a paused stream reads no further chunk until it is resumed, and then all of them', async () => {
     const { bring, told, copy, onMessage } = copying();
     onMessage(() => copy.pause());
     await bring(xLogData(Buffer.from('one')), keepalive(1n, false), keepalive(2n, false));
@@ -151,7 +151,7 @@ describe('paused', () => {
     expect(told).toEqual(['message one', 'keepalive 1', 'keepalive 2']);
   });
 
-  test('it stops behind the message at hand, also within a chunk: each of them may take much memory', async () => {
+  test('pausing takes effect after the current message, even within a chunk: each message may take much memory', async () => {
     const { bring, told, copy, onMessage } = copying();
     onMessage(() => copy.pause());
     await bring(Buffer.concat([all, all]).subarray(0, -3));
@@ -164,7 +164,7 @@ describe('paused', () => {
     expect(told).toEqual([...calls, ...calls]);
   });
 
-  test('it goes on in the middle of a message', async () => {
+  test('pausing in the middle of a message takes effect, and resuming continues there', async () => {
     const { bring, told, copy } = copying();
     await bring(all.subarray(0, 40));
     copy.pause();
@@ -176,7 +176,7 @@ describe('paused', () => {
     expect(told).toEqual(calls);
   });
 
-  test('resuming what is not paused does nothing, and resuming within a message does not read in its midst', async () => {
+  test('resuming a stream that is not paused does nothing, and resuming within a message does not read recursively', async () => {
     const { bring, told, copy, onMessage } = copying();
     onMessage(() => {
       copy.pause();
@@ -188,7 +188,7 @@ describe('paused', () => {
   });
 });
 
-describe('bytes that make no sense end the connection with a ProtocolError', () => {
+describe('invalid bytes end the connection with a ProtocolError', () => {
   const copyData = (text: string) => framed('d', Buffer.from(text, 'latin1'));
   test.each([
     ['a negative length', framed('d', Buffer.alloc(8), -1)],
@@ -208,13 +208,13 @@ describe('bytes that make no sense end the connection with a ProtocolError', () 
     expect([told, stream.destroyed]).toEqual([['keepalive 9'], true]);
   });
 
-  test('also while it is put together from pieces', async () => {
+  test('even while a message is assembled from pieces', async () => {
     const { bring, errors } = copying();
     await bring(...Array.from(framed('d', Buffer.alloc(8), 2), (byte) => Buffer.from([byte])));
     expect(errors).toEqual([expect.any(ProtocolError)]);
   });
 
-  test('also after a pause, or a wait for more to pile up', async () => {
+  test('even after a pause, or after a delayed read', async () => {
     now = () => 0;
     const { bring, errors, told, copy } = copying();
     for (let count = 0; vi.getTimerCount() === 0; count++) {
@@ -232,7 +232,7 @@ describe('bytes that make no sense end the connection with a ProtocolError', () 
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('whatever a listener throws ends the connection and is no uncaught exception', async () => {
+  test('an exception of a listener ends the connection and is not uncaught', async () => {
     const { bring, errors, onMessage } = copying();
     const broken = new Error('broken');
     onMessage(() => {
@@ -251,7 +251,7 @@ describe('while the server is catching up', () => {
     return one;
   };
 
-  test('what comes piles up until a timer has run, and is then read at once, in order', async () => {
+  test('data collects until a timer has run, and is then read at once, in order', async () => {
     const { bring, told } = await catchUp();
     const before = told.length;
     expect(before).toBeGreaterThan(16);
@@ -261,7 +261,7 @@ describe('while the server is catching up', () => {
     expect(told.slice(before)).toEqual(['keepalive 2', 'keepalive 3 ?']);
   });
 
-  test('nothing piles up in a Unix socket, which holds little: the server would wait for us', async () => {
+  test('reads of a Unix socket are never delayed: it holds too little, so the server would wait', async () => {
     now = () => 0;
     const { bring, told } = copying({});
     for (let count = 0; count < 1000; count++) await bring(keepalive(1n, false));
@@ -269,7 +269,7 @@ describe('while the server is catching up', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('closing clears the timer, and nothing is read any more', async () => {
+  test('closing clears the timer, and nothing is read afterwards', async () => {
     const { bring, told, copy } = await catchUp();
     const before = told.length;
     copy.close();
@@ -280,7 +280,7 @@ describe('while the server is catching up', () => {
     expect(told).toHaveLength(before);
   });
 
-  test('a pause is kept when the timer runs', async () => {
+  test('a pause remains in effect when the timer runs', async () => {
     const { bring, told, copy } = await catchUp();
     copy.pause();
     await bring(keepalive(2n, false));
@@ -292,25 +292,25 @@ describe('while the server is catching up', () => {
   });
 });
 
-describe('what one turn brings', () => {
+describe('data that arrives in one turn', () => {
   const inPieces = async () => {
     const one = copying();
     for (let at = 0; at < all.length; at += 10) {
       one.stream.push(all.subarray(at, at + 10));
-      await new Promise<void>((resolve) => process.nextTick(resolve)); // Node tells of each record before it decrypts the next
+      await new Promise<void>((resolve) => process.nextTick(resolve)); // Node reports each TLS record before it decrypts the next
     }
     await turn();
     return one;
   };
 
-  test('is read together, as the records of TLS do that come one by one', async () => {
+  test('is read together, as with TLS records that arrive one by one', async () => {
     const pace = vi.spyOn(ReadPace.prototype, 'pauseAfter');
     const { told } = await inPieces();
     expect(told).toEqual(calls);
     expect(pace.mock.calls.map(([bytes]) => bytes)).toEqual([all.length]);
   });
 
-  test('leaves the limit of the stream as it is: what piles up does so in the socket, not in our memory', async () => {
+  test('leaves the limit of the stream unchanged: data collects in the socket, not in our memory', async () => {
     const { stream, bring } = copying();
     const limit = stream.readableHighWaterMark;
     await bring(xLogData(Buffer.alloc(2 * limit)));
@@ -318,7 +318,7 @@ describe('what one turn brings', () => {
   });
 });
 
-test('nothing is read after close(), not even what was about to be', async () => {
+test('nothing is read after close(), not even a read that was scheduled', async () => {
   const { copy, stream, told } = copying();
   stream.push(all);
   await Promise.resolve();

@@ -23,7 +23,7 @@ function keepAlive() {
   return { sent: sent.all, failed: failed.all, host, keepAlive: new KeepAlive(host, new Positions(), timeout) };
 }
 
-test('every status update asks, so that an idle server is never silent; one that nobody reads the answer of does not', () => {
+test('every status update asks for an answer, so that an idle server is never silent; not while reading is paused', () => {
   const { sent, host, keepAlive: alive } = keepAlive();
   alive.start();
   vi.advanceTimersByTime(2 * statusInterval(timeout));
