@@ -1,4 +1,4 @@
-/** Nothing that is watched happens: the slot moves all the same, and says so when it can not. */
+/** No watched table changes: the slot moves anyway, and a warning follows when it cannot. */
 import { beforeAll, expect, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
@@ -37,7 +37,7 @@ test('writes to unpublished tables alone move the slot', { timeout: 60_000 }, as
   expect(watch.status()).toMatchObject({ state: 'streaming', heldBy: undefined, lastEventAt: undefined });
 });
 
-test('heartbeats come back, call nobody, and move the slot of an idle server', async () => {
+test('heartbeats are received, call no handler, and move the slot of an idle server', async () => {
   const watch = watchOf(watchers, { heartbeat: 500 });
   const { slot } = watch.status();
   const disconnects = recorder();
@@ -49,7 +49,7 @@ test('heartbeats come back, call nobody, and move the slot of an idle server', a
   await watch.start();
   const start = await serverEnd();
   await until(() => beats.size >= 5, { describe: 'heartbeats' });
-  // Past the end that there was, although nobody but the heartbeats writes here.
+  // Past the former end, although only heartbeats are written here.
   await until(() => slotIsPast(slot, start), { describe: 'the slot to move' });
   expect(disconnects.all).toEqual([]);
   expect(seen).toEqual([]);
@@ -77,7 +77,7 @@ test('the warning of retained WAL names the subscription that holds the slot bac
   await settled(db, watch);
 });
 
-test('without a limit of ours the warning comes at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {
+test('without a limit of ours the warning appears at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {
   await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '20MB' } });
   await inSession(cluster.url, (client) =>
     client.query('create table entries (id int generated always as identity primary key)'),
@@ -86,13 +86,13 @@ test('without a limit of ours the warning comes at 80 % of max_slot_wal_keep_siz
     const watch = createWatch({ connection: cluster.url, slot: 'kept', watchers });
     const warnings = recorder<WatchError>();
     watch.on('warning', warnings);
-    await watch.start(); // it is looked at when streaming begins
+    await watch.start(); // it is checked when streaming begins
     await until(() => enough(watch, warnings.all), { describe: 'the first look' });
     await watch.stop();
     return warnings.all;
   };
   expect(await watching((watch) => watch.status().lagBytes !== undefined)).toEqual([]);
-  // A segment is 16 MB: the slot now holds back one whole one, and something of another.
+  // A segment is 16 MB: the slot now retains one whole segment, and part of another.
   for (let segment = 0; segment < 2; segment++) {
     await inSession(cluster.url, async (client) => {
       await client.query('insert into entries default values');

@@ -46,7 +46,7 @@ test('a fast stop of the server ends at once while a handler hangs, and nothing 
   await watch.start();
   const [entry] = await sql(`insert into entries (note) values ('held') returning id`);
   await until(() => watch.status().running === 1, { describe: 'the handler to run' });
-  await cluster.stop('fast'); // rejects when it has not ended after 20 s; without our answer it waits for wal_sender_timeout
+  await cluster.stop('fast'); // rejects if it still runs after 20 s; without our answer it waits for wal_sender_timeout
   await until(() => watch.status().state !== 'streaming', { describe: 'the watch to notice' });
   await cluster.start();
   const [after] = await sql(
@@ -92,7 +92,7 @@ test(
   },
 );
 
-test('a terminated walsender is replaced; disconnected says why and when', async () => {
+test('a terminated walsender is replaced; disconnected has the reason and the time', async () => {
   const watch = watchCluster();
   const disconnects = recorder();
   const connects: number[] = [];

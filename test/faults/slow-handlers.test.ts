@@ -1,4 +1,4 @@
-/** Handlers that hang, block the processor or fail: the session lives on, and nothing unhandled is acknowledged. */
+/** Handlers that hang, block the processor or fail: the session stays up, and nothing unhandled is acknowledged. */
 import { beforeAll, expect, test } from 'vitest';
 import { compareLsn, defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -48,7 +48,7 @@ test(
     const ids = await insert(3);
     await until(() => heard, { describe: 'the handler' });
 
-    // Each is an answer of ours: more of them than a session without answers would live.
+    // Each is an answer of ours: a session without answers would end before that many.
     const replies = new Set<string>();
     await until(
       async () => {

@@ -1,4 +1,4 @@
-/** `publication: { columnLists: true }`: the server sends only what is needed, and nobody notices but the network. */
+/** `publication: { columnLists: true }`: the server sends only the needed columns, and the application sees no difference. */
 import { expect, inject, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type WatchError, type WatchOptions } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -102,7 +102,7 @@ lists('a watched column that goes is noticed under a list, after the recipe of t
   await watch.start();
   await db.sql(`insert into ${name} values (1, 'x', 10)`);
   await settled(db, watch);
-  // PostgreSQL does not let go of a listed column until the list is taken away: the recipe of the documentation.
+  // PostgreSQL does not drop a listed column until the list is removed: the recipe of the documentation.
   await expect(db.sql(`alter table ${name} drop b`)).rejects.toMatchObject({ code: '2BP01' });
   const client = await db.client();
   for (const statement of [
@@ -140,7 +140,7 @@ lists(
     await first.watch.start();
     expect(await listOf(slot, name)).toEqual(['id', 'a', 'b']);
 
-    // Somebody writes all the time.
+    // The application writes all the time.
     const writer = await db.client();
     let writing = true;
     let written = 0;
@@ -159,7 +159,7 @@ lists(
       };
     };
 
-    const second = worker(['b', 'c']); // one more and one less
+    const second = worker(['b', 'c']); // one column more and one less
     const take = await handOver(first, second);
     expect(await listOf(slot, name)).toEqual(['id', 'a', 'b', 'c']);
     await take();
@@ -180,12 +180,12 @@ lists(
     await settled(db, fourth.watch);
 
     const numbers = (one: { events: any[] }): number[] => one.events.map(([, event]) => event.b);
-    // At least once: what the old worker could not acknowledge any more comes again.
+    // At least once: events that the old worker could not acknowledge are delivered again.
     const all = new Set([first, second, third, fourth].flatMap(numbers));
     expect([...all]).toEqual(Array.from({ length: written }, (_, index) => index + 1));
     for (const [, event] of first.events as any[]) expect(event).toEqual({ id: 0, a: String(event.b), b: event.b });
     for (const [, event] of second.events as any[]) {
-      // All of it was written after the second one had widened the list, but for what was in flight then.
+      // All of it was written after the second worker had widened the list, except for changes that were on their way.
       expect(event).toEqual({ id: 0, b: event.b, ...('c' in event && { c: String(event.b) }) });
     }
     expect((second.events as any[]).filter(([, event]) => 'c' in event).length).toBeGreaterThan(0);
@@ -220,7 +220,7 @@ lists('a column that the list did not hold when a change was written is absent, 
 });
 
 lists(
-  'a table with REPLICA IDENTITY FULL gets no list and says so, a partition of it too; what the application writes goes through',
+  'a table with REPLICA IDENTITY FULL gets no list and details() shows it, as for a partition; writes of the application succeed',
   async () => {
     const full = await newTable();
     await db.sql(`alter table ${full} replica identity full`);
@@ -275,7 +275,7 @@ lists('partitions of one identity get the list of their root', async () => {
   expect(warnings).toEqual([]);
 });
 
-lists('a publication for all tables or for a schema has no lists, and details() says so', async () => {
+lists('a publication for all tables or for a schema has no lists, and details() shows it', async () => {
   const name = await newTable();
   const slots = [slotName(), slotName()];
   await db.sql(`create publication "${slots[0]}" for all tables`);
@@ -315,8 +315,8 @@ lists("with 'verify' the error holds the SQL, and a publication that carries mor
     await watch.stop();
   };
   await run(['a'], columnLists);
-  await run([], columnLists); // a list with more than is needed
-  await run([], slot); // lists are not asked for, but this one has all that is needed
+  await run([], columnLists); // a list with more than the needed columns
+  await run([], slot); // lists are not requested, but this one has all needed columns
   const wanting = (await verified(['b'], columnLists)
     .start()
     .catch((thrown: unknown) => thrown)) as WatchError;
@@ -377,7 +377,7 @@ lists('a temporary slot has a list too', async () => {
 });
 
 lists(
-  'an identity that becomes FULL under a list is warned of with the way out, and the next start takes the list away',
+  'an identity that becomes FULL under a list is a warning with a solution, and the next start removes the list',
   { timeout: 40_000 },
   async () => {
     const name = await newTable();

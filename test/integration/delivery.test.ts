@@ -1,4 +1,4 @@
-/** Order, concurrency, failing handlers, memory: what happens between a change and its acknowledgement. */
+/** Order, concurrency, failing handlers, memory: everything between a change and its acknowledgement. */
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -59,7 +59,7 @@ test('with concurrency, different records run at once, and those of one record n
   for (let id = 1; id <= 8; id++) expect(rounds.get(id)).toEqual(inOrder);
 });
 
-test('a failing handler is called again until it succeeds, and holds what is behind it, and the slot', async () => {
+test('a failing handler is retried until it succeeds, and holds later events, and the slot', async () => {
   const watch = watchOf(jobs);
   const calls: [id: number, attempt: number, eventId: string][] = [];
   const failures = recorder();
@@ -89,7 +89,7 @@ test('a failing handler is called again until it succeeds, and holds what is beh
   expect(watch.status().heldBy).toBeUndefined();
 });
 
-test('a subscription that fails does not keep others from their events', async () => {
+test('a failing subscription does not delay the events of others', async () => {
   const watch = watchOf(jobs);
   const gate = deferred();
   const seen: number[] = [];
@@ -103,7 +103,7 @@ test('a subscription that fails does not keep others from their events', async (
   await settled(db, watch);
 });
 
-test("what the user says to skip is skipped after its attempts, and what the user's function says goes", async () => {
+test('an event is skipped after its attempts if the user asked for it, and a function decides for itself', async () => {
   const watch = watchOf(jobs);
   const attempts: number[] = [];
   const decided: [unknown, number][] = [];
@@ -126,7 +126,7 @@ test("what the user says to skip is skipped after its attempts, and what the use
   expect(decided).toEqual([['broken', 1], ['broken', 2]]); // prettier-ignore
 });
 
-test("'stop' ends the watch with HANDLER_FAILED and leaves the event unacknowledged, so that it comes again", async () => {
+test("'stop' ends the watch with HANDLER_FAILED and leaves the event unacknowledged, so that it is delivered again", async () => {
   const slot = `stop_${process.pid}`;
   const first = watchOf(jobs, { slot, onError: { attempts: 1, then: 'stop' } });
   const seen: number[] = [];
@@ -148,7 +148,7 @@ test("'stop' ends the watch with HANDLER_FAILED and leaves the event unacknowled
   expect(seen).toEqual([1, 2]);
 });
 
-test('an attempt over its timeout has failed, its signal is aborted, and the next begins once it has settled', async () => {
+test('an attempt that times out has failed, its signal is aborted, and the next begins once it has settled', async () => {
   const watch = watchOf(jobs);
   const failed = deferred<unknown>();
   const release = deferred();
@@ -179,7 +179,7 @@ test('an attempt over its timeout has failed, its signal is aborted, and the nex
   expect(calls).toEqual([[1, 'begin'], [1, 'end'], [2, 'begin'], [2, 'end']]); // prettier-ignore
 });
 
-test('who unsubscribes while a handler runs is waited for, and gets no further event', async () => {
+test('unsubscribing while a handler runs waits for the handler, and delivers no further event', async () => {
   const watch = watchOf(jobs);
   const release = deferred();
   const seen: number[] = [];
@@ -200,7 +200,7 @@ test('who unsubscribes while a handler runs is waited for, and gets no further e
   expect(seen).toEqual([1]);
 });
 
-test('when undelivered changes fill the memory reading pauses, the session lives on, and nothing is lost', async () => {
+test('when undelivered changes fill the memory reading is paused, the session stays alive, and nothing is lost', async () => {
   const watch = watchOf(jobs, { highWaterMark: 100_000 });
   const release = deferred();
   const seen: number[] = [];
@@ -215,7 +215,7 @@ test('when undelivered changes fill the memory reading pauses, the session lives
   await until(() => watch.status().undeliveredBytes > 100_000, { describe: 'the memory to be full' });
   const [slot] = await db.sql('select active from pg_replication_slots where slot_name = $1', [watch.status().slot]);
   expect(slot).toEqual({ active: true });
-  // One read of the socket may come in after the pause; 5000 rows of a kilobyte would be far more.
+  // One read of the socket may arrive after the pause; 5000 rows of a kilobyte would be far more.
   expect(watch.status().undeliveredBytes).toBeLessThan(1_000_000);
   release.resolve();
   await settled(db, watch);

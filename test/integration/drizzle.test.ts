@@ -1,4 +1,4 @@
-/** For a Drizzle table, events hold what Drizzle's select returns, under Drizzle's names. */
+/** For a Drizzle table, events contain what Drizzle's select returns, under Drizzle's names. */
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { bigint, bigserial, boolean, customType, date, interval, jsonb, numeric, pgEnum, pgSchema, pgTable, primaryKey, text, time, timestamp, uuid } from 'drizzle-orm/pg-core'; // prettier-ignore
 import { beforeAll, expect, test } from 'vitest';
@@ -50,7 +50,7 @@ beforeAll(async () => {
   await db.sql('create table shop.stock (part_id text, place text, amount numeric, primary key (part_id, place))');
 });
 
-test('every value of an event is the one that Drizzle selects', async () => {
+test('every value of an event equals the one that Drizzle selects', async () => {
   const columns = ['authorId', 'big', 'price', 'exact', 'publishedAt', 'localTime', 'textTime', 'day', 'textDay', 'clock', 'span', 'draft', 'meta', 'tags', 'times', 'mood', 'shout'] as const; // prettier-ignore
   const watch = watchOf(defineWatchers()([[posts, 'inserted', { extraColumns: columns }]]));
   const events = recorder();
@@ -64,7 +64,7 @@ test('every value of an event is the one that Drizzle selects', async () => {
   expect(events.all).toEqual(await drizzle(client).select().from(posts).orderBy(posts.postId));
 });
 
-test('subscriptions filter by property names, and a key that the types do not show is named with table()', async () => {
+test('subscriptions filter by property names, and table() names a key that the types do not show', async () => {
   const watch = watchOf(
     defineWatchers()([
       [posts, 'updated', { extraColumns: ['authorId'] }],

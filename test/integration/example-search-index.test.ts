@@ -1,4 +1,4 @@
-/** examples/search-index: the index is that of the table, from before and from now on. */
+/** examples/search-index: the index matches the table, including rows from before the start. */
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
@@ -6,7 +6,7 @@ import { until } from '../support/until.ts';
 
 const database = useDatabase();
 
-test('finds what was there before, what came and what was changed, and no longer what was deleted', async () => {
+test('finds existing rows, new rows and changed rows, and no deleted ones', async () => {
   const example = startExample('search-index', { environment: { DATABASE_URL: database.url } });
   const [, url] = await example.line(/listening on (\S+)\n/);
   await example.line(/filled with 1\n/);
@@ -23,7 +23,7 @@ test('finds what was there before, what came and what was changed, and no longer
   await database.sql(`update example.books set summary = 'A young woman errs.' where id = 2`);
   await finds('matchmaker', '');
   expect(await found('woman errs')).toBe('2');
-  // Several changes of a row in one transaction: their handlers run beside each other, and all see it as it is in the end.
+  // Several changes of a row in one transaction: their handlers run concurrently, and all see its final state.
   const session = await database.client();
   await session.query(`begin; update example.books set summary = 'A calm sea.' where id = 1;
     update example.books set summary = 'A whale again.' where id = 1; delete from example.books where id = 1; commit`);
@@ -34,7 +34,7 @@ test('finds what was there before, what came and what was changed, and no longer
   await database.dropSlot('example_search');
 });
 
-test('a document that is written late does not bring back what was deleted', async () => {
+test('a document that is written late does not restore a deleted one', async () => {
   const { searchService } = await import('../../examples/search-index/search-service.ts');
   const service = searchService();
   const put = (text: string, version: number) =>

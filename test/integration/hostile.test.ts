@@ -1,4 +1,4 @@
-/** What an application's configuration, or a DBA's, may hold against a connection that streams for days. */
+/** Settings of an application or a DBA that could disturb a connection that streams for days. */
 import { Socket } from 'node:net';
 import { expect, inject, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
@@ -11,7 +11,7 @@ import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/w
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-test("timeouts of the application's queries do not end the stream", async () => {
+test("timeouts for the application's queries do not end the stream", async () => {
   const watch = watchOf(defineWatchers([['users', 'inserted']]), {
     connection: {
       connectionString: db.url,
@@ -28,7 +28,7 @@ test("timeouts of the application's queries do not end the stream", async () => 
   expect(disconnects.all).toEqual([]);
 });
 
-test('a publication that was missing while changes were written is PUBLICATION_LOST, although it is there again', async ({
+test('a publication that was missing while changes were written is PUBLICATION_LOST, although it exists again', async ({
   skip,
 }) => {
   if (inject('server').version >= 18)
@@ -45,7 +45,7 @@ test('a publication that was missing while changes were written is PUBLICATION_L
   await expect(second.closed).rejects.toMatchObject({ code: 'PUBLICATION_LOST' });
 });
 
-test('settings of the role decide nothing about values', async () => {
+test('settings of the role do not affect values', async () => {
   await db.sql(
     `create table written (id int primary key, at timestamptz, span interval, bytes bytea, real float8, day date)`,
   );
@@ -92,7 +92,7 @@ test.each([
     connection: { connectionString: db.url, stream },
   });
   await watch.start();
-  sockets.at(-1)!.push(bytes); // the walsender's is the last that is opened
+  sockets.at(-1)!.push(bytes); // the walsender's session is the last one to be opened
   await expect(watch.closed).rejects.toMatchObject({ code: 'PROTOCOL' });
-  expect(sockets).toHaveLength(3); // and it was not tried again
+  expect(sockets).toHaveLength(3); // not retried
 });

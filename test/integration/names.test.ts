@@ -1,4 +1,4 @@
-/** Tables, schemas and columns may be called anything that PostgreSQL allows. */
+/** Tables, schemas and columns may have any name that PostgreSQL allows. */
 import { expect, test } from 'vitest';
 import { quoteIdentifier, quoteTable } from '../../src/postgres/server.ts';
 import { defineWatchers, table } from '../../src/index.ts';
@@ -78,7 +78,7 @@ test.each(names)('a table, its schema and its key %j', async (name) => {
   await expectDelivered({ schema, name, columns: [name, 'other'] });
 });
 
-test('a string names a table exactly as it stands; its first dot parts schema and table', async () => {
+test('a string names a table exactly; its first dot separates schema and table', async () => {
   for (const [given, quoted] of [
     [`Quotes " and '`, `public."Quotes "" and '"`],
     ['Löwe', 'public."Löwe"'],
@@ -95,7 +95,7 @@ test('a string names a table exactly as it stands; its first dot parts schema an
   }
 });
 
-test('a publication may be called anything as well', async () => {
+test('a publication may have any name too', async () => {
   for (const publication of [`"a" 'b' \\, c.D`, 'Ü'.repeat(31)]) {
     const watch = watchOf(defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]), { publication });
     const inserted = recorderOn(watch, 'users:inserted');

@@ -1,4 +1,4 @@
-/** What an application writes in camelCase and the database has in snake_case, as Kysely and Drizzle turn the one into the other. */
+/** Names that are camelCase in the application and snake_case in the database, as Kysely and Drizzle convert them. */
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { integer, jsonb, pgSchema, pgTable, pgTableCreator, primaryKey, serial, text } from 'drizzle-orm/pg-core';
 import { CamelCasePlugin, type Generated, Kysely, PostgresDialect } from 'kysely';
@@ -85,7 +85,7 @@ describe('Kysely with its CamelCasePlugin', () => {
       { id, address2: 'Oslo', roleId: 7 },
       { orderId: 1, lineNo: 2, qty: 4 },
     ]);
-    // What the plugin itself gives of the row. It gives userId for what it takes as userID.
+    // The plugin's own result for the row. It returns userId for a column that it accepts as userID.
     const [row] = await kysely.selectFrom('userAccounts').select(['id', 'roleId', 'settings']).execute();
     expect(row).toEqual({ id, roleId: 7, settings });
     expect(watch.details('userAccounts:inserted')).toMatchObject({
@@ -97,7 +97,7 @@ describe('Kysely with its CamelCasePlugin', () => {
     });
   });
 
-  test('a name that the database does not have is told as the database would have it', async () => {
+  test('a missing name is reported as it would be in the database', async () => {
     await db.sql('create table if not exists user_accounts (id serial primary key, role_id int)');
     const watch = watchOf(
       defineWatchers(
@@ -160,7 +160,7 @@ describe('Drizzle', () => {
     expect(heard.all).toEqual([first]);
   });
 
-  test("casing 'camelCase', for names in code that have underscores", async () => {
+  test("casing 'camelCase', for names in code that contain underscores", async () => {
     const posts = pgTable('camel_posts', { id: serial().primaryKey(), author_id: integer() });
     const watch = watchOf(defineWatchers([[posts, 'deleted'], [posts, 'inserted', { extraColumns: ['author_id'] }]])); // prettier-ignore
     const heard = recorder();
@@ -171,7 +171,7 @@ describe('Drizzle', () => {
     expect(heard.all).toEqual([row]);
   });
 
-  test('columnMap has the last word, and the key is the one that Drizzle marks', async () => {
+  test('columnMap takes precedence, and the key is the one that Drizzle marks', async () => {
     const posts = table(pgTable('mapped_posts', columns))({ columnMap: { authorId: 'writer' } });
     const watch = watchOf(defineWatchers([[posts, 'inserted', { extraColumns: ['authorId', 'headLine2'] }]]));
     const heard = recorder();
@@ -182,7 +182,7 @@ describe('Drizzle', () => {
     expect(heard.all).toEqual([{ id: 1, authorId: 7, headLine2: 'x' }]);
   });
 
-  test('a composite key is cased too', async () => {
+  test('a composite key is converted too', async () => {
     const stock = pgTable('stock', { partId: integer(), placeNo: integer(), amount: integer() }, (own) => [
       primaryKey({ columns: [own.partId, own.placeNo] }),
     ]);
@@ -196,7 +196,7 @@ describe('Drizzle', () => {
     expect(watch.details('stock:updated').primaryKey).toEqual(['partId', 'placeNo']);
   });
 
-  test('a column that no casing gives is told by its name in code', async () => {
+  test('a column that no casing produces is reported by its name in code', async () => {
     const posts = pgTable('app_posts', { ...columns, teamId: integer() });
     const watch = watchOf(defineWatchers([[posts, 'updated', { extraColumns: ['teamId', 'authorId'] }]]));
     await expect(watch.start()).rejects.toThrow(`"public"."app_posts" has no column 'team_id'`);

@@ -1,4 +1,4 @@
-/** What PostgreSQL sends of old values depends on the replica identity; what is not sent is never null and never wrong. */
+/** The replica identity decides which old values PostgreSQL sends; a value that is not sent is never null and never wrong. */
 import { expect, test } from 'vitest';
 import { defineWatchers, type EventContext, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -9,7 +9,7 @@ const db = useDatabase();
 const watchOf = watchOn(db);
 let number = 0;
 
-/** A table with the wanted identity: id, a routing column that may be null, and one that the index covers. */
+/** A table with the given identity: id, a routing column that may be null, and one that the index covers. */
 async function tableWith(identity: 'default' | 'full' | 'index' | 'nothing'): Promise<string> {
   const table = `identity_${identity}_${++number}`;
   await db.sql(`create table ${table} (id int primary key, role_id int, code int not null, note text)`);
@@ -27,7 +27,7 @@ const everyType = (table: string) =>
   ]);
 
 test.for(['default', 'full', 'index'] as const)(
-  'with identity %s inserts, updates and deletes are told, also of a changed key',
+  'with identity %s inserts, updates and deletes are delivered, and changes of the key',
   async (identity) => {
     const table = await tableWith(identity);
     const watch = watchOf(everyType(table));
@@ -101,7 +101,7 @@ test.for([
   expect(heard.all).toEqual([row, { ...row, [column]: 5 }]);
 }); // prettier-ignore
 
-test('an association whose old value is not sent routes by the new one alone, which a warning says', async () => {
+test('without the old value an association is routed by the new one alone, with a warning', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['role_id'] }]]));
   const heard: string[] = [];
@@ -119,7 +119,7 @@ test('an association whose old value is not sent routes by the new one alone, wh
   ]);
 });
 
-test('an identity that is made smaller while streaming is warned of, and updates are rather told once too often', async () => {
+test('an identity that is reduced while streaming causes a warning, and duplicates are preferred to losses', async () => {
   const table = await tableWith('full');
   const watch = watchOf(
     defineWatchers([
@@ -157,7 +157,7 @@ test('an identity that is made smaller while streaming is warned of, and updates
   expect(warnings.all.map(({ code }) => code)).toEqual(['REPLICA_IDENTITY', 'REPLICA_IDENTITY']);
 });
 
-test('where the value that decides a route was not sent, every filtered subscription hears of it, and it is told', async () => {
+test('without the value that decides a route, every filtered subscription gets the event, with a warning', async () => {
   const table = await tableWith('full');
   const watch = watchOf(defineWatchers([[table, 'deleted', { extraColumns: ['role_id'] }]]));
   const warnings: string[] = [];

@@ -1,4 +1,4 @@
-/** `where`: a publication's row filter. What it lets through, how it is set and changed, and that the application can write. */
+/** `where`: a publication's row filter. Which rows pass, how it is set and changed, and that the application can write. */
 import { expect, inject, test } from 'vitest';
 import {
   type ConfigurationError,
@@ -47,7 +47,7 @@ function record(watch: SlotWatch<any>, ...watchers: string[]) {
   return { events, warnings };
 }
 
-/** The problems that keep it from starting. */
+/** The problems that make start() fail. */
 const problems = async (watch: SlotWatch<any>): Promise<ConfigurationError['issues']> => {
   const error = await watch.start().then(
     () => undefined,
@@ -58,7 +58,7 @@ const problems = async (watch: SlotWatch<any>): Promise<ConfigurationError['issu
 };
 
 filters(
-  'only rows that match are sent; one that comes to match is inserted, one that stops to match is deleted',
+  'only matching rows are sent; a row that begins to match is inserted, one that stops to match is deleted',
   async () => {
     const name = await newTable('full');
     const where = `state = 'paid' and n > 0`;
@@ -77,12 +77,12 @@ filters(
     await watch.start();
     await db.sql(`insert into ${name} values (1, 'paid', 1), (2, 'open', 2), (3, 'paid', null)`);
     await db.sql(`update ${name} set n = 5 where id = 1`); // matches before and after
-    await db.sql(`update ${name} set n = 5 where id = 2`); // neither
-    await db.sql(`update ${name} set state = 'paid' where id = 2`); // comes to match
-    await db.sql(`update ${name} set state = 'open' where id = 1`); // stops to match
+    await db.sql(`update ${name} set n = 5 where id = 2`); // matches neither before nor after
+    await db.sql(`update ${name} set state = 'paid' where id = 2`); // begins to match
+    await db.sql(`update ${name} set state = 'open' where id = 1`); // stops matching
     await db.sql(`delete from ${name} where id = 1`);
     await db.sql(`delete from ${name} where id = 2`);
-    await db.sql(`truncate ${name}`); // filters do not concern it
+    await db.sql(`truncate ${name}`); // filters do not apply to it
     await settled(db, watch);
     expect(events).toEqual([
       ['inserted', { id: 1, n: 1 }],
@@ -130,7 +130,7 @@ filters(
       watchOf(
         defineWatchers([
           [name, 'inserted', { where }],
-          ['users', 'updated'], // what is published holds for all tables
+          ['users', 'updated'], // the published operations apply to all tables
         ]),
         { slot },
       ),
@@ -141,7 +141,7 @@ filters(
     expect(issue!.message).toContain(`'users:updated'`);
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
 
-    // The remedy is one.
+    // Both have the same solution.
     await db.sql(/^(ALTER TABLE [^;]*;)/.exec(issue!.solution!)![1]!);
     const watch = watchOf(defineWatchers([[name, 'inserted', { where }], ['users', 'updated']]), { slot }); // prettier-ignore
     await watch.start();
@@ -160,20 +160,20 @@ filters(
     const write = async () => {
       await db.sql(`insert into ${name} values (1, 'paid'), (2, 'open')`);
       await db.sql(`update ${name} set n = 1`);
-      await db.sql(`update ${name} set state = 'paid' where id = 2`); // comes to match, but updates are not published
+      await db.sql(`update ${name} set state = 'paid' where id = 2`); // begins to match, but updates are not published
       await db.sql(`delete from ${name}`);
     };
-    const run = async (watchers: ReturnType<typeof defineWatchers>, expected: unknown[], heard: string[]) => {
+    const run = async (watchers: ReturnType<typeof defineWatchers>, expected: unknown[], subscribed: string[]) => {
       const watch = watchOf(watchers as any, { slot });
-      const { events } = record(watch, ...heard);
+      const { events } = record(watch, ...subscribed);
       await watch.start();
-      await write(); // whatever is not narrowed yet
+      await write(); // until it is narrowed
       await until(
         async () => {
           const [row] = await db.sql('select pubupdate from pg_publication where pubname = $1', [slot]);
-          return row!['pubupdate'] === heard.some((one) => one.endsWith('updated'));
+          return row!['pubupdate'] === subscribed.some((one) => one.endsWith('updated'));
         },
-        { describe: 'just what is watched to be published' },
+        { describe: 'exactly the watched tables to be published' },
       );
       await settled(db, watch);
       events.length = 0;
@@ -185,15 +185,15 @@ filters(
     const inserted = `${name}:inserted`;
     const filtered = () => defineWatchers([[name, 'inserted', { where }]]) as any;
     await run(filtered(), [['inserted', { id: 1 }]], [inserted]);
-    // Updates are published: the filter has to go before that.
+    // Updates are published: the filter has to be removed before that.
     const updated = defineWatchers([[name, 'inserted'], [name, 'updated']]) as any; // prettier-ignore
     const all = [['inserted', { id: 1 }], ['inserted', { id: 2 }], ['updated', { id: 1 }], ['updated', { id: 2 }], ['updated', { id: 2 }]]; // prettier-ignore
     await run(updated, all, [inserted, `${name}:updated`]);
-    // And can come only when they are not any more.
+    // And can be set only once they are not published.
     await run(filtered(), [['inserted', { id: 1 }]], [inserted]);
-    // The same for a table that is not watched any more.
+    // The same for a table without a watcher now.
     await run(defineWatchers([['users', 'updated']]) as any, [], ['users:updated']);
-    // And for one that is new.
+    // And for a new one.
     await run(filtered(), [['inserted', { id: 1 }]], [inserted]);
   },
 );
@@ -255,7 +255,7 @@ filters('the same filter, however it is written, changes nothing', async () => {
 });
 
 filters(
-  'what PostgreSQL refuses is a ConfigurationError that names the watcher, all of them at once, and nothing is made',
+  'a filter that PostgreSQL refuses is a ConfigurationError that names the watcher, all of them at once, and nothing is created',
   async () => {
     const slot = slotName();
     const wheres = {
@@ -296,7 +296,7 @@ filters('a publication for all tables or for a schema is refused, because it wou
 });
 
 filters(
-  'a publication that another slot reads as well keeps its filters, and who wants others is refused',
+  'a publication that another slot reads too keeps its filters, and a worker that needs others is refused',
   async () => {
     const name = await newTable();
     const publication = slotName();
@@ -323,15 +323,15 @@ filters('partitions are filtered under their root, and one alone as a table', as
   await db.sql(`create table ${root} (id int primary key, state text) partition by range (id)`);
   await db.sql(`create table ${root}_low partition of ${root} for values from (0) to (10)`);
   await db.sql(`create table ${root}_high partition of ${root} for values from (10) to (20)`);
-  const heard = [];
+  const running = [];
   for (const table of [root, `${root}_low`]) {
     const watch = watchOf(defineWatchers([[table, 'inserted', { where: 'id % 2 = 0' }]]));
-    heard.push({ watch, events: record(watch, `${table}:inserted`).events });
+    running.push({ watch, events: record(watch, `${table}:inserted`).events });
     await watch.start();
   }
   await db.sql(`insert into ${root} values (1), (2), (11), (12)`);
-  for (const { watch } of heard) await settled(db, watch);
-  expect(heard.map(({ events }) => events)).toEqual([
+  for (const { watch } of running) await settled(db, watch);
+  expect(running.map(({ events }) => events)).toEqual([
     [['inserted', { id: 2 }], ['inserted', { id: 12 }]],
     [['inserted', { id: 2 }]],
   ]); // prettier-ignore
@@ -398,7 +398,7 @@ filters("with 'verify' another filter is an error that holds the SQL, as far as 
 });
 
 filters(
-  'an identity that becomes too small for a filter is warned of with the way out',
+  'an identity that becomes too small for a filter causes a warning with the solution',
   { timeout: 40_000 },
   async () => {
     const name = await newTable('full');

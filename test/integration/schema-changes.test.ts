@@ -1,4 +1,4 @@
-/** The schema changes while changes of it stream: nothing wrong is delivered, and nothing passes unnoticed. */
+/** The schema changes while its changes stream: no wrong value is delivered, and every loss is reported. */
 import { Client } from 'pg';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type SlotWatch, table, type WatchError } from '../../src/index.ts';
@@ -26,7 +26,7 @@ function record(watch: SlotWatch<any>, ...watchers: string[]) {
   return { events, warnings };
 }
 
-test('columns that no watcher needs come and go, several times in one transaction; a warning tells of those that go', async () => {
+test('columns without a watcher are added and dropped, several times in one transaction; a warning names the dropped ones', async () => {
   const name = await newTable();
   const watch = watchOf(defineWatchers([[name, 'inserted', { extraColumns: ['b'] }]]));
   const { events, warnings } = record(watch, `${name}:inserted`);
@@ -54,7 +54,7 @@ test.for([
   ['is dropped', 'alter table $ drop b'],
   ['is renamed', 'alter table $ rename b to c'],
 ] as const)(
-  'when a watched column %s, what came before is delivered and then the watch ends with SCHEMA_CHANGED',
+  'when a watched column %s, earlier changes are delivered and then the watch ends with SCHEMA_CHANGED',
   async ([, change]) => {
     const name = await newTable();
     const slot = slotName();
@@ -76,7 +76,7 @@ test.for([
     });
     expect(events).toEqual([{ id: 1, b: 10 }]);
 
-    // Nothing of the transaction was acknowledged: watchers that fit get all of it.
+    // Nothing of the transaction was acknowledged: corrected watchers get all of it.
     const next = watchOf(defineWatchers([[name, 'inserted']]), { slot });
     const after = record(next, `${name}:inserted`);
     await next.start();
@@ -112,7 +112,7 @@ test.for([
   ['a renamed table', 'alter table $ rename to $_renamed', '$_renamed'],
   ['a renamed schema', 'alter table $ set schema moved', 'moved.$'],
 ] as const)(
-  '%s ends the watch with SCHEMA_CHANGED, and watchers of the new name go on with the old WAL',
+  '%s ends the watch with SCHEMA_CHANGED, and watchers of the new name continue with the old WAL',
   async ([, change, renamed]) => {
     await db.sql('create schema if not exists moved');
     const name = await newTable();
@@ -139,7 +139,7 @@ test.for([
   },
 );
 
-test('another primary key ends a watch that takes the key from the table, and is fine where table() names a key that stays unique', async () => {
+test('another primary key ends a watch that takes the key from the table, but not one whose table() names a key that stays unique', async () => {
   const name = await newTable();
   await db.sql(`alter table ${name} alter b set not null, add unique (id)`);
   const bare = watchOf(defineWatchers([[name, 'inserted']]));
@@ -158,7 +158,7 @@ test('another primary key ends a watch that takes the key from the table, and is
   expect(events).toEqual([{ id: 1 }, { id: 2 }]);
 });
 
-test('changes written before a watched column was added have it absent, and never null', async () => {
+test('in changes from before a watched column was added, its value is absent, and never null', async () => {
   const name = await newTable();
   const slot = slotName();
   const first = watchOf(defineWatchers([[name, 'inserted']]), { slot });
@@ -174,12 +174,12 @@ test('changes written before a watched column was added have it absent, and neve
   expect(events).toEqual([[{ id: 1 }, ['late']], { id: 2, late: 'now' }]); // prettier-ignore
 });
 
-describe('a watched column that is renamed away and back', () => {
+describe('a watched column that is renamed and renamed back', () => {
   const away = (name: string) => `alter table ${name} rename b to c`;
   const back = (name: string) => `alter table ${name} rename c to b`;
 
   test.for([false, true])(
-    'has its values in all that was written meanwhile, in any order; other columns dropped: %s',
+    'has its values in all changes in between, in any order; other columns dropped: %s',
     async (dropped) => {
       const name = await newTable();
       if (dropped) await db.sql(`alter table ${name} drop spare, add more int`);
@@ -212,7 +212,7 @@ describe('a watched column that is renamed away and back', () => {
     },
   );
 
-  test('also over a restart, after the watch ended with SCHEMA_CHANGED', async () => {
+  test('even across a restart, after the watch ended with SCHEMA_CHANGED', async () => {
     const name = await newTable();
     const slot = slotName();
     const watchers = defineWatchers([[name, 'inserted', { extraColumns: ['b'] }]]);
@@ -230,7 +230,7 @@ describe('a watched column that is renamed away and back', () => {
     expect(events).toEqual([1, 2].map((id) => ({ id, b: id * 10 })));
   });
 
-  test('and watchers of its new name have the values of changes that were written under the old one', async () => {
+  test('and watchers of its new name get the values that were written under the old one', async () => {
     const name = await newTable();
     const slot = slotName();
     const first = watchOf(defineWatchers([[name, 'inserted', { extraColumns: ['b'] }]]), { slot });
@@ -246,7 +246,7 @@ describe('a watched column that is renamed away and back', () => {
     expect(events).toEqual([1, 2].map((id) => ({ id, c: id * 10 })));
   });
 
-  test('where its place cannot be known, the value is absent, and a warning says so', async () => {
+  test('if its place cannot be known, the value is absent, with a warning', async () => {
     const name = await newTable();
     const slot = slotName();
     await db.sql(`alter table ${name} drop a`); // before it
@@ -268,7 +268,7 @@ describe('a watched column that is renamed away and back', () => {
 });
 
 test(
-  'a table that is dropped and made anew falls out of the publication, which a warning says with what to do',
+  'a table that is dropped and re-created falls out of the publication: a warning has the solution',
   { timeout: 40_000 },
   async () => {
     const name = await newTable();
@@ -290,7 +290,7 @@ test(
   },
 );
 
-test('a table that is dropped and made anew while no worker runs is in the publication again, and a warning tells what was missed', async () => {
+test('a table that is dropped and re-created while no worker runs is published again, and a warning reports the missed changes', async () => {
   const [name, late] = [await newTable(), await newTable()];
   const slot = nameOn(db);
   const first = watchOf(defineWatchers([[name, 'inserted']]), { slot });
@@ -318,7 +318,7 @@ test('a table that is dropped and made anew while no worker runs is in the publi
 });
 
 test(
-  'a watched table that is dropped is a warning: other tables go on through their own changes and new partitions',
+  'a watched table that is dropped causes a warning: other tables continue through their own changes and new partitions',
   { timeout: 40_000 },
   async () => {
     const [dropped, altered, root] = [await newTable(), await newTable(), `changing_${++number}`];
@@ -352,7 +352,7 @@ test(
   },
 );
 
-test('a dropped column of a deleted watcher under REPLICA IDENTITY FULL ends the watch, and nothing blames the identity', async () => {
+test('with REPLICA IDENTITY FULL, a dropped column of a deleted watcher ends the watch, and the error does not blame the identity', async () => {
   const name = await newTable();
   await db.sql(`alter table ${name} replica identity full`);
   const watch = watchOf(defineWatchers([[name, 'deleted', { extraColumns: ['b'] }]]));
@@ -371,7 +371,7 @@ test('a dropped column of a deleted watcher under REPLICA IDENTITY FULL ends the
   expect(warnings.map(({ code }) => code)).not.toContain('REPLICA_IDENTITY');
 });
 
-test('what was written before the identity became FULL lacks old values, and the warning does not ask for FULL again', async () => {
+test('changes from before the identity became FULL lack old values, and the warning does not ask for FULL again', async () => {
   const name = await newTable();
   const slot = slotName();
   const first = watchOf(defineWatchers([[name, 'inserted'], [name, 'deleted']]), { slot }); // prettier-ignore
@@ -388,7 +388,7 @@ test('what was written before the identity became FULL lacks old values, and the
   expect(warnings).toMatchObject([{ code: 'REPLICA_IDENTITY', solution: expect.not.stringContaining('ALTER TABLE') }]);
 });
 
-test('one of many tables that changes is read from the catalog, and no other', async () => {
+test('only the changed one of many tables is read from the catalog', async () => {
   const names = await Promise.all(Array.from({ length: 20 }, newTable));
   const watch = watchOf(defineWatchers(names.map((name) => [name, 'inserted'] as const)));
   const { events } = record(watch, ...names.map((name) => `${name}:inserted`));

@@ -1,4 +1,4 @@
-/** What is made, altered and checked before streaming, and how a loss is told from a first start. */
+/** Creating, altering and checking slot and publication before streaming, and detecting losses. */
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -20,7 +20,7 @@ const publicationOf = async (name: string) => {
   return publication;
 };
 
-test('slot and publication are made when missing, and hold just what is watched', async () => {
+test('slot and publication are created when missing, and publish exactly the watched tables', async () => {
   const watch = watchOf(
     defineWatchers([
       ['users', 'inserted'],
@@ -42,7 +42,7 @@ test('slot and publication are made when missing, and hold just what is watched'
   });
 });
 
-test('other watchers alter the publication: what is new is added, what nobody watches is taken away', async () => {
+test('other watchers alter the publication: new tables are added, tables without a watcher are removed', async () => {
   const slot = slotName();
   const first = watchOf(
     defineWatchers([
@@ -91,7 +91,7 @@ test("with 'verify' nothing is made, and the error holds the SQL to run", async 
   expect(verified.status().state).toBe('streaming');
 });
 
-test('a slot that was dropped is SLOT_LOST, and never silently made anew', async () => {
+test('a slot that was dropped is SLOT_LOST, and never silently re-created', async () => {
   const slot = slotName();
   const first = watchOf(users, { slot });
   await first.start();
@@ -114,7 +114,7 @@ test('a slot that was dropped is SLOT_LOST, and never silently made anew', async
   ]);
 });
 
-test('a slot without a marker is adopted, and the marker written then', async () => {
+test('a slot without a marker is adopted, and the marker is written', async () => {
   const slot = slotName();
   await db.sql(`create publication "${slot}" for table users`);
   await db.sql(`comment on publication "${slot}" is 'made by the DBA'`);
@@ -135,7 +135,7 @@ test('a slot without a marker is adopted, and the marker written then', async ()
   expect(marker).toContain(`"slot":"${slot}"`);
 });
 
-test('a publication that is missing although its slot is there is PUBLICATION_LOST', async () => {
+test('a publication that is missing although its slot exists is PUBLICATION_LOST', async () => {
   const slot = slotName();
   const first = watchOf(users, { slot });
   await first.start();
@@ -154,7 +154,7 @@ test('a slot of another plugin or database is refused', async () => {
   });
 });
 
-test('while another worker has the slot this one stands by, and takes over when that is gone', async () => {
+test('while another worker has the slot this one is on standby, and takes over when that worker ends', async () => {
   const slot = slotName();
   const first = watchOf(users, { slot });
   await first.start();
@@ -189,7 +189,7 @@ test('a standby can be stopped', async () => {
   expect(first.status().state).toBe('streaming');
 });
 
-test('a slot that an earlier name left behind is told once, with the SQL that drops it; that of another application is not', async () => {
+test('a slot of an earlier name is reported once, with the SQL that drops it; a slot of another application is not', async () => {
   const [earlier, other, now] = [slotName(), slotName(), slotName()];
   for (const slot of [earlier, other]) {
     const watch = watchOf(slot === other ? defineWatchers([['roles', 'inserted']]) : users, { slot });
@@ -217,7 +217,7 @@ test('a slot that an earlier name left behind is told once, with the SQL that dr
   expect(await existingOf(db, earlier!)).toEqual({ slot: false, publication: false });
 });
 
-test('a temporary slot leaves nothing behind, neither slot nor publication', async () => {
+test('a temporary slot leaves neither slot nor publication behind', async () => {
   const watch = watchOf(users, { slot: { temporary: true } });
   const { slot } = watch.status();
   const seen: unknown[] = [];
@@ -232,7 +232,7 @@ test('a temporary slot leaves nothing behind, neither slot nor publication', asy
   expect(await publicationOf(slot)).toBeUndefined();
 });
 
-test('a reconnect of a temporary slot is a gap; the publication of a killed process is cleared away by the next', async () => {
+test('a reconnect of a temporary slot is a gap; the publication of a killed process is removed by the next', async () => {
   await db.sql('create publication walwatch_live_1_dead for table users');
   const watch = watchOf(users, { slot: { temporary: true } });
   const gaps = recorder();
@@ -246,7 +246,7 @@ test('a reconnect of a temporary slot is a gap; the publication of a killed proc
   expect(gaps.all).toEqual([expect.objectContaining({ to: expect.stringMatching(/\//) })]);
 });
 
-test('a slot that was advanced behind our back is SLOT_MOVED', async () => {
+test('a slot that was advanced by others is SLOT_MOVED', async () => {
   const watch = watchOf(users);
   const { slot } = watch.status();
   await watch.start();
@@ -262,7 +262,7 @@ test('a slot that was advanced behind our back is SLOT_MOVED', async () => {
   expect(await ended).toMatchObject({ code: 'SLOT_MOVED' });
 });
 
-test('the WAL that a slot holds back is warned of', async () => {
+test('WAL that the slot retains causes a warning', async () => {
   const watch = watchOf(users, { retainedWalWarning: 1 });
   const warned = new Promise<WatchError>((resolve) => watch.on('warning', resolve));
   await watch.start();

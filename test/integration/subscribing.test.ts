@@ -21,7 +21,7 @@ beforeAll(async () => {
 /** Keeps the ids that a handler is called with. */
 const ids = () => recorder(({ id }: { readonly id?: unknown }) => id);
 
-test('an id subscription hears of its record only, however the id is written', async () => {
+test('an id subscription gets its record only, however the id is written', async () => {
   const watch = watchOf(watchers);
   const number = ids();
   const text = ids();
@@ -40,7 +40,7 @@ test('an id subscription hears of its record only, however the id is written', a
   expect(object.all).toEqual([2]);
 });
 
-test('an association subscription hears of rows that have the value, and of rows that leave it', async () => {
+test('an association subscription gets rows that have the value, and rows that leave it', async () => {
   const watch = watchOf(watchers);
   const seven = ids();
   const eight = ids();
@@ -76,7 +76,7 @@ test('several association columns must all be equal; null matches null', async (
   expect(keyed.all).toEqual([1]);
 });
 
-test('a changed primary key is news to the subscribers of both ids', async () => {
+test('the subscribers of both ids get a changed primary key', async () => {
   await db.sql('create table renumbered (id int primary key)');
   const watch = watchOf(defineWatchers([['renumbered', 'updated']]));
   const before = ids();
@@ -99,19 +99,19 @@ test('uuids match in any case, booleans and numerics by value', async () => {
       ['keyed', 'updated'],
     ]),
   );
-  const heard: string[] = [];
-  watch.subscribe('keyed:updated', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', () => void heard.push('uuid'));
-  watch.subscribe('keyed:inserted', { paid: true }, () => void heard.push('boolean'));
-  watch.subscribe('keyed:inserted', { price: 1.5 }, () => void heard.push('numeric'));
-  watch.subscribe('keyed:inserted', { code: 'ab' }, () => void heard.push('char'));
+  const matched: string[] = [];
+  watch.subscribe('keyed:updated', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', () => void matched.push('uuid'));
+  watch.subscribe('keyed:inserted', { paid: true }, () => void matched.push('boolean'));
+  watch.subscribe('keyed:inserted', { price: 1.5 }, () => void matched.push('numeric'));
+  watch.subscribe('keyed:inserted', { code: 'ab' }, () => void matched.push('char'));
   await watch.start();
   await db.sql(`insert into keyed values ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', true, 1.50, 'ab')`);
   await db.sql(`update keyed set price = 2`);
   await settled(db, watch);
-  expect(heard.toSorted()).toEqual(['boolean', 'char', 'numeric', 'uuid']);
+  expect(matched.toSorted()).toEqual(['boolean', 'char', 'numeric', 'uuid']);
 });
 
-test('unsubscribe mirrors subscribe: the same arguments end what they began, and nothing else', async () => {
+test('unsubscribe mirrors subscribe: the same arguments end exactly that subscription', async () => {
   const watch = watchOf(watchers);
   const a = ids();
   const b = ids();
@@ -156,7 +156,7 @@ test('a subscription ends by its own method, by using, and by its signal', async
   expect(handler.all).toEqual([1, 1, 1]);
 });
 
-test('who subscribes while it runs hears what is read from then on; who unsubscribes in a handler hears no more', async () => {
+test('subscribing while the watch runs delivers later changes; unsubscribing in a handler stops them', async () => {
   const watch = watchOf(watchers);
   await watch.start();
   const seen: unknown[] = [];
@@ -183,7 +183,7 @@ test('a handler that ends another subscription ends it for the very event it was
   expect(seen).toEqual(['first']);
 });
 
-test('what cannot be subscribed to is refused, with every problem at once', async () => {
+test('invalid subscriptions are refused, with every problem at once', async () => {
   const watch = watchOf(watchers);
   const subscribe = watch.subscribe.bind(watch) as (...args: unknown[]) => unknown;
   const refused = (...args: unknown[]) => {
@@ -218,7 +218,7 @@ test('what cannot be subscribed to is refused, with every problem at once', asyn
   expect(watch.status().subscriptions).toBe(0);
 });
 
-test('filters that only the database can judge are judged by start()', async () => {
+test('filters that need the database are checked by start()', async () => {
   await db.sql('create table pairs (a int, b int, c int, primary key (a, b))');
   const pairs = defineWatchers([['pairs', 'updated']]);
   const right = watchOf(pairs);

@@ -1,4 +1,4 @@
-/** Large values are kept out of line, and are not sent when an update leaves them as they are. */
+/** Large values are stored out of line, and are not sent when an update leaves them unchanged. */
 import { expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -18,7 +18,7 @@ async function tableWith(identity: string): Promise<string> {
   return table;
 }
 
-test('without FULL, a large value that did not change is absent: reading it throws, and it is listed', async () => {
+test('without FULL, an unchanged large value is absent: reading it throws, and it is listed', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'] }]]));
   const warnings = recorder<WatchError>();
@@ -91,7 +91,7 @@ test('with FULL the value is the old one, also as trigger and for routing', asyn
   expect(routed).toEqual([1, 1]); // the unchanged one, and the one that it leaves
 });
 
-test('a large column of an index identity that did not change is no trigger, and one that did is', async () => {
+test('an unchanged large column of an index identity does not trigger, and a changed one does', async () => {
   const table = await tableWith('default');
   await db.sql(`create unique index ${table}_key on ${table} (id, slug)`);
   await db.sql(`alter table ${table} replica identity using index ${table}_key`);
@@ -111,7 +111,7 @@ test('a large column of an index identity that did not change is no trigger, and
   expect(seen).toEqual([[2501, 2500]]);
 });
 
-test('a filter by a large value that was not sent: the update is delivered, told once, and holds nothing', async () => {
+test('with a filter by a large value that was not sent, the update is delivered, with one warning, and holds nothing', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['n', 'doc'] }]]));
   const warnings = recorder<WatchError>();
@@ -134,7 +134,7 @@ test('a filter by a large value that was not sent: the update is delivered, told
   expect(watch.status().heldBy).toBeUndefined();
 });
 
-test('no value is called large that can never be kept out of line: of a short type, or of a table whose rows are short', async () => {
+test('values that are never stored out of line are not treated as large: short types, and tables with short rows', async () => {
   await db.sql('create domain price as numeric(12,2)');
   await db.sql(
     `create table short_values (id int primary key, n numeric(12,2), p price, v varchar(3), c char(5), i inet, d date, doc text)`,

@@ -1,4 +1,4 @@
-/** The parsers that an application gives pg decide what events hold, and nothing else. */
+/** The application's parsers in pg decide the values of events, and nothing else. */
 import { type ClientConfig, type CustomTypesConfig, types as pgTypes } from 'pg';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
@@ -20,7 +20,7 @@ beforeAll(async () => {
     alter table parsed replica identity full`);
 });
 
-/** Delivers a row as inserted, updated and deleted, and compares it with what a client of the same configuration selects. */
+/** Delivers a row as inserted, updated and deleted, and compares it with the result of a client with the same configuration. */
 async function expectSameParsers(config: ClientConfig) {
   const connection = { connectionString: db.url, ...config };
   const watch = watchOf(
@@ -79,13 +79,13 @@ test('pg.types.setTypeParser applies', async () => {
   expect(event).toMatchObject({ big: 9007199254740993n, domain: -7n, document: 'raw {"a": 1}' });
 });
 
-test("parsers that change every type do not change what walwatch's own queries mean", async () => {
+test("parsers that change every type do not affect walwatch's own queries", async () => {
   const types = { getTypeParser: () => (text: string) => ({ text }) } as unknown as CustomTypesConfig;
   const event = await expectSameParsers({ types });
   expect(event).toMatchObject({ id: { text: '1' }, flag: { text: 't' } });
 });
 
-test("global parsers do not change what walwatch's own queries mean either", async () => {
+test("global parsers do not affect walwatch's own queries either", async () => {
   for (const oid of [pgTypes.builtins.INT4, pgTypes.builtins.OID, pgTypes.builtins.JSON]) {
     const before = pgTypes.getTypeParser(oid, 'text');
     onTestFinished(() => pgTypes.setTypeParser(oid, 'text', before));

@@ -1,4 +1,4 @@
-/** Types as they were when a change was written, whatever the catalog says at the moment when it is read. */
+/** Types as they were when a change was written, whatever the catalog contains when it is read. */
 import { expect, test } from 'vitest';
 import { createWatch, defineWatchers } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
@@ -50,7 +50,7 @@ test('a domain whose transaction other sessions do not see yet is parsed as its 
   expect(events).toEqual([{ id: 1, v: 1 }]);
 });
 
-test('a column called __proto__ is a column like any other', async () => {
+test('a column named __proto__ is an ordinary column', async () => {
   await db.sql(`create table proto (id int primary key, "__proto__" jsonb)`);
   await db.sql('alter table proto replica identity full');
   const watch = watchOf(

@@ -1,4 +1,4 @@
-/** What EctoWatch does, over a replication slot. */
+/** EctoWatch's features, over a replication slot. */
 import { expect, test } from 'vitest';
 import { ConfigurationError, defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -34,7 +34,7 @@ test('an insert, an update and a delete each reach the subscribers of their type
   expect(deleted.all).toEqual([user]);
 });
 
-test('the context says where an event comes from', async () => {
+test('the context tells where an event comes from', async () => {
   const watch = watchers(
     defineWatchers([
       ['users', 'inserted'],
@@ -68,7 +68,7 @@ test('the context says where an event comes from', async () => {
   }
 });
 
-test('extra columns come along, and nothing else does', async () => {
+test('extra columns are added, and no others', async () => {
   const watch = watchers(defineWatchers([['users', 'inserted', { extraColumns: ['role_id', 'name', 'bio'] }]]));
   const handler = recorder();
   watch.subscribe('users:inserted', handler);
@@ -81,7 +81,7 @@ test('extra columns come along, and nothing else does', async () => {
   expect(handler.all).toEqual([{ id: user!['id'], role_id: role!['id'], name: 'Ben', bio: null }]);
 });
 
-test('a label with trigger columns hears only updates that change one of them', async () => {
+test('a label with trigger columns gets only updates that change one of them', async () => {
   await db.sql('create table contacts (id int primary key, name text, email text, phone text)');
   await db.sql('alter table contacts replica identity full');
   const watch = watchers(
@@ -107,7 +107,7 @@ test('a label with trigger columns hears only updates that change one of them', 
   expect(updated.all).toHaveLength(5);
 });
 
-test('context.previous holds the old values of the event, as far as PostgreSQL sends them', async () => {
+test('context.previous holds the old values of the event, if PostgreSQL sends them', async () => {
   await db.sql('create table full_rows (id int primary key, a text, b text)');
   await db.sql('alter table full_rows replica identity full');
   await db.sql('create table keyed_rows (id int primary key, a text)');
@@ -136,7 +136,7 @@ test('context.previous holds the old values of the event, as far as PostgreSQL s
   expect(keyed.contexts.map(({ previous }) => previous)).toEqual([{ id: 1 }, { id: 1 }]);
 });
 
-test('a truncate is one event of its table, which other watchers do not hear', async () => {
+test('a truncate is one event of its table, and not one of other watchers', async () => {
   await db.sql('create table emptied (id int primary key)');
   const watch = watchers(
     defineWatchers([
@@ -156,7 +156,7 @@ test('a truncate is one event of its table, which other watchers do not hear', a
   expect(deleted.all).toEqual([]);
 });
 
-test('tables with composite keys, other schemas and stranger names are watched as they are named', async () => {
+test('composite keys, other schemas and unusual names can be watched', async () => {
   await db.sql('create schema erp');
   await db.sql('create table erp."Order Lines" (order_id int, line int, "QTY" int, primary key (order_id, line))');
   await db.sql('alter table erp."Order Lines" replica identity full');
@@ -201,7 +201,7 @@ test('tables with composite keys, other schemas and stranger names are watched a
   expect(watch.details('line_changed').columns).toEqual(['order_id', 'line', 'qty']);
 });
 
-test('an empty list of watchers is allowed, and moves the slot all the same', async () => {
+test('an empty list of watchers is allowed, and still moves the slot', async () => {
   const watch = watchers(defineWatchers([]));
   await watch.start();
   await db.sql(`insert into roles (name) values ('unwatched')`);
@@ -209,7 +209,7 @@ test('an empty list of watchers is allowed, and moves the slot all the same', as
   expect(watch.status().state).toBe('streaming');
 });
 
-test('details tell what a watcher is; facts of the database once it has started', async () => {
+test('details describe a watcher, and the database once it has started', async () => {
   const watch = watchers(
     defineWatchers([['users', 'updated', { label: 'users_changed', extraColumns: ['role_id'] }]]),
     { publication: 'p_details' },
@@ -236,7 +236,7 @@ test('details tell what a watcher is; facts of the database once it has started'
   await db.sql('drop publication p_details');
 });
 
-test('changes by any client count: COPY, triggers, other sessions, and those that were rolled back do not', async () => {
+test('changes by any client count: COPY, triggers, other sessions; those that were rolled back do not', async () => {
   const watch = watchers(defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]));
   const handler = recorder();
   watch.subscribe('users:inserted', handler);

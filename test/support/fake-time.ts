@@ -9,7 +9,7 @@ export interface FakeTime extends FakeTimers {
 
 /**
  * At the top of a test file: its tests run with fake timers, and their spies end with each test. Returns a function that
- * lets time pass, or only the promises that have settled.
+ * lets time pass; without an argument it only lets settled promises continue.
  */
 export function useFakeTime({ random, ...options }: FakeTime = {}): (milliseconds?: number) => Promise<unknown> {
   beforeEach(() => {

@@ -1,4 +1,4 @@
-/** The programs of test/programs, as processes of their own, to be killed. */
+/** The programs of test/programs, as separate processes that a test can kill. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -22,7 +22,7 @@ export function startProgram<Line>(
   const program: Program = {
     async end(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      const closed = once(child, 'close'); // what it has printed has been read by then
+      const closed = once(child, 'close'); // everything it has printed has been read by then
       child.kill(signal);
       await closed;
     },

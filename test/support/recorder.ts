@@ -3,7 +3,7 @@ import type { EventContext, SlotWatch } from '../../src/index.ts';
 /** A handler, listener or callback that keeps what it is called with. */
 export interface Recorder<Call extends readonly any[], Kept> {
   (...call: Call): void;
-  /** What it keeps of each call, in order. */
+  /** The kept value of each call, in order. */
   readonly all: Kept[];
   /** The contexts, if it is a handler. */
   readonly contexts: EventContext[];

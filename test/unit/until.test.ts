@@ -14,7 +14,7 @@ test('names what was awaited, and how far it has come', async () => {
   let calls = 0;
   const describe = () => `the moon, asked ${calls} times`;
   await expect(until(() => ++calls < 0, { describe, timeout: 0 })).rejects.toThrow(
-    /in vain for the moon, asked \d+ times/,
+    /Waited \d+ ms for the moon, asked \d+ times/,
   );
 });
 
