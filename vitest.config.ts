@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Each file runs in a process of its own (vitest's default pool), so that what it leaves behind can be told. */
+/** Each file runs in a separate process (vitest's default pool), so that its leftovers can be attributed. */
 const withServer = {
   setupFiles: ['test/support/no-leftovers.ts'],
   testTimeout: 30_000,
@@ -11,7 +11,7 @@ export default defineConfig({
   test: {
     // Servers and tests share the cores.
     maxWorkers: 2,
-    // Of the whole run, not of a project: integration and faults share one server.
+    // For the whole run, not for a project: integration and faults share one server.
     globalSetup: 'test/support/global-setup.ts',
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },

@@ -1,5 +1,5 @@
-// Follows the relative links of every Markdown file: the file exists, and has the heading that an anchor names.
-// Links to other sites are not looked at.
+// Checks the relative links of every Markdown file: the file exists, and has the heading that an anchor names.
+// Links to other sites are not checked.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 

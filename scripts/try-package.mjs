@@ -9,7 +9,7 @@ import { makeProject, run } from './project.mjs';
 const { bin = {}, exports, peerDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'));
 const entryPoints = Object.keys(exports).map((path) => path.replace(/^\./, 'walwatch'));
 
-// What a user does first, without a database: declare, make, subscribe, and be told what is wrong.
+// A user's first steps, without a database: declare watchers, create a watch, subscribe, and get an error with every mistake.
 const use = `
 const watchers = defineWatchers([['users', 'updated', { extraColumns: ['role_id'] }]]);
 const watch = createWatch({ connection: 'postgres://localhost/none', slot: 'try', watchers });
@@ -27,7 +27,7 @@ if (!(refused instanceof ConfigurationError)) throw new Error('a wrong name was 
 `;
 const names = '{ ConfigurationError, createWatch, defineWatchers }';
 
-// Every entry point loads, or says which optional peer it needs.
+// Every entry point loads, or names the optional peer that it needs.
 const load = (/** @type {string} */ how) => `
 const entryPoints = ${JSON.stringify(entryPoints)};
 const peers = ${JSON.stringify(Object.keys(peerDependencies))};
@@ -52,7 +52,7 @@ const files = {
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', types: ['node'] },
     include: ['typed.*'],
   }),
-  // A page has neither Node's types nor, in a worker of it, the DOM's.
+  // A page has no types of Node, and its worker none of the DOM.
   'page.mts': `import { createClient } from 'walwatch/client';\ncreateClient({ url: '/live' }).close();\n`,
   'tsconfig.page.json': JSON.stringify({
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', lib: ['es2022'], types: [] },
