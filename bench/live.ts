@@ -129,7 +129,7 @@ export async function benchLatency(server: BenchServer, rounds: number, scale: n
 /** G: the remaining speed of writers: pgbench, 4 clients. */
 export async function benchWriters(server: BenchServer, rounds: number, scale: number): Promise<Table | string> {
   const pgbench = findProgram('pgbench');
-  if (!pgbench) return "G was skipped: pgbench is missing (apt-get install postgresql-contrib)";
+  if (!pgbench) return 'G was skipped: pgbench is missing (apt-get install postgresql-contrib)';
   const script = join(tmpdir(), `walwatch-bench-${process.pid}.sql`);
   await writeFile(script, `insert into accounts select ${account} from nextval('accounts_id') n;\n`);
   const seconds = Math.max(2, Math.round(5 * scale));

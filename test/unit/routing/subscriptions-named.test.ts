@@ -107,7 +107,7 @@ test('with a transaction events are handled one at a time', () => {
   const { subscribe } = watching();
   expect(subscribe('users:updated', noop, { transaction: true }).settings).toEqual(settingsOf({ transaction: true }));
   expect(problemsOf(() => subscribe('users:inserted', noop, { transaction: true, concurrency: 2 }))).toEqual([
-    'transaction: true handles one event at a time, so it excludes concurrency',
+    'transaction: true handles one event at a time, so it goes without concurrency',
   ]);
 });
 
