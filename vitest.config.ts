@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
+/** Many tests make handlers fail on purpose. Node does not print these warnings, but tests that listen to them still get them. */
+const quiet = { execArgv: ['--disable-warning=WalwatchWarning'] };
+
 /** Each file runs in a separate process (vitest's default pool), so that its leftovers can be attributed. */
 const withServer = {
+  ...quiet,
   setupFiles: ['test/support/no-leftovers.ts'],
   testTimeout: 30_000,
   hookTimeout: 60_000,
@@ -14,7 +18,7 @@ export default defineConfig({
     // For the whole run, not for a project: integration and faults share one server.
     globalSetup: 'test/support/global-setup.ts',
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], ...quiet } },
       {
         test: {
           name: 'types',
