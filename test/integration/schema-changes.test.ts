@@ -158,7 +158,7 @@ test('in changes from before a watched column was added, its value is absent, an
 });
 
 test('only the changed one of many tables is read from the catalog', async () => {
-  const names = await Promise.all(Array.from({ length: 20 }, newTable));
+  const names = await Promise.all(Array.from({ length: 20 }, () => newTable(db)));
   const watch = watchOf(defineWatchers(names.map((name) => [name, 'inserted'] as const)));
   const { events } = record(watch, ...names.map((name) => `${name}:inserted`));
   await watch.start();
