@@ -12,7 +12,7 @@ const lists = test.skipIf(inject('server').version < 15);
 const columnLists = { columnLists: true };
 const { newTable, listOf, listBecomes } = columnListsOf(db);
 
-lists('a watched column that goes is noticed under a list, after the recipe of the documentation', async () => {
+lists('dropping a watched column under a list, as documented, ends the watch with an error', async () => {
   const name = await newTable();
   const watch = watchOf(defineWatchers([[name, 'inserted', { extraColumns: ['b'] }]]), { publication: columnLists });
   const { slot } = watch.status();
@@ -113,7 +113,7 @@ lists(
   },
 );
 
-lists('a column that the list did not hold when a change was written is absent, and never null', async () => {
+lists('a column that was not in the list when a change was written is absent, and never null', async () => {
   const name = await newTable();
   const slot = slotName();
   const first = watchOf(defineWatchers([[name, 'inserted', { extraColumns: ['b'] }]]), {
@@ -137,7 +137,7 @@ lists('a column that the list did not hold when a change was written is absent, 
   ]);
 });
 
-lists("with 'verify' the error holds the SQL, and a publication that carries more is fine", async () => {
+lists("with 'verify' the error contains the SQL, and a publication with more columns is accepted", async () => {
   const name = await newTable();
   const slot = slotName();
   const verified = (extraColumns: string[], publication: WatchOptions['publication']) =>
@@ -175,7 +175,7 @@ lists("with 'verify' the error holds the SQL, and a publication that carries mor
   await run(['b'], columnLists);
 });
 
-lists('a publication that another slot reads as well is never narrowed', async () => {
+lists('a publication that another slot reads too is never narrowed', async () => {
   const name = await newTable();
   const publication = slotName();
   const watchersOf = (column: string) => defineWatchers([[name, 'inserted', { extraColumns: [column] }]]);

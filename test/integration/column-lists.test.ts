@@ -10,9 +10,9 @@ const db = useDatabase();
 const watchOf = watchOn(db);
 const lists = test.skipIf(inject('server').version < 15);
 const columnLists = { columnLists: true };
-const { newTable, listOf, listBecomes } = columnListsOf(db);
+const { newTable, listOf } = columnListsOf(db);
 
-lists('a list holds the columns of all watchers and the replica identity, and details() tells it', async () => {
+lists('a list holds the columns of all watchers and the replica identity, and details() shows it', async () => {
   const name = await newTable();
   await db.sql(`alter table ${name} alter c set not null, add unique (c)`);
   await db.sql(`alter table ${name} replica identity using index ${name}_c_key`);

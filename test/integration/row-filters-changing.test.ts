@@ -12,7 +12,7 @@ const filters = test.skipIf(inject('server').version < 15);
 const { newTable, filterOf, filterBecomes } = rowFilters(db);
 
 filters(
-  'with inserts alone any column will do, and the application can update and delete, also while watchers change',
+  'with inserts alone a filter may use any column, and the application can update and delete, even while watchers change',
   async () => {
     const name = await newTable();
     const slot = slotName();
@@ -58,7 +58,7 @@ filters(
   },
 );
 
-filters('a changed filter is in force once the slot is taken over, and not before', async () => {
+filters('a changed filter takes effect once the slot is taken over, and not before', async () => {
   const name = await newTable();
   const slot = slotName();
   const watchersOf = (where?: string) => defineWatchers([[name, 'inserted', where === undefined ? {} : { where }]]);
@@ -137,55 +137,58 @@ filters(
   },
 );
 
-filters("with 'verify' another filter is an error that holds the SQL, as far as the role can find out", async () => {
-  const name = await newTable();
-  const slot = slotName();
-  const verified = (where: string | undefined, options: Partial<WatchOptions> = {}) =>
-    watchOf(defineWatchers([[name, 'inserted', where === undefined ? {} : { where }]]), {
-      slot,
-      manage: 'verify',
-      ...options,
-    } as any);
-  const start = async (watch: SlotWatch<any>) => {
-    const { warnings } = record(watch);
-    await watch.start();
-    await watch.stop();
-    return warnings;
-  };
-  const issues = await problems(verified(`state = 'a'`));
-  for (const { solution } of issues) await db.sql(/: (.*);$/.exec(solution!)![1]!);
-  expect(await filterOf(slot, name)).toBe(`(state = 'a'::text)`);
-  expect(await start(verified(`state = 'a'`))).toEqual([]);
-  for (const [where, filter] of [
-    [`state = 'b'`, `(state = 'b'::text)`],
-    [undefined, undefined],
-  ] as const) {
-    const [issue] = await problems(verified(where));
-    await db.sql(/Run: (.*)$/.exec(issue!.solution!)![1]!);
-    expect(await filterOf(slot, name)).toBe(filter);
-  }
+filters(
+  "with 'verify' a different filter is an error with the SQL that sets it, if the role can compare them",
+  async () => {
+    const name = await newTable();
+    const slot = slotName();
+    const verified = (where: string | undefined, options: Partial<WatchOptions> = {}) =>
+      watchOf(defineWatchers([[name, 'inserted', where === undefined ? {} : { where }]]), {
+        slot,
+        manage: 'verify',
+        ...options,
+      } as any);
+    const start = async (watch: SlotWatch<any>) => {
+      const { warnings } = record(watch);
+      await watch.start();
+      await watch.stop();
+      return warnings;
+    };
+    const issues = await problems(verified(`state = 'a'`));
+    for (const { solution } of issues) await db.sql(/: (.*);$/.exec(solution!)![1]!);
+    expect(await filterOf(slot, name)).toBe(`(state = 'a'::text)`);
+    expect(await start(verified(`state = 'a'`))).toEqual([]);
+    for (const [where, filter] of [
+      [`state = 'b'`, `(state = 'b'::text)`],
+      [undefined, undefined],
+    ] as const) {
+      const [issue] = await problems(verified(where));
+      await db.sql(/Run: (.*)$/.exec(issue!.solution!)![1]!);
+      expect(await filterOf(slot, name)).toBe(filter);
+    }
 
-  // A role that may only replicate.
-  const role = slot;
-  await db.sql(`create role "${role}" login replication password 'secret'`);
-  try {
-    await db.sql(`grant select on ${name} to "${role}"`);
-    await db.sql(`grant execute on function pg_control_system() to "${role}"`);
-    const url = new URL(db.url);
-    Object.assign(url, { username: role, password: 'secret' });
-    const as = { connection: url.href };
-    const [missing] = await problems(verified(`n = 1`, as));
-    expect(missing!.solution).toContain(`ADD TABLE ONLY "public"."${name}" WHERE (n = 1)`);
-    await db.sql(/Run: (.*)$/.exec(missing!.solution!)![1]!);
-    expect(await start(verified(`N=1`, as))).toEqual([]);
-    expect(await start(verified(`n < 2`, as))).toMatchObject([
-      { code: 'CONFIGURATION', message: expect.stringContaining('could not be compared') },
-    ]);
-  } finally {
-    await db.sql(`drop owned by "${role}"`);
-    await db.sql(`drop role "${role}"`);
-  }
-});
+    // A role that may only replicate.
+    const role = slot;
+    await db.sql(`create role "${role}" login replication password 'secret'`);
+    try {
+      await db.sql(`grant select on ${name} to "${role}"`);
+      await db.sql(`grant execute on function pg_control_system() to "${role}"`);
+      const url = new URL(db.url);
+      Object.assign(url, { username: role, password: 'secret' });
+      const as = { connection: url.href };
+      const [missing] = await problems(verified(`n = 1`, as));
+      expect(missing!.solution).toContain(`ADD TABLE ONLY "public"."${name}" WHERE (n = 1)`);
+      await db.sql(/Run: (.*)$/.exec(missing!.solution!)![1]!);
+      expect(await start(verified(`N=1`, as))).toEqual([]);
+      expect(await start(verified(`n < 2`, as))).toMatchObject([
+        { code: 'CONFIGURATION', message: expect.stringContaining('could not be compared') },
+      ]);
+    } finally {
+      await db.sql(`drop owned by "${role}"`);
+      await db.sql(`drop role "${role}"`);
+    }
+  },
+);
 
 filters(
   'an identity that becomes too small for a filter causes a warning with the solution',

@@ -1,6 +1,6 @@
 /** `where`: a publication's row filter. Which rows pass, and which filters are refused. */
 import { expect, inject, test } from 'vitest';
-import { type ConfigurationError, defineWatchers } from '../../src/index.ts';
+import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
@@ -9,7 +9,7 @@ import { problems, record, rowFilters } from '../support/row-filters.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 const filters = test.skipIf(inject('server').version < 15);
-const { newTable, filterOf, filterBecomes } = rowFilters(db);
+const { newTable, filterBecomes } = rowFilters(db);
 
 filters(
   'only matching rows are sent; a row that begins to match is inserted, one that stops to match is deleted',
@@ -50,7 +50,7 @@ filters(
   },
 );
 
-filters('a filter and a column list go together', async () => {
+filters('a filter and a column list can be combined', async () => {
   const name = await newTable();
   const slot = slotName();
   const options = { slot, publication: { columnLists: true } };

@@ -1,6 +1,6 @@
 /** Tables and columns that are dropped, and identities that change, while a watch streams or is stopped. */
-import { describe, expect, test } from 'vitest';
-import { defineWatchers, table } from '../../src/index.ts';
+import { expect, test } from 'vitest';
+import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { nameOn, settled, slotName, watchOn } from '../support/watching.ts';

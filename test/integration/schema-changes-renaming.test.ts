@@ -1,6 +1,6 @@
 /** Columns that are renamed while their changes stream. */
 import { describe, expect, test } from 'vitest';
-import { defineWatchers, table } from '../../src/index.ts';
+import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
 import { newTable, record } from '../support/schema-changes.ts';

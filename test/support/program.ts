@@ -15,9 +15,13 @@ export function startProgram<Line>(
   args: readonly string[],
   print: (line: Line) => void = () => {},
 ): Program {
-  const child = spawn(process.execPath, [`.build/test/programs/${name}.js`, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=WalwatchWarning', `.build/test/programs/${name}.js`, ...args],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   createInterface(child.stdout).on('line', (line) => print(JSON.parse(line) as Line));
   const program: Program = {
     async end(signal) {
