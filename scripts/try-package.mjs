@@ -52,7 +52,7 @@ const files = {
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', types: ['node'] },
     include: ['typed.*'],
   }),
-  // A page has neither Node's types nor, in a worker of it, the DOM's.
+  // A page has no types of Node, and its worker none of the DOM.
   'page.mts': `import { createClient } from 'walwatch/client';\ncreateClient({ url: '/live' }).close();\n`,
   'tsconfig.page.json': JSON.stringify({
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', lib: ['es2022'], types: [] },

@@ -59,7 +59,7 @@ test('sends signed events, retries while the receiver fails, and keeps and repla
   };
   await until(async () => (await letters()).length > 0, { describe: 'the dead letter' });
   expect(await example.end('SIGTERM')).toBe(0);
-  expect(statusesOf(2)).toEqual([410]); // refused for good: one attempt
+  expect(statusesOf(2)).toEqual([410]); // refused permanently: one attempt
   expect(await database.sql('select subscription, attempts from walwatch.dead_letters')).toEqual([
     { subscription: 'webhooks', attempts: 1 },
   ]);

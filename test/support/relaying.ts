@@ -1,11 +1,11 @@
-/** A worker with a relay, and watches elsewhere that hear of it. */
+/** A worker with a relay, and remote watches that get its events. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { onTestFinished } from 'vitest';
 import type { EventContext, Watch, WatchError, Watchers } from '../../src/index.ts';
 import { createRemoteWatch, type RemoteWatchOptions } from '../../src/nats/index.ts';
 
-/** What a handler is told, as a value that can be compared: all but what belongs to the attempt. */
+/** The arguments of a handler, as a value that can be compared: without the data of the attempt. */
 export function record(told: unknown[]) {
   return (event: object, context: EventContext): void => {
     const { watcher, type, schema, table, eventId, commitLsn, ordinal, xid, committedAt, previous, absent } = context;
@@ -15,7 +15,7 @@ export function record(told: unknown[]) {
   };
 }
 
-/** A remote watch of a test, stopped in the end. `warnings` fills with what it warns of. */
+/** A remote watch of a test, stopped at the end. `warnings` collects its warnings. */
 export function remoteOf<W extends Watchers>(options: RemoteWatchOptions<W>, warnings: WatchError[] = []): Watch<W> {
   const remote = createRemoteWatch(options);
   remote.on('warning', (warning) => warnings.push(warning));
@@ -23,7 +23,7 @@ export function remoteOf<W extends Watchers>(options: RemoteWatchOptions<W>, war
   return remote;
 }
 
-/** Deletes the stream in the end, and those of its dead letters and groups: the server may be one that is used for more. */
+/** Deletes the stream at the end, with those of its dead letters and groups: others may use the same server. */
 export function deleteLater(connection: NatsConnection, stream: string): void {
   onTestFinished(async () => {
     const manager = await jetstreamManager(connection);

@@ -1,10 +1,11 @@
-/** The rule of ARCHITECTURE.md: imports go down only. */
+/** ARCHITECTURE.md: imports go down only, and files are short. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const source = fileURLToPath(new URL('../../src', import.meta.url));
+const tests = fileURLToPath(new URL('..', import.meta.url));
 
 /** From the bottom to the top. Folders in the same line must not import each other. */
 const layers = [
@@ -50,7 +51,10 @@ test('every file of src belongs to a layer, and imports only from its own folder
   expect(wrong).toEqual([]);
 });
 
-test('no file of src is longer than 300 lines', () => {
-  const long = [...files(source)].filter((file) => readFileSync(file, 'utf8').split('\n').length > 301);
-  expect(long.map((file) => relative(source, file))).toEqual([]);
+test.each([
+  ['src', source],
+  ['test', tests],
+])('no file of %s is longer than 300 lines', (_, folder) => {
+  const long = [...files(folder)].filter((file) => readFileSync(file, 'utf8').split('\n').length > 301);
+  expect(long.map((file) => relative(folder, file))).toEqual([]);
 });

@@ -14,7 +14,7 @@ test('a timeout names the awaited condition and its current state', async () => 
   let calls = 0;
   const describe = () => `the moon, asked ${calls} times`;
   await expect(until(() => ++calls < 0, { describe, timeout: 0 })).rejects.toThrow(
-    /in vain for the moon, asked \d+ times/,
+    /Waited \d+ ms for the moon, asked \d+ times/,
   );
 });
 

@@ -1,10 +1,10 @@
 /** When answers come late, out of place or not at all. */
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Publisher } from '../../../src/nats/publisher.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
 /** A connection that keeps what is published, and answers when the test says so. */
 function publishing() {

@@ -52,7 +52,7 @@ test.each<[string, unknown]>([
   ['limits.maxMessages is 0', { maxMessages: 0 }],
   ['limits.replicas is 9', { replicas: 9 }],
   ["limits.placement is 'east'".replaceAll("'", '"'), { placement: 'east' }],
-  ["there is no limit 'max_bytes'", { max_bytes: 1 }],
+  ["unknown limit 'max_bytes'", { max_bytes: 1 }],
 ])('%s: refused', (message, limits) => {
   expect(limitIssues(limits).map((issue) => issue.message)).toEqual([message]);
 });

@@ -10,7 +10,7 @@ const noop = () => {};
 const watching = () =>
   routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id'] }], ['users', 'inserted']);
 
-describe('subscribe reads', () => {
+describe('subscribe accepts', () => {
   test('a handler, or a filter and a handler, each with options or without', () => {
     const { subscribe } = watching();
     const settings = settingsOf();
@@ -26,13 +26,13 @@ describe('subscribe reads', () => {
     }); // prettier-ignore
   });
 
-  test('options that leave something out, which has its default then', () => {
+  test('options that omit something, which then has its default', () => {
     const { subscribe } = watching();
     expect(subscribe('users:updated', noop, {}).settings).toEqual(settingsOf());
     expect(subscribe('users:updated', noop, { timeout: 0.5 }).settings).toEqual(settingsOf({ timeout: 0.5 }));
   });
 
-  test('onError of its own, before that of the watch', () => {
+  test('onError of the subscription, before that of the watch', () => {
     const { subscribe } = watching();
     expect(subscribe('users:updated', noop, { onError: afterAttempts(2, 'skip') }).settings.onError).toEqual(
       afterAttempts(2, 'skip'),
@@ -55,7 +55,7 @@ describe('subscribe reads', () => {
 });
 
 describe('subscribe refuses', () => {
-  test('an unknown watcher, naming those that there are', () => {
+  test('an unknown watcher, with the list of known ones', () => {
     const { subscribe } = watching();
     expect(() => subscribe('users:deleted', noop)).toThrow(
       "there is no watcher 'users:deleted'\n    Known watchers: users:updated, users:inserted.",
@@ -103,7 +103,7 @@ describe('subscribe refuses', () => {
     expect(problemsOf(() => subscribe('users:updated', ...rest))).toHaveLength(5);
   });
 
-  test('one value for a key of several columns, as soon as that is known', () => {
+  test('one value for a composite key, as soon as the key is known', () => {
     const keyed = table()({ tableName: 'users', primaryKey: ['id', 'email'] });
     const { subscribe } = routingFor(usersTable(), [keyed, 'updated']);
     expect(problemsOf(() => subscribe('users:updated', 1, noop))).toEqual([
@@ -112,7 +112,7 @@ describe('subscribe refuses', () => {
     expect(problemsOf(() => subscribe('users:updated', { id: 1, email: 'a' }, noop))).toEqual([]);
   });
 
-  test('a filter after all that is undefined: a value that is not loaded is not everything', () => {
+  test('undefined as a filter: a value that is not loaded must not select everything', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe('users:updated', undefined, noop))).toEqual([
       'users:updated: undefined is not a filter',
@@ -120,7 +120,7 @@ describe('subscribe refuses', () => {
   });
 });
 
-test('filters that were given before the primary key was known are checked once it is', () => {
+test('filters from before the primary key was known are checked once it is', () => {
   const table = usersTable({ primaryKey: ['role_id', 'email'] });
   const { subscribe, subscriptions } = routingFor(table, ['users', 'updated']);
   for (const filter of [1, { role_id: 1, email: 'a' }, { email: 'a', bio: 'b' }])
@@ -133,7 +133,7 @@ test('filters that were given before the primary key was known are checked once 
   ]);
 });
 
-test('a number above 2^53 is judged when the type of its column is known: at bind, or at once after it', () => {
+test('a number above 2^53 is checked when the type of its column is known: at bind, or at once after it', () => {
   const columns = [
     column('id', 20, { number: 1, notNull: true }),
     column('amount', oids.numeric, { number: 2 }),
@@ -152,7 +152,7 @@ test('a number above 2^53 is judged when the type of its column is known: at bin
       "'team_id' is -9007199254740992, ",
     ]);
     bind();
-    expect(issues()).toEqual([]); // judged once
+    expect(issues()).toEqual([]); // checked once
     subscribe('users:updated', { amount: 1e16 }, noop);
     for (const filter of wrong)
       expect(problemsOf(() => subscribe('users:updated', filter, noop))).toMatchObject([
