@@ -1,7 +1,7 @@
 /** status: at a glance whether all is well, and why not. */
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
-import { cli, folder, onTerminal, startCli, startInWindow, startOnTerminal } from '../support/cli.ts';
+import { cli, onTerminal } from '../support/cli.ts';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase, useDatabase } from '../support/database.ts';
 import { deferred, until } from '../support/until.ts';
@@ -162,84 +162,6 @@ test('without a worker it is told since when, when the server gives up the slot,
   await own.sql(`select pg_drop_replication_slot('idle')`);
 }); // prettier-ignore
 
-const configured = (slot: string) =>
-  folder({
-    'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
-      export default defineConfig({ slot: '${slot}', watchers: defineWatchers([['users', 'inserted']]) });`,
-  });
-
-test('--watch refreshes and shows the last events as they happen, beside the worker, until Ctrl-C', async () => {
-  const slot = slotName();
-  const cwd = await configured(slot);
-  const watch = watchOf(defineWatchers([['users', 'inserted']]), { slot });
-  const handled: unknown[] = [];
-  watch.subscribe('users:inserted', (event: unknown) => void handled.push(event));
-  await watch.start();
-  const running = startCli(['status', '--watch', '--json', '--interval', '0.05'], { url: db.url, cwd });
-  await running.says(/"lastEvents":\[\]/);
-  const beside = `select from pg_stat_replication where application_name like 'walwatch/walwatch\\_live\\_%' and state = 'streaming'`;
-  await until(async () => (await db.sql(beside)).length > 0, { describe: 'it to listen' });
-  await db.sql(`insert into users (name) values ('Ada')`);
-  await running.says(
-    /"lastEvents":\[\{"at":"[^"]+","watcher":"users:inserted","eventId":"[0-9A-F]+\/[0-9A-F]+\/0"\}\]/,
-  );
-  running.child.kill('SIGINT');
-  running.child.kill('SIGINT'); // as npx does
-  const { code, stdout } = await running.ended;
-  expect(code).toBe(0);
-  for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ slot });
-  await until(() => handled.length === 1, { describe: 'the worker to have it too' });
-});
-
-/** The last screen that was drawn, as lines without colours. */
-const screenOf = (output: string) =>
-  output
-    .split('\u001b[H\u001b[J')
-    .at(-1)!
-    // oxlint-disable-next-line no-control-regex
-    .replaceAll(/\u001b\[[\d;]*m|\r/g, '')
-    .split('\n');
-
-test('--watch draws a screen of its own, at once again when the window gets another size, and leaves the last one', async () => {
-  const slot = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, slot));
-  const cwd = await configured(slot);
-  await cli(['setup', '--yes'], { url: db.url, cwd });
-  const shown = startInWindow(['status', '--watch', '--interval', '3600'], { url: db.url, cwd, rows: 24, columns: 80 });
-  await until(() => screenOf(shown.stdout()).length > 5, { describe: () => `a screen in ${shown.stdout()}` });
-  for (const [rows, columns] of [[24, 30], [4, 60], [40, 200]] as const) {
-    const before = shown.stdout().length;
-    await shown.resize(rows, columns);
-    await until(() => shown.stdout().slice(before).includes('\u001b[H\u001b[J'), { describe: 'a new screen' });
-    const lines = screenOf(shown.stdout());
-    // Nothing is wrapped, and nothing scrolls: so all that was there is cleared by the next one.
-    expect(lines.length).toBeLessThanOrEqual(rows);
-    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
-    expect(lines[0]).toMatch(/^✗ /);
-  }
-  shown.type('\u0003'); // Ctrl-C
-  const { code, stdout } = await shown.ended;
-  expect(code).toBe(0);
-  const [, after] = stdout.split('\u001b[?25h\u001b[?1049l');
-  expect(after).toMatch(/no worker is connected[^]*waiting/);
-}); // prettier-ignore
-
-test('--watch ends cleanly with its pipe, and moves no cursor where that cannot be done', async () => {
-  const slot = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, slot));
-  const cwd = await configured(slot);
-  await cli(['setup', '--yes'], { url: db.url, cwd });
-  const env = { TERM: 'dumb' };
-  const dumb = startOnTerminal(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd, env });
-  await until(() => dumb.stdout().split('no worker is connected').length > 2, { describe: 'a second status' });
-  dumb.type('\u0003');
-  expect(await dumb.ended).toMatchObject({ code: 0, stdout: expect.not.stringContaining('\u001b') });
-  const piped = startCli(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd });
-  await piped.says(/no worker is connected/);
-  piped.child.stdout!.destroy();
-  expect(await piped.ended).toMatchObject({ code: 0, stderr: '' });
-});
-
 test('dead letters are told, and then not all is well', async () => {
   const slot = slotName();
   const watch = watchOf(watchers, { slot, onError: { attempts: 1, then: 'deadLetter' } });
@@ -303,18 +225,4 @@ test('what cannot be read is told: a role without rights never hears that all is
   url.username = slot;
   const { stdout } = await cli(['status', '--slot', slot], { url: url.href });
   expect(stdout).toMatch(/^! \S+: what waits is not known: (permission denied|must be)/);
-});
-
-test('--watch tells that the server has gone, and goes on when it is back', async () => {
-  await using cluster = await startCluster();
-  const slot = slotName();
-  const running = startCli(['status', '--watch', '--json', '--interval', '0.1', '--slot', slot], { url: cluster.url });
-  await running.says(/there is no slot/);
-  await cluster.stop('fast');
-  await running.says(/"level":"problem","reasons":\["[A-Z_]+: /);
-  const before = running.stdout().length;
-  await cluster.start();
-  await until(() => running.stdout().slice(before).includes('there is no slot'), { describe: 'it to go on' });
-  running.child.kill('SIGINT');
-  expect((await running.ended).code).toBe(0);
 });

@@ -3,7 +3,9 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { onTestFinished } from 'vitest';
 import type { EventContext, Watch, WatchError, Watchers } from '../../src/index.ts';
-import { createRemoteWatch, type RemoteWatchOptions } from '../../src/nats/index.ts';
+import { createRemoteWatch, relay, type RemoteWatchOptions } from '../../src/nats/index.ts';
+import type { useNats } from './nats.ts';
+import { slotName, type watchOn } from './watching.ts';
 
 /** What a handler is told, as a value that can be compared: all but what belongs to the attempt. */
 export function record(told: unknown[]) {
@@ -47,3 +49,20 @@ export function exactlyOnceInOrder(arrivals: readonly Arrival[], count: number):
   if (wrong !== -1) throw new Error(`event ${wrong + 1} is of row ${arrivals[wrong]!.id}`);
   if (arrivals.length !== count) throw new Error(`${arrivals.length} of ${count} events have come`);
 }
+
+/** Makes a worker that relays and a remote watch. `start` starts both. */
+export const pairOn = (watchOf: ReturnType<typeof watchOn>, nats: ReturnType<typeof useNats>) =>
+  async function pair<W extends Parameters<typeof watchOf>[0]>(watchers: W) {
+    const stream = slotName();
+    const worker = watchOf(watchers, { slot: stream });
+    const connection = await nats.connect();
+    deleteLater(connection, stream);
+    relay(worker, { connection, stream });
+    const warnings: WatchError[] = [];
+    const remote = remoteOf({ connection: await nats.connect(), stream, watchers }, warnings);
+    const start = async () => {
+      await worker.start();
+      await remote.start();
+    };
+    return { worker, remote, stream, connection, warnings, start };
+  };
