@@ -16,7 +16,7 @@ const watchOf = watchOn(db);
 const shared = useRelay(db);
 const { write, listen, worker, arrived, held } = shared;
 
-test('without the stream the slot is held back; nobody makes another in its place, until an operator does', async () => {
+test('if the stream is deleted, the slot waits until an operator creates a new one; walwatch does not', async () => {
   const { watch, stream } = worker();
   await watch.start();
   const warnings: WatchError[] = [];
@@ -29,15 +29,15 @@ test('without the stream the slot is held back; nobody makes another in its plac
   await manager.streams.add(streamConfig(stream, stream, 1));
   await settled(db, watch);
   expect((await manager.streams.info(stream)).state.messages).toBe(10);
-  // Who listened finds the new one, and is told that it is another.
+  // The remote watch finds the new stream and reports that it is another one.
   await arrived(arrivals, 10);
   exactlyOnceInOrder(arrivals, 10);
   expect(warnings.map(({ message }) => message)).toContain(
-    `events may have been missed: the stream '${stream}' was deleted and made anew`,
+    `events may have been missed: the stream '${stream}' was deleted and re-created`,
   );
 });
 
-test("with manage: 'verify' the stream is not made either", async () => {
+test("with manage: 'verify' the stream is not created", async () => {
   const slot = slotName();
   const { watch: first } = worker({ slot });
   await first.start();
@@ -55,7 +55,7 @@ test("with manage: 'verify' the stream is not made either", async () => {
   await settled(db, watch);
 });
 
-test('a full stream holds the slot back, in order: once there is room, what was refused comes first', async () => {
+test('a full stream holds the slot back; once there is room, the refused events are stored first, in order', async () => {
   const slot = slotName();
   const manager = await jetstreamManager(shared.connection);
   await manager.streams.add({ ...streamConfig(slot, slot, 1), max_msgs: 500 });
@@ -75,7 +75,7 @@ test('a full stream holds the slot back, in order: once there is room, what was 
   exactlyOnceInOrder(arrivals, 1200);
 });
 
-test('a stream that would lose events is refused, with what to do, and the slot waits for another', async () => {
+test('a stream that would lose events is refused with a solution, and the slot waits until it is fixed', async () => {
   const slot = slotName();
   const manager = await jetstreamManager(shared.connection);
   const unfit = { ...streamConfig(slot, slot, 1), no_ack: true };
@@ -83,7 +83,7 @@ test('a stream that would lose events is refused, with what to do, and the slot 
   const { watch, warnings } = worker({ slot });
   await watch.start();
   await write(1);
-  expect(await held(watch)).toMatch(/acknowledges nothing/);
+  expect(await held(watch)).toMatch(/does not acknowledge messages/);
   expect(warnings.at(-1)).toMatchObject({
     code: 'CONFIGURATION',
     solution: expect.stringContaining('nats stream edit') as string,
@@ -92,7 +92,7 @@ test('a stream that would lose events is refused, with what to do, and the slot 
   await settled(db, watch);
 });
 
-test('what the stream refuses holds up all behind it, though they are on their way already: nothing overtakes', async () => {
+test('events after a refused event wait for it, even if they were already sent', async () => {
   await db.sql('alter table entries add note text');
   const slot = slotName();
   const manager = await jetstreamManager(shared.connection);
@@ -111,7 +111,7 @@ test('what the stream refuses holds up all behind it, though they are on their w
   expect(ids).toEqual(['1', '2', '3', '4']);
 });
 
-test('an event that is larger than the broker takes is held, not lost, and those behind it wait in order', async () => {
+test('an event above max_payload is not lost; it holds the slot back, and later events wait', async () => {
   await db.sql('alter table entries add note text');
   await using small = await startBroker({ config: 'max_payload: 4096' });
   const mine = await connectTo(small.url);

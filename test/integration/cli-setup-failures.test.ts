@@ -12,23 +12,29 @@ beforeAll(() => db.sql('create table bare (line text)'));
 beforeEach(() => db.sql('alter table users replica identity default'));
 
 describe('setup', () => {
-  test('takes back what it has changed at a Ctrl-C, which npx makes two signals', async () => {
+  test('undoes its changes at Ctrl-C, which npx turns into two signals', async () => {
     const slot = name();
     const writer = await db.client();
     await writer.query(`begin; insert into roles (name) values ('x')`);
     const running = startCli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
     const waiting = `select from pg_replication_slots where slot_name = '${slot}' and confirmed_flush_lsn is null`;
-    await until(async () => (await db.sql(waiting)).length > 0, { describe: 'it to wait', timeout: 20_000 });
+    await until(async () => (await db.sql(waiting)).length > 0, {
+      describe: 'the slot to wait for the writer',
+      timeout: 20_000,
+    });
     running.child.kill('SIGINT');
     await new Promise(setImmediate);
     running.child.kill('SIGINT');
-    expect(await running.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('taking back') });
+    expect(await running.ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('cancelled; undoing all changes'),
+    });
     await writer.query('rollback');
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
     expect(await identity('users')).toBe('d');
   });
 
-  test('refuses what does not fit, all of it at once, before it changes anything', async () => {
+  test('reports all problems at once before it changes anything', async () => {
     const slot = name();
     const args = [
       'setup',
@@ -49,7 +55,7 @@ describe('setup', () => {
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
   });
 
-  test('does not make a lost slot anew behind anybody’s back: teardown and setup do', async () => {
+  test('does not re-create a lost slot silently; teardown and setup do', async () => {
     const slot = name();
     const options = { url: db.url, cwd: await configured(slot) };
     await cli(['setup', '--yes'], options);
@@ -62,7 +68,7 @@ describe('setup', () => {
     await state(slot);
   });
 
-  test('tells a role without rights to let an owner run what --print prints', async () => {
+  test('without the rights, it suggests that the owner runs the output of --print', async () => {
     const slot = name();
     const role = `cli_${slot}`;
     await db.sql(`create role ${role} login replication`);

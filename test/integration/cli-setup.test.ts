@@ -16,7 +16,7 @@ const { name, identity, state } = settingUp(db);
 beforeEach(() => db.sql('alter table users replica identity default'));
 
 describe('setup', () => {
-  test("leaves what a worker with manage: 'create' leaves, and one with 'verify' starts on it", async () => {
+  test("leaves the same as a worker with manage: 'create', and a worker with 'verify' can start", async () => {
     const byWorker = name();
     await db.sql('alter table users replica identity full');
     const worker = watchOf(watchers, { slot: byWorker });
@@ -29,7 +29,7 @@ describe('setup', () => {
     const { code, stdout } = await cli(['setup', '--yes'], { url: db.url, cwd: await configured(slot) });
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^-- Not done by a worker: public\.users has to send all old values .*\nALTER TABLE "public"."users" REPLICA IDENTITY FULL;\n-- .*\nCREATE PUBLICATION/,
+      /^-- A worker does not do this: the WAL must contain all old values .*\nALTER TABLE "public"."users" REPLICA IDENTITY FULL;\n-- .*\nCREATE PUBLICATION/,
     );
     expect(stdout).toContain(`✓ '${slot}' is set up`);
     expect(await state(slot)).toEqual(wanted);
@@ -43,14 +43,14 @@ describe('setup', () => {
     expect(seen).toEqual([user]);
   });
 
-  test('prints SQL that does the same, in the order in which it must be run, and changes nothing itself', async () => {
+  test('--print prints SQL that does the same, in order, and changes nothing', async () => {
     const slot = name();
     const cwd = await configured(slot);
     const { code, stdout, stderr } = await cli(['setup', '--print'], { url: db.url, cwd });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
     const statements = statementsOf(stdout);
-    expect(statements).toHaveLength(9); // with the settings of the session
+    expect(statements).toHaveLength(9); // including the session's settings
     expect(statements[0]).toBe('SET search_path = pg_catalog, pg_temp;');
     const session = await db.client();
     for (const statement of statements) await session.query(statement);
@@ -72,13 +72,13 @@ describe('setup', () => {
     await verifying.stop();
   };
 
-  test('can be run again, and then adds only what is missing', async () => {
+  test('can run again, and then adds only what is missing', async () => {
     const slot = name();
     const cwd = await configured(slot);
     await cli(['setup', '--yes'], { url: db.url, cwd });
     const before = await state(slot);
     const again = await cli(['setup', '--yes'], { url: db.url, cwd });
-    expect(again).toMatchObject({ code: 0, stdout: `✓ '${slot}' is set up already.\n`, stderr: '' });
+    expect(again).toMatchObject({ code: 0, stdout: `✓ '${slot}' is already set up.\n`, stderr: '' });
     expect(await state(slot)).toEqual(before);
     const { code, stdout } = await cli(['setup', 'roles:truncated', '--yes'], { url: db.url, cwd });
     expect(code).toBe(0);
@@ -86,49 +86,46 @@ describe('setup', () => {
     expect(await state(slot)).toMatchObject({ tables: 'public.packages public.roles public.users', pubtruncate: true });
   });
 
-  test('takes watchers as arguments, without a configuration', async () => {
+  test('accepts watchers as arguments, without a configuration', async () => {
     const slot = name();
     const args = ['setup', 'packages:inserted', 'users:deleted', '--columns', 'name', '--slot', slot, '--yes'];
     expect(await cli(args, { url: db.url })).toMatchObject({ code: 0 });
     expect(await state(slot)).toMatchObject({ tables: 'public.packages public.users', pubupdate: false, users: 'f' });
   });
 
-  filters(
-    'sets row filters, and the replica identity that they need, also where the filter was another one',
-    async () => {
-      const slot = name();
-      const filter = async () =>
-        (
-          await db.sql(
-            'select pg_get_expr(prqual, prrelid) as f from pg_publication_rel join pg_publication p on p.oid = prpubid where pubname = $1',
-            [slot],
-          )
-        )[0]!['f'];
-      const run = (where: string) =>
-        cli(['setup', 'users:updated', '--where', where, '--slot', slot, '--yes'], { url: db.url });
-      expect(await run('role_id = 1')).toMatchObject({
-        code: 0,
-        stdout: expect.stringContaining('REPLICA IDENTITY FULL'),
-      });
-      expect(await filter()).toBe('(role_id = 1)');
-      expect(await identity('users')).toBe('f');
-      const other = await run('role_id = 2');
-      expect(other).toMatchObject({
-        code: 0,
-        stdout: expect.stringMatching(/^BEGIN; ALTER .* DROP TABLE .*; COMMIT;$/m),
-      });
-      expect(await filter()).toBe('(role_id = 2)');
-      expect((await run('role_id = 2')).stdout).toContain('is set up already');
-      const filtered = defineWatchers([['users', 'updated', { where: 'role_id = 2' }]]);
-      const verifying = createWatch({ connection: db.url, slot, watchers: filtered, manage: 'verify' });
-      await verifying.start();
-      await verifying.stop();
-      const refused = await run('role_id =');
-      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('PostgreSQL refuses its where') });
-    },
-  );
+  filters('sets row filters and the replica identity that they need, and replaces another filter', async () => {
+    const slot = name();
+    const filter = async () =>
+      (
+        await db.sql(
+          'select pg_get_expr(prqual, prrelid) as f from pg_publication_rel join pg_publication p on p.oid = prpubid where pubname = $1',
+          [slot],
+        )
+      )[0]!['f'];
+    const run = (where: string) =>
+      cli(['setup', 'users:updated', '--where', where, '--slot', slot, '--yes'], { url: db.url });
+    expect(await run('role_id = 1')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('REPLICA IDENTITY FULL'),
+    });
+    expect(await filter()).toBe('(role_id = 1)');
+    expect(await identity('users')).toBe('f');
+    const other = await run('role_id = 2');
+    expect(other).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^BEGIN; ALTER .* DROP TABLE .*; COMMIT;$/m),
+    });
+    expect(await filter()).toBe('(role_id = 2)');
+    expect((await run('role_id = 2')).stdout).toContain('is already set up');
+    const filtered = defineWatchers([['users', 'updated', { where: 'role_id = 2' }]]);
+    const verifying = createWatch({ connection: db.url, slot, watchers: filtered, manage: 'verify' });
+    await verifying.start();
+    await verifying.stop();
+    const refused = await run('role_id =');
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('PostgreSQL refuses its where') });
+  });
 
-  test.skipIf(inject('server').version < 17)('makes the slot that --slot names with the options of the file', async () => {
+  test.skipIf(inject('server').version < 17)('creates the slot of --slot with the options of the file', async () => {
     const cwd = await folder({
       'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
         export default defineConfig({ slot: { name: 'other', failover: true }, watchers: defineWatchers([['users', 'inserted']]) });`,
@@ -137,7 +134,7 @@ describe('setup', () => {
     expect(stdout).toMatch(/pg_create_logical_replication_slot\('\S+', 'pgoutput', false, false, true\)/);
   }); // prettier-ignore
 
-  test('asks on a terminal, and anything but yes changes nothing', async () => {
+  test('asks on a terminal, and changes nothing unless the answer is yes', async () => {
     const slot = name();
     const options = { url: db.url, cwd: await configured(slot) };
     for (const answer of ['n\n', '\n', '\u0004']) {
@@ -155,17 +152,17 @@ describe('setup', () => {
     await state(slot);
   });
 
-  test('without a terminal to ask on, it says so, ends with 2 and changes nothing', async () => {
+  test('without a terminal it exits with 2 and changes nothing', async () => {
     const slot = name();
     const { code, stderr } = await cli(['setup'], { url: db.url, cwd: await configured(slot) });
     expect(code).toBe(2);
     expect(stderr).toBe(
-      'walwatch: this is no terminal to ask on, so nothing was changed\n  --yes does it without asking.\n',
+      'walwatch: confirmation needs a terminal; nothing was changed\n  Add --yes to run without confirmation.\n',
     );
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
   });
 
-  test('goes on although nobody reads what it says', async () => {
+  test('finishes even if the reader of its output has closed the pipe', async () => {
     const slot = name();
     const cwd = await configured(slot);
     const { spawnSync } = await import('node:child_process');
@@ -187,7 +184,7 @@ describe("the worker's role", () => {
         export function subscribe(watch) { watch.subscribe('users:inserted', () => {}, { name: 'mover', transaction: true }); }`,
     });
 
-  test('gets its rights on the tables of walwatch, also when those are there already', async () => {
+  test('is granted rights on the tables of walwatch, even if they already exist', async () => {
     const slot = name();
     const role = `worker_${slot}`;
     await db.sql(`create role ${role}`);
@@ -198,7 +195,7 @@ describe("the worker's role", () => {
     const first = await cli(['setup', '--yes'], options);
     expect(first).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^-- A table .* for the role \S+: .* --role\.$/m),
+      stdout: expect.stringMatching(/^-- A table .* for the role \S+\. .* --role\.$/m),
     });
     expect(await may()).toBe(false);
     const second = await cli(['setup', '--role', role, '--yes'], options);
@@ -207,13 +204,13 @@ describe("the worker's role", () => {
       stdout: expect.stringContaining(`GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO "${role}";`),
     });
     expect(await may()).toBe(true);
-    expect((await cli(['setup', '--role', role, '--yes'], options)).stdout).toContain('is set up already');
+    expect((await cli(['setup', '--role', role, '--yes'], options)).stdout).toContain('is already set up');
   });
 
-  test('that does not exist is a usage error', async () => {
+  test('is a usage error if it does not exist', async () => {
     const slot = name();
-    const ended = await cli(['setup', '--role', 'nobody_at_all', '--yes'], { url: db.url, cwd: await needing(slot) });
-    expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining("there is no role 'nobody_at_all'") });
+    const ended = await cli(['setup', '--role', 'no_such_role', '--yes'], { url: db.url, cwd: await needing(slot) });
+    expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining("the role 'no_such_role' does not exist") });
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
   });
 });

@@ -16,7 +16,7 @@ const configured = (slot: string) =>
       export default defineConfig({ slot: '${slot}', watchers: defineWatchers([['users', 'inserted']]) });`,
   });
 
-test('--watch refreshes and shows the last events as they happen, beside the worker, until Ctrl-C', async () => {
+test('--watch refreshes and shows the last events as they happen, without disturbing the worker, until Ctrl-C', async () => {
   const slot = slotName();
   const cwd = await configured(slot);
   const watch = watchOf(defineWatchers([['users', 'inserted']]), { slot });
@@ -26,7 +26,7 @@ test('--watch refreshes and shows the last events as they happen, beside the wor
   const running = startCli(['status', '--watch', '--json', '--interval', '0.05'], { url: db.url, cwd });
   await running.says(/"lastEvents":\[\]/);
   const beside = `select from pg_stat_replication where application_name like 'walwatch/walwatch\\_live\\_%' and state = 'streaming'`;
-  await until(async () => (await db.sql(beside)).length > 0, { describe: 'it to listen' });
+  await until(async () => (await db.sql(beside)).length > 0, { describe: 'the temporary slot to stream' });
   await db.sql(`insert into users (name) values ('Ada')`);
   await running.says(
     /"lastEvents":\[\{"at":"[^"]+","watcher":"users:inserted","eventId":"[0-9A-F]+\/[0-9A-F]+\/0"\}\]/,
@@ -36,7 +36,7 @@ test('--watch refreshes and shows the last events as they happen, beside the wor
   const { code, stdout } = await running.ended;
   expect(code).toBe(0);
   for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ slot });
-  await until(() => handled.length === 1, { describe: 'the worker to have it too' });
+  await until(() => handled.length === 1, { describe: 'the worker to receive it, too' });
 });
 
 /** The last screen that was drawn, as lines without colours. */
@@ -48,7 +48,7 @@ const screenOf = (output: string) =>
     .replaceAll(/\u001b\[[\d;]*m|\r/g, '')
     .split('\n');
 
-test('--watch draws a screen of its own, at once again when the window gets another size, and leaves the last one', async () => {
+test('--watch uses the alternate screen, redraws it when the window is resized, and prints the last status at the end', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   const cwd = await configured(slot);
@@ -60,7 +60,7 @@ test('--watch draws a screen of its own, at once again when the window gets anot
     await shown.resize(rows, columns);
     await until(() => shown.stdout().slice(before).includes('\u001b[H\u001b[J'), { describe: 'a new screen' });
     const lines = screenOf(shown.stdout());
-    // Nothing is wrapped, and nothing scrolls: so all that was there is cleared by the next one.
+    // No line wraps and nothing scrolls, so that the next screen clears everything.
     expect(lines.length).toBeLessThanOrEqual(rows);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
     expect(lines[0]).toMatch(/^✗ /);
@@ -72,7 +72,7 @@ test('--watch draws a screen of its own, at once again when the window gets anot
   expect(after).toMatch(/no worker is connected[^]*waiting/);
 }); // prettier-ignore
 
-test('--watch ends cleanly with its pipe, and moves no cursor where that cannot be done', async () => {
+test('--watch ends cleanly with its pipe, and moves no cursor on a dumb terminal', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   const cwd = await configured(slot);
@@ -88,16 +88,18 @@ test('--watch ends cleanly with its pipe, and moves no cursor where that cannot 
   expect(await piped.ended).toMatchObject({ code: 0, stderr: '' });
 });
 
-test('--watch tells that the server has gone, and goes on when it is back', async () => {
+test('--watch reports a stopped server and continues when it is back', async () => {
   await using cluster = await startCluster();
   const slot = slotName();
   const running = startCli(['status', '--watch', '--json', '--interval', '0.1', '--slot', slot], { url: cluster.url });
-  await running.says(/there is no slot/);
+  await running.says(/the slot '\w+' does not exist/);
   await cluster.stop('fast');
   await running.says(/"level":"problem","reasons":\["[A-Z_]+: /);
   const before = running.stdout().length;
   await cluster.start();
-  await until(() => running.stdout().slice(before).includes('there is no slot'), { describe: 'it to go on' });
+  await until(() => running.stdout().slice(before).includes('does not exist: walwatch setup creates it'), {
+    describe: 'the next status',
+  });
   running.child.kill('SIGINT');
   expect((await running.ended).code).toBe(0);
 });

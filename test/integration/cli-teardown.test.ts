@@ -12,7 +12,7 @@ const { name, identity } = settingUp(db);
 beforeEach(() => db.sql('alter table users replica identity default'));
 
 describe('teardown', () => {
-  test('drops slot and publication, leaves replica identities as they are, and can be run again', async () => {
+  test('drops slot and publication, keeps replica identities, and can run again', async () => {
     const slot = name();
     const options = { url: db.url, cwd: await configured(slot) };
     await cli(['setup', '--yes'], options);
@@ -23,18 +23,18 @@ describe('teardown', () => {
     expect(await db.sql('select from pg_replication_slots where slot_name = $1', [slot])).toEqual([]);
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
     const again = await cli(['teardown', '--yes'], options);
-    expect(again).toMatchObject({ code: 0, stdout: `✓ nothing is left of '${slot}'.\n` });
+    expect(again).toMatchObject({ code: 0, stdout: `✓ nothing to do: the slot '${slot}' does not exist.\n` });
   });
 
-  test('leaves a publication that walwatch did not make, without a trace of its own', async () => {
+  test('keeps a publication that walwatch did not create, and removes its marker', async () => {
     const slot = name();
     const options = { url: db.url, cwd: await configured(slot) };
     await db.sql(`create publication "${slot}" for table roles; comment on publication "${slot}" is 'of the DBA'`);
-    // The SQL was shown, so setup adds what is missing; it is no owner's consent to drop it.
+    // setup adds what is missing, because its SQL was shown. That does not allow teardown to drop the publication.
     await cli(['setup', '--yes'], options);
     const { code, stdout } = await cli(['teardown', '--yes'], options);
     expect(code).toBe(0);
-    expect(stdout).toContain('-- The publication stays, because walwatch did not make it.');
+    expect(stdout).toContain('-- The publication stays, because walwatch did not create it.');
     const [left] = await db.sql(
       `select obj_description(oid, 'pg_publication') as comment,
               (select string_agg(tablename, ' ' order by tablename) from pg_publication_tables where pubname = $1) as tables
@@ -44,10 +44,12 @@ describe('teardown', () => {
     expect(left!['comment']).toMatch(/^of the DBA/);
     expect(left!['comment']).not.toContain('"slot"');
     expect(left!['tables']).toBe('packages roles users');
-    expect((await cli(['teardown', '--yes'], options)).stdout).toBe(`✓ nothing is left of '${slot}'.\n`);
+    expect((await cli(['teardown', '--yes'], options)).stdout).toBe(
+      `✓ nothing to do: the slot '${slot}' does not exist.\n`,
+    );
   });
 
-  test('leaves a publication that another slot uses', async () => {
+  test('keeps a publication that another slot uses', async () => {
     const [first, second] = [name(), name()];
     await cli(['setup', '--yes'], { url: db.url, cwd: await configured(first) });
     await cli(['setup', '--yes'], { url: db.url, cwd: await configured(second, `publication: '${first}'`) });
@@ -79,7 +81,7 @@ describe('teardown', () => {
     await until(
       async () =>
         (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length > 0,
-      { describe: 'the worker to have gone' },
+      { describe: 'the worker to disconnect' },
     );
     const printed = await cli(['teardown', '--print'], options);
     expect(printed).toMatchObject({ code: 0, stdout: expect.stringContaining('DROP PUBLICATION'), stderr: '' });

@@ -13,7 +13,7 @@ const db = useDatabase();
 const nats = useNats();
 const pair = pairOn(watchOn(db), nats);
 
-test('any key makes a subject of its own, and is heard by who subscribes to it', async () => {
+test('every key has its own subject, and a subscription to the key receives its events', async () => {
   const keys = [
     '42',
     '',
@@ -52,7 +52,7 @@ test('any key makes a subject of its own, and is heard by who subscribes to it',
   expect(Object.values(state.subjects!)).toEqual(keys.map(() => 1));
 });
 
-test('a record whose key changes is heard under both, once by each subscription, and lies under both subjects', async () => {
+test('when a key changes, subscriptions to the old and the new key each receive the event once, and both subjects have it', async () => {
   await db.sql('create table moved (id int primary key)');
   const { worker, remote, stream, connection, start } = await pair(
     defineWatchers<{ moved: { id: number } }>()([['moved', 'updated']]),
@@ -81,7 +81,7 @@ test('a record whose key changes is heard under both, once by each subscription,
   expect(state.subjects).toEqual({ [subject(1)]: 1, [subject(2)]: 2, [subject(3)]: 1 });
 });
 
-test('a message has the position, the values as texts and an id that JetStream recognises', async () => {
+test('a message contains the position, the values as text and an id that JetStream uses for deduplication', async () => {
   await db.sql('create table plainly (id int primary key, note text)');
   const plainly = defineWatchers([['plainly', 'inserted', { extraColumns: ['note'] }]]);
   const { worker, stream, connection, start } = await pair(plainly);
@@ -107,7 +107,7 @@ test('a message has the position, the values as texts and an id that JetStream r
   }); // prettier-ignore
 });
 
-test('thousands of id subscriptions share one consumer, and each hears its own record', async () => {
+test('thousands of id subscriptions share one consumer, and each receives the events of its record', async () => {
   await db.sql('create table many (id int primary key, n int)');
   const { worker, remote, stream, connection, start } = await pair(
     defineWatchers<{ many: { id: number } }>()([['many', 'updated']]),

@@ -63,7 +63,7 @@ test('every event is the same on both sides, in the same order over all watchers
     for (const statement of operation.statements) await client.query(statement).catch(() => client.query('rollback'));
     await client.query('commit');
   }
-  // Whatever came up at random: a changed key, and unchanged TOAST that PostgreSQL does not send.
+  // In addition to the random changes: a changed key, and unchanged TOAST values, which PostgreSQL does not send.
   await client.query(`truncate plain, composite; insert into plain values (1, 5, 1.5, null, '{new}');
     update plain set id = 3; update plain set b = 2; delete from plain;
     alter table composite alter big set storage external;
@@ -74,7 +74,7 @@ test('every event is the same on both sides, in the same order over all watchers
   expect(here.filter((one) => (one as { absent: string[] }).absent.length > 0).length).toBeGreaterThan(0);
 });
 
-test('values of a Drizzle table are mapped where the handler runs', async () => {
+test('values of a Drizzle table are mapped in the process of the handler', async () => {
   const posts = pgTable('posts', {
     postId: bigserial('post_id', { mode: 'bigint' }).primaryKey(),
     authorId: uuid('author_id'),
@@ -110,7 +110,7 @@ test('values of a Drizzle table are mapped where the handler runs', async () => 
   expect(mine).toEqual([1n]);
 });
 
-test('names in code that the database writes otherwise, and a number for a key of digits', async () => {
+test('names in code may differ from names in the database, and a number may stand for a text key of digits', async () => {
   await db.sql(`create table cased (owner_id bigint primary key, head_line text);
     create table user_accounts (id bigint primary key, role_id bigint)`);
   const cased = pgTable('cased', { ownerId: bigint({ mode: 'bigint' }).primaryKey(), headLine: text() });

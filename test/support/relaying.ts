@@ -1,4 +1,4 @@
-/** A worker with a relay, and watches elsewhere that hear of it. */
+/** A worker with a relay, and remote watches of it. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { onTestFinished } from 'vitest';
@@ -7,7 +7,7 @@ import { createRemoteWatch, relay, type RemoteWatchOptions } from '../../src/nat
 import type { useNats } from './nats.ts';
 import { slotName, type watchOn } from './watching.ts';
 
-/** What a handler is told, as a value that can be compared: all but what belongs to the attempt. */
+/** Records what a handler receives, except for the facts about the attempt. */
 export function record(told: unknown[]) {
   return (event: object, context: EventContext): void => {
     const { watcher, type, schema, table, eventId, commitLsn, ordinal, xid, committedAt, previous, absent } = context;
@@ -17,7 +17,7 @@ export function record(told: unknown[]) {
   };
 }
 
-/** A remote watch of a test, stopped in the end. `warnings` fills with what it warns of. */
+/** Creates a remote watch that is stopped at the end of the test. Its warnings are added to `warnings`. */
 export function remoteOf<W extends Watchers>(options: RemoteWatchOptions<W>, warnings: WatchError[] = []): Watch<W> {
   const remote = createRemoteWatch(options);
   remote.on('warning', (warning) => warnings.push(warning));
@@ -25,7 +25,7 @@ export function remoteOf<W extends Watchers>(options: RemoteWatchOptions<W>, war
   return remote;
 }
 
-/** Deletes the stream in the end, and those of its dead letters and groups: the server may be one that is used for more. */
+/** Deletes the stream and those of its dead letters and groups at the end of the test: the server may be used for more. */
 export function deleteLater(connection: NatsConnection, stream: string): void {
   onTestFinished(async () => {
     const manager = await jetstreamManager(connection);

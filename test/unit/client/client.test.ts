@@ -7,7 +7,7 @@ describe.each([
   ['fetch', overFetch],
   ['an EventSource', overEventSource],
 ])('over %s', (_, transport) => {
-  test('many subscriptions are one connection, and each event reaches those that it is for', async () => {
+  test('all subscriptions share one connection, and each event reaches the matching ones', async () => {
     const { fake, network, client, connected } = live({ transport });
     const heard: [string, unknown][] = [];
     client.subscribe('users:updated', (event) => heard.push(['all', event.id]));
@@ -23,7 +23,7 @@ describe.each([
     expect(network.urls[0]!.searchParams.get('team')).toBe('4');
   });
 
-  test('dates, bigints and bytes are what they were in the worker', async () => {
+  test('dates, bigints and bytes arrive with the types of the worker', async () => {
     const { fake, client, connected } = live({ transport });
     const event = { id: 1, at: new Date(5), big: 7n, bytes: Buffer.from('x') };
     const heard: unknown[] = [];
@@ -34,7 +34,7 @@ describe.each([
     expect(heard).toEqual([{ ...event, bytes: new Uint8Array(event.bytes) }]);
   });
 
-  test('a subscription that comes or goes takes nothing from the others', async () => {
+  test('no subscription loses events when another one begins or ends', async () => {
     const { fake, network, client, connected } = live({ transport });
     const first: unknown[] = [];
     const second: unknown[] = [];
@@ -59,7 +59,7 @@ describe.each([
     expect(network.urls).toHaveLength(3);
   });
 
-  test('after a lost connection it goes on where it was, and tells of it', async () => {
+  test('after a lost connection it resumes where it was and reports both', async () => {
     hurried();
     const { fake, network, client, connected, told } = live({ transport });
     const heard: unknown[] = [];
@@ -75,7 +75,7 @@ describe.each([
     expect(told).toEqual(['connected', 'disconnected', 'connected']);
   });
 
-  test('what a listener throws is reported, and the others hear the event', async () => {
+  test('an error of a listener is reported, and the other listeners receive the event', async () => {
     const { fake, client, connected } = live({ transport });
     const reported = vi.fn();
     const listeners = process.listeners('uncaughtException');
@@ -98,17 +98,17 @@ describe.each([
   });
 });
 
-test('a subscription that is ended and made again in one go stays on its connection', async () => {
+test('a subscription that ends and begins again at once keeps its connection', async () => {
   const { network, client, connected } = live();
   const end = client.subscribe('users:updated', { role_id: 7 }, () => {});
   await connected();
   end();
   client.subscribe('users:updated', { role_id: 7 }, () => {});
-  await new Promise((resolve) => setTimeout(resolve, 0)); // all that it would have done is done in a microtask
+  await new Promise((resolve) => setTimeout(resolve, 0)); // a reconnect would have begun in a microtask
   expect(network.urls).toHaveLength(1);
 });
 
-test('close ends it, and the last subscription that ends closes the connection', async () => {
+test('close() and the end of the last subscription close the connection', async () => {
   const { fake, client, connected } = live();
   const heard: unknown[] = [];
   const end = client.subscribe('users:updated', (event) => heard.push(event.id));

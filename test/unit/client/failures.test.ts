@@ -11,7 +11,7 @@ describe('a request that is refused as a whole', () => {
     [503, 'starting\n', 'starting', 500],
     [400, 'bad\n', 'bad', undefined],
     [413, 'too large\n', 'too large', undefined],
-  ])('%s is told with its status, and tried again if that makes sense', async (status, text, reason, retryIn) => {
+  ])('%s is reported with its status, and retried if that can help', async (status, text, reason, retryIn) => {
     hurried();
     vi.spyOn(Math, 'random').mockReturnValue(0);
     onTestFinished(() => void vi.restoreAllMocks());
@@ -27,14 +27,14 @@ describe('a request that is refused as a whole', () => {
       await connected();
       return;
     }
-    client.subscribe('users:updated', () => {}); // the same: it is told what is wrong
+    client.subscribe('users:updated', () => {}); // an equal subscription: the known failure is reported
     await until(() => failed.length > 1, { describe: 'the failure again' });
     expect(network.requests).toHaveLength(1);
     client.subscribe('users:inserted', () => {}); // another request
     await connected();
   });
 
-  test('a page of HTML is no stream', async () => {
+  test('an HTML page is reported as a failure', async () => {
     const headers = { 'content-type': 'text/html' };
     const { client, failed } = live({ handler: () => new Response('<h1>Sign in</h1>', { headers }) });
     client.subscribe('users:updated', () => {});
@@ -42,7 +42,7 @@ describe('a request that is refused as a whole', () => {
     expect(failed[0]).toMatchObject({ status: 200, reason: 'the answer is 200 with text/html' });
   });
 
-  test('Retry-After is waited for', async () => {
+  test('Retry-After sets the delay of the next attempt', async () => {
     const headers = { 'retry-after': '40' };
     const { client, failed } = live({ handler: () => new Response('', { status: 429, headers }) });
     client.subscribe('users:updated', () => {});
@@ -50,7 +50,7 @@ describe('a request that is refused as a whole', () => {
     expect(failed[0]).toMatchObject({ status: 429, retryIn: 40_000 });
   });
 
-  test('no answer at all is told, and tried again', async () => {
+  test('a missing answer is reported, and retried', async () => {
     hurried();
     const { client, network, connected, failed } = live();
     network.down = true;
@@ -61,7 +61,7 @@ describe('a request that is refused as a whole', () => {
     await connected();
   });
 
-  test.each([414, 431])('a URL that a proxy refuses with %s is sent by POST, then and later', async (status) => {
+  test.each([414, 431])('after a proxy refuses a URL with %s, the client uses POST', async (status) => {
     const { fake, client, network, connected, failed } = live({
       handler: ({ method }) => (method === 'GET' ? new Response('', { status }) : undefined),
     });
@@ -76,7 +76,7 @@ describe('a request that is refused as a whole', () => {
     await received(heard, 1);
   });
 
-  test('a route without POST is asked by GET, as long as the URL may pass', async () => {
+  test('a route without POST is requested by GET if the URL is short enough', async () => {
     const { client, network, connected } = live({
       handler: ({ method }) => (method === 'POST' ? new Response('', { status: 405 }) : undefined),
     });
@@ -85,7 +85,7 @@ describe('a request that is refused as a whole', () => {
     expect(network.requests.map(({ method }) => method)).toEqual(['POST', 'GET']);
   });
 
-  test('when neither passes, the failure says what to do', async () => {
+  test('when both methods are refused, the failure says what to do', async () => {
     const { client, failed } = live({
       handler: ({ method }) => new Response('', { status: method === 'POST' ? 404 : 414 }),
     });
@@ -99,11 +99,11 @@ describe('a request that is refused as a whole', () => {
   });
 });
 
-describe('a stream that goes quiet', () => {
+describe('a silent connection', () => {
   test.each([
     ['fetch', overFetch],
     ['an EventSource', overEventSource],
-  ])('is noticed after two heartbeats, and made again, over %s', async (_, transport) => {
+  ])('is replaced after two heartbeats, over %s', async (_, transport) => {
     hurried();
     const { fake, client, network, connected, told } = live({ transport, heartbeat: 20 });
     const heard: unknown[] = [];
@@ -116,7 +116,7 @@ describe('a stream that goes quiet', () => {
     expect(told).toEqual(['connected', 'disconnected', 'connected']);
   });
 
-  test('a proxy that never answers is not waited for without an end', async () => {
+  test('fails after a time limit when a proxy never answers', async () => {
     hurried();
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
@@ -132,7 +132,7 @@ describe('a stream that goes quiet', () => {
     await Promise.resolve();
     vi.setSystemTime(Date.now() + 31_000);
     await until(() => failed.length > 0, { describe: 'the failure' });
-    expect(failed[0]).toMatchObject({ status: undefined, reason: 'nothing was heard for two heartbeats' });
+    expect(failed[0]).toMatchObject({ status: undefined, reason: 'the server was silent for two heartbeats' });
     hangs = false;
     await connected();
   });

@@ -6,7 +6,7 @@ import { hurried } from '../../support/timers.ts';
 import { until } from '../../support/until.ts';
 
 describe('the options of a client', () => {
-  test('headers and url are asked for at each attempt', async () => {
+  test('functions for headers and url are called at each attempt', async () => {
     hurried();
     let token = 0;
     const own: Transport = ({ fetch }) => ({
@@ -23,7 +23,7 @@ describe('the options of a client', () => {
     expect(network.urls.map(({ searchParams }) => searchParams.get('attempt'))).toEqual(['0', '1']);
   });
 
-  test('a url or headers that throw are told, and asked for again', async () => {
+  test('an error of a url or headers function is reported, and retried', async () => {
     hurried();
     let signedIn = false;
     const own: Transport = ({ fetch }) => ({
@@ -42,15 +42,15 @@ describe('the options of a client', () => {
     [
       'no fetch',
       { url: 'http://localhost/' },
-      'there is no fetch here: pass createClient() a `fetch` or an `EventSource`',
+      'fetch is missing here: pass `fetch` or `EventSource` to createClient()',
     ],
-    ['a relative url outside of a page', { url: '/live', fetch }, "'/live' is no URL from here"],
+    ['a relative url outside of a page', { url: '/live', fetch }, "'/live' is not a valid URL; outside of a page"],
     [
       'headers with an EventSource',
       { url: 'http://localhost/', headers: {}, EventSource: class {} },
-      'an EventSource sends no headers',
+      'an EventSource cannot send `headers`',
     ],
-  ])('%s is an error of subscribe, not of createClient', (_, options, reason) => {
+  ])('%s: subscribe throws, createClient does not', (_, options, reason) => {
     vi.stubGlobal('fetch', undefined);
     onTestFinished(() => void vi.unstubAllGlobals());
     const client = createClient<typeof watchers>(options as never);
@@ -68,11 +68,11 @@ describe('the options of a client', () => {
   ])('a filter that is not known yet never means all rows: %j', (filter, shown) => {
     const { client } = live();
     expect(() => client.subscribe('users:updated', filter as never, () => {})).toThrow(
-      `the filter of 'users:updated' is not known (${shown})`,
+      `the filter of 'users:updated' is incomplete (${shown})`,
     );
   });
 
-  test('null is a value of a column', async () => {
+  test('null is allowed as the value of a column', async () => {
     const { client, network, connected } = live();
     client.subscribe('users:updated', { role_id: null }, () => {});
     await connected();

@@ -3,8 +3,8 @@ import { live, overEventSource, readings, received } from '../../support/live-cl
 import { hurried } from '../../support/timers.ts';
 import { until } from '../../support/until.ts';
 
-describe('what is refused takes nothing from the others', () => {
-  test('a subscription that is denied, one to no watcher and one with a wrong filter are told with their reasons', async () => {
+describe('refused subscriptions do not affect the others', () => {
+  test('denied subscriptions, unknown watchers and wrong filters are reported with their reasons', async () => {
     const { fake, client, connected, refused } = live({
       authorize: (_, { kind }) => kind !== 'all',
     });
@@ -15,27 +15,27 @@ describe('what is refused takes nothing from the others', () => {
     client.subscribe('users:updated', { password: 'x' } as never, () => {});
     await connected();
     expect(refused).toEqual([
-      { watcher: 'users:updated', filter: undefined, code: 'DENIED', reason: expect.stringContaining('authorize does not allow') },
-      { watcher: 'users:deleted', filter: 1, code: 'UNKNOWN', reason: 'there is no watcher "users:deleted"' },
+      { watcher: 'users:updated', filter: undefined, code: 'DENIED', reason: expect.stringContaining('authorize did not return true') },
+      { watcher: 'users:deleted', filter: 1, code: 'UNKNOWN', reason: 'unknown watcher "users:deleted"' },
       { watcher: 'users:updated', filter: { password: 'x' }, code: 'INVALID', reason: expect.stringContaining("'password'") },
     ]); // prettier-ignore
     fake.emit('users:updated', '0/A/0', { id: 1 });
     await received(heard, 1);
   });
 
-  test('of 101 subscriptions the last is refused, by POST, and the others hear', async () => {
+  test('of 101 subscriptions, sent by POST, the last is refused and the others receive events', async () => {
     const { fake, client, network, connected, refused } = live();
     const heard: unknown[] = [];
     for (const { id, key } of readings(101)) client.subscribe('users:updated', { id, name: key }, () => heard.push(id));
     await connected();
     expect(network.requests.map(({ method }) => method)).toEqual(['POST']);
     expect(network.urls[0]!.href).toBe('http://localhost/live?team=4');
-    expect(refused).toMatchObject([{ filter: { id: 101 }, code: 'LIMIT', reason: 'one connection has at most 100 subscriptions' }]); // prettier-ignore
+    expect(refused).toMatchObject([{ filter: { id: 101 }, code: 'LIMIT', reason: 'a connection may have at most 100 subscriptions' }]); // prettier-ignore
     for (const { id, key } of readings(101)) fake.emit('users:updated', `0/${id}/0`, { id, name: key });
     await received(heard, 100);
   });
 
-  test('an EventSource takes what fits into a URL and tells of the others', async () => {
+  test('an EventSource sends the subscriptions that fit into a URL and reports the others as refused', async () => {
     const { client, network, connected, refused } = live({ transport: overEventSource });
     for (const { id, key } of readings(100)) client.subscribe('users:updated', { id, name: key }, () => {});
     await connected();
@@ -45,7 +45,7 @@ describe('what is refused takes nothing from the others', () => {
     expect(refused[0]).toMatchObject({ code: 'LIMIT', filter: { id: length + 1 } });
   });
 
-  test('whoever subscribes to the same later is told as well', async () => {
+  test('a later equal subscription is reported as refused, too', async () => {
     const { client, connected, refused } = live({ authorize: (_, wanted) => wanted.kind !== 'id' || wanted.id !== 1 });
     client.subscribe('users:updated', 1, () => {});
     client.subscribe('users:updated', 2, () => {});
@@ -54,7 +54,7 @@ describe('what is refused takes nothing from the others', () => {
     await until(() => refused.length === 2, { describe: 'the second refusal' });
   });
 
-  test('when all is refused each is told, it is asked for again later each time, and heard once it is allowed', async () => {
+  test('if all are refused, each is reported, retried with growing delays, and served once it is allowed', async () => {
     const waits = hurried();
     vi.spyOn(Math, 'random').mockReturnValue(0);
     onTestFinished(() => void vi.restoreAllMocks());
@@ -72,7 +72,7 @@ describe('what is refused takes nothing from the others', () => {
     await received(heard, 1);
   });
 
-  test('what is allowed again begins anew: it asks for nothing of the time when it was not', async () => {
+  test('a subscription that is allowed again does not receive changes from the time when it was denied', async () => {
     hurried();
     let allowed = true;
     const { fake, client, network, connected, refused } = live({
