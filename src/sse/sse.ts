@@ -148,7 +148,7 @@ export function sse<W extends Watchers>(
 
 function deniedText({ watcher, filter }: Wanted): string {
   const rows = filter === undefined ? 'all rows' : JSON.stringify(filter);
-  return `authorize did not return true for '${watcher}', ${rows}`;
+  return `authorize denied '${watcher}' for ${rows}: it did not return true`;
 }
 
 /** A browser's EventSource reconnects with the same URL and sends its position in a header. */

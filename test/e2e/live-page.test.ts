@@ -164,7 +164,7 @@ describe.skipIf(noChromium)('the live page', () => {
     const response = await fetch(`${pageUrl}/live?watch=${wanted}`);
     expect([response.status, await response.text()]).toEqual([
       403,
-      expect.stringContaining('authorize did not return true'),
+      expect.stringContaining('authorize denied'),
     ]);
     const page = await browser.open(pageUrl, { mayFail: /403/ });
     const state = await page.evaluate(`new Promise((resolve) => {

@@ -11,7 +11,7 @@ import { noChromium, useBrowser } from '../support/browser.ts';
 import { type FakeWatch, fakeWatch, type watchers } from '../support/fake-watch.ts';
 import { until } from '../support/until.ts';
 
-/** `heard` are the names of the users in the order in which the page received them. */
+/** The page collects the names of the users in the order in which it received them. */
 const source = `
   import { createClient } from './client/index.ts';
   const { searchParams } = new URL(location.href);

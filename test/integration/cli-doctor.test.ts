@@ -77,7 +77,7 @@ describe('on a correct server', () => {
     expect(shown.stdout).toContain('\u001b[32m✓\u001b[0m');
   });
 
-  test('without slot and watchers it checks only the server, and says so', async () => {
+  test('without slot and watchers it checks only the server, with a warning for each', async () => {
     const { code, checks } = await examine(db.url, []);
     expect(code).toBe(0);
     expect(named(checks, 'slot')).toMatchObject([{ level: 'warning', found: 'none configured' }]);

@@ -72,7 +72,7 @@ describe('setup', () => {
     await verifying.stop();
   };
 
-  test('can run again, and then adds only what is missing', async () => {
+  test('can run again, and then only adds missing things', async () => {
     const slot = name();
     const cwd = await configured(slot);
     await cli(['setup', '--yes'], { url: db.url, cwd });

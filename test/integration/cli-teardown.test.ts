@@ -30,7 +30,7 @@ describe('teardown', () => {
     const slot = name();
     const options = { url: db.url, cwd: await configured(slot) };
     await db.sql(`create publication "${slot}" for table roles; comment on publication "${slot}" is 'of the DBA'`);
-    // setup adds what is missing, because its SQL was shown. That does not allow teardown to drop the publication.
+    // setup adds tables to it, because its SQL was shown. That does not allow teardown to drop the publication.
     await cli(['setup', '--yes'], options);
     const { code, stdout } = await cli(['teardown', '--yes'], options);
     expect(code).toBe(0);

@@ -101,7 +101,7 @@ describe('configuration files', () => {
     }
   });
 
-  test('in TypeScript are loaded if Node can, otherwise the error says what to do', async () => {
+  test('in TypeScript are loaded if Node can, otherwise the error has a solution', async () => {
     const cwd = await folder({ 'walwatch.config.ts': `${config(`slot: 'a' as string, watchers`)}` });
     const { code, stderr } = await cli(['status'], { cwd, url });
     const loads = Boolean((process.features as { typescript?: unknown }).typescript);

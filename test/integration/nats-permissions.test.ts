@@ -1,4 +1,4 @@
-/** The permissions that docs/nats.md lists suffice, and without them errors say what is missing. */
+/** The permissions that docs/nats.md lists suffice, and without them errors name the missing permission. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';

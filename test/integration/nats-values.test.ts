@@ -110,7 +110,7 @@ test('values of a Drizzle table are mapped in the process of the handler', async
   expect(mine).toEqual([1n]);
 });
 
-test('names in code may differ from names in the database, and a number may stand for a text key of digits', async () => {
+test('names in code may differ from names in the database, and a number matches a text key of digits', async () => {
   await db.sql(`create table cased (owner_id bigint primary key, head_line text);
     create table user_accounts (id bigint primary key, role_id bigint)`);
   const cased = pgTable('cased', { ownerId: bigint({ mode: 'bigint' }).primaryKey(), headLine: text() });

@@ -74,7 +74,7 @@ test.each([414, 431])('if a proxy refuses long URLs with %s, the page uses POST'
   await until(() => seen.heard.includes(2), { describe: 'the event' });
 });
 
-test('if a proxy allows only GET, the page gets an error that says so', async () => {
+test('if a proxy allows only GET, the page gets an error with a solution', async () => {
   const { handler } = live();
   const url = await serve((request, response) => {
     if (request.method !== 'GET') response.writeHead(405).end();

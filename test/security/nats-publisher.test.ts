@@ -245,7 +245,7 @@ test.each(['mailer', undefined])(
   },
 );
 
-test('the dead letter of an event of nearly max_payload says which values were cut', async () => {
+test('the dead letter of an event of nearly max_payload names the cut values', async () => {
   await using broker = await startBroker({ config: 'max_payload: 65536' });
   const connection = await connectTo(broker.url);
   onTestFinished(() => connection.close());

@@ -85,7 +85,7 @@ describe('a request that is refused as a whole', () => {
     expect(network.requests.map(({ method }) => method)).toEqual(['POST', 'GET']);
   });
 
-  test('when both methods are refused, the failure says what to do', async () => {
+  test('when both methods are refused, the failure contains the solution', async () => {
     const { client, failed } = live({
       handler: ({ method }) => new Response('', { status: method === 'POST' ? 404 : 414 }),
     });

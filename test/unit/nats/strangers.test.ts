@@ -56,7 +56,7 @@ test('events without a process for their watcher become dead letters after minut
   const letter = 'letter of walwatch.slot.jobs:deleted.1';
   expect(told).toEqual([
     'without jobs:deleted',
-    'events that were already delivered become dead letters',
+    `no process of the group has the watcher of walwatch.slot.jobs:deleted.1, so the group stops reading its events: events that were already delivered become dead letters`,
     letter,
     'give back jobs:deleted for 3000 ms',
     letter,

@@ -16,7 +16,7 @@ test.each<[string, Partial<StreamConfig>]>([
   ['has the subjects walwatch.other.>', { subjects: ['walwatch.other.>'] }],
   ['has the subjects walwatch.worker.>, more', { subjects: ['walwatch.worker.>', 'more'] }],
   ['is a work queue', { retention: RetentionPolicy.Workqueue }],
-  ['acknowledges nothing', { no_ack: true }],
+  ['does not acknowledge messages', { no_ack: true }],
   ['recognises duplicates for only 1 s', { duplicate_window: 1e9 }],
   ['drops old events when it is full', { discard: DiscardPolicy.Old, max_msgs: 10 }],
   ['drops events that no consumer waits for', { retention: RetentionPolicy.Interest }],

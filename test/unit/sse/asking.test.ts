@@ -117,7 +117,7 @@ describe('a POST with JSON', () => {
 
   test('is answered with the reason for each subscription if all are refused and the client accepts JSON', async () => {
     const { handler } = live({ authorize: () => false });
-    const body = '{"watch":[["users:updated",1],["nobody"],["users:updated",1]]}';
+    const body = '{"watch":[["users:updated",1],["others"],["users:updated",1]]}';
     const { status, text } = await post(handler, body, { ...json, accept: 'text/event-stream, application/json' });
     expect([status, JSON.parse(text)]).toEqual([
       403,
