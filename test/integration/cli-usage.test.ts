@@ -32,7 +32,7 @@ describe('wrong usage exits with 2 and shows the correct usage', () => {
     [['diagnose'], "unknown command 'diagnose'"],
     [['constructor'], "unknown command 'constructor'"],
     [['docter'], "unknown command 'docter'\n  Did you mean 'doctor'?"],
-    [['doctor', '--colour'], "Unknown option '--colour'\n  Known: --config, --slot"],
+    [['doctor', '--colour'], "Unknown option '--colour'\n  Options: --config, --slot"],
     [['doctor', '--column', 'a'], "Unknown option '--column'\n  Did you mean --columns?"],
     [['status', '--slot'], "Option '--slot <value>' argument missing\n"],
     [['status', 'users:updated', '--slot', 'x'], "unexpected argument 'users:updated'"],

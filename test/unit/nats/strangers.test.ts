@@ -10,7 +10,7 @@ function settling(wanted: readonly string[] | undefined, alive: readonly string[
     isAlive: (token) => Promise.resolve(alive.includes(token)),
     bury: ({ subject }) => Promise.resolve(void told.push(`letter of ${subject}`)),
     giveUp: (token) => Promise.resolve(told.push(`without ${token}`) > 0 && comesAgain),
-    warn: ({ message }) => told.push(message.replace(/^.*; /, '')),
+    warn: ({ message }) => told.push(message),
   });
   const take = async (token: string, deliveries: number) => {
     strangers.take({
