@@ -37,11 +37,15 @@ describe('is accepted:', () => {
 
 describe('is refused:', () => {
   test('a filter on a truncate', () => {
-    expect(messages('truncated', 1)).toEqual([expect.stringContaining('concerns the whole table and cannot be filtered')]);
+    expect(messages('truncated', 1)).toEqual([
+      expect.stringContaining('concerns the whole table and cannot be filtered'),
+    ]);
   });
 
   test('an id on an insert, as a value or by its column', () => {
-    expect(messages('inserted', 1)).toEqual([expect.stringContaining("an 'inserted' watcher cannot be filtered by id")]);
+    expect(messages('inserted', 1)).toEqual([
+      expect.stringContaining("an 'inserted' watcher cannot be filtered by id"),
+    ]);
     expect(messages('inserted', { id: 1 })).toEqual([expect.stringContaining("'id' is not in extraColumns")]);
   });
 

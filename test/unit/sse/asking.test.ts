@@ -58,7 +58,10 @@ describe('only declared watchers and columns can be subscribed to', () => {
     [[['others:updated']], `unknown watcher "others:updated"`],
     [[['__proto__']], `unknown watcher "__proto__"`],
     [[['users:updated', { password: 'x' }]], `'password' is neither part of the primary key nor in extraColumns`],
-    [[['users:updated', JSON.parse('{"__proto__":1}')]], `'__proto__' is neither part of the primary key nor in extraColumns`],
+    [
+      [['users:updated', JSON.parse('{"__proto__":1}')]],
+      `'__proto__' is neither part of the primary key nor in extraColumns`,
+    ],
     [[['users:updated', {}]], 'the filter names no column'],
     [[['users:inserted', 1]], `an 'inserted' watcher cannot be filtered by id`],
     [[['users:truncated', 1]], 'cannot be filtered'],
