@@ -149,7 +149,7 @@ test('without a table of positions, or the rights on it, the start fails with th
       code: 'CONFIGURATION',
       issues: [{ message: expect.stringContaining(role) }],
     });
-    const [, sql] = /^Let the owner of the database run: (.*)$/.exec(error!.solution!)!;
+    const [, sql] = /^As the owner of the database, run: (.*)$/.exec(error!.solution!)!;
     await db.sql(sql!);
   }
   const { watch, seen } = subscribed();
