@@ -51,7 +51,7 @@ describe('setup', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toContain('"public"."bare" has no primary key');
     expect(stderr).toContain(`"public"."users" has no column 'no_column'`);
-    expect(stderr).toContain('there is no table "public"."nowhere"');
+    expect(stderr).toContain('table "public"."nowhere" does not exist');
     expect(await db.sql('select from pg_publication where pubname = $1', [slot])).toEqual([]);
   });
 
