@@ -94,7 +94,7 @@ test('a handler that ends its process uses up attempts, and then onError decides
     {
       subscription: 'worker',
       attempts: 3,
-      error: expect.stringContaining('was called 3 times by processes that ended'),
+      error: expect.stringContaining('was called 3 times, and each time the process ended'),
     },
   ]);
   await until(() => lines.all.some(({ id }) => id === 3), { describe: 'the event after it' });

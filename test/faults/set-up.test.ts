@@ -143,7 +143,7 @@ test("with 'verify' a slot that was dropped is lost, and not one that was never 
     message: expect.stringMatching(/changes after [0-9A-F]+\/[0-9A-F]+/),
   });
   await db.sql(
-    /start anew: .*(SELECT pg_catalog.pg_create_logical_replication_slot\(.*?\));/.exec(error.solution!)![1]!,
+    /then start again: .*(SELECT pg_catalog.pg_create_logical_replication_slot\(.*?\));/.exec(error.solution!)![1]!,
   );
   await watchOf(entries, { slot, manage: 'verify' }).start();
 });

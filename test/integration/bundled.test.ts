@@ -32,7 +32,7 @@ async function byEsbuild({ format, minify }: Bundle, outfile: string): Promise<v
     outfile,
     logLevel: 'error',
     tsconfigRaw: {}, // this repository resolves 'walwatch' to src
-    // pg is CommonJS, and requires modules of Node. docs/deployment.md shows this line.
+    // pg is CommonJS, and requires modules of Node. docs/how-to/bundlers-and-runtimes.md shows this line.
     ...(format === 'esm' && {
       banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
     }),

@@ -97,6 +97,6 @@ describe('a watched column that is renamed and renamed back', () => {
     await second.start();
     await settled(db, second);
     expect(events).toEqual([[{ id: 1 }, ['b']]]);
-    expect(warnings).toMatchObject([{ code: 'SCHEMA_CHANGED', message: expect.stringContaining("no column 'b'") }]);
+    expect(warnings).toMatchObject([{ code: 'SCHEMA_CHANGED', message: expect.stringContaining("before it had the column 'b'") }]);
   });
 });
