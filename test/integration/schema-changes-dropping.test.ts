@@ -81,7 +81,10 @@ test(
     expect(events).toEqual([1, 2, 3, 4, 14].map((id) => ({ id })));
     await until(() => warnings.length > 0, { describe: 'the warning', timeout: 20_000 });
     expect(warnings).toMatchObject([
-      { code: 'PUBLICATION_CHANGED', message: expect.stringMatching(`"${dropped}" is no longer in .* dropped or renamed`) },
+      {
+        code: 'PUBLICATION_CHANGED',
+        message: expect.stringMatching(`"${dropped}" is no longer in .* dropped or renamed`),
+      },
     ]);
 
     await db.sql(`create table ${dropped} (id int primary key)`);

@@ -97,6 +97,8 @@ describe('a watched column that is renamed and renamed back', () => {
     await second.start();
     await settled(db, second);
     expect(events).toEqual([[{ id: 1 }, ['b']]]);
-    expect(warnings).toMatchObject([{ code: 'SCHEMA_CHANGED', message: expect.stringContaining("before it had the column 'b'") }]);
+    expect(warnings).toMatchObject([
+      { code: 'SCHEMA_CHANGED', message: expect.stringContaining("before it had the column 'b'") },
+    ]);
   });
 });
