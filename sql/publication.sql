@@ -5,8 +5,8 @@
 -- Replace: accounts_worker (the publication), public.users and public.packages (the watched tables).
 -- Run by the owner of the tables, with CREATE on the database. Can be run again: it then applies the lists in this file.
 --
--- It must exist BEFORE the slot, and for as long as the slot. Never drop it to create it again: changes that are written
--- without it cannot be decoded (PostgreSQL 14 to 17 fail, 18 skips them), and walwatch stops with PUBLICATION_LOST.
+-- Create it BEFORE the slot, and keep it for as long as the slot. PostgreSQL cannot decode changes that are written without
+-- it: 14 to 17 fail, and walwatch stops with PUBLICATION_LOST; 18 skips the changes. So never drop it to create it again.
 -- Every table needs a replica identity, which by default is its primary key. Without one, PostgreSQL refuses the
 -- application's own UPDATE and DELETE as soon as the table is published.
 
@@ -23,7 +23,7 @@ BEGIN
 END
 $$;
 
--- All watched tables. A table that is dropped and created again is no longer in the list: add it in the same migration.
+-- All watched tables. A table leaves the list when it is dropped. A migration that creates it again must add it, too.
 -- In a rolling deploy, add tables first (ADD TABLE), and remove tables after the last old worker has stopped (DROP TABLE).
 ALTER PUBLICATION accounts_worker SET TABLE public.users, public.packages;
 

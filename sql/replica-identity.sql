@@ -3,13 +3,13 @@
 --   psql -v ON_ERROR_STOP=1 -d accounts -f replica-identity.sql
 --
 -- Replace: public.users. Run by the owner of the table. Can be run again.
--- Run it before the slot is created: earlier WAL has only the columns of the earlier replica identity.
+-- Run it before you create the slot: WAL that was written before has only the columns of the earlier replica identity.
 --
 -- The primary key (DEFAULT) is enough for 'inserted', for 'updated' without triggerColumns, and for 'deleted' without
 -- extraColumns. The old values of other columns are needed
 --   - by triggerColumns, which compares them with the new ones,
 --   - by the extraColumns of 'deleted', because a deleted row has no new ones,
---   - to notify the subscriptions to the old value that a row has left them (optional: walwatch warns).
+--   - by filters: to tell the subscribers of the old value that a row has left their filter (optional: walwatch warns).
 
 -- Names without a schema are PostgreSQL's own, whatever the schema public contains.
 SET search_path = pg_catalog, pg_temp;

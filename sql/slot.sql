@@ -6,8 +6,8 @@
 -- REPLICATION. Can be run again: an existing slot does not change.
 --
 -- From now on the server keeps all WAL that the worker has not acknowledged, even while no worker runs, until the disk
--- is full. So create the slot shortly before the worker starts, monitor lag.sql, and drop the slot (teardown.sql) when it
--- is no longer needed. With a limit, the slot is lost before the disk is full:
+-- is full. So create the slot shortly before the worker starts, monitor lag.sql, and drop the slot (teardown.sql) when you
+-- do not need it any more. With a limit, the slot is lost before the disk is full:
 --   ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();
 -- Each slot counts towards max_replication_slots, each running worker towards max_wal_senders.
 

@@ -1,10 +1,10 @@
--- Events that a subscription gave up on, with onError: { attempts: 5, then: 'deadLetter' }.
+-- Events that a handler could not handle, with onError: { attempts: 5, then: 'deadLetter' }.
 -- walwatch runs this file when it first needs the table and may create it (manage: 'create'). Otherwise the owner of the database runs it.
 -- Not CREATE SCHEMA IF NOT EXISTS: that needs CREATE on the database even if the schema exists.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
--- Refuses a schema or table that an untrusted role created first, to have its code run by whoever uses the table. Here and
--- below every name includes its schema, because this may run in a session, and a transaction, with any search path.
+-- Refuses a schema or table of an untrusted role: it could contain code that runs with the rights of whoever uses the table.
+-- Here and below every name includes its schema, because this may run with any search path.
 DO $$
 DECLARE
   path pg_catalog.text := pg_catalog.current_setting('search_path');

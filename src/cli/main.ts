@@ -71,7 +71,7 @@ function failed(error: unknown): ExitCode {
   const ours = code === 'CONFIGURATION' ? issues : undefined;
   const text = ours ? issuesText(ours.map(withPasteable)) : typeof message === 'string' ? message : thrownText(error);
   const remedy = solution === undefined || ours ? '' : `\n  ${indented(pasteable(solution))}`;
-  // Not indented like the SQL above it, so that nobody pastes it into psql.
+  // Not indented like the SQL above it, so that it is not pasted into psql.
   const more = error instanceof WatchError ? `\nSee ${error.help}` : '';
   note(`walwatch: ${kind}${indented(text)}${remedy}${more}`);
   return usage ? exit.usage : exit.problem;

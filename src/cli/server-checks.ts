@@ -56,7 +56,7 @@ export function serverChecks(
     check(keep !== undefined, 'warning', {
       name: 'max_slot_wal_keep_size', found: keep === undefined ? 'no limit' : formatBytes(keep),
       why: 'without a limit, a slot without a worker fills the disk; with one, the slot is lost instead',
-      fix: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_catalog.pg_reload_conf(); -- less than the free disk space",
+      fix: "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_catalog.pg_reload_conf(); -- less than the free disk space, where the provider allows the setting",
     }),
     ...standbyChecks(server, options),
     ...serverIssues({ ...server, walLevel: 'logical', effectiveWalLevel: 'logical', mayReplicate: true }, options).map(

@@ -226,7 +226,7 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
       note(`walwatch: setup failed but its replica identities remain. To restore them, run: ${left.join(' ')}`);
     if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError('PERMISSION', (error as Error).message, {
-      solution: 'Let the owner of the tables run the output of `walwatch setup --print`.',
+      solution: 'As the owner of the tables, run the output of `walwatch setup --print`.',
       cause: error,
     });
   }

@@ -69,7 +69,7 @@ export function startChecks(
       name: "rights for manage: 'create'",
       found: missing.length === 0 ? 'all' : `missing: ${missing.join('; ')}`,
       why: 'only an owner may create or alter the publication',
-      fix: "Let the owner of the tables run the output of `walwatch setup --print`, and set manage: 'verify'.",
+      fix: "As the owner of the tables, run the output of `walwatch setup --print`. Then set manage: 'verify'.",
     }),
   );
   if (error === undefined || (rights && missing.length > 0)) return checks;

@@ -71,7 +71,7 @@ function missing(migration: Migration, cause: unknown): WatchError {
     'PERMISSION',
     `the table of sql/migrations/${migration}.sql is missing or has an older version`,
     {
-      solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, including its grants.`,
+      solution: `As the owner of the database, run node_modules/walwatch/sql/migrations/${migration}.sql with its grants.`,
       cause,
     },
   );

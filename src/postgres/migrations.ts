@@ -12,8 +12,8 @@ const schemaFor = (
 -- Not CREATE SCHEMA IF NOT EXISTS: that needs CREATE on the database even if the schema exists.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
--- Refuses a schema or table that an untrusted role created first, to have its code run by whoever uses the table. Here and
--- below every name includes its schema, because this may run in a session, and a transaction, with any search path.
+-- Refuses a schema or table of an untrusted role: it could contain code that runs with the rights of whoever uses the table.
+-- Here and below every name includes its schema, because this may run with any search path.
 DO $$
 DECLARE
   path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -40,7 +40,7 @@ END
 $$;`;
 
 export const migrations = {
-  '001_dead_letters': `-- Events that a subscription gave up on, with onError: { attempts: 5, then: 'deadLetter' }.
+  '001_dead_letters': `-- Events that a handler could not handle, with onError: { attempts: 5, then: 'deadLetter' }.
 ${schemaFor('dead_letters')}
 
 CREATE TABLE IF NOT EXISTS walwatch.dead_letters (
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS walwatch.positions (
   PRIMARY KEY (slot, subscription)
 );
 
--- Nor is a position valid after a standby was promoted at an earlier point. NULL: written before this column was added.
+-- A position is not valid after the promotion of a standby that was behind it. NULL: written before this column was added.
 ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline pg_catalog.int8;
 
 -- A subscription to several watchers can get one change several times. These watchers have handled it. NULL: all of them.
@@ -88,7 +88,7 @@ ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS watchers pg_catalog.text
 -- GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO walwatch;
 `,
 
-  '004_attempts': `-- Attempts of handlers that have begun: after a crash, the next process finds a handler that ended its process here.
+  '004_attempts': `-- Attempts that have begun. After a crash, the next process finds here which handler ended the process.
 -- Only for subscriptions with onError: { attempts, … }, and only for events that an earlier process may have begun.
 ${schemaFor('attempts')}
 

@@ -31,7 +31,7 @@ export function filterIssues(
     if (watcher.type === 'inserted') {
       return [
         issue(
-          "an 'inserted' watcher cannot be filtered by id",
+          "'inserted' cannot be filtered by id",
           `Filter by extraColumns (${filterable}): subscribe('${watcher.name}', { column: value }, handler).`,
         ),
       ];

@@ -60,7 +60,7 @@ async function widen(client: Client, facts: Facts, needs: PublicationNeeds, opti
       'PERMISSION',
       `the publication '${needs.name}' cannot be created or altered: ${(error as Error).message}`,
       {
-        solution: `Let the owner of the tables run: ${script(decide(facts.publication))} Then use manage: 'verify'.`,
+        solution: `As the owner of the tables, run: ${script(decide(facts.publication))} Then use manage: 'verify'.`,
         cause: error,
       },
     );

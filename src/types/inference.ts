@@ -74,11 +74,11 @@ type OrNumber<S> = [string extends S ? S : Extract<S, `${number}` | `${bigint}`>
   : S | number | bigint;
 type IsUnion<T, U = T> = T extends U ? ([U] extends [T] ? false : true) : never;
 type FilterType<Row, U, PK extends string, X extends string> = U extends 'truncated'
-  ? "'truncated' concerns the whole table and accepts no filter"
+  ? "'truncated' concerns the whole table and cannot be filtered"
   : string extends PK
     ? Scalar | { readonly [column: string]: Scalar }
     : | (U extends 'inserted'
-          ? "'inserted' accepts no id as filter: filter by extraColumns"
+          ? "'inserted' cannot be filtered by id: filter by extraColumns"
           : IsUnion<PK> extends true
             ? never
             : FilterValue<Row[PK & keyof Row]>)

@@ -77,7 +77,7 @@ test('events accepts the filters that subscribe accepts, with and without a sign
   watch.events('users:inserted', { email: 'a@example.org' }, { signal });
   // @ts-expect-error not an extra column
   watch.events('users:inserted', { role_id: 7 });
-  // @ts-expect-error 'inserted' accepts no id as filter
+  // @ts-expect-error 'inserted' cannot be filtered by id
   watch.events('users:inserted', 7, { signal });
 });
 

@@ -127,7 +127,7 @@ test('a filter of a Drizzle table is an id or scalar properties', () => {
       }
   >();
   watch.subscribe('blog_posts:inserted', { authorId: 7 }, handler);
-  // @ts-expect-error 'inserted' accepts no id as filter
+  // @ts-expect-error 'inserted' cannot be filtered by id
   watch.subscribe('blog_posts:inserted', 7, handler);
   // @ts-expect-error the column's name in the database
   watch.subscribe('blog_posts:inserted', { author_id: 7 }, handler);

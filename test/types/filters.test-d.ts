@@ -107,10 +107,10 @@ describe('a filter is', () => {
 test('a watcher without possible filters has a type that explains why', () => {
   expectTypeOf<
     FilterOf<W, 'users:truncated'>
-  >().toEqualTypeOf<"'truncated' concerns the whole table and accepts no filter">();
+  >().toEqualTypeOf<"'truncated' concerns the whole table and cannot be filtered">();
   expectTypeOf<
     FilterOf<W, 'users:inserted'>
-  >().toEqualTypeOf<"'inserted' accepts no id as filter: filter by extraColumns">();
+  >().toEqualTypeOf<"'inserted' cannot be filtered by id: filter by extraColumns">();
 });
 
 test('a filter can be declared separately', () => {

@@ -32,7 +32,7 @@ test('the client is typed by the watchers', () => {
   client.subscribe('users:deleted', () => {});
   // @ts-expect-error not an extra column
   client.subscribe('users:updated', { name: 'Ada' }, () => {});
-  // @ts-expect-error 'inserted' accepts no id as filter
+  // @ts-expect-error 'inserted' cannot be filtered by id
   client.subscribe('users:inserted', 1, () => {});
   // @ts-expect-error no such event
   client.on('error', () => {});
@@ -116,7 +116,7 @@ test('onlyOwn is an authorize for any watchers, alone or inside a function', () 
   onlyOwn('id', { id: 7 });
 });
 
-test('inserted accepts no id, and truncated accepts no filter at all', () => {
+test('inserted cannot be filtered by id, and truncated not at all', () => {
   const more = defineWatchers<DB>()([
     ['users', 'inserted', { extraColumns: ['name'] }],
     ['users', 'truncated'],

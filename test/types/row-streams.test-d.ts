@@ -86,7 +86,7 @@ describe('a row stream', () => {
   test('accepts filters by columns that all its watchers have', () => {
     watch.subscribe(['orders:inserted', 'paid'], { status: 'new' }, () => {});
     watch.subscribe(['orders:updated', 'orders:deleted'], 7, () => {});
-    // @ts-expect-error 'inserted' accepts no id as filter
+    // @ts-expect-error 'inserted' cannot be filtered by id
     watch.subscribe(['orders:inserted', 'orders:deleted'], 7, () => {});
     // @ts-expect-error 'total' is not carried by 'paid'
     watch.subscribe(['orders:updated', 'paid'], { total: '1' }, () => {});

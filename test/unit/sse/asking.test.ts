@@ -63,7 +63,7 @@ describe('only declared watchers and columns can be subscribed to', () => {
       `'__proto__' is neither part of the primary key nor in extraColumns`,
     ],
     [[['users:updated', {}]], 'the filter names no column'],
-    [[['users:inserted', 1]], `an 'inserted' watcher cannot be filtered by id`],
+    [[['users:inserted', 1]], `'inserted' cannot be filtered by id`],
     [[['users:truncated', 1]], 'cannot be filtered'],
     [[['lines:updated', 1]], 'the primary key has 2 columns'],
   ])('%j is a 400 with the reason', async (watch, reason) => {
