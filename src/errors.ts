@@ -26,6 +26,7 @@ export const errorCodes = [
   'SCHEMA_CHANGED', //W E  a column or table changed; E when a watcher needs it
   'REPLICA_IDENTITY', // W  too little for a watcher since it was changed
   'VALUE_ABSENT', //  W  a value was not sent; thrown at reading it
+  'EXISTING_ROWS', // W  existing rows are read again, or cannot be read just now
   'WAL_RETAINED', //  W  the slot holds back much WAL
   'HANDLER_SLOW', //  W  a subscription holds the slot back
   'HANDLER_TIMEOUT', //  an attempt took longer than `timeout`

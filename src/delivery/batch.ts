@@ -3,6 +3,7 @@ import type { Deliverable } from './deliverable.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 import { isAfter, type Place, placeOf, type Position } from './position.ts';
+import { recorderOf } from './recorder.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
 /** Several events that are handed over at once, retried and acknowledged as a whole. */
@@ -80,15 +81,22 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
   }
 
   static places(context: BatchHandlerContext): readonly Place[] {
-    return context.#parts.map(({ change, watcher }) => placeOf(change, watcher));
+    return context.#parts.flatMap(({ change, watcher }) => (recorderOf(change) ? [] : [placeOf(change, watcher)]));
   }
 
-  /** What of a batch comes after a position; undefined: nothing. */
+  static changes(context: BatchHandlerContext): readonly Captured[] {
+    return context.#parts.map(({ change }) => change);
+  }
+
+  /** What of a batch comes after a position, and those of its `rows` that have none; undefined: nothing. */
   static after(
     context: BatchHandlerContext,
     position: Position,
+    rows: ReadonlySet<Captured>,
   ): { readonly events: readonly unknown[]; readonly context: BatchHandlerContext } | undefined {
-    const parts = context.#parts.filter((part) => isAfter(placeOf(part.change, part.watcher), position));
+    const parts = context.#parts.filter(({ change, watcher }) =>
+      recorderOf(change) ? rows.has(change) : isAfter(placeOf(change, watcher), position),
+    );
     if (parts.length === 0) return undefined;
     const rest = new BatchHandlerContext(parts[0]!.change, parts, context.attempt, context);
     return { events: parts.map((part) => part.event), context: rest };

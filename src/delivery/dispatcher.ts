@@ -82,7 +82,10 @@ export class Dispatcher implements LaneHost {
       return;
     }
     if (goesOn) this.#laneOf(recipient).adopt(deliverable, context, result as PromiseLike<unknown>);
-    else this.ended();
+    else {
+      this.ended();
+      if (deliverable.settled !== undefined) deliverable.settled();
+    }
   }
 
   /** Deliveries that have not settled: one change may wait for many subscriptions. */
@@ -161,7 +164,11 @@ export class Dispatcher implements LaneHost {
   }
 
   settle(deliverable: Deliverable): void {
-    if (deliverable.parts) for (const part of deliverable.parts) this.#ledger.settle(part.change);
+    if (deliverable.parts)
+      for (const part of deliverable.parts) {
+        this.#ledger.settle(part.change);
+        part.settled?.();
+      }
     else this.#ledger.settle(deliverable.change);
     deliverable.settled?.();
   }

@@ -1,9 +1,11 @@
 import type { Client } from 'pg';
+import type { Captured } from '../changes/ledger.ts';
 import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 import { HandlerSession, type HandlerSessionHost } from './handler-session.ts';
 import { isAfter, moved, type Place, placeOf, type Position } from './position.ts';
 import { Positions, type PositionsHost } from './positions.ts';
+import { type Recorder, recorderOf } from './recorder.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 export interface ExactlyOnceHost extends PositionsHost, HandlerSessionHost {}
@@ -34,20 +36,27 @@ export class ExactlyOnce {
       abort: (reason) => HandlerContext.abort(context, reason),
       before: async (client) => {
         const reached = await this.#positions.lock(client, this.#name);
+        const { rows, recorder } = rowsOf(context);
+        const fresh = recorder ? await recorder.fresh(client, rows) : none;
         // After a crash batches are cut elsewhere.
         if (context instanceof BatchHandlerContext) {
-          const rest = BatchHandlerContext.after(context, reached);
+          const rest = BatchHandlerContext.after(context, reached, fresh);
           return rest && { ...rest, reached };
         }
-        return isAfter(placesOf(context)[0]!, reached) ? { events: event, context, reached } : undefined;
+        const isFresh = recorder ? fresh.size > 0 : isAfter(placesOf(context)[0]!, reached);
+        return isFresh ? { events: event, context, reached } : undefined;
       },
       handler: (client, fresh) => {
         HandlerContext.called(context);
         return this.#handler(fresh.events, Object.assign(fresh.context, { client }));
       },
       // Behind the handler: one that commits by itself must not commit the position.
-      after: (client, fresh, attempt) =>
-        this.#positions.move(client, this.#name, moved(fresh.reached, placesOf(fresh.context)), attempt),
+      after: async (client, { reached, context: handled }, attempt) => {
+        const places = placesOf(handled);
+        const { rows, recorder } = rowsOf(handled);
+        if (recorder && !(await recorder.record(client, rows, attempt))) return false;
+        return places.length === 0 || this.#positions.move(client, this.#name, moved(reached, places), attempt);
+      },
     });
   }
 
@@ -81,7 +90,18 @@ interface Fresh {
 
 function placesOf(context: HandlerContext): readonly Place[] {
   if (context instanceof BatchHandlerContext) return BatchHandlerContext.places(context);
-  return [placeOf(HandlerContext.change(context), (context as Partial<EventContext>).watcher)];
+  const change = HandlerContext.change(context);
+  return recorderOf(change) ? [] : [placeOf(change, (context as Partial<EventContext>).watcher)];
+}
+
+const none: ReadonlySet<Captured> = new Set();
+
+/** What has no position in the stream. */
+function rowsOf(context: HandlerContext): { readonly rows: readonly Captured[]; readonly recorder: Recorder | undefined } {
+  const changes =
+    context instanceof BatchHandlerContext ? BatchHandlerContext.changes(context) : [HandlerContext.change(context)];
+  const rows = changes.filter((change) => recorderOf(change) !== undefined);
+  return { rows, recorder: rows[0] && recorderOf(rows[0]) };
 }
 
 async function isInAttempt(client: Client, _: true, attempt: string): Promise<boolean> {

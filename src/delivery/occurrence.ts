@@ -122,6 +122,7 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
   readonly table: string;
   readonly ordinal: number;
   readonly absent: readonly string[];
+  readonly existing: boolean;
   readonly #occurrence: Occurrence;
 
   constructor(occurrence: Occurrence, attempt: number, whole: HandlerContext | undefined) {
@@ -133,6 +134,7 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
     this.table = planned.bound.table.name;
     this.ordinal = change.ordinal;
     this.absent = occurrence.absent;
+    this.existing = change.existing;
     this.#occurrence = occurrence;
   }
 

@@ -33,6 +33,8 @@ export interface Recipient {
 export interface RecipientLane {
   /** What has waited longest. */
   readonly oldest: { readonly deliverable: Deliverable; attempt: number; error: unknown } | undefined;
+  /** Deliveries that have not settled. */
+  readonly size: number;
   enqueue(deliverable: Deliverable, obstacle: Obstacle): void;
   adopt(deliverable: Deliverable, context: HandlerContext, result: PromiseLike<unknown>): void;
   adoptFailure(deliverable: Deliverable, context: HandlerContext, error: unknown): void;

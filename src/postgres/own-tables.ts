@@ -2,7 +2,7 @@ import type { Client, CustomTypesConfig, QueryResult } from 'pg';
 import { WatchError } from '../errors.ts';
 import { isPlain, oneLine } from '../printable.ts';
 
-export type OwnTable = 'dead_letters' | 'positions' | 'attempts';
+export type OwnTable = 'dead_letters' | 'positions' | 'existing' | 'attempts';
 
 /** What has been found to be right in a session. Only who is trusted could change it meanwhile. */
 const checked = new WeakMap<Client, Set<OwnTable>>();

@@ -50,6 +50,14 @@ export class Connection implements KeepAliveHost {
     return this.#rely(session);
   }
 
+  /** Opens an ordinary session whose loss does not end the attempt. */
+  async openBeside(job: string, deadline: number): Promise<Session> {
+    const session = this.#session(job, deadline);
+    session.lost.catch(() => this.#sessions.delete(session));
+    await connectOwn(session);
+    return session;
+  }
+
   /**
    * Begins to connect the session for questions and the walsender. What of that fails is told by who uses them: first
    * comes what set-up fails with.

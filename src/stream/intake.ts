@@ -47,6 +47,7 @@ export class Intake {
   #ordinal = 0;
   #messages = 0;
   #bytes = 0;
+  #reached: Lsn = 0n;
   readonly #recent = new RecentTransactions();
   /** This connection repeats what was received over an earlier one, and has not come to its end. */
   #repeating = false;
@@ -68,6 +69,11 @@ export class Intake {
   /** The last transaction that was begun. */
   get newest(): LedgerTransaction | undefined {
     return this.#newest;
+  }
+
+  /** Every transaction that committed before this position has been received. */
+  get reached(): Lsn {
+    return this.#reached;
   }
 
   /** Of the transaction that this connection is in, also of one that is skipped. */
@@ -107,6 +113,7 @@ export class Intake {
     if (continues) return;
     this.#newest = undefined;
     this.#receivedChanges = this.#receivedMessages = 0;
+    this.#reached = 0n;
   }
 
   begin(begin: Begin): void {
@@ -124,6 +131,7 @@ export class Intake {
     }
     this.#refuseJump(begin.finalLsn);
     this.#repeating = false;
+    this.#reached = begin.finalLsn;
     this.#newest = this.#current = this.#ledger.begin(begin);
     this.#recent.add(begin);
     this.#receivedChanges = this.#receivedMessages = 0;
@@ -163,6 +171,7 @@ export class Intake {
     if (transaction === undefined) return;
     if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction, overhead));
     this.#ledger.commit(transaction, commit.endLsn);
+    this.#reached = commit.endLsn;
   }
 
   /** A keepalive outside of transactions: the server has come this far without anything for us. */
@@ -170,6 +179,7 @@ export class Intake {
     const end = this.#newest?.endLsn;
     if (this.#repeating && end !== undefined && lsn >= end) this.#repeating = false;
     this.#ledger.idle(lsn);
+    if (!this.#repeating && lsn > this.#reached) this.#reached = lsn;
   }
 
   /** What was received in part must be sent again before anything that follows it. */

@@ -35,6 +35,8 @@ export interface EventContext<
   readonly previous: Readonly<Partial<Event>>;
   /** The event's columns whose value PostgreSQL did not send. Nearly always empty. */
   readonly absent: readonly (keyof Event & string)[];
+  /** The row was in the table before: it is read because of the option `existing`, and is no change. */
+  readonly existing: Type extends 'inserted' ? boolean : false;
 }
 
 /** A message of `pg_logical_emit_message`. */
@@ -170,6 +172,51 @@ export interface SubscribeOptions extends DeliveryOptions {
   readonly batch?: BatchOptions;
 }
 
+/** Options of `subscribe` on a watch that owns its slot. */
+export interface SlotSubscribeOptions extends SubscribeOptions {
+  /** Also deliver the rows that are in the tables already, as changes of the `inserted` watchers with `context.existing`. A version is
+   *  read once; a new version reads all rows again. Needs a `name`. */
+  readonly existing?: string | ExistingOptions;
+}
+
+/** Options of `events` on a watch that owns its slot. */
+export interface EventsOptions {
+  readonly signal?: AbortSignal;
+  /** Needed with `existing`. */
+  readonly name?: string;
+  readonly existing?: string | ExistingOptions;
+}
+
+/**
+ * How existing rows are read.
+ *
+ * @example
+ * ```ts
+ * watch.subscribe(['orders:inserted', 'orders:updated', 'orders:deleted'], index, { name: 'search', existing: { version: 'v2', chunk: 500 } });
+ * ```
+ */
+export interface ExistingOptions {
+  /** Names the run: the same version resumes, and does nothing once it is done. */
+  readonly version: string;
+  /** Most rows that are read at once. Default: about 20 milliseconds' worth. */
+  readonly chunk?: number;
+  /** After changes were lost (`gap`): read all rows again (default), or not. */
+  readonly afterGap?: 'read' | 'ignore';
+}
+
+/** How far the existing rows of a subscription are read. */
+export interface ExistingRows {
+  readonly version: string;
+  readonly state: 'waiting' | 'reading' | 'done';
+  /** Handled so far, of all tables. */
+  readonly rows: number;
+  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a row filter, or before the last table is reached. */
+  readonly estimatedRows: number | undefined;
+  /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
+   *  rejection. After a gap, when the rows are read again, it is another promise. */
+  readonly done: Promise<void>;
+}
+
 /** How events are gathered: `{ size: 500, wait: 50, latest: true }`. */
 export interface BatchOptions {
   /** Most events in a batch. */
@@ -185,7 +232,19 @@ export interface Subscription extends Disposable {
   readonly name: string;
   /** No further events; a running handler is still waited for before its event is acknowledged. Idempotent. */
   unsubscribe(): void;
+  /** With the option `existing`. */
+  readonly existing: ExistingRows | undefined;
 }
+
+/** A subscription with the option `existing`. */
+export interface ExistingSubscription extends Subscription {
+  readonly existing: ExistingRows;
+}
+
+/** What `subscribe` returns, given its options. */
+export type SubscriptionOf<O> = O extends { readonly existing: string | ExistingOptions }
+  ? ExistingSubscription
+  : Subscription;
 
 /** An event that its handler could not handle. */
 export interface DeadLetter {

@@ -35,6 +35,17 @@ export interface SlotWatchStatus extends WatchStatus {
   readonly waitingForVisibility: boolean;
   /** What keeps `confirmedLsn` from moving: the oldest event not done. */
   readonly heldBy: HeldBy | undefined;
+  /** How far the existing rows of subscriptions are read. */
+  readonly existing: readonly ExistingStatus[];
+}
+
+/** How far the existing rows of a subscription are read: see `ExistingRows`. */
+export interface ExistingStatus {
+  readonly subscription: string;
+  readonly version: string;
+  readonly state: 'waiting' | 'reading' | 'done';
+  readonly rows: number;
+  readonly estimatedRows: number | undefined;
 }
 
 /** How far a transaction has come in. PostgreSQL sends it after its commit, and does not say how large it is. */

@@ -60,7 +60,7 @@ test('every context tells where the event comes from and which attempt it is', (
 test('a context has these members, no more', () => {
   expectTypeOf<keyof ContextOf<W, 'voided'>>().toEqualTypeOf<
     | 'watcher' | 'type' | 'schema' | 'table' | 'eventId' | 'commitLsn' | 'ordinal' | 'xid' | 'committedAt' | 'previous'
-    | 'absent' | 'attempt' | 'signal'
+    | 'absent' | 'existing' | 'attempt' | 'signal'
   >(); // prettier-ignore
 });
 

@@ -1,0 +1,45 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { oneLine } from '../printable.ts';
+import type { ExistingStream } from './existing-stream.ts';
+
+/** Milliseconds after which the transactions in the way are named, and between two such messages. */
+const firstWarning = 5000;
+const nextWarning = 60_000;
+
+/** Waits until all transactions that were writing when this was called have ended. `blocked` names those that take long. */
+export async function untilSettled(stream: ExistingStream, blocked: (by: string) => void): Promise<void> {
+  const began = await stream.use(readSnapshot);
+  let warnAt = Date.now() + firstWarning;
+  for (let pause = 10; !stream.closed; pause = Math.min(1000, pause * 2)) {
+    const { xmin } = await stream.use(readSnapshot);
+    if (xmin >= began.xmax) return;
+    if (Date.now() > warnAt) {
+      warnAt = Date.now() + nextWarning;
+      blocked(await stream.use(writers));
+    }
+    await delay(pause);
+  }
+}
+
+async function readSnapshot(client: Client): Promise<{ readonly xmin: bigint; readonly xmax: bigint }> {
+  const { rows } = await client.query<{ xmin: string; xmax: string }>(
+    `select pg_catalog.pg_snapshot_xmin(s)::pg_catalog.text as xmin, pg_catalog.pg_snapshot_xmax(s)::pg_catalog.text as xmax
+     from pg_catalog.pg_current_snapshot() s`,
+  );
+  return { xmin: BigInt(rows[0]!.xmin), xmax: BigInt(rows[0]!.xmax) };
+}
+
+/** Who is writing, the oldest first. */
+async function writers(client: Client): Promise<string> {
+  const { rows } = await client.query<{ who: string }>(
+    `(select pg_catalog.format('process %s (%s) since %s', a.pid, coalesce(nullif(a.application_name, ''), a.usename::pg_catalog.text),
+                               pg_catalog.to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS')) as who, a.xact_start as at
+      from pg_catalog.pg_stat_activity a where a.backend_xid is not null)
+     union all
+     select pg_catalog.format('prepared transaction %L since %s', x.gid, pg_catalog.to_char(x.prepared, 'YYYY-MM-DD HH24:MI:SS')), x.prepared
+     from pg_catalog.pg_prepared_xacts x
+     order by at limit 5`,
+  );
+  return rows.map(({ who }) => oneLine(who)).join(', ') || 'unknown';
+}
