@@ -97,7 +97,10 @@ function placesOf(context: HandlerContext): readonly Place[] {
 const none: ReadonlySet<Captured> = new Set();
 
 /** What has no position in the stream. */
-function rowsOf(context: HandlerContext): { readonly rows: readonly Captured[]; readonly recorder: Recorder | undefined } {
+function rowsOf(context: HandlerContext): {
+  readonly rows: readonly Captured[];
+  readonly recorder: Recorder | undefined;
+} {
   const changes =
     context instanceof BatchHandlerContext ? BatchHandlerContext.changes(context) : [HandlerContext.change(context)];
   const rows = changes.filter((change) => recorderOf(change) !== undefined);

@@ -10,8 +10,8 @@ export type KeyTexts = readonly string[];
 interface KeyColumn {
   readonly name: string;
   readonly type: string;
-  /** Undefined: the column's own. */
-  readonly collation: string | undefined;
+  /** Null: the column's own. */
+  readonly collation: string | null;
   /** The schema and name of the index's operators for = < > <=. */
   readonly operators: Readonly<Record<'equal' | 'less' | 'greater' | 'atMost', string>>;
 }
@@ -43,7 +43,7 @@ export class KeyOrder {
 
   /** What the stored state is compared with: keys of another order say nothing. */
   get description(): string {
-    return JSON.stringify(this.#columns.map(({ name, type, collation }) => [name, type, collation ?? null]));
+    return JSON.stringify(this.#columns.map(({ name, type, collation }) => [name, type, collation]));
   }
 
   get names(): readonly string[] {
@@ -110,11 +110,11 @@ export class KeyOrder {
 }
 
 function collated({ name, collation }: KeyColumn): string {
-  return collation === undefined ? quoteIdentifier(name) : `${quoteIdentifier(name)} collate ${collation}`;
+  return collation === null ? quoteIdentifier(name) : `${quoteIdentifier(name)} collate ${collation}`;
 }
 
 function literal({ type, collation }: KeyColumn, text: string): string {
-  return `${pg.escapeLiteral(text)}::${type}${collation === undefined ? '' : ` collate ${collation}`}`;
+  return `${pg.escapeLiteral(text)}::${type}${collation === null ? '' : ` collate ${collation}`}`;
 }
 
 /**
