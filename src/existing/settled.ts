@@ -24,7 +24,9 @@ export async function untilSettled(stream: ExistingStream, blocked: (by: string)
 
 /** A new transaction id: every transaction that writes by now has a lower one. */
 async function ownXid(client: Client): Promise<bigint> {
-  const { rows } = await client.query<{ xid: string }>('select pg_catalog.pg_current_xact_id()::pg_catalog.text as xid');
+  const { rows } = await client.query<{ xid: string }>(
+    'select pg_catalog.pg_current_xact_id()::pg_catalog.text as xid',
+  );
   return BigInt(rows[0]!.xid);
 }
 
