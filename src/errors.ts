@@ -27,6 +27,7 @@ export const errorCodes = [
   'SCHEMA_CHANGED', //W E  a column or table changed; E when a watcher needs it
   'REPLICA_IDENTITY', // W  the table's replica identity does not give what a watcher needs
   'VALUE_ABSENT', //  W  PostgreSQL did not send a value; thrown when it is read
+  'EXISTING_ROWS', // W  existing rows are read again, or reading them failed and is retried
   'WAL_RETAINED', //  W  the server keeps a lot of WAL for the slot
   'HANDLER_SLOW', //  W  a subscription keeps the slot from moving
   'HANDLER_TIMEOUT', //  an attempt took longer than `timeout`

@@ -1,6 +1,7 @@
 export type {
   BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler,
-  HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional,
+  EventsOptions, ExistingOptions, ExistingRows, ExistingSubscription,
+  HandlerOf, LogicalMessage, OnError, SlotSubscribeOptions, SubscribeOptions, Subscription, SubscriptionOf, Transaction, Transactional,
 } from './types/delivery.ts'; // prettier-ignore
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, type RetryClass, WatchError, type WatchErrorCode, type WatchErrorDetails,
@@ -10,7 +11,7 @@ export type { Logger } from './types/logger.ts';
 export { collectMetrics } from './observe/metrics.ts';
 export type { ConnectionTrace, HandlerTrace } from './delivery/tracing.ts';
 export type {
-  HeldBy, ReceivingTransaction, SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
+  ExistingStatus, HeldBy, ReceivingTransaction, SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchState, WatchStatus,
 } from './types/events.ts'; // prettier-ignore
 export { defineConfig, type PublicationOptions, type SlotOptions, type WatchOptions } from './options.ts';
 export type { ConnectionConfig } from './postgres/connection-config.ts';

@@ -38,6 +38,11 @@ export class CapturedChange implements Captured {
     this.bytes = bytes;
   }
 
+  /** A row that was read from the table, instead of a change of the stream. */
+  get existing(): boolean {
+    return false;
+  }
+
   get eventId(): string {
     return (this.#eventId ??= `${this.transaction.commitLsn}/${this.ordinal}`);
   }

@@ -3,6 +3,7 @@ import type { Deliverable } from './deliverable.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 import { isAfter, type Place, placeOf, type Position } from './position.ts';
+import { type IsFresh, type RecordedRow, recorderOf } from './recorder.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
 /** Several events that are delivered, retried and acknowledged together. */
@@ -80,15 +81,22 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
   }
 
   static places(context: BatchHandlerContext): readonly Place[] {
-    return context.#parts.map(({ change, watcher }) => placeOf(change, watcher));
+    return context.#parts.flatMap(({ change, watcher }) => (recorderOf(change) ? [] : [placeOf(change, watcher)]));
   }
 
-  /** The part of a batch after a position; undefined: nothing. */
+  static parts(context: BatchHandlerContext): readonly RecordedRow[] {
+    return context.#parts.map(({ change, watcher }) => ({ change, watcher }));
+  }
+
+  /** The part of a batch after a position, and its fresh rows that have no position; undefined: nothing. */
   static after(
     context: BatchHandlerContext,
     position: Position,
+    isFresh: IsFresh,
   ): { readonly events: readonly unknown[]; readonly context: BatchHandlerContext } | undefined {
-    const parts = context.#parts.filter((part) => isAfter(placeOf(part.change, part.watcher), position));
+    const parts = context.#parts.filter(({ change, watcher }) =>
+      recorderOf(change) ? isFresh(change, watcher) : isAfter(placeOf(change, watcher), position),
+    );
     if (parts.length === 0) return undefined;
     const rest = new BatchHandlerContext(parts[0]!.change, parts, context.attempt, context);
     return { events: parts.map((part) => part.event), context: rest };

@@ -216,7 +216,7 @@ export class DeadLetterBox implements DeadLetters {
     const event = await this.#parse(client, row);
     const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
     const base = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
-    const whole = change ? { watcher, ...base, ...change, previous } : base;
+    const whole = change ? { watcher, ...base, existing: false, ...change, previous } : base;
     try {
       await attemptWithin(recipient.timeout, subscription, (signal) => recipient.handle(event, { ...whole, signal }));
       await client.query('delete from walwatch.dead_letters where id = $1', [id]);

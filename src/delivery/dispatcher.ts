@@ -58,7 +58,10 @@ export class Dispatcher implements LaneHost {
     const recovery = this.#recovery;
     if (recovery?.open) {
       if (recovery.covers(deliverable.change)) {
-        if (recovery.isDead(recipient, deliverable)) return; // it became one before a crash
+        if (recovery.isDead(recipient, deliverable)) {
+          deliverable.settled?.();
+          return; // it became a dead letter before a crash
+        }
         direct = false;
       } else if (this.#busy.size === 0) recovery.close();
     }
@@ -82,7 +85,10 @@ export class Dispatcher implements LaneHost {
       return;
     }
     if (pending) this.#laneOf(recipient).adopt(deliverable, context, result as PromiseLike<unknown>);
-    else this.ended();
+    else {
+      this.ended();
+      if (deliverable.settled !== undefined) deliverable.settled();
+    }
   }
 
   /** The number of unsettled deliveries; one change can have one per subscription. */
@@ -107,8 +113,9 @@ export class Dispatcher implements LaneHost {
     let position: readonly [bigint, number] | undefined;
     for (const lane of this.#busy) {
       const delivery = lane.oldest;
-      if (!delivery) continue;
-      const { transaction, ordinal, eventId } = delivery.deliverable.change;
+      const held = lane.holding;
+      if (!delivery || !held) continue;
+      const { transaction, ordinal } = held;
       if (
         position &&
         (transaction.finalLsn > position[0] || (transaction.finalLsn === position[0] && ordinal >= position[1]))
@@ -116,6 +123,7 @@ export class Dispatcher implements LaneHost {
         continue;
       position = [transaction.finalLsn, ordinal];
       const { attempt, error } = delivery;
+      const { eventId } = delivery.deliverable.change; // what is before it, maybe a row that was read
       const { name } = lane.recipient;
       const sql = rowSql(delivery.deliverable);
       oldest = { subscription: name, eventId, since: new Date(delivery.since), attempt, error, sql };
@@ -161,7 +169,11 @@ export class Dispatcher implements LaneHost {
   }
 
   settle(deliverable: Deliverable): void {
-    if (deliverable.parts) for (const part of deliverable.parts) this.#ledger.settle(part.change);
+    if (deliverable.parts)
+      for (const part of deliverable.parts) {
+        this.#ledger.settle(part.change);
+        part.settled?.();
+      }
     else this.#ledger.settle(deliverable.change);
     deliverable.settled?.();
   }

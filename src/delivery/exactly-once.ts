@@ -1,9 +1,11 @@
 import type { Client } from 'pg';
+import { checkOwnTable } from '../postgres/own-tables.ts';
 import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 import { HandlerSession, type HandlerSessionHost } from './handler-session.ts';
 import { isAfter, moved, type Place, placeOf, type Position } from './position.ts';
 import { Positions, type PositionsHost } from './positions.ts';
+import { type IsFresh, type RecordedRow, type Recorder, recorderOf } from './recorder.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 export interface ExactlyOnceHost extends PositionsHost, HandlerSessionHost {}
@@ -21,11 +23,15 @@ export class ExactlyOnce {
   readonly #positions: Positions;
   readonly #session: HandlerSession;
 
-  constructor(host: ExactlyOnceHost, name: string, handler: Handler) {
+  /** `existing`: rows that have no position come as well. */
+  constructor(host: ExactlyOnceHost, name: string, handler: Handler, existing = false) {
     this.#name = name;
     this.#handler = handler;
     this.#positions = new Positions(host);
-    this.#session = new HandlerSession(host, name, (client) => this.#positions.prepare(client));
+    this.#session = new HandlerSession(host, name, async (client) => {
+      await this.#positions.prepare(client);
+      if (existing) await checkOwnTable(client, 'existing');
+    });
   }
 
   /** Handles an event unless the stored position has reached it. */
@@ -35,20 +41,28 @@ export class ExactlyOnce {
       abort: (reason) => HandlerContext.abort(context, reason),
       before: async (client) => {
         const reached = await this.#positions.lock(client, this.#name);
+        const { rows, recorder } = rowsOf(context);
+        const isFresh = recorder ? await recorder.fresh(client, rows) : none;
         // After a crash the same events may form different batches.
         if (context instanceof BatchHandlerContext) {
-          const rest = BatchHandlerContext.after(context, reached);
+          const rest = BatchHandlerContext.after(context, reached, isFresh);
           return rest && { ...rest, reached };
         }
-        return isAfter(placesOf(context)[0]!, reached) ? { events: event, context, reached } : undefined;
+        const [row] = rows;
+        const isNew = row ? isFresh(row.change, row.watcher) : isAfter(placesOf(context)[0]!, reached);
+        return isNew ? { events: event, context, reached } : undefined;
       },
       handler: (client, fresh) => {
         HandlerContext.called(context);
         return this.#handler(fresh.events, Object.assign(fresh.context, { client }));
       },
       // After the handler: one that commits the transaction itself must not commit the position.
-      after: (client, fresh, attempt) =>
-        this.#positions.move(client, this.#name, moved(fresh.reached, placesOf(fresh.context)), attempt),
+      after: async (client, { reached, context: handled }, attempt) => {
+        const places = placesOf(handled);
+        const { rows, recorder } = rowsOf(handled);
+        if (recorder && !(await recorder.record(client, rows, attempt))) return false;
+        return places.length === 0 || this.#positions.move(client, this.#name, moved(reached, places), attempt);
+      },
     });
   }
 
@@ -82,7 +96,23 @@ interface Fresh {
 
 function placesOf(context: HandlerContext): readonly Place[] {
   if (context instanceof BatchHandlerContext) return BatchHandlerContext.places(context);
-  return [placeOf(HandlerContext.change(context), (context as Partial<EventContext>).watcher)];
+  const change = HandlerContext.change(context);
+  return recorderOf(change) ? [] : [placeOf(change, (context as Partial<EventContext>).watcher)];
+}
+
+const none: IsFresh = () => false;
+
+/** What has no position in the stream. */
+function rowsOf(context: HandlerContext): {
+  readonly rows: readonly RecordedRow[];
+  readonly recorder: Recorder | undefined;
+} {
+  const all =
+    context instanceof BatchHandlerContext
+      ? BatchHandlerContext.parts(context)
+      : [{ change: HandlerContext.change(context), watcher: (context as Partial<EventContext>).watcher }];
+  const rows = all.filter(({ change }) => recorderOf(change) !== undefined);
+  return { rows, recorder: rows[0] && recorderOf(rows[0].change) };
 }
 
 async function isInAttempt(client: Client, _: true, attempt: string): Promise<boolean> {

@@ -74,7 +74,15 @@ export class Occurrence implements Deliverable {
         commitLsn: transaction.commitLsn,
         xid: transaction.xid,
         committedAt: transaction.committedAt.toISOString(),
-        change: { type, schema: table.schema, table: table.name, ordinal, previous, absent },
+        change: {
+          type,
+          schema: table.schema,
+          table: table.name,
+          ordinal,
+          previous,
+          absent,
+          ...(change.existing && { existing: true }),
+        },
       },
     };
   }
@@ -122,6 +130,7 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
   readonly table: string;
   readonly ordinal: number;
   readonly absent: readonly string[];
+  readonly existing: boolean;
   readonly #occurrence: Occurrence;
 
   constructor(occurrence: Occurrence, attempt: number, whole: HandlerContext | undefined) {
@@ -133,6 +142,7 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
     this.table = planned.bound.table.name;
     this.ordinal = change.ordinal;
     this.absent = occurrence.absent;
+    this.existing = change.existing;
     this.#occurrence = occurrence;
   }
 

@@ -33,6 +33,8 @@ export interface Recipient {
 export interface RecipientLane {
   /** The delivery that has waited longest. */
   readonly oldest: { readonly deliverable: Deliverable; attempt: number; error: unknown } | undefined;
+  /** The number of unsettled deliveries. */
+  readonly size: number;
   enqueue(deliverable: Deliverable, conditionError: ConditionError): void;
   adopt(deliverable: Deliverable, context: HandlerContext, result: PromiseLike<unknown>): void;
   adoptFailure(deliverable: Deliverable, context: HandlerContext, error: unknown): void;

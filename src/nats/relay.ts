@@ -100,6 +100,7 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
   inner.over.then(end, end);
   return {
     name,
+    existing: undefined,
     unsubscribe: () => {
       if (ended) return;
       ended = true;

@@ -88,6 +88,41 @@ ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS watchers pg_catalog.text
 -- GRANT SELECT, INSERT, UPDATE ON walwatch.positions TO walwatch;
 `,
 
+  '003_existing': `-- How far each subscription with \`existing\` has read the rows that were in a table before its first start.
+${schemaFor('existing')}
+
+CREATE TABLE IF NOT EXISTS walwatch.existing (
+  slot              pg_catalog.text NOT NULL,
+  subscription      pg_catalog.text NOT NULL,
+  table_name        pg_catalog.text NOT NULL,
+  version           pg_catalog.text NOT NULL,
+  -- Counts the times that this version was read from the start: again after a gap.
+  run               pg_catalog.int4 NOT NULL,
+  state             pg_catalog.text NOT NULL,
+  -- Where it was read: another cluster, or another slot, is a gap.
+  system_identifier pg_catalog.text NOT NULL,
+  slot_lsn          pg_catalog.text NOT NULL,
+  -- The worker that reads, and the one before it: a worker that was thought dead must not move this.
+  owner             pg_catalog.text NOT NULL,
+  previous_owner    pg_catalog.text NOT NULL,
+  -- The table's OID, and columns, types and collations of its key: other ones restart the table.
+  key               pg_catalog.jsonb NOT NULL,
+  -- Keys as texts: where reading ends, the last key that was handled, those beyond it that were handled, and those to be read again.
+  last_key          pg_catalog.jsonb,
+  cursor            pg_catalog.jsonb,
+  ahead             pg_catalog.jsonb NOT NULL DEFAULT '[]',
+  reread            pg_catalog.jsonb NOT NULL DEFAULT '[]',
+  -- The last change of a key that the list takes account of: position and place in its transaction.
+  reread_up_to      pg_catalog.text NOT NULL DEFAULT '',
+  rows              pg_catalog.int8 NOT NULL DEFAULT 0,
+  updated_at        pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  PRIMARY KEY (slot, subscription, table_name)
+);
+
+-- GRANT USAGE ON SCHEMA walwatch TO walwatch;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.existing TO walwatch;
+`,
+
   '004_attempts': `-- Attempts that have begun. After a crash, the next process finds here which handler ended the process.
 -- Only for subscriptions with onError: { attempts, … }, and only for events that an earlier process may have begun.
 ${schemaFor('attempts')}

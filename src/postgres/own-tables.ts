@@ -2,7 +2,7 @@ import type { Client, CustomTypesConfig, QueryResult } from 'pg';
 import { WatchError } from '../errors.ts';
 import { isPlain, oneLine } from '../printable.ts';
 
-export type OwnTable = 'dead_letters' | 'positions' | 'attempts';
+export type OwnTable = 'dead_letters' | 'positions' | 'existing' | 'attempts';
 
 /** The tables that passed the check in a session. Only trusted roles could change them since. */
 const checked = new WeakMap<Client, Set<OwnTable>>();

@@ -1,6 +1,6 @@
 import { Queue } from '../changes/queue.ts';
 import { asChange } from '../delivery/as-change.ts';
-import type { Change } from '../types/delivery.ts';
+import type { Change, ExistingRows } from '../types/delivery.ts';
 import type { ActiveSubscription, Handler } from './subscription.ts';
 
 interface Waiting {
@@ -31,6 +31,11 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
       this.end(undefined);
     };
     if (!this.#subscription.active) this.#ended = true;
+  }
+
+  /** With the option `existing`. */
+  get existing(): ExistingRows | undefined {
+    return this.#subscription.existing;
   }
 
   get ended(): boolean {

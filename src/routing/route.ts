@@ -184,6 +184,14 @@ export class Route implements Registry {
     deliver(subscription, routing.occurrence, routing.error);
   }
 
+  /** Whether a subscription to all rows, or with a filter, is meant by a row. */
+  matches(subscription: ActiveSubscription, { planned, change }: Routing): boolean {
+    const { filter } = subscription;
+    if (filter === undefined) return true;
+    const shape = this.#shapes.get(shapeName(filter))!;
+    return shape.has(subscription, shape.currentKey(shape.columnsIn(planned), change.row, undefined));
+  }
+
   #warnOfAbsent(columns: readonly PlannedColumn[], { planned, change: { row, old } }: Routing): void {
     if (this.#warned) return;
     this.#warned = true;

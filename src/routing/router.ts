@@ -36,6 +36,8 @@ export class Router implements Stage, RouteHost {
   readonly #log: Logger;
   /** Reports a problem that does not stop delivery. */
   readonly warn: (warning: WatchError) => void;
+  /** Gives rows that must come before a change. Undefined: no table is read. */
+  splices: { before(change: CapturedChange): void } | undefined = undefined;
   routed = 0;
   /** How often row streams are counted beyond the first of their watchers. */
   repeated = 0;
@@ -70,8 +72,10 @@ export class Router implements Stage, RouteHost {
     this.routed++;
     this.transactions.newest = captured.transaction;
     try {
-      if (captured instanceof CapturedChange) this.#routeChange(captured);
-      else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
+      if (captured instanceof CapturedChange) {
+        if (this.splices !== undefined) this.splices.before(captured);
+        this.#routeChange(captured);
+      } else if (captured instanceof CapturedMessage) this.messages.route(captured, this.#deliver);
       else this.transactions.commit();
     } catch (cause) {
       throw cause instanceof WatchError ? cause : unrouted(captured.eventId, cause);

@@ -122,6 +122,11 @@ export class Shape {
     return this.#subscriptions.get(key);
   }
 
+  /** Whether a subscription is registered under a key. */
+  has({ filter }: ActiveSubscription, key: Key | undefined): boolean {
+    return key === this.#keyOf(filter);
+  }
+
   /** For a change with an unknown value: all subscriptions whose other values match, before or after it. */
   possible(columns: readonly PlannedColumn[], row: Tuple, old: Tuple | undefined): readonly ActiveSubscription[] {
     const all = [...this.all()];

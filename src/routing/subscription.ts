@@ -1,7 +1,7 @@
 import type { ExactlyOnce } from '../delivery/exactly-once.ts';
 import type { DeliverySettings, Recipient, RecipientLane } from '../delivery/recipient.ts';
 import type { Replayed } from '../delivery/dead-letters.ts';
-import type { BatchContext, EventContext, Subscription } from '../types/delivery.ts';
+import type { BatchContext, EventContext, ExistingRows, Subscription } from '../types/delivery.ts';
 import type { Scalar } from './keys.ts';
 
 /** An id, values by column, or undefined for all rows. */
@@ -32,6 +32,8 @@ export class ActiveSubscription implements Subscription, Recipient {
   /** The number of changes routed when it was added: it receives only later ones. */
   madeAt = 0;
   paused = false;
+  /** With the option `existing`. */
+  existing: ExistingRows | undefined = undefined;
 
   constructor(
     registry: Registry,

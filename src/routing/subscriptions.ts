@@ -4,7 +4,13 @@ import type { TypeCatalog } from '../postgres/types.ts';
 import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import { positionIssues } from '../delivery/positions.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
-import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
+import type {
+  DeliveryOptions,
+  ExistingOptions,
+  OnError,
+  SlotSubscribeOptions,
+  SubscribeOptions,
+} from '../types/delivery.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { filterIssues } from './filter.ts';
@@ -16,19 +22,39 @@ import { deliveryOptionNames, settingsOf, subscribeOptionNames } from './subscri
 import { keyIssues, RowStream, withChanges } from './row-stream.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
 
+/** Reads the rows that are in the tables already, for subscriptions with the option `existing`. */
+export interface ExistingReader {
+  /** Adds to `issues` what is wrong with the option. */
+  resolve(
+    given: string | ExistingOptions,
+    name: string | undefined,
+    routes: readonly Route[],
+    issues: ConfigurationIssue[],
+  ): unknown;
+  add(subscription: ActiveSubscription, routes: readonly Route[], resolved: unknown): void;
+}
+
 /** Registers handlers. Reads and checks the arguments of `subscribe` and `unsubscribe`. */
 export class Subscriptions {
   readonly #router: Router;
   readonly #defaults: DeliverySettings;
   readonly #exactlyOnce: ExactlyOnceHost;
+  readonly #existing: ExistingReader | undefined;
   /** Subscriptions whose names identify stored positions or dead letters. */
   readonly #named = new Map<string, ActiveSubscription>();
   readonly #iteratorNames = new IteratorNames();
   /** Whether a subscription has stored positions. */
   keepsPositions = false;
 
-  constructor(router: Router, defaults: Pick<DeliverySettings, 'onError'>, exactlyOnce: ExactlyOnceHost) {
+  /** `existing`: undefined where there is no table to read. */
+  constructor(
+    router: Router,
+    defaults: Pick<DeliverySettings, 'onError'>,
+    exactlyOnce: ExactlyOnceHost,
+    existing?: ExistingReader,
+  ) {
     this.#router = router;
+    this.#existing = existing;
     this.#defaults = {
       name: undefined,
       timeout: undefined,
@@ -44,7 +70,7 @@ export class Subscriptions {
   subscribe(
     watcher: string | readonly string[],
     rest: readonly unknown[],
-    known: readonly string[] = subscribeOptionNames,
+    known: readonly string[] = this.#existing ? [...subscribeOptionNames, 'existing'] : subscribeOptionNames,
     iterated = false,
   ): ActiveSubscription {
     const source = this.#source(watcher);
@@ -66,11 +92,13 @@ export class Subscriptions {
     }
     const settings =
       options === undefined ? this.#defaults : settingsOf(options as SubscribeOptions, this.#defaults, issues, known);
+    const given = this.#existing && (options as SlotSubscribeOptions | undefined)?.existing;
+    const existing = given === undefined ? undefined : this.#existing!.resolve(given, settings.name, routes, issues);
     throwIssues(issues);
-    const subscription = this.#make(source, filter, handler as Handler, settings, iterated);
-    return this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () =>
-      source.add(subscription),
-    );
+    const subscription = this.#make(source, filter, handler as Handler, settings, iterated, existing !== undefined);
+    this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () => source.add(subscription));
+    if (existing !== undefined && subscription.active) this.#existing!.add(subscription, routes, existing);
+    return subscription;
   }
 
   /** `(prefix, handler, options?)`. @throws ConfigurationError */
@@ -165,14 +193,18 @@ export class Subscriptions {
     return { message: `there is no watcher '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
   }
 
-  /** `(watcher, options?)` or `(watcher, filter, options?)`: an object whose signal is an AbortSignal is the options. */
+  /** `(watcher, options?)` or `(watcher, filter, options?)`. Only options have an AbortSignal, or `existing` if no watcher has such a column. */
   iterate(name: string | readonly string[], rest: readonly unknown[], handler: Handler): ActiveSubscription {
+    const hasColumn = [name].flat().some((one) => this.route(one).watcher.extraColumns.includes('existing'));
     const isOptions = (given: unknown) =>
-      (given as { signal?: unknown } | null | undefined)?.signal instanceof AbortSignal;
+      typeof given === 'object' &&
+      given !== null &&
+      ((given as { signal?: unknown }).signal instanceof AbortSignal ||
+        (this.#existing !== undefined && 'existing' in given && !hasColumn));
     const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
     const options = filtered ? rest[1] : rest[0];
     const given = [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])];
-    return this.subscribe(name, given, ['signal'], true);
+    return this.subscribe(name, given, this.#existing ? ['signal', 'name', 'existing'] : ['signal'], true);
   }
 
   /** Problems of filters that were set before the primary key or the types of columns were known. */
@@ -238,6 +270,7 @@ export class Subscriptions {
     handler: Handler,
     settings: DeliverySettings,
     iterated = false,
+    existing = false,
   ): ActiveSubscription {
     // An iterator creates changes itself.
     const called =
@@ -262,7 +295,7 @@ export class Subscriptions {
     }
     if (!settings.transaction) return subscription;
     this.keepsPositions = true;
-    const exactlyOnce = new ExactlyOnce(this.#exactlyOnce, name, called);
+    const exactlyOnce = new ExactlyOnce(this.#exactlyOnce, name, called, existing);
     return new ActiveSubscription(registry, filter, handler, settings, called, exactlyOnce);
   }
 

@@ -50,6 +50,14 @@ export class Connection implements KeepAliveHost {
     return this.#rely(session);
   }
 
+  /** Opens an ordinary session whose loss does not end the attempt. */
+  async openBeside(job: string, deadline: number): Promise<Session> {
+    const session = this.#session(job, deadline);
+    session.lost.catch(() => this.#sessions.delete(session));
+    await connectOwn(session);
+    return session;
+  }
+
   /**
    * Starts to connect the session for questions and the walsender. Their errors are reported when they are first used, so
    * that an error of set-up is reported first.

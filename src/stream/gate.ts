@@ -1,5 +1,6 @@
 import type { Captured, Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import { Queue } from '../changes/queue.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import { nextPause, type TakeSnapshot } from './snapshot.ts';
 import { isVisible, type Snapshot } from './visibility.ts';
 
@@ -42,6 +43,8 @@ export class VisibilityGate<T extends Captured> {
   #arrived = 0;
   /** Milliseconds since 1970 at which the first waiting change became the first. */
   #since = 0;
+  /** Says which changes must wait although they are visible. Undefined while no table is read. */
+  barrier: { bars(change: T): boolean } | undefined = undefined;
   /** Until the next query or the next memory check. */
   #timer: NodeJS.Timeout | undefined;
   /** Number of consecutive answers without progress, and the pause after the last one. */
@@ -83,7 +86,7 @@ export class VisibilityGate<T extends Captured> {
   }
 
   push(change: T): void {
-    if (!this.holds && this.#sees(change.transaction)) {
+    if (!this.holds && this.#mayPass(change)) {
       this.#pass(change);
       return;
     }
@@ -104,6 +107,21 @@ export class VisibilityGate<T extends Captured> {
   /** The xids of the first waiting transactions. */
   #xids(): readonly number[] {
     return [...new Set(this.#waiting.peek(maxXids).map(({ transaction }) => transaction.xid))];
+  }
+
+  /** The barrier is open again. */
+  opened(): void {
+    this.#tryAgain();
+  }
+
+  /** Whether everything that committed before a position, and was received, has left. */
+  hasPassed(position: Lsn): boolean {
+    const first = this.#waiting.first();
+    return first === undefined || first.transaction.finalLsn >= position;
+  }
+
+  #mayPass(change: T): boolean {
+    return this.#sees(change.transaction) && !(this.barrier !== undefined && this.barrier.bars(change));
   }
 
   #sees(transaction: LedgerTransaction): boolean {
@@ -151,7 +169,7 @@ export class VisibilityGate<T extends Captured> {
   #passOn(): void {
     let passed = false;
     this.#full = false;
-    for (let change = this.#waiting.first(); change && this.#sees(change.transaction); change = this.#waiting.first()) {
+    for (let change = this.#waiting.first(); change && this.#mayPass(change); change = this.#waiting.first()) {
       // Many subscriptions may each keep a copy of a change: waiting here takes much less memory.
       if (this.#ledger.isFullBesides(this.#bytes)) {
         this.#full = true;

@@ -47,6 +47,7 @@ export class Intake {
   #ordinal = 0;
   #messages = 0;
   #bytes = 0;
+  #reached: Lsn = 0n;
   readonly #recent = new RecentTransactions();
   /** The connection is repeating what an earlier one received, and has not reached the end of that. */
   #repeating = false;
@@ -68,6 +69,11 @@ export class Intake {
   /** The newest transaction that has begun. */
   get newest(): LedgerTransaction | undefined {
     return this.#newest;
+  }
+
+  /** Every transaction that committed before this position has been received. */
+  get reached(): Lsn {
+    return this.#reached;
   }
 
   /** The xid of the transaction being received, even if it is skipped. */
@@ -108,6 +114,7 @@ export class Intake {
     if (continues) return;
     this.#newest = undefined;
     this.#receivedChanges = this.#receivedMessages = 0;
+    this.#reached = 0n;
   }
 
   begin(begin: Begin): void {
@@ -125,6 +132,7 @@ export class Intake {
     }
     this.#refuseJump(begin.finalLsn);
     this.#repeating = false;
+    this.#reached = begin.finalLsn;
     this.#newest = this.#current = this.#ledger.begin(begin);
     this.#recent.add(begin);
     this.#receivedChanges = this.#receivedMessages = 0;
@@ -164,6 +172,7 @@ export class Intake {
     if (transaction === undefined) return;
     if (this.#host.wantsCommits) this.#host.emit(new CapturedCommit(transaction, overhead));
     this.#ledger.commit(transaction, commit.endLsn);
+    this.#reached = commit.endLsn;
   }
 
   /** A keepalive outside transactions: up to this position there is nothing for us. */
@@ -171,6 +180,7 @@ export class Intake {
     const end = this.#newest?.endLsn;
     if (this.#repeating && end !== undefined && lsn >= end) this.#repeating = false;
     this.#ledger.idle(lsn);
+    if (!this.#repeating && lsn > this.#reached) this.#reached = lsn;
   }
 
   /** A transaction received in part must be repeated before anything that follows it. */

@@ -5,6 +5,7 @@ import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
 import { removedWal } from '../setup/classify.ts';
 import { History } from '../setup/history.ts';
+import { parseComment } from '../setup/marker.ts';
 import { leaveNothing } from '../setup/live-publication.ts';
 import type { Memory } from '../setup/memory.ts';
 import type { Prepared } from '../setup/prepare.ts';
@@ -70,6 +71,11 @@ export class PostgresSource implements ChangeSource {
     return this.#prepared;
   }
 
+  /** What tells this worker from others. */
+  get worker(): string {
+    return this.#history.worker;
+  }
+
   get timeline(): number | undefined {
     return this.#timeline;
   }
@@ -132,6 +138,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   end(): void {
+    this.#parts.beside?.ending();
     this.#connection?.pause();
     this.#parts.gate?.connect(undefined);
     this.#parts.caughtUp.disconnect();
@@ -275,9 +282,21 @@ export class PostgresSource implements ChangeSource {
       },
     });
     this.#working.connect(verdict === 'continue', facts.end);
-    this.#host.streaming({ confirmedLsn: positions.confirmed, gap: this.#history.gapWith(dropped) });
+    const gap = this.#history.gapWith(dropped);
+    this.#host.streaming({ confirmedLsn: positions.confirmed, gap });
     this.#history.told();
     this.#working.start();
+    const marker = parseComment(prepared.publication.comment).markers.find(
+      ({ slot }) => slot === this.#options.slot.name,
+    );
+    this.#parts.beside?.connected(
+      this.#working.open({
+        slotLsn: marker?.createdLsn ?? '',
+        workerBefore: marker?.worker,
+        gap: gap !== undefined,
+        forgotten: verdict === 'lost',
+      }),
+    );
     this.#pace();
     if (this.#host.wantsMessages()) this.askForMessages(); // a subscription may have been added while connecting
   }
@@ -290,6 +309,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   #disconnected(): void {
+    this.#parts.beside?.disconnected();
     clearInterval(this.#blockedTimer);
     this.#working?.close();
     this.#working = undefined;

@@ -4,6 +4,7 @@ import type { Session } from '../postgres/session.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import type { Schema } from '../watchers/schema.ts';
 import type { Watcher } from '../watchers/validate.ts';
+import type { Beside, OpenStream } from './beside.ts';
 import type { CaughtUp } from './caught-up.ts';
 import type { Connection } from './connection.ts';
 import { Ending } from './ending.ts';
@@ -33,6 +34,7 @@ export interface StreamParts {
   readonly caughtUp: CaughtUp;
   readonly inspection: Inspection;
   readonly lag: LagClock;
+  readonly beside?: Beside;
 }
 
 /** The ordinary sessions of a connection. */
@@ -53,6 +55,8 @@ export interface StreamingHost {
   inspecting(): void;
 }
 
+/** Milliseconds for one task of a session beside the stream. */
+const besideDeadline = 60_000;
 const inspectInterval = 10_000;
 /** Milliseconds between two checks of a gate that waits. */
 const gateInterval = 1000;
@@ -135,6 +139,22 @@ export class Streaming {
     gate?.connect(this.#takeSnapshot, failed);
     const readEnd = () => readWalEnd(this.#questions);
     caughtUp.connect({ readEnd, ask: () => this.keepAlive.ask(), failed }, continues);
+  }
+
+  /** For who works beside this connection. */
+  open(facts: Pick<OpenStream, 'slotLsn' | 'workerBefore' | 'gap' | 'forgotten'>): OpenStream {
+    const connection = this.#connection;
+    const { intake, gate } = this.#parts;
+    return {
+      ...facts,
+      publication: connection.options.publication.name,
+      server: this.#prepared.server,
+      pid: () => connection.pid,
+      open: (job) => connection.openBeside(job, besideDeadline),
+      hasPassed: (position) => intake.reached >= position && (gate?.hasPassed(position) ?? true),
+      ask: () => this.keepAlive.ask(),
+      flush: () => readWalEnd(this.#questions),
+    };
   }
 
   start(): void {

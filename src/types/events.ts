@@ -40,6 +40,17 @@ export interface SlotWatchStatus extends WatchStatus {
   readonly waitingForVisibility: boolean;
   /** The oldest event that is not done. It keeps `confirmedLsn` from moving. */
   readonly heldBy: HeldBy | undefined;
+  /** How far the existing rows of subscriptions are read. */
+  readonly existing: readonly ExistingStatus[];
+}
+
+/** How far the existing rows of a subscription are read: see `ExistingRows`. */
+export interface ExistingStatus {
+  readonly subscription: string;
+  readonly version: string;
+  readonly state: 'waiting' | 'reading' | 'done';
+  readonly rows: number;
+  readonly estimatedRows: number | undefined;
 }
 
 /** A transaction that is being received. PostgreSQL sends it after its commit and does not say how large it is. */

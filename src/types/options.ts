@@ -1,10 +1,13 @@
-import type { BatchOptions, OnError } from './delivery.ts';
+import type { BatchOptions, ExistingOptions, OnError } from './delivery.ts';
+import type { NamesIn, TypeOf } from './lookup.ts';
+import type { Watchers } from './watchers.ts';
 
 /** Accepts only known option names. `O & Known` alone would accept a misspelt name beside a correct one. */
 export type Options<O, Known> = O &
   Known &
   Misspelt<O, Known, ''> &
   Nested<O, 'batch', BatchOptions> &
+  Nested<O, 'existing', ExistingOptions> &
   Nested<O, 'onError', Extract<OnError, { readonly attempts: number }>>;
 
 /** The message is an object: a string would disappear in the intersection with the literals of `O`. */
@@ -14,4 +17,16 @@ type Misspelt<O, Known, Path extends string> = {
 
 type Nested<O, Name extends string, Known> = O extends { readonly [K in Name]: infer V extends object }
   ? { readonly [K in Name]: Misspelt<V, Known, `${Name}.`> }
+  : unknown;
+
+/** `existing` needs a name, under which it is stored how far the rows are read, and a watcher that they arrive through. */
+export type ExistingNeeds<W extends Watchers, N, O> = O extends { readonly existing: unknown }
+  ? {
+      readonly name: string;
+      readonly existing: 'inserted' extends TypeOf<W, NamesIn<W, N>>
+        ? unknown
+        : {
+            readonly 'existing rows arrive as': "'inserted': subscribe to the table's inserted watcher as well";
+          };
+    }
   : unknown;

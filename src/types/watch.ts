@@ -6,14 +6,19 @@ import type {
   DeliveryOptions,
   HandlerOf,
   LogicalMessage,
+  EventsOptions,
+  ExistingOptions,
+  ExistingRows,
+  SlotSubscribeOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionOf,
   Transaction,
 } from './delivery.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './events.ts';
 import type { MapOf } from './inference.ts';
 import type { FilterOf, NamesIn, WatcherName, WatcherNames } from './lookup.ts';
-import type { Options } from './options.ts';
+import type { ExistingNeeds, Options } from './options.ts';
 import type { Watchers } from './watchers.ts';
 
 /** What all watches have in common. Code that takes a `Watch<typeof watchers>` works with a slot and with a relay such as NATS. */
@@ -99,6 +104,42 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
 
 /** A watch that reads a replication slot: what `createWatch` returns. */
 export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
+  /** Like `Watch.subscribe`, and with the option `existing` also delivers the rows that are in the tables already.
+   *  @example
+   *  ```ts
+   *  const search = watch.subscribe(['orders:inserted', 'orders:updated', 'orders:deleted'], index, { name: 'search', existing: 'v1' });
+   *  await watch.start();
+   *  await search.existing.done; // every row that was there is handled
+   *  ``` */
+  subscribe<
+    const N extends (keyof MapOf<W> & string) | readonly [keyof MapOf<W> & string, ...(keyof MapOf<W> & string)[]],
+    const O extends SlotSubscribeOptions = {},
+  >(
+    watcher: N,
+    handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
+    options?: Options<O, SlotSubscribeOptions> & ExistingNeeds<W, N, O>,
+  ): SubscriptionOf<O>;
+  /** Only for rows that match `filter`. */
+  subscribe<
+    const N extends (keyof MapOf<W> & string) | readonly [keyof MapOf<W> & string, ...(keyof MapOf<W> & string)[]],
+    const O extends SlotSubscribeOptions = {},
+  >(
+    watcher: N,
+    filter: FilterOf<W, N>,
+    handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
+    options?: Options<O, SlotSubscribeOptions> & ExistingNeeds<W, N, O>,
+  ): SubscriptionOf<O>;
+  /** Like `Watch.events`; with `existing`, which needs a `name`, the iterator also yields the rows that are in the tables already. */
+  events<const N extends WatcherNames<W>, const O extends EventsOptions = {}>(
+    watcher: N,
+    options?: O & ExistingNeeds<W, N, O>,
+  ): ChangesOf<W, N, O>;
+  /** Only for rows that match `filter`. */
+  events<const N extends WatcherNames<W>, const O extends EventsOptions = {}>(
+    watcher: N,
+    filter: FilterOf<W, N>,
+    options?: O & ExistingNeeds<W, N, O>,
+  ): ChangesOf<W, N, O>;
   /** Calls `handler` with all watched changes of a transaction, one transaction after the other. Acknowledged like events.
    *  The call begins with the first change. A transaction larger than `highWaterMark` is streamed and can be read only once: if the
    *  handler fails in the middle of it, the watch ends, and the transaction is delivered again after a restart.
@@ -150,3 +191,9 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
   status(): SlotWatchStatus;
   on<E extends keyof SlotWatchEventMap>(event: E, listener: (value: SlotWatchEventMap[E]) => void): () => void;
 }
+
+/** What `events()` of a watch that owns its slot returns. */
+export type ChangesOf<W extends Watchers, N extends WatcherNames<W>, O> = AsyncIterableIterator<
+  ChangeOf<W, NamesIn<W, N>>
+> &
+  (O extends { readonly existing: string | ExistingOptions } ? { readonly existing: ExistingRows } : unknown);

@@ -1,3 +1,4 @@
+import { ExistingRowsReader } from '../existing/existing-rows.ts';
 import { Budget } from '../changes/budget.ts';
 import { Ledger } from '../changes/ledger.ts';
 import type { CapturedItem } from '../changes/stage.ts';
@@ -134,17 +135,36 @@ function assemble(
     systemIdentifier: source.prepared?.server.systemIdentifier ?? '',
     timeline: source.timeline ?? 0,
   });
-  const subscriptions: Subscriptions = new Subscriptions(router, options, {
-    slot,
-    create,
-    open: async () => {
-      const session = new Session(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout));
-      await session.connect();
-      return session;
+  const existing = new ExistingRowsReader({
+    options,
+    ledger,
+    types: () => schema.types,
+    worker: () => source.worker,
+    log: reporter.log,
+    deliver: (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
+    begin: (splices) => {
+      router.splices = splices;
+      gate.barrier = splices;
     },
-    history,
+    opened: () => gate.opened(),
     warn,
   });
+  const subscriptions: Subscriptions = new Subscriptions(
+    router,
+    options,
+    {
+      slot,
+      create,
+      open: async () => {
+        const session = new Session(handlerConfig(connection, `${applicationName(slot)}:handler`, connectTimeout));
+        await session.connect();
+        return session;
+      },
+      history,
+      warn,
+    },
+    existing,
+  );
   const schema: Schema = new Schema(watchers, connection.types, {
     issues: (bound) => subscriptions.issues(bound, schema.types),
     bound: (bound) => {
@@ -183,12 +203,24 @@ function assemble(
   let trace: AttemptTrace | undefined;
   const source: PostgresSource = new PostgresSource(
     options,
-    { watchers, ledger, intake, gate: gated ? gate : undefined, schema, positions, caughtUp, inspection, lag },
+    {
+      watchers,
+      ledger,
+      intake,
+      gate: gated ? gate : undefined,
+      schema,
+      positions,
+      caughtUp,
+      inspection,
+      lag,
+      beside: existing,
+    },
     {
       prepare: async (client, memory) => {
         const prepared = await prepare(client, options, watchers, schema.types, memory, async (bound, server) => [
           ...subscriptions.issues(bound, schema.types),
           ...(await subscriptions.positionIssues(client, server)),
+          ...(await existing.issues(client, server, bound)),
         ]);
         if (!options.slot.temporary) await recovery.load(client, prepared.confirmedLsn);
         schema.bind(prepared.bound, prepared.server, prepared.projected);
@@ -252,8 +284,9 @@ function assemble(
   const watch = new SlotWatchCore({
     options, watchers, lifecycle, reporter, source, supervisor, router, dispatcher, subscriptions,
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
-    inspection, hook, deadLetters,
+    inspection, hook, deadLetters, existing,
     release: async () => {
+      await existing.store();
       deadLetters.close();
       await recovery.end();
     },

@@ -2,6 +2,7 @@ import type { Budget } from '../changes/budget.ts';
 import type { Ledger } from '../changes/ledger.ts';
 import type { DeadLetterBox } from '../delivery/dead-letters.ts';
 import type { HandlerHook } from '../delivery/handler-hook.ts';
+import type { ExistingRowsReader } from '../existing/existing-rows.ts';
 import { type Health, judgeHealth } from '../observe/health.ts';
 import { refuseUnknownKeys } from '../option-names.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -40,6 +41,7 @@ export interface SlotWatchParts extends WatchParts {
   readonly inspection: Inspection;
   readonly hook: HandlerHook;
   readonly deadLetters: DeadLetterBox;
+  readonly existing: ExistingRowsReader;
 }
 
 /** The watch that owns a replication slot. */
@@ -109,6 +111,7 @@ export class SlotWatchCore extends WatchCore {
       receiving: status.state === 'streaming' ? intake.receiving : undefined, // after a disconnect the server sends it again from the start, if at all
       waitingForVisibility: gate.waiting,
       heldBy: dispatcher.heldBy,
+      existing: this.#parts.existing.status,
     };
   }
 
@@ -163,6 +166,7 @@ export class SlotWatchCore extends WatchCore {
 
   protected override over(reason: Error): void {
     this.#parts.caughtUp.end(reason);
+    this.#parts.existing.end(reason);
   }
 
   /** Undefined if the lag is unknown: nothing has been read yet, or another worker has the slot. */

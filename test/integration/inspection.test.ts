@@ -160,7 +160,7 @@ test('each change causes one warning, is repaired by its SQL, and is then over',
     const watch = watchOf(watchers as never, {
       slot: publication,
       publication: { name: publication, columnLists: change.columnLists ?? false },
-    }) as SlotWatch<any>;
+    }) as unknown as SlotWatch<any>;
     const warnings: WatchError[] = [];
     watch.on('warning', (warning) => warnings.push(warning));
     await watch.start();

@@ -32,7 +32,12 @@ const as = (role: string) => {
 const watchers = defineWatchers<{ users: { id: number; name: string | null } }>()([
   ['users', 'inserted', { extraColumns: ['name'] }],
 ]);
-const migrations = { dead_letters: '001_dead_letters', positions: '002_positions', attempts: '004_attempts' } as const;
+const migrations = {
+  dead_letters: '001_dead_letters',
+  positions: '002_positions',
+  existing: '003_existing',
+  attempts: '004_attempts',
+} as const;
 const tables = Object.keys(migrations) as OwnTable[];
 const migration = (table: OwnTable) =>
   readFile(new URL(`../../sql/migrations/${migrations[table]}.sql`, import.meta.url), 'utf8');

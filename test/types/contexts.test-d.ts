@@ -60,7 +60,7 @@ test("every context has the event's position and the number of the attempt", () 
 test('a context has exactly these members', () => {
   expectTypeOf<keyof ContextOf<W, 'voided'>>().toEqualTypeOf<
     | 'watcher' | 'type' | 'schema' | 'table' | 'eventId' | 'commitLsn' | 'ordinal' | 'xid' | 'committedAt' | 'previous'
-    | 'absent' | 'attempt' | 'signal'
+    | 'absent' | 'existing' | 'attempt' | 'signal'
   >(); // prettier-ignore
 });
 

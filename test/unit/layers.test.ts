@@ -21,6 +21,7 @@ const layers = [
   ['stream'],
   ['delivery'],
   ['routing'],
+  ['existing'],
   ['observe'],
   ['watch'],
   ['nats', 'sse', 'client', 'cli'],

@@ -9,7 +9,7 @@ function judge(status: Partial<SlotWatchStatus>, more: Partial<HealthFacts> = {}
   return judgeHealth({
     status: {
       state: 'streaming', subscriptions: 1, running: 0, lastEventAt: undefined, error: undefined, slot: 'worker', publication: 'worker',
-      receivedLsn: '0/1', confirmedLsn: '0/1', lagBytes: 0, silentSince: undefined, undeliveredBytes: 0, receiving: undefined, waitingForVisibility: false, heldBy: undefined, ...status,
+      receivedLsn: '0/1', confirmedLsn: '0/1', lagBytes: 0, silentSince: undefined, undeliveredBytes: 0, receiving: undefined, waitingForVisibility: false, heldBy: undefined, existing: [], ...status,
     },
     now, downSince: undefined, activePid: undefined, full: false, ...more,
   }); // prettier-ignore

@@ -1,0 +1,40 @@
+import { type ConfigurationIssue, shown } from '../errors.ts';
+import { unknownKeys } from '../option-names.ts';
+import type { ExistingOptions } from '../types/delivery.ts';
+
+/** `existing` with its defaults filled in. */
+export interface ResolvedExisting {
+  readonly version: string;
+  readonly afterGap: 'read' | 'ignore';
+  /** Rows of the first chunk. */
+  readonly chunk: number;
+  /** Rows of a chunk at most. */
+  readonly most: number;
+}
+
+const optionNames = ['version', 'chunk', 'afterGap'] satisfies (keyof ExistingOptions)[];
+const example = "existing: 'v1', or { version: 'v1', chunk: 1000, afterGap: 'read' | 'ignore' }";
+
+/** Reads the option. What is wrong with it is added to `issues`. */
+export function resolveExisting(given: string | ExistingOptions, issues: ConfigurationIssue[]): ResolvedExisting {
+  const options = typeof given === 'string' ? { version: given } : given;
+  if (typeof options !== 'object' || options === null) {
+    issues.push({ message: `existing is ${shown(given)}`, solution: `Expected ${example}.` });
+    return { version: '', afterGap: 'read', chunk: 1000, most: Infinity };
+  }
+  unknownKeys(options, optionNames, 'option of existing', issues);
+  const { version, chunk, afterGap = 'read' } = options;
+  if (typeof version !== 'string' || version === '')
+    issues.push({
+      message: `existing.version is ${shown(version)}`,
+      solution: `Expected a non-empty string: ${example}.`,
+    });
+  if (chunk !== undefined && !(Number.isInteger(chunk) && chunk >= 1 && chunk <= 100_000))
+    issues.push({
+      message: `existing.chunk is ${shown(chunk)}`,
+      solution: 'Expected a whole number of rows from 1 to 100000.',
+    });
+  if (afterGap !== 'read' && afterGap !== 'ignore')
+    issues.push({ message: `existing.afterGap is ${shown(afterGap)}`, solution: "Expected 'read' or 'ignore'." });
+  return { version, afterGap, chunk: Math.min(chunk ?? 1000, 1000), most: chunk ?? Infinity };
+}

@@ -1,0 +1,59 @@
+import { CapturedChange } from '../changes/change.ts';
+import type { CapturedItem } from '../changes/stage.ts';
+import type { TableReading } from './table-reading.ts';
+
+/** Keeps changes of one table in the gate until it is opened. */
+export interface Barrier {
+  /** Returns whether it was closed until now. */
+  open(): boolean;
+}
+
+/** The tables that are being read, by their OIDs: for the router, which asks before each change, and for the gate. */
+export class Splices {
+  readonly #readings = new Map<number, Set<TableReading>>();
+  readonly #barriers = new Map<number, Set<Barrier>>();
+
+  add(table: number, reading: TableReading): void {
+    const there = this.#readings.get(table);
+    if (there) there.add(reading);
+    else this.#readings.set(table, new Set([reading]));
+  }
+
+  remove(table: number, reading: TableReading): void {
+    const there = this.#readings.get(table);
+    there?.delete(reading);
+    if (there?.size === 0) this.#readings.delete(table);
+  }
+
+  /** Gives the rows that must come before a change. */
+  before(change: CapturedChange): void {
+    const readings = this.#readings.get(change.plan.relation.oid);
+    if (readings) for (const reading of readings) reading.before(change);
+  }
+
+  /** Until it is opened, the gate lets no change of the table pass: what it let pass before is seen by the snapshot. */
+  close(table: number): Barrier {
+    const barriers = this.#barriers.get(table) ?? new Set();
+    this.#barriers.set(table, barriers);
+    const barrier: Barrier = {
+      open: () => {
+        const closed = barriers.delete(barrier);
+        if (barriers.size === 0 && this.#barriers.get(table) === barriers) this.#barriers.delete(table);
+        return closed;
+      },
+    };
+    barriers.add(barrier);
+    return barrier;
+  }
+
+  /** The connection has ended: what was read beside it is not waited for. */
+  openAll(): void {
+    this.#barriers.clear();
+  }
+
+  bars(captured: CapturedItem): boolean {
+    return (
+      this.#barriers.size > 0 && captured instanceof CapturedChange && this.#barriers.has(captured.plan.relation.oid)
+    );
+  }
+}
