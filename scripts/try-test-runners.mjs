@@ -1,4 +1,4 @@
-// Runs a worker and a page of the packed package under Jest and vitest, set up as docs/testing.md tells users to. It needs
+// Runs a worker and a page of the packed package under Jest and vitest, set up as docs/how-to/testing.md tells users to. It needs
 // `npm run build && npm run compile`.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -42,7 +42,7 @@ interface PromClient {
 
 /**
  * Registers the metrics of a watch with an injected prom-client. Several watches of a process share them, told apart by
- * the label `slot`. `docs/observing.md` lists them.
+ * the label `slot`. `docs/how-to/monitor.md` lists them.
  *
  * @example
  * ```ts
