@@ -42,6 +42,14 @@ export const errorCodes = [
 /** One of `errorCodes`. */
 export type WatchErrorCode = (typeof errorCodes)[number];
 
+/** Where the documentation is: in the package. Replace it by the site's URL once there is one. */
+export const documentation = 'walwatch/docs';
+
+/** The section of the error reference about a code. `GAP` is the code of the process warning for the event `gap`. */
+export function helpFor(code: WatchErrorCode | 'GAP'): string {
+  return `${documentation}/reference/errors.md#${code.toLowerCase()}`;
+}
+
 /** Whether walwatch tries again by itself: soon (after 0.1 to 10 s), slowly (after 1 to 60 s), or never. */
 export type RetryClass = 'soon' | 'slowly' | 'never';
 
@@ -76,6 +84,8 @@ export class WatchError extends Error {
   readonly code: WatchErrorCode;
   readonly retry: RetryClass;
   readonly solution: string | undefined;
+  /** Where the documentation describes this code: a file of the package, and the heading in it. */
+  readonly help: string;
   /** PostgreSQL's error, or the handler's. */
   override readonly cause: unknown;
 
@@ -84,6 +94,7 @@ export class WatchError extends Error {
     this.code = code;
     this.retry = retry ?? retryClasses[code] ?? 'never';
     this.solution = solution;
+    this.help = helpFor(code);
     this.cause = cause;
   }
 }

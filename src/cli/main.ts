@@ -4,7 +4,7 @@ import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
 import { nearest } from '../nearest.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
-import { type ConfigurationIssue, issuesText, thrownText } from '../errors.ts';
+import { type ConfigurationIssue, issuesText, thrownText, WatchError } from '../errors.ts';
 import { flush, indented, note, print, watchPipe } from './output.ts';
 import { pasteable } from './pasteable.ts';
 import { setup } from './setup.ts';
@@ -71,7 +71,9 @@ function failed(error: unknown): ExitCode {
   const ours = code === 'CONFIGURATION' ? issues : undefined;
   const text = ours ? issuesText(ours.map(withPasteable)) : typeof message === 'string' ? message : thrownText(error);
   const remedy = solution === undefined || ours ? '' : `\n  ${indented(pasteable(solution))}`;
-  note(`walwatch: ${kind}${indented(text)}${remedy}`);
+  // Not indented like the SQL above it, so that nobody pastes it into psql.
+  const more = error instanceof WatchError ? `\nSee ${error.help}` : '';
+  note(`walwatch: ${kind}${indented(text)}${remedy}${more}`);
   return usage ? exit.usage : exit.problem;
 }
 

@@ -23,7 +23,7 @@ export interface Failure {
 }
 
 export interface Denial {
-  /** `DENIED`, `UNKNOWN`, `INVALID` or `LIMIT`: see docs/sse.md. */
+  /** `DENIED`, `UNKNOWN`, `INVALID` or `LIMIT`: see docs/reference/sse.md. */
   readonly code: string;
   readonly reason: string;
 }

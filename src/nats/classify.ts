@@ -1,6 +1,6 @@
 import { JetStreamApiError } from '@nats-io/jetstream';
 import type { PermissionViolationError } from '@nats-io/transport-node';
-import { WatchError } from '../errors.ts';
+import { documentation, WatchError } from '../errors.ts';
 import { isMissing } from './stream.ts';
 
 /** Which of walwatch's errors stands for one of NATS. */
@@ -28,7 +28,7 @@ function permissionMissing(denied: PermissionViolationError): WatchError {
       ? `Grant the user of this connection: permissions: { subscribe: ["${subject.replace(/\.[^.]*(\.\*)*$/, '')}.>"] }. If it has another prefix for its answers, give that to connect({ inboxPrefix }).`
       : `Grant the user of this connection: permissions: { publish: ["${subject.replace(/^(walwatch\w*\.[^.]+|\$JS\.ACK\.[^.]+)\..*$/, '$1.>')}"] }.`;
   return new WatchError('PERMISSION', `NATS does not permit it: ${denied.message}`, {
-    solution: `${solution} docs/nats.md lists all subjects that a process needs.`,
+    solution: `${solution} ${documentation}/reference/nats.md#permissions lists the subjects that a process needs.`,
     cause: denied,
   });
 }

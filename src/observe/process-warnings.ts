@@ -1,4 +1,4 @@
-import type { WatchErrorCode } from '../errors.ts';
+import { helpFor, type WatchErrorCode } from '../errors.ts';
 import { oneLine } from '../printable.ts';
 import { redact } from '../redaction.ts';
 
@@ -51,10 +51,10 @@ export function warnAtExit(names: string, told: Told): void {
   process.emit('warning', Object.assign(warning, { name: type, code: told.code }));
 }
 
-/** One line with what to do. */
-function lineOf(name: string, { message, solution }: Told): string {
+/** One line: what happened, what to do, where to read more. */
+function lineOf(name: string, { code, message, solution }: Told): string {
   // The message of a ConfigurationError has its solutions.
   const text = solution === undefined || message.includes(solution) ? message : `${message}. ${solution}`;
-  const lines = redact(`${name}: ${text}`).split(/\s*\n\s*/);
+  const lines = redact(`${name}: ${text}\nSee ${helpFor(code)}`).split(/\s*\n\s*/);
   return oneLine(lines.reduce((joined, next) => `${joined}${/[.:;,]$/.test(joined) ? '' : '.'} ${next}`));
 }

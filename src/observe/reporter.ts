@@ -87,7 +87,7 @@ export class Reporter {
   }
 
   #warn(warning: WatchError): void {
-    this.log.warn({ code: warning.code, solution: warning.solution }, warning.message);
+    this.log.warn({ code: warning.code, solution: warning.solution, help: warning.help }, warning.message);
     this.emitter.emit('warning', warning);
   }
 
@@ -109,7 +109,8 @@ export class Reporter {
   }
 
   failed(error: WatchError): void {
-    this.log.error({ err: error, code: error.code, solution: error.solution }, error.message);
+    const { code, solution, help } = error;
+    this.log.error({ err: error, code, solution, help }, error.message);
     this.emitter.emit('error', error);
   }
 

@@ -60,8 +60,6 @@ CREATE TABLE IF NOT EXISTS walwatch.dead_letters (
 
 -- An event that comes again after a crash does not become a second letter; two watchers of one subscription have one each.
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_delivery ON walwatch.dead_letters (slot, subscription, event_id, watcher);
--- Of an earlier version.
-ALTER TABLE walwatch.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_slot_subscription_event_id_key;
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.dead_letters TO walwatch;

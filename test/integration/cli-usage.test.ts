@@ -130,7 +130,9 @@ describe('a server that can not be reached', () => {
   ])('ends %s with 1 and a message without password', async (...args) => {
     const { code, stdout, stderr } = await cli(args, { url });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(/^walwatch: CONNECTION: .*ECONNREFUSED.*\n {2}Check host and port/);
+    expect(stderr).toMatch(
+      /^walwatch: CONNECTION: .*ECONNREFUSED.*\n {2}Check host and port.*\nSee walwatch\/docs\/reference\/errors\.md#connection\n$/s,
+    );
     expect(stderr).not.toContain(secret);
   });
 

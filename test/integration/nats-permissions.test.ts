@@ -1,4 +1,4 @@
-/** The permissions that docs/nats.md lists suffice, and without them errors say what is missing. */
+/** The permissions that docs/reference/nats.md lists suffice, and without them errors say what is missing. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
@@ -12,7 +12,7 @@ import { settled, slotName, watchOn } from '../support/watching.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-/** As in docs/nats.md. */
+/** As in docs/reference/nats.md. */
 const permissions = (stream: string, slot: string) => ({
   worker: [`walwatch.${slot}.>`, `$JS.API.STREAM.INFO.${stream}`, `$JS.API.STREAM.CREATE.${stream}`],
   reader: [

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, onTestFinished, test } from 'vitest';
+import { helpFor, type WatchErrorCode } from '../../src/errors.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { nameOn } from '../support/watching.ts';
@@ -35,8 +36,10 @@ function unattended(url: string, slot: string, what: string) {
     },
   };
 }
-const line = (code: string, text: string) =>
-  expect.stringMatching(new RegExp(`^\\(node:\\d+\\) \\[${code}\\] WalwatchWarning: test_\\w+: .*${text}`));
+const line = (code: WatchErrorCode, text: string) =>
+  expect.stringMatching(
+    new RegExp(`^\\(node:\\d+\\) \\[${code}\\] WalwatchWarning: test_\\w+: .*${text}.* See ${helpFor(code)}$`),
+  );
 
 test.each(['wrong', 'wrong, closed', 'wrong, awaited'])(
   'a start that fails ends the process with a non-zero exit code: %s',
@@ -102,7 +105,9 @@ test('watches that are never started are told at the exit in one line, over one 
   expect(await worker.ended).toBe(0);
   await worker.says(/1000 watches, 0 more listeners/);
   expect(worker.warnings).toEqual([
-    expect.stringMatching(/\[NOT_STARTED\] WalwatchWarning: (test_slot, ){4}test_slot and 995 more: .*start\(\)\.$/),
+    expect.stringMatching(
+      /\[NOT_STARTED\] WalwatchWarning: (test_slot, ){4}test_slot and 995 more: .*start\(\)\. See walwatch\/docs\/reference\/errors\.md#not_started$/,
+    ),
   ]);
 });
 

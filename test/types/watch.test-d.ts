@@ -162,6 +162,7 @@ describe('errors', () => {
   test('tell what to do about them', () => {
     expectTypeOf<WatchError>().toExtend<Error>();
     expectTypeOf<WatchError['retry']>().toEqualTypeOf<'soon' | 'slowly' | 'never'>();
+    expectTypeOf<WatchError['help']>().toEqualTypeOf<string>();
     expectTypeOf<WatchError['solution']>().toEqualTypeOf<string | undefined>();
     expectTypeOf<WatchError['cause']>().toBeUnknown();
   });

@@ -30,19 +30,19 @@ function tellAll(reporter: Reporter): void {
   reporter.endedUnawaited(over);
 }
 
-test('without logger and listeners each is one line, with what to do', () => {
+test('without logger and listeners each is one line that says what to do and where to read more', () => {
   tellAll(new Reporter(undefined, { slot: 'worker' }));
   expect(lines()).toEqual([
-    '[CONNECTION] WalwatchWarning: worker: no connection: connect ECONNREFUSED 127.0.0.1:1. walwatch tries again. Look at the port.',
+    '[CONNECTION] WalwatchWarning: worker: no connection: connect ECONNREFUSED 127.0.0.1:1. walwatch tries again. Look at the port. See walwatch/docs/reference/errors.md#connection',
     expect.stringMatching(
-      /^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. Nothing, if .*SELECT \* FROM/,
+      /^\[SLOT_ACTIVE\] WalwatchWarning: worker: .* process 7 .*standby\. Nothing, if .*SELECT \* FROM .*; See walwatch\/docs\/reference\/errors\.md#slot_active$/,
     ),
-    '[HANDLER_FAILED] WalwatchWarning: worker: mailer: the handler failed at event 0/1/0: Error: no mail. It is tried again, and the slot waits for it. Look at it: SELECT 1;',
+    '[HANDLER_FAILED] WalwatchWarning: worker: mailer: the handler failed at event 0/1/0: Error: no mail. It is tried again, and the slot waits for it. Look at it: SELECT 1; See walwatch/docs/reference/errors.md#handler_failed',
     expect.stringMatching(
-      /^\[GAP\] WalwatchWarning: worker: changes from 0\/1 to 0\/2 were not seen: the slot was dropped\. /,
+      /^\[GAP\] WalwatchWarning: worker: changes from 0\/1 to 0\/2 were not seen: the slot was dropped\. .*\. See walwatch\/docs\/reference\/errors\.md#gap$/,
     ),
-    '[WAL_RETAINED] WalwatchWarning: worker: much WAL. look',
-    '[SLOT_LOST] WalwatchWarning: worker: the watch has ended: dropped. start anew',
+    '[WAL_RETAINED] WalwatchWarning: worker: much WAL. look. See walwatch/docs/reference/errors.md#wal_retained',
+    '[SLOT_LOST] WalwatchWarning: worker: the watch has ended: dropped. start anew. See walwatch/docs/reference/errors.md#slot_lost',
   ]);
 });
 
@@ -113,7 +113,7 @@ describe('it is said once', () => {
     reporter.warn(new WatchError('WAL_RETAINED', 'of another slot'));
     reporter.over([retained(2)]);
     reporter.warnOnce([retained(3)]);
-    expect(lines()).toEqual([1, 'of another slot', 3].map((what) => `[WAL_RETAINED] WalwatchWarning: worker: ${typeof what === 'number' ? `${what} bytes` : what}`)); // prettier-ignore
+    expect(lines()).toEqual([1, 'of another slot', 3].map((what) => `[WAL_RETAINED] WalwatchWarning: worker: ${typeof what === 'number' ? `${what} bytes` : what}. See walwatch/docs/reference/errors.md#wal_retained`)); // prettier-ignore
   });
 });
 
@@ -125,7 +125,7 @@ test('it is one line, without a secret, whatever the message has', () => {
   );
   expect(lines()).toEqual([
     expect.not.stringMatching(/hunter2|\n|\u001b/), // oxlint-disable-line no-control-regex
-    '[CONFIGURATION] WalwatchWarning: accounts/mailer: the watch has ended: there is no table "a". CREATE TABLE a ();',
+    '[CONFIGURATION] WalwatchWarning: accounts/mailer: the watch has ended: there is no table "a". CREATE TABLE a (); See walwatch/docs/reference/errors.md#configuration',
   ]);
   expect(lines()[0]).toContain('at line 2');
 });

@@ -20,6 +20,8 @@ test('what is found anew at each connection is told once', () => {
   reporter.warn(warning('a'));
   expect(events.map(([, value]) => (value as Error).message)).toEqual(['a', 'b', 'a']);
   expect(log.warn).toHaveBeenCalledTimes(3);
+  const { code, solution, help } = warning('a');
+  expect(log.warn.mock.calls[0]).toEqual([{ code, solution, help }, 'a']);
 });
 
 test('a worker that stands by says so when it begins to, and when another one has the slot', () => {
@@ -66,7 +68,7 @@ test('a failed handler is told with the name of its subscription, an error with 
   expect(events[0]).toEqual(['handlerFailed', { subscription: 'mail', ...failure }]);
   expect(events[1]).toEqual(['error', over]);
   expect(log.warn.mock.calls[0]![0]).toMatchObject({ subscription: 'mail', err: error, eventId: '0/1/0' });
-  expect(log.error.mock.calls[0]![0]).toMatchObject({ code: 'REPLICA_IDENTITY', solution: 'x' });
+  expect(log.error.mock.calls[0]![0]).toMatchObject({ code: 'REPLICA_IDENTITY', solution: 'x', help: over.help });
 });
 
 test('the slot is in every line of a logger that can be bound; another is used as it is, and none is silent', () => {
