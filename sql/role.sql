@@ -30,7 +30,8 @@ ALTER ROLE walwatch LOGIN REPLICATION;
 
 GRANT CONNECT ON DATABASE accounts TO walwatch;
 
--- walwatch itself reads no table: the values of events come out of the WAL. Your handlers often do.
+-- Your handlers often read tables. walwatch itself does so only for subscriptions with the option existing; all other values
+-- come out of the WAL. For existing, columns will do: GRANT SELECT (id, email) ON public.users TO walwatch;
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
 

@@ -18,7 +18,9 @@ export async function existingChecks(
   { bound, server, needs }: Survey,
   uses: Pick<Uses, 'existingWatchers'>,
 ): Promise<Check[]> {
-  const read = bound.filter(({ watcher }) => watcher.type === 'inserted' && uses.existingWatchers.includes(watcher.name));
+  const read = bound.filter(
+    ({ watcher }) => watcher.type === 'inserted' && uses.existingWatchers.includes(watcher.name),
+  );
   const checks: Check[] = [];
   if (read.length > 0 && server.inRecovery) return [onStandby];
   for (const oid of new Set(read.map(({ table }) => table.oid))) {

@@ -60,7 +60,10 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
 const registering = ['subscribe', 'onMessage', 'onTransaction', 'events'];
 
 /** A watch that cannot start. It reports the options of each registered handler. */
-function observed(watch: SlotWatch<any>, note: (name: string, what: unknown, options: unknown) => void): SlotWatch<any> {
+function observed(
+  watch: SlotWatch<any>,
+  note: (name: string, what: unknown, options: unknown) => void,
+): SlotWatch<any> {
   return new Proxy(watch, {
     get(target, name) {
       if (name === 'start') return async () => {};

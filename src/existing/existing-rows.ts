@@ -12,6 +12,7 @@ import type { ExistingStatus } from '../types/events.ts';
 import type { Logger } from '../types/logger.ts';
 import { ExistingStream } from './existing-stream.ts';
 import { resolveExisting, type ResolvedExisting } from './options.ts';
+import { Restarts } from './restarts.ts';
 import { Splices } from './splices.ts';
 import { SubscriptionReading } from './subscription-reading.ts';
 
@@ -36,6 +37,7 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   readonly #splices = new Splices();
   readonly #readings = new Map<ActiveSubscription, SubscriptionReading>();
   #stream: ExistingStream | undefined;
+  #restarts: Restarts | undefined;
   #over: unknown;
 
   constructor(host: ExistingRowsHost) {
@@ -97,7 +99,9 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       this.#readings.delete(subscription);
       reading.end(this.#over ?? ended(subscription.name));
     };
-    if (this.#stream) void reading.read(this.#stream, true);
+    if (!this.#stream) return;
+    if (!this.#restarts) this.#lookForRestarts(this.#stream);
+    void reading.read(this.#stream, true);
   }
 
   connected(stream: OpenStream): void {
@@ -122,6 +126,7 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       this.#splices,
     );
     this.#stream = existing;
+    if (this.#readings.size > 0) this.#lookForRestarts(existing);
     for (const reading of this.#readings.values()) {
       if (stream.gap) reading.gap();
       void reading.read(existing, false);
@@ -129,6 +134,8 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   }
 
   disconnected(): void {
+    this.#restarts?.close();
+    this.#restarts = undefined;
     this.#stream?.close();
     this.#stream = undefined;
     for (const reading of this.#readings.values()) reading.disconnected();
@@ -145,6 +152,12 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   /** Stores how far tables are read, before the connections close. */
   async store(): Promise<void> {
     await Promise.all([...this.#readings.values()].map((reading) => reading.store()));
+  }
+
+  #lookForRestarts(stream: ExistingStream): void {
+    this.#restarts = new Restarts(stream, this.#host.options.slot.name, (subscription) => {
+      for (const reading of this.#readings.values()) if (reading.subscription.name === subscription) reading.restart();
+    });
   }
 
   get status(): readonly ExistingStatus[] {

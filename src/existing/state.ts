@@ -45,7 +45,7 @@ export const unread: Omit<State, 'run'> = {
 };
 
 /** Why the stored state is not continued. */
-export type Difference = 'version' | 'key' | 'gap' | 'elsewhere' | 'unattended';
+export type Difference = 'version' | 'restart' | 'key' | 'gap' | 'elsewhere' | 'unattended';
 
 export interface Loaded {
   readonly state: State;
@@ -95,7 +95,7 @@ export async function takeState(
     const found = rows[0];
     const difference = found && differenceOf(found, { version, key }, origin, gap);
     const isRead =
-      difference === undefined || (afterGap === 'ignore' && difference !== 'version' && difference !== 'key');
+      difference === undefined || (afterGap === 'ignore' && !['version', 'restart', 'key'].includes(difference));
     const state = !found
       ? { run: 1, ...unread }
       : isRead
@@ -128,7 +128,7 @@ export async function takeState(
 
 /**
  * Stores how far the table is read, if it is still this worker's. Returns whether it was: in a handler's session also whether
- * that is still in the attempt's transaction.
+ * that is still in the attempt's transaction. `restart`: it was stored, and the table is marked to be read again.
  */
 export async function saveState(
   client: Client,
@@ -136,14 +136,17 @@ export async function saveState(
   worker: string,
   state: State,
   attempt?: string,
-): Promise<boolean> {
-  const { rowCount } = await client.query(
-    `update walwatch.existing set state = $5, last_key = $6, cursor = $7, ahead = $8, reread = $9, rows = $10, updated_at = pg_catalog.now()
-     where ${ofState} and owner operator(pg_catalog.=) $4
-       and ($11::pg_catalog.text is null or pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $11::pg_catalog.text)`,
-    [...values(of), worker, state.done ? 'done' : 'reading', ...stored(state), attempt ?? null],
-  );
-  return rowCount === 1;
+): Promise<boolean | 'restart'> {
+  const { rows } = await client.query<{ state: string }>({
+    types,
+    text: `update walwatch.existing set state = case when state operator(pg_catalog.=) 'restart' then state else $5 end,
+             last_key = $6, cursor = $7, ahead = $8, reread = $9, rows = $10, updated_at = pg_catalog.now()
+           where ${ofState} and owner operator(pg_catalog.=) $4
+             and ($11::pg_catalog.text is null or pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $11::pg_catalog.text)
+           returning state`,
+    values: [...values(of), worker, state.done ? 'done' : 'reading', ...stored(state), attempt ?? null],
+  });
+  return rows[0]?.state === 'restart' ? 'restart' : rows.length === 1;
 }
 
 /** How far the table is read, if it is still this worker's. Locked until the end of the transaction. */
@@ -190,6 +193,7 @@ function differenceOf(
   gap: boolean,
 ): Difference | undefined {
   if (row.version !== version) return 'version';
+  if (row.state === 'restart') return 'restart';
   if (JSON.stringify(JSON.parse(row.key)) !== JSON.stringify(JSON.parse(key))) return 'key';
   if (gap) return 'gap';
   if (row.system_identifier !== systemIdentifier || (slotLsn !== '' && row.slot_lsn !== '' && row.slot_lsn !== slotLsn))

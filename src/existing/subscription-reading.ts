@@ -65,6 +65,9 @@ export class SubscriptionReading implements Recorder {
   #chunk: number;
   #woken: (() => void) | undefined;
   #giving = false;
+  #running = false;
+  /** Tables were marked to be read again. */
+  #marked = false;
 
   constructor(
     subscription: ActiveSubscription,
@@ -88,22 +91,43 @@ export class SubscriptionReading implements Recorder {
     if (this.options.afterGap === 'read') this.progress.again();
   }
 
+  /** A table is marked to be read again. */
+  restart(): void {
+    const stream = this.#stream;
+    this.#marked = true;
+    if (this.#running || !stream || stream.closed) return;
+    this.progress.again();
+    void this.read(stream, false);
+  }
+
   /** Reads beside a connection, until all is read or the connection ends. `late`: subscribed while it streams. */
   async read(stream: ExistingStream, late: boolean): Promise<void> {
     this.#stream = stream;
     this.#late = late;
+    this.#running = true;
+    await this.#readAll(stream);
+    if (this.#stream === stream) this.#running = false;
+  }
+
+  async #readAll(stream: ExistingStream): Promise<void> {
     for (let failures = 0; !stream.closed && this.subscription.active; failures++) {
       try {
         const again = this.#gap || this.#late;
+        this.#marked = false;
         for (const table of this.#tables) await this.#readTable(table, stream, again);
         if (stream.closed || !this.subscription.active) return;
-        if (this.#gap && !again) continue;
+        if ((this.#gap && !again) || this.#marked) continue;
         this.#gap = this.#late = false;
         this.progress.finish();
         return;
       } catch (error) {
         if (stream.closed || !this.subscription.active) return;
         this.#reading?.rows.discard();
+        if (error instanceof Restarted) {
+          this.progress.again();
+          failures = -1;
+          continue;
+        }
         if (failures === 0 || failures === 10) this.#host.warn(interrupted(this.subscription.name, error));
         await delay(Math.min(10_000, 250 * 2 ** Math.min(failures, 6)));
       }
@@ -131,10 +155,10 @@ export class SubscriptionReading implements Recorder {
     return rows.notIn(stored, changes as readonly ExistingChange[]);
   }
 
-  record(client: Client, changes: readonly Captured[], attempt: string): Promise<boolean> {
+  async record(client: Client, changes: readonly Captured[], attempt: string): Promise<boolean> {
     const { table, rows, run } = this.#reading!;
     const state = rows.stateAfter(run, changes as readonly ExistingChange[]);
-    return saveState(client, this.#keyOf(table), this.#host.worker, state, attempt);
+    return (await saveState(client, this.#keyOf(table), this.#host.worker, state, attempt)) !== false;
   }
 
   /** Stores how far the table is read, as far as that is possible. */
@@ -308,7 +332,8 @@ export class SubscriptionReading implements Recorder {
     const { entries, stored } = rows.keyChanges.store();
     const state = rows.state(run, entries);
     const kept = await stream.use((client) => saveState(client, this.#keyOf(table), this.#host.worker, state));
-    if (!kept) throw taken(this.subscription.name, table.name);
+    if (kept === false) throw taken(this.subscription.name, table.name);
+    if (kept === 'restart') throw new Restarted();
     stored();
   }
 
@@ -343,10 +368,12 @@ export class SubscriptionReading implements Recorder {
   }
 
   #tell({ name }: ReadTable, difference: Difference): void {
-    const reads = this.options.afterGap === 'read' || difference === 'version' || difference === 'key';
+    const reads =
+      this.options.afterGap === 'read' || difference === 'version' || difference === 'restart' || difference === 'key';
     const then = reads ? 'its existing rows are read again' : "with afterGap: 'ignore' they are not read again";
     const log = { subscription: this.subscription.name, table: name };
     if (difference === 'version') this.#host.log.info(log, `existing rows: a new version (${this.options.version})`);
+    else if (difference === 'restart') this.#host.log.info(log, 'existing rows: read again because of a restart');
     else
       this.#host.warn(
         new WatchError('EXISTING_ROWS', `${this.subscription.name}: ${name}: ${reasons[difference]}; ${then}`, {
@@ -356,7 +383,10 @@ export class SubscriptionReading implements Recorder {
   }
 }
 
-const reasons: Readonly<Record<Exclude<Difference, 'version'>, string>> = {
+/** The table that is being read was marked to be read again. */
+class Restarted extends Error {}
+
+const reasons: Readonly<Record<Exclude<Difference, 'version' | 'restart'>, string>> = {
   key: 'the key of the table has changed',
   gap: 'changes were lost',
   elsewhere: 'they were read through another slot or from another server',

@@ -72,7 +72,7 @@ export class TableReading {
     this.#scope = scope;
     this.#keyNames = keyNames;
     this.#end = state.end;
-    this.#start = state.cursor;
+    this.#start = this.#last = state.cursor;
     this.#ahead = new Map(state.ahead.map((key) => [idOf(key), key]));
     this.#handled = state.rows;
     this.keyChanges = new KeyChanges(host.ledger, state.reread);

@@ -118,7 +118,7 @@ CREATE TABLE IF NOT EXISTS walwatch.existing (
 );
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
--- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.existing TO walwatch;
+-- GRANT SELECT, INSERT, UPDATE ON walwatch.existing TO walwatch;
 `,
 
   '004_attempts': `-- Attempts of handlers that are on their way after a crash: a handler that ends its process is found here by the next one.
