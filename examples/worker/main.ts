@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { createWatch } from 'walwatch';
 import { createTables, hasSlot, openDatabase } from './database.ts';
 import { servePage } from './page-server.ts';
+import { keepOrderSearch } from './order-search.ts';
 import { print, remindOf } from './print.ts';
 import { watchers } from './watchers.ts';
 import { startWriter } from './writer.ts';
@@ -33,6 +34,9 @@ watch.subscribe('walwatch_example.users:deleted', print);
 watch.subscribe('contact_changed', print);
 watch.subscribe('walwatch_example.packages:inserted', print);
 watch.subscribe('walwatch_example.packages:updated', print);
+
+// Rows from before the first start, and then every change: each order ends up in another table.
+await using _orderSearch = keepOrderSearch(watch, database.url);
 
 // By association: only users that have the role 1, or had it until now.
 watch.subscribe('walwatch_example.users:updated', { role_id: 1 }, (event, context) => print(event, context, 'role 1'));

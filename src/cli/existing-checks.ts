@@ -21,17 +21,16 @@ export async function existingChecks(
   const read = bound.filter(
     ({ watcher }) => watcher.type === 'inserted' && uses.existingWatchers.includes(watcher.name),
   );
-  const checks: Check[] = [];
   if (read.length > 0 && server.inRecovery) return [onStandby];
+  const checks: Check[] = [];
   for (const oid of new Set(read.map(({ table }) => table.oid))) {
     const of = read.filter(({ table }) => table.oid === oid);
-    const { table } = of[0]!;
-    const flaw = await flawOf(client, of, needs.name, server);
-    checks.push({
-      name: 'existing rows', table: tableName(table), level: flaw ? 'problem' : 'ok',
-      found: flaw?.found ?? `the role '${server.role}' can read ${tableName(table)}`,
-      why: 'existing rows are read with SELECT', fix: flaw?.fix,
-    }); // prettier-ignore
+    const table = tableName(of[0]!.table);
+    const about = { name: 'existing rows', table, why: 'existing rows are read with SELECT' };
+    const flaws = await flawsOf(client, of, needs.name, server);
+    checks.push(...flaws.map((flaw): Check => ({ ...about, level: 'problem', ...flaw })));
+    if (flaws.length === 0)
+      checks.push({ ...about, level: 'ok', found: `the role '${server.role}' can read ${table}` });
   }
   return checks;
 }
@@ -42,43 +41,45 @@ const onStandby: Check = {
   fix: 'Let a worker on the primary read them.',
 }; // prettier-ignore
 
-async function flawOf(
+type Flaw = Pick<Check, 'found' | 'fix'>;
+
+async function flawsOf(
   client: Client,
   bound: readonly BoundWatcher[],
   publication: string,
   server: Survey['server'],
-): Promise<Pick<Check, 'found' | 'fix'> | undefined> {
+): Promise<readonly Flaw[]> {
   const { table } = bound[0]!;
-  const types = new TypeCatalog(undefined);
+  const role = quoteIdentifier(server.role);
+  const flaws: Flaw[] = [];
+  if (await filtersRows(client, table.oid))
+    flaws.push({
+      found: `row-level security applies to the role '${server.role}'`,
+      fix: `ALTER ROLE ${role} BYPASSRLS; -- as a superuser: policies would leave rows out`,
+    });
   try {
+    const types = new TypeCatalog(undefined);
     await types.resolve(client, table.columns.map(({ typeOid }) => typeOid)); // prettier-ignore
     const { plan, order } = await readPlan(client, bound, types, { publication, server });
     const wanted = plan.wanted.map((index) => plan.relation.columns[index]!.name);
     const columns = [...new Set([...wanted, ...order.names])].map(quoteIdentifier).join(', ');
-    const error = await tryOut(client, [
-      'set local row_security = off',
-      `select ${columns} from ${fromTable(table)} limit 0`,
-    ]);
-    if (error === undefined) return undefined;
-    const found = withoutSecrets((error as Error).message);
-    if (sqlStateOf(error) !== sqlState.insufficientPrivilege) return { found, fix: undefined };
-    const role = quoteIdentifier(server.role);
-    if (await filtersRows(client, table.oid)) {
-      const fix = `ALTER ROLE ${role} BYPASSRLS; -- as a superuser, because policies would leave rows out`;
-      return { found: `row-level security applies to the role '${server.role}'`, fix };
+    const error = await tryOut(client, [`select ${columns} from ${fromTable(table)} limit 0`]);
+    if (error !== undefined) {
+      const lacks = sqlStateOf(error) === sqlState.insufficientPrivilege;
+      const schema = `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${role};`;
+      const fix = lacks ? `${schema} GRANT SELECT (${columns}) ON ${quoteTable(table)} TO ${role};` : undefined;
+      flaws.push({ found: withoutSecrets((error as Error).message), fix });
     }
-    const schema = `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${role};`;
-    return { found, fix: `${schema} GRANT SELECT (${columns}) ON ${quoteTable(table)} TO ${role};` };
   } catch (error) {
     const { message, solution } = error as { message: string; solution?: string };
-    return { found: withoutSecrets(message), fix: solution };
+    flaws.push({ found: withoutSecrets(message), fix: solution });
   }
+  return flaws;
 }
 
-/** Whether policies decide which rows of the table this role sees. It may read the table itself. */
 async function filtersRows(client: Client, oid: number): Promise<boolean> {
   const { rows } = await client.query<{ filters: boolean }>(
-    `select pg_catalog.row_security_active($1::pg_catalog.oid) and pg_catalog.has_any_column_privilege($1::pg_catalog.oid, 'SELECT') as filters`,
+    'select pg_catalog.row_security_active($1::pg_catalog.oid) as filters',
     [oid],
   );
   return rows[0]!.filters;
