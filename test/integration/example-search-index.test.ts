@@ -1,7 +1,5 @@
 /** examples/search-index: the index has the existing rows and every later change. */
-import { Pool } from 'pg';
-import { expect, onTestFinished, test } from 'vitest';
-import { Indexer } from '../../examples/search-index/indexer.ts';
+import { expect, test } from 'vitest';
 import { searchService } from '../../examples/search-index/search-service.ts';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
@@ -44,22 +42,23 @@ test('finds existing, inserted and updated rows, and no longer finds deleted or 
   await database.dropSlot('example_search');
 });
 
-test('filling waits for transactions that may have written before, and indexes their rows', async () => {
-  const service = searchService();
-  onTestFinished(() => service.close());
-  const pool = new Pool({ connectionString: database.url });
-  onTestFinished(() => pool.end());
-  const indexer = new Indexer(pool, await service.listen({ host: '127.0.0.1', port: 0 }));
+test('an index that is filled while a transaction writes has the rows of that transaction, too', async () => {
+  const environment = { DATABASE_URL: database.url };
+  const first = startExample('search-index', { environment });
+  await first.line(/filled with 1\n/);
+  expect(await first.end('SIGTERM')).toBe(0);
   await database.sql('delete from example.books');
   const session = await database.client();
   await session.query(`begin; insert into example.books (title, summary) values ('Dracula', 'A count travels.')`);
 
-  const filled = indexer.fill(AbortSignal.timeout(30_000));
-  const asks = `select from pg_stat_activity where query like '%pg_snapshot_xmin%' and pid <> pg_backend_pid()`;
-  await until(async () => (await database.sql(asks)).length > 0, { describe: 'filling to wait for the transaction' });
+  const second = startExample('search-index', { environment });
+  const [, url] = await second.line(/listening on (\S+)\n/);
   await session.query('commit');
-  expect(await filled).toBe(1);
-  expect((await service.inject('/search?q=count')).json()).toHaveLength(1);
+  await second.line(/filled with \d\n/);
+  const found = async () => (await (await fetch(`${url}/search?q=count`)).json()) as unknown[];
+  await until(async () => (await found()).length === 1, { describe: 'Dracula to be found' });
+  expect(await second.end('SIGTERM')).toBe(0);
+  await database.dropSlot('example_search');
 });
 
 test('a late write does not bring back a deleted document', async () => {
