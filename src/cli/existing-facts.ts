@@ -3,15 +3,15 @@ import { foreignTable } from '../postgres/own-tables.ts';
 import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { withoutSecrets } from './output.ts';
 
-/** How far the existing rows of one table are read for one subscription. */
+/** The progress of reading the existing rows of one table for one subscription. */
 export interface ExistingTable {
   readonly subscription: string;
   /** `schema.table` */
   readonly table: string;
   readonly version: string;
   readonly run: number;
-  /** `restart`: the table is read again as soon as a worker sees it. */
-  readonly state: 'reading' | 'done' | 'restart';
+  /** `waiting`: no row has been read, because no worker has started, or old transactions must end first. */
+  readonly state: 'waiting' | 'reading' | 'done';
   /** Rows handled so far. */
   readonly rows: number;
   /** From PostgreSQL's statistics. Null: there are none, or the publication has a row filter for the table. */
@@ -35,7 +35,7 @@ const patience = 2000;
 const standstill = 10;
 
 /**
- * Reads the state of all tables of a slot. `before`: what was read some time ago, for the rate. Without the table
+ * Reads the state of all tables of a slot. `before`: the state some time ago, for the rate. Without the table
  * `walwatch.existing` no subscription has ever read existing rows.
  */
 export async function readExisting(
@@ -76,7 +76,8 @@ interface Row {
 
 /** The row filter is read by way of JSON, because PostgreSQL 14 has none. The leaves of a partitioned table are summed. */
 const query = `
-  select e.subscription, e.table_name as table, e.version, e.run, e.state, e.rows::float8 as rows,
+  select e.subscription, e.table_name as table, e.version, e.run,
+         case when e.state = 'reading' and e.last_key is null then 'waiting' else e.state end as state, e.rows::float8 as rows,
          case when not exists (
                 select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
                 where p.pubname = $2 and r.prrelid = c.oid and pg_catalog.to_jsonb(r) ->> 'prqual' is not null)

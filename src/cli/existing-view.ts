@@ -17,7 +17,7 @@ export function existingLine(one: ExistingTable): string {
   const { subscription, table, version, state, rows, estimatedRows, rowsPerSecond, secondsLeft } = one;
   const what = `${oneLine(subscription)}: ${oneLine(table)}, version ${oneLine(version)}`;
   if (state === 'done') return `${what}: done, ${rowCount(rows)}`;
-  if (state === 'restart') return `${what}: marked to be read again`;
+  if (state === 'waiting') return `${what}: reading has not started`;
   const of =
     estimatedRows === null || estimatedRows < rows
       ? rowCount(rows)

@@ -9,15 +9,15 @@ import { withSession } from './session.ts';
 import { readSlotStates } from './slot-state.ts';
 
 export const existing: Command = {
-  summary: 'lists how far existing rows are read, or has them read again',
+  summary: 'lists the progress of reading existing rows, or has them read again',
   help: `Usage: walwatch existing list [options]
        walwatch existing restart <subscription> [--table NAME] [options]
 
-Existing rows are rows that were in a table before the first start of a subscription with the option existing. How far
-they are read is stored in walwatch.existing, for each table of each subscription.
+Existing rows are rows that were in a table before the first start of a subscription with the option existing. The
+progress of each table of each subscription is stored in walwatch.existing.
 
-list shows that state. restart marks the tables of a subscription to be read again from the beginning: a running worker
-starts within 10 seconds, otherwise the next one when it starts. The rows are then delivered again with new event ids.
+list shows that state. restart begins a new run for the tables of a subscription: a running worker starts to read them
+within 10 seconds, otherwise the next worker when it starts. All rows are delivered again, with new event ids.
 To keep a restart in your code and its history, change the version instead: { existing: 'v2' }.
 
 ${help.configuration}
@@ -87,18 +87,19 @@ async function restart(configuration: Configuration, subscription: string, flags
   if (!(await confirmed(question, flags))) return exit.problem;
   const { name } = configuration.resolved.slot;
   const [count, runs] = await withSession(configuration, async (client) => {
-    // The worker sees the mark when it stores its state, looks for marks, or starts.
+    // A worker notices the new run when it stores its state, looks for new runs, or starts.
     const { rowCount } = await client.query(
-      `update walwatch.existing set state = 'restart', updated_at = pg_catalog.now()
+      `update walwatch.existing set run = run + 1, state = 'reading', last_key = null, cursor = null, ahead = default, reread = default,
+         reread_up_to = default, rows = 0, updated_at = pg_catalog.now()
        where slot = $1 and subscription = $2 and table_name = any ($3)`,
       [name, subscription, found.map((one) => one.table)],
     );
     const state = (await readSlotStates(client)).find((one) => one.name === name);
     return [rowCount ?? 0, state?.activePid != null] as const;
   });
-  const when = runs ? 'the running worker starts within 10 seconds' : 'the worker reads them when it starts';
+  const when = runs ? 'the running worker starts within 10 seconds' : 'the next worker reads them when it starts';
   const tables = `${count} ${count === 1 ? 'table' : 'tables'}`;
-  await (json ? printJson({ restarted: count }) : print(`${tables} marked to be read again: ${when}.`));
+  await (json ? printJson({ restarted: count }) : print(`${tables} will be read again: ${when}.`));
   return exit.ok;
 }
 

@@ -52,6 +52,13 @@ export interface Chunk {
 /** The table is not as the stream knows it. */
 export class TableChanged extends Error {}
 
+const ofTable: readonly (string | undefined)[] = [sqlState.undefinedColumn, sqlState.undefinedTable];
+
+function changed(error: unknown): unknown {
+  const { code, message } = error as { code?: string; message: string };
+  return ofTable.includes(code) ? new TableChanged(message, { cause: error }) : error;
+}
+
 /** Values come as the server writes them, as they do in the stream. */
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 
@@ -66,9 +73,14 @@ export function fromTable(table: ReadPlan['table']): string {
  */
 export async function lockTable(client: Client, { table, order }: ReadPlan): Promise<void> {
   const names = order.names.map(quoteIdentifier).join(', ');
-  await client.query(
-    `begin isolation level read committed read only; select ${names} from ${fromTable(table)} limit 0`,
-  );
+  try {
+    await client.query(
+      `begin isolation level read committed read only; select ${names} from ${fromTable(table)} limit 0`,
+    );
+  } catch (error) {
+    await client.query('rollback').catch(() => {}); // a lost connection has ended it
+    throw changed(error);
+  }
 }
 
 /**
@@ -86,10 +98,7 @@ export async function readChunk(client: Client, slot: string, plan: ReadPlan, re
     if (request.end !== undefined) checkTypes(plan, fields); // else there are no columns
     return chunkOf(plan, rows);
   } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === sqlState.undefinedColumn || code === sqlState.undefinedTable)
-      throw new TableChanged((error as Error).message, { cause: error });
-    throw error;
+    throw changed(error);
   } finally {
     await client.query('rollback').catch(() => {}); // a lost connection has ended it
   }

@@ -1,6 +1,8 @@
 import type { Ledger } from '../changes/ledger.ts';
-import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import type { Client } from 'pg';
+import type { ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
+import type { Server } from '../postgres/server.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
@@ -10,11 +12,14 @@ import type { Beside, OpenStream } from '../stream/beside.ts';
 import type { ExistingOptions } from '../types/delivery.ts';
 import type { ExistingStatus } from '../types/events.ts';
 import type { Logger } from '../types/logger.ts';
+import type { BoundWatcher } from '../watchers/bind.ts';
 import { ExistingStream } from './existing-stream.ts';
 import { resolveExisting, type ResolvedExisting } from './options.ts';
 import { Restarts } from './restarts.ts';
 import { Splices } from './splices.ts';
+import { startIssues } from './start-issues.ts';
 import { SubscriptionReading } from './subscription-reading.ts';
+import { ended } from './warnings.ts';
 
 export interface ExistingRowsHost {
   readonly options: Pick<ResolvedOptions, 'slot' | 'manage' | 'visibility' | 'origin'>;
@@ -38,6 +43,9 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   readonly #readings = new Map<ActiveSubscription, SubscriptionReading>();
   #stream: ExistingStream | undefined;
   #restarts: Restarts | undefined;
+  /** There was a connection that streamed. */
+  #connected = false;
+  #ending = false;
   #over: unknown;
 
   constructor(host: ExistingRowsHost) {
@@ -97,11 +105,23 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     subscription.onEnd = () => {
       onEnd?.();
       this.#readings.delete(subscription);
-      reading.end(this.#over ?? ended(subscription.name));
+      reading.end(this.#over ?? ended(subscription.name), !this.#ending);
     };
-    if (!this.#stream) return;
-    if (!this.#restarts) this.#lookForRestarts(this.#stream);
-    void reading.read(this.#stream, true);
+    // What came between an earlier start and now was not for this subscription.
+    if (this.#connected) reading.restart('late');
+    if (this.#stream) void reading.read(this.#stream);
+  }
+
+  /** What keeps existing rows from being read. Makes walwatch.existing when it is missing and may be made. */
+  async issues(client: Client, server: Server, bound: readonly BoundWatcher[]): Promise<ConfigurationIssue[]> {
+    const open = [...this.#readings.values()].filter(({ progress }) => progress.state !== 'done');
+    if (open.length === 0) return [];
+    return startIssues(client, server, bound, open, this.#host.options.manage === 'create');
+  }
+
+  /** Changes were lost. Before the event `gap` is emitted, so that its listeners find the promise of the rows that are read again. */
+  gap(): void {
+    for (const reading of this.#readings.values()) reading.restart('gap');
   }
 
   connected(stream: OpenStream): void {
@@ -126,38 +146,38 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       this.#splices,
     );
     this.#stream = existing;
-    if (this.#readings.size > 0) this.#lookForRestarts(existing);
+    this.#connected = true;
+    this.#restarts = new Restarts(existing, this.#host.options.slot.name, this.#readings);
     for (const reading of this.#readings.values()) {
-      if (stream.gap) reading.gap();
-      void reading.read(existing, false);
+      if (stream.forgotten) reading.forget();
+      void reading.read(existing);
     }
   }
 
   disconnected(): void {
     this.#restarts?.close();
-    this.#restarts = undefined;
     this.#stream?.close();
     this.#stream = undefined;
+    this.#splices.openAll();
     for (const reading of this.#readings.values()) reading.disconnected();
   }
 
-  /** The watch has ended. */
+  ending(): void {
+    this.#ending = true;
+    this.#stream?.end();
+    for (const reading of this.#readings.values()) reading.wake();
+  }
+
+  /** The watch has ended. What is not stored must come again, so its changes are not settled. */
   end(reason: unknown): void {
     this.#over = reason;
-    this.disconnected();
-    for (const reading of this.#readings.values()) reading.end(reason);
-    this.#readings.clear();
+    this.ending();
+    for (const reading of this.#readings.values()) reading.end(reason, false);
   }
 
   /** Stores how far tables are read, before the connections close. */
   async store(): Promise<void> {
     await Promise.all([...this.#readings.values()].map((reading) => reading.store()));
-  }
-
-  #lookForRestarts(stream: ExistingStream): void {
-    this.#restarts = new Restarts(stream, this.#host.options.slot.name, (subscription) => {
-      for (const reading of this.#readings.values()) if (reading.subscription.name === subscription) reading.restart();
-    });
   }
 
   get status(): readonly ExistingStatus[] {
@@ -166,8 +186,4 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       ...progress.toJSON(),
     }));
   }
-}
-
-function ended(subscription: string): WatchError {
-  return new WatchError('STOPPED', `${subscription}: the subscription ended before its existing rows were read`);
 }

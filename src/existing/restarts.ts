@@ -1,21 +1,26 @@
 import { checkOwnTable } from '../postgres/own-tables.ts';
+import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { ExistingStream } from './existing-stream.ts';
+import type { SubscriptionReading } from './subscription-reading.ts';
 
 /** Milliseconds between two looks. `walwatch existing restart` promises 10 seconds. */
 const interval = 5000;
 
-/** Looks for tables that `walwatch existing restart` marked to be read again. Ends with the connection. */
+/**
+ * Notices `walwatch existing restart` after everything was read: the stored state begins a new run. A reading in the middle notices
+ * it when it stores its own run. Ends with the connection.
+ */
 export class Restarts {
   readonly #stream: ExistingStream;
   readonly #slot: string;
-  readonly #found: (subscription: string) => void;
+  readonly #readings: ReadonlyMap<ActiveSubscription, SubscriptionReading>;
   readonly #timer: NodeJS.Timeout;
   #looking = false;
 
-  constructor(stream: ExistingStream, slot: string, found: (subscription: string) => void) {
+  constructor(stream: ExistingStream, slot: string, readings: ReadonlyMap<ActiveSubscription, SubscriptionReading>) {
     this.#stream = stream;
     this.#slot = slot;
-    this.#found = found;
+    this.#readings = readings;
     this.#timer = setInterval(() => void this.#look(), interval).unref();
   }
 
@@ -24,22 +29,31 @@ export class Restarts {
   }
 
   async #look(): Promise<void> {
-    if (this.#looking) return;
+    const done = [...this.#readings.values()].filter(({ progress }) => progress.state === 'done');
+    if (this.#looking || done.length === 0) return;
     this.#looking = true;
     try {
-      const { rows } = await this.#stream.use(async (client) => {
-        await checkOwnTable(client, 'existing');
-        return client.query<{ subscription: string }>(query, [this.#slot]);
-      });
-      if (!this.#stream.closed) for (const { subscription } of rows) this.#found(subscription);
+      const begun = await this.#begun();
+      for (const reading of done)
+        if (begun.has(reading.subscription.name) && reading.progress.state === 'done' && !this.#stream.closed)
+          void reading.read(this.#stream);
     } catch {
-      // The next look may succeed. Until a subscription has stored its state, there is no table.
+      // The next look may succeed.
     } finally {
       this.#looking = false;
     }
   }
-}
 
-const query = `
-  select distinct e.subscription from walwatch.existing e
-  where e.slot operator(pg_catalog.=) $1 and e.state operator(pg_catalog.=) 'restart'`;
+  /** The subscriptions of which a table is not done. */
+  async #begun(): Promise<ReadonlySet<string>> {
+    const { rows } = await this.#stream.use(async (client) => {
+      await checkOwnTable(client, 'existing');
+      return client.query<{ subscription: string }>(
+        `select e.subscription from walwatch.existing e
+         where e.slot operator(pg_catalog.=) $1 and e.state operator(pg_catalog.<>) 'done'`,
+        [this.#slot],
+      );
+    });
+    return new Set(rows.map(({ subscription }) => subscription));
+  }
+}

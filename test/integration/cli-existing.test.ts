@@ -104,7 +104,7 @@ test('restart has the rows of one table read again by the running worker, with n
   const restart = ['existing', 'restart', 'search', '--table', 'lines', '--slot', slot, '--yes'];
   expect(await cli(restart, { url: db.url })).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('1 table marked to be read again: the running worker starts within 10 seconds.'),
+    stdout: expect.stringContaining('1 table will be read again: the running worker starts within 10 seconds.'),
   });
   await until(() => ids.length === 302, { timeout: 15_000, describe: () => `302 rows; so far ${ids.length}` });
   await subscription.existing.done;
@@ -132,7 +132,7 @@ test('restart while a table is being read begins it again, also with transaction
   await until(() => ids.length === 120, { describe: () => `120 rows; so far ${ids.length}`, timeout: 20_000 });
   const restarted = json(['existing', 'restart', 'search', '--slot', slot, '--yes']);
   // The handler's transaction holds the stored state.
-  const waits = async () => (await db.sql(`select from pg_stat_activity where wait_event_type = 'Lock' and query like '%''restart''%'`)).length > 0;
+  const waits = async () => (await db.sql(`select from pg_stat_activity where wait_event_type = 'Lock' and query like 'update walwatch.existing%'`)).length > 0;
   await until(waits, { describe: () => 'the restart to wait for the handler', timeout: 20_000 });
   held.resolve();
   expect(await restarted).toEqual({ code: 0, found: { restarted: 1 } });
@@ -155,7 +155,7 @@ test('a worker that starts after a restart reads the rows again', async () => {
   expect([await read(), await read()]).toEqual([300, 0]);
   expect(await cli(['existing', 'restart', 'search', '--slot', slot, '--yes'], { url: db.url })).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('1 table marked to be read again: the worker reads them when it starts.'),
+    stdout: expect.stringContaining('1 table will be read again: the next worker reads them when it starts.'),
   });
   expect(await read()).toBe(300);
 });
@@ -188,8 +188,8 @@ test('doctor says which rights the worker lacks, and its fixes suffice for readi
   const first = await examine();
   expect(first).toMatchObject([
     { name: 'walwatch.existing', level: 'problem', found: expect.stringContaining('missing') },
-    { name: 'existing rows', level: 'problem', found: `row-level security applies to the role '${role}'` },
-    { name: 'existing rows', level: 'problem', found: 'permission denied for table orders' },
+    { name: 'existing rows', level: 'problem', found: `existing: the role '${role}' may not read "public"."orders"` },
+    { name: 'existing rows', level: 'problem', found: expect.stringContaining('row-level security hides rows') },
   ]);
   await fix(first);
   expect(await examine()).toMatchObject([{ name: 'existing rows', level: 'ok' }]);
