@@ -4,6 +4,7 @@ import { searchService } from '../../examples/search-index/search-service.ts';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
 import { until } from '../support/until.ts';
+import { dropSlotAndPublication } from '../support/watching.ts';
 
 const database = useDatabase();
 
@@ -39,7 +40,7 @@ test('finds existing, inserted and updated rows, and no longer finds deleted or 
   await finds('woman', '4');
 
   expect(await example.end('SIGTERM')).toBe(0);
-  await database.dropSlot('example_search');
+  await dropSlotAndPublication(database, 'example_search');
 });
 
 test('an index that is filled while a transaction writes has the rows of that transaction, too', async () => {
@@ -58,7 +59,7 @@ test('an index that is filled while a transaction writes has the rows of that tr
   const found = async () => (await (await fetch(`${url}/search?q=count`)).json()) as unknown[];
   await until(async () => (await found()).length === 1, { describe: 'Dracula to be found' });
   expect(await second.end('SIGTERM')).toBe(0);
-  await database.dropSlot('example_search');
+  await dropSlotAndPublication(database, 'example_search');
 });
 
 test('a late write does not bring back a deleted document', async () => {
