@@ -1,4 +1,4 @@
-/** examples/drizzle, kysely and prisma: each writes by itself, hears of it, and reads the row through its library. */
+/** examples/drizzle, kysely and prisma: each writes rows, receives the events, and reads the row in a handler. */
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
@@ -47,7 +47,7 @@ test('kysely: a row that comes to a team and leaves it is told to the team’s s
   await database.dropSlot('example_kysely');
 });
 
-test('prisma: fields with @map arrive under the names of the model, and Prisma reads the row', async () => {
+test('prisma: fields with @map arrive under the names of the model, and the handler reads the row', async () => {
   const example = start('prisma');
   await example.line(/label 1 red\n/);
   await example.line(/task 1 Write guides 2026-12-01T00:00:00.000Z\n/);

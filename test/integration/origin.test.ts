@@ -47,7 +47,7 @@ test("'none' leaves out what was replicated, 'any' delivers it, and both go past
 /** The SQL of a page that silences a session, under a name of this test's own: origins belong to the whole server. */
 async function quietly(): Promise<void> {
   const origin = `quiet_${process.pid}`;
-  const page = readFileSync('docs/from-ectowatch.md', 'utf8');
+  const page = readFileSync('docs/migrate/ectowatch.md', 'utf8');
   const [, sql] = /```sql\n(SELECT pg_replication_origin_create[^]*?)```/.exec(page)!;
   const session = await db.client();
   for (const statement of sql!.replaceAll("'quiet'", `'${origin}'`).split(/;.*\n/).filter(Boolean))
@@ -55,7 +55,7 @@ async function quietly(): Promise<void> {
   await session.query('select pg_replication_origin_drop($1)', [origin]);
 }
 
-test('what docs/from-ectowatch.md does to silence a session works, and session_replication_role does not', async ({
+test('what docs/migrate/ectowatch.md does to silence a session works, and session_replication_role does not', async ({
   skip,
 }) => {
   if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
