@@ -1,4 +1,4 @@
-import { Pool } from 'pg';
+import type { Pool } from 'pg';
 import type { Change, ExistingSubscription, SlotWatch } from 'walwatch';
 import { print } from './print.ts';
 import type { watchers } from './watchers.ts';
@@ -7,9 +7,7 @@ import type { watchers } from './watchers.ts';
  * Keeps the table `order_search` in step with `orders`. With `existing` it first gets the rows that were in the table before
  * the first start. They arrive as inserts, between the changes at the right places, so the copy is complete afterwards.
  */
-export function keepOrderSearch(watch: SlotWatch<typeof watchers>, url: string): AsyncDisposable {
-  const pool = new Pool({ connectionString: url, max: 1 });
-  pool.on('error', () => {}); // the server ended an idle session: the next query opens another
+export function keepOrderSearch(watch: SlotWatch<typeof watchers>, pool: Pool): void {
   const subscription = watch.subscribe(
     ['walwatch_example.orders:inserted', 'walwatch_example.orders:updated', 'walwatch_example.orders:deleted'],
     async (changes) => {
@@ -22,7 +20,6 @@ export function keepOrderSearch(watch: SlotWatch<typeof watchers>, url: string):
     },
     { name: 'order_search', existing: 'v1', batch: { size: 500, latest: true } },
   );
-  return { [Symbol.asyncDispose]: () => pool.end() };
 }
 
 /** Both parts see the table as it was before. No order is in both, because `latest` leaves one change of each. */
