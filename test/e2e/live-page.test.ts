@@ -162,10 +162,7 @@ describe.skipIf(noChromium)('the live page', () => {
   test('authorize denies other watchers, in the browser too', async () => {
     const wanted = encodeURIComponent('[["walwatch_example.packages:inserted"]]');
     const response = await fetch(`${pageUrl}/live?watch=${wanted}`);
-    expect([response.status, await response.text()]).toEqual([
-      403,
-      expect.stringContaining('authorize denied'),
-    ]);
+    expect([response.status, await response.text()]).toEqual([403, expect.stringContaining('authorize denied')]);
     const page = await browser.open(pageUrl, { mayFail: /403/ });
     const state = await page.evaluate(`new Promise((resolve) => {
       const source = new EventSource('/live?watch=${wanted}');

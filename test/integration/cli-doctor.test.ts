@@ -69,9 +69,9 @@ describe('on a correct server', () => {
       "rights for manage: 'create'", 'long transactions', 'other slots',
     ]); // prettier-ignore
     const piped = await cli(['doctor', ...args], { url: db.url });
-    expect(piped.stdout).toMatch(/^✓ wal_level: logical – without logical/m);
+    expect(piped.stdout).toMatch(/^✓ wal_level: logical – below logical, the WAL/m);
     expect(piped.stdout).toMatch(/^! max_slot_wal_keep_size: no limit\n {4}why: .+\n {4}fix: ALTER SYSTEM SET/m);
-    expect(piped.stdout).toMatch(/\n\n✓ no problem, \d warnings?\n$/);
+    expect(piped.stdout).toMatch(/\n\n✓ no problems, \d warnings?\n$/);
     const shown = await onTerminal(['doctor', ...args], { url: db.url });
     expect(shown.code).toBe(0);
     expect(shown.stdout).toContain('\u001b[32m✓\u001b[0m');

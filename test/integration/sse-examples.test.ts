@@ -27,7 +27,10 @@ async function follows(url: string): Promise<void> {
   const handler = (request: Request) => fetch(request);
   const at = (request: Request) => handler(new Request(request.url.replace('http://localhost/live', url), request));
   for (const asked of [own, [['users:updated']], [['users:updated', 1]], [['users:updated', { name: 'Ada' }]]]) {
-    expect(await ask(at, watchQuery(asked))).toEqual({ status: 403, text: expect.stringContaining('returned no user') });
+    expect(await ask(at, watchQuery(asked))).toEqual({
+      status: 403,
+      text: expect.stringContaining('returned no user'),
+    });
   }
   const headers = { cookie: 'session=1.7' };
   for (const asked of [[['users:updated', { role_id: 8 }]], [['users:updated']], [['users:updated', { id: 1 }]]]) {

@@ -75,7 +75,9 @@ describe('an event that a watch does not have', () => {
 test('a client in a browser refuses them as well', () => {
   const options = any({ url: 'http://localhost/', header: {} });
   expect(() => createClient(options)).toThrow(
-    new TypeError("walwatch/client: unknown name 'header'; known: url, withCredentials, headers, fetch, EventSource, share"),
+    new TypeError(
+      "walwatch/client: unknown name 'header'; known: url, withCredentials, headers, fetch, EventSource, share",
+    ),
   );
   const client = createClient({ url: 'http://localhost/' });
   expect(() => client.on('error' as never, handler)).toThrow(
