@@ -30,8 +30,8 @@ ALTER ROLE walwatch LOGIN REPLICATION;
 
 GRANT CONNECT ON DATABASE accounts TO walwatch;
 
--- Your handlers often read tables. walwatch itself does so only for subscriptions with the option existing; all other values
--- come out of the WAL. For existing, columns will do: GRANT SELECT (id, email) ON public.users TO walwatch;
+-- walwatch reads watched tables only for subscriptions with the option existing, for which columns suffice:
+-- GRANT SELECT (id, email) ON public.users TO walwatch. All other values come from the WAL. Your handlers often read tables, too.
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
 
