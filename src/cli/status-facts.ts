@@ -41,7 +41,7 @@ export interface Status {
   readonly waiting: Waiting | null;
   /** Dead letters by subscription. */
   readonly deadLetters: LetterCount;
-  /** How far existing rows are read, for each table of each subscription. */
+  /** The progress of existing rows, for each table of each subscription. */
   readonly existing: readonly ExistingTable[];
   /** Why that is not known. */
   readonly existingUnknown?: string;

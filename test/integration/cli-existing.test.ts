@@ -1,4 +1,4 @@
-/** existing rows on the command line: status and `existing list` show how far they are read, `existing restart` reads them again. */
+/** existing rows on the command line: status and `existing list` show their progress, `existing restart` reads them again. */
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type EventContext } from '../../src/index.ts';
 import { cli, folder } from '../support/cli.ts';
@@ -160,7 +160,7 @@ test('a worker that starts after a restart reads the rows again', async () => {
   expect(await read()).toBe(300);
 });
 
-test('doctor says which rights the worker lacks, and its fixes suffice for reading existing rows', { timeout: 60_000 }, async () => {
+test('doctor names the rights that the worker lacks, and its fixes suffice for reading existing rows', { timeout: 60_000 }, async () => {
   await tables();
   const role = `reader_${process.pid}`;
   const slot = nameOn(db);

@@ -9,7 +9,7 @@ import { slotName, watchOn } from '../support/watching.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-test('a listener of gap that waits for the existing rows can remove what was deleted in the gap', async () => {
+test('a listener of gap that waits for the existing rows can remove entries of rows that were deleted in the gap', async () => {
   await db.sql(`create table entries (id int primary key); insert into entries select generate_series(1, 50)`);
   const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', ['inserted', 'deleted']]]);
   const slot = slotName();

@@ -1,4 +1,4 @@
-/** The option `existing`: what it needs, what is refused, and where its progress is. */
+/** The option `existing`: its requirements, refused uses, and its progress. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import { describe, expectTypeOf, test } from 'vitest';
 import {
@@ -98,7 +98,7 @@ describe('refused is', () => {
     remote.subscribe('users:inserted', handler, { name: 'search', existing: 'v1' });
     // @ts-expect-error 'there is no option': 'existing'
     anyWatch.subscribe('users:inserted', handler, { name: 'search', existing: 'v1' });
-    // @ts-expect-error the events of a remote watch have no existing rows of their own
+    // @ts-expect-error a remote watch has no option existing
     remote.events('users:inserted', { existing: 'v1' });
   });
 });
