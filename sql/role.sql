@@ -30,7 +30,8 @@ ALTER ROLE walwatch LOGIN REPLICATION;
 
 GRANT CONNECT ON DATABASE accounts TO walwatch;
 
--- walwatch itself reads no watched table: the values of events come from the WAL. Your handlers often do.
+-- walwatch reads watched tables only for subscriptions with the option existing, for which columns suffice:
+-- GRANT SELECT (id, email) ON public.users TO walwatch. All other values come from the WAL. Your handlers often read tables, too.
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { wantedVersion } from '../../test/support/binaries.ts';
-import { DatabaseError } from 'pg';
+import { DatabaseError, Pool } from 'pg';
 import { startCluster } from '../../test/support/cluster.ts';
 import { lastingFolder, release } from '../../test/support/server-folder.ts';
 import { inSession } from '../../test/support/template.ts';
@@ -46,6 +46,13 @@ function folderName(): string {
     .digest('hex')
     .slice(0, 8);
   return `example-${process.getuid?.() ?? 'data'}-${clone}-${wantedVersion(process.env)}`;
+}
+
+/** For handlers. Open it before the watch, so that it is closed after the last handler. */
+export function openPool({ url }: Database): Pool & AsyncDisposable {
+  const pool = new Pool({ connectionString: url, max: 1 });
+  pool.on('error', () => {}); // the server ended an idle session: the next query opens another
+  return Object.assign(pool, { [Symbol.asyncDispose]: () => pool.end() });
 }
 
 export async function createTables({ url, pageUrl }: Database): Promise<void> {

@@ -1,14 +1,16 @@
 /** A worker that receives every change of some tables, no matter which program makes it. Run it with `npm start`. */
 import { pino } from 'pino';
 import { createWatch } from 'walwatch';
-import { createTables, hasSlot, openDatabase } from './database.ts';
+import { createTables, hasSlot, openDatabase, openPool } from './database.ts';
 import { servePage } from './page-server.ts';
+import { keepOrderSearch } from './order-search.ts';
 import { print, remindOf } from './print.ts';
 import { watchers } from './watchers.ts';
 import { startWriter } from './writer.ts';
 
 await using database = await openDatabase();
 await createTables(database);
+await using pool = openPool(database);
 
 // A signal may arrive twice: npm forwards the Ctrl-C that the terminal has already sent.
 const interrupted = new Promise<void>((resolve) => {
@@ -33,6 +35,9 @@ watch.subscribe('walwatch_example.users:deleted', print);
 watch.subscribe('contact_changed', print);
 watch.subscribe('walwatch_example.packages:inserted', print);
 watch.subscribe('walwatch_example.packages:updated', print);
+
+// Rows from before the first start, and then every change: each order ends up in another table.
+keepOrderSearch(watch, pool);
 
 // With a filter: only users that have role 1, or had it before the update.
 watch.subscribe('walwatch_example.users:updated', { role_id: 1 }, (event, context) => print(event, context, 'role 1'));

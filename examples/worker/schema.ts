@@ -9,6 +9,7 @@ export interface DB {
     role_id: number | null;
   };
   'walwatch_example.packages': { id: number; name: string; user_id: number | null };
+  'walwatch_example.orders': { id: number; item: string; status: string };
 }
 
 /** Creates everything that does not exist yet. */
@@ -25,6 +26,16 @@ export const tables = `
     id int generated always as identity primary key,
     name text not null, user_id int references users on delete cascade
   );
+  -- Orders from before the first start, and a copy of them for searching.
+  create table if not exists orders (
+    id int generated always as identity primary key, item text not null, status text not null default 'new'
+  );
+  insert into orders (item)
+    select (array['A book', 'A lamp', 'A chair', 'A clock'])[1 + n % 4] || ' no. ' || n from generate_series(1, 5000) n
+    where not exists (select from orders);
+  analyze orders;
+  create table if not exists order_search (id int primary key, text text not null);
+
   insert into roles values (1, 'admin'), (2, 'member'), (3, 'guest') on conflict do nothing;
 
   -- contact_changed compares old and new values, and users:deleted has a name: both need the whole old row.

@@ -14,4 +14,6 @@ export const watchers = defineWatchers<DB>()([
   ],
   ['walwatch_example.packages', 'inserted', { extraColumns: ['name', 'user_id'] }],
   ['walwatch_example.packages', 'updated', { extraColumns: ['user_id'] }],
+  ['walwatch_example.orders', ['inserted', 'updated'], { extraColumns: ['item', 'status'] }],
+  ['walwatch_example.orders', 'deleted'],
 ]);

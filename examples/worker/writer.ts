@@ -12,7 +12,7 @@ const newest = '(select max(id) from walwatch_example.users)';
 const oldest = '(select min(id) from walwatch_example.users)';
 const any = '(select id from walwatch_example.users order by random() limit 1)';
 
-/** One user is inserted, changes and gets a package; another one changes; the oldest is deleted. */
+/** One user is inserted, changes and gets a package; another one changes; the oldest is deleted; an order is sent. */
 const changesOf = (person: string) => {
   const [first] = person.split(' ');
   return [
@@ -24,6 +24,7 @@ const changesOf = (person: string) => {
     `update walwatch_example.users set name = '${person}', role_id = 2 where id = ${newest}`,
     `update walwatch_example.users set role_id = 1 + floor(random() * 3), phone = '+44 ' || floor(random() * 1e6) where id = ${any}`,
     `delete from walwatch_example.users where id = ${oldest} and id < ${newest}`,
+    `update walwatch_example.orders set status = 'sent' where id = (select min(id) from walwatch_example.orders where status = 'new')`,
   ];
 };
 

@@ -10,6 +10,7 @@ import { type Command, configurationFlags, exit, help, parse, watcherFlags } fro
 import type { Check } from './checks.ts';
 import { type Configuration, loadConfiguration } from './config.ts';
 import { decodingChecks } from './decoding-checks.ts';
+import { existingChecks } from './existing-checks.ts';
 import { readFacts } from './facts.ts';
 import { learnHandlers, type Uses } from './learn-handlers.ts';
 import { limitChecks } from './limit-checks.ts';
@@ -118,6 +119,7 @@ async function examineServer(client: Client, configuration: Configuration): Prom
     ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
     ...(state ? decodingChecks(state, standbys) : []),
     ...(await ownTableChecks(client, server, resolved, uses)),
+    ...(await existingChecks(client, found, uses)),
   ];
   return [
     ...checks,

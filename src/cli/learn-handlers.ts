@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { OnError, SubscribeOptions } from '../types/delivery.ts';
+import type { OnError, SlotSubscribeOptions } from '../types/delivery.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
@@ -13,6 +13,10 @@ export interface Uses {
   /** Some handlers have limited attempts. */
   readonly attempts: boolean;
   readonly messages: boolean;
+  /** Some handlers get existing rows. */
+  readonly existing: boolean;
+  /** The watchers of those handlers. */
+  readonly existingWatchers: readonly string[];
   /** The error of the configuration's `subscribe`, which would also fail in the worker. */
   readonly error: unknown;
 }
@@ -22,14 +26,15 @@ const patience = 5000;
 
 /** Calls the configuration file's `subscribe` with a watch that cannot start, and records its subscriptions. */
 export async function learnHandlers({ options, resolved, subscribe }: Configuration): Promise<Uses> {
-  const seen = { positions: false, messages: false, onErrors: [] as OnError[] };
+  const seen = { positions: false, messages: false, onErrors: [] as OnError[], existing: [] as string[] };
   let error: unknown;
   let subscriptions = 0;
   if (subscribe) {
-    const note = (name: string, given: unknown) => {
-      const { transaction, onError = resolved.onError } = (given ?? {}) as SubscribeOptions;
+    const note = (name: string, what: unknown, given: unknown) => {
+      const { transaction, existing, onError = resolved.onError } = (given ?? {}) as SlotSubscribeOptions;
       subscriptions++;
       if (transaction) seen.positions = true;
+      if (existing !== undefined) seen.existing.push(...([what].flat() as string[]));
       if (name === 'onMessage') seen.messages = true;
       seen.onErrors.push(onError);
     };
@@ -46,6 +51,8 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
     deadLetters: seen.onErrors.some((one) => typeof one === 'object' && one.then === 'deadLetter'),
     attempts: seen.onErrors.some((one) => typeof one === 'object'),
     messages: seen.messages,
+    existing: seen.existing.length > 0,
+    existingWatchers: seen.existing,
     error,
   };
 }
@@ -53,7 +60,10 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
 const registering = ['subscribe', 'onMessage', 'onTransaction', 'events'];
 
 /** A watch that cannot start. It reports the options of each registered handler. */
-function observed(watch: SlotWatch<any>, note: (name: string, options: unknown) => void): SlotWatch<any> {
+function observed(
+  watch: SlotWatch<any>,
+  note: (name: string, what: unknown, options: unknown) => void,
+): SlotWatch<any> {
   return new Proxy(watch, {
     get(target, name) {
       if (name === 'start') return async () => {};
@@ -63,7 +73,7 @@ function observed(watch: SlotWatch<any>, note: (name: string, options: unknown) 
         const result: unknown = value.apply(target, given);
         if (typeof name === 'string' && registering.includes(name)) {
           const last = given.at(-1);
-          note(name, given.length > 1 && typeof last === 'object' ? last : undefined);
+          note(name, given[0], given.length > 1 && typeof last === 'object' ? last : undefined);
         }
         return result;
       };

@@ -4,6 +4,7 @@ import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
 import { nearest } from '../nearest.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
+import { existing } from './existing.ts';
 import { type ConfigurationIssue, issuesText, thrownText, WatchError } from '../errors.ts';
 import { flush, indented, note, print, watchPipe } from './output.ts';
 import { pasteable } from './pasteable.ts';
@@ -13,7 +14,7 @@ import { tail } from './tail.ts';
 import { teardown } from './teardown.ts';
 
 const commands: Readonly<Record<string, Command>> = {
-  doctor, setup, teardown, status, tail, 'dead-letters': deadLetters,
+  doctor, setup, teardown, status, tail, 'dead-letters': deadLetters, existing,
 }; // prettier-ignore
 
 const overview = `Usage: walwatch <command> [options]

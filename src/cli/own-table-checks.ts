@@ -31,6 +31,10 @@ const own: readonly Own[] = [
     why: 'without it a worker with transaction: true does not start',
   },
   {
+    table: 'existing', migration: '003_existing', rights: ['SELECT', 'INSERT', 'UPDATE'], column: 'previous_owner', use: 'existing',
+    why: 'without it existing rows are not read',
+  },
+  {
     table: 'attempts', migration: '004_attempts', rights: all, column: 'attempt', use: 'attempts',
     why: 'without it a handler that crashes its process is retried without end',
   },

@@ -6,6 +6,7 @@ import { invalidation, readSlot } from '../setup/slot.ts';
 import { slotBlocked } from '../setup/slot-blocked.ts';
 import { type HoldingNote, parseControlName } from '../stream/holding-note.ts';
 import type { Configuration } from './config.ts';
+import { type ExistingTable, readExisting } from './existing-facts.ts';
 import { judgeHealth } from './health.ts';
 import { countLetters, type LetterCount } from './letter-count.ts';
 import type { LiveEvent } from './live-events.ts';
@@ -40,13 +41,22 @@ export interface Status {
   readonly waiting: Waiting | null;
   /** Dead letters by subscription. */
   readonly deadLetters: LetterCount;
+  /** The progress of existing rows, for each table of each subscription. */
+  readonly existing: readonly ExistingTable[];
+  /** Why that is not known. */
+  readonly existingUnknown?: string;
   /** The event whose handler fails, as the worker reported it at its last inspection. */
   readonly failing: HoldingNote | null;
   readonly lastEvents?: readonly LiveEvent[];
   readonly lastEventsProblem?: string;
 }
 
-export async function readStatus(client: Client, { resolved }: Configuration): Promise<Status> {
+/** `before`: the state of existing rows some time ago, for their rate. */
+export async function readStatus(
+  client: Client,
+  { resolved }: Configuration,
+  before: readonly ExistingTable[] = [],
+): Promise<Status> {
   const { name } = resolved.slot;
   const publication = resolved.publication.name;
   const server = await readServer(client);
@@ -69,6 +79,7 @@ export async function readStatus(client: Client, { resolved }: Configuration): P
   const waiting = broken === undefined ? await readWaiting(client, name, publication) : null;
   const standbys = await readStandbySlots(client, name, server);
   const deadLetters = await countLetters(client, name);
+  const existing = await readExisting(client, name, publication, before);
   const failing = state?.activePid == null ? null : await readHoldingNote(client, name);
   const health = judgeHealth({
     broken,
@@ -94,6 +105,8 @@ export async function readStatus(client: Client, { resolved }: Configuration): P
     limitBytes: server.maxSlotWalKeepSize ?? null,
     waiting: waiting && { ...waiting, events: waiting.events.slice(0, mostEvents) },
     deadLetters,
+    existing: existing.of,
+    ...(existing.unknown !== undefined && { existingUnknown: existing.unknown }),
     failing,
   };
 }

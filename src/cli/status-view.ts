@@ -1,4 +1,5 @@
 import { oneLine } from '../printable.ts';
+import { existingLines } from './existing-view.ts';
 import { formatBytes, formatSeconds, indented, mark, paint } from './output.ts';
 import { mostEvents, type Status } from './status-facts.ts';
 
@@ -25,6 +26,8 @@ export function render(facts: Status): string {
     rows.push(row('waiting', list === '' ? 'nothing' : `${list}${more || events.length === mostEvents ? ' …' : ''}`));
   } else rows.push(row('waiting', `unknown: ${waiting.unknown}`));
   rows.push(...deadLetters(facts).map((text) => row('dead letters', text)));
+  const existing = existingLines({ of: facts.existing, unknown: facts.existingUnknown });
+  rows.push(...existing.map((text) => row('existing rows', text)));
   if (facts.lastEvents) {
     const none = facts.lastEventsProblem ?? 'none since this command started';
     const list = facts.lastEvents.map(

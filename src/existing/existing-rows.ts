@@ -15,6 +15,7 @@ import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { ExistingStream } from './existing-stream.ts';
 import { resolveExisting, type ResolvedExisting } from './options.ts';
+import { Restarts } from './restarts.ts';
 import { Splices } from './splices.ts';
 import { startIssues } from './start-issues.ts';
 import { SubscriptionReading } from './subscription-reading.ts';
@@ -41,6 +42,7 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   readonly #splices = new Splices();
   readonly #readings = new Map<ActiveSubscription, SubscriptionReading>();
   #stream: ExistingStream | undefined;
+  #restarts: Restarts | undefined;
   /** There was a connection that streamed. */
   #connected = false;
   #ending = false;
@@ -117,6 +119,11 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     return startIssues(client, server, bound, open, this.#host.options.manage === 'create');
   }
 
+  /** Changes were lost. Before the event `gap` is emitted, so that its listeners find the promise of the rows that are read again. */
+  gap(): void {
+    for (const reading of this.#readings.values()) reading.restart('gap');
+  }
+
   connected(stream: OpenStream): void {
     const { server } = stream;
     const existing = new ExistingStream(
@@ -140,14 +147,15 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     );
     this.#stream = existing;
     this.#connected = true;
+    this.#restarts = new Restarts(existing, this.#host.options.slot.name, this.#readings);
     for (const reading of this.#readings.values()) {
-      if (stream.gap) reading.restart('gap');
       if (stream.forgotten) reading.forget();
       void reading.read(existing);
     }
   }
 
   disconnected(): void {
+    this.#restarts?.close();
     this.#stream?.close();
     this.#stream = undefined;
     this.#splices.openAll();

@@ -35,7 +35,8 @@ export async function startIssues(
   return issues;
 }
 
-async function tableIssues(
+/** What keeps the rows of one table from being read. */
+export async function tableIssues(
   client: Client,
   server: Server,
   bound: readonly BoundWatcher[],

@@ -3,7 +3,7 @@ import type { TypeCatalog } from '../postgres/types.ts';
 import { CapturedChange } from '../changes/change.ts';
 import { LedgerTransaction } from '../changes/ledger.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
-import type { Relation } from '../postgres/pgoutput/messages.ts';
+import type { Relation, Tuple } from '../postgres/pgoutput/messages.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import { type BoundWatcher, codeName, databaseName, withNames } from '../watchers/bind.ts';
 import { parsedBytes, parsedColumns } from '../watchers/parsed.ts';
@@ -50,13 +50,18 @@ export class Arrivals {
     const before = columns.map(({ name }) => textOf(previous, name));
     const old = before.some((text) => text !== undefined) ? before : undefined;
     const kept = bytes + parsedBytes(plan.parsed, row, old);
-    return new CapturedChange(this.#transactionOf(message), message.ordinal, message.type, plan, row, old, kept);
+    const transaction = this.#transactionOf(message);
+    if (message.existing) return new RelayedRow(transaction, plan, row, kept, message.eventId);
+    return new CapturedChange(transaction, message.ordinal, message.type, plan, row, old, kept);
   }
 
   #transactionOf({ commitLsn, xid, committedAt }: EventMessage): LedgerTransaction {
     const last = this.#transaction;
-    if (last?.commitLsn === commitLsn && last.xid === xid) return last;
-    const begin = { xid, finalLsn: parseLsn(commitLsn), committedAt: Date.parse(committedAt) };
+    const at = Date.parse(committedAt);
+    // Existing rows all have the position 0/0 and no transaction.
+    if (last?.commitLsn === commitLsn && last.xid === xid && (xid !== 0 || last.committedAt.getTime() === at))
+      return last;
+    const begin = { xid, finalLsn: parseLsn(commitLsn), committedAt: at };
     return (this.#transaction = new LedgerTransaction(begin));
   }
 
@@ -92,6 +97,24 @@ export class Arrivals {
     const watchers = { inserted: [], updated: [], deleted: [], truncated: [], [watcher.type]: [one] };
     const parsed = parsedColumns(planned, this.#types);
     return { plan: { relation: relationOf(message), wanted: [], watchers, parsed }, columns };
+  }
+}
+
+/** An existing row that a worker relayed. */
+class RelayedRow extends CapturedChange {
+  readonly #id: string;
+
+  constructor(transaction: LedgerTransaction, plan: RelationPlan, row: Tuple, bytes: number, id: string) {
+    super(transaction, 0, 'inserted', plan, row, undefined, bytes);
+    this.#id = id;
+  }
+
+  override get existing(): boolean {
+    return true;
+  }
+
+  override get eventId(): string {
+    return this.#id;
   }
 }
 

@@ -31,6 +31,8 @@ export interface EventMessage {
   readonly event: Readonly<Record<string, string | null>>;
   /** For an update: the old values that are known. */
   readonly previous?: Readonly<Record<string, string | null>>;
+  /** The row was read from the table: it is not a change. */
+  readonly existing?: true;
   /** A second message, under the key that the record had before. */
   readonly copy?: true;
 }
@@ -49,9 +51,9 @@ export function writeMessage({ planned, change }: Occurrence): {
   readonly copy: () => string;
 } {
   const { head, columns } = outlineOf(planned);
-  const { transaction, row, old, ordinal, type } = change;
+  const { transaction, row, old, ordinal, type, existing, eventId } = change;
   const body =
-    `${head},"eventId":"${change.eventId}","commitLsn":"${transaction.commitLsn}","ordinal":${ordinal}` +
+    `${head}${existing ? `,"existing":true,"eventId":${JSON.stringify(eventId)}` : `,"eventId":"${eventId}"`},"commitLsn":"${transaction.commitLsn}","ordinal":${ordinal}` +
     `,"xid":${transaction.xid},"committedAt":"${transaction.committedAt.toISOString()}"` +
     `,"event":${texts(columns, (column) => currentText(column, row, old))}` +
     (type === 'updated' ? `,"previous":${texts(columns, (column) => previousText(column, row, old))}` : '');
@@ -112,13 +114,14 @@ const parts: readonly (readonly [keyof EventMessage, (value: unknown) => boolean
   ['table', isText],
   ['primaryKey', (value) => Array.isArray(value) && value.every(isText)],
   ['types', (value) => isRecord(value) && Object.values(value).every(isCount)],
-  ['eventId', (value) => isText(value) && /^[\dA-F]{1,8}\/[\dA-F]{1,8}\/\d{1,15}$/.test(value)],
+  ['eventId', (value) => isText(value) && /^(?:[\dA-F]{1,8}\/[\dA-F]{1,8}\/\d{1,15}$|existing\/)/.test(value)],
   ['commitLsn', (value) => isText(value) && /^[\dA-F]{1,8}\/[\dA-F]{1,8}$/.test(value)],
   ['ordinal', isCount],
   ['xid', isCount],
   ['committedAt', (value) => isText(value) && !Number.isNaN(Date.parse(value))],
   ['event', isTexts],
   ['previous', (value) => value === undefined || isTexts(value)],
+  ['existing', (value) => value === undefined || value === true],
   ['copy', (value) => value === undefined || value === true],
 ];
 

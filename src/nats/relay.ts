@@ -1,5 +1,5 @@
-import type { EventContext } from '../types/delivery.ts';
-import type { Subscription } from '../types/delivery.ts';
+import type { CapturedChange } from '../changes/change.ts';
+import type { EventContext, ExistingOptions, ExistingSubscription, Subscription } from '../types/delivery.ts';
 import { type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
 import { internalsOf } from '../observe/internals.ts';
 import { unknownKeys } from '../option-names.ts';
@@ -18,6 +18,8 @@ const inFlight = 512;
 export interface RelayOptions extends NatsOptions {
   /** Limits of the stream, when the worker creates it. */
   readonly limits?: StreamLimits;
+  /** Also publishes the rows that are in the watched tables already, once per version: see the option `existing` of `subscribe`. */
+  readonly existing?: string | ExistingOptions;
 }
 
 /**
@@ -31,12 +33,17 @@ export interface RelayOptions extends NatsOptions {
  * ```
  * @throws ConfigurationError; WatchError `STOPPED`
  */
+export function relay(
+  watch: SlotWatch<any>,
+  options: RelayOptions & { readonly existing: string | ExistingOptions },
+): ExistingSubscription;
+export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscription;
 export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscription {
   const inner = internalsOf(watch);
   const issues: ConfigurationIssue[] = [...natsIssues(options), ...limitIssues(options.limits)];
-  unknownKeys(options, [...natsOptionNames, 'limits'], 'option', issues);
+  unknownKeys(options, [...natsOptionNames, 'limits', 'existing'], 'option', issues);
   throwIssues(issues);
-  const { stream, limits } = options;
+  const { stream, limits, existing } = options;
   const access = accessOf(options);
   const name = `relay:${stream}`;
   let ended = false;
@@ -74,9 +81,7 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
     const watcher = subjectToken(planned.bound.watcher.name);
     const send = (to: string | undefined, text: string) => {
       const subject = eventSubject(inner.slot, watcher, to === undefined ? noKey : subjectToken(to));
-      // With the commit time, because a promoted standby may reach the same position again.
-      const origin = `${inner.systemIdentifier()}:${inner.slot}:${change.transaction.committedAt.getTime().toString(36)}`;
-      return publisher.publish(subject, `${origin}:${change.eventId}:${subject}`, text);
+      return publisher.publish(subject, `${inner.systemIdentifier()}:${inner.slot}:${idOf(change)}:${subject}`, text);
     };
     const published = send(key, payload);
     return before === undefined ? published : Promise.all([published, send(before, copy())]);
@@ -86,6 +91,7 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
     name,
     handler: publish,
     concurrency: inFlight,
+    existing,
     onError: (error) => {
       if (ended) return 'skip'; // the relay was ended by unsubscribe()
       if (!(error instanceof WatchError && error.code === 'CONNECTION')) return 'retry';
@@ -100,7 +106,9 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
   inner.over.then(end, end);
   return {
     name,
-    existing: undefined,
+    get existing() {
+      return subscription.existing;
+    },
     unsubscribe: () => {
       if (ended) return;
       ended = true;
@@ -112,6 +120,14 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
       this.unsubscribe();
     },
   };
+}
+
+/** What JetStream recognises a repeated event by, within the stream's duplicate window. */
+function idOf({ existing, eventId, transaction }: CapturedChange): string {
+  // An existing row is read at another time after a crash. Version and table may have characters that a header may not have.
+  if (existing) return encodeURI(eventId);
+  // With the commit time, because a promoted standby may reach the same position again.
+  return `${transaction.committedAt.getTime().toString(36)}:${eventId}`;
 }
 
 /** A denied request is reported with the permission to grant. */

@@ -4,7 +4,7 @@ import { refuseUnknownKeys } from '../option-names.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { findInternals, type Measurements } from './internals.ts';
-import type { WatchState } from '../types/events.ts';
+import type { ExistingStatus, WatchState } from '../types/events.ts';
 
 type Labels = Readonly<Record<string, string>>;
 interface Counting {
@@ -107,6 +107,13 @@ const gauges: readonly (readonly [name: string, help: string, value: (of: Measur
   }],
 ]; // prettier-ignore
 
+/** For each subscription with `existing`. */
+const existingGauges: readonly (readonly [name: string, help: string, value: (of: ExistingStatus) => number | undefined])[] = [
+  ['walwatch_existing_rows', 'Existing rows that are handled, of all tables of the subscription', ({ rows }) => rows],
+  ['walwatch_existing_estimated_rows', 'Estimated number of existing rows, if it is known', ({ estimatedRows }) => estimatedRows],
+  ['walwatch_existing_done', '1 when all existing rows are handled, otherwise 0', ({ state }) => (state === 'done' ? 1 : 0)],
+]; // prettier-ignore
+
 const states = Object.keys({
   idle: 0, connecting: 0, standby: 0, streaming: 0, disconnected: 0, stopping: 0, stopped: 0, failed: 0,
 } satisfies Record<WatchState, 0>) as WatchState[]; // prettier-ignore
@@ -163,6 +170,15 @@ class Family {
       const { slot, state: now } = of.status();
       for (const state of states) set({ slot, state }, state === now ? 1 : 0);
     }, ['state']); // prettier-ignore
+    const existing = (name: string, help: string, valueOf: (of: ExistingStatus) => number | undefined) =>
+      gauge(name, help, (of, set) => {
+        const { slot, existing: readings } = of.status();
+        for (const reading of readings) {
+          const value = valueOf(reading);
+          if (value !== undefined) set({ slot, subscription: reading.subscription }, value);
+        }
+      }, ['subscription']); // prettier-ignore
+    for (const [name, help, valueOf] of existingGauges) existing(name, help, valueOf);
     const reconnects = new client.Counter({
       name: 'walwatch_reconnects_total', help: 'Connections after the first', labelNames: ['slot'], registers,
       collect: () => {

@@ -120,7 +120,7 @@ CREATE TABLE IF NOT EXISTS walwatch.existing (
 );
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
--- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.existing TO walwatch;
+-- GRANT SELECT, INSERT, UPDATE ON walwatch.existing TO walwatch;
 `,
 
   '004_attempts': `-- Attempts that have begun. After a crash, the next process finds here which handler ended the process.

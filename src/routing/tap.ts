@@ -1,7 +1,9 @@
 import type { Recipient } from '../delivery/recipient.ts';
-import type { OnError } from '../types/delivery.ts';
+import type { ExistingOptions, OnError } from '../types/delivery.ts';
+import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Router } from './router.ts';
 import { RowStream } from './row-stream.ts';
+import type { ExistingReader } from './subscriptions.ts';
 import { ActiveSubscription } from './subscription.ts';
 
 /** A handler that is called with every event of every watcher. */
@@ -11,11 +13,21 @@ export interface Tap {
   readonly onError: OnError;
   /** The maximum number of running handlers. They start in commit order and do not wait for each other. */
   readonly concurrency: number;
+  /** Existing rows as well. */
+  readonly existing?: string | ExistingOptions | undefined;
 }
 
-/** Subscribes to all events of all watchers. There is one lane, so handlers start in commit order. */
-export function tap(router: Router, { name, handler, onError, concurrency }: Tap): ActiveSubscription {
-  const stream = new RowStream(router, [...router.routes.values()], name);
+/** Subscribes to all events of all watchers. There is one lane, so handlers start in commit order. @throws ConfigurationError */
+export function tap(
+  router: Router,
+  { name, handler, onError, concurrency, existing }: Tap,
+  reader: ExistingReader,
+): ActiveSubscription {
+  const routes = [...router.routes.values()];
+  const issues: ConfigurationIssue[] = [];
+  const resolved = existing === undefined ? undefined : reader.resolve(existing, name, routes, issues);
+  throwIssues(issues);
+  const stream = new RowStream(router, routes, name);
   const settings = {
     name,
     onError,
@@ -27,5 +39,6 @@ export function tap(router: Router, { name, handler, onError, concurrency }: Tap
   };
   const subscription = new ActiveSubscription(stream, undefined, handler, settings);
   stream.add(subscription);
+  if (resolved !== undefined) reader.add(subscription, routes, resolved);
   return subscription;
 }

@@ -188,6 +188,7 @@ export class Hub {
   }
 
   #publish({ columns, audience, trails }: Feed, event: unknown, context: EventContext): void {
+    if (context.existing) return; // a page loads the rows that exist itself; a relayed row is not a change
     let change: Change;
     try {
       change = makeChange(event as object, context, columns);

@@ -234,6 +234,7 @@ function assemble(
       },
       streaming: (facts) => {
         trace?.over();
+        if (facts.gap) existing.gap();
         lifecycle.streaming(facts);
         supervisor.began();
       },

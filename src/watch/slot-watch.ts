@@ -139,7 +139,7 @@ export class SlotWatchCore extends WatchCore {
 
   /** For other entry points of the package. */
   get [internals](): Internals {
-    const { options, source, lifecycle, router, reporter, retainedWal, hook } = this.#parts;
+    const { options, source, lifecycle, router, reporter, retainedWal, hook, existing } = this.#parts;
     return {
       version: internalsVersion,
       slot: options.slot.name,
@@ -149,7 +149,7 @@ export class SlotWatchCore extends WatchCore {
       occurrence: (context) => EventHandlerContext.occurrence(context as EventHandlerContext),
       tap: (recipient) => {
         this.refuseWhenOver();
-        return tap(router, recipient);
+        return tap(router, recipient, existing);
       },
       failed: (failure) => reporter.handlerFailed(failure),
       warn: (warning) => reporter.warn(warning),

@@ -1,11 +1,10 @@
 /** examples/search-index: the index has the existing rows and every later change. */
-import { Pool } from 'pg';
-import { expect, onTestFinished, test } from 'vitest';
-import { Indexer } from '../../examples/search-index/indexer.ts';
+import { expect, test } from 'vitest';
 import { searchService } from '../../examples/search-index/search-service.ts';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
 import { until } from '../support/until.ts';
+import { dropSlotAndPublication } from '../support/watching.ts';
 
 const database = useDatabase();
 
@@ -41,25 +40,24 @@ test('finds existing, inserted and updated rows, and no longer finds deleted or 
   await finds('woman', '4');
 
   expect(await example.end('SIGTERM')).toBe(0);
-  await database.dropSlot('example_search');
+  await dropSlotAndPublication(database, 'example_search');
 });
 
-test('filling waits for transactions that may have written before, and indexes their rows', async () => {
-  const service = searchService();
-  onTestFinished(() => service.close());
-  const pool = new Pool({ connectionString: database.url });
-  onTestFinished(() => pool.end());
-  const indexer = new Indexer(pool, await service.listen({ host: '127.0.0.1', port: 0 }));
-  await database.sql('delete from example.books');
-  const session = await database.client();
-  await session.query(`begin; insert into example.books (title, summary) values ('Dracula', 'A count travels.')`);
+test('each start fills the empty index again, also with rows that were written while no worker was running', async () => {
+  const environment = { DATABASE_URL: database.url };
+  const first = startExample('search-index', { environment });
+  await first.line(/filled with 1\n/);
+  expect(await first.end('SIGTERM')).toBe(0);
+  await database.sql(`update example.books set summary = 'A count travels.';
+    insert into example.books (title, summary) values ('Dracula', 'A count travels, too.')`);
 
-  const filled = indexer.fill(AbortSignal.timeout(30_000));
-  const asks = `select from pg_stat_activity where query like '%pg_snapshot_xmin%' and pid <> pg_backend_pid()`;
-  await until(async () => (await database.sql(asks)).length > 0, { describe: 'filling to wait for the transaction' });
-  await session.query('commit');
-  expect(await filled).toBe(1);
-  expect((await service.inject('/search?q=count')).json()).toHaveLength(1);
+  const second = startExample('search-index', { environment });
+  const [, url] = await second.line(/listening on (\S+)\n/);
+  await second.line(/filled with 2\n/);
+  const found = async () => (await (await fetch(`${url}/search?q=count`)).json()) as unknown[];
+  await until(async () => (await found()).length === 2, { describe: 'both books to be found' });
+  expect(await second.end('SIGTERM')).toBe(0);
+  await dropSlotAndPublication(database, 'example_search');
 });
 
 test('a late write does not bring back a deleted document', async () => {

@@ -26,6 +26,7 @@ const eachWatcher = [
   /contact_changed +id \d+, email "ada@example.org", phone "[^"]+" {2}was phone null/,
   /packages:inserted +id \d+, name "A book", user_id \d+/,
   /packages:updated +id \d+, user_id \d+ +[0-9A-F]+\/[0-9A-F]+\/0\n/,
+  /orders:updated +id 1, item "A lamp no. 1", status "sent"/,
 ];
 
 const insert = (url: string, name: string) =>
@@ -38,6 +39,15 @@ test('prints a line for each watcher, continues after SIGKILL where it stopped, 
   const [, url] = await first.line(/database: (postgres:\S+),/);
   await first.line(/first start at [0-9A-F]+\/[0-9A-F]+\n/);
   for (const pattern of eachWatcher) await first.line(pattern);
+  await first.line(/existing rows: \d+ of about 5000 orders/);
+  await first.line(/existing rows: all orders are read; changes follow/);
+  const copied = await inSession(url!, (client) =>
+    client.query<{
+      same: boolean;
+    }>(`select count(*) = 5000 and bool_and(text = item || ' (' || status || ')' or status = 'sent') as same
+      from walwatch_example.orders join walwatch_example.order_search using (id)`),
+  );
+  expect(copied.rows).toEqual([{ same: true }]);
   expect(await first.end('SIGKILL')).toBe('SIGKILL');
 
   await insert(url!, 'Written in between');
@@ -46,6 +56,7 @@ test('prints a line for each watcher, continues after SIGKILL where it stopped, 
   const resumed = await second.line(/resumed at [0-9A-F]+\/[0-9A-F]+/);
   const event = await second.line(/users:inserted +id \d+, name "Written in between"/);
   expect(event.index).toBeGreaterThan(resumed.index);
+  expect(second.output).not.toContain('existing rows:'); // they were read
   expect(await second.end('SIGINT')).toBe(0);
   await expect(insert(url!, 'too late')).rejects.toThrow('ECONNREFUSED');
 });

@@ -133,7 +133,9 @@ test('an error that would stop the start is reported if no other check has found
 });
 
 test('limits are reported if a worker would exceed them', () => {
-  const uses = { positions: false, deadLetters: false, attempts: false, messages: false, error: undefined };
+  const uses = {
+    positions: false, deadLetters: false, attempts: false, messages: false, existing: false, existingWatchers: [], error: undefined,
+  }; // prettier-ignore
   const about = (changed: Partial<ServerFacts>, { active = false, positions = false, writes = false } = {}) =>
     limitChecks(server, { ...facts, ...changed }, options, { uses: { ...uses, positions }, active, writes });
   expect(about({ freeConnections: 2, roleConnections: 2, databaseConnections: 2 })).toEqual([]);

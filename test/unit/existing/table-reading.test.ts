@@ -44,7 +44,7 @@ function reading(state: Partial<State> = {}, { transaction = false, watchers = [
   const change = (
     type: (typeof types)[number],
     xid: number,
-    { row = {}, old }: { row?: { id: string }; old?: { id: string } } = {},
+    { row = {}, old }: { row?: { id?: string }; old?: { id: string } } = {},
   ): CapturedChange => {
     lsn += 0x100n;
     transactionOf = ledger.begin({ xid, finalLsn: lsn, committedAt: 0 });

@@ -15,7 +15,7 @@ useFakeTime();
 /** The parts of a watch that metrics read, over a real dispatcher. */
 function measured(slot = 'worker') {
   const facts = {
-    status: { slot, state: 'streaming', running: 2, undeliveredBytes: 300, lagBytes: 4096, confirmedLsn: '1/10' } as Partial<SlotWatchStatus>,
+    status: { slot, state: 'streaming', running: 2, undeliveredBytes: 300, lagBytes: 4096, confirmedLsn: '1/10', existing: [] } as Partial<SlotWatchStatus>,
     lag: 1.5 as number | undefined, retained: 5000 as number | undefined, limit: undefined as number | undefined, reconnects: 0,
   }; // prettier-ignore
   const hook = new HandlerHook(slot);
@@ -73,7 +73,11 @@ test('the state of a watch is read at each scrape', async () => {
 test('unknown values are missing, rather than 0', async () => {
   const registers = [new promClient.Registry()];
   const { facts, watch } = measured();
-  Object.assign(facts, { status: { slot: 'worker', state: 'idle', running: 0 }, lag: undefined, retained: undefined });
+  Object.assign(facts, {
+    status: { slot: 'worker', state: 'idle', running: 0, existing: [] },
+    lag: undefined,
+    retained: undefined,
+  });
   collectMetrics(watch, promClient, { registers });
   const names = Object.keys(await scrape(registers[0]!));
   expect(names.filter((name) => /lag|retained|confirmed/.test(name))).toEqual([]);
@@ -179,7 +183,7 @@ test('names, types and help texts satisfy a Prometheus linter', async () => {
     expect(name.endsWith('_total')).toBe(type === 'counter');
     expect(help).not.toBe('');
   }
-  expect(metrics).toHaveLength(15);
+  expect(metrics).toHaveLength(18);
 });
 
 test('an invalid watch, prom-client or registry is refused, with all mistakes at once', () => {
@@ -188,3 +192,19 @@ test('an invalid watch, prom-client or registry is refused, with all mistakes at
     expect.objectContaining({ code: 'CONFIGURATION', issues: expect.objectContaining({ length: 3 }) }),
   );
 });
+
+test('each subscription with existing rows has its progress', async () => {
+  const registers = [new promClient.Registry()];
+  const { facts, watch } = measured();
+  const reading = { subscription: 'search', version: 'v1', state: 'reading', rows: 20, estimatedRows: 100 } as const;
+  facts.status = { ...facts.status, existing: [reading, { ...reading, subscription: 'cache', state: 'done', estimatedRows: undefined }] };
+  collectMetrics(watch, promClient, { registers });
+  const scraped = await scrape(registers[0]!);
+  expect(Object.entries(scraped).filter(([name]) => name.startsWith('walwatch_existing_'))).toEqual([
+    ['walwatch_existing_rows{slot="worker",subscription="search"}', 20],
+    ['walwatch_existing_rows{slot="worker",subscription="cache"}', 20],
+    ['walwatch_existing_estimated_rows{slot="worker",subscription="search"}', 100],
+    ['walwatch_existing_done{slot="worker",subscription="search"}', 0],
+    ['walwatch_existing_done{slot="worker",subscription="cache"}', 1],
+  ]);
+}); // prettier-ignore
