@@ -1,5 +1,5 @@
 /**
- * `node writer.js <url> <count> <per second>`: so many inserts into `accounts`, each in a transaction of its own, at this rate
+ * `node writer.js <url> <count> <per second>`: this many inserts into `accounts`, each in a separate transaction, at this rate
  * (0: as fast as one connection can). Prints when each commit was answered: a JSON array of [id, nanoseconds of the machine's clock].
  */
 import pg from 'pg';
@@ -17,7 +17,7 @@ const answered: (readonly [number, string])[] = [];
 const begin = performance.now();
 for (let id = 1; id <= Number(count); id++) {
   const due = rate === '0' ? 0 : begin + ((id - 1) * 1000) / Number(rate);
-  // Timers are too coarse for a thousand a second, and a loop would take a core from those who are measured.
+  // Timers are too coarse for a thousand a second, and a loop would take a core from the contestants.
   const early = due - performance.now();
   if (early > 0) Atomics.wait(clock, 0, 0, early);
   await client.query({ ...insert, values: [id] });
