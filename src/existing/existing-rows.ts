@@ -9,7 +9,7 @@ import type { Route } from '../routing/route.ts';
 import type { ExistingReader } from '../routing/subscriptions.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { Beside, OpenStream } from '../stream/beside.ts';
-import type { ExistingOptions } from '../types/delivery.ts';
+import type { ExistingOptions } from '../types/existing.ts';
 import type { ExistingStatus } from '../types/events.ts';
 import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';

@@ -4,13 +4,8 @@ import type { TypeCatalog } from '../postgres/types.ts';
 import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import { positionIssues } from '../delivery/positions.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
-import type {
-  DeliveryOptions,
-  ExistingOptions,
-  OnError,
-  SlotSubscribeOptions,
-  SubscribeOptions,
-} from '../types/delivery.ts';
+import type { DeliveryOptions, OnError, SlotSubscribeOptions, SubscribeOptions } from '../types/delivery.ts';
+import type { ExistingOptions } from '../types/existing.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import { filterIssues } from './filter.ts';
@@ -20,6 +15,7 @@ import { type Route, takesAnyNumber } from './route.ts';
 import type { Router } from './router.ts';
 import { deliveryOptionNames, settingsOf, subscribeOptionNames } from './subscribe-options.ts';
 import { keyIssues, RowStream, withChanges } from './row-stream.ts';
+import { routeOf, sourceOf } from './source.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
 
 /** Reads the rows that are in the tables already, for subscriptions with the option `existing`. */
@@ -73,7 +69,7 @@ export class Subscriptions {
     known: readonly string[] = this.#existing ? [...subscribeOptionNames, 'existing'] : subscribeOptionNames,
     iterated = false,
   ): ActiveSubscription {
-    const source = this.#source(watcher);
+    const source = sourceOf(this.#router, watcher);
     const { name } = source;
     const routes = source instanceof RowStream ? source.routes : [source];
     const filtered = typeof rest[0] !== 'function' || typeof rest[1] === 'function';
@@ -142,7 +138,7 @@ export class Subscriptions {
 
   /** Ends all subscriptions with these arguments. Returns their number. */
   unsubscribe(watcher: string | readonly string[], rest: readonly unknown[]): number {
-    const source = this.#source(watcher);
+    const source = sourceOf(this.#router, watcher);
     const [route] = source instanceof RowStream ? source.routes : [source];
     if (rest.length > 1 && rest[0] === undefined) return 0; // subscribe does not accept this filter
     const [filter, handler] = rest.length > 1 ? rest : [undefined, rest[0]];
@@ -156,41 +152,9 @@ export class Subscriptions {
     return found.length;
   }
 
-  /** The route of one watcher, or the row stream of a list. @throws ConfigurationError */
-  #source(watcher: string | readonly string[]): Route | RowStream {
-    if (!Array.isArray(watcher)) return this.route(watcher as string);
-    const names: readonly string[] = watcher;
-    const twice = names.filter((name, index) => names.indexOf(name) !== index);
-    const issues: ConfigurationIssue[] = [];
-    if (names.length === 0)
-      issues.push({ message: 'the list of watchers is empty', solution: "subscribe(['users:inserted', …], handler)" });
-    for (const name of new Set(twice))
-      issues.push({
-        message: `the list contains the watcher '${name}' twice`,
-        solution: 'List each watcher once.',
-        watcher: name,
-      });
-    for (const name of names) if (!this.#router.routes.has(name)) issues.push(this.#unknown(name));
-    throwIssues(issues);
-    return new RowStream(
-      this.#router,
-      names.map((name) => this.#router.routes.get(name)!),
-      names.join(', '),
-    );
-  }
-
   /** @throws ConfigurationError when no watcher has this name */
   route(name: string): Route {
-    const route = this.#router.routes.get(name);
-    if (route) return route;
-    throwIssues([this.#unknown(name)]);
-    throw new TypeError('unreachable');
-  }
-
-  #unknown(name: unknown): ConfigurationIssue {
-    const known = [...this.#router.routes.keys()].join(', ') || 'none';
-    const given = typeof name === 'string' ? name : shown(name);
-    return { message: `there is no watcher '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
+    return routeOf(this.#router, name);
   }
 
   /** `(watcher, options?)` or `(watcher, filter, options?)`. Only options have an AbortSignal, or `existing` if no watcher has such a column. */

@@ -1,5 +1,6 @@
 import type { Recipient } from '../delivery/recipient.ts';
-import type { ExistingOptions, OnError } from '../types/delivery.ts';
+import type { OnError } from '../types/delivery.ts';
+import type { ExistingOptions } from '../types/existing.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Router } from './router.ts';
 import { RowStream } from './row-stream.ts';

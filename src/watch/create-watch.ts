@@ -15,7 +15,7 @@ import type { Logger } from '../types/logger.ts';
 import { Reporter } from '../observe/reporter.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../options.ts';
 import { connectOwn, handlerConfig, Session, sessionConfig } from '../postgres/session.ts';
-import { Router } from '../routing/router.ts';
+import { type Deliver, Router } from '../routing/router.ts';
 import { Subscriptions } from '../routing/subscriptions.ts';
 import { classify } from '../setup/classify.ts';
 import { narrow } from '../setup/apply.ts';
@@ -115,13 +115,9 @@ function assemble(
     recovery,
     bury: (dead) => deadLetters.write(dead),
   });
-  const router: Router = new Router(
-    watchers,
-    (subscription, deliverable, conditionError) => dispatcher.deliver(subscription, deliverable, conditionError),
-    reporter.log,
-    { ledger, limit: highWaterMark },
-    (warning) => reporter.warnOnce([warning]),
-  );
+  const deliver: Deliver = (subscription, deliverable, error) => dispatcher.deliver(subscription, deliverable, error);
+  const warnOnce = (warning: WatchError) => reporter.warnOnce([warning]);
+  const router: Router = new Router(watchers, deliver, reporter.log, { ledger, limit: highWaterMark }, warnOnce);
   const gate = new VisibilityGate<CapturedItem>(ledger, (captured) => router.push(captured));
   const gated = options.visibility === 'committed';
   const intake: Intake = new Intake(ledger, {
@@ -141,7 +137,7 @@ function assemble(
     types: () => schema.types,
     worker: () => source.worker,
     log: reporter.log,
-    deliver: (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
+    deliver,
     begin: (splices) => {
       router.splices = splices;
       gate.barrier = splices;
