@@ -1,6 +1,6 @@
 import { type ConfigurationIssue, shown } from '../errors.ts';
 import { unknownKeys } from '../option-names.ts';
-import type { ExistingOptions } from '../types/delivery.ts';
+import type { ExistingOptions } from '../types/existing.ts';
 
 /** `existing` with its defaults filled in. */
 export interface ResolvedExisting {

@@ -1,11 +1,10 @@
-import type { ChangeSource, SourceListener } from '../changes/stage.ts';
+import type { ChangeSource } from '../changes/stage.ts';
 import { WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Client } from 'pg';
 import { removedWal } from '../setup/classify.ts';
 import { History } from '../setup/history.ts';
-import { parseComment } from '../setup/marker.ts';
 import { leaveNothing } from '../setup/live-publication.ts';
 import type { Memory } from '../setup/memory.ts';
 import type { Prepared } from '../setup/prepare.ts';
@@ -13,26 +12,9 @@ import { Claim } from './claim.ts';
 import { Connection } from './connection.ts';
 import type { WalsenderFacts } from './source.ts';
 import { reportBlocked, waitForSlot } from './standby.ts';
+import type { StreamHost } from './stream-host.ts';
 import { Streaming, type StreamParts, type StreamSessions } from './streaming.ts';
 import { answerTimeout, sessionTimeout } from './timing.ts';
-
-/** What the source needs from the watch, and reports to it. */
-export interface StreamHost extends SourceListener {
-  prepare(client: Client, memory: Memory): Promise<Prepared>;
-  /** Whether a subscription wants logical messages. */
-  wantsMessages(): boolean;
-  /** Drops received events that are not handled: they are sent again, or no longer exist. Returns their number. */
-  forget(): number;
-  /** The rest of the transaction being received will not arrive. */
-  broken(): void;
-  acknowledged(lsn: string): void;
-  /** The slot cannot be created yet. */
-  blocked(warning: WatchError): void;
-  /** A temporary slot is gone for good: remove the data that was kept for it. */
-  cleanUp(client: Client): Promise<void>;
-  /** Something failed that does not end the connection and is tried again. */
-  failed(error: unknown, what: string): void;
-}
 
 /** Milliseconds for one query during set-up: creating a slot waits for transactions. */
 const setupDeadline = 60_000;
@@ -286,17 +268,7 @@ export class PostgresSource implements ChangeSource {
     this.#host.streaming({ confirmedLsn: positions.confirmed, gap });
     this.#history.told();
     this.#working.start();
-    const marker = parseComment(prepared.publication.comment).markers.find(
-      ({ slot }) => slot === this.#options.slot.name,
-    );
-    this.#parts.beside?.connected(
-      this.#working.open({
-        slotLsn: marker?.createdLsn ?? '',
-        workerBefore: marker?.worker,
-        gap: gap !== undefined,
-        forgotten: verdict === 'lost',
-      }),
-    );
+    this.#parts.beside?.connected(this.#working.open({ gap: gap !== undefined, forgotten: verdict === 'lost' }));
     this.#pace();
     if (this.#host.wantsMessages()) this.askForMessages(); // a subscription may have been added while connecting
   }

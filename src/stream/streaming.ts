@@ -1,6 +1,7 @@
 import type { Ledger } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
+import { parseComment } from '../setup/marker.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import type { Schema } from '../watchers/schema.ts';
 import type { Watcher } from '../watchers/validate.ts';
@@ -142,11 +143,15 @@ export class Streaming {
   }
 
   /** For who works beside this connection. */
-  open(facts: Pick<OpenStream, 'slotLsn' | 'workerBefore' | 'gap' | 'forgotten'>): OpenStream {
+  open(facts: Pick<OpenStream, 'gap' | 'forgotten'>): OpenStream {
     const connection = this.#connection;
     const { intake, gate } = this.#parts;
+    const { markers } = parseComment(this.#prepared.publication.comment);
+    const marker = markers.find(({ slot }) => slot === connection.options.slot.name);
     return {
       ...facts,
+      slotLsn: marker?.createdLsn ?? '',
+      workerBefore: marker?.worker,
       publication: connection.options.publication.name,
       server: this.#prepared.server,
       pid: () => connection.pid,

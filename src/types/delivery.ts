@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import type { ExistingRows } from './existing.ts';
 import type { MapOf } from './inference.ts';
 import type { EventOf, NamesIn, TypeOf, WatcherName, WatcherNames } from './lookup.ts';
 import type { UpdateType, Watchers } from './watchers.ts';
@@ -200,51 +201,6 @@ export interface SubscribeOptions extends DeliveryOptions {
   readonly batch?: BatchOptions;
 }
 
-/** Options of `subscribe` on a watch that owns its slot. */
-export interface SlotSubscribeOptions extends SubscribeOptions {
-  /** Also deliver the rows that are in the tables already, as changes of the `inserted` watchers with `context.existing`. A version is
-   *  read once; a new version reads all rows again. Needs a `name`. */
-  readonly existing?: string | ExistingOptions;
-}
-
-/** Options of `events` on a watch that owns its slot. */
-export interface EventsOptions {
-  readonly signal?: AbortSignal;
-  /** Needed with `existing`. */
-  readonly name?: string;
-  readonly existing?: string | ExistingOptions;
-}
-
-/**
- * How existing rows are read.
- *
- * @example
- * ```ts
- * watch.subscribe(['orders:inserted', 'orders:updated', 'orders:deleted'], index, { name: 'search', existing: { version: 'v2', chunk: 500 } });
- * ```
- */
-export interface ExistingOptions {
-  /** Names the run: the same version resumes, and does nothing once it is done. */
-  readonly version: string;
-  /** Most rows that are read at once. Default: about 20 milliseconds' worth. */
-  readonly chunk?: number;
-  /** After changes were lost (`gap`): read all rows again (default), or not. */
-  readonly afterGap?: 'read' | 'ignore';
-}
-
-/** How far the existing rows of a subscription are read. */
-export interface ExistingRows {
-  readonly version: string;
-  readonly state: 'waiting' | 'reading' | 'done';
-  /** Handled so far, of all tables. */
-  readonly rows: number;
-  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a row filter, or before the last table is reached. */
-  readonly estimatedRows: number | undefined;
-  /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
-   *  rejection. After a gap, when the rows are read again, it is another promise. */
-  readonly done: Promise<void>;
-}
-
 /** How events are collected into batches: `{ size: 500, wait: 50, latest: true }`. */
 export interface BatchOptions {
   /** Maximum number of events in a batch. */
@@ -264,16 +220,6 @@ export interface Subscription extends Disposable {
   /** With the option `existing`. */
   readonly existing: ExistingRows | undefined;
 }
-
-/** A subscription with the option `existing`. */
-export interface ExistingSubscription extends Subscription {
-  readonly existing: ExistingRows;
-}
-
-/** What `subscribe` returns, given its options. */
-export type SubscriptionOf<O> = O extends { readonly existing: string | ExistingOptions }
-  ? ExistingSubscription
-  : Subscription;
 
 /** An event that a subscription gave up on, as stored in `walwatch.dead_letters`. */
 export interface DeadLetter {

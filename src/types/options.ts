@@ -1,4 +1,5 @@
-import type { BatchOptions, ExistingOptions, OnError } from './delivery.ts';
+import type { BatchOptions, OnError } from './delivery.ts';
+import type { ExistingOptions } from './existing.ts';
 import type { NamesIn, TypeOf } from './lookup.ts';
 import type { Watchers } from './watchers.ts';
 

@@ -1,0 +1,56 @@
+import type { SubscribeOptions, Subscription } from './delivery.ts';
+
+/** Options of `subscribe` on a watch that owns its slot. */
+export interface SlotSubscribeOptions extends SubscribeOptions {
+  /** Also deliver the rows that are in the tables already, as changes of the `inserted` watchers with `context.existing`. A version is
+   *  read once; a new version reads all rows again. Needs a `name`. */
+  readonly existing?: string | ExistingOptions;
+}
+
+/** Options of `events` on a watch that owns its slot. */
+export interface EventsOptions {
+  readonly signal?: AbortSignal;
+  /** Needed with `existing`. */
+  readonly name?: string;
+  readonly existing?: string | ExistingOptions;
+}
+
+/**
+ * How existing rows are read.
+ *
+ * @example
+ * ```ts
+ * watch.subscribe(['orders:inserted', 'orders:updated', 'orders:deleted'], index, { name: 'search', existing: { version: 'v2', chunk: 500 } });
+ * ```
+ */
+export interface ExistingOptions {
+  /** Names the run: the same version resumes, and does nothing once it is done. */
+  readonly version: string;
+  /** Most rows that are read at once. Default: about 20 milliseconds' worth. */
+  readonly chunk?: number;
+  /** After changes were lost (`gap`): read all rows again (default), or not. */
+  readonly afterGap?: 'read' | 'ignore';
+}
+
+/** How far the existing rows of a subscription are read. */
+export interface ExistingRows {
+  readonly version: string;
+  readonly state: 'waiting' | 'reading' | 'done';
+  /** Handled so far, of all tables. */
+  readonly rows: number;
+  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a filter, or while state is 'waiting'. */
+  readonly estimatedRows: number | undefined;
+  /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
+   *  rejection. After a gap, when the rows are read again, it is another promise. */
+  readonly done: Promise<void>;
+}
+
+/** A subscription with the option `existing`. */
+export interface ExistingSubscription extends Subscription {
+  readonly existing: ExistingRows;
+}
+
+/** What `subscribe` returns, given its options. */
+export type SubscriptionOf<O> = O extends { readonly existing: string | ExistingOptions }
+  ? ExistingSubscription
+  : Subscription;
