@@ -31,7 +31,6 @@ export class Subscriptions {
   /** Whether a subscription has stored positions. */
   keepsPositions = false;
 
-  /** `existing`: undefined where there is no table to read. */
   constructor(
     router: Router,
     defaults: Pick<DeliverySettings, 'onError'>,
