@@ -1,9 +1,12 @@
+export type { BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional } from './types/delivery.ts'; // prettier-ignore
 export type {
-  BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler,
+  EventsOptions,
+  ExistingOptions,
+  ExistingRows,
   ExistingSubscription,
-  HandlerOf, LogicalMessage, OnError, SlotSubscribeOptions, SubscribeOptions, Subscription, SubscriptionOf, Transaction, Transactional,
-} from './types/delivery.ts'; // prettier-ignore
-export type { EventsOptions, ExistingOptions, ExistingRows } from './types/existing.ts';
+  SlotSubscribeOptions,
+  SubscriptionOf,
+} from './types/existing.ts';
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, type RetryClass, WatchError, type WatchErrorCode, type WatchErrorDetails,
 } from './errors.ts'; // prettier-ignore

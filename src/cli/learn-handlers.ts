@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { OnError, SlotSubscribeOptions } from '../types/delivery.ts';
+import type { OnError } from '../types/delivery.ts';
+import type { SlotSubscribeOptions } from '../types/existing.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';

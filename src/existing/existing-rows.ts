@@ -6,7 +6,7 @@ import type { Server } from '../postgres/server.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
-import type { ExistingReader } from '../routing/subscriptions.ts';
+import type { ExistingReader } from '../routing/existing-reader.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { Beside, OpenStream } from '../stream/beside.ts';
 import type { ExistingOptions } from '../types/existing.ts';

@@ -1,27 +1,17 @@
 import type { CapturedChange } from '../changes/change.ts';
-import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
-import type { IsFresh, Recorder, RecordedRow } from '../delivery/recorder.ts';
+import type { LedgerTransaction } from '../changes/ledger.ts';
+import type { IsFresh, RecordedRow } from '../delivery/recorder.ts';
 import { isVisible, type Snapshot } from '../stream/visibility.ts';
 import { currentText, previousText, type RelationPlan } from '../watchers/plan.ts';
 import type { Chunk, ReadPlan } from './chunk.ts';
 import { ChunkRow, idOf } from './chunk-row.ts';
+import { freshRows, lastKeyOf, partlyHandled } from './handled-rows.ts';
 import { chunkTransaction, ExistingChange } from './existing-row.ts';
 import { KeyChanges } from './key-changes.ts';
 import { KeyColumns } from './key-columns.ts';
 import type { KeyTexts } from './key-order.ts';
-import { freshFrom, type Moved, type Partly, type State } from './state.ts';
-
-export interface TableReadingHost {
-  /** The names of the watchers that the subscription gets this table's rows through. */
-  readonly watchers: ReadonlySet<string>;
-  readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
-  /** With `transaction: true`. */
-  readonly recorder: Recorder | undefined;
-  /** Hands a row to the subscription: `expect()` for each watcher that wants it, then `expected()`. */
-  give(row: ChunkRow): void;
-  /** A row was handled: more may be given, or the chunk is done. */
-  wake(): void;
-}
+import type { TableReadingHost } from './table-reading-host.ts';
+import type { Moved, Partly, State } from './state.ts';
 
 /**
  * The rows of one table on their way to one subscription. Changes keep their order and are never held back: the rows of a chunk
@@ -89,11 +79,6 @@ export class TableReading {
     return this.#handled;
   }
 
-  /** Rows that wait until they may be given. */
-  get pending(): number {
-    return this.#pending.size;
-  }
-
   /** Nothing of the chunk is left. */
   get chunkDone(): boolean {
     return this.#pending.size === 0 && this.given === 0;
@@ -154,16 +139,8 @@ export class TableReading {
   }
 
   /** What a stored state does not have as handled. */
-  freshOf({ cursor, ahead, partly }: Pick<State, 'cursor' | 'ahead' | 'partly'>): IsFresh {
-    const isCursor = (key: KeyTexts | undefined) =>
-      cursor !== undefined && key !== undefined && idOf(key) === idOf(cursor);
-    const end = this.#rows.findLastIndex(({ key, reread }) => !reread && isCursor(key)) + 1;
-    const passed = this.#rows.slice(0, isCursor(this.#last) ? this.#rows.length : end);
-    return freshFrom(
-      passed.filter(({ reread }) => !reread).map(({ key }) => key),
-      ahead,
-      partly,
-    );
+  freshOf(stored: Pick<State, 'cursor' | 'ahead' | 'partly'>): IsFresh {
+    return freshRows(this.#rows, this.#last, stored);
   }
 
   /** From now on key changes are noted: where reading ends is asked next. */
@@ -283,14 +260,8 @@ export class TableReading {
     this.keyChanges.add(change, { from, to, start }, !unseen);
   }
 
-  /** The last key that is read, when so many rows of the chunk are handled. */
   #cursorAt(prefix: number): KeyTexts | undefined {
-    if (prefix === this.#rows.length) return this.#last;
-    for (let index = prefix - 1; index >= 0; index--) {
-      const row = this.#rows[index]!;
-      if (!row.reread) return row.key;
-    }
-    return this.#start;
+    return prefix === this.#rows.length ? this.#last : lastKeyOf(this.#rows, prefix, this.#start);
   }
 
   #setRows(rows: readonly ChunkRow[]): void {
@@ -303,11 +274,7 @@ export class TableReading {
   }
 
   #partlyHandled(): readonly Partly[] {
-    if (this.#host.watchers.size === 1) return [];
-    const given = this.#rows.filter(({ stage, by }) => stage === 'given' && by.length > 0);
-    const partly = new Map(this.#partly);
-    for (const { id, key, by } of given) partly.set(id, { key, by });
-    return [...partly.values()];
+    return this.#host.watchers.size === 1 ? [] : partlyHandled(this.#partly, this.#rows);
   }
 
   #giveAll(): void {

@@ -1,6 +1,6 @@
 import type { CapturedChange } from '../changes/change.ts';
-import type { EventContext, ExistingSubscription, Subscription } from '../types/delivery.ts';
-import type { ExistingOptions } from '../types/existing.ts';
+import type { EventContext, Subscription } from '../types/delivery.ts';
+import type { ExistingOptions, ExistingSubscription } from '../types/existing.ts';
 import { type ConfigurationIssue, throwIssues, WatchError } from '../errors.ts';
 import { internalsOf } from '../observe/internals.ts';
 import { unknownKeys } from '../option-names.ts';

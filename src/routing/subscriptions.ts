@@ -4,12 +4,14 @@ import type { TypeCatalog } from '../postgres/types.ts';
 import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
 import { positionIssues } from '../delivery/positions.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
-import type { DeliveryOptions, OnError, SlotSubscribeOptions, SubscribeOptions } from '../types/delivery.ts';
-import type { ExistingOptions } from '../types/existing.ts';
+import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
+import type { SlotSubscribeOptions } from '../types/existing.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
 import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
+import type { ExistingReader } from './existing-reader.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
+import { copyOf, isIteratorOptions, takenName } from './subscribe-arguments.ts';
 import { IteratorNames } from './iterator-names.ts';
 import { type Route, takesAnyNumber } from './route.ts';
 import type { Router } from './router.ts';
@@ -17,18 +19,6 @@ import { deliveryOptionNames, settingsOf, subscribeOptionNames } from './subscri
 import { keyIssues, RowStream, withChanges } from './row-stream.ts';
 import { routeOf, sourceOf } from './source.ts';
 import { ActiveSubscription, type Filter, type Handler, type Registry } from './subscription.ts';
-
-/** Reads the rows that are in the tables already, for subscriptions with the option `existing`. */
-export interface ExistingReader {
-  /** Adds to `issues` what is wrong with the option. */
-  resolve(
-    given: string | ExistingOptions,
-    name: string | undefined,
-    routes: readonly Route[],
-    issues: ConfigurationIssue[],
-  ): unknown;
-  add(subscription: ActiveSubscription, routes: readonly Route[], resolved: unknown): void;
-}
 
 /** Registers handlers. Reads and checks the arguments of `subscribe` and `unsubscribe`. */
 export class Subscriptions {
@@ -42,7 +32,6 @@ export class Subscriptions {
   /** Whether a subscription has stored positions. */
   keepsPositions = false;
 
-  /** `existing`: undefined where there is no table to read. */
   constructor(
     router: Router,
     defaults: Pick<DeliverySettings, 'onError'>,
@@ -159,12 +148,8 @@ export class Subscriptions {
 
   /** `(watcher, options?)` or `(watcher, filter, options?)`. Only options have an AbortSignal, or `existing` if no watcher has such a column. */
   iterate(name: string | readonly string[], rest: readonly unknown[], handler: Handler): ActiveSubscription {
-    const hasColumn = [name].flat().some((one) => this.route(one).watcher.extraColumns.includes('existing'));
-    const isOptions = (given: unknown) =>
-      typeof given === 'object' &&
-      given !== null &&
-      ((given as { signal?: unknown }).signal instanceof AbortSignal ||
-        (this.#existing !== undefined && 'existing' in given && !hasColumn));
+    const watchers = [name].flat().map((one) => this.route(one).watcher);
+    const isOptions = (given: unknown) => isIteratorOptions(given, this.#existing ? watchers : undefined);
     const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
     const options = filtered ? rest[1] : rest[0];
     const given = [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])];
@@ -249,13 +234,7 @@ export class Subscriptions {
       return new ActiveSubscription(registry, filter, handler, { ...settings, name: own });
     }
     if (this.#named.has(name)) {
-      const what = settings.transaction ? 'positions' : 'dead letters';
-      throwIssues([
-        {
-          message: `two subscriptions have the name '${name}', but ${what} are stored by subscription name`,
-          solution: "Give each subscription a unique name that does not change: { name: 'mailer' }.",
-        },
-      ]);
+      throwIssues([takenName(name, settings.transaction)]);
     }
     if (!settings.transaction) return subscription;
     this.keepsPositions = true;
@@ -288,9 +267,4 @@ export class Subscriptions {
     };
     return subscription;
   }
-}
-
-/** Copies the filter, because the caller may change it and the subscription is found by it. */
-function copyOf(filter: Filter): Filter {
-  return typeof filter === 'object' && filter !== null ? { ...filter } : filter;
 }

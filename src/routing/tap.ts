@@ -4,7 +4,7 @@ import type { ExistingOptions } from '../types/existing.ts';
 import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { Router } from './router.ts';
 import { RowStream } from './row-stream.ts';
-import type { ExistingReader } from './subscriptions.ts';
+import type { ExistingReader } from './existing-reader.ts';
 import { ActiveSubscription } from './subscription.ts';
 
 /** A handler that is called with every event of every watcher. */

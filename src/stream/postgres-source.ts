@@ -268,8 +268,7 @@ export class PostgresSource implements ChangeSource {
     this.#host.streaming({ confirmedLsn: positions.confirmed, gap });
     this.#history.told();
     this.#working.start();
-    const beside = this.#working.open({ gap: gap !== undefined, forgotten: verdict === 'lost' });
-    this.#parts.beside?.connected(beside);
+    this.#parts.beside?.connected(this.#working.open({ gap: gap !== undefined, forgotten: verdict === 'lost' }));
     this.#pace();
     if (this.#host.wantsMessages()) this.askForMessages(); // a subscription may have been added while connecting
   }

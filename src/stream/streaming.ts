@@ -146,8 +146,8 @@ export class Streaming {
   open(facts: Pick<OpenStream, 'gap' | 'forgotten'>): OpenStream {
     const connection = this.#connection;
     const { intake, gate } = this.#parts;
-    const { slot } = connection.options;
-    const marker = parseComment(this.#prepared.publication.comment).markers.find((one) => one.slot === slot.name);
+    const { markers } = parseComment(this.#prepared.publication.comment);
+    const marker = markers.find(({ slot }) => slot === connection.options.slot.name);
     return {
       ...facts,
       slotLsn: marker?.createdLsn ?? '',

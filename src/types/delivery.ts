@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import type { ExistingOptions, ExistingRows } from './existing.ts';
+import type { ExistingRows } from './existing.ts';
 import type { MapOf } from './inference.ts';
 import type { EventOf, NamesIn, TypeOf, WatcherName, WatcherNames } from './lookup.ts';
 import type { UpdateType, Watchers } from './watchers.ts';
@@ -201,13 +201,6 @@ export interface SubscribeOptions extends DeliveryOptions {
   readonly batch?: BatchOptions;
 }
 
-/** Options of `subscribe` on a watch that owns its slot. */
-export interface SlotSubscribeOptions extends SubscribeOptions {
-  /** Also deliver the rows that are in the tables already, as changes of the `inserted` watchers with `context.existing`. A version is
-   *  read once; a new version reads all rows again. Needs a `name`. */
-  readonly existing?: string | ExistingOptions;
-}
-
 /** How events are collected into batches: `{ size: 500, wait: 50, latest: true }`. */
 export interface BatchOptions {
   /** Maximum number of events in a batch. */
@@ -227,16 +220,6 @@ export interface Subscription extends Disposable {
   /** With the option `existing`. */
   readonly existing: ExistingRows | undefined;
 }
-
-/** A subscription with the option `existing`. */
-export interface ExistingSubscription extends Subscription {
-  readonly existing: ExistingRows;
-}
-
-/** What `subscribe` returns, given its options. */
-export type SubscriptionOf<O> = O extends { readonly existing: string | ExistingOptions }
-  ? ExistingSubscription
-  : Subscription;
 
 /** An event that a subscription gave up on, as stored in `walwatch.dead_letters`. */
 export interface DeadLetter {

@@ -1,3 +1,12 @@
+import type { SubscribeOptions, Subscription } from './delivery.ts';
+
+/** Options of `subscribe` on a watch that owns its slot. */
+export interface SlotSubscribeOptions extends SubscribeOptions {
+  /** Also deliver the rows that are in the tables already, as changes of the `inserted` watchers with `context.existing`. A version is
+   *  read once; a new version reads all rows again. Needs a `name`. */
+  readonly existing?: string | ExistingOptions;
+}
+
 /** Options of `events` on a watch that owns its slot. */
 export interface EventsOptions {
   readonly signal?: AbortSignal;
@@ -29,9 +38,19 @@ export interface ExistingRows {
   readonly state: 'waiting' | 'reading' | 'done';
   /** Handled so far, of all tables. */
   readonly rows: number;
-  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a row filter, or before the last table is reached. */
+  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a filter, or while state is 'waiting'. */
   readonly estimatedRows: number | undefined;
   /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
    *  rejection. After a gap, when the rows are read again, it is another promise. */
   readonly done: Promise<void>;
 }
+
+/** A subscription with the option `existing`. */
+export interface ExistingSubscription extends Subscription {
+  readonly existing: ExistingRows;
+}
+
+/** What `subscribe` returns, given its options. */
+export type SubscriptionOf<O> = O extends { readonly existing: string | ExistingOptions }
+  ? ExistingSubscription
+  : Subscription;

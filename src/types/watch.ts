@@ -6,13 +6,11 @@ import type {
   DeliveryOptions,
   HandlerOf,
   LogicalMessage,
-  SlotSubscribeOptions,
   SubscribeOptions,
   Subscription,
-  SubscriptionOf,
   Transaction,
 } from './delivery.ts';
-import type { EventsOptions, ExistingOptions, ExistingRows } from './existing.ts';
+import type { EventsOptions, ExistingOptions, ExistingRows, SlotSubscribeOptions, SubscriptionOf } from './existing.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './events.ts';
 import type { MapOf } from './inference.ts';
 import type { FilterOf, NamesIn, WatcherName, WatcherNames } from './lookup.ts';

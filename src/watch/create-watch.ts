@@ -283,9 +283,8 @@ function assemble(
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
     inspection, hook, deadLetters, existing,
     release: async () => {
-      await existing.store();
       deadLetters.close();
-      await recovery.end();
+      await Promise.all([existing.store(), recovery.end()]);
     },
   }); // prettier-ignore
   return watch;

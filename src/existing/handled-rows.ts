@@ -1,0 +1,34 @@
+import type { IsFresh } from '../delivery/recorder.ts';
+import { type ChunkRow, idOf } from './chunk-row.ts';
+import type { KeyTexts } from './key-order.ts';
+import { freshFrom, type Partly, type State } from './state.ts';
+
+/** Rows that some watchers have handled, and others have not: as they were stored, and those of the chunk. */
+export function partlyHandled(stored: ReadonlyMap<string, Partly>, rows: readonly ChunkRow[]): readonly Partly[] {
+  const partly = new Map(stored);
+  for (const { id, key, stage, by } of rows) if (stage === 'given' && by.length > 0) partly.set(id, { key, by });
+  return [...partly.values()];
+}
+
+/** What a stored state does not have as handled. `last`: the last key that the chunk has scanned. */
+export function freshRows(
+  rows: readonly ChunkRow[],
+  last: KeyTexts | undefined,
+  { cursor, ahead, partly }: Pick<State, 'cursor' | 'ahead' | 'partly'>,
+): IsFresh {
+  const isCursor = (key: KeyTexts | undefined) =>
+    cursor !== undefined && key !== undefined && idOf(key) === idOf(cursor);
+  const end = rows.findLastIndex(({ key, reread }) => !reread && isCursor(key)) + 1;
+  const passed = rows.slice(0, isCursor(last) ? rows.length : end).filter(({ reread }) => !reread);
+  return freshFrom(
+    passed.map(({ key }) => key),
+    ahead,
+    partly,
+  );
+}
+
+/** The last key of the range among so many first rows; rows of the list say nothing about how far the range is read. */
+export function lastKeyOf(rows: readonly ChunkRow[], count: number, start: KeyTexts | undefined): KeyTexts | undefined {
+  for (let index = count - 1; index >= 0; index--) if (!rows[index]!.reread) return rows[index]!.key;
+  return start;
+}

@@ -1,0 +1,15 @@
+import type { Ledger } from '../changes/ledger.ts';
+import type { Recorder } from '../delivery/recorder.ts';
+import type { ChunkRow } from './chunk-row.ts';
+
+export interface TableReadingHost {
+  /** The names of the watchers that the subscription gets this table's rows through. */
+  readonly watchers: ReadonlySet<string>;
+  readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
+  /** With `transaction: true`. */
+  readonly recorder: Recorder | undefined;
+  /** Hands a row to the subscription: `expect()` for each watcher that wants it, then `expected()`. */
+  give(row: ChunkRow): void;
+  /** A row was handled: more may be given, or the chunk is done. */
+  wake(): void;
+}

@@ -1,0 +1,26 @@
+import type { ConfigurationIssue } from '../errors.ts';
+import type { Watcher } from '../watchers/validate.ts';
+import type { Filter } from './subscription.ts';
+
+/** Copies the filter, because the caller may change it and the subscription is found by it. */
+export function copyOf(filter: Filter): Filter {
+  return typeof filter === 'object' && filter !== null ? { ...filter } : filter;
+}
+
+/**
+ * Whether an argument of `events()` is its options: an object whose signal is an AbortSignal, or one with `existing`, where the watch can read
+ * existing rows and no watcher has a column of this name. `watchers`: undefined where existing rows cannot be read.
+ */
+export function isIteratorOptions(given: unknown, watchers: readonly Watcher[] | undefined): boolean {
+  if (typeof given !== 'object' || given === null) return false;
+  if ((given as { signal?: unknown }).signal instanceof AbortSignal) return true;
+  return 'existing' in given && watchers?.every(({ extraColumns }) => !extraColumns.includes('existing')) === true;
+}
+
+export function takenName(name: string, transaction: boolean): ConfigurationIssue {
+  const what = transaction ? 'positions' : 'dead letters';
+  return {
+    message: `two subscriptions have the name '${name}', but ${what} are stored by subscription name`,
+    solution: "Give each subscription a unique name that does not change: { name: 'mailer' }.",
+  };
+}
