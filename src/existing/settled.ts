@@ -9,11 +9,11 @@ const nextWarning = 60_000;
 
 /** Waits until all transactions that were writing when this was called have ended. `blocked` names those that take long. */
 export async function untilSettled(stream: ExistingStream, blocked: (by: string) => void): Promise<void> {
-  const began = await stream.use(readSnapshot);
+  // Not the xmax of a snapshot: that is the highest *completed* xid + 1, and a running writer may be above it.
+  const xid = await stream.use(ownXid);
   let warnAt = Date.now() + firstWarning;
   for (let pause = 10; !stream.closed; pause = Math.min(1000, pause * 2)) {
-    const { xmin } = await stream.use(readSnapshot);
-    if (xmin >= began.xmax) return;
+    if ((await stream.use(oldestWriter)) > xid) return;
     if (Date.now() > warnAt) {
       warnAt = Date.now() + nextWarning;
       blocked(await stream.use(writers));
@@ -22,12 +22,20 @@ export async function untilSettled(stream: ExistingStream, blocked: (by: string)
   }
 }
 
-async function readSnapshot(client: Client): Promise<{ readonly xmin: bigint; readonly xmax: bigint }> {
-  const { rows } = await client.query<{ xmin: string; xmax: string }>(
-    `select pg_catalog.pg_snapshot_xmin(s)::pg_catalog.text as xmin, pg_catalog.pg_snapshot_xmax(s)::pg_catalog.text as xmax
-     from pg_catalog.pg_current_snapshot() s`,
+/** A new transaction id: every transaction that writes by now has a lower one. */
+async function ownXid(client: Client): Promise<bigint> {
+  const { rows } = await client.query<{ xid: string }>(
+    'select pg_catalog.pg_current_xact_id()::pg_catalog.text as xid',
   );
-  return { xmin: BigInt(rows[0]!.xmin), xmax: BigInt(rows[0]!.xmax) };
+  return BigInt(rows[0]!.xid);
+}
+
+/** The lowest id of the transactions that run; without any, the next one. */
+async function oldestWriter(client: Client): Promise<bigint> {
+  const { rows } = await client.query<{ xmin: string }>(
+    'select pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text as xmin',
+  );
+  return BigInt(rows[0]!.xmin);
 }
 
 /** Who is writing, the oldest first. */
