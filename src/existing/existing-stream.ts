@@ -57,13 +57,20 @@ export class ExistingStream {
       });
       this.#splices.close(oid);
       let late = false;
+      let cancelled: Promise<void> | undefined;
+      const cancel = () => (cancelled ??= session.cancel());
       const timer = setTimeout(() => {
         late = true;
         this.#unbar(oid);
-        void session.cancel();
+        void cancel();
       }, patience);
       try {
-        const chunk = await readChunk(client, this.facts.slot, plan, request);
+        const chunk = await readChunk(
+          client,
+          { slot: this.facts.slot, taken: (lsn, flushed) => this.#taken(flushed), cancel },
+          plan,
+          request,
+        );
         if (late || this.closed) return false;
         this.#check(chunk);
         loaded(chunk);
@@ -74,15 +81,29 @@ export class ExistingStream {
       } finally {
         clearTimeout(timer);
         if (!late) this.#unbar(oid);
+        await cancelled; // else it could end a statement that follows
+        // Whoever comes next is answered after it. A lost connection has ended the transaction.
+        client.query('rollback').catch(() => {});
       }
     });
+  }
+
+  /** While the rows come, the walsender tells how far it is: mostly it has passed the chunk's position by the time they are here. */
+  #taken(flushed: boolean): void {
+    const { facts } = this;
+    if (flushed) facts.ask();
+    else
+      facts.flush().then(
+        () => facts.ask(),
+        () => {}, // it is tried again
+      );
   }
 
   /** Waits until everything that a snapshot sees has passed, or `enough()`. */
   async passed(position: Lsn, enough: () => boolean): Promise<void> {
     const { facts } = this;
     for (let waited = 0; !this.closed && !enough() && !facts.hasPassed(position); waited++) {
-      if (waited % 8 === 0) facts.ask();
+      if (waited % 8 === 3) facts.ask();
       if (waited === flushAfter) await facts.flush().catch(() => {});
       await delay(Math.min(50, 1 + waited / 8));
     }
@@ -112,7 +133,11 @@ export class ExistingStream {
     const session = await this.facts.open();
     session.lost.catch(() => (this.#opening = undefined));
     // Row-level security would leave rows out without a word: with this it is an error.
-    await session.use((client) => client.query('set row_security = off; set max_parallel_workers_per_gather = 0'));
+    await session.use((client) =>
+      client.query(
+        'set row_security = off; set max_parallel_workers_per_gather = 0; set jit = off; set enable_seqscan = off; set enable_sort = off',
+      ),
+    );
     return session;
   }
 }

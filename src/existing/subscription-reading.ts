@@ -44,6 +44,8 @@ interface ReadTable {
 
 /** Milliseconds between two stores of how far a table is read, when its handler is slow. */
 const storeEvery = 1000;
+/** The same between chunks: each store is a commit. */
+const storeOften = 200;
 /** Milliseconds that the handlers of rows may have the event loop at once. */
 const turn = 2;
 const chunkTime = { short: 5, long: 20 };
@@ -212,11 +214,16 @@ export class SubscriptionReading implements Recorder {
 
   async #readChunks(stream: ExistingStream, table: ReadTable, plan: ReadPlan): Promise<void> {
     const { rows } = this.#reading!;
+    let storedAt = 0;
     for (;;) {
       await this.#idle(stream);
       if (stream.closed || !this.subscription.active) return;
       rows.finish();
-      await this.#store(stream);
+      const now = performance.now();
+      if (rows.done || now > storedAt + storeOften) {
+        await this.#store(stream);
+        storedAt = now;
+      }
       if (rows.done) break;
       if (rows.keyChanges.tooMany) throw new TableChanged('too many rows have changed their keys');
       const chunk = await this.#load(stream, plan, rows);
@@ -240,7 +247,7 @@ export class SubscriptionReading implements Recorder {
     const loaded = await stream.chunk(plan, { after: rows.start, end: rows.end, limit, moved }, (read) => {
       chunk = read;
       rows.keyChanges.read(moved.length);
-      rows.load(read, plan, Date.now(), limit);
+      rows.load(read, plan, Date.now());
     });
     this.#adapt(loaded ? performance.now() - began : Infinity);
     return chunk;

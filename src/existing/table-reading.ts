@@ -163,7 +163,7 @@ export class TableReading {
   }
 
   /** A chunk was read. Call `next()` from now on, and `before()` for each change. */
-  load(chunk: Chunk, { plan }: ReadPlan, readAt: number, limit: number): void {
+  load(chunk: Chunk, { plan }: ReadPlan, readAt: number): void {
     const transaction: LedgerTransaction = chunkTransaction(readAt);
     this.#snapshot = chunk.snapshot;
     this.#prefix = this.#next = 0;
@@ -180,7 +180,7 @@ export class TableReading {
     }
     this.#rows = rows;
     this.#last = chunk.last ?? this.#start;
-    this.#exhausted = chunk.scanned < limit;
+    this.#exhausted = chunk.exhausted;
   }
 
   /** The first row that waits. It may only be given when everything that the snapshot sees has passed. */
