@@ -3,7 +3,7 @@ import type { Deliverable } from './deliverable.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 import { isAfter, type Place, placeOf, type Position } from './position.ts';
-import { recorderOf } from './recorder.ts';
+import { type IsFresh, type RecordedRow, recorderOf } from './recorder.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
 /** Several events that are handed over at once, retried and acknowledged as a whole. */
@@ -84,18 +84,18 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
     return context.#parts.flatMap(({ change, watcher }) => (recorderOf(change) ? [] : [placeOf(change, watcher)]));
   }
 
-  static changes(context: BatchHandlerContext): readonly Captured[] {
-    return context.#parts.map(({ change }) => change);
+  static parts(context: BatchHandlerContext): readonly RecordedRow[] {
+    return context.#parts.map(({ change, watcher }) => ({ change, watcher }));
   }
 
-  /** What of a batch comes after a position, and those of its `rows` that have none; undefined: nothing. */
+  /** What of a batch comes after a position, and what of it has no position and is fresh; undefined: nothing. */
   static after(
     context: BatchHandlerContext,
     position: Position,
-    rows: ReadonlySet<Captured>,
+    isFresh: IsFresh,
   ): { readonly events: readonly unknown[]; readonly context: BatchHandlerContext } | undefined {
     const parts = context.#parts.filter(({ change, watcher }) =>
-      recorderOf(change) ? rows.has(change) : isAfter(placeOf(change, watcher), position),
+      recorderOf(change) ? isFresh(change, watcher) : isAfter(placeOf(change, watcher), position),
     );
     if (parts.length === 0) return undefined;
     const rest = new BatchHandlerContext(parts[0]!.change, parts, context.attempt, context);

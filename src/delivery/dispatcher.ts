@@ -58,7 +58,10 @@ export class Dispatcher implements LaneHost {
     const recovery = this.#recovery;
     if (recovery?.open) {
       if (recovery.covers(deliverable.change)) {
-        if (recovery.isDead(recipient, deliverable)) return; // since before a crash
+        if (recovery.isDead(recipient, deliverable)) {
+          deliverable.settled?.();
+          return; // since before a crash
+        }
         direct = false;
       } else if (this.#busy.size === 0) recovery.close();
     }

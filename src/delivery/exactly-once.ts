@@ -1,11 +1,10 @@
 import type { Client } from 'pg';
-import type { Captured } from '../changes/ledger.ts';
 import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 import { HandlerSession, type HandlerSessionHost } from './handler-session.ts';
 import { isAfter, moved, type Place, placeOf, type Position } from './position.ts';
 import { Positions, type PositionsHost } from './positions.ts';
-import { type Recorder, recorderOf } from './recorder.ts';
+import { type IsFresh, type RecordedRow, type Recorder, recorderOf } from './recorder.ts';
 import type { EventContext } from '../types/delivery.ts';
 
 export interface ExactlyOnceHost extends PositionsHost, HandlerSessionHost {}
@@ -37,14 +36,15 @@ export class ExactlyOnce {
       before: async (client) => {
         const reached = await this.#positions.lock(client, this.#name);
         const { rows, recorder } = rowsOf(context);
-        const fresh = recorder ? await recorder.fresh(client, rows) : none;
+        const isFresh = recorder ? await recorder.fresh(client, rows) : none;
         // After a crash batches are cut elsewhere.
         if (context instanceof BatchHandlerContext) {
-          const rest = BatchHandlerContext.after(context, reached, fresh);
+          const rest = BatchHandlerContext.after(context, reached, isFresh);
           return rest && { ...rest, reached };
         }
-        const isFresh = recorder ? fresh.size > 0 : isAfter(placesOf(context)[0]!, reached);
-        return isFresh ? { events: event, context, reached } : undefined;
+        const [row] = rows;
+        const isNew = row ? isFresh(row.change, row.watcher) : isAfter(placesOf(context)[0]!, reached);
+        return isNew ? { events: event, context, reached } : undefined;
       },
       handler: (client, fresh) => {
         HandlerContext.called(context);
@@ -94,17 +94,19 @@ function placesOf(context: HandlerContext): readonly Place[] {
   return recorderOf(change) ? [] : [placeOf(change, (context as Partial<EventContext>).watcher)];
 }
 
-const none: ReadonlySet<Captured> = new Set();
+const none: IsFresh = () => false;
 
 /** What has no position in the stream. */
 function rowsOf(context: HandlerContext): {
-  readonly rows: readonly Captured[];
+  readonly rows: readonly RecordedRow[];
   readonly recorder: Recorder | undefined;
 } {
-  const changes =
-    context instanceof BatchHandlerContext ? BatchHandlerContext.changes(context) : [HandlerContext.change(context)];
-  const rows = changes.filter((change) => recorderOf(change) !== undefined);
-  return { rows, recorder: rows[0] && recorderOf(rows[0]) };
+  const all =
+    context instanceof BatchHandlerContext
+      ? BatchHandlerContext.parts(context)
+      : [{ change: HandlerContext.change(context), watcher: (context as Partial<EventContext>).watcher }];
+  const rows = all.filter(({ change }) => recorderOf(change) !== undefined);
+  return { rows, recorder: rows[0] && recorderOf(rows[0].change) };
 }
 
 async function isInAttempt(client: Client, _: true, attempt: string): Promise<boolean> {

@@ -55,8 +55,8 @@ export interface Chunk {
 
 export interface ChunkHost {
   readonly slot: string;
-  /** The snapshot was taken. `flushed`: the WAL up to the position was flushed then. */
-  taken(lsn: Lsn, flushed: boolean): void;
+  /** The snapshot was taken. `flushed`: the WAL up to the chunk's position was flushed then. */
+  taken(flushed: boolean): void;
   /** No more rows are needed: the server may end the statement. */
   cancel(): void;
 }
@@ -66,6 +66,13 @@ const mostBytes = 4 * 1024 * 1024;
 
 /** The table is not as the stream knows it. */
 export class TableChanged extends Error {}
+
+const ofTable: readonly (string | undefined)[] = [sqlState.undefinedColumn, sqlState.undefinedTable];
+
+function changed(error: Error): Error {
+  const { code } = error as { code?: string };
+  return ofTable.includes(code) ? new TableChanged(error.message, { cause: error }) : error;
+}
 
 /** Values come as the server writes them, as they do in the stream. */
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
@@ -81,9 +88,14 @@ export function fromTable(table: ReadPlan['table']): string {
  */
 export async function lockTable(client: Client, { table, order }: ReadPlan): Promise<void> {
   const names = order.names.map(quoteIdentifier).join(', ');
-  await client.query(
-    `begin isolation level read committed read only; select ${names} from ${fromTable(table)} limit 0`,
-  );
+  try {
+    await client.query(
+      `begin isolation level read committed read only; select ${names} from ${fromTable(table)} limit 0`,
+    );
+  } catch (error) {
+    await client.query('rollback').catch(() => {}); // a lost connection has ended it
+    throw changed(error as Error);
+  }
 }
 
 /**
@@ -102,9 +114,7 @@ export function readChunk(client: Client, host: ChunkHost, plan: ReadPlan, reque
     query.on('error', (error) => {
       const { code } = error as { code?: string };
       if (rows.isLarge && code === sqlState.queryCanceled) resolve(rows.chunk);
-      else if (code === sqlState.undefinedColumn || code === sqlState.undefinedTable)
-        reject(new TableChanged(error.message, { cause: error }));
-      else reject(error);
+      else reject(changed(error));
     });
     client.query(query);
   });
@@ -159,7 +169,7 @@ class ChunkRows {
       lsn: parseLsn(lsn!),
       activePid: pid === '' ? undefined : Number(pid),
     };
-    this.#host.taken(this.#facts.lsn, parseLsn(flushed!) >= this.#facts.lsn);
+    this.#host.taken(parseLsn(flushed!) >= this.#facts.lsn);
   }
 
   #add(row: (string | null)[]): void {

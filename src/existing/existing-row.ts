@@ -17,6 +17,12 @@ export function chunkTransaction(readAt: number): LedgerTransaction {
   return transaction;
 }
 
+/** Hears of what becomes of a row. */
+export interface Given {
+  /** One of the watchers has handled it. */
+  settled(watcher: string): void;
+}
+
 /** A row that was read from the table, as a change that inserts it. */
 export class ExistingChange extends CapturedChange {
   readonly key: KeyTexts;
@@ -50,15 +56,15 @@ export class ExistingChange extends CapturedChange {
 
 /** An existing row as one watcher sees it. */
 export class ExistingOccurrence extends Occurrence {
-  readonly #settled: () => void;
+  readonly #given: Given;
 
-  constructor(planned: PlannedWatcher, change: ExistingChange, settled: () => void) {
+  constructor(planned: PlannedWatcher, change: ExistingChange, given: Given) {
     super(planned, change);
-    this.#settled = settled;
+    this.#given = given;
   }
 
   settled(): void {
-    this.#settled();
+    this.#given.settled(this.planned.bound.watcher.name);
   }
 }
 
@@ -66,9 +72,9 @@ export class ExistingOccurrence extends Occurrence {
 export class ExistingRouting extends Routing {
   readonly #existing: ExistingOccurrence;
 
-  constructor(planned: PlannedWatcher, change: ExistingChange, settled: () => void) {
+  constructor(planned: PlannedWatcher, change: ExistingChange, given: Given) {
     super(planned, change);
-    this.#existing = new ExistingOccurrence(planned, change, settled);
+    this.#existing = new ExistingOccurrence(planned, change, given);
   }
 
   override get occurrence(): ExistingOccurrence {

@@ -1,6 +1,8 @@
 import type { Ledger } from '../changes/ledger.ts';
-import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import type { Client } from 'pg';
+import type { ConfigurationIssue, WatchError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
+import type { Server } from '../postgres/server.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
@@ -10,10 +12,13 @@ import type { Beside, OpenStream } from '../stream/beside.ts';
 import type { ExistingOptions } from '../types/delivery.ts';
 import type { ExistingStatus } from '../types/events.ts';
 import type { Logger } from '../types/logger.ts';
+import type { BoundWatcher } from '../watchers/bind.ts';
 import { ExistingStream } from './existing-stream.ts';
 import { resolveExisting, type ResolvedExisting } from './options.ts';
 import { Splices } from './splices.ts';
+import { startIssues } from './start-issues.ts';
 import { SubscriptionReading } from './subscription-reading.ts';
+import { ended } from './warnings.ts';
 
 export interface ExistingRowsHost {
   readonly options: Pick<ResolvedOptions, 'slot' | 'manage' | 'visibility' | 'origin'>;
@@ -36,6 +41,9 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   readonly #splices = new Splices();
   readonly #readings = new Map<ActiveSubscription, SubscriptionReading>();
   #stream: ExistingStream | undefined;
+  /** There was a connection that streamed. */
+  #connected = false;
+  #ending = false;
   #over: unknown;
 
   constructor(host: ExistingRowsHost) {
@@ -95,9 +103,18 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     subscription.onEnd = () => {
       onEnd?.();
       this.#readings.delete(subscription);
-      reading.end(this.#over ?? ended(subscription.name));
+      reading.end(this.#over ?? ended(subscription.name), !this.#ending);
     };
-    if (this.#stream) void reading.read(this.#stream, true);
+    // What came between an earlier start and now was not for this subscription.
+    if (this.#connected) reading.restart('late');
+    if (this.#stream) void reading.read(this.#stream);
+  }
+
+  /** What keeps existing rows from being read. Makes walwatch.existing when it is missing and may be made. */
+  async issues(client: Client, server: Server, bound: readonly BoundWatcher[]): Promise<ConfigurationIssue[]> {
+    const open = [...this.#readings.values()].filter(({ progress }) => progress.state !== 'done');
+    if (open.length === 0) return [];
+    return startIssues(client, server, bound, open, this.#host.options.manage === 'create');
   }
 
   connected(stream: OpenStream): void {
@@ -122,24 +139,32 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       this.#splices,
     );
     this.#stream = existing;
+    this.#connected = true;
     for (const reading of this.#readings.values()) {
-      if (stream.gap) reading.gap();
-      void reading.read(existing, false);
+      if (stream.gap) reading.restart('gap');
+      if (stream.forgotten) reading.forget();
+      void reading.read(existing);
     }
   }
 
   disconnected(): void {
     this.#stream?.close();
     this.#stream = undefined;
+    this.#splices.openAll();
     for (const reading of this.#readings.values()) reading.disconnected();
   }
 
-  /** The watch has ended. */
+  ending(): void {
+    this.#ending = true;
+    this.#stream?.end();
+    for (const reading of this.#readings.values()) reading.wake();
+  }
+
+  /** The watch has ended. What is not stored must come again, so its changes are not settled. */
   end(reason: unknown): void {
     this.#over = reason;
-    this.disconnected();
-    for (const reading of this.#readings.values()) reading.end(reason);
-    this.#readings.clear();
+    this.ending();
+    for (const reading of this.#readings.values()) reading.end(reason, false);
   }
 
   /** Stores how far tables are read, before the connections close. */
@@ -153,8 +178,4 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       ...progress.toJSON(),
     }));
   }
-}
-
-function ended(subscription: string): WatchError {
-  return new WatchError('STOPPED', `${subscription}: the subscription ended before its existing rows were read`);
 }

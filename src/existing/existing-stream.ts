@@ -1,12 +1,12 @@
 import type { Client } from 'pg';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { WatchError } from '../errors.ts';
 import type { OpenStream } from '../stream/beside.ts';
 import { type Chunk, type ChunkRequest, lockTable, readChunk, type ReadPlan } from './chunk.ts';
-import type { Splices } from './splices.ts';
+import { Pause } from './pause.ts';
+import type { Barrier, Splices } from './splices.ts';
 import type { Origin } from './state.ts';
 
 /** What is needed of a connection that streams. */
@@ -21,26 +21,55 @@ export interface StreamFacts extends Omit<OpenStream, 'open'> {
 
 /** Milliseconds that changes of a table wait for a chunk of its rows at most. */
 const patience = 1000;
-/** Milliseconds after which the server is asked to flush. */
+/**
+ * Row-level security would leave rows out without a word: with this it is an error. A chunk is read by the index of the key, also where
+ * statistics are missing or say that to sort the table would cost less.
+ */
+const settings = `set row_security = off; set max_parallel_workers_per_gather = 0; set jit = off;
+  set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off`;
+/** After how many looks the server is asked to flush. */
 const flushAfter = 5;
 
 /** Reads chunks of rows beside one connection that streams. Ends with it. */
 export class ExistingStream {
   readonly facts: StreamFacts;
   readonly #splices: Splices;
+  readonly #pause = new Pause();
   #opening: Promise<Session> | undefined;
-  closed = false;
+  /** Nothing more is read. */
+  #ending = false;
+  #closed = false;
 
   constructor(facts: StreamFacts, splices: Splices) {
     this.facts = facts;
     this.#splices = splices;
   }
 
+  /** The connection has ended, or will: nothing more is read. */
+  get closed(): boolean {
+    return this.#ending;
+  }
+
   /** @throws also when the session is lost */
   async use<T>(task: (client: Client) => Promise<T>): Promise<T> {
-    const session = await (this.#opening ??= this.#open());
-    if (this.closed) throw ended();
+    const session = await this.#session();
     return session.use(task);
+  }
+
+  /** Waits, but not beyond the end of the connection. */
+  wait(milliseconds: number): Promise<void> {
+    return this.#pause.wait(milliseconds);
+  }
+
+  /** From now on changes of a table wait. */
+  bar(table: number): Barrier {
+    const barrier = this.#splices.close(table);
+    const open = () => {
+      const closed = barrier.open();
+      if (closed) this.facts.opened();
+      return closed;
+    };
+    return { open };
   }
 
   /**
@@ -48,31 +77,23 @@ export class ExistingStream {
    * `loaded` must know before it passes. False: given up, because it took too long.
    */
   async chunk(plan: ReadPlan, request: ChunkRequest, loaded: (chunk: Chunk) => void): Promise<boolean> {
-    const session = await (this.#opening ??= this.#open());
-    return this.use(async (client) => {
-      const { oid } = plan.table;
-      await lockTable(client, plan).catch(async (error: unknown) => {
-        await client.query('rollback').catch(() => {});
-        throw error;
-      });
-      this.#splices.close(oid);
+    const session = await this.#session();
+    return session.use(async (client) => {
+      await lockTable(client, plan);
+      const barrier = this.bar(plan.table.oid);
       let late = false;
       let cancelled: Promise<void> | undefined;
-      const cancel = () => (cancelled ??= session.cancel());
+      const cancel = () => void (cancelled ??= session.cancel());
       const timer = setTimeout(() => {
         late = true;
-        this.#unbar(oid);
-        void cancel();
+        barrier.open();
+        cancel();
       }, patience);
+      const taken = (flushed: boolean) => this.#taken(flushed);
       try {
-        const chunk = await readChunk(
-          client,
-          { slot: this.facts.slot, taken: (lsn, flushed) => this.#taken(flushed), cancel },
-          plan,
-          request,
-        );
+        const chunk = await readChunk(client, { slot: this.facts.slot, taken, cancel }, plan, request);
         if (late || this.closed) return false;
-        this.#check(chunk);
+        this.#check(chunk.activePid);
         loaded(chunk);
         return true;
       } catch (error) {
@@ -80,7 +101,7 @@ export class ExistingStream {
         throw error;
       } finally {
         clearTimeout(timer);
-        if (!late) this.#unbar(oid);
+        barrier.open();
         await cancelled; // else it could end a statement that follows
         // Whoever comes next is answered after it. A lost connection has ended the transaction.
         client.query('rollback').catch(() => {});
@@ -88,7 +109,10 @@ export class ExistingStream {
     });
   }
 
-  /** While the rows come, the walsender tells how far it is: mostly it has passed the chunk's position by the time they are here. */
+  /**
+   * While the rows come, the walsender is asked how far it is: mostly the stream has passed the chunk's position by the time
+   * they are here.
+   */
   #taken(flushed: boolean): void {
     const { facts } = this;
     if (flushed) facts.ask();
@@ -102,43 +126,65 @@ export class ExistingStream {
   /** Waits until everything that a snapshot sees has passed, or `enough()`. */
   async passed(position: Lsn, enough: () => boolean): Promise<void> {
     const { facts } = this;
-    for (let waited = 0; !this.closed && !enough() && !facts.hasPassed(position); waited++) {
-      if (waited % 8 === 3) facts.ask();
-      if (waited === flushAfter) await facts.flush().catch(() => {});
-      await delay(Math.min(50, 1 + waited / 8));
+    for (let looks = 0; !this.closed && !enough() && !facts.hasPassed(position); looks++) {
+      if (looks % 8 === 2) facts.ask();
+      if (looks === flushAfter) await facts.flush().catch(() => {}); // its own session tells
+      await this.wait(Math.min(50, 1 + looks / 8));
     }
   }
 
+  /** Reads no more; how far it has come can still be stored. */
+  end(): void {
+    this.#ending = true;
+    this.#pause.end();
+  }
+
+  /** The connection has ended. */
   close(): void {
-    this.closed = true;
-    this.#opening?.then((session) => session.close()).catch(() => {});
+    this.end();
+    this.#closed = true;
+    this.#opening?.then((session) => session.close()).catch(() => {}); // one that did not open needs no closing
   }
 
-  #unbar(table: number): void {
-    this.#splices.open(table);
-    this.facts.opened();
+  async #session(): Promise<Session> {
+    if (this.#closed) throw ended();
+    return (this.#opening ??= this.#open());
   }
 
-  #check({ activePid }: Chunk): void {
+  /** The same server, and nobody else has the slot: what is read here belongs to the stream. */
+  #check(activePid: number | undefined): void {
     const pid = this.facts.pid();
     if (pid !== undefined && activePid === pid) return;
     throw new WatchError(
       'CONNECTION',
-      `existing rows are read from a server where the process ${activePid ?? 'of nobody'} has the slot; the stream's is ${pid ?? 'not known'}`,
-      { solution: 'After a failover this ends by itself. Otherwise the name of the host leads to several servers.' },
+      `the session for existing rows reaches a server where ${activePid === undefined ? 'no process' : `the process ${activePid}`} uses the slot; the stream comes from the process ${pid ?? '(unknown)'}`,
+      {
+        solution:
+          'After a failover this ends by itself. Otherwise the name of the host leads to several servers: connect to one of them.',
+      },
     );
   }
 
   async #open(): Promise<Session> {
-    const session = await this.facts.open();
-    session.lost.catch(() => (this.#opening = undefined));
-    // Row-level security would leave rows out without a word: with this it is an error.
-    await session.use((client) =>
-      client.query(
-        'set row_security = off; set max_parallel_workers_per_gather = 0; set jit = off; set enable_seqscan = off; set enable_sort = off',
-      ),
-    );
-    return session;
+    let session: Session | undefined;
+    try {
+      session = await this.facts.open();
+      session.lost.catch(() => (this.#opening = undefined));
+      await session.use((client) => client.query(settings));
+      const { rows } = await session.use((client) =>
+        client.query<{ pid: number | null }>(
+          'select s.active_pid as pid from pg_catalog.pg_replication_slots s where s.slot_name = $1',
+          [this.facts.slot],
+        ),
+      );
+      this.#check(rows[0]?.pid ?? undefined);
+      if (this.#closed) session.close();
+      return session;
+    } catch (error) {
+      this.#opening = undefined;
+      session?.close();
+      throw error;
+    }
   }
 }
 

@@ -11,6 +11,8 @@ export interface KeyChange {
 
 /** So many are kept. Beyond that, the table is read from the start again. */
 const most = 20_000;
+/** So many are read with one chunk: each is an arm of its statement. */
+const mostAtOnce = 100;
 
 /**
  * The rows to read again. A change that added one is not acknowledged before the list is stored, so after a crash the change
@@ -18,38 +20,51 @@ const most = 20_000;
  */
 export class KeyChanges {
   readonly #ledger: Pick<Ledger, 'hold' | 'settle'>;
+  readonly #most: number;
   /** The current chunk holds their rows. */
   #reading: readonly KeyChange[] = [];
   #waiting: KeyChange[];
-  #held: Held[] = [];
+  readonly #held = new Set<Held>();
+  #tooMany = false;
 
-  constructor(ledger: Pick<Ledger, 'hold' | 'settle'>, stored: readonly KeyChange[]) {
+  constructor(ledger: Pick<Ledger, 'hold' | 'settle'>, stored: readonly KeyChange[], limit = most) {
     this.#ledger = ledger;
     this.#waiting = [...stored];
+    this.#most = limit;
   }
 
   /** For the next chunk. */
-  get waiting(): readonly KeyChange[] {
-    return this.#waiting;
+  get next(): readonly KeyChange[] {
+    return this.#waiting.slice(0, mostAtOnce);
   }
 
   get all(): readonly KeyChange[] {
     return [...this.#reading, ...this.#waiting];
   }
 
-  get tooMany(): boolean {
-    return this.#waiting.length > most;
+  /** Changes wait for the list to be stored. */
+  get holds(): boolean {
+    return this.#held.size > 0;
   }
 
-  add(change: Held, moved: KeyChange): void {
-    // Of a row that moves twice, the first key decides whether it was unread.
+  /** The table has to be read again from the start: the rows that moved are not known any more. */
+  get tooMany(): boolean {
+    return this.#tooMany;
+  }
+
+  /** `seen`: the snapshot of the current chunk sees the change. */
+  add(change: Held, moved: KeyChange, seen: boolean): void {
+    if (this.#tooMany) return; // the first change beyond the limit is not acknowledged until the table is read again
+    this.#hold(change);
+    if (this.#waiting.length >= this.#most) {
+      this.#tooMany = true;
+      return;
+    }
+    // Of a row that moves twice, the first key decides whether it was unread. A chunk that does not see the change has read
+    // the row at its key before.
     const from = JSON.stringify(moved.from);
-    const before = this.all.findLast(({ to }) => JSON.stringify(to) === from);
+    const before = (seen ? this.all : this.#waiting).findLast(({ to }) => JSON.stringify(to) === from);
     this.#waiting.push(before ? { ...before, to: moved.to } : moved);
-    // Without bytes: it must never make the memory full, which would stop the stream that the chunk waits for.
-    const held = { transaction: change.transaction, bytes: 0, holders: 0 };
-    this.#ledger.hold(held);
-    this.#held.push(held);
   }
 
   /** The first `count` of those that waited are in the chunk that was read. */
@@ -70,8 +85,7 @@ export class KeyChanges {
 
   /** What is stored next. Call `stored` once it is. */
   store(): { readonly entries: readonly KeyChange[]; stored(): void } {
-    const held = this.#held;
-    this.#held = [];
+    const held = this.#tooMany ? [] : [...this.#held];
     return { entries: this.all, stored: () => this.#settle(held) };
   }
 
@@ -79,12 +93,17 @@ export class KeyChanges {
   clear(): void {
     this.#reading = [];
     this.#waiting = [];
-    const held = this.#held;
-    this.#held = [];
-    this.#settle(held);
+    this.#settle([...this.#held]);
+  }
+
+  #hold({ transaction }: Held): void {
+    // Without bytes: it must never make the memory full, which would stop the stream that the chunk waits for.
+    const held = { transaction, bytes: 0, holders: 0 };
+    this.#ledger.hold(held);
+    this.#held.add(held);
   }
 
   #settle(held: readonly Held[]): void {
-    for (const one of held) this.#ledger.settle(one);
+    for (const one of held) if (this.#held.delete(one)) this.#ledger.settle(one);
   }
 }

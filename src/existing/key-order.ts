@@ -30,20 +30,19 @@ export class KeyOrder {
   /** Reads it from the catalog. `key`: the columns of the primary key as the watchers name it in the database. */
   static async read(client: Client, table: Table, key: readonly string[]): Promise<KeyOrder> {
     const { rows } = await client.query<KeyColumn & { readonly place: number }>(keyQuery, [table.oid, key]);
-    if (rows.length !== key.length)
-      throw new WatchError(
-        'CONFIGURATION',
-        `${quoteTable(table)} has no valid unique btree index on (${key.join(', ')}), so its existing rows cannot be read in the order of their keys`,
-        {
-          solution: `CREATE UNIQUE INDEX CONCURRENTLY ON ${quoteTable(table)} (${key.map(quoteIdentifier).join(', ')});`,
-        },
-      );
-    return new KeyOrder(rows);
+    if (rows.length > 0) return new KeyOrder(rows);
+    throw new WatchError(
+      'CONFIGURATION',
+      `${quoteTable(table)} has no valid unique btree index on (${key.join(', ')}), so its existing rows cannot be read in the order of their keys`,
+      {
+        solution: `CREATE UNIQUE INDEX CONCURRENTLY ON ${quoteTable(table)} (${key.map(quoteIdentifier).join(', ')});`,
+      },
+    );
   }
 
-  /** What the stored state is compared with: keys of another order say nothing. */
-  get description(): string {
-    return JSON.stringify(this.#columns.map(({ name, type, collation }) => [name, type, collation]));
+  /** What the stored state is compared with: keys of another table or another order say nothing. */
+  descriptionOf({ oid }: Pick<Table, 'oid'>): string {
+    return JSON.stringify([oid, ...this.#columns.map(({ name, type, collation }) => [name, type, collation])]);
   }
 
   get names(): readonly string[] {
@@ -118,24 +117,23 @@ function literal({ type, collation }: KeyColumn, text: string): string {
 }
 
 /**
- * The columns of the unique index on exactly these columns, in the index's order, with its own operators: those of citext or of a type of the user's
+ * The columns of the unique index on these columns, or on some of them, in the index's order, with its own operators: those of citext or of a type of the user's
  * are in a schema that our search path does not have.
  */
 const keyQuery = `
   with candidate as (
-    select i.indexrelid, i.indrelid, i.indkey::pg_catalog.int2[] as keys, i.indclass::pg_catalog.oid[] as classes,
+    select i.indexrelid, i.indrelid, i.indnkeyatts::pg_catalog.int4 as count, i.indkey::pg_catalog.int2[] as keys, i.indclass::pg_catalog.oid[] as classes,
            i.indcollation::pg_catalog.oid[] as collations
     from pg_catalog.pg_index i
     join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) i.indexrelid
     join pg_catalog.pg_am m on m.oid operator(pg_catalog.=) c.relam and m.amname operator(pg_catalog.=) 'btree'
     where i.indrelid operator(pg_catalog.=) $1::pg_catalog.oid and i.indisunique and i.indisvalid
       and i.indpred is null and i.indexprs is null
-      and (select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attname::pg_catalog.text collate "C")
+      and (select pg_catalog.array_agg(a.attname::pg_catalog.text)
            from pg_catalog.unnest((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts operator(pg_catalog.-) 1]) k(number)
            join pg_catalog.pg_attribute a on a.attrelid operator(pg_catalog.=) i.indrelid and a.attnum operator(pg_catalog.=) k.number)
-          operator(pg_catalog.=)
-          (select pg_catalog.array_agg(k.name order by k.name collate "C") from pg_catalog.unnest($2::pg_catalog.text[]) k(name))
-    order by i.indisprimary desc, i.indimmediate desc, i.indexrelid
+          operator(pg_catalog.<@) $2::pg_catalog.text[]
+    order by i.indnkeyatts desc, i.indisprimary desc, i.indimmediate desc, i.indexrelid
     limit 1
   )
   select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
@@ -155,6 +153,6 @@ const keyQuery = `
           where c.oid operator(pg_catalog.=) x.classes[k.place]) as operators,
          k.place
   from candidate x
-  cross join lateral pg_catalog.generate_series(0, pg_catalog.cardinality($2::pg_catalog.text[]) operator(pg_catalog.-) 1) k(place)
+  cross join lateral pg_catalog.generate_series(0, x.count operator(pg_catalog.-) 1) k(place)
   join pg_catalog.pg_attribute a on a.attrelid operator(pg_catalog.=) x.indrelid and a.attnum operator(pg_catalog.=) x.keys[k.place]
   order by k.place`;

@@ -63,9 +63,8 @@ export class Progress implements ExistingRows {
     this.#resolve();
   }
 
-  /** All is read again. */
+  /** Something is read, or read again. */
   again(): void {
-    this.#tables.clear();
     if (!this.#finished) return;
     this.#finished = false;
     this.#promise();

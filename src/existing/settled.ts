@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { oneLine } from '../printable.ts';
 import type { ExistingStream } from './existing-stream.ts';
@@ -18,7 +17,7 @@ export async function untilSettled(stream: ExistingStream, blocked: (by: string)
       warnAt = Date.now() + nextWarning;
       blocked(await stream.use(writers));
     }
-    await delay(pause);
+    await stream.wait(pause);
   }
 }
 

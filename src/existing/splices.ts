@@ -2,10 +2,16 @@ import { CapturedChange } from '../changes/change.ts';
 import type { CapturedItem } from '../changes/stage.ts';
 import type { TableReading } from './table-reading.ts';
 
+/** Keeps changes of one table in the gate until it is opened. */
+export interface Barrier {
+  /** Returns whether it was closed until now. */
+  open(): boolean;
+}
+
 /** The tables that are being read, by their OIDs: for the router, which asks before each change, and for the gate. */
 export class Splices {
   readonly #readings = new Map<number, Set<TableReading>>();
-  readonly #barred = new Map<number, number>();
+  readonly #barriers = new Map<number, Set<Barrier>>();
 
   add(table: number, reading: TableReading): void {
     const there = this.#readings.get(table);
@@ -19,10 +25,6 @@ export class Splices {
     if (there?.size === 0) this.#readings.delete(table);
   }
 
-  get active(): boolean {
-    return this.#readings.size > 0;
-  }
-
   /** Gives the rows that must come before a change. */
   before(change: CapturedChange): void {
     const readings = this.#readings.get(change.plan.relation.oid);
@@ -30,17 +32,28 @@ export class Splices {
   }
 
   /** Until it is opened, the gate lets no change of the table pass: what it let pass before is seen by the snapshot. */
-  close(table: number): void {
-    this.#barred.set(table, (this.#barred.get(table) ?? 0) + 1);
+  close(table: number): Barrier {
+    const barriers = this.#barriers.get(table) ?? new Set();
+    this.#barriers.set(table, barriers);
+    const barrier: Barrier = {
+      open: () => {
+        const closed = barriers.delete(barrier);
+        if (barriers.size === 0 && this.#barriers.get(table) === barriers) this.#barriers.delete(table);
+        return closed;
+      },
+    };
+    barriers.add(barrier);
+    return barrier;
   }
 
-  open(table: number): void {
-    const count = (this.#barred.get(table) ?? 0) - 1;
-    if (count > 0) this.#barred.set(table, count);
-    else this.#barred.delete(table);
+  /** The connection has ended: what was read beside it is not waited for. */
+  openAll(): void {
+    this.#barriers.clear();
   }
 
   bars(captured: CapturedItem): boolean {
-    return this.#barred.size > 0 && captured instanceof CapturedChange && this.#barred.has(captured.plan.relation.oid);
+    return (
+      this.#barriers.size > 0 && captured instanceof CapturedChange && this.#barriers.has(captured.plan.relation.oid)
+    );
   }
 }

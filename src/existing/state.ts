@@ -1,5 +1,9 @@
 import type { Client, CustomTypesConfig } from 'pg';
+import type { IsFresh } from '../delivery/recorder.ts';
+import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { withMigration } from '../postgres/migration.ts';
+import { idOf } from './chunk-row.ts';
+import type { ExistingChange } from './existing-row.ts';
 import type { KeyChange } from './key-changes.ts';
 import type { KeyTexts } from './key-order.ts';
 
@@ -21,6 +25,15 @@ export interface Origin {
   readonly before: string | undefined;
 }
 
+/** A row that some watchers of the subscription have handled, and others have not. */
+export interface Partly {
+  readonly key: KeyTexts;
+  readonly by: readonly string[];
+}
+
+/** Position and place of a change. */
+export type Moved = readonly [lsn: bigint, ordinal: number];
+
 /** How far a table is read. */
 export interface State {
   readonly run: number;
@@ -31,7 +44,11 @@ export interface State {
   readonly cursor: KeyTexts | undefined;
   /** Those beyond it that are handled as well. */
   readonly ahead: readonly KeyTexts[];
+  /** With `transaction`, and several watchers of the table. */
+  readonly partly: readonly Partly[];
   readonly reread: readonly KeyChange[];
+  /** The last change that is in this list, or was. */
+  readonly moved: Moved;
   readonly rows: number;
 }
 
@@ -40,15 +57,22 @@ export const unread: Omit<State, 'run'> = {
   end: undefined,
   cursor: undefined,
   ahead: [],
+  partly: [],
   reread: [],
+  moved: [0n, -1],
   rows: 0,
 };
 
+/** Why a table is read from the start again, as its reader knows: changes were lost, it subscribed late, or too many keys have changed. */
+export type Restart = 'gap' | 'late' | 'moved';
+
 /** Why the stored state is not continued. */
-export type Difference = 'version' | 'key' | 'gap' | 'elsewhere' | 'unattended';
+export type Difference = Restart | 'version' | 'key' | 'elsewhere' | 'unattended';
 
 export interface Loaded {
   readonly state: State;
+  /** This worker had it already. */
+  readonly own: boolean;
   /** Undefined: it is continued, or there was none. */
   readonly difference: Difference | undefined;
 }
@@ -72,59 +96,84 @@ interface Row {
   readonly cursor: string | null;
   readonly ahead: string;
   readonly reread: string;
+  readonly reread_up_to: string;
   readonly rows: string;
 }
 
-/** Reads the state of a table and makes it this worker's. Makes the table walwatch.existing if it is missing and may be made. */
+/**
+ * Reads the state of a table and makes it this worker's. Makes the table walwatch.existing if it is missing and may be made.
+ * In one transaction: the handler of a worker that was thought dead may still store something.
+ */
 export async function takeState(
+  client: Client,
+  of: StateKey,
+  expected: { readonly version: string; readonly key: string; readonly afterGap: 'read' | 'ignore' },
+  origin: Origin,
+  create: boolean,
+  restart: Restart | undefined,
+): Promise<Loaded> {
+  return withMigration(client, '003_existing', create, async () => {
+    await client.query('begin');
+    try {
+      const loaded = await take(client, of, expected, origin, restart);
+      await client.query('commit');
+      return loaded;
+    } catch (error) {
+      await client.query('rollback').catch(() => {}); // a lost connection has ended it
+      throw error;
+    }
+  });
+}
+
+async function take(
   client: Client,
   of: StateKey,
   { version, key, afterGap }: { readonly version: string; readonly key: string; readonly afterGap: 'read' | 'ignore' },
   origin: Origin,
-  create: boolean,
-  gap: boolean,
+  restart: Restart | undefined,
 ): Promise<Loaded> {
-  return withMigration(client, '003_existing', create, async () => {
-    const { rows } = await client.query<Row>({
-      types,
-      text: `select version, run, state, system_identifier, slot_lsn, owner, previous_owner, key::pg_catalog.text, last_key::pg_catalog.text,
-               cursor::pg_catalog.text, ahead::pg_catalog.text, reread::pg_catalog.text, rows
-             from walwatch.existing where ${ofState}`,
-      values: values(of),
-    });
-    const found = rows[0];
-    const difference = found && differenceOf(found, { version, key }, origin, gap);
-    const isRead =
-      difference === undefined || (afterGap === 'ignore' && difference !== 'version' && difference !== 'key');
-    const state = !found
-      ? { run: 1, ...unread }
-      : isRead
-        ? stateOf(found)
-        : { run: difference === 'version' ? 1 : Number(found.run) + 1, ...unread };
-    await client.query(
-      `insert into walwatch.existing (slot, subscription, table_name, version, run, state, system_identifier, slot_lsn, owner, previous_owner, key,
-         last_key, cursor, ahead, reread, rows)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-       on conflict (slot, subscription, table_name) do update set version = excluded.version, run = excluded.run, state = excluded.state,
-         system_identifier = excluded.system_identifier, slot_lsn = excluded.slot_lsn, owner = excluded.owner,
-         previous_owner = excluded.previous_owner, key = excluded.key, last_key = excluded.last_key, cursor = excluded.cursor,
-         ahead = excluded.ahead, reread = excluded.reread, rows = excluded.rows, updated_at = pg_catalog.now()`,
-      [
-        ...values(of),
-        version,
-        state.run,
-        state.done ? 'done' : 'reading',
-        origin.systemIdentifier,
-        origin.slotLsn,
-        origin.worker,
-        found?.owner === origin.worker ? found.previous_owner : (found?.owner ?? ''),
-        key,
-        ...stored(state),
-      ],
-    );
-    return { state, difference: isRead && difference === undefined ? undefined : difference };
+  const { rows } = await client.query<Row>({
+    types,
+    text: `select version, run, state, system_identifier, slot_lsn, owner, previous_owner, key::pg_catalog.text, last_key::pg_catalog.text,
+             cursor::pg_catalog.text, ahead::pg_catalog.text, reread::pg_catalog.text, reread_up_to, rows
+           from walwatch.existing where ${ofState} for update`,
+    values: values(of),
   });
+  const found = rows[0];
+  const difference = found && differenceOf(found, { version, key }, origin, restart);
+  const goesOn = difference === undefined || (afterGap === 'ignore' && ignorable.has(difference));
+  const state = !found
+    ? { run: 1, ...unread }
+    : goesOn
+      ? stateOf(found)
+      : { run: difference === 'version' ? 1 : Number(found.run) + 1, ...unread };
+  await client.query(
+    `insert into walwatch.existing (slot, subscription, table_name, version, run, state, system_identifier, slot_lsn, owner, previous_owner, key,
+       last_key, cursor, ahead, reread, reread_up_to, rows)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+     on conflict (slot, subscription, table_name) do update set version = excluded.version, run = excluded.run, state = excluded.state,
+       system_identifier = excluded.system_identifier, slot_lsn = excluded.slot_lsn, owner = excluded.owner,
+       previous_owner = excluded.previous_owner, key = excluded.key, last_key = excluded.last_key, cursor = excluded.cursor,
+       ahead = excluded.ahead, reread = excluded.reread, reread_up_to = excluded.reread_up_to, rows = excluded.rows,
+       updated_at = pg_catalog.now()`,
+    [
+      ...values(of),
+      version,
+      state.run,
+      state.done ? 'done' : 'reading',
+      origin.systemIdentifier,
+      origin.slotLsn,
+      origin.worker,
+      found?.owner === origin.worker ? found.previous_owner : (found?.owner ?? ''),
+      key,
+      ...stored(state),
+    ],
+  );
+  return { state, difference, own: found?.owner === origin.worker };
 }
+
+/** With `afterGap: 'ignore'` reading goes on all the same. */
+const ignorable: ReadonlySet<Difference> = new Set<Difference>(['gap', 'late', 'elsewhere', 'unattended']);
 
 /**
  * Stores how far the table is read, if it is still this worker's. Returns whether it was: in a handler's session also whether
@@ -138,33 +187,58 @@ export async function saveState(
   attempt?: string,
 ): Promise<boolean> {
   const { rowCount } = await client.query(
-    `update walwatch.existing set state = $5, last_key = $6, cursor = $7, ahead = $8, reread = $9, rows = $10, updated_at = pg_catalog.now()
-     where ${ofState} and owner operator(pg_catalog.=) $4
-       and ($11::pg_catalog.text is null or pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $11::pg_catalog.text)`,
-    [...values(of), worker, state.done ? 'done' : 'reading', ...stored(state), attempt ?? null],
+    `update walwatch.existing set state = $6, last_key = $7, cursor = $8, ahead = $9, reread = $10, reread_up_to = $11, rows = $12,
+       updated_at = pg_catalog.now()
+     where ${ofState} and owner operator(pg_catalog.=) $4 and run operator(pg_catalog.=) $5
+       and ($13::pg_catalog.text is null or pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $13::pg_catalog.text)`,
+    [...values(of), worker, state.run, state.done ? 'done' : 'reading', ...stored(state), attempt ?? null],
   );
   return rowCount === 1;
 }
 
-/** How far the table is read, if it is still this worker's. Locked until the end of the transaction. */
+/** How far a run has come. Locked until the end of the transaction. Undefined: it is another worker's, or over. */
 export async function lockState(
   client: Client,
   of: StateKey,
   worker: string,
-): Promise<Pick<State, 'cursor' | 'ahead'> | undefined> {
+  run: number,
+): Promise<Pick<State, 'cursor' | 'ahead' | 'partly'> | undefined> {
   const { rows } = await client.query<Pick<Row, 'cursor' | 'ahead'>>({
     types,
     text: `select cursor::pg_catalog.text, ahead::pg_catalog.text from walwatch.existing
-           where ${ofState} and owner operator(pg_catalog.=) $4 for update`,
-    values: [...values(of), worker],
+           where ${ofState} and owner operator(pg_catalog.=) $4 and run operator(pg_catalog.=) $5 for update`,
+    values: [...values(of), worker, run],
   });
   const row = rows[0];
-  return row && { cursor: fromJson(row.cursor), ahead: fromJson(row.ahead) ?? [] };
+  return row && { cursor: fromJson(row.cursor), ...aheadOf(row.ahead) };
 }
 
-function stored({ end, cursor, ahead, reread, rows }: State): readonly (string | number | null)[] {
+/** What is not handled yet, given the keys up to the cursor and what lies beyond it. */
+export function freshFrom(passed: readonly KeyTexts[], ahead: readonly KeyTexts[], partly: readonly Partly[]): IsFresh {
+  const handled = new Set([...passed, ...ahead].map(idOf));
+  const by = new Map(partly.map((one) => [idOf(one.key), one.by]));
+  return (change, watcher) => {
+    const id = idOf((change as ExistingChange).key);
+    return !handled.has(id) && !by.get(id)?.includes(watcher!);
+  };
+}
+
+function stored({ end, cursor, ahead, partly, reread, moved, rows }: State): readonly (string | number | null)[] {
   const json = (value: unknown) => (value === undefined ? null : JSON.stringify(value));
-  return [json(end), json(cursor), json(ahead), json(reread), rows];
+  const [lsn, ordinal] = moved;
+  return [json(end), json(cursor), json([...ahead, ...partly]), json(reread), `${formatLsn(lsn)}/${ordinal}`, rows];
+}
+
+/** Keys are lists; rows that not all watchers have handled are objects. */
+function aheadOf(text: string): Pick<State, 'ahead' | 'partly'> {
+  const all = JSON.parse(text) as (KeyTexts | Partly)[];
+  const isKey = (one: KeyTexts | Partly): one is KeyTexts => Array.isArray(one);
+  return { ahead: all.filter(isKey), partly: all.filter((one): one is Partly => !isKey(one)) };
+}
+
+function movedOf(text: string): Moved {
+  const at = text.lastIndexOf('/');
+  return at < 0 ? unread.moved : [parseLsn(text.slice(0, at)), Number(text.slice(at + 1))];
 }
 
 function fromJson<T>(text: string | null): T | undefined {
@@ -177,8 +251,9 @@ function stateOf(row: Row): State {
     done: row.state === 'done',
     end: fromJson(row.last_key),
     cursor: fromJson(row.cursor),
-    ahead: fromJson(row.ahead) ?? [],
+    ...aheadOf(row.ahead),
     reread: fromJson(row.reread) ?? [],
+    moved: movedOf(row.reread_up_to),
     rows: Number(row.rows),
   };
 }
@@ -187,11 +262,11 @@ function differenceOf(
   row: Row,
   { version, key }: { readonly version: string; readonly key: string },
   { systemIdentifier, slotLsn, before, worker }: Origin,
-  gap: boolean,
+  restart: Restart | undefined,
 ): Difference | undefined {
   if (row.version !== version) return 'version';
   if (JSON.stringify(JSON.parse(row.key)) !== JSON.stringify(JSON.parse(key))) return 'key';
-  if (gap) return 'gap';
+  if (restart !== undefined) return restart;
   if (row.system_identifier !== systemIdentifier || (slotLsn !== '' && row.slot_lsn !== '' && row.slot_lsn !== slotLsn))
     return 'elsewhere';
   const known = [row.owner, row.previous_owner, worker];

@@ -1,26 +1,21 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
-import type { Captured, Ledger } from '../changes/ledger.ts';
-import type { Recorder } from '../delivery/recorder.ts';
-import type { ResolvedExisting } from './options.ts';
+import type { Ledger } from '../changes/ledger.ts';
+import type { WatchError } from '../errors.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { Logger } from '../types/logger.ts';
-import { WatchError } from '../errors.ts';
-import { quoteTable } from '../postgres/server.ts';
-import { quoteIdentifier } from '../postgres/server.ts';
-import { type Chunk, fromTable, type ReadPlan, TableChanged } from './chunk.ts';
-import { type ExistingChange, ExistingRouting } from './existing-row.ts';
+import type { ReadPlan } from './chunk.ts';
 import type { ExistingStream } from './existing-stream.ts';
-import type { KeyTexts } from './key-order.ts';
+import type { ResolvedExisting } from './options.ts';
+import { Pause } from './pause.ts';
 import { Progress } from './progress.ts';
-import { estimateRows, readPlan } from './read-plan.ts';
-import { untilSettled } from './settled.ts';
-import type { Splices } from './splices.ts';
-import { type Difference, saveState, lockState, type State, type StateKey, takeState } from './state.ts';
-import { TableReading } from './table-reading.ts';
+import { estimateRows, readPlan, TableDropped } from './read-plan.ts';
+import type { Barrier, Splices } from './splices.ts';
+import { type Difference, type Restart, type State, type StateKey, takeState } from './state.ts';
+import { type ReadTable, TableReader } from './table-reader.ts';
+import { dropped, interrupted, readAgain } from './warnings.ts';
 
 export interface SubscriptionReadingHost {
   readonly splices: Splices;
@@ -35,38 +30,34 @@ export interface SubscriptionReadingHost {
   warn(warning: WatchError): void;
 }
 
-/** The tables of one subscription. */
-interface ReadTable {
-  /** `schema.table`, as it is stored and shown. */
-  readonly name: string;
-  readonly routes: readonly Route[];
-}
-
-/** Milliseconds between two stores of how far a table is read, when its handler is slow. */
-const storeEvery = 1000;
-/** The same between chunks: each store is a commit. */
-const storeOften = 200;
-/** Milliseconds that the handlers of rows may have the event loop at once. */
-const turn = 2;
-const chunkTime = { short: 5, long: 20 };
-const mostRows = 5000;
+/** Milliseconds between two lines in the log. */
+const logEvery = 10_000;
+const longestPause = 5000;
+/** Milliseconds that changes of the tables wait for the stored state at most. */
+const patience = 3000;
 
 /** Reads the existing rows of the tables of one subscription, one table after the other. */
-export class SubscriptionReading implements Recorder {
+export class SubscriptionReading {
   readonly subscription: ActiveSubscription;
   readonly options: ResolvedExisting;
   readonly progress: Progress;
+  readonly tables: readonly ReadTable[];
   readonly #host: SubscriptionReadingHost;
-  readonly #tables: readonly ReadTable[];
-  /** Of the table that is being read. It outlives a connection, because rows that were given are still handled. */
-  #reading:
-    { readonly table: ReadTable; readonly oid: number; readonly run: number; readonly rows: TableReading } | undefined;
+  readonly #readers = new Map<string, TableReader>();
+  /** The tables that must be read from the start again, and why. */
+  readonly #restarts = new Map<string, Restart>();
+  /** Tables that were dropped. */
+  readonly #gone = new Set<string>();
+  readonly #pause = new Pause();
   #stream: ExistingStream | undefined;
-  #gap = false;
-  #late = false;
-  #chunk: number;
-  #woken: (() => void) | undefined;
-  #giving = false;
+  /** What was read in memory is out of date: the stored state counts. */
+  #stale = false;
+  /** Until the stored state is known, no change of the table passes: it may change a key. By table. */
+  readonly #barriers = new Map<string, Barrier>();
+  #barrierTimer: NodeJS.Timeout | undefined;
+  /** Tables of which changes passed all the same, because it took too long. */
+  readonly #missed = new Set<string>();
+  #loggedAt = 0;
 
   constructor(
     subscription: ActiveSubscription,
@@ -77,329 +68,213 @@ export class SubscriptionReading implements Recorder {
     this.subscription = subscription;
     this.options = options;
     this.#host = host;
-    this.#chunk = options.chunk;
     const inserted = routes.filter(({ watcher }) => watcher.type === 'inserted');
     const names = [...new Set(inserted.map(tableName))];
     this.progress = new Progress(options.version, names.length);
-    this.#tables = names.map((name) => ({ name, routes: inserted.filter((route) => tableName(route) === name) }));
+    this.tables = names.map((name) => ({ name, routes: inserted.filter((route) => tableName(route) === name) }));
   }
 
-  /** Changes of the stream were lost: what was read may be out of date. */
-  gap(): void {
-    this.#gap = true;
+  /** What was read may be out of date: changes of the stream were lost, or it subscribed after the start. */
+  restart(why: 'gap' | 'late'): void {
+    for (const { name } of this.tables) this.#restarts.set(name, why);
     if (this.options.afterGap === 'read') this.progress.again();
   }
 
-  /** Reads beside a connection, until all is read or the connection ends. `late`: subscribed while it streams. */
-  async read(stream: ExistingStream, late: boolean): Promise<void> {
+  /** Rows that waited for their handlers were dropped: what is stored tells how far it is. */
+  forget(): void {
+    this.#stale = true;
+  }
+
+  /** Reads beside a connection, until all is read or the connection ends. */
+  async read(stream: ExistingStream): Promise<void> {
     this.#stream = stream;
-    this.#late = late;
-    for (let failures = 0; !stream.closed && this.subscription.active; failures++) {
+    if (this.#stale || this.#readers.size === 0) this.#bar(stream);
+    let failures = 0;
+    for (let before = this.progress.rows; this.#goesOn(stream); failures++) {
       try {
-        const again = this.#gap || this.#late;
-        for (const table of this.#tables) await this.#readTable(table, stream, again);
-        if (stream.closed || !this.subscription.active) return;
-        if (this.#gap && !again) continue;
-        this.#gap = this.#late = false;
-        this.progress.finish();
+        await this.#readAll(stream);
         return;
       } catch (error) {
-        if (stream.closed || !this.subscription.active) return;
-        this.#reading?.rows.discard();
-        if (failures === 0 || failures === 10) this.#host.warn(interrupted(this.subscription.name, error));
-        await delay(Math.min(10_000, 250 * 2 ** Math.min(failures, 6)));
+        if (!this.#goesOn(stream)) return;
+        for (const { rows } of this.#readers.values()) rows.discard();
+        if (this.progress.rows > before) failures = 0;
+        before = this.progress.rows;
+        if (failures === 0) this.#host.warn(interrupted(this.subscription.name, error));
+        await this.#pause.wait(Math.min(longestPause, 250 * 2 ** Math.min(failures, 6)));
       }
     }
+  }
+
+  /** Reads no more; how far it has come can still be stored. */
+  wake(): void {
+    this.#pause.wake();
+    for (const reader of this.#readers.values()) reader.wake();
   }
 
   /** The connection has ended. */
   disconnected(): void {
     this.#stream = undefined;
-    this.#reading?.rows.discard();
-    this.#wake();
+    clearTimeout(this.#barrierTimer);
+    this.#barriers.clear();
+    for (const { rows } of this.#readers.values()) rows.discard();
+    this.wake();
   }
 
-  /** The subscription or the watch has ended. */
-  end(reason: unknown): void {
-    this.disconnected();
-    this.#forget();
+  /** The subscription has ended, or with `forGood: false` the watch. */
+  end(reason: unknown, forGood: boolean): void {
+    clearTimeout(this.#barrierTimer);
+    for (const { name } of this.tables) this.#unbar(name);
+    for (const reader of this.#readers.values()) reader.end(forGood);
+    this.#pause.end();
     this.progress.end(reason);
   }
 
-  async fresh(client: Client, changes: readonly Captured[]): Promise<ReadonlySet<Captured>> {
-    const { table, rows } = this.#reading!;
-    const stored = await lockState(client, this.#keyOf(table), this.#host.worker);
-    if (!stored) throw taken(this.subscription.name, table.name);
-    return rows.notIn(stored, changes as readonly ExistingChange[]);
-  }
-
-  record(client: Client, changes: readonly Captured[], attempt: string): Promise<boolean> {
-    const { table, rows, run } = this.#reading!;
-    const state = rows.stateAfter(run, changes as readonly ExistingChange[]);
-    return saveState(client, this.#keyOf(table), this.#host.worker, state, attempt);
-  }
-
-  /** Stores how far the table is read, as far as that is possible. */
+  /** Stores how far the tables are read, as far as that is possible. */
   async store(): Promise<void> {
     const stream = this.#stream;
-    if (stream && !stream.closed && this.#reading) await this.#store(stream).catch(() => {}); // a crash would not have stored it either
+    if (!stream) return;
+    for (const reader of this.#readers.values()) if (!reader.rows.done) await reader.store(stream).catch(() => {}); // a crash would not have stored it either
   }
 
-  async #readTable(table: ReadTable, stream: ExistingStream, gap: boolean): Promise<void> {
-    await this.#idle(stream);
-    if (stream.closed) return;
-    const bound = table.routes.map((route) => route.bound!);
+  /** Keeps changes of the tables back until `#take()`, but not for long. */
+  #bar(stream: ExistingStream): void {
+    for (const { name, routes } of this.tables) {
+      const oid = routes[0]!.bound?.table.oid;
+      if (oid !== undefined) this.#barriers.set(name, stream.bar(oid));
+    }
+    this.#barrierTimer = setTimeout(() => {
+      for (const name of [...this.#barriers.keys()]) {
+        this.#missed.add(name);
+        this.#unbar(name);
+      }
+    }, patience);
+  }
+
+  #unbar(table: string): void {
+    this.#barriers.get(table)?.open();
+    this.#barriers.delete(table);
+  }
+
+  #goesOn(stream: ExistingStream): boolean {
+    return !stream.closed && this.subscription.active;
+  }
+
+  async #readAll(stream: ExistingStream): Promise<void> {
+    for (const reader of this.#readers.values()) await reader.idle(stream);
+    if (this.#stale) {
+      for (const reader of this.#readers.values()) reader.end(true);
+      this.#readers.clear();
+      this.#stale = false;
+    }
+    for (const table of this.tables) {
+      if (!this.#goesOn(stream)) return;
+      await this.#take(table, stream);
+      if (this.#missed.delete(table.name) && this.#readers.get(table.name)?.isInTheMiddle) {
+        this.#restarts.set(table.name, 'moved');
+        await this.#take(table, stream);
+      }
+      this.#unbar(table.name);
+    }
+    clearTimeout(this.#barrierTimer);
+    for (const table of this.tables) {
+      for (let end = await this.#readTable(table, stream); end !== 'done'; end = await this.#readTable(table, stream)) {
+        if (end === 'ended') return;
+        this.#restarts.set(table.name, end);
+        await this.#take(table, stream);
+      }
+    }
+    this.progress.finish();
+  }
+
+  async #readTable({ name }: ReadTable, stream: ExistingStream): Promise<'done' | 'moved' | 'ended'> {
+    if (!this.#goesOn(stream)) return 'ended';
+    const reader = this.#readers.get(name);
+    if (!reader || reader.rows.done) return 'done';
+    const log = () => ({ subscription: this.subscription.name, table: name, rows: reader.rows.handled });
+    this.#host.log.info(log(), 'reading existing rows');
+    this.#loggedAt = Date.now();
+    const end = await reader.read(stream);
+    if (end === 'done') this.#host.log.info(log(), 'existing rows are read');
+    return end;
+  }
+
+  /** Makes the state of a table ours, and compares it with what this worker has read of it. */
+  async #take(table: ReadTable, stream: ExistingStream): Promise<void> {
+    const { name, routes } = table;
+    if (this.#gone.has(name)) return;
     const { facts } = stream;
-    const plan = await stream.use((client) => readPlan(client, bound, this.#host.types, facts));
-    const of = this.#keyOf(table);
-    this.#reading?.rows.finish();
-    const { state, difference } = await stream.use((client) =>
-      takeState(client, of, { ...this.options, key: plan.order.description }, facts.origin, this.#host.create, gap),
-    );
-    if (difference !== undefined) this.#tell(table, difference);
-    const reading = this.#begin(table, plan, state);
-    if (state.done) {
-      this.#forget();
-      this.progress.table(table.name, state.rows, state.rows);
-      return;
-    }
-    this.progress.table(table.name, state.rows, await stream.use((client) => estimateRows(client, plan)));
-    this.#host.log.info(
-      { subscription: this.subscription.name, table: table.name, rows: state.rows },
-      'reading existing rows',
-    );
-    if (reading.rows.end === undefined) await this.#findEnd(stream, plan, reading.rows);
-    await this.#readChunks(stream, table, plan);
-  }
-
-  /** A reading that goes on keeps the rows that were given; one from the start replaces it. */
-  #begin(table: ReadTable, { table: { oid }, order }: ReadPlan, state: State) {
-    const before = this.#reading;
-    if (before?.table === table && before.run === state.run && before.oid === oid) return before;
-    this.#forget();
-    const scope = `existing/${this.options.version}/${state.run}/${table.name}`;
-    const rows = new TableReading(
-      {
-        watchers: new Set(table.routes.map(({ name }) => name)),
-        ledger: this.#host.ledger,
-        recorder: this.subscription.settings.transaction ? this : undefined,
-        give: (change, handled) => this.#give(change, handled),
-        wake: () => this.#wake(),
-      },
-      scope,
-      order.names,
-      state,
-    );
-    this.#reading = { table, oid, run: state.run, rows };
-    if (!state.done) this.#host.splices.add(oid, rows);
-    return this.#reading;
-  }
-
-  /** Rule 1: a writer from before the stream publishes nothing of what it wrote, so reading begins when none is left. */
-  async #findEnd(stream: ExistingStream, { table, order }: ReadPlan, rows: TableReading): Promise<void> {
-    await untilSettled(stream, (blockers) => this.#host.warn(blocked(this.subscription.name, blockers)));
-    if (stream.closed) return;
-    const names = order.names.map(quoteIdentifier).join(', ');
-    const found = await stream.use((client) =>
-      client.query<string[]>({
-        text: `select ${names} from ${fromTable(table)} order by ${order.descending} limit 1`,
-        rowMode: 'array',
-        types: { getTypeParser: () => (text: string) => text } as never,
-      }),
-    );
-    const end = found.rows[0] as KeyTexts | undefined;
-    if (end === undefined) rows.isEmpty();
-    else rows.endAt(end);
-  }
-
-  async #readChunks(stream: ExistingStream, table: ReadTable, plan: ReadPlan): Promise<void> {
-    const { rows } = this.#reading!;
-    let storedAt = 0;
-    for (;;) {
-      await this.#idle(stream);
-      if (stream.closed || !this.subscription.active) return;
-      rows.finish();
-      const now = performance.now();
-      if (rows.done || now > storedAt + storeOften) {
-        await this.#store(stream);
-        storedAt = now;
+    const { types, slot, create } = this.#host;
+    const watchers = routes.map((route) => route.watcher);
+    const known = routes.flatMap((route) => route.bound ?? []);
+    try {
+      const plan = await stream.use((client) => readPlan(client, watchers, known, types, facts));
+      const of: StateKey = { slot, subscription: this.subscription.name, table: name };
+      const restart = this.#restarts.get(name);
+      const expected = { ...this.options, key: plan.order.descriptionOf(plan.table) };
+      const { state, difference, own } = await stream.use((client) =>
+        takeState(client, of, expected, facts.origin, create, restart),
+      );
+      if (this.#restarts.get(name) === restart) this.#restarts.delete(name);
+      if (difference !== undefined) this.#tell(table, difference);
+      const before = this.#readers.get(name);
+      if (before && own && before.run === state.run && before.oid === plan.table.oid) {
+        before.plan = plan;
+        before.rows.finish();
+      } else {
+        before?.end(true);
+        this.#readers.set(name, this.#reader(table, plan, of, state));
       }
-      if (rows.done) break;
-      if (rows.keyChanges.tooMany) throw new TableChanged('too many rows have changed their keys');
-      const chunk = await this.#load(stream, plan, rows);
-      if (!chunk) continue;
-      await stream.passed(chunk.lsn, () => rows.chunkDone);
-      await this.#giveRest(stream, rows);
-      this.progress.handled(table.name, rows.handled);
-    }
-    this.#host.log.info(
-      { subscription: this.subscription.name, table: table.name, rows: rows.handled },
-      'existing rows are read',
-    );
-    this.#forget();
-  }
-
-  async #load(stream: ExistingStream, plan: ReadPlan, rows: TableReading): Promise<Chunk | undefined> {
-    const limit = this.#chunk;
-    const moved = rows.keyChanges.waiting.slice();
-    const began = performance.now();
-    let chunk: Chunk | undefined;
-    const loaded = await stream.chunk(plan, { after: rows.start, end: rows.end, limit, moved }, (read) => {
-      chunk = read;
-      rows.keyChanges.read(moved.length);
-      rows.load(read, plan, Date.now());
-    });
-    this.#adapt(loaded ? performance.now() - began : Infinity);
-    return chunk;
-  }
-
-  #adapt(milliseconds: number): void {
-    if (milliseconds > chunkTime.long)
-      this.#chunk = Math.max(1, Math.min(100, this.#chunk), Math.floor(this.#chunk / 2));
-    else if (milliseconds < chunkTime.short) this.#chunk = Math.min(mostRows, this.options.most, this.#chunk * 2);
-  }
-
-  /** Rule 5: the others one by one, when the subscription has nothing else to do. */
-  async #giveRest(stream: ExistingStream, rows: TableReading): Promise<void> {
-    const { concurrency, batch } = this.subscription.settings;
-    const most = concurrency * (batch?.size ?? 1);
-    let stored = Date.now();
-    while (!stream.closed && this.subscription.active && !rows.chunkDone) {
-      const until = performance.now() + turn;
-      for (let row = rows.next(); row && rows.given < most && !this.#isBusy(rows); row = rows.next()) {
-        rows.give(row);
-        if (performance.now() > until) break;
-      }
-      if (rows.chunkDone) return;
-      if (Date.now() - stored > storeEvery) {
-        await this.#store(stream);
-        stored = Date.now();
-      }
-      if (rows.given >= most) await this.#woke(storeEvery);
-      else if (rows.next() && !this.#isBusy(rows)) await new Promise<void>((resolve) => setImmediate(resolve));
-      else await this.#woke(1);
+      if (!state.done) this.progress.again();
+      const estimated = state.done ? state.rows : await stream.use((client) => this.#estimate(client, table, plan));
+      this.progress.table(name, this.#readers.get(name)!.rows.handled, estimated);
+    } catch (error) {
+      if (!(error instanceof TableDropped)) throw error;
+      this.#host.warn(dropped(this.subscription.name, error));
+      this.#gone.add(name);
+      this.#readers.get(name)?.end(true);
+      this.#readers.delete(name);
+      this.progress.table(name, 0, 0);
     }
   }
 
-  /** Something else than rows waits for its handler. */
-  #isBusy(rows: TableReading): boolean {
-    const { lane, settings } = this.subscription;
-    return lane !== undefined && settings.batch === undefined && lane.size > rows.given;
-  }
-
-  #give(change: ExistingChange, handled: () => void): void {
-    const { subscription } = this;
-    let left = 1;
-    const settledOne = () => {
-      if (--left === 0) handled();
+  #reader(table: ReadTable, plan: ReadPlan, of: StateKey, state: State): TableReader {
+    const { name } = table;
+    const host = {
+      ...this.#host,
+      subscription: this.subscription,
+      options: this.options,
+      handled: (rows: number) => this.progress.handled(name, rows),
+      between: (stream: ExistingStream) => this.#between(stream),
     };
-    for (const planned of change.plan.watchers.inserted) {
-      const route = this.#reading!.table.routes.find(({ name }) => name === planned.bound.watcher.name);
-      if (!route) continue;
-      const routing = new ExistingRouting(planned, change, settledOne);
-      if (!route.matches(subscription, routing) || !routing.isKept) continue;
-      left++;
-      this.#host.deliver(subscription, routing.occurrence, routing.error);
-    }
-    settledOne();
+    return new TableReader(host, table, plan, of, state);
   }
 
-  /** Waits until the rows that were given are handled. */
-  async #idle(stream: ExistingStream): Promise<void> {
-    const rows = this.#reading?.rows;
-    while (rows && rows.given > 0 && !stream.closed && this.subscription.active) await this.#woke(storeEvery);
+  /** Rows that are filtered here are not known to the server's statistics. */
+  async #estimate(client: Client, { routes }: ReadTable, plan: ReadPlan): Promise<number | undefined> {
+    const filtered = this.subscription.filter !== undefined || routes.some(({ watcher }) => watcher.when !== undefined);
+    return filtered ? undefined : estimateRows(client, plan);
   }
 
-  async #store(stream: ExistingStream): Promise<void> {
-    const { table, run, rows } = this.#reading!;
-    const { entries, stored } = rows.keyChanges.store();
-    const state = rows.state(run, entries);
-    const kept = await stream.use((client) => saveState(client, this.#keyOf(table), this.#host.worker, state));
-    if (!kept) throw taken(this.subscription.name, table.name);
-    stored();
-  }
-
-  #keyOf({ name }: ReadTable): StateKey {
-    return { slot: this.#host.slot, subscription: this.subscription.name, table: name };
-  }
-
-  #forget(): void {
-    const reading = this.#reading;
-    this.#reading = undefined;
-    if (!reading) return;
-    this.#host.splices.remove(reading.oid, reading.rows);
-    reading.rows.keyChanges.clear();
-  }
-
-  #wake(): void {
-    this.#woken?.();
-  }
-
-  /** Resolves with the next row that is handled, but after so many milliseconds at most. */
-  #woke(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, milliseconds);
-      const self = this;
-      function done() {
-        clearTimeout(timer);
-        self.#woken = undefined;
-        resolve();
-      }
-      this.#woken = done;
-    });
+  /** Between two chunks of a table. Others, which were read in part before, follow the changes of their keys. */
+  async #between(stream: ExistingStream): Promise<void> {
+    for (const reader of this.#readers.values()) if (reader.rows.keyChanges.holds) await reader.store(stream);
+    if (Date.now() - this.#loggedAt < logEvery) return;
+    this.#loggedAt = Date.now();
+    const { rows, estimatedRows } = this.progress;
+    this.#host.log.info({ subscription: this.subscription.name, rows, estimatedRows }, 'reading existing rows');
   }
 
   #tell({ name }: ReadTable, difference: Difference): void {
-    const reads = this.options.afterGap === 'read' || difference === 'version' || difference === 'key';
-    const then = reads ? 'its existing rows are read again' : "with afterGap: 'ignore' they are not read again";
-    const log = { subscription: this.subscription.name, table: name };
-    if (difference === 'version') this.#host.log.info(log, `existing rows: a new version (${this.options.version})`);
-    else
-      this.#host.warn(
-        new WatchError('EXISTING_ROWS', `${this.subscription.name}: ${name}: ${reasons[difference]}; ${then}`, {
-          solution: 'Rows that were deleted in the gap are not told of: remove what the read rows have not touched.',
-        }),
-      );
+    if (difference === 'version') {
+      const log = { subscription: this.subscription.name, table: name, version: this.options.version };
+      this.#host.log.info(log, 'a new version: existing rows are read again');
+      return;
+    }
+    const reads = this.options.afterGap === 'read' || difference === 'key' || difference === 'moved';
+    this.#host.warn(readAgain(this.subscription.name, name, difference, reads));
   }
 }
 
-const reasons: Readonly<Record<Exclude<Difference, 'version'>, string>> = {
-  key: 'the key of the table has changed',
-  gap: 'changes were lost',
-  elsewhere: 'they were read through another slot or from another server',
-  unattended: 'another version of the worker, without this subscription, had the slot since',
-};
-
 function tableName({ watcher: { table } }: Route): string {
   return `${table.schema}.${table.name}`;
-}
-
-function taken(subscription: string, table: string): WatchError {
-  return new WatchError('CONNECTION', `${subscription}: another worker reads the existing rows of ${table}`, {
-    solution: 'Nothing, if another worker has taken over the slot.',
-  });
-}
-
-function blocked(subscription: string, blockers: string): WatchError {
-  return new WatchError(
-    'EXISTING_ROWS',
-    `${subscription}: reading existing rows waits for transactions that began before: ${blockers}`,
-    {
-      solution:
-        'End them, or wait: what they wrote before the stream began is not published, so it must be in the table first.',
-    },
-  );
-}
-
-function interrupted(subscription: string, cause: unknown): WatchError {
-  return new WatchError(
-    'EXISTING_ROWS',
-    `${subscription}: reading existing rows failed and is tried again: ${(cause as Error).message}`,
-    {
-      solution:
-        (cause as Partial<WatchError>).solution ??
-        `Look at the error of the server. ${quoteTable({ schema: 'walwatch', name: 'existing' })} has how far they are read.`,
-      cause,
-    },
-  );
 }

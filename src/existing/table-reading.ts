@@ -1,33 +1,26 @@
 import type { CapturedChange } from '../changes/change.ts';
 import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
+import type { IsFresh, Recorder, RecordedRow } from '../delivery/recorder.ts';
 import { isVisible, type Snapshot } from '../stream/visibility.ts';
-import { databaseName } from '../watchers/bind.ts';
-import { currentText, type PlannedColumn, previousText, type RelationPlan } from '../watchers/plan.ts';
+import { currentText, previousText, type RelationPlan } from '../watchers/plan.ts';
 import type { Chunk, ReadPlan } from './chunk.ts';
+import { ChunkRow, idOf } from './chunk-row.ts';
 import { chunkTransaction, ExistingChange } from './existing-row.ts';
 import { KeyChanges } from './key-changes.ts';
+import { KeyColumns } from './key-columns.ts';
 import type { KeyTexts } from './key-order.ts';
-import type { Recorder } from '../delivery/recorder.ts';
-import type { State } from './state.ts';
+import { freshFrom, type Moved, type Partly, type State } from './state.ts';
 
-/** A row of the current chunk. */
-interface Row {
-  readonly id: string;
-  readonly key: KeyTexts;
-  readonly change: ExistingChange;
-  readonly reread: boolean;
-  /** `given`: to the handler, or on its way there. */
-  stage: 'pending' | 'given' | 'handled';
-}
+const none: readonly string[] = [];
 
 export interface TableReadingHost {
-  /** The names of the watchers that the subscription gets this table's changes through. */
+  /** The names of the watchers that the subscription gets this table's rows through. */
   readonly watchers: ReadonlySet<string>;
   readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
   /** With `transaction: true`. */
   readonly recorder: Recorder | undefined;
-  /** Hands a row to the subscription. Calls `settled` when it was handled, also if no watcher wants it. */
-  give(change: ExistingChange, settled: () => void): void;
+  /** Hands a row to the subscription: `expect()` for each watcher that wants it, then `expected()`. */
+  give(row: ChunkRow): void;
   /** A row was handled: more may be given, or the chunk is done. */
   wake(): void;
 }
@@ -40,11 +33,14 @@ export interface TableReadingHost {
 export class TableReading {
   readonly #host: TableReadingHost;
   readonly #scope: string;
+  readonly #columns: KeyColumns;
   readonly keyChanges: KeyChanges;
   #end: KeyTexts | undefined;
-  #rows: readonly Row[] = [];
-  /** By id, those that are not given yet. */
-  readonly #pending = new Map<string, Row>();
+  #rows: readonly ChunkRow[] = [];
+  /** Rows that are not given yet. */
+  #pending = 0;
+  /** By id, all of the chunk. Made when it is needed. */
+  #byId: ReadonlyMap<string, ChunkRow> | undefined;
   #snapshot: Snapshot | undefined;
   /** The key up to which the table was read before the current chunk. */
   #start: KeyTexts | undefined;
@@ -56,25 +52,33 @@ export class TableReading {
   #next = 0;
   /** Handled before their turn, by id: in the current chunk, or beyond it by a process that has ended. */
   readonly #ahead: Map<string, KeyTexts>;
+  /** Handled by some of the watchers, by id. */
+  readonly #partly: Map<string, Partly>;
   /** Rows of the current chunk that were handled before it was read. */
   #passed: string[] = [];
-  readonly #keyColumns = new WeakMap<RelationPlan, readonly PlannedColumn[] | undefined>();
-  /** In the database, in the order of the index. */
-  readonly #keyNames: readonly string[];
   #handled: number;
   #exhausted = false;
-  #done = false;
+  #done: boolean;
+  /** Key changes are noted. */
+  #follows: boolean;
+  /** The last key change that was noted. */
+  #moved: Moved;
+  readonly #movedBefore: Moved;
   given = 0;
 
   /** `scope`: what the event ids of its rows begin with. `keyNames`: the key's columns in the database, in the order of the index. */
   constructor(host: TableReadingHost, scope: string, keyNames: readonly string[], state: State) {
     this.#host = host;
     this.#scope = scope;
-    this.#keyNames = keyNames;
+    this.#columns = new KeyColumns(keyNames, host.watchers);
     this.#end = state.end;
-    this.#start = state.cursor;
+    this.#start = this.#last = state.cursor;
     this.#ahead = new Map(state.ahead.map((key) => [idOf(key), key]));
+    this.#partly = new Map(state.partly.map((one) => [idOf(one.key), one]));
     this.#handled = state.rows;
+    this.#done = state.done;
+    this.#follows = state.end !== undefined;
+    this.#moved = this.#movedBefore = state.moved;
     this.keyChanges = new KeyChanges(host.ledger, state.reread);
   }
 
@@ -89,17 +93,22 @@ export class TableReading {
 
   /** Rows that wait until they may be given. */
   get pending(): number {
-    return this.#pending.size;
+    return this.#pending;
   }
 
   /** Nothing of the chunk is left. */
   get chunkDone(): boolean {
-    return this.#pending.size === 0 && this.given === 0;
+    return this.#pending === 0 && this.given === 0;
   }
 
   /** The range is read to its end, and no row that changed its key is left. */
   get done(): boolean {
     return this.#done;
+  }
+
+  /** Where reading ends; undefined: not known yet. */
+  get end(): KeyTexts | undefined {
+    return this.#end;
   }
 
   /** What is stored now. */
@@ -108,108 +117,123 @@ export class TableReading {
       run,
       done: this.done,
       end: this.#end,
-      cursor: this.#cursor,
+      cursor: this.#cursorAt(this.#prefix),
       ahead: [...this.#ahead.values()],
+      partly: this.#host.recorder ? this.#partlyHandled() : [],
       reread,
+      moved: this.#moved,
       rows: this.#handled,
     };
   }
 
-  /** Where reading ends; undefined: not known yet. */
-  get end(): KeyTexts | undefined {
-    return this.#end;
-  }
-
-  /** Rows with a key after this one came in after the stream began. */
-  endAt(end: KeyTexts): void {
-    this.#end = end;
-  }
-
-  /** The table has no rows. */
-  isEmpty(): void {
-    this.#exhausted = true;
-    this.keyChanges.clear();
-  }
-
   /** What is stored once these are handled as well. */
-  stateAfter(run: number, changes: readonly ExistingChange[]): State {
-    const now = new Set(changes.map(({ key }) => idOf(key)));
-    const isHandled = (row: Row | undefined) => row !== undefined && (row.stage === 'handled' || now.has(row.id));
+  stateAfter(run: number, handled: readonly RecordedRow[]): State {
+    const now = new Map<ChunkRow, string[]>();
+    for (const { change, watcher } of handled) {
+      const row = this.#rowAt((change as ExistingChange).key);
+      if (row?.change === change) now.set(row, [...(now.get(row) ?? []), watcher!]);
+    }
+    const isHandled = (row: ChunkRow | undefined) =>
+      row !== undefined && (row.stage === 'handled' || now.get(row)?.length === row.open);
     let prefix = this.#prefix;
     while (isHandled(this.#rows[prefix])) prefix++;
+    const whole = [...now.keys()].filter(isHandled);
     const ahead = new Map(this.#ahead);
-    for (const { key } of changes) ahead.set(idOf(key), key);
+    for (const { id, key, replaced } of whole) if (!replaced) ahead.set(id, key);
     for (const { id, reread } of this.#rows.slice(this.#prefix, prefix)) if (!reread) ahead.delete(id);
+    const partly = new Map(this.#partlyHandled().map((one) => [idOf(one.key), one]));
+    for (const [row, by] of now)
+      if (isHandled(row)) partly.delete(row.id);
+      else partly.set(row.id, { key: row.key, by: [...row.by, ...by] });
     const state = this.state(run);
-    return { ...state, cursor: this.#cursorAt(prefix), ahead: [...ahead.values()], rows: state.rows + changes.length };
+    return {
+      ...state,
+      cursor: this.#cursorAt(prefix),
+      ahead: [...ahead.values()],
+      partly: [...partly.values()],
+      rows: state.rows + whole.length,
+    };
   }
 
-  /** Those of these rows that a stored state does not have as handled. */
-  notIn(
-    { cursor, ahead }: Pick<State, 'cursor' | 'ahead'>,
-    changes: readonly ExistingChange[],
-  ): ReadonlySet<ExistingChange> {
-    const handled = new Set(ahead.map(idOf));
-    const end =
-      cursor === undefined ? -1 : this.#rows.findLastIndex(({ key, reread }) => !reread && idOf(key) === idOf(cursor));
-    const passed = this.#rows.slice(
-      0,
-      this.#last !== undefined && cursor !== undefined && idOf(cursor) === idOf(this.#last)
-        ? this.#rows.length
-        : end + 1,
+  /** What a stored state does not have as handled. */
+  freshOf({ cursor, ahead, partly }: Pick<State, 'cursor' | 'ahead' | 'partly'>): IsFresh {
+    const isCursor = (key: KeyTexts | undefined) =>
+      cursor !== undefined && key !== undefined && idOf(key) === idOf(cursor);
+    const end = this.#rows.findLastIndex(({ key, reread }) => !reread && isCursor(key)) + 1;
+    const passed = this.#rows.slice(0, isCursor(this.#last) ? this.#rows.length : end);
+    return freshFrom(
+      passed.filter(({ reread }) => !reread).map(({ key }) => key),
+      ahead,
+      partly,
     );
-    for (const { id, reread } of passed) if (!reread) handled.add(id);
-    return new Set(changes.filter(({ key }) => !handled.has(idOf(key))));
+  }
+
+  /** From now on key changes are noted: where reading ends is asked next. */
+  follow(): void {
+    this.#follows = true;
+  }
+
+  /** Rows with a key after this one came in after the stream began. Undefined: the table has no rows. */
+  endAt(end: KeyTexts | undefined): void {
+    this.#end = end;
+    if (end !== undefined) return;
+    this.#exhausted = true;
+    this.keyChanges.clear();
   }
 
   /** A chunk was read. Call `next()` from now on, and `before()` for each change. */
   load(chunk: Chunk, { plan }: ReadPlan, readAt: number): void {
     const transaction: LedgerTransaction = chunkTransaction(readAt);
+    const handled = (row: ChunkRow) => this.#settled(row);
     this.#snapshot = chunk.snapshot;
     this.#prefix = this.#next = 0;
     this.#passed = [];
-    const rows: Row[] = [];
+    const rows: ChunkRow[] = [];
+    const listed = new Set<string>();
     for (const { key, row, reread } of chunk.rows) {
       const id = idOf(key);
-      if (this.#ahead.has(id)) this.#passed.push(id);
-      if (this.#ahead.has(id) || this.#pending.has(id)) continue;
+      if (this.#ahead.size > 0 && this.#ahead.has(id)) {
+        this.#passed.push(id);
+        continue;
+      }
+      // Only the list may have a key twice.
+      if (reread && listed.size === listed.add(id).size) continue;
       const change = new ExistingChange(transaction, plan, row, key, this.#scope, this.#host.recorder);
-      const one: Row = { id, key, change, reread, stage: 'pending' };
-      rows.push(one);
-      this.#pending.set(id, one);
+      rows.push(new ChunkRow(key, change, reread, this.#partly.get(id)?.by ?? none, handled));
     }
-    this.#rows = rows;
+    this.#pending = rows.length;
+    this.#setRows(rows);
     this.#last = chunk.last ?? this.#start;
     this.#exhausted = chunk.exhausted;
   }
 
   /** The first row that waits. It may only be given when everything that the snapshot sees has passed. */
-  next(): Row | undefined {
+  next(): ChunkRow | undefined {
     const rows = this.#rows;
     while (this.#next < rows.length && rows[this.#next]!.stage !== 'pending') this.#next++;
     return rows[this.#next];
   }
 
-  give(row: Row): void {
+  give(row: ChunkRow): void {
     row.stage = 'given';
-    this.#pending.delete(row.id);
+    this.#pending--;
     this.given++;
-    this.#host.give(row.change, () => this.#settled(row));
+    this.#host.give(row);
   }
 
   /** Before a change of the table is routed. */
   before(change: CapturedChange): void {
     const unseen = this.#snapshot === undefined || !isVisible(change.transaction.xid, this.#snapshot);
-    if (change.type === 'truncated') {
+    const { row, old, type, plan } = change;
+    if (type === 'truncated') {
       if (unseen) this.#giveAll();
       return;
     }
-    const columns = this.#columnsOf(change.plan);
+    const columns = this.#columns.of(plan);
     if (columns === undefined) return; // of no watcher of this subscription
-    const { row, old, type } = change;
-    const now = keyText(columns, (column) => currentText(column, row, old));
-    const before = type === 'updated' ? keyText(columns, (column) => previousText(column, row, old)) : now;
-    if (unseen && this.#pending.size > 0) {
+    const now = columns.text((column) => currentText(column, row, old));
+    const before = type === 'updated' ? columns.text((column) => previousText(column, row, old)) : now;
+    if (unseen && this.#pending > 0) {
       if (now === undefined || before === undefined)
         this.#giveAll(); // it may be about any record
       else {
@@ -217,40 +241,52 @@ export class TableReading {
         if (idOf(now) !== idOf(before)) this.#pull(now);
       }
     }
-    if (this.#done || now === undefined || before === undefined || idOf(now) === idOf(before)) return; // else what is read has moved
-    // What the snapshot sees was not at its old key when the chunk was read.
-    const start = unseen && this.#snapshot !== undefined ? this.#last : this.#start;
-    this.#ahead.delete(idOf(now)); // that was another row
-    this.keyChanges.add(change, { from: before, to: now, start });
+    if (now !== undefined && before !== undefined && idOf(now) !== idOf(before))
+      this.#keyChanged(change, before, now, unseen);
   }
 
   /** The chunk is over: its rows that were not given are read again. Those that were given count when they are handled. */
   discard(): void {
     this.keyChanges.giveUp();
-    if (this.#pending.size > 0) this.#exhausted = false;
-    this.#pending.clear();
+    if (this.#pending > 0) this.#exhausted = false;
+    this.#pending = 0;
     this.#next = this.#rows.length;
     this.#snapshot = undefined;
   }
 
   /** All rows of the chunk are handled, or it was discarded: the next one may be read. */
   finish(): void {
-    this.#start = this.#cursor;
+    this.#start = this.#cursorAt(this.#prefix);
     const whole = this.#prefix === this.#rows.length;
     if (whole) {
       for (const { id } of this.#rows) this.#ahead.delete(id);
       for (const id of this.#passed) this.#ahead.delete(id);
       this.keyChanges.handled();
     }
-    this.#rows = [];
+    this.#setRows([]);
     this.#prefix = this.#next = 0;
     this.#last = this.#start;
     this.#snapshot = undefined;
-    this.#done = whole && this.#exhausted && this.keyChanges.all.length === 0;
+    const { all, tooMany } = this.keyChanges;
+    this.#done ||= whole && this.#exhausted && !tooMany && all.length === 0;
   }
 
-  get #cursor(): KeyTexts | undefined {
-    return this.#cursorAt(this.#prefix);
+  /** Rule 6: the row may have moved from where reading will come to where it has been. */
+  #keyChanged(change: CapturedChange, from: KeyTexts, to: KeyTexts, unseen: boolean): void {
+    if (this.#done || !this.#follows) return;
+    const { transaction, ordinal } = change;
+    const [lsn, place] = this.#movedBefore;
+    // It is in the list that was stored.
+    if (transaction.finalLsn < lsn || (transaction.finalLsn === lsn && ordinal <= place)) return;
+    const there = this.#rowAt(to);
+    if (!this.keyChanges.tooMany) this.#moved = [transaction.finalLsn, ordinal];
+    if (!unseen && there) return; // the chunk has it at its new key
+    this.#ahead.delete(idOf(to));
+    this.#partly.delete(idOf(to));
+    if (there) there.replaced = true;
+    // What the snapshot sees was not at its old key when the chunk was read.
+    const start = unseen && this.#snapshot !== undefined ? this.#last : this.#start;
+    this.keyChanges.add(change, { from, to, start }, !unseen);
   }
 
   /** The last key that is read, when so many rows of the chunk are handled. */
@@ -263,44 +299,44 @@ export class TableReading {
     return this.#start;
   }
 
+  #setRows(rows: readonly ChunkRow[]): void {
+    this.#rows = rows;
+    this.#byId = undefined;
+  }
+
+  #rowAt(key: KeyTexts): ChunkRow | undefined {
+    return (this.#byId ??= new Map(this.#rows.map((row) => [row.id, row]))).get(idOf(key));
+  }
+
+  #partlyHandled(): readonly Partly[] {
+    if (this.#host.watchers.size === 1) return [];
+    const given = this.#rows.filter(({ stage, by }) => stage === 'given' && by.length > 0);
+    const partly = new Map(this.#partly);
+    for (const { id, key, by } of given) partly.set(id, { key, by });
+    return [...partly.values()];
+  }
+
   #giveAll(): void {
-    for (const row of this.#pending.values()) this.give(row);
+    for (const row of this.#rows) {
+      if (this.#pending === 0) return; // none is left, or a handler has ended the subscription
+      if (row.stage === 'pending') this.give(row);
+    }
   }
 
   #pull(key: KeyTexts): void {
-    const row = this.#pending.get(idOf(key));
-    if (row) this.give(row);
+    const row = this.#rowAt(key);
+    if (row?.stage === 'pending') this.give(row);
   }
 
-  #settled(row: Row): void {
-    if (row.stage === 'handled') return;
+  #settled(row: ChunkRow): void {
     row.stage = 'handled';
     this.given--;
-    this.#handled++;
-    this.#ahead.set(row.id, row.key);
+    if (row.isWanted) this.#handled++;
+    this.#partly.delete(row.id);
+    if (row === this.#rows[this.#prefix] && !row.reread) this.#prefix++;
+    else if (!row.replaced) this.#ahead.set(row.id, row.key);
     for (let next = this.#rows[this.#prefix]; next?.stage === 'handled'; next = this.#rows[++this.#prefix])
       if (!next.reread) this.#ahead.delete(next.id);
     this.#host.wake();
   }
-
-  #columnsOf(plan: RelationPlan): readonly PlannedColumn[] | undefined {
-    if (this.#keyColumns.has(plan)) return this.#keyColumns.get(plan);
-    const planned = plan.watchers.inserted.find(({ bound }) => this.#host.watchers.has(bound.watcher.name));
-    const columns =
-      planned &&
-      this.#keyNames.map((name) =>
-        planned.primaryKey.find((column) => databaseName(planned.bound.watcher.table, column.name) === name)!,
-      );
-    this.#keyColumns.set(plan, columns);
-    return columns;
-  }
-}
-
-function idOf(key: KeyTexts): string {
-  return key.length === 1 ? key[0]! : JSON.stringify(key);
-}
-
-function keyText(columns: readonly PlannedColumn[], textOf: (column: PlannedColumn) => string | null | undefined) {
-  const texts = columns.map(textOf);
-  return texts.includes(undefined) || texts.includes(null) ? undefined : (texts as KeyTexts);
 }

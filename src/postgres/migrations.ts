@@ -107,13 +107,15 @@ CREATE TABLE IF NOT EXISTS walwatch.existing (
   -- The worker that reads, and the one before it: a worker that was thought dead must not move this.
   owner             pg_catalog.text NOT NULL,
   previous_owner    pg_catalog.text NOT NULL,
-  -- Columns, types and collations of the key: other ones restart the table.
+  -- The table's OID, and columns, types and collations of its key: other ones restart the table.
   key               pg_catalog.jsonb NOT NULL,
   -- Keys as texts: where reading ends, the last key that was handled, those beyond it that were handled, and those to be read again.
   last_key          pg_catalog.jsonb,
   cursor            pg_catalog.jsonb,
   ahead             pg_catalog.jsonb NOT NULL DEFAULT '[]',
   reread            pg_catalog.jsonb NOT NULL DEFAULT '[]',
+  -- The last change of a key that the list takes account of: position and place in its transaction.
+  reread_up_to      pg_catalog.text NOT NULL DEFAULT '',
   rows              pg_catalog.int8 NOT NULL DEFAULT 0,
   updated_at        pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
   PRIMARY KEY (slot, subscription, table_name)

@@ -12,6 +12,8 @@ export interface OpenStream {
   readonly workerBefore: string | undefined;
   /** Changes were lost since the connection before. */
   readonly gap: boolean;
+  /** What was received before and was not handled was dropped: it comes again, or does not exist any more. */
+  readonly forgotten: boolean;
   /** The process of our walsender. */
   pid(): number | undefined;
   /** Opens an ordinary session. Its loss does not end the stream. */
@@ -28,4 +30,6 @@ export interface OpenStream {
 export interface Beside {
   connected(stream: OpenStream): void;
   disconnected(): void;
+  /** The watch ends: the connection is used only to store what is done. */
+  ending(): void;
 }

@@ -138,6 +138,7 @@ export class PostgresSource implements ChangeSource {
   }
 
   end(): void {
+    this.#parts.beside?.ending();
     this.#connection?.pause();
     this.#parts.gate?.connect(undefined);
     this.#parts.caughtUp.disconnect();
@@ -289,7 +290,12 @@ export class PostgresSource implements ChangeSource {
       ({ slot }) => slot === this.#options.slot.name,
     );
     this.#parts.beside?.connected(
-      this.#working.open({ slotLsn: marker?.createdLsn ?? '', workerBefore: marker?.worker, gap: gap !== undefined }),
+      this.#working.open({
+        slotLsn: marker?.createdLsn ?? '',
+        workerBefore: marker?.worker,
+        gap: gap !== undefined,
+        forgotten: verdict === 'lost',
+      }),
     );
     this.#pace();
     if (this.#host.wantsMessages()) this.askForMessages(); // since it connected

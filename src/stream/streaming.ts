@@ -142,7 +142,7 @@ export class Streaming {
   }
 
   /** For who works beside this connection. */
-  open(facts: Pick<OpenStream, 'slotLsn' | 'workerBefore' | 'gap'>): OpenStream {
+  open(facts: Pick<OpenStream, 'slotLsn' | 'workerBefore' | 'gap' | 'forgotten'>): OpenStream {
     const connection = this.#connection;
     const { intake, gate } = this.#parts;
     return {

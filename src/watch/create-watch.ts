@@ -220,6 +220,7 @@ function assemble(
         const prepared = await prepare(client, options, watchers, schema.types, memory, async (bound, server) => [
           ...subscriptions.issues(bound, schema.types),
           ...(await subscriptions.positionIssues(client, server)),
+          ...(await existing.issues(client, server, bound)),
         ]);
         if (!options.slot.temporary) await recovery.load(client, prepared.confirmedLsn);
         schema.bind(prepared.bound, prepared.server, prepared.projected);
@@ -285,6 +286,7 @@ function assemble(
     classify: classified, stopTimeout: options.stopTimeout, ledger, budget, intake, gate, positions, lag, caughtUp, retainedWal,
     inspection, hook, deadLetters, existing,
     release: async () => {
+      await existing.store();
       deadLetters.close();
       await recovery.end();
     },

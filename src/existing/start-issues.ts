@@ -1,0 +1,99 @@
+import type { Client } from 'pg';
+import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import { migrationFor, withMigration } from '../postgres/migration.ts';
+import { foreignTable } from '../postgres/own-tables.ts';
+import { quoteIdentifier, quoteTable, type Server } from '../postgres/server.ts';
+import { sqlState } from '../postgres/sqlstate.ts';
+import type { BoundWatcher } from '../watchers/bind.ts';
+import { columnsRead, keyOrderOf } from './read-plan.ts';
+import type { SubscriptionReading } from './subscription-reading.ts';
+
+/** What keeps existing rows from being read, all at once. Makes walwatch.existing when it is missing and may be made. */
+export async function startIssues(
+  client: Client,
+  server: Server,
+  bound: readonly BoundWatcher[],
+  readings: readonly Pick<SubscriptionReading, 'subscription' | 'tables'>[],
+  create: boolean,
+): Promise<ConfigurationIssue[]> {
+  if (server.inRecovery)
+    return [
+      {
+        message: 'existing reads rows and stores how far it is, and the server is a standby',
+        solution: 'Connect to the primary, or leave existing out.',
+      },
+    ];
+  const issues = await stateIssues(client, server, create);
+  const names = new Set(
+    readings.flatMap(({ tables }) => tables.flatMap(({ routes }) => routes.map(({ name }) => name))),
+  );
+  const read = bound.filter(({ watcher }) => names.has(watcher.name));
+  for (const oid of new Set(read.map(({ table }) => table.oid))) {
+    const ofTable = read.filter(({ table }) => table.oid === oid);
+    issues.push(...(await tableIssues(client, server, ofTable)));
+  }
+  return issues;
+}
+
+async function tableIssues(
+  client: Client,
+  server: Server,
+  bound: readonly BoundWatcher[],
+): Promise<ConfigurationIssue[]> {
+  const { table } = bound[0]!;
+  const name = quoteTable(table);
+  const role = quoteIdentifier(server.role);
+  const issues: ConfigurationIssue[] = [];
+  const columns = columnsRead(bound);
+  const { rows } = await client.query<{ granted: boolean; secured: boolean }>(
+    `select pg_catalog.has_table_privilege($1::pg_catalog.oid, 'SELECT')
+              or (select pg_catalog.bool_and(pg_catalog.has_column_privilege($1::pg_catalog.oid, c.name, 'SELECT'))
+                  from pg_catalog.unnest($2::pg_catalog.text[]) c(name)) as granted,
+            pg_catalog.row_security_active($1::pg_catalog.oid) as secured`,
+    [table.oid, columns],
+  );
+  const { granted, secured } = rows[0]!;
+  if (!granted)
+    issues.push({
+      message: `existing: the role '${server.role}' may not read ${name}`,
+      solution: `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${role}; GRANT SELECT (${columns.map(quoteIdentifier).join(', ')}) ON ${name} TO ${role};`,
+      table: table.name,
+    });
+  if (secured)
+    issues.push({
+      message: `existing: row-level security hides rows of ${name} from the role '${server.role}'`,
+      solution: `ALTER ROLE ${role} BYPASSRLS; changes are not subject to row-level security either.`,
+      table: table.name,
+    });
+  try {
+    await keyOrderOf(client, bound[0]!);
+  } catch (error) {
+    if (!(error instanceof WatchError)) throw error;
+    issues.push({ message: `existing: ${error.message}`, solution: error.solution, table: table.name });
+  }
+  return issues;
+}
+
+async function stateIssues(client: Client, { role }: Server, create: boolean): Promise<ConfigurationIssue[]> {
+  const foreign = await foreignTable(client, 'existing');
+  if (foreign) return [{ message: foreign.message, solution: foreign.solution, table: 'walwatch.existing' }];
+  try {
+    const { rows } = await withMigration(client, '003_existing', create, () =>
+      client.query<{ granted: boolean }>(
+        `select pg_catalog.bool_and(pg_catalog.has_table_privilege('walwatch.existing', p.name)) as granted
+         from pg_catalog.unnest('{SELECT,INSERT,UPDATE}'::pg_catalog.text[]) p(name)`,
+      ),
+    );
+    if (rows[0]!.granted) return [];
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== sqlState.insufficientPrivilege && code !== 'PERMISSION') throw error;
+  }
+  return [
+    {
+      message: `existing keeps how far it is in the table walwatch.existing, which the role '${role}' can neither use nor make`,
+      solution: `Let the owner of the database run: ${migrationFor(role, '003_existing')}`,
+      table: 'walwatch.existing',
+    },
+  ];
+}
