@@ -49,7 +49,9 @@ export interface Chunk {
   readonly scanned: number;
   /** The range has no rows after these. */
   readonly exhausted: boolean;
-  /** The chunk ends early, because its rows take this much memory. */
+  /** Characters of its rows. */
+  readonly bytes: number;
+  /** It ends early, because its rows take too much memory. */
   readonly isLarge: boolean;
 }
 
@@ -62,7 +64,7 @@ export interface ChunkHost {
 }
 
 /** Characters of the rows of a chunk, after which it ends. */
-const mostBytes = 4 * 1024 * 1024;
+export const mostBytes = 4 * 1024 * 1024;
 
 /** The table is not as the stream knows it. */
 export class TableChanged extends Error {}
@@ -147,7 +149,7 @@ class ChunkRows {
     const { isLarge } = this;
     const scanned = this.#scanned;
     const exhausted = !isLarge && scanned < this.#limit;
-    return { ...this.#facts!, rows: this.#rows, last: this.#last, scanned, exhausted, isLarge };
+    return { ...this.#facts!, rows: this.#rows, last: this.#last, scanned, exhausted, bytes: this.#bytes, isLarge };
   }
 
   /** Must not throw: pg calls it in the socket's callback. */

@@ -6,7 +6,7 @@ import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { WatchError } from '../errors.ts';
-import { type Chunk, fromTable, type ReadPlan } from './chunk.ts';
+import { type Chunk, fromTable, mostBytes, type ReadPlan } from './chunk.ts';
 import type { ChunkRow } from './chunk-row.ts';
 import { ExistingOccurrence, ExistingRouting } from './existing-row.ts';
 import type { ExistingStream } from './existing-stream.ts';
@@ -48,8 +48,12 @@ const storeEvery = 1000;
 const storeOften = 200;
 /** Milliseconds that the handlers of rows may have the event loop at once. */
 const turn = 2;
-const chunkTime = { short: 5, long: 20 };
-const mostRows = 5000;
+/** Milliseconds that a chunk should take. */
+const chunkTime = 15;
+/** A chunk of fewer rows is not made smaller because it takes long: then it is not its rows that take long. */
+const fewestRows = 500;
+/** The rows of a chunk are in memory at once. */
+const mostRows = 2000;
 
 /** Reads the rows of one table for one subscription. Outlives a connection, because rows that were given are still handled. */
 export class TableReader {
@@ -174,16 +178,20 @@ export class TableReader {
     });
     const took = performance.now() - began;
     if (!loaded && limit === 1 && this.#goesOn(stream)) throw tooSlow(this.table.name, Math.round(took));
-    this.#adapt(loaded ? took : undefined);
+    this.#adapt(took, loaded ? chunk : undefined);
     return chunk;
   }
 
-  /** `milliseconds`: undefined when it was given up. */
-  #adapt(milliseconds: number | undefined): void {
-    if (milliseconds === undefined) this.#chunk = Math.max(1, Math.floor(this.#chunk / 4));
-    else if (milliseconds > chunkTime.long)
-      this.#chunk = Math.max(Math.min(100, this.#chunk), Math.floor(this.#chunk / 2));
-    else if (milliseconds < chunkTime.short) this.#chunk = Math.min(mostRows, this.#host.options.most, this.#chunk * 2);
+  /** Few rows delay the changes of their table little; many cost fewer statements. `chunk`: undefined when it was given up. */
+  #adapt(milliseconds: number, chunk: Chunk | undefined): void {
+    const before = this.#chunk;
+    if (chunk === undefined) this.#chunk = Math.max(1, Math.floor(before / 4));
+    else if (chunk.isLarge) this.#chunk = Math.max(1, Math.floor(chunk.scanned / 2));
+    else {
+      const factor = Math.min(2, Math.max(0.5, chunkTime / milliseconds), mostBytes / 2 / chunk.bytes);
+      const fewest = Math.min(before, fewestRows);
+      this.#chunk = Math.min(this.#host.options.most, mostRows, Math.max(fewest, Math.ceil(before * factor)));
+    }
   }
 
   /** Rule 5: the others one by one, when the subscription has nothing else to do. */
