@@ -11,6 +11,8 @@ export interface Captured extends Held {
   /** Place among the changes of its transaction. */
   readonly ordinal: number;
   readonly eventId: string;
+  /** It was read from its table, so the stream does not wait for it. */
+  readonly existing?: boolean;
 }
 
 /** A transaction from its first change until it is acknowledged. */

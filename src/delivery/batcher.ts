@@ -1,3 +1,4 @@
+import type { Captured } from '../changes/ledger.ts';
 import { Batch } from './batch.ts';
 import type { Deliverable } from './deliverable.ts';
 import type { BatchOptions } from '../types/delivery.ts';
@@ -31,6 +32,11 @@ export class Batcher {
     | undefined {
     const [deliverable] = this.#collected;
     return deliverable && { deliverable, since: this.#since, attempt: 1, error: undefined };
+  }
+
+  /** The first of them that comes from the stream. */
+  get holding(): Captured | undefined {
+    return this.#collected.find(({ change }) => change.existing !== true)?.change;
   }
 
   /** How many are collected. */

@@ -215,7 +215,7 @@ export class DeadLetterBox implements DeadLetters {
     const event = await this.#parse(client, row);
     const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
     const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
-    const whole = change ? { watcher, ...told, ...change, previous } : told;
+    const whole = change ? { watcher, ...told, existing: false, ...change, previous } : told;
     try {
       await attemptWithin(recipient.timeout, subscription, (signal) => recipient.handle(event, { ...whole, signal }));
       await client.query('delete from walwatch.dead_letters where id = $1', [id]);

@@ -113,8 +113,9 @@ export class Dispatcher implements LaneHost {
     let position: readonly [bigint, number] | undefined;
     for (const lane of this.#busy) {
       const delivery = lane.oldest;
-      if (!delivery) continue;
-      const { transaction, ordinal, eventId } = delivery.deliverable.change;
+      const held = lane.holding;
+      if (!delivery || !held) continue;
+      const { transaction, ordinal } = held;
       if (
         position &&
         (transaction.finalLsn > position[0] || (transaction.finalLsn === position[0] && ordinal >= position[1]))
@@ -122,6 +123,7 @@ export class Dispatcher implements LaneHost {
         continue;
       position = [transaction.finalLsn, ordinal];
       const { attempt, error } = delivery;
+      const { eventId } = delivery.deliverable.change; // what is before it, maybe a row that was read
       const { name } = lane.recipient;
       const sql = rowSql(delivery.deliverable);
       oldest = { subscription: name, eventId, since: new Date(delivery.since), attempt, error, sql };

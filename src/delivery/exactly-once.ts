@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { checkOwnTable } from '../postgres/own-tables.ts';
 import { BatchHandlerContext } from './batch.ts';
 import { HandlerContext } from './context.ts';
 import { HandlerSession, type HandlerSessionHost } from './handler-session.ts';
@@ -21,11 +22,15 @@ export class ExactlyOnce {
   readonly #positions: Positions;
   readonly #session: HandlerSession;
 
-  constructor(host: ExactlyOnceHost, name: string, handler: Handler) {
+  /** `existing`: rows that have no position come as well. */
+  constructor(host: ExactlyOnceHost, name: string, handler: Handler, existing = false) {
     this.#name = name;
     this.#handler = handler;
     this.#positions = new Positions(host);
-    this.#session = new HandlerSession(host, name, (client) => this.#positions.prepare(client));
+    this.#session = new HandlerSession(host, name, async (client) => {
+      await this.#positions.prepare(client);
+      if (existing) await checkOwnTable(client, 'existing');
+    });
   }
 
   /** Handles an event unless its position was reached before. */

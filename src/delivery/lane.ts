@@ -1,3 +1,4 @@
+import type { Captured } from '../changes/ledger.ts';
 import { Queue } from '../changes/queue.ts';
 import { type AttemptsHost, type AttemptsLane, Delivery, type DeliveryGroup } from './attempts.ts';
 import { Batcher } from './batcher.ts';
@@ -52,6 +53,15 @@ export class Lane implements RecipientLane, AttemptsLane {
   /** What has waited longest. */
   get oldest(): Pick<Delivery, 'deliverable' | 'since' | 'attempt' | 'error'> | undefined {
     return this.#pending.values().next().value ?? this.#batcher?.oldest;
+  }
+
+  /** The oldest change of the stream that has not settled. Rows that are read from their table hold nothing back. */
+  get holding(): Captured | undefined {
+    for (const { deliverable } of this.#pending) {
+      const held = (deliverable.parts ?? [deliverable]).find(({ change }) => change.existing !== true);
+      if (held) return held.change;
+    }
+    return this.#batcher?.holding;
   }
 
   /** Deliveries that have not settled; a batch is one. */

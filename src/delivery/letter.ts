@@ -20,6 +20,8 @@ export interface LetterContext {
     readonly ordinal: number;
     readonly previous: Texts;
     readonly absent: readonly string[];
+    /** It was read from the table. */
+    readonly existing?: boolean;
   };
   /** Values that were too long, by name, with how long they were: only their beginning is kept. */
   readonly shortened?: Readonly<Record<string, number>>;

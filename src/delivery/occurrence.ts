@@ -74,7 +74,15 @@ export class Occurrence implements Deliverable {
         commitLsn: transaction.commitLsn,
         xid: transaction.xid,
         committedAt: transaction.committedAt.toISOString(),
-        change: { type, schema: table.schema, table: table.name, ordinal, previous, absent },
+        change: {
+          type,
+          schema: table.schema,
+          table: table.name,
+          ordinal,
+          previous,
+          absent,
+          ...(change.existing && { existing: true }),
+        },
       },
     };
   }

@@ -198,7 +198,8 @@ export class Recovery {
         `select subscription, event_id as "eventId", watcher, context ->> 'xid' as xid, context ->> 'committedAt' as at
          from walwatch.dead_letters
          where slot = $1
-           and (pg_catalog.split_part(event_id, '/', 1) || '/' || pg_catalog.split_part(event_id, '/', 2))::pg_lsn >= $2::pg_lsn`,
+           and case when event_id like 'existing/%' then true
+                    else (pg_catalog.split_part(event_id, '/', 1) || '/' || pg_catalog.split_part(event_id, '/', 2))::pg_lsn >= $2::pg_lsn end`,
         [this.#host.slot, confirmed],
       );
       for (const { subscription, eventId, watcher, xid, at } of rows)

@@ -62,7 +62,7 @@ async function tableIssues(
   if (secured)
     issues.push({
       message: `existing: row-level security hides rows of ${name} from the role '${server.role}'`,
-      solution: `ALTER ROLE ${role} BYPASSRLS; changes are not subject to row-level security either.`,
+      solution: `Changes are delivered whatever the policies say, and so must rows: ALTER ROLE ${role} BYPASSRLS;`,
       table: table.name,
     });
   try {

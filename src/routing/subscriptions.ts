@@ -95,7 +95,7 @@ export class Subscriptions {
     const given = this.#existing && (options as SlotSubscribeOptions | undefined)?.existing;
     const existing = given === undefined ? undefined : this.#existing!.resolve(given, settings.name, routes, issues);
     throwIssues(issues);
-    const subscription = this.#make(source, filter, handler as Handler, settings, iterated);
+    const subscription = this.#make(source, filter, handler as Handler, settings, iterated, existing !== undefined);
     this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () => source.add(subscription));
     if (existing !== undefined && subscription.active) this.#existing!.add(subscription, routes, existing);
     return subscription;
@@ -267,6 +267,7 @@ export class Subscriptions {
     handler: Handler,
     settings: DeliverySettings,
     iterated = false,
+    existing = false,
   ): ActiveSubscription {
     // An iterator makes changes by itself.
     const called =
@@ -291,7 +292,7 @@ export class Subscriptions {
     }
     if (!settings.transaction) return subscription;
     this.keepsPositions = true;
-    const exactlyOnce = new ExactlyOnce(this.#exactlyOnce, name, called);
+    const exactlyOnce = new ExactlyOnce(this.#exactlyOnce, name, called, existing);
     return new ActiveSubscription(registry, filter, handler, settings, called, exactlyOnce);
   }
 

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { KeyChanges } from '../../../src/existing/key-changes.ts';
+import { transactionAt } from '../../support/sample-changes.ts';
+
+const transaction = transactionAt(1n);
+const change = { transaction, bytes: 1, holders: 0 };
+const key = (id: number) => [String(id)];
+const moved = (from: number, to: number) => ({ from: key(from), to: key(to), start: undefined });
+
+function keyChanges(limit?: number) {
+  const held = new Set<object>();
+  const ledger = { hold: (one: object) => void held.add(one), settle: (one: object) => void held.delete(one) };
+  return { changes: new KeyChanges(ledger, [], limit), held };
+}
+
+test('of a row that moves twice before it is read, the first key decides whether it was unread', () => {
+  const { changes } = keyChanges();
+  changes.add(change, moved(50, 5), false);
+  changes.add(change, moved(5, 3), false);
+  expect(changes.all).toEqual([moved(50, 5), moved(50, 3)]);
+});
+
+test('a row that the chunk has read at its first new key was not unread at the second', () => {
+  const { changes } = keyChanges();
+  changes.add(change, moved(50, 5), false);
+  changes.read(1);
+  changes.add(change, moved(5, 3), false);
+  expect(changes.all).toEqual([moved(50, 5), moved(5, 3)]);
+  changes.add(change, moved(5, 4), true); // the snapshot sees it: the chunk has not found the row at 5
+  expect(changes.all.at(-1)).toEqual(moved(50, 4));
+});
+
+test('so many of the list are read with a chunk that its statement stays short', () => {
+  const { changes } = keyChanges();
+  for (let id = 0; id < 250; id++) changes.add(change, moved(1000 + id, id), false);
+  expect(changes.next).toHaveLength(100);
+  changes.read(100);
+  expect(changes.next[0]).toEqual(moved(1100, 100));
+  changes.handled();
+  expect(changes.all).toHaveLength(150);
+});
+
+test('beyond the limit the table must be read again, and the first change beyond it stays unacknowledged until then', () => {
+  const { changes, held } = keyChanges(2);
+  for (let id = 0; id < 9; id++) changes.add(change, moved(100 + id, id), false);
+  expect(changes.tooMany).toBe(true);
+  expect(held.size).toBe(3);
+  changes.store().stored();
+  expect(held.size).toBe(3);
+  changes.clear();
+  expect(held.size).toBe(0);
+});
+
+test('what is noted while the list is being stored waits for the next time', () => {
+  const { changes, held } = keyChanges();
+  changes.add(change, moved(50, 5), false);
+  const { stored } = changes.store();
+  changes.add(change, moved(51, 6), false);
+  stored();
+  expect(held.size).toBe(1);
+});
