@@ -189,15 +189,15 @@ export class TableReading {
     this.#prefix = this.#next = 0;
     this.#passed = [];
     const rows: ChunkRow[] = [];
-    const listed = new Set<string>();
+    // Only a chunk with rows of the list may have a key twice.
+    const ids = chunk.rows.some(({ reread }) => reread) ? new Set<string>() : undefined;
     for (const { key, row, reread } of chunk.rows) {
       const id = idOf(key);
       if (this.#ahead.size > 0 && this.#ahead.has(id)) {
         this.#passed.push(id);
         continue;
       }
-      // Only the list may have a key twice.
-      if (reread && listed.size === listed.add(id).size) continue;
+      if (ids && ids.size === ids.add(id).size) continue;
       const change = new ExistingChange(transaction, plan, row, key, this.#scope, this.#host.recorder);
       rows.push(new ChunkRow(key, change, reread, this.#partly.get(id)?.by ?? none, handled));
     }

@@ -44,7 +44,7 @@ function reading(state: Partial<State> = {}, { transaction = false, watchers = [
   const change = (
     type: (typeof types)[number],
     xid: number,
-    { row = {}, old }: { row?: { id: string }; old?: { id: string } } = {},
+    { row = {}, old }: { row?: { id?: string }; old?: { id: string } } = {},
   ): CapturedChange => {
     lsn += 0x100n;
     transactionOf = ledger.begin({ xid, finalLsn: lsn, committedAt: 0 });
@@ -65,10 +65,13 @@ function reading(state: Partial<State> = {}, { transaction = false, watchers = [
         activePid: 1,
         rows: [...ids.map((id) => one(id, false)), ...reread.map((id) => one(id, true))],
         scanned: ids.length,
+        exhausted: ids.length < limit,
+        bytes: 0,
+        isLarge: false,
         last: ids.length === 0 ? undefined : [String(ids.at(-1))],
       };
       rows.keyChanges.read(rows.keyChanges.next.length);
-      rows.load(chunk, { plan } as ReadPlan, 0, limit);
+      rows.load(chunk, { plan } as ReadPlan, 0);
     },
     updated: (id: number, xid: number, from = id) =>
       change('updated', xid, { row: { id: String(id) }, old: { id: String(from) } }),
