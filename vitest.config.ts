@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-/** Each file runs in a process of its own (vitest's default pool), so that what it leaves behind can be told. */
+/** Many tests make handlers fail on purpose. Node does not print these warnings, but tests that listen to them still get them. */
+const quiet = { execArgv: ['--disable-warning=WalwatchWarning'] };
+
+/** Each file runs in a separate process (vitest's default pool), so that its leftovers can be attributed. */
 const withServer = {
+  ...quiet,
   setupFiles: ['test/support/no-leftovers.ts'],
   testTimeout: 30_000,
   hookTimeout: 60_000,
@@ -11,10 +15,10 @@ export default defineConfig({
   test: {
     // Servers and tests share the cores.
     maxWorkers: 2,
-    // Of the whole run, not of a project: integration and faults share one server.
+    // For the whole run, not for a project: integration and faults share one server.
     globalSetup: 'test/support/global-setup.ts',
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], ...quiet } },
       {
         test: {
           name: 'types',

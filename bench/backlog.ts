@@ -1,4 +1,4 @@
-/** A backlog that is written once, and read by everybody: each reads a copy of the same slot. */
+/** A backlog that is written once and read by every contestant: each reads a copy of the same slot. */
 import { createWatch } from 'walwatch';
 import { type Run, run, runProgram } from './measure.ts';
 import type { Route } from './route.ts';
@@ -15,12 +15,12 @@ export type Reader =
 export interface Drained extends Run {
   /** Seconds. */
   readonly drained: number;
-  /** The slot stood at the end when it was over. */
+  /** The slot was at the end when the run was over. */
   readonly moved: boolean;
 }
 
 export interface WrittenBacklog extends AsyncDisposable {
-  /** Those that can run here. */
+  /** The contestants that can run here. */
   readonly readers: readonly Reader[];
   drain(reader: Reader, route: Route): Promise<Drained>;
 }
@@ -35,7 +35,7 @@ export async function writeBacklog(name: BacklogName, server: BenchServer, rows:
   await recreateTables(client);
   await prepare(client, rows);
 
-  // The publications and the slot are made before the backlog, by watches that hear none of it.
+  // Watches create the publications and the slot before the backlog, so that they receive none of it.
   const hasLists = server.major >= 15;
   await makeSlot(server, whole, watchersOf(table, type), false);
   if (hasLists) await makeSlot(server, lists, watchersOf(table, type), true);
@@ -107,7 +107,7 @@ async function oneLsn({ client }: BenchServer, query: string): Promise<string> {
   return rows[0]!.lsn;
 }
 
-/** Whoever has not moved the slot to the end has not acknowledged what it read. */
+/** A contestant that has not moved the slot to the end has not acknowledged everything. */
 async function hasMoved({ client }: BenchServer, name: string, commit: string): Promise<boolean> {
   const { rows } = await client.query<{ moved: boolean }>(
     'select confirmed_flush_lsn >= $2::pg_lsn as moved from pg_replication_slots where slot_name = $1',

@@ -1,4 +1,4 @@
-/** J: the server is at a distance. Everything is measured over a link with delay, and once with loss. */
+/** J: a distant server. Everything is measured over a link with delay, and once with loss. */
 import { writeBacklog } from './backlog.ts';
 import { drainInTurns, mainReaders } from './drain.ts';
 import type { Distance, Link } from './link/link.ts';
@@ -25,7 +25,7 @@ export async function benchDistance(server: BenchServer, link: Link, rounds: num
   ];
 }
 
-/** J1: a fifth of A, and less where packets are lost: no TCP is fast there. */
+/** J1: a fifth of A, and less with packet loss, where no TCP is fast. */
 async function drains(server: BenchServer, link: Link, rounds: number, scale: number): Promise<Table> {
   const rows: Row[] = [];
   for (const lossy of [false, true]) {
@@ -67,7 +67,7 @@ interface Start {
   readonly ordinary: number;
 }
 
-/** J3: from start() until it streams: where slot and publication are made, and where they are there. */
+/** J3: from start() until it streams: with slot and publication to create, and with both in place. */
 async function starts(server: BenchServer, link: Link, rounds: number): Promise<Table> {
   await recreateTables(server.client);
   const rows: Row[] = [];

@@ -1,4 +1,4 @@
-/** A to D: draining a backlog, the contestants taking turns. */
+/** A to D: draining a backlog, with the contestants in turn. */
 import { type Drained, type Reader, writeBacklog, type WrittenBacklog } from './backlog.ts';
 import { median, rotated, type Row, type Table } from './measure.ts';
 import { named, type Route } from './route.ts';
@@ -30,13 +30,13 @@ export async function benchBacklog(
   };
 }
 
-/** Those who read over every route. */
+/** The contestants that run over every route. */
 export function mainReaders({ readers }: WrittenBacklog, route: Route): Contestant[] {
   const main: readonly Reader[] = ['pg_recvlogical', 'walwatch'];
   return readers.filter((reader) => main.includes(reader)).map((reader) => ({ reader, route }));
 }
 
-/** A row for each contestant; `BENCH_ONLY` is a pattern of those that are measured. Time is told in that of the first of the same URL. */
+/** A row for each contestant; `BENCH_ONLY` is a pattern that selects them. Times are relative to the first one with the same URL. */
 export async function drainInTurns(
   label: string,
   backlog: WrittenBacklog,

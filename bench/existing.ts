@@ -110,7 +110,7 @@ async function liveWhileReading(
   const route = server.routes[0]!;
   await recreateTables(server.client);
   const live = table === 'another' ? 'accounts' : 'existing_bigint';
-  const args = [program('existing-live'), route.url, live, handler];
+  const args = [program('existing-live'), route.url, handler];
   const child = spawn(...commandOn(route, route.node, args), { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   const output = linesOf(child.stdout);

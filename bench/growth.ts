@@ -1,9 +1,9 @@
-/** L: many of everything. What grows linearly costs the same each, however many there are. */
+/** L: many of everything. With linear growth the cost of each stays the same. */
 import { median, type Row, runProgram, type Table } from './measure.ts';
 import type { BenchServer } from './server.ts';
 import { account, recreateTables, wideRow } from './workloads.ts';
 
-/** Seconds. Whoever takes longer is ended, and the table says so. */
+/** Seconds. A contestant that takes longer is ended, and the table shows it. */
 const patience = 20;
 const tooLong = `more than ${patience} s in all`;
 
@@ -18,7 +18,7 @@ export async function benchGrowth(server: BenchServer, rounds: number, scale: nu
   ];
 }
 
-/** The medians of the numbers that contestants/growth.ts prints, line by line; without those that never came. */
+/** The medians of the numbers that contestants/growth.ts prints, line by line; without those that are missing. */
 async function growth(server: BenchServer, rounds: number, ...args: readonly string[]): Promise<readonly number[]> {
   const runs: number[][] = [];
   for (let round = 0; round < rounds; round++) {

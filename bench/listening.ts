@@ -1,4 +1,4 @@
-/** Who listens in a process of its own while rows are written, and who writes them. */
+/** A listener and a writer of rows, each in a separate process. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { program } from './measure.ts';
@@ -7,12 +7,12 @@ import { type BenchServer, findProgram } from './server.ts';
 import { recreateTables } from './workloads.ts';
 
 export interface Listener {
-  /** `pg_recvlogical`, or one of those that contestants/live.ts knows. */
+  /** `pg_recvlogical`, or one that contestants/live.ts knows. */
   readonly who: string;
   readonly route: Route;
 }
 
-/** When each row came: nanoseconds of the machine's monotonic clock. */
+/** When each row arrived: nanoseconds of the machine's monotonic clock. */
 export type Times = ReadonlyMap<number, bigint>;
 
 export async function withListener<T>(
@@ -41,7 +41,7 @@ export async function withListener<T>(
     if (who === 'pg_recvlogical') await untilActive(server);
     else if ((await output.next()).value !== 'ready') throw new Error(`${who} did not get ready`);
     const heard = output.next().then(({ value }) => timesOf(JSON.parse(value ?? '[]') as [number, string][]));
-    heard.catch(() => {}); // G waits for nobody
+    heard.catch(() => {}); // G measures without waiting
     return await work(heard);
   } finally {
     child.kill();
@@ -52,7 +52,7 @@ export async function withListener<T>(
   }
 }
 
-/** Inserts so many rows, each committed by itself, so many a second, or as fast as it can (0). Returns when each was answered. */
+/** Inserts rows, each in its own commit, at this rate a second, or as fast as it can (0). Returns when each was answered. */
 export async function write(
   url: string,
   count: number,
@@ -66,7 +66,7 @@ export async function write(
   return timesOf(JSON.parse(value ?? '[]') as [number, string][]);
 }
 
-/** Milliseconds from the writer's answer to the handler, sorted. An event may be heard before the writer is answered: 0. */
+/** Milliseconds from the writer's answer to the handler, sorted. 0 for an event that arrives before the answer. */
 export function latencies(server: BenchServer, listener: Listener, count: number, rate: number): Promise<number[]> {
   return withListener(server, listener, count, async (heard) => {
     const answered = await write(server.url, count, rate);

@@ -1,4 +1,4 @@
-/** E, F and G: what is written while somebody listens. */
+/** E, F and G: writes while others listen. */
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -39,7 +39,7 @@ async function liveInserts(server: BenchServer, rounds: number, scale: number): 
     }
   }
   return {
-    title: `E: ${count} live inserts of one connection, each committed by itself`,
+    title: `E: ${count} live inserts of one connection, each in its own commit`,
     rows: [...rates].map(([{ who, route }, all]) => ({
       contestant: named(who, route),
       'events/s': Math.round(median(all)),
@@ -47,7 +47,7 @@ async function liveInserts(server: BenchServer, rounds: number, scale: number): 
   };
 }
 
-/** E2: more commits a second than any application makes: how far behind are those who listen when it is over? */
+/** E2: more commits a second than any application makes. The delay of the listeners when they are over. */
 async function burst(server: BenchServer, rounds: number, scale: number): Promise<Table> {
   const count = Math.round(100_000 * scale);
   const listeners = listenersOf(server, ['walwatch', 'pg-logical-replication', 'postgres'], ['walwatch', 'postgres']);
@@ -70,11 +70,11 @@ async function burst(server: BenchServer, rounds: number, scale: number): Promis
     }
   }
   return {
-    title: `E2: ${count} inserts of one procedure, each committed by itself, without waiting for the disk`,
+    title: `E2: ${count} inserts of one procedure, each in its own commit, without waiting for the disk`,
     rows: [...found].map(([{ who, route }, all]) => ({
       contestant: named(who, route),
       'commits/s': Math.round(median(all.map(({ rate }) => rate))),
-      'behind when it is over, ms': Math.round(median(all.map(({ behind }) => behind))),
+      'behind at the end, ms': Math.round(median(all.map(({ behind }) => behind))),
     })),
   };
 }
@@ -126,10 +126,10 @@ export async function benchLatency(server: BenchServer, rounds: number, scale: n
   return { title: 'F: from the commit’s answer to the handler', rows };
 }
 
-/** G: what writers are left with: pgbench, 4 clients. */
+/** G: the remaining speed of writers: pgbench, 4 clients. */
 export async function benchWriters(server: BenchServer, rounds: number, scale: number): Promise<Table | string> {
   const pgbench = findProgram('pgbench');
-  if (!pgbench) return "G was left out: there is no pgbench (Debian's postgresql-contrib has it)";
+  if (!pgbench) return 'G was skipped: pgbench is missing (apt-get install postgresql-contrib)';
   const script = join(tmpdir(), `walwatch-bench-${process.pid}.sql`);
   await writeFile(script, `insert into accounts select ${account} from nextval('accounts_id') n;\n`);
   const seconds = Math.max(2, Math.round(5 * scale));
@@ -143,18 +143,18 @@ export async function benchWriters(server: BenchServer, rounds: number, scale: n
   };
   const tps = async () => {
     await server.client.query('drop sequence if exists accounts_id; create sequence accounts_id');
-    await pgbenchFor(2); // until who listens is compiled
+    await pgbenchFor(2); // until the listener is compiled
     return pgbenchFor(seconds);
   };
   const listeners = listenersOf(
     server,
-    ['nobody', 'pg_recvlogical', 'walwatch', 'notify'],
+    ['none', 'pg_recvlogical', 'walwatch', 'notify'],
     ['pg_recvlogical', 'walwatch'],
   ).filter(({ who }) => who !== 'pg_recvlogical' || findProgram(who));
   const rates = new Map<Listener, number[]>(listeners.map((listener) => [listener, []]));
   for (let round = 0; round < rounds; round++) {
     for (const listener of rotated(listeners, round)) {
-      if (listener.who === 'nobody') {
+      if (listener.who === 'none') {
         await recreateTables(server.client);
         rates.get(listener)!.push(await tps());
       } else await withListener(server, listener, -1, async () => rates.get(listener)!.push(await tps()));
@@ -162,9 +162,9 @@ export async function benchWriters(server: BenchServer, rounds: number, scale: n
   }
   const alone = median(rates.get(listeners[0]!)!);
   return {
-    title: 'G: commits a second of 4 writers (pgbench), while somebody listens',
+    title: 'G: commits a second of 4 writers (pgbench), with a listener',
     rows: [...rates].map(([{ who, route }, all]) => ({
-      'who listens': named(who, route),
+      listener: named(who, route),
       'commits/s': Math.round(median(all)),
       share: Number((median(all) / alone).toFixed(2)),
     })),

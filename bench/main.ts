@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [A B … N] [--rounds 5] [--scale 1] [--node 24] [--write]`: measures walwatch against what else there is,
- * and prints tables; with --write also into bench/README.md, which says what the workloads are.
+ * `npm run bench -- [A B … N] [--rounds 5] [--scale 1] [--node 24] [--write]`: measures walwatch against its alternatives,
+ * and prints tables; with --write also into bench/README.md, which describes the workloads.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
@@ -18,7 +18,7 @@ import { writeReport } from './report.ts';
 import { benchManySubscriptions, benchSlowHandlers } from './scale.ts';
 import { type BenchServer, findProgram, openServer, openServerBehind } from './server.ts';
 
-/** Tables, or why there are none. */
+/** Tables, or why they are missing. */
 type Result = Table | readonly Table[] | string;
 type Bench = (server: BenchServer, rounds: number, scale: number) => Promise<Result>;
 type BenchOverLink = (server: BenchServer, link: Link, rounds: number, scale: number) => Promise<Result>;
@@ -40,7 +40,7 @@ const benches: Readonly<Record<string, Bench>> = {
   N: benchExisting,
 };
 
-/** With a server of its own, behind the link. */
+/** With a separate server, behind the link. */
 function overLink(name: string, bench: BenchOverLink): Bench {
   return async (_, rounds, scale) => {
     const missing = await missingForLink();
@@ -65,7 +65,7 @@ if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: 
 if (!findProgram('pg_recvlogical'))
   console.log("There is no pg_recvlogical to compare with (Debian's package postgresql has it).");
 
-/** What runs the contestants. */
+/** The Node that runs the contestants. */
 const node = values.node === undefined ? process.execPath : await nodeProgram(values.node);
 await using server = await openServer(node);
 const results: Table[] = [];

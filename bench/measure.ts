@@ -1,4 +1,4 @@
-/** Runs what is measured in a process of its own, and reads what it and its walsender used from /proc (Linux). */
+/** Runs a program in a separate process, and reads the resources it and its walsender used from /proc (Linux). */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,7 +14,7 @@ export interface Usage {
 }
 
 export interface Run {
-  /** What the program printed, line by line. */
+  /** The lines that the program printed. */
   readonly lines: readonly string[];
   /** From its start to its end. */
   readonly seconds: number;
@@ -35,7 +35,7 @@ export interface RunOptions {
   /** Its walsender is measured too. */
   readonly slot?: string;
   readonly route: Route;
-  /** Seconds, after which the program is ended; what it had printed by then counts. Default: as long as it takes. */
+  /** Seconds, after which the program is ended; its output until then counts. Default: as long as it takes. */
   readonly atMost?: number;
 }
 
@@ -119,7 +119,7 @@ function read(pid: number, usage: Usage): void {
     const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
     if (peak) usage.rss = Number(peak[1]) * 1024;
   } catch {
-    // It has ended, or is on another machine: what was read last stays.
+    // It has ended, or is on another machine: the last value stays.
   }
 }
 
@@ -132,7 +132,7 @@ export interface Table {
   readonly rows: readonly Row[];
 }
 
-/** Everybody in turn is the first. */
+/** Each contestant is the first in turn. */
 export function rotated<T>(all: readonly T[], by: number): readonly T[] {
   return all.map((_, index) => all[(index + by) % all.length]!);
 }

@@ -1,4 +1,4 @@
-/** K: packets are lost, all of them: how soon that is known, and how soon it goes on when they come again. */
+/** K: all packets are lost: how soon the contestant detects it, and how soon it delivers again once packets pass. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -13,13 +13,13 @@ import { account, recreateTables } from './workloads.ts';
 const contestants = ['walwatch', 'walwatch, heartbeat 5 s', 'postgres'] as const;
 type Who = (typeof contestants)[number];
 
-/** Seconds. Infinity: never, or not while somebody waited. */
+/** Seconds. Infinity: never, or not within the observed time. */
 interface Outage {
   /** From the link's end until health() says not ready. */
   readonly noticed: number;
   /** From the link's return to the first event. */
   readonly back: number;
-  /** Rows that were never heard of. */
+  /** Rows that were never received. */
   readonly lost: number;
 }
 
@@ -85,7 +85,7 @@ function afterOutage(
   });
 }
 
-/** While rows are written, beginning with 1, and somebody has listened to them for 2 s. */
+/** While rows are written, beginning with 1, and the contestant has received them for 2 s. */
 async function whileWriting<T>(
   server: BenchServer,
   link: Link,
@@ -126,7 +126,7 @@ async function whileWriting<T>(
 
 type Listener = ReturnType<typeof listen>;
 
-/** The contestant in a process of its own, and what it says: see contestants/outage.ts. */
+/** The contestant in a separate process, and its output: see contestants/outage.ts. */
 function listen(route: Route, who: Who) {
   const child = spawn(...commandOn(route, route.node, [program('outage'), who, route.url]), {
     stdio: ['ignore', 'pipe', 'inherit'],

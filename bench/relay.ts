@@ -2,9 +2,9 @@
  * The relay to NATS JetStream: `node .build/bench/relay.js [changes]`, or `npm run bench:relay`. Needs the binary
  * `nats-server`; PostgreSQL is BENCH_DATABASE_URL (a superuser's), else an embedded one. Prints
  *   1. changes per second from a backlog in the slot through the relay, against a bare JetStream publisher (`js.publish`, as many
- *      in flight) with the very same messages;
+ *      in flight) with the same messages;
  *   2. the time from a commit to the handler in another process's watch, against that from a bare publish to a bare consumer;
- *   3. what it costs to route by subject, with a consumer for each record, against routing in the process.
+ *   3. the cost of routing by subject, with a consumer for each record, against routing in the process.
  */
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
@@ -42,7 +42,7 @@ async function insert(client: pg.Client, count: number): Promise<void> {
 /** Relays a backlog; returns changes per second. */
 async function throughRelay(url: string, client: pg.Client, broker: Broker): Promise<number> {
   const first = createWatch({ connection: url, slot, watchers });
-  await first.start(); // makes the slot, and hears nothing
+  await first.start(); // creates the slot, and receives nothing
   await first.stop();
   await insert(client, changes);
   const connection = await connectTo(broker.url);
@@ -152,8 +152,8 @@ async function latencyOfBare(broker: Broker, stream: string, messages: readonly 
 }
 
 /**
- * Some hundred records are listened to while all messages are published: over a consumer for each, or over one and a look-up
- * here. The broker has to look at every consumer for every message.
+ * Some hundred records are subscribed to while all messages are published: over a consumer for each, or over one and a look-up
+ * here. The broker has to check every consumer for every message.
  */
 async function routing(broker: Broker, all: readonly Stored[], records: number) {
   const messages = all.slice(0, 20_000);
@@ -176,7 +176,7 @@ async function routing(broker: Broker, all: readonly Stored[], records: number) 
         subject === undefined ? {} : { filter_subjects: subject },
       );
       const callback = (message: { readonly subject: string; json(): unknown }) => {
-        message.json(); // a remote watch decodes all it gets
+        message.json(); // a remote watch decodes everything it gets
         if (meant.has(message.subject) && ++count === records) finish();
       };
       consumed.push(await consumer.consume({ max_messages: 500, callback }));
@@ -185,7 +185,7 @@ async function routing(broker: Broker, all: readonly Stored[], records: number) 
     const published = await bare(publishing, messages);
     await done;
     for (const one of consumed) await one.close();
-    return { 'ready after ms': Math.round(ready), 'published/s meanwhile': published };
+    return { 'ready after ms': Math.round(ready), 'published/s': published };
   };
   const result = {
     [`${records} records: a consumer for each`]: await measure([...meant]),

@@ -1,4 +1,4 @@
-/** Puts results into bench/README.md: under the heading of its versions, each table in place of the one with its name. */
+/** Writes results into bench/README.md: under the heading of its versions, each table replaces the one with its name. */
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Table } from './measure.ts';
 

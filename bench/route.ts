@@ -1,4 +1,4 @@
-/** How a program that is measured reaches the server. */
+/** How a measured program reaches the server. */
 export interface Route {
   /** For the tables; empty for the ordinary one. */
   readonly label: string;
@@ -9,12 +9,12 @@ export interface Route {
   readonly namespace?: string;
 }
 
-/** Who took which route, as the tables name it. */
+/** The contestant with its route, as the tables name it. */
 export function named(who: string, { label }: Route): string {
   return label === '' ? who : `${who}, ${label}`;
 }
 
-/** A command as the route has it run. `ip` becomes the program itself, so its process id is the program's. */
+/** A command for this route. `ip` becomes the program itself, so its process id is the program's. */
 export function commandOn(
   { namespace }: Route,
   command: string,

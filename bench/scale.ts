@@ -20,7 +20,7 @@ async function fill(server: BenchServer, rows: number): Promise<void> {
   await server.client.query(`insert into accounts select ${account} from generate_series(1, ${rows}) n`);
 }
 
-/** H: subscriptions by id with one handler. Every event concerns one of them. */
+/** H: subscriptions by id with one handler. Every event matches one of them. */
 export async function benchManySubscriptions(server: BenchServer, rounds: number, scale: number): Promise<Table> {
   const sizes = [1000, Math.round(1_000_000 * scale)] as const;
   const runs = new Map<number, Record<string, number>[]>(sizes.map((size) => [size, []]));

@@ -1,4 +1,4 @@
-/** Where the server that is measured comes from, and the programs of PostgreSQL that it is measured against. */
+/** Where the measured server comes from, and PostgreSQL's own programs that are measured for comparison. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, delimiter, join } from 'node:path';
 import pg from 'pg';
@@ -8,9 +8,9 @@ import { type Link, subnet } from './link/link.ts';
 import type { Route } from './route.ts';
 
 export interface BenchServer extends AsyncDisposable {
-  /** For whoever writes. Of a superuser. */
+  /** For writers. Of a superuser. */
   readonly url: string;
-  /** For those who are measured: over TCP, which comes first, over TLS, and over a Unix socket, as far as there is one. */
+  /** For contestants: over TCP, which comes first, over TLS, and over a Unix socket, as far as the server has them. */
   readonly routes: readonly Route[];
   /** An ordinary session. */
   readonly client: pg.Client;
@@ -19,7 +19,7 @@ export interface BenchServer extends AsyncDisposable {
   readonly major: number;
 }
 
-/** Commits cost what they cost in production. */
+/** Commits cost as much as in production. */
 const benchSettings = {
   fsync: true,
   shared_buffers: '512MB',
@@ -28,7 +28,7 @@ const benchSettings = {
   autovacuum: 'off',
 } as const;
 
-/** BENCH_DATABASE_URL (a superuser's), else an embedded PostgreSQL of its own; WALWATCH_TEST_PG names its major version. Contestants run on `node`. */
+/** BENCH_DATABASE_URL (a superuser's), else an embedded PostgreSQL, whose major version WALWATCH_TEST_PG names. Contestants run on `node`. */
 export async function openServer(node: string): Promise<BenchServer> {
   const given = process.env['BENCH_DATABASE_URL'];
   if (given) return connected(plain(given), [{ label: '', url: plain(given), node }], async () => {});
@@ -41,7 +41,7 @@ export async function openServer(node: string): Promise<BenchServer> {
   return connected(routes[0]!.url, routes, async () => cluster[Symbol.asyncDispose]());
 }
 
-/** An embedded PostgreSQL in the link's one namespace, for clients in the other. Whoever writes does so by its socket. */
+/** An embedded PostgreSQL in one namespace of the link, for clients in the other. Writers use its socket. */
 export async function openServerBehind(link: Link, node: string): Promise<BenchServer> {
   const cluster = await startCluster({
     namespace: link.server,
@@ -66,7 +66,7 @@ function bySocket({ dataDirectory, port }: Cluster): string {
   return plain(`postgres://postgres@${encodeURIComponent(dirname(dataDirectory))}:${port}/postgres`);
 }
 
-/** libpq would choose TLS when it is not told, node-postgres would not. */
+/** By default libpq would choose TLS, node-postgres would not. */
 function plain(url: string): string {
   return url.includes('sslmode=') ? url : `${url}${url.includes('?') ? '&' : '?'}sslmode=disable`;
 }
@@ -89,7 +89,7 @@ async function connected(url: string, routes: readonly Route[], close: () => Pro
   };
 }
 
-/** pg_recvlogical and pgbench: on the PATH, or where Debian's packages put them. The newest wins. */
+/** pg_recvlogical and pgbench: on the PATH, or where Debian's packages install them. The newest wins. */
 export function findProgram(name: 'pg_recvlogical' | 'pgbench'): string | undefined {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).toSorted((a, b) => Number(b) - Number(a)) : [];
@@ -97,7 +97,7 @@ export function findProgram(name: 'pg_recvlogical' | 'pgbench'): string | undefi
     ...(process.env['PATH'] ?? '').split(delimiter),
     ...versions.map((version) => join(debian, version, 'bin')),
   ];
-  // Debian's pg_wrapper on the PATH asks for a cluster of Debian's own: the programs themselves come first.
+  // Debian's pg_wrapper on the PATH requires a Debian cluster: the programs themselves come first.
   return folders
     .toReversed()
     .map((folder) => join(folder, name))

@@ -1,6 +1,6 @@
 /**
- * What browsers cost one process: `node .build/bench/sse.js [idle] [busy]`, 10,000 idle and 1,000 busy ones by default, on
- * BENCH_DATABASE_URL (a superuser's), else on an embedded PostgreSQL of its own. Idle ones subscribe to one id each, busy
+ * The cost of browsers for one process: `node .build/bench/sse.js [idle] [busy]`, 10,000 idle and 1,000 busy ones by default, on
+ * BENCH_DATABASE_URL (a superuser's), else on an embedded PostgreSQL. Idle ones subscribe to one id each, busy
  * ones to all rows. Prints the server's memory, and the time from the INSERT statement to the client.
  */
 import { fork } from 'node:child_process';
@@ -21,7 +21,7 @@ const watchers = defineWatchers<{ walwatch_bench_sse: { id: number; sent: number
 ]);
 const now = () => performance.timeOrigin + performance.now();
 
-/** The process that is measured. */
+/** The measured process. */
 async function serve(url: string): Promise<void> {
   const watch = createWatch({ connection: url, slot: { name: slot, temporary: true }, watchers });
   const server = createServer(toNodeHandler(sse(watch, { authorize: () => true })));
@@ -45,7 +45,7 @@ interface Usage extends NodeJS.MemoryUsage {
   readonly cpu: number;
 }
 
-/** Counts what comes, and how long it took. */
+/** Counts the events, and measures their delay. */
 class Readers {
   readonly latencies: number[] = [];
   received = 0;
@@ -106,7 +106,7 @@ async function measure(url: string, idle: number, busy: number): Promise<void> {
         'RSS kB each': each(rss - empty.rss), 'heap kB each': each(heapUsed - empty.heapUsed), ...more,
       }); // prettier-ignore
     };
-    /** Commits that many a second, one statement each, and waits until all who are meant have heard of them. */
+    /** Commits that many a second, one statement each, and waits until all matching clients have received them. */
     const write = async (
       statement: string,
       values: (n: number) => unknown[],

@@ -1,4 +1,4 @@
-/** What is written before it is drained: the tables, and the backlogs A to D. */
+/** The tables, and the backlogs A to D that are written before they are drained. */
 import type pg from 'pg';
 import { defineWatchers } from 'walwatch';
 
@@ -60,7 +60,7 @@ export const backlogs: Readonly<Record<BacklogName, Backlog>> = {
     write: (client, rows) => inTransactionsOf(1000, client, rows, 'accounts', account),
   },
   B: {
-    what: 'updates, each in a transaction of its own',
+    what: 'updates, each in a separate transaction',
     table: 'accounts',
     type: 'updated',
     rows: 200_000,

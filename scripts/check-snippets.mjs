@@ -1,10 +1,11 @@
 // Type-checks the ```ts blocks of README.md and docs/**/*.md against the built package, as a reader would copy them.
-// An HTML comment right before a block declares what the prose takes for granted:
+// An HTML comment right before a block declares the names that the prose assumes:
 //   <!-- snippet: declare const user: { id: number }; -->
-// A block that begins with ```ts no-check is left out.
+// A block that begins with ```ts no-check is skipped.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { apiFolder } from './pages.mjs';
 
 const folder = '.build/snippets';
 const block =
@@ -16,7 +17,7 @@ function snippetsOf(file) {
   return [...text.matchAll(block)].flatMap((match) => {
     const { declared = '', fence = '', info = '', code = '' } = match.groups ?? {};
     if (info.includes('no-check')) return [];
-    // The code keeps its line, so that what tsc says can be looked up in the page.
+    // The code keeps its line, so that errors of tsc can be looked up in the page.
     const line = text.slice(0, match.index + match[0].indexOf(fence)).split('\n').length;
     const lead = `${declared.replaceAll('\n', ' ')} export {};`;
     return {
@@ -30,7 +31,9 @@ const pages = [
   'README.md',
   ...(existsSync('docs') ? readdirSync('docs', { recursive: true }).map((name) => join('docs', String(name))) : []),
 ];
-const snippets = pages.filter((page) => page.endsWith('.md') && existsSync(page)).flatMap(snippetsOf);
+const snippets = pages
+  .filter((page) => page.endsWith('.md') && !page.startsWith(apiFolder) && existsSync(page))
+  .flatMap(snippetsOf);
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });

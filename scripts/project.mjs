@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
-/** A folder that is gone when this process ends. */
+/** A folder that is deleted when this process ends. */
 export function makeFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'walwatch-project-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -12,7 +12,7 @@ export function makeFolder() {
 }
 
 /**
- * Runs a command. What it prints is returned, or shown if the command fails.
+ * Runs a command. Returns its output, or shows it if the command fails.
  * @param {string} cwd @param {string} command @param {readonly string[]} args @param {NodeJS.ProcessEnv} [environment]
  */
 export function run(cwd, command, args, environment = {}) {
@@ -32,7 +32,7 @@ export function run(cwd, command, args, environment = {}) {
 }
 
 /**
- * Packs the build (`npm run build`), and installs it beside these packages. Its folder is returned.
+ * Packs the build (`npm run build`), and installs it with these packages. Returns its folder.
  * @param {Readonly<Record<string, string>>} files @param {readonly string[]} [packages]
  */
 export function makeProject(files, packages = []) {
@@ -47,7 +47,7 @@ export function makeProject(files, packages = []) {
   return folder;
 }
 
-/** One of the tests (`npm run compile`), gone when this process ends. Never DATABASE_URL: what is tried drops tables. */
+/** A test server (`npm run compile`), which ends with this process. Never DATABASE_URL: the trials drop tables. */
 export async function startDatabase() {
   /** @type {typeof import('../test/support/cluster.ts')} */
   const { startCluster } = await import(resolve('.build/test/support/cluster.js'));

@@ -1,4 +1,4 @@
-// A registry for one trial: it has this package as it would be published, and sends npm to the usual registry for all others.
+// A registry for one trial: it has this package as if it were published, and sends npm to the usual registry for all others.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

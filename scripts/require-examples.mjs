@@ -5,7 +5,7 @@ import { Converter, ReflectionKind } from 'typedoc';
 export function load(app) {
   app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     for (const reflection of project.getReflectionsByKind(ReflectionKind.Function | ReflectionKind.Class)) {
-      // A function's comment is that of its signatures.
+      // The comment of a function belongs to its signatures.
       const signatures = reflection.isDeclaration() ? (reflection.signatures ?? []) : [];
       if (![reflection, ...signatures].some(({ comment }) => comment?.getTag('@example')))
         app.logger.warn(`${reflection.getFriendlyFullName()} has no @example`);

@@ -1,4 +1,4 @@
-// Bundles a worker that uses the packed package with webpack and Next, and runs what comes out where there is nothing else, on
+// Bundles a worker that uses the packed package with webpack and Next, and runs each bundle in an otherwise empty folder, on
 // a PostgreSQL. It needs `npm run build && npm run compile`. esbuild and rolldown: test/integration/bundled.test.ts.
 import { spawn } from 'node:child_process';
 import { cpSync, readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ function report(bundle, printed) {
   console.log(bundle, 'ok');
 }
 
-/** Both formats, each as it is for production, minified, and for development. */
+/** Both formats, each minified as for production, and for development. */
 function tryWebpack() {
   const project = makeProject(
     {
@@ -50,7 +50,7 @@ webpack({
   }
 }
 
-/** A standalone server whose worker starts with it, as examples/sse-next does. */
+/** A standalone server that starts its worker, as examples/sse-next does. */
 async function tryNext() {
   const project = makeProject(
     {
@@ -75,10 +75,10 @@ export async function register() {
 }
 
 /**
- * What a server prints, until it has printed this or ends.
- * @param {string} cwd @param {string} wanted @returns {Promise<string>}
+ * The output of a server, until it contains this text or the server ends.
+ * @param {string} cwd @param {string} expected @returns {Promise<string>}
  */
-async function firstLine(cwd, wanted) {
+async function firstLine(cwd, expected) {
   const server = spawn(process.execPath, ['server.js'], {
     cwd,
     env: { ...process.env, DATABASE_URL, PORT: '0', HOSTNAME: '127.0.0.1' },
@@ -87,13 +87,13 @@ async function firstLine(cwd, wanted) {
   for (const stream of [server.stdout, server.stderr]) {
     stream.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
       printed += text;
-      if (printed.includes(wanted)) server.kill();
+      if (printed.includes(expected)) server.kill();
     });
   }
   const impatience = setTimeout(() => server.kill('SIGKILL'), 60_000);
   await new Promise((resolve) => server.once('close', resolve));
   clearTimeout(impatience);
-  return printed.includes(wanted) ? wanted : printed;
+  return printed.includes(expected) ? expected : printed;
 }
 
 tryWebpack();

@@ -1,8 +1,8 @@
-// Does what docs/getting-started.md and the quick start of README.md say, word by word and in order, in an empty folder: commands,
-// files, SQL and Ctrl-C are read from the Markdown itself, and what is printed is compared with what the page shows (`…` stands
-// for anything). Three things are not the reader's: `docker run` is left out, because an embedded PostgreSQL is there in its place;
-// `npm install walwatch` gets the package that is packed here; and where Node does not strip types, the page's
-// `npx -y tsx worker.ts` is run in place of `node worker.ts`. It needs `npm run build` and `npm run compile`.
+// Follows docs/getting-started.md and the quick start of README.md, word by word and in order, in an empty folder: commands,
+// files, SQL and Ctrl-C are read from the Markdown itself, and the output is compared with the page (`…` stands
+// for anything). Three things differ for a reader: `docker run` is left out, because an embedded PostgreSQL replaces it;
+// `npm install walwatch` installs the package that is packed here; and where Node does not strip types, the page's
+// `npx -y tsx worker.ts` is run instead of `node worker.ts`. It needs `npm run build` and `npm run compile`.
 //   node scripts/try-getting-started.mjs 20 24    with these versions of Node, which npx fetches; default: the one that runs this
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ import { serveRegistry } from './registry.mjs';
 /** @typedef {{ kind: string, text: string }} Step */
 
 /**
- * What a reader does with a page, in its order: code blocks by their language, `file` for a name that is followed by a colon, `Ctrl-C`.
+ * A reader's steps on a page, in order: code blocks by their language, `file` for a name that is followed by a colon, `Ctrl-C`.
  * @type {(markdown: string) => Step[]}
  */
 const stepsOf = (markdown) =>
@@ -28,7 +28,9 @@ const guide = readFileSync('docs/getting-started.md', 'utf8');
 const readme = readFileSync('README.md', 'utf8');
 const pages = {
   'docs/getting-started.md': stepsOf(guide),
-  'README.md, quick start': stepsOf(readme.slice(readme.indexOf('\n## Quick start'), readme.indexOf('\n## Guides'))),
+  'README.md, quick start': stepsOf(
+    readme.slice(readme.indexOf('\n## Quick start'), readme.indexOf('\n## What you can rely on')),
+  ),
 };
 
 /** A reader with a shell in an empty folder. */
@@ -38,7 +40,7 @@ class Reader {
   env;
   /** @type {import('node:child_process').ChildProcess | undefined} */
   worker;
-  /** What the worker has printed since the page has shown what it prints. */
+  /** The worker's output since the page has last shown it. */
   output = '';
   file = '';
   stripsTypes;
@@ -70,7 +72,7 @@ class Reader {
       return;
     }
     console.log(`  $ ${line}`);
-    // What the line exports is there for the next one.
+    // Variables that the line exports exist for the next one.
     const shell = spawn('bash', ['-ec', `${line}\nenv -0 >&3`], {
       cwd: this.folder,
       env: this.env,
@@ -113,7 +115,7 @@ class Reader {
     await client.end();
   }
 
-  /** What was printed, but for what Node says about its own stripping of types. */
+  /** The output, without Node's warning about stripping types. */
   get printed() {
     return this.output.replaceAll(/^\(node:\d+\) ExperimentalWarning: Type Stripping.*\n\(Use `node.*\n/gm, '');
   }
@@ -135,7 +137,7 @@ class Reader {
     process.kill(-worker.pid, 'SIGINT');
     const [code, signal] = await ended;
     this.worker = undefined;
-    // npx itself is ended by the signal, once what it runs has ended.
+    // npx itself is ended by the signal, once its program has ended.
     const isClean = code === 0 || (signal === 'SIGINT' && !this.stripsTypes);
     if (!isClean || this.printed !== '')
       throw new Error(`Ctrl-C ended the worker with ${code ?? signal}; it printed\n${this.printed}`);
@@ -150,7 +152,7 @@ class Reader {
 /** @param {string} line */
 const pageHas = (line) => guide.includes(line) && readme.includes(line);
 
-/** The one that the page's `docker run` would have made. @returns {Promise<AsyncDisposable>} */
+/** The server that the page's `docker run` would have started. @returns {Promise<AsyncDisposable>} */
 const hba = ['127.0.0.1/32', '::1/128'].map((address) => `host all,replication all ${address} trust`); // localhost may be either
 const postgres = () => startCluster({ settings: { port: 5432, listen_addresses: 'localhost' }, hba });
 

@@ -19,7 +19,7 @@ const servers = [];
 /** @type {(condition: () => Promise<boolean>, describe: string) => Promise<void>} */
 async function until(condition, describe) {
   for (const deadline = Date.now() + 30_000; !(await condition()); await new Promise((r) => setTimeout(r, 50)))
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${describe}`);
+    if (Date.now() > deadline) throw new Error(`waited 30 s for ${describe}`);
 }
 
 /** @param {string} text */
@@ -31,7 +31,7 @@ async function sql(text) {
 }
 
 /**
- * Not synchronously: npm asks the registry that this process is.
+ * Not synchronously: this process is npm's registry.
  * @type {(command: string, args: string[], env: NodeJS.ProcessEnv) => Promise<void>}
  */
 async function run(command, args, env) {
@@ -102,7 +102,7 @@ try {
   await sql(`create table users (id int primary key, name text, role_id int); insert into users values (1, 'Ada', 7)`);
   const first = await start();
   await first.ready(/^$/);
-  const page = await first.live(); // does not hold up the end
+  const page = await first.live(); // does not delay the end
   if (page.status !== 200) throw new Error(`/live answers ${page.status}`);
   const second = await start();
   await second.ready(/standing by/);
@@ -113,15 +113,15 @@ try {
   await second.ready(/^$/);
 
   const stream = await second.live();
-  let heard = '';
+  let received = '';
   const reader = /** @type {ReadableStream<Uint8Array>} */ (stream.body)
     .pipeThrough(new TextDecoderStream())
     .getReader();
-  for (let asked = false; !heard.includes('"name":"Ada!"');) {
+  for (let asked = false; !received.includes('"name":"Ada!"');) {
     const { value, done } = await reader.read();
-    if (done) throw new Error(`the stream has ended:\n${heard}`);
-    heard += value;
-    if (!asked && heard.includes('event: position')) {
+    if (done) throw new Error(`the stream has ended:\n${received}`);
+    received += value;
+    if (!asked && received.includes('event: position')) {
       asked = true;
       await sql(`update users set name = name || '!'`);
     }

@@ -1,5 +1,5 @@
 // Tries the package as a user gets it: packs it, installs it in an empty project, and uses it from ESM, from CommonJS
-// and from TypeScript. It needs a build (`npm run build`).
+// and from TypeScript. The links of its docs lead to files of the package. It needs a build (`npm run build`).
 //   node scripts/try-package.mjs            with the Node that runs this
 //   node scripts/try-package.mjs 20 24      with these, which npx fetches
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { makeProject, run } from './project.mjs';
 const { bin = {}, exports, peerDependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8'));
 const entryPoints = Object.keys(exports).map((path) => path.replace(/^\./, 'walwatch'));
 
-// What a user does first, without a database: declare, make, subscribe, and be told what is wrong.
+// The first steps of a user, without a database: declare, create, subscribe, and get an error for a wrong name.
 const use = `
 const watchers = defineWatchers([['users', 'updated', { extraColumns: ['role_id'] }]]);
 const watch = createWatch({ connection: 'postgres://localhost/none', slot: 'try', watchers });
@@ -27,7 +27,7 @@ if (!(refused instanceof ConfigurationError)) throw new Error('a wrong name was 
 `;
 const names = '{ ConfigurationError, createWatch, defineWatchers }';
 
-// Every entry point loads, or says which optional peer it needs.
+// Every entry point loads, or its error names the optional peer dependency that is missing.
 const load = (/** @type {string} */ how) => `
 const entryPoints = ${JSON.stringify(entryPoints)};
 const peers = ${JSON.stringify(Object.keys(peerDependencies))};
@@ -52,7 +52,7 @@ const files = {
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', types: ['node'] },
     include: ['typed.*'],
   }),
-  // A page has neither Node's types nor, in a worker of it, the DOM's.
+  // A page has no types of Node, and its worker none of the DOM.
   'page.mts': `import { createClient } from 'walwatch/client';\ncreateClient({ url: '/live' }).close();\n`,
   'tsconfig.page.json': JSON.stringify({
     compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', lib: ['es2022'], types: [] },
@@ -66,6 +66,9 @@ for (const config of ['tsconfig.json', 'tsconfig.page.json']) run(project, proce
 // Without it Next refuses the hooks in a server component. https://react.dev/reference/rsc/use-client
 const react = readFileSync(join(project, 'node_modules/walwatch/dist/react/index.js'), 'utf8');
 if (!react.startsWith("'use client'")) throw new Error("walwatch/react does not begin with 'use client'");
+
+// No registry follows relative links without the address of a repository. In node_modules they work, but for the tests.
+run('.', process.execPath, ['scripts/check-links.mjs', join(project, 'node_modules/walwatch'), 'test']);
 
 const versions = process.argv.slice(2);
 const nodes = versions.length === 0 ? [[process.execPath]] : versions.map((one) => ['npx', '-y', `node@${one}`]);

@@ -1,4 +1,4 @@
-// Runs a worker and a page of the packed package under Jest and vitest, set up as docs/testing.md tells users to. It needs
+// Runs a worker and a page of the packed package under Jest and vitest, set up as docs/how-to/testing.md tells users to. It needs
 // `npm run build && npm run compile`.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +7,7 @@ import { makeProject, run, startDatabase } from './project.mjs';
 
 const text = (/** @type {string} */ name) => readFileSync(`scripts/try/${name}`, 'utf8');
 
-// walwatch is ESM, and CommonJS tests want it transformed, also where pnpm puts it.
+// walwatch is ESM, and CommonJS tests need it transformed, even where pnpm installs it.
 const transformIgnorePatterns = ['/node_modules/(?!(?:.*/)?walwatch/)'];
 /** @type {Readonly<Record<string, object>>} */
 const jest = {
@@ -28,7 +28,7 @@ const project = makeProject(
     'tests/work.test.js': text('work.test.mjs'),
     'tests/page.test.js': text('page.test.mjs'),
     'page-server.mjs': text('page-server.mjs'),
-    // As they are, without a transform.
+    // Unchanged, without a transform.
     'native/worker.mjs': text('worker.mjs'),
     'native/work.test.mjs': text('work.test.mjs').replace('./worker', './worker.mjs'),
     'native/require.test.cjs': `test('loads', () => expect(require('walwatch')).toHaveProperty('createWatch'));`,

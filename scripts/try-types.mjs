@@ -1,4 +1,4 @@
-// Compiles what users write against the packed package: exported watchers, watches and hooks with declarations, project
+// Compiles typical user code against the packed package: exported watchers, watches and hooks with declarations, project
 // references, tsup, and pages without Node's types; with each TypeScript that is supported. It needs a build.
 //   node scripts/try-types.mjs             with TypeScript 5.4, 5.9, 6.0 and 7.0, which npm fetches
 import { execFileSync } from 'node:child_process';
@@ -30,7 +30,7 @@ const strict = { strict: true, target: 'es2022', skipLibCheck: true, esModuleInt
 const emitting = { ...strict, declaration: true, composite: true, lib: ['es2023', 'dom', 'esnext.disposable'] };
 
 function writeProjects() {
-  // One project has the watchers and all that is made of them, another uses it by its declarations.
+  // One project has the watchers and everything made of them, another uses it by its declarations.
   cpSync('test/types/exported.ts', join(folder, 'lib/exported.ts'));
   write('lib/tsconfig.json', {
     compilerOptions: { ...emitting, module: 'nodenext', rootDir: '.', outDir: 'out' },
@@ -55,20 +55,20 @@ export const filter: FilterOf<typeof watchers, 'users:updated'> = { role_id: 7 }
 export const any: EventOf<typeof untyped, 'users:updated'> = { anything: 1 };
 export const held = () => heldBy()?.subscription;
 export const Loaded = () => useLive('users:updated', 1, async () => 'x').data?.length;
-// @ts-expect-error the types have come through
+// @ts-expect-error the types are known
 watch.subscribe('users:update', () => {});
 // @ts-expect-error those of events too
 user.email = 1;
 `,
   );
-  // As bundlers resolve; and as a library is made.
+  // As bundlers resolve; and as a library is built.
   cpSync('test/types/exported.ts', join(folder, 'bundled/index.ts'));
   write('bundled/tsconfig.json', {
     compilerOptions: { ...emitting, module: 'esnext', moduleResolution: 'bundler', rootDir: '.', outDir: 'out' },
     include: ['*.ts'],
   });
   write('bundled/package.json', { name: 'bundled', type: 'module' });
-  // A page: no types but the DOM's, and nothing skipped. Node's must not come in by the back door.
+  // A page: only the DOM's types, and skipLibCheck is off. Node's types must not be included indirectly.
   write(
     'page/page.ts',
     `import { createClient } from 'walwatch/client';
@@ -120,7 +120,7 @@ try {
     'install', '--prefer-offline', '--no-audit', '--no-fund', '--legacy-peer-deps', `./${packed.filename}`, 'tsup@8',
     ...peers.map((name) => `${name}@${devDependencies[name]}`),
     ...compilers.map((version) => `typescript-${version}@npm:typescript@~${version}.0`),
-    // What tsup compiles with.
+    // The TypeScript that tsup compiles with.
     'typescript@~5.9.0',
   ]); // prettier-ignore
   writeProjects();

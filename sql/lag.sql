@@ -1,14 +1,15 @@
--- How far the workers are behind, and what that costs. For psql and for monitoring; every role may run it.
+-- The lag of each slot, and the WAL and disk space that it costs. For psql and for monitoring. Every role may run it.
 --
 --   psql -d accounts -f lag.sql
 --
--- lag_bytes        WAL between what was acknowledged and now. It grows while a handler fails or hangs, while a
+-- lag_bytes        WAL from the acknowledged position to the end. It grows while a handler fails or hangs, while a
 --                  transaction is open, and while no worker runs (active_pid is null).
 -- retained_bytes   WAL that the server keeps on its disk for the slot.
--- wal_status       reserved, extended: all is there. unreserved: the slot is about to be lost. lost: it is (SLOT_LOST).
--- safe_wal_size    bytes that may still be written before that; null: no max_slot_wal_keep_size, the disk is the limit.
+-- wal_status       reserved, extended: all WAL is there. unreserved: the slot will soon be lost. lost: it is lost (SLOT_LOST).
+-- safe_wal_size    bytes of WAL that can be written before the slot is lost. null: there is no max_slot_wal_keep_size, and
+--                  the disk is the limit.
 
--- Everything has its schema, so that nothing that somebody put into the schema public is run.
+-- Every name includes its schema, so that nothing in the schema public can run instead.
 SELECT s.slot_name,
        s.active_pid,
        s.confirmed_flush_lsn,

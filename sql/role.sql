@@ -1,15 +1,15 @@
--- 1 of 4: the role that a worker connects as, with no more rights than it needs.
+-- 1 of 4: the role of the worker, with only the rights that it needs.
 --
 --   psql -v ON_ERROR_STOP=1 -d accounts -f role.sql
 --
--- Replace: walwatch (the role), accounts (the database), public.users and public.packages (what your handlers read).
--- Run by a superuser; since PostgreSQL 16 a role with CREATEROLE and REPLICATION will do. Can be run again.
--- Amazon RDS has no REPLICATION for you to give: leave it out below, and GRANT rds_replication TO walwatch;
+-- Replace: walwatch (the role), accounts (the database), public.users and public.packages (the tables that your handlers read).
+-- Run by a superuser. From PostgreSQL 16 on, a role with CREATEROLE and REPLICATION is enough. Can be run again.
+-- Amazon RDS does not let you grant REPLICATION: remove it below, and run GRANT rds_replication TO walwatch;
 --
--- This is for a worker with manage: 'verify', for which a DBA makes publication and slot (the next files).
+-- These rights are for a worker with manage: 'verify'. A DBA creates its publication and slot (the next files).
 -- manage: 'create' needs more: CREATE on the database, and a role that owns the watched tables.
 
--- Names without a schema are PostgreSQL's own, whatever somebody may have put into the schema public.
+-- Names without a schema are PostgreSQL's own, whatever the schema public contains.
 SET search_path = pg_catalog, pg_temp;
 
 DO $$
@@ -20,28 +20,28 @@ BEGIN
 END
 $$;
 
--- REPLICATION lets a role read the changes of every table, whatever may be granted on it, and copy the whole server
--- where pg_hba.conf has a line for the database "replication". A worker needs no such line: its sessions match the
--- ordinary lines, like this one:
+-- REPLICATION lets a role read the changes of every table, whatever its other rights are, and copy the whole server if
+-- pg_hba.conf has a line for the database "replication". A worker does not need such a line: its sessions match
+-- ordinary lines, such as:
 --   hostssl  accounts  walwatch  10.0.0.0/8  scram-sha-256
 ALTER ROLE walwatch LOGIN REPLICATION;
 
--- The password: in psql  \password walwatch  so that it is in no file and in no log.
+-- Set the password in psql with  \password walwatch  so that it gets into no file and no log.
 
 GRANT CONNECT ON DATABASE accounts TO walwatch;
 
--- walwatch itself reads no table: the values of events come out of the WAL. Your handlers often do.
+-- walwatch itself reads no watched table: the values of events come from the WAL. Your handlers often do.
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
 
--- Until PostgreSQL 14, and in databases that come from it, every role may create in the schema public: also functions and
--- operators that are then run in the place of others. Roles of yours that make tables there, and do not own the schema,
--- need it: GRANT CREATE ON SCHEMA public TO …;
+-- In PostgreSQL 14 and older, and in databases upgraded from it, every role may create objects in the schema public. They
+-- include functions and operators that could then run instead of others. Roles of your application that create tables there
+-- and do not own the schema need: GRANT CREATE ON SCHEMA public TO …;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
--- Optional, for handlers of onMessage(): every role that may connect can write such messages, and nothing tells who did. This
--- leaves it to your application (here: accounts_app) and to walwatch, which writes some of its own. As a superuser, in each
--- watched database, and again after a dump was restored.
+-- Optional, for handlers of onMessage(): every role that may connect can write such messages, and walwatch cannot tell who
+-- wrote one. This allows it only for your application (here: accounts_app) and for walwatch, which writes messages as well.
+-- Run it as a superuser, in each watched database, and again after a dump was restored.
 -- DO $$ DECLARE f pg_catalog.regprocedure; BEGIN
 --   FOR f IN SELECT oid FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.=) 'pg_logical_emit_message' LOOP
 --     EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);

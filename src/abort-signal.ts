@@ -1,4 +1,4 @@
-/** What is to be done when a signal is aborted, and the one listener that does it. */
+/** The actions that wait for a signal, and the one listener that runs them. */
 interface Waiting {
   readonly actions: Set<() => void>;
   readonly listener: () => void;
@@ -7,15 +7,15 @@ interface Waiting {
 const waiting = new WeakMap<AbortSignal, Waiting>();
 
 /**
- * Calls `action` when the signal is aborted. Each signal gets one listener, however many actions there are: an EventTarget
- * looks through all of its listeners when one is added or removed.
+ * Runs `action` when the signal aborts. Each signal gets only one listener, however many actions there are: an EventTarget scans
+ * all of its listeners whenever one is added or removed.
  */
 export function onAbort(signal: AbortSignal, action: () => void): void {
   const { actions } = waiting.get(signal) ?? listenTo(signal);
   actions.add(action);
 }
 
-/** Lets go of the action, and with the last one of the signal. */
+/** Removes the action. The last one takes the listener with it. */
 export function offAbort(signal: AbortSignal, action: () => void): void {
   const there = waiting.get(signal);
   if (!there?.actions.delete(action) || there.actions.size > 0) return;

@@ -1,19 +1,19 @@
-/** What many problems may differ in although they are one: the names in its text. */
+/** A problem's text, and the names in it that may differ between problems of the same kind. */
 interface Named {
   readonly text: string;
   readonly names: readonly (string | undefined)[];
 }
 
-/** So many of a kind are told one by one. */
+/** Up to this many problems of a kind are shown one by one. */
 const few = 5;
 
-/** How a list of problems is told: one, and the names of those that are the same but for their names. */
+/** A problem, and the others that differ from it only in names. */
 export interface Alike<T> {
   readonly first: T;
   readonly others: readonly T[];
 }
 
-/** Brings together what reads the same but for names, if it is more than a few. Keeps the order of the first ones. */
+/** Groups problems whose texts differ only in names, if there are more than a few of them. Keeps the order of the first ones. */
 export function groupAlike<T>(all: readonly T[], named: (one: T) => Named): Alike<T>[] {
   const groups = new Map<string, T[]>();
   for (const one of all) {
@@ -35,7 +35,7 @@ export function othersText(names: readonly string[]): string {
   return `the same for ${names.length} others: ${names.slice(0, few).join(', ')}${more}`;
 }
 
-/** The text without the names: the first before a colon, and each in quotes; a table's without its schema, too. */
+/** The text without the names: without the one before the first colon, and with empty quotes for each quoted one. Tables also lose their schema. */
 function outlineOf({ text, names }: Named): string {
   let outline = text;
   for (const name of names) {

@@ -3,46 +3,55 @@ import { groupAlike, othersText } from './alike.ts';
 import { redact, redactValue } from './redaction.ts';
 
 /**
- * Every error a user can meet has a code. W: given with `warning`; E: ends the watch; R: retried, seen in `disconnected` and `status()`.
+ * The code of every error that a user can meet. W: reported with `warning`. E: ends the watch. R: retried, visible in `disconnected`
+ * and `status()`.
  */
 export const errorCodes = [
-  'CONFIGURATION', // E  options, watchers or database do not fit: see `issues`
-  'UNSUPPORTED', //   E  server version, pooler in the way
+  'CONFIGURATION', // E  options, watchers and database do not fit together: see `issues`
+  'UNSUPPORTED', //   E  the server is too old, or something such as a pooler does not support replication
   'CONNECTION', //    R  refused, reset, timed out, silent
-  'SERVER_BUSY', //   R  too many connections, starting up, recovering, still a standby: mostly retried slowly
-  'SERVER_ERROR', //  R  the server refuses what walwatch asks, for a reason without a code of its own: retried slowly
-  'AUTHENTICATION', //E  password, role, pg_hba, database. R after a first stream where it may succeed again
+  'SERVER_BUSY', //   R  too many connections, starting up, recovering, still a standby: usually retried slowly
+  'SERVER_ERROR', //  R  the server refuses a statement for a reason without its own code: retried slowly
+  'AUTHENTICATION', //E  password, role, pg_hba.conf, database. R after a first stream, where another attempt may succeed
   'TLS', //           E  refused or not trusted. R after a first stream
-  'PERMISSION', //    E  a right is missing
+  'PERMISSION', //    E  the role lacks a right
   'SLOT_ACTIVE', //   W  another worker has the slot
-  'STRAY_SLOT', //    W  nobody reads a slot that looks like an earlier name of this one
-  'SLOT_BLOCKED', //  R  making the slot waits for a transaction
+  'STRAY_SLOT', //    W  no worker reads a slot that looks like an earlier name of this one
+  'SLOT_BLOCKED', //  R  creating the slot waits for a transaction
   'SLOT_LOST', //     E  lost, invalidated, dropped
-  'SLOT_MOVED', //    E  advanced or recreated by someone else
-  'PUBLICATION_LOST', //E  it is missing, or was while changes were written: a gap
-  'PUBLICATION_CHANGED', // W E  it was made anew, or a watched table is gone from it
-  'SYNCHRONOUS_STANDBY', //E  commits would wait for our acknowledgement
+  'SLOT_MOVED', //    E  advanced or re-created by someone else
+  'PUBLICATION_LOST', //E  it is missing, or was missing while changes were written: a gap
+  'PUBLICATION_CHANGED', // W E  it was re-created, or a watched table was removed from it
+  'SYNCHRONOUS_STANDBY', //E  commits would wait for walwatch's acknowledgement
   'STANDBY_BEHIND', // W  events wait for a standby that is down
   'SCHEMA_CHANGED', //W E  a column or table changed; E when a watcher needs it
-  'REPLICA_IDENTITY', // W  too little for a watcher since it was changed
-  'VALUE_ABSENT', //  W  a value was not sent; thrown at reading it
-  'EXISTING_ROWS', // W  existing rows are read again, or cannot be read just now
-  'WAL_RETAINED', //  W  the slot holds back much WAL
-  'HANDLER_SLOW', //  W  a subscription holds the slot back
+  'REPLICA_IDENTITY', // W  the table's replica identity does not give what a watcher needs
+  'VALUE_ABSENT', //  W  PostgreSQL did not send a value; thrown when it is read
+  'EXISTING_ROWS', // W  existing rows are read again, or cannot be read at the moment
+  'WAL_RETAINED', //  W  the server keeps a lot of WAL for the slot
+  'HANDLER_SLOW', //  W  a subscription keeps the slot from moving
   'HANDLER_TIMEOUT', //  an attempt took longer than `timeout`
-  'HANDLER_FAILED', //E  `stop` was the policy
-  'HANDLER_TRANSACTION', //the handler ended its transaction, or went on after a failed query in it
-  'POSITION_REFUSED', //W a position in walwatch.positions is not of the server's history
+  'HANDLER_FAILED', //E  a handler failed, and `onError` says 'stop'
+  'HANDLER_TRANSACTION', //the handler ended its transaction, or continued after a failed query in it
+  'POSITION_REFUSED', //W a position in walwatch.positions does not belong to this server's history
   'DEAD_LETTER', //   W  a dead letter could not be written; the event is kept
   'PROTOCOL', //      E  bytes that make no sense, or an event that could not be routed: a bug
-  'STOPPED', //          the watch has been stopped
-  'NOT_STARTED', //   W  it was stopped, or the process has ended, before start() was called
+  'STOPPED', //          the watch was stopped
+  'NOT_STARTED', //   W  the watch was stopped, or the process ended, before start() was called
 ] as const;
 
 /** One of `errorCodes`. */
 export type WatchErrorCode = (typeof errorCodes)[number];
 
-/** Whether walwatch tries again by itself: soon (after 0.1 to 10 s), slowly (after 1 to 60 s), or never. */
+/** Where the documentation is: in the package. Replace it by the site's URL once there is one. */
+export const documentation = 'walwatch/docs';
+
+/** The section of the error reference about a code. `GAP` is the code of the process warning for the event `gap`. */
+export function helpFor(code: WatchErrorCode | 'GAP'): string {
+  return `${documentation}/reference/errors.md#${code.toLowerCase()}`;
+}
+
+/** Whether walwatch tries again: soon (after 0.1 to 10 s), slowly (after 1 to 60 s), or never. */
 export type RetryClass = 'soon' | 'slowly' | 'never';
 
 const retryClasses: Partial<Record<WatchErrorCode, RetryClass>> = {
@@ -53,18 +62,18 @@ const retryClasses: Partial<Record<WatchErrorCode, RetryClass>> = {
   SLOT_BLOCKED: 'soon',
 };
 
-/** What an error tells besides code and message. */
+/** What an error has in addition to code and message. */
 export interface WatchErrorDetails {
-  /** What to do about it: a sentence, a setting or SQL to run. */
+  /** What to do: a sentence, a setting or SQL to run. */
   readonly solution?: string | undefined;
   readonly cause?: unknown;
-  /** Default: what the code says. */
+  /** Default: what the code implies. */
   readonly retry?: RetryClass | undefined;
 }
 
 /**
- * Every error of walwatch. Its message never holds a password or connection string, whatever the server, a file or an option
- * had in it.
+ * Every error that walwatch reports or throws. Its message never contains a password or a connection string, even if the server, a
+ * file or an option did.
  *
  * @example
  * ```ts
@@ -76,7 +85,9 @@ export class WatchError extends Error {
   readonly code: WatchErrorCode;
   readonly retry: RetryClass;
   readonly solution: string | undefined;
-  /** PostgreSQL's error, or the handler's. */
+  /** Where the documentation describes this code: a file of the package, and the heading in it. */
+  readonly help: string;
+  /** The error of PostgreSQL, of Node or of the handler. */
   override readonly cause: unknown;
 
   constructor(code: WatchErrorCode, message: string, { solution, cause, retry }: WatchErrorDetails = {}) {
@@ -84,11 +95,12 @@ export class WatchError extends Error {
     this.code = code;
     this.retry = retry ?? retryClasses[code] ?? 'never';
     this.solution = solution;
+    this.help = helpFor(code);
     this.cause = cause;
   }
 }
 
-/** One problem of a configuration. */
+/** One problem with the configuration. */
 export interface ConfigurationIssue {
   readonly message: string;
   /** What to change: a sentence or the SQL to run. */
@@ -99,8 +111,8 @@ export interface ConfigurationIssue {
 }
 
 /**
- * Options, watchers or database do not fit. `issues` lists every problem at once. The message tells what is the same for many
- * tables once, with the names of a few, and twenty kinds of problems at most.
+ * Options, watchers and database do not fit together. `issues` lists every problem at once. The message groups problems that differ
+ * only in their table, names a few of the tables, and shows at most twenty groups.
  *
  * @example
  * ```ts
@@ -126,7 +138,7 @@ function issueText({ message, solution }: ConfigurationIssue): string {
   return message + (solution === undefined ? '' : `\n    ${solution}`);
 }
 
-/** All problems with their solutions, and those that are alike once. `mostKinds`: how many of them are told. */
+/** All problems with their solutions, grouped by `groupAlike`. `mostKinds`: the maximum number of groups. */
 export function issuesText(issues: readonly ConfigurationIssue[], mostKinds = Infinity): string {
   if (issues.length === 1) return issueText(issues[0]!);
   const kinds = groupAlike(issues, ({ message, watcher, table }) => ({ text: message, names: [watcher, table] }));
@@ -140,14 +152,14 @@ export function issuesText(issues: readonly ConfigurationIssue[], mostKinds = In
   return `${issues.length} problems:\n  - ${lines.join('\n  - ')}`;
 }
 
-/** How a message shows what was given, whatever that is. */
+/** A value as messages show it, without secrets. */
 export function shown(given: unknown): string {
-  // A connection string in the wrong place is one all the same.
+  // Users put connection strings into other options, too.
   if (typeof given === 'string') return JSON.stringify(redactValue(given));
   return redact(inspect(given, { depth: 1, breakLength: Infinity }));
 }
 
-/** What was thrown, as text. Handlers may throw anything, also what does not turn into a string. */
+/** A thrown value as text. Handlers may throw anything, even values that cannot be turned into a string. */
 export function thrownText(thrown: unknown): string {
   try {
     return String(thrown);
@@ -156,7 +168,7 @@ export function thrownText(thrown: unknown): string {
   }
 }
 
-/** The same with the stack, where there is one. */
+/** The same with the stack, if there is one. */
 export function thrownStack(thrown: unknown): string {
   return (thrown instanceof Error && thrown.stack) || thrownText(thrown);
 }
@@ -167,7 +179,7 @@ export function throwIssues(issues: readonly ConfigurationIssue[]): void {
 }
 
 /**
- * Bytes of the replication stream that make no sense: a bug of walwatch, or of something between it and PostgreSQL.
+ * Bytes of the replication stream that make no sense: a bug in walwatch, or in something between it and PostgreSQL.
  *
  * @example
  * ```ts

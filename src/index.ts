@@ -1,5 +1,5 @@
 export type {
-  BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler,
+  BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler,
   EventsOptions, ExistingOptions, ExistingRows, ExistingSubscription,
   HandlerOf, LogicalMessage, OnError, SlotSubscribeOptions, SubscribeOptions, Subscription, SubscriptionOf, Transaction, Transactional,
 } from './types/delivery.ts'; // prettier-ignore

@@ -1,9 +1,9 @@
-/** Which of the known names somebody meant who wrote another one. Undefined: none is like it. */
+/** The known name that a misspelt one probably means. Undefined: none is similar. */
 export function nearest(given: string, known: readonly string[]): string | undefined {
   const plain = (name: string) => name.replaceAll(/[^\p{L}\p{N}]/gu, '').toLowerCase();
   const wanted = plain(given);
   let best: string | undefined;
-  // One mistake in three characters: `lable` is `label`, but `wait` is not `when`.
+  // One mistake per three characters: `lable` means `label`, but `wait` does not mean `when`.
   let least = Math.max(wanted.length > 1 ? 1 : 0, Math.floor(wanted.length / 3)) + 0.5;
   for (const name of known) {
     const distance = mistakes(wanted, plain(name));
@@ -12,7 +12,7 @@ export function nearest(given: string, known: readonly string[]): string | undef
   return best;
 }
 
-/** How many characters are missing, too many, wrong, or exchanged with the next one. */
+/** Edit distance: characters that are missing, superfluous, wrong, or swapped with their neighbour. */
 function mistakes(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);

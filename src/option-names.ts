@@ -1,7 +1,7 @@
 import { type ConfigurationIssue, throwIssues } from './errors.ts';
 import { nearest } from './nearest.ts';
 
-/** Reports keys that nothing would read, because a misspelt option must not be silently without effect. */
+/** Reports unknown keys: a misspelt option must not be ignored silently. */
 export function unknownKeys(
   given: object,
   allowed: readonly string[],
@@ -9,11 +9,11 @@ export function unknownKeys(
   issues: ConfigurationIssue[],
 ): void {
   for (const key of Object.keys(given)) {
-    if (!allowed.includes(key)) issues.push({ message: `there is no ${what} '${key}'`, solution: meant(key, allowed) });
+    if (!allowed.includes(key)) issues.push({ message: `unknown ${what} '${key}'`, solution: meant(key, allowed) });
   }
 }
 
-/** @throws ConfigurationError with every key of options that nothing would read */
+/** @throws ConfigurationError with every unknown key */
 export function refuseUnknownKeys(given: unknown, allowed: readonly string[], what: string): void {
   const issues: ConfigurationIssue[] = [];
   if (typeof given === 'object' && given !== null) unknownKeys(given, allowed, what, issues);

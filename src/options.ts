@@ -6,30 +6,30 @@ import { type ConnectionConfig, resolveConnection, unnamedServer } from './postg
 import type { Logger } from './types/logger.ts';
 import type { Watchers } from './types/watchers.ts';
 
-/** A replication slot: durable by name, or temporary. */
+/** A replication slot: durable and named, or temporary. */
 export type SlotOptions =
   | {
       readonly name: string;
-      /** What to do when another worker holds the slot: `'wait'` as its standby (default), or end its session.
-       *  A worker that has lost the slot to another one waits in any case. */
+      /** What to do when another worker has the slot: `'wait'` (default) until it is free, or `'terminate'` the other
+       *  worker's session. A worker that lost the slot to another one always waits. */
       readonly takeover?: 'wait' | 'terminate';
-      /** What to do when the slot is lost: stop with `SLOT_LOST` (default), or make a new one and tell the `gap`. */
+      /** What to do when the slot is lost: `'stop'` with `SLOT_LOST` (default), or `'recreate'` it and emit `gap`. */
       readonly onLost?: 'stop' | 'recreate';
-      /** Synchronises the slot to standbys (PostgreSQL 17+). Default false. */
+      /** Synchronizes the slot to standbys, so that it survives a failover (PostgreSQL 17+). Default false. */
       readonly failover?: boolean;
       readonly temporary?: false;
     }
-  /** Live only: dropped with the connection, each reconnect is a `gap`. */
+  /** For live use only: the server drops the slot with the connection, and each reconnect is a `gap`. */
   | { readonly temporary: true; readonly name?: string };
 
-/** The publication, when its name is not the slot's. */
+/** The publication, if it needs more than the default name. */
 export interface PublicationOptions {
   /** Default: the slot's name. */
   readonly name?: string;
-  /** Lets the server send only the columns that are needed (PostgreSQL 15+, identity not FULL). Default false: a list
-   *  blocks `DROP COLUMN` and `ALTER TYPE` in migrations. A migration that needs one of these, or changes the replica
-   *  identity, first takes the list away; the next start of a worker sets it again. Without the first statement, a change
-   *  to REPLICA IDENTITY FULL makes PostgreSQL refuse the application's own updates and deletes.
+  /** Makes the server send only the columns that the watchers need (PostgreSQL 15+; not with REPLICA IDENTITY FULL). Default false,
+   *  because a column list blocks `DROP COLUMN` and `ALTER TYPE` in migrations. A migration with one of these, or one that changes the
+   *  replica identity, must first remove the list; the next start of a worker adds it again. If it changes to REPLICA IDENTITY FULL
+   *  without removing the list, PostgreSQL refuses the application's own updates and deletes.
    *  @example
    *  ```sql
    *  BEGIN;
@@ -41,42 +41,48 @@ export interface PublicationOptions {
   readonly columnLists?: boolean;
 }
 
-/** Options of `createWatch`. Sizes are bytes, times milliseconds. */
+/** Options of `createWatch`. Sizes are in bytes, times in milliseconds.
+ *
+ *  @example
+ *  ```ts
+ *  const watch = createWatch({ connection: process.env.DATABASE_URL, slot: 'accounts_worker', watchers, logger: pino() });
+ *  ``` */
 export interface WatchOptions<W extends Watchers = Watchers> {
-  /** URL or pg's configuration, of a direct connection (no pooler). Default: `DATABASE_URL`, then `PG*`. `types` parse the values of events.
-   *  Not a client or pool: walwatch opens its own sessions. */
+  /** A URL or pg's configuration for a direct connection, without a pooler. Default: `DATABASE_URL`, then the `PG*` variables. Its
+   *  `types` parse the values of events. Not a client or pool: walwatch opens its own sessions. */
   readonly connection?: string | ConnectionConfig | undefined;
-  /** A string is a durable slot's name. */
+  /** The name of a durable slot, or its options. One slot for each worker that must see every change. */
   readonly slot: string | SlotOptions;
-  /** Name, default the slot's. */
+  /** The publication's name. Default: the slot's name. */
   readonly publication?: string | PublicationOptions;
+  /** What `defineWatchers` returned. */
   readonly watchers: W;
-  /** `'create'` (default) makes and alters slot and publication; `'verify'` only checks, the error holds the SQL to run. */
+  /** `'create'` (default) creates and alters slot and publication. `'verify'` only checks them: the error contains the SQL to run. */
   readonly manage?: 'create' | 'verify';
-  /** `'committed'` (default): events wait until other sessions can see the row. `'immediate'`: they do not. */
+  /** `'committed'` (default) delivers an event once other sessions can see its row. `'immediate'` does not wait for that. */
   readonly visibility?: 'committed' | 'immediate';
-  /** Default of all subscriptions. Default `'retry'`. */
+  /** Default for all subscriptions. Default `'retry'`. */
   readonly onError?: OnError;
-  /** `'none'` leaves out what was itself replicated (PostgreSQL 16+). Default `'any'`. */
+  /** `'none'` leaves out changes that were themselves replicated (PostgreSQL 16+). Default `'any'`. */
   readonly origin?: 'any' | 'none';
-  /** Milliseconds between `pg_logical_emit_message` heartbeats, which prove the way end to end and move an idle slot. Default: none. */
+  /** Milliseconds between heartbeats (`pg_logical_emit_message`). They test the whole path and move the slot of an idle database. Default: none. */
   readonly heartbeat?: number;
-  /** Bytes of WAL held back by the slot, from which on `WAL_RETAINED` warns. Default: 80 % of `max_slot_wal_keep_size`, if that is set. */
+  /** Warns with `WAL_RETAINED` when the server keeps this many bytes of WAL for the slot. Default: 80 % of `max_slot_wal_keep_size`, if that is set. */
   readonly retainedWalWarning?: number;
-  /** Bytes of undelivered changes above which reading pauses. Default 16 MiB. */
+  /** Reading pauses while undelivered changes use more memory than this. Bytes, default 16 MiB. */
   readonly highWaterMark?: number;
-  /** Milliseconds. Default 10 000. */
+  /** Milliseconds until a connection attempt fails. Default 10 000. */
   readonly connectTimeout?: number;
   /** Milliseconds that `stop()` waits for running handlers. Default 10 000. */
   readonly stopTimeout?: number;
-  /** pino or pino-shaped. Default: what somebody must know, and nobody listens for, is told by `process.emitWarning`; `false`: nothing. */
+  /** pino, or an object with its methods. Default: what must be known and has no listener goes to `process.emitWarning`. `false`: nothing. */
   readonly logger?: Logger | false;
   /** `debug` for all watchers. Default false. */
   readonly debug?: boolean;
 }
 
 /**
- * For `walwatch.config.ts`, which the command line reads: returns its argument.
+ * For `walwatch.config.ts`, which the command line reads. Returns its argument.
  *
  * @example
  * ```ts
@@ -115,14 +121,14 @@ const known = [
   'highWaterMark', 'connectTimeout', 'stopTimeout', 'logger', 'debug',
 ] as const satisfies readonly (keyof WatchOptions)[]; // prettier-ignore
 
-/** Milliseconds. Node turns longer ones into 1 ms. */
+/** Milliseconds. Node turns longer timeouts into 1 ms. */
 export const longestTimeout = 2 ** 31 - 1;
 
-/** Fills in the defaults. @throws ConfigurationError with every problem that shows without asking the database. */
+/** Fills in the defaults. @throws ConfigurationError with every problem that can be found without the database. */
 export function resolveOptions(options: WatchOptions): ResolvedOptions {
   const issues: ConfigurationIssue[] = [];
-  const check = (right: boolean, message: string, solution?: string) => {
-    if (!right) issues.push({ message, solution });
+  const check = (right: boolean, option: string, given: unknown, expected: string) => {
+    if (!right) issues.push({ message: `${option} must be ${expected}, not ${shown(given)}`, solution: undefined });
   };
   if (typeof options !== 'object' || options === null) {
     throwIssues([
@@ -141,9 +147,14 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
     heartbeat,
     retainedWalWarning,
   } = options;
-  check(manage === 'create' || manage === 'verify', "manage is 'create' or 'verify'");
-  check(visibility === 'committed' || visibility === 'immediate', "visibility is 'committed' or 'immediate'");
-  check(origin === 'any' || origin === 'none', "origin is 'any' or 'none'");
+  check(manage === 'create' || manage === 'verify', 'manage', manage, "'create' or 'verify'");
+  check(
+    visibility === 'committed' || visibility === 'immediate',
+    'visibility',
+    visibility,
+    "'committed' or 'immediate'",
+  );
+  check(origin === 'any' || origin === 'none', 'origin', origin, "'any' or 'none'");
   issues.push(...onErrorIssues(onError));
   issues.push(...watchersIssues(options.watchers));
   const { highWaterMark = 16 * 1024 * 1024, connectTimeout = 10_000, stopTimeout = 10_000, debug = false } = options;
@@ -157,8 +168,9 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
     const bytes = name === 'highWaterMark' || name === 'retainedWalWarning';
     check(
       value === undefined || (typeof value === 'number' && value >= 0 && (bytes || value <= longestTimeout)),
-      `${name} is a number of ${bytes ? 'bytes' : 'milliseconds'}, 0 or more`,
-      bytes ? undefined : `At most ${longestTimeout}.`,
+      name,
+      value,
+      bytes ? 'a number of bytes, 0 or more' : `a number of milliseconds from 0 to ${longestTimeout}`,
     );
   }
   issues.push(...loggerIssues(options.logger));
@@ -172,20 +184,20 @@ export function resolveOptions(options: WatchOptions): ResolvedOptions {
   }; // prettier-ignore
 }
 
-/** What is wrong with `watchers`, whatever is in their list. */
+/** Problems with `watchers` that do not depend on its entries. */
 export function watchersIssues(given: unknown): ConfigurationIssue[] {
   if (typeof given === 'function')
     return [
       {
-        message: 'watchers is a function: defineWatchers<DB>() takes the list in a second call',
+        message: 'watchers is a function: pass the list in a second call of defineWatchers<DB>()',
         solution: "defineWatchers<DB>()([['users', 'updated'], …])",
       },
     ];
   if (Array.isArray((given as Watchers | null | undefined)?.entries)) return [];
-  return [{ message: 'watchers is missing', solution: 'Pass what defineWatchers([…]) returned.' }];
+  return [{ message: 'watchers is missing', solution: 'Pass what defineWatchers([…]) returns.' }];
 }
 
-/** What is wrong with a `logger`. */
+/** Problems with a `logger`. */
 export function loggerIssues(logger: Logger | false | undefined): ConfigurationIssue[] {
   const right =
     logger === undefined ||
@@ -194,13 +206,13 @@ export function loggerIssues(logger: Logger | false | undefined): ConfigurationI
   if (right) return [];
   return [
     {
-      message: 'logger has no debug, info, warn and error methods',
-      solution: "Pass pino's logger, or an object of that shape; or false for silence.",
+      message: 'logger lacks one of the methods debug, info, warn and error',
+      solution: "Pass pino's logger, an object with these methods, or false to log nothing.",
     },
   ];
 }
 
-/** What is wrong with an `onError`. */
+/** Problems with an `onError`. */
 export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
   const attempts = typeof onError === 'object' && onError !== null ? onError.attempts : 1;
   const then = typeof onError === 'object' && onError !== null ? onError.then : undefined;
@@ -214,8 +226,8 @@ export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
   if (right || issues.length > 0) return issues;
   return [
     {
-      message: 'onError is none of its forms',
-      solution: "'retry', { attempts: 5, then: 'stop' | 'skip' | 'deadLetter' } or a function.",
+      message: `onError must be 'retry', { attempts, then } or a function, not ${shown(onError)}`,
+      solution: "For example onError: { attempts: 5, then: 'stop' }. then is 'stop', 'skip' or 'deadLetter'.",
     },
   ];
 }
@@ -223,7 +235,7 @@ export function onErrorIssues(onError: OnError): ConfigurationIssue[] {
 // https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION
 const slotName = /^[a-z0-9_]{1,63}$/;
 
-/** Begins the names that temporary slots get, and with them the publications that are theirs alone. */
+/** Prefix of the names of temporary slots. A publication with this prefix belongs to one of them. */
 export const livePrefix = 'walwatch_live_';
 
 function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): ResolvedOptions['slot'] {
@@ -235,22 +247,25 @@ function resolveSlot(slot: WatchOptions['slot'], issues: ConfigurationIssue[]): 
     unknown
   >;
   const temporary = options.temporary === true;
-  // One temporary slot for each watch: two live pages of one process must not take each other's.
+  // Each watch gets its own temporary slot: two live pages of one process must not take each other's.
   const name =
     options.name ?? (temporary ? `${livePrefix}${process.pid}_${Math.random().toString(36).slice(2, 8)}` : undefined);
   if (typeof name !== 'string' || !slotName.test(name)) {
     issues.push({
-      message: name === undefined ? 'slot is missing' : `${shown(name)} is no name for a replication slot`,
+      message: name === undefined ? 'slot is missing' : `${shown(name)} is not a valid name for a replication slot`,
       solution:
-        "Lower-case letters, digits and underscores, at most 63: slot: 'accounts_worker'. For live use only: slot: { temporary: true }.",
+        "Use at most 63 lower-case letters, digits and underscores: slot: 'accounts_worker'. For live use only: slot: { temporary: true }.",
     });
   }
   const onLost = options.onLost ?? 'stop';
   if (onLost !== 'stop' && onLost !== 'recreate')
-    issues.push({ message: "slot.onLost is 'stop' or 'recreate'", solution: undefined });
+    issues.push({ message: `slot.onLost must be 'stop' or 'recreate', not ${shown(onLost)}`, solution: undefined });
   const takeover = options.takeover ?? 'wait';
   if (takeover !== 'wait' && takeover !== 'terminate')
-    issues.push({ message: "slot.takeover is 'wait' or 'terminate'", solution: undefined });
+    issues.push({
+      message: `slot.takeover must be 'wait' or 'terminate', not ${shown(takeover)}`,
+      solution: undefined,
+    });
   return {
     name: name as string,
     temporary,
@@ -269,13 +284,16 @@ function resolvePublication(
   if (typeof given === 'object') unknownKeys(given as object, ['name', 'columnLists'], 'publication option', issues);
   const { columnLists = false } = (typeof given === 'object' ? given : {}) as { columnLists?: unknown };
   if (typeof columnLists !== 'boolean')
-    issues.push({ message: 'publication.columnLists is true or false', solution: undefined });
+    issues.push({
+      message: `publication.columnLists must be true or false, not ${shown(columnLists)}`,
+      solution: undefined,
+    });
   const name: unknown = typeof given === 'object' ? ((given as PublicationOptions).name ?? slot) : given;
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > 63 || name.includes('\0')) {
-    if (publication === undefined) return { name: slot, columnLists: false }; // the slot's name, which is reported already
+    if (publication === undefined) return { name: slot, columnLists: false }; // the slot's name, which is already reported
     issues.push({
-      message: `${shown(name)} is no name for a publication`,
-      solution: 'A name of 1 to 63 bytes.',
+      message: `${shown(name)} is not a valid name for a publication`,
+      solution: 'Use a name of 1 to 63 bytes.',
     });
   }
   return { name: name as string, columnLists: columnLists === true };

@@ -1,27 +1,27 @@
 /**
- * Characters that drive a terminal (C0, DEL, C1 and with them escape sequences), end a line, or make text look like another
- * one (marks and overrides of the writing direction).
+ * Characters that control a terminal (C0, DEL, C1, and so escape sequences), end a line, or disguise text (marks and overrides of the
+ * writing direction).
  */
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g; // oxlint-disable-line no-control-regex
-/** The same but for line ends and tabs. */
+/** The same, but line ends and tabs are allowed. */
 const driving = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g; // oxlint-disable-line no-control-regex
 
-/** Text of several lines that no part of can drive a terminal. In JSON the escapes stand for the same characters. */
+/** Makes text of several lines safe to print. In JSON, the escapes mean the same characters. */
 export function printable(text: string): string {
   return text.replace(driving, jsonEscape);
 }
 
-/** A name or value in the middle of a line: it cannot begin another one either. */
+/** Makes a name or value safe to print within a line: it cannot start a new line either. */
 export function oneLine(text: string): string {
   return text.replace(unprintable, jsonEscape);
 }
 
-/** Whether the text is what it looks like, and on one line. */
+/** Whether the text is on one line and contains nothing that controls or disguises it. */
 export function isPlain(text: string): boolean {
   return text.search(unprintable) === -1;
 }
 
-/** With each character that is not plain written as `escape` does, given its four hexadecimal digits. */
+/** Writes each character that is not plain with `escape`, which gets its four hexadecimal digits. */
 export function escaped(text: string, escape: (digits: string) => string): string {
   return text.replace(unprintable, (character) => escape(digitsOf(character)));
 }

@@ -1,14 +1,14 @@
 /*
- * The one place that takes secrets out of text. What cannot be read for sure is left out: rather too much than a password.
- * Every step is linear in the length of the text, because a message may come from somebody hostile.
+ * The only place that removes secrets from text. If it is unclear where a secret ends, it removes too much rather than too little.
+ * Every step takes time linear in the length of the text: an attacker may choose the text.
  */
 
 const hidden = '***';
 
-/** Shorter ones are too common in ordinary text to be looked for; where a connection string is recognized, they are left out all the same. */
+/** Shorter secrets occur in ordinary text, so they are not searched for. In recognized connection strings they are removed all the same. */
 const shortest = 4;
 
-/** The text without passwords of connection strings of any form, and without the `known` secrets. */
+/** Removes the passwords of connection strings of any form, and the `known` secrets. */
 export function redact(text: string, known: Iterable<string> = []): string {
   let shown = withoutParameters(text);
   for (const secret of [...known].toSorted((a, b) => b.length - a.length)) {
@@ -17,11 +17,11 @@ export function redact(text: string, known: Iterable<string> = []): string {
   return withoutUserinfo(shown);
 }
 
-/** `password=…`, as in keyword DSNs, queries of URLs and environments; and `password: '…'`, as in printed objects. */
+/** `password=…` as in keyword DSNs, URL queries and environments; `password: '…'` as in printed objects. */
 const parameter = /(?:pass(?:word|wd|phrase)?|pwd)["']?\s{0,9}(?:=|:\s{0,9}(?=["'`]))\s{0,9}/gi;
 const quoted = /'(?:[^'\\]|\\[^])*'|"(?:[^"\\]|\\[^])*"/y;
 
-/** A value may hold spaces, quotes and `&` that its writer forgot to escape, so nothing of the line is kept. */
+/** A value may contain spaces, quotes and `&` that were not escaped, so the rest of the line is removed. */
 function withoutParameters(text: string): string {
   let shown = '';
   let kept = 0;
@@ -43,16 +43,16 @@ function endOfLine(text: string, from: number): number {
   return end === -1 ? text.length : end;
 }
 
-/** Begins a URL in the middle of a text, so that an `@` behind it is none of the URL before. */
+/** Matches the start of another URL in the text: an `@` after it does not belong to the URL before. */
 const anotherUrl = /[\s,;'"(]\w{1,20}:\/\//g;
 
-/** `scheme://user:…@`, `//user:…@` and `user:…@`. A password may hold `@`, `/` and spaces: it ends at the last `@`. */
+/** Handles `scheme://user:…@`, `//user:…@` and `user:…@`. A password may contain `@`, `/` and spaces: it ends at the last `@`. */
 function withoutUserinfo(text: string): string {
   let shown = '';
   let from = 0;
   for (let slashes = text.indexOf('//'); slashes !== -1; slashes = text.indexOf('//', from)) {
     const before = text.slice(from, slashes);
-    // A colon before them that is not of the scheme: they are part of a password.
+    // A colon before the slashes that does not belong to the scheme: the slashes are part of a password.
     const colon = before.indexOf(':', before.search(/\S*$/));
     const within = colon !== -1 && colon < before.length - 1;
     const begin = within ? from + colon + 1 : slashes + 2;
@@ -65,7 +65,7 @@ function withoutUserinfo(text: string): string {
   return shown + withoutBareUserinfo(text.slice(from));
 }
 
-/** What somebody gave for something else: if it is a connection string of any form, it is all of it. */
+/** Redacts a value that was given for another option. If it looks like a connection string, all of it is one. */
 export function redactValue(value: string): string {
   const text = withoutParameters(value);
   const colon = text.search(/:(?!\/\/)/);
@@ -73,9 +73,9 @@ export function redactValue(value: string): string {
   return redact(colon !== -1 && colon < at ? `${text.slice(0, colon + 1)}${hidden}${text.slice(at)}` : text);
 }
 
-/** What stands behind the first colon is neither a port nor nothing. */
+/** Matches if the text after the first colon is neither a port nor empty. */
 const noPort = /^[^\s/@:[\]]*:(?!\d*(?:[/?#\s,;.'")]|$))/;
-/** Characters that a password with line ends is looked for behind its line. */
+/** A password with line breaks may end in a later line: how many characters to search for its `@`. */
 const furthest = 1000;
 
 function endOfUrl(text: string, from: number): number {
@@ -96,12 +96,12 @@ function endOfUrl(text: string, from: number): number {
   return next ? from + next.index : end;
 }
 
-/** What comes behind the `//`. */
+/** Redacts the part after the `//`. */
 function redactedUrl(rest: string): string {
   const at = rest.lastIndexOf('@');
   const colon = rest.indexOf(':');
   if (colon === -1 || (at !== -1 && colon > at)) return rest;
-  // Without an `@` there is no telling where it ends.
+  // Without an `@` it is unknown where the password ends.
   if (at === -1) return noPort.test(rest) ? `${rest.slice(0, colon + 1)}${hidden}` : rest;
   const password = rest.slice(colon + 1, at);
   return password.toLowerCase() === 'password' ? rest : `${rest.slice(0, colon + 1)}${hidden}${rest.slice(at)}`;
@@ -119,10 +119,10 @@ function withoutBareUserinfo(text: string): string {
     .join('');
 }
 
-/** Passwords that are no secrets, and would take half of every message with them. */
+/** Common passwords that protect nothing. Removing these words would make messages unreadable. */
 const ordinary = new Set(['postgres', 'postgresql', 'password', 'walwatch']);
 
-/** What of a connection, in any of its forms, must not be shown: also where it was mistyped and another part is meant to be it. */
+/** The secrets in a connection, whatever its form. It may be mistyped, so that its password ends up in another part. */
 export function secretsOf(connection: unknown): string[] {
   const found = new Set<string>();
   const add = (secret: unknown) => {
@@ -166,6 +166,6 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a % that encodes nothing
+    return text; // has a % that starts no escape
   }
 }

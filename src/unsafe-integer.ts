@@ -1,4 +1,4 @@
-/** A whole number so large that JavaScript has no number for each: it may not be the one that somebody wrote. */
+/** Whether an integer is too large for JavaScript to represent exactly: it may differ from the one that was written. */
 export function isUnsafeInteger(value: unknown): value is number {
   return Number.isInteger(value) && !Number.isSafeInteger(value);
 }

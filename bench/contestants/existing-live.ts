@@ -1,13 +1,13 @@
 /**
- * `node existing-live.js <url> <live table> <nothing|1 ms>`: reads the existing rows of the table `existing_bigint` and hears of
- * inserts into the live table, which may be the same. Prints `ready` once it streams. When its input ends, it prints when each event came
+ * `node existing-live.js <url> <nothing|1 ms>`: reads the existing rows of the table `existing_bigint` and hears of
+ * inserts into it and into `accounts`. Prints `ready` once it streams. When its input ends, it prints when each event came
  * that came while rows were read: [id, nanoseconds of the machine's monotonic clock], and how many rows were read a second.
  */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createWatch, defineWatchers } from 'walwatch';
 
-const [url = '', live = '', handler = ''] = process.argv.slice(2);
+const [url = '', handler = ''] = process.argv.slice(2);
 const heard: (readonly [number, string])[] = [];
 const extraColumns = ['role_id', 'email', 'name', 'bio', 'active', 'created_at', 'updated_at'];
 const watch = createWatch({

@@ -1,9 +1,9 @@
 /**
- * What many of everything cost:
- * `node growth.js subscribe <signal|id|all> <subscriptions>`: makes so many subscriptions, on one AbortSignal, by one id, or to
- * all rows, and ends them. Prints the microseconds each: of subscribing, then of ending.
- * `node growth.js shapes <url> <shapes> <events>`: filters of so many combinations of columns. Prints microseconds an event.
- * `node growth.js watchers <url> <watchers> <subscriptions> <events>`: so many watchers of one table, each with so many
+ * The cost when there are many:
+ * `node growth.js subscribe <signal|id|all> <subscriptions>`: makes this many subscriptions, on one AbortSignal, by one id, or to
+ * all rows, and ends them. Prints the microseconds for each: of subscribing, then of ending.
+ * `node growth.js shapes <url> <shapes> <events>`: filters with this many combinations of columns. Prints microseconds an event.
+ * `node growth.js watchers <url> <watchers> <subscriptions> <events>`: this many watchers of one table, each with this many
  * subscriptions. Prints microseconds a change.
  */
 import { createWatch, defineWatchers } from 'walwatch';
@@ -31,7 +31,7 @@ function subscribe(how: string, count: number): void {
 
 const columns = Array.from({ length: 8 }, (_, n) => `c${n}`);
 
-/** Each filter is looked up for every event, and finds nothing. */
+/** Each filter is looked up for every event, and matches nothing. */
 async function shapes(url: string, count: number, events: number): Promise<void> {
   const watchers = defineWatchers([['wide', 'updated', { label: 'changed', extraColumns: columns }]]);
   await using backlog = await backlogOfUpdates(url, watchers, 'wide', 'c9 = c9', events);

@@ -1,6 +1,6 @@
 /**
- * `node live.js <who> <url> <count>`: hears of inserts into `accounts` as they are made, and prints `ready`, then, after
- * `count` of them, when each came: a JSON array of [id, nanoseconds of the machine's monotonic clock].
+ * `node live.js <who> <url> <count>`: receives inserts into `accounts` as they are made, and prints `ready`, then, after
+ * `count` of them, when each arrived: a JSON array of [id, nanoseconds of the machine's monotonic clock].
  * Who: walwatch, walwatch-immediate, pg-logical-replication, postgres (sql.subscribe), notify (LISTEN to a trigger's NOTIFY).
  */
 import pg from 'pg';

@@ -1,6 +1,6 @@
 /**
- * `node outage.js <walwatch | walwatch, heartbeat 5 s | postgres> <url>`: hears of inserts into `accounts`, and prints
- * `listening`, `event <time> <id>` for each, and `unready <time>` when health() says so for the first time. Times are
+ * `node outage.js <walwatch | walwatch, heartbeat 5 s | postgres> <url>`: receives inserts into `accounts`, and prints
+ * `listening`, `event <time> <id>` for each, and `unready <time>` when health() is not ready for the first time. Times are
  * nanoseconds of the machine's monotonic clock.
  */
 import postgres from 'postgres';
@@ -24,7 +24,7 @@ if (who === 'postgres') {
     watchers: watchersOf('accounts', 'inserted'),
     ...(who === 'walwatch' ? {} : { heartbeat: 5000 }),
   });
-  watch.on('error', () => {}); // it goes on, or it ends
+  watch.on('error', () => {}); // it reconnects or ends, without us
   watch.subscribe('changed', ({ id }) => hear(id as number));
   await watch.start();
   let ready = true;

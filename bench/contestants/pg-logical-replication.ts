@@ -1,6 +1,6 @@
 /**
  * `node pg-logical-replication.js <url> <slot> <publication> <readme|manual> <rows> <end LSN>`: pg-logical-replication with its
- * own decoder, as its README shows it, or acknowledging by hand after every 1,000 rows. Ends once the slot stands at the end.
+ * own decoder, as its README shows it, or acknowledging by hand after every 1,000 rows. Ends once the slot is at the end.
  */
 import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
 

@@ -1,6 +1,6 @@
 /**
- * `node --expose-gc subscribers.js ids <url> <subscriptions> <events>`: so many subscriptions by id with one handler, and
- * updates of rows, each of which concerns one of them. Prints bytes a subscription, and microseconds
+ * `node --expose-gc subscribers.js ids <url> <subscriptions> <events>`: this many subscriptions by id with one handler, and
+ * updates of rows, each of which matches one of them. Prints bytes a subscription, and microseconds
  * an event: of time, and of CPU.
  * `node subscribers.js slow <url> <concurrency> <events>`: a handler that takes 1 ms. Prints events a second.
  */
@@ -15,7 +15,7 @@ const slot = 'walwatch_bench_subscribers';
 const client = new pg.Client(url);
 await client.connect();
 
-/** The changes are there before the watch reads: their writing is not measured. */
+/** The changes exist before the watch reads: writing them is not measured. */
 async function write(rows: number, times: number): Promise<void> {
   const first = createWatch({ connection: url, slot, watchers: watchersOf('accounts', 'updated') });
   await first.start();

@@ -1,11 +1,11 @@
-/** Updates that are there before a watch reads them, so that only its own work is measured. */
+/** Updates that exist before a watch reads them, so that only its own work is measured. */
 import pg from 'pg';
 import { createWatch, type SlotWatch, type Watchers } from 'walwatch';
 
 const slot = 'walwatch_bench_updates';
 const rows = 1000;
 
-/** So many updates of the first thousand rows, and a watch that has not started. */
+/** Makes this many updates of the first thousand rows, and a watch that has not started. */
 export async function backlogOfUpdates<W extends Watchers>(
   url: string,
   watchers: W,
@@ -33,7 +33,7 @@ export async function backlogOfUpdates<W extends Watchers>(
       if (heard++ === 0) begin = performance.now();
       if (heard === wanted) end((performance.now() - begin) * 1000);
     },
-    /** Microseconds from the first event to that of this number. */
+    /** Microseconds from the first event to the one with this number. */
     async drain(events: number): Promise<number> {
       wanted = events;
       await watch.start();

@@ -1,6 +1,6 @@
 /**
  * `node walwatch.js <url> <slot> <publication> <table> <inserted|updated> <rows> <end LSN>`: drains a backlog through the
- * public API: one subscription to all rows, 1,000 to single ones, one to an association. Ends once the slot stands at the end.
+ * public API: one subscription to all rows, 1,000 to single ones, one to an association. Ends once the slot is at the end.
  */
 import { compareLsn, createWatch } from 'walwatch';
 import { watchersOf } from '../workloads.ts';
@@ -25,7 +25,7 @@ let associated = 0;
 watch.subscribe(name, () => void all++);
 for (let id = 1; id <= 1000; id++) {
   if (type === 'updated') watch.subscribe(name, id, () => void single++);
-  // There is no id to subscribe to on 'inserted'.
+  // 'inserted' cannot be subscribed to by id.
   else watch.subscribe(name, { role_id: id }, () => void single++);
 }
 watch.subscribe(name, { role_id: 7 }, () => void associated++);

@@ -1,5 +1,5 @@
 /**
- * `node writer.js <url> <count> <per second> <table> <first id>`: so many inserts into a table like `accounts`, each in a transaction of its own, at this rate
+ * `node writer.js <url> <count> <per second> <table> <first id>`: this many inserts into a table like `accounts`, each in a separate transaction, at this rate
  * (0: as fast as one connection can). Prints when each commit was answered: a JSON array of [id, nanoseconds of the machine's clock].
  */
 import pg from 'pg';
@@ -18,7 +18,7 @@ const begin = performance.now();
 for (let number = 0; number < Number(count); number++) {
   const id = Number(firstId) + number;
   const due = rate === '0' ? 0 : begin + (number * 1000) / Number(rate);
-  // Timers are too coarse for a thousand a second, and a loop would take a core from those who are measured.
+  // Timers are too coarse for a thousand a second, and a loop would take a core from the contestants.
   const early = due - performance.now();
   if (early > 0) Atomics.wait(clock, 0, 0, early);
   await client.query({ ...insert, values: [id] });

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What the link is like. */
+/** The properties of the link. */
 export interface Distance {
   /** Milliseconds. */
   readonly roundTrip: number;
@@ -27,11 +27,11 @@ export interface Link extends AsyncDisposable {
   cut(): Promise<void>;
 }
 
-/** Addresses of these namespaces alone. */
+/** Addresses of these namespaces only. */
 const addresses = { server: '10.77.13.1', client: '10.77.13.2' } as const;
 export const subnet = '10.77.13.0/30';
 
-/** Why there can be no link on this machine, if so. */
+/** Why this machine cannot have a link, if so. */
 export async function missingForLink(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return 'it needs Linux and root';
   if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
@@ -61,9 +61,9 @@ export async function openLink(): Promise<Link> {
   const answer = async () => {
     if ((await answers.next()).done) throw new Error('the link has ended');
   };
-  /** In its own units: see tunlink.c. */
+  /** In the units of tunlink.c. */
   const tell = async (delay: number, loss: number, drop: 0 | 1) => {
-    // A segment of 64 kB that is lost whole is no packet that is lost.
+    // Losing a whole segment of 64 kB is not like losing a packet.
     child.stdin.write(`${Math.round(delay)} ${Math.round(loss)} ${drop} ${loss === 0 ? 1 : 0}\n`);
     await answer();
   };

@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What waits for its time, one queue for each direction. */
+/* Packets until their time, one queue for each direction. */
 struct packet {
   struct packet *next;
   uint64_t due;

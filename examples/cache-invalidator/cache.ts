@@ -7,7 +7,7 @@ interface Page {
 
 /** A caching reverse proxy: keeps each page until it gets a `PURGE` for its address, as Varnish and many CDNs do. */
 export function cache(originUrl: string): FastifyInstance {
-  // Promises, so that a PURGE also takes away a page that is just being fetched, and may be old.
+  // Promises, so that a PURGE also removes a page that is still being fetched and may be old.
   const pages = new Map<string, Promise<Page>>();
 
   const fetchPage = async (path: string): Promise<Page> => {
@@ -22,7 +22,7 @@ export function cache(originUrl: string): FastifyInstance {
     const fetching = cached ?? fetchPage(url);
     if (!cached) {
       pages.set(url, fetching);
-      fetching.catch(() => pages.delete(url)); // the request tells of the error
+      fetching.catch(() => pages.delete(url)); // the awaiting request reports the error
     }
     const { status, body } = await fetching;
     return reply

@@ -1,4 +1,4 @@
-/** Drizzle tables as watchers: columns go by their property names, and values are what Drizzle's select returns. */
+/** Drizzle tables as watchers: events use Drizzle's property names and the values that Drizzle's `select` returns. */
 import { eq } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { Pool } from 'pg';
@@ -18,10 +18,10 @@ const watchers = defineWatchers([
 
 const watch = createWatch({ connection: database.url, slot: 'example_drizzle', watchers });
 
-// An event has the key and the extra columns. The rest of the row is read when it is needed: it is there by then.
+// An event has the primary key and the extra columns. Read the rest of the row when you need it: it is visible by then.
 watch.subscribe('example.posts:inserted', async ({ id }) => {
   const [post] = await db.select().from(posts).where(eq(posts.id, id));
-  console.log('inserted', id, post?.title ?? 'which is deleted by now');
+  console.log('inserted', id, post?.title ?? '(already deleted)');
 });
 watch.subscribe('post_published', ({ id, publishedAt }, { previous }) => {
   console.log('published', id, publishedAt?.toISOString(), 'was', previous.publishedAt);
@@ -30,11 +30,11 @@ watch.subscribe('example.posts:deleted', { authorId: 7 }, ({ id, authorId }) => 
   console.log('deleted', id, 'of author', authorId);
 });
 
-console.log('Ctrl-C stops it');
-// Waited for only because this program makes the changes itself. A server would not: docs/operations.md, "Start without waiting".
+console.log('press Ctrl-C to stop');
+// Awaited only because this program makes the changes itself. A server does not wait: see docs/how-to/deploy.md.
 await Promise.race([watch.start(), interrupted]);
 
-// What another program would do.
+// Changes that another program would make.
 const [post] = await db.insert(posts).values({ authorId: 7, title: 'On slots' }).returning();
 await db.update(posts).set({ publishedAt: new Date() }).where(eq(posts.id, post!.id));
 

@@ -9,7 +9,7 @@ export const posts = example.table('posts', {
   publishedAt: timestamp('published_at', { withTimezone: true }),
 });
 
-/** What drizzle-kit would make of it, and the replica identity that old values need. */
+/** The SQL that drizzle-kit generates from the schema, and the replica identity that old values need. */
 export const tables = `
   create table if not exists posts (
     id int generated always as identity primary key,

@@ -1,4 +1,4 @@
-/** A Fastify server with a cache in memory, which the database itself keeps right. */
+/** A Fastify server with an in-memory cache that follows the database. */
 import fastify from 'fastify';
 import { Pool } from 'pg';
 import { interrupted, openDatabase } from '../database.ts';
@@ -10,8 +10,8 @@ await using database = await openDatabase(tables);
 const pool = new Pool({ connectionString: database.url });
 
 const app = fastify({ logger: { level: 'warn' } });
-app.addHook('onClose', () => pool.end()); // hooks run backwards: the watch, which comes next, is stopped first
-// Every instance has a cache of its own, so every instance hears everything: by a slot that lives as long as it does.
+app.addHook('onClose', () => pool.end()); // hooks run in reverse order: the watch, registered next, stops first
+// Every instance has its own cache, so every instance needs all events: each has a slot that ends with it.
 await app.register(watchPlugin, { connection: database.url, slot: { temporary: true }, watchers });
 await app.register(async (scope) => products(scope, pool));
 

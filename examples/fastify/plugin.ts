@@ -8,13 +8,13 @@ declare module 'fastify' {
   }
 }
 
-/** Decorates the server with a watch that lives as long as the server, and adds its probes. Register it before what subscribes. */
+/** Adds a watch to the server, starts and stops it with the server, and adds its probes. Register it before the plugins that subscribe. */
 export const watchPlugin = fp<WatchOptions<typeof watchers>>(
   (app, options, done) => {
     const watch = createWatch({ logger: app.log, ...options });
     app.decorate('watch', watch);
-    // When every plugin is loaded, and so has subscribed. Not awaited, because Fastify waits for this hook before it listens:
-    // `start()` lasts as long as the database is down or another worker has the slot. `/readyz` tells, and `app.log`.
+    // All plugins are loaded by now and have subscribed. `start()` is not awaited, because Fastify waits for this hook before it
+    // listens, and `start()` waits while the database is down or another worker has the slot. `/readyz` and the log show that.
     app.addHook('onReady', (ready) => {
       void watch.start();
       ready();

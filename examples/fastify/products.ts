@@ -2,16 +2,16 @@ import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import type { Product } from './watchers.ts';
 
-/** Products out of memory, for as long as nobody changes them in the database. */
+/** Serves products from memory until they change in the database. */
 export function products(app: FastifyInstance, pool: Pool): void {
-  // Promises, so that a change that comes while a product is being read takes this reading away as well.
+  // Promises, so that a change that arrives while a product is being read also discards that read.
   const cache = new Map<number, Promise<Product | undefined>>();
   const forget = ({ id }: { readonly id: number }) => void cache.delete(id);
   app.watch.subscribe('example.products:updated', forget);
   app.watch.subscribe('example.products:deleted', forget);
-  // A temporary slot does not remember: what was read before it streams, or while the connection was lost, may be old.
+  // A temporary slot keeps no position: rows that were read before the stream started, or while the connection was lost, may be stale.
   app.watch.on('connected', () => cache.clear());
-  const isTold = () => app.watch.status().state === 'streaming';
+  const isStreaming = () => app.watch.status().state === 'streaming';
 
   const read = async (id: number): Promise<Product | undefined> => {
     const { rows } = await pool.query<Product>('select id, name, price from example.products where id = $1', [id]);
@@ -21,20 +21,20 @@ export function products(app: FastifyInstance, pool: Pool): void {
   const params = { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] } as const;
 
   app.get<{ Params: { id: number } }>('/products/:id', { schema: { params } }, async ({ params: { id } }, reply) => {
-    const cached = isTold() ? cache.get(id) : undefined;
+    const cached = isStreaming() ? cache.get(id) : undefined;
     const reading = cached ?? read(id);
     if (!cached) {
       cache.set(id, reading);
-      reading.catch(() => cache.delete(id)); // the request tells of the error
+      reading.catch(() => cache.delete(id)); // the request reports the error
     }
     const product = await reading;
     return reply
       .code(product ? 200 : 404)
       .header('x-cache', cached ? 'hit' : 'miss')
-      .send(product ?? { message: `there is no product ${id}` });
+      .send(product ?? { message: `product ${id} does not exist` });
   });
 
-  // It knows nothing of the cache. Nor does whoever else writes to the table.
+  // This route does not touch the cache, and neither do other programs that write to the table.
   app.put<{ Params: { id: number }; Body: { price: number } }>(
     '/products/:id',
     { schema: { params, body: { type: 'object', properties: { price: { type: 'number' } }, required: ['price'] } } },

@@ -1,4 +1,4 @@
-/** Kysely's `Database` interface types the watchers; events have the types that a select returns. */
+/** Kysely's `Database` interface is the type of the watchers. Events have the types that a `select` returns. */
 import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
 import { createWatch, defineWatchers } from 'walwatch';
@@ -20,21 +20,21 @@ const watch = createWatch({ connection: database.url, slot: 'example_kysely', wa
 
 watch.subscribe('example.people:inserted', async ({ id, created_at }) => {
   const person = await db.selectFrom('example.people').select('name').where('id', '=', id).executeTakeFirst();
-  console.log('inserted', id, person?.name ?? 'who is deleted by now', created_at.getUTCFullYear());
+  console.log('inserted', id, person?.name ?? '(already deleted)', created_at.getUTCFullYear());
 });
 watch.subscribe('email_changed', ({ id, email }, { previous }) => {
   console.log('email', id, email, 'was', previous.email);
 });
-// Those who come to team 3 or leave it: an update goes to the old value's subscribers and to the new one's.
+// People who join or leave team 3: an update is delivered to subscribers of the old value and of the new value.
 watch.subscribe('example.people:updated', { team_id: 3 }, ({ id, team_id }) => {
   console.log(team_id === 3 ? 'in team 3' : 'left team 3', id);
 });
 
-console.log('Ctrl-C stops it');
-// Waited for only because this program makes the changes itself. A server would not: docs/operations.md, "Start without waiting".
+console.log('press Ctrl-C to stop');
+// Awaited only because this program makes the changes itself. A server does not wait: see docs/how-to/deploy.md.
 await Promise.race([watch.start(), interrupted]);
 
-// What another program would do.
+// Changes that another program would make.
 const { id } = await db
   .insertInto('example.people')
   .values({ name: 'Ada', email: 'ada@example.org', team_id: 3 })

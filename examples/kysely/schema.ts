@@ -1,6 +1,6 @@
 import type { ColumnType, Generated } from 'kysely';
 
-/** Kysely's `Database` interface, as kysely-codegen writes it too. `defineWatchers<DB>()` takes it as it is. */
+/** Kysely's `Database` interface, written by hand or by kysely-codegen. Pass it to `defineWatchers<DB>()` unchanged. */
 export interface DB {
   'example.people': {
     id: Generated<number>;

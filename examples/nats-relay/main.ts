@@ -1,6 +1,6 @@
 /**
- * One program, three roles: `worker` owns the slot and relays, `mailer` is one of a group that shares the work, `live` hears what
- * happens while it runs. Start as many as you like, each in a terminal of its own.
+ * One program, three roles. `worker` reads the slot and relays the events. `mailer` belongs to a group that shares the work. `live`
+ * receives the events that happen while it runs. Start as many of each as you like, each in its own terminal.
  */
 import { connect } from '@nats-io/transport-node';
 import { pino } from 'pino';
@@ -14,7 +14,7 @@ const logger = pino({ level: process.env['LOG_LEVEL'] ?? 'warn' });
 const stream = 'walwatch_example_nats';
 const connection = await connect({
   servers: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
-  maxReconnectAttempts: -1, // it comes back however long the broker is away
+  maxReconnectAttempts: -1, // reconnect, no matter how long the broker is down
 });
 
 function worker() {
@@ -25,7 +25,7 @@ function worker() {
 
 function mailer() {
   const watch = createRemoteWatch({ connection, stream, watchers, logger, durable: 'mailer' });
-  // Acknowledged when it is done. If this process dies before, another one of the group gets the event.
+  // The event is acknowledged when the handler is done. If this process dies first, another one of the group receives the event.
   watch.subscribe('walwatch_example_nats.users:inserted', ({ id, email }, { eventId }) => {
     console.log(`welcome mail to user ${id}, ${email} (${eventId})`);
   });

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 
-/** Makes what is missing, on DATABASE_URL. */
+/** Creates the schema and the table on DATABASE_URL, if they do not exist. */
 export async function createTables(): Promise<void> {
   const client = new Client(process.env['DATABASE_URL']);
   await client.connect();
@@ -9,7 +9,7 @@ export async function createTables(): Promise<void> {
     create table if not exists walwatch_example_nats.users (
       id int generated always as identity primary key, email text not null, role_id int not null
     );
-    -- Old values of role_id: a user that leaves a role is news to those who listen to it.
+    -- For the old value of role_id: subscribers of a role also receive the update that takes a user out of it.
     alter table walwatch_example_nats.users replica identity full;`);
   await client.end();
 }

@@ -1,4 +1,4 @@
-/** A NestJS application (without an HTTP platform, but with probes) whose services have methods that are called for changes. */
+/** A NestJS application without an HTTP platform, but with probes. Methods of its services are called for changes. */
 import 'reflect-metadata';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -15,7 +15,7 @@ import { tables, watchers } from './watchers.ts';
 
 await using database = await openDatabase(tables);
 
-/** Where an application would have its ConfigService. */
+/** Use your ConfigService here. */
 const config = Symbol('config');
 @Module({ providers: [{ provide: config, useValue: { url: database.url } }], exports: [config] })
 class ConfigModule {}
@@ -43,7 +43,7 @@ class AppModule {}
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['warn', 'error'] });
 const watch = app.get<SlotWatch>(WATCH);
 
-// With @nestjs/platform-express or -fastify this is a controller into which the watch is injected.
+// With @nestjs/platform-express or -fastify, write a controller instead and inject the watch.
 const probes = createServer(({ url }, response) => {
   const health = watch.health();
   const good = url === '/livez' ? health.live : health.ready;
@@ -51,12 +51,12 @@ const probes = createServer(({ url }, response) => {
 });
 probes.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1');
 await once(probes, 'listening');
-console.log(`listening on http://127.0.0.1:${(probes.address() as AddressInfo).port}, Ctrl-C stops it`);
+console.log(`listening on http://127.0.0.1:${(probes.address() as AddressInfo).port}, press Ctrl-C to stop`);
 try {
   await Promise.race([watch.closed, interrupted]);
 } finally {
   probes.close();
-  // app.enableShutdownHooks() does it as well, but ends the process before this example's database could be stopped.
+  // app.enableShutdownHooks() also calls this, but it ends the process before this example can stop its database.
   await app.close();
   await app.get(Pool).end();
 }

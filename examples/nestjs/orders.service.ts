@@ -6,7 +6,7 @@ import type { watchers } from './watchers.ts';
 
 const OnChange = onChangeOf<typeof watchers>();
 
-/** An ordinary service. Its methods are called for changes, whoever makes them. */
+/** An ordinary service. Its methods are called for changes, no matter which program makes them. */
 @Injectable()
 export class OrdersService {
   readonly #pool: Pool;
@@ -20,7 +20,7 @@ export class OrdersService {
     const { rows } = await this.#pool.query<{ customer: string }>('select customer from example.orders where id = $1', [
       id,
     ]);
-    console.log('confirm', id, rows[0]?.customer ?? 'deleted by now');
+    console.log('confirm', id, rows[0]?.customer ?? '(already deleted)');
   }
 
   @OnChange('example.orders:updated', { filter: { status: 'paid' }, onError: { attempts: 5, then: 'deadLetter' } })

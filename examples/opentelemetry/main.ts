@@ -1,4 +1,4 @@
-/** A worker whose handlers are spans, printed to the console. */
+/** A worker that prints a span for each handler call to the console. */
 import { trace } from '@opentelemetry/api';
 import { ConsoleSpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
 import { createWatch, defineWatchers } from 'walwatch';
@@ -14,7 +14,7 @@ const watchers = defineWatchers<{ orders: { id: number } }>()([['orders', 'inser
 const watch = createWatch({ slot: { temporary: true }, watchers }); // connects to DATABASE_URL
 
 watch.subscribe('orders:inserted', async ({ id }, { attempt }) => {
-  // What an instrumented library would do: a child of the handler's span.
+  // An instrumented library does the same: its span is a child of the handler's span.
   await trace.getTracer('example').startActiveSpan('send mail', async (span) => {
     await Promise.resolve();
     span.end();

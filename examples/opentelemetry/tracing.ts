@@ -1,4 +1,4 @@
-/** Makes a span of each attempt of a handler and each attempt to connect. Written for any application: copy it. */
+/** Creates a span for each attempt of a handler and for each connection attempt. Works in any application: copy it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
 import {
@@ -6,7 +6,7 @@ import {
 } from '@opentelemetry/api'; // prettier-ignore
 import type { ConnectionTrace, HandlerTrace } from 'walwatch';
 
-/** OpenTelemetry's own has a storage too, but does not show it; a channel needs it to hand spans on to handlers. */
+/** OpenTelemetry's own manager hides its storage. A channel needs the storage to pass spans on to handlers. */
 export class StorageContextManager implements ContextManager {
   readonly storage = new AsyncLocalStorage<Context>();
 
@@ -38,13 +38,13 @@ export class StorageContextManager implements ContextManager {
   }
 }
 
-/** Spans that are made in a handler, also by other instrumentations, become children of the handler's. */
+/** Spans that are started in a handler, also by other instrumentations, become children of the handler's span. */
 export function traceWalwatch({ storage }: StorageContextManager): void {
   const tracer = trace.getTracer('walwatch');
 
   follow(tracingChannel<Context, HandlerTrace>('walwatch:handler'), storage, ({ slot, watcher, subscription, context: about }) =>
     tracer.startSpan(`handle ${watcher}`, {
-      root: true, // events are read in the context of their connection, which is nothing to belong to
+      root: true, // events arrive in the context of the connection, which is not a useful parent
       kind: SpanKind.CONSUMER,
       attributes: {
         'messaging.system': 'postgresql',
@@ -62,7 +62,7 @@ export function traceWalwatch({ storage }: StorageContextManager): void {
   ); // prettier-ignore
 }
 
-/** One span from `start` until it is over: at `end`, or at `asyncEnd` if the rest takes place later. */
+/** One span from `start` to `end`, or to `asyncEnd` if the handler returned a promise. */
 function follow<Message extends HandlerTrace | ConnectionTrace>(
   channel: ReturnType<typeof tracingChannel<Context, Message>>,
   storage: AsyncLocalStorage<Context>,

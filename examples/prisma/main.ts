@@ -1,14 +1,14 @@
-/** Prisma's model types as watchers: directly, or through `columnMap` where the schema says `@map`. */
-import { PrismaPg } from '@prisma/adapter-pg';
+/** Prisma's model types as watchers: directly, or through `columnMap` where the schema has `@map`. */
+import { Pool } from 'pg';
 import { createWatch, defineWatchers, table } from 'walwatch';
 import { interrupted, openDatabase } from '../database.ts';
-import { type Label, PrismaClient, type Task } from './generated/client.ts';
+import type { Label, Task } from './model.ts';
 import { tables } from './tables.ts';
 
 await using database = await openDatabase(tables);
-const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: database.url }) });
+const pool = new Pool({ connectionString: database.url }); // in your project: your PrismaClient
 
-// `@map`: the names of the model's fields are not those of the columns.
+// With `@map`, the fields of the model have other names than the columns.
 const tasks = table<Task>()({
   schema: 'example',
   tableName: 'tasks',
@@ -16,7 +16,7 @@ const tasks = table<Task>()({
   columnMap: { assignedTo: 'assigned_to', dueAt: 'due_at' },
 });
 
-// No `@map` on its fields: the model is the row. The key is the table's name, as `@@map` and `@@schema` have it.
+// Without `@map` on its fields, the model is the row. The key is the table's name, as in `@@map` and `@@schema`.
 const watchers = defineWatchers<{ 'example.labels': Label }>()([
   ['example.labels', 'inserted', { extraColumns: ['color'] }],
   [tasks, 'inserted', { extraColumns: ['dueAt'] }],
@@ -27,24 +27,25 @@ const watch = createWatch({ connection: database.url, slot: 'example_prisma', wa
 
 watch.subscribe('example.labels:inserted', ({ id, color }) => console.log('label', id, color));
 watch.subscribe('example.tasks:inserted', async ({ id, dueAt }) => {
-  const task = await prisma.task.findUnique({ where: { id } });
-  console.log('task', id, task?.title ?? 'which is deleted by now', dueAt?.toISOString() ?? 'no date');
+  // With Prisma: await prisma.task.findUnique({ where: { id } })
+  const { rows } = await pool.query<{ title: string }>('select title from example.tasks where id = $1', [id]);
+  console.log('task', id, rows[0]?.title ?? '(already deleted)', dueAt?.toISOString() ?? 'no date');
 });
 watch.subscribe('task_assigned', ({ id, assignedTo }, { previous }) => {
   console.log('assigned', id, assignedTo, 'was', previous.assignedTo);
 });
 
-console.log('Ctrl-C stops it');
-// Waited for only because this program makes the changes itself. A server would not: docs/operations.md, "Start without waiting".
+console.log('press Ctrl-C to stop');
+// Awaited only because this program makes the changes itself. A server does not wait: see docs/how-to/deploy.md.
 await Promise.race([watch.start(), interrupted]);
 
-// What another program would do.
-await prisma.label.create({ data: { name: 'urgent', color: 'red' } });
-const { id } = await prisma.task.create({
-  data: { title: 'Write guides', dueAt: new Date('2026-12-01T00:00:00Z') },
-});
-await prisma.task.update({ where: { id }, data: { assignedTo: 'ada' } });
+// Changes that another program would make.
+await pool.query(`insert into example.labels (name, color) values ('urgent', 'red')`);
+const { rows } = await pool.query<{ id: number }>(
+  `insert into example.tasks (title, due_at) values ('Write guides', '2026-12-01T00:00:00Z') returning id`,
+);
+await pool.query(`update example.tasks set assigned_to = 'ada' where id = $1`, [rows[0]!.id]);
 
 await Promise.race([watch.closed, interrupted]);
 await watch.stop();
-await prisma.$disconnect();
+await pool.end();

@@ -1,4 +1,4 @@
-/** What `prisma migrate` would make of schema.prisma, and the replica identity that old values need. */
+/** The tables that `prisma migrate` makes of schema.prisma, and the replica identity that old values need. */
 export const tables = `
   create table if not exists labels (id serial primary key, name text not null, color text not null);
   create table if not exists tasks (

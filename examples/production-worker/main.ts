@@ -1,4 +1,4 @@
-/** A worker as it runs in production: probes, metrics, and a clean end at SIGTERM. */
+/** A worker for production: probes, metrics, and a clean shutdown on SIGTERM. */
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -27,10 +27,10 @@ async function answer(path: string | undefined, response: ServerResponse): Promi
     response.end(JSON.stringify(watch.health()));
   };
   switch (path) {
-    case '/livez': // false: start the process anew
+    case '/livez': // 503: restart the process
       probe(watch.health().live);
       break;
-    case '/readyz': // false: it does not do its work at the moment
+    case '/readyz': // 503: the worker does not do its work at the moment
       probe(watch.health().ready);
       break;
     case '/metrics':
@@ -47,9 +47,9 @@ server.listen(Number(process.env['PORT'] ?? 9400));
 await once(server, 'listening');
 logger.info({ port: (server.address() as AddressInfo).port }, 'listening');
 
-// Finishes what runs, acknowledges it, and lets `closed` resolve. Until then the probes answer.
+// `stop()` finishes and acknowledges running handlers, then `closed` resolves. The probes answer until then.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop());
 
-void watch.start(); // not awaited: `closed` has its error as well, and the probes tell how far it is
-await watch.closed.catch(() => (process.exitCode = 1)); // logged by the watch
+void watch.start(); // not awaited: `closed` rejects with the same error, and the probes show the progress
+await watch.closed.catch(() => (process.exitCode = 1)); // the watch has logged the error
 server.close();

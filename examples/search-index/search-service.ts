@@ -1,7 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify';
 
 interface Entry {
-  /** Undefined: deleted. The version stays, so that what is older can not bring the document back. */
+  /** Undefined: deleted. The version stays, so that an older write cannot bring the document back. */
   readonly text: string | undefined;
   readonly version: bigint;
 }
@@ -9,21 +9,27 @@ interface Entry {
 const words = (text: string) => new Set(text.toLowerCase().match(/\p{L}+/gu) ?? []);
 
 /**
- * A small search engine over HTTP, in memory. Like Elasticsearch with `version_type=external_gte`, it refuses (409) what
- * is older than what it has.
+ * A small search engine over HTTP, in memory. Like Elasticsearch with `version_type=external_gte`, it answers 409 to a write
+ * that is older than its own version of the document.
  */
 export function searchService(): FastifyInstance {
   const entries = new Map<string, Entry>();
   /** word → ids */
   const index = new Map<string, Set<string>>();
+  /** The version of the last deletion of all documents. */
+  let clearedAt = 0n;
 
   const write = (id: string, text: string | undefined, version: bigint): boolean => {
     const before = entries.get(id);
-    if (before && before.version > version) return false;
+    if ((before?.version ?? clearedAt) > version) return false;
     for (const word of words(before?.text ?? '')) index.get(word)?.delete(id);
     for (const word of words(text ?? '')) index.set(word, (index.get(word) ?? new Set()).add(id));
     entries.set(id, { text, version });
     return true;
+  };
+  const clear = (version: bigint): void => {
+    if (version > clearedAt) clearedAt = version;
+    for (const id of entries.keys()) write(id, undefined, version);
   };
 
   const app = fastify();
@@ -41,6 +47,10 @@ export function searchService(): FastifyInstance {
   app.delete<Omit<Put, 'Body'>>('/documents/:id', { schema: { querystring } }, async ({ params, query }, reply) =>
     reply.code(write(params.id, undefined, BigInt(query.version)) ? 204 : 409).send(),
   );
+  app.delete<Pick<Put, 'Querystring'>>('/documents', { schema: { querystring } }, async ({ query }, reply) => {
+    clear(BigInt(query.version));
+    return reply.code(204).send();
+  });
   app.get<{ Querystring: { q: string } }>('/search', async ({ query }) => {
     const found = [...words(query.q)].map((word) => index.get(word) ?? new Set<string>());
     const [first = new Set<string>(), ...others] = found;

@@ -13,18 +13,18 @@ export function createApp(watch: SlotWatch<typeof watchers>): FastifyInstance {
   const app = Fastify({ forceCloseConnections: true });
   const live = toNodeHandler(
     sse(watch, {
-      // A session may follow the users of its own role, and nothing else.
+      // A session may only follow the users of its role.
       authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id),
-      // A user has 20 connections at most, and who is none has none.
+      // A user may have 20 connections. A request without a user may have none.
       principal: (request) => userOf(request)?.id,
     }),
   );
   app.route({
-    method: ['GET', 'POST'], // POST for what is too long for a URL
+    method: ['GET', 'POST'], // POST for requests that are too long for a URL
     url: '/live',
     handler: (request, reply) => {
-      reply.hijack(); // the answer is ours from here
-      live(Object.assign(request.raw, { body: request.body }), reply.raw); // Fastify has read the body
+      reply.hijack(); // from here on, sse() writes the response
+      live(Object.assign(request.raw, { body: request.body }), reply.raw); // Fastify has already read the body
     },
   });
   app.get('/readyz', (_, reply) => {
@@ -34,7 +34,7 @@ export function createApp(watch: SlotWatch<typeof watchers>): FastifyInstance {
   return app;
 }
 
-/** In place of your sessions. */
+/** Use your session here. */
 function userOf({ headers }: Request): { readonly id: number; readonly role_id: number } | undefined {
   const [, id, role] = /(?:^|; )session=(\d+)\.(\d+)/.exec(headers.get('cookie') ?? '') ?? [];
   return id === undefined ? undefined : { id: Number(id), role_id: Number(role) };

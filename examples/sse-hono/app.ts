@@ -11,12 +11,12 @@ export const watchers = defineWatchers<DB>()([['users', 'updated', { extraColumn
 export function createApp(watch: SlotWatch<typeof watchers>): Hono {
   const app = new Hono();
   const live = sse(watch, {
-    // A session may follow the users of its own role, and nothing else.
+    // A session may only follow the users of its role.
     authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id),
-    // A user has 20 connections at most, and who is none has none.
+    // A user may have 20 connections. A request without a user may have none.
     principal: (request) => userOf(request)?.id,
   });
-  // GET, and POST for what is too long for a URL.
+  // POST for requests that are too long for a URL.
   app.on(['GET', 'POST'], '/live', (context) => live(context.req.raw));
   app.get('/readyz', (context) => {
     const health = watch.health(); // a standby is ready, and answers /live with 503 until it takes over
@@ -25,7 +25,7 @@ export function createApp(watch: SlotWatch<typeof watchers>): Hono {
   return app;
 }
 
-/** In place of your sessions. */
+/** Use your session here. */
 function userOf({ headers }: Request): { readonly id: number; readonly role_id: number } | undefined {
   const [, id, role] = /(?:^|; )session=(\d+)\.(\d+)/.exec(headers.get('cookie') ?? '') ?? [];
   return id === undefined ? undefined : { id: Number(id), role_id: Number(role) };

@@ -7,11 +7,11 @@ import { toNodeHandler } from 'walwatch/sse';
 import { createApp, watchers } from './app.ts';
 
 const watch = createWatch({ slot: 'sse_hono', watchers, logger: pino() }); // DATABASE_URL
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop()); // ends the streams too
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void watch.stop()); // also ends the streams
 const app = createApp(watch);
 
-void watch.start(); // not awaited: while another worker has the slot, this one waits, and its server answers all the same
-// Or `serve` of @hono/node-server.
+void watch.start(); // not awaited: while another worker has the slot, this one waits and its server already answers
+// Or use `serve` of @hono/node-server.
 const server = createServer(toNodeHandler(async (request) => app.fetch(request)));
 server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1');
 await once(server, 'listening');

@@ -5,7 +5,7 @@ import { keepEmails, watchers } from './emails.ts';
 
 const connectionString = inject('databaseUrl');
 const pool = new Pool({ connectionString });
-// Temporary: nothing of it is left in the database, and each test file has its own.
+// A temporary slot: each test file has its own, and PostgreSQL drops it at the end.
 const watch = createWatch({ connection: connectionString, slot: { temporary: true }, watchers });
 const emails = keepEmails(watch);
 
@@ -23,13 +23,13 @@ afterAll(async () => {
   await pool.end();
 });
 
-test('an address is there once the user is', async () => {
+test('the address of a new user is stored', async () => {
   await pool.query(`insert into users values (1, 'ada@example.org')`);
-  await watch.caughtUp(); // all that is committed so far has been handled
+  await watch.caughtUp(); // everything that was committed so far has been handled
   expect(emails.get(1)).toBe('ada@example.org');
 });
 
-test('the last address wins, and a user who leaves has none', async () => {
+test('an updated address replaces the old one, and a deleted user has none', async () => {
   await pool.query(`insert into users values (1, 'ada@example.org'), (2, 'grace@example.org')`);
   await pool.query(`update users set email = 'lovelace@example.org' where id = 1`);
   await pool.query('delete from users where id = 2');
@@ -37,13 +37,13 @@ test('the last address wins, and a user who leaves has none', async () => {
   expect([...emails]).toEqual([[1, 'lovelace@example.org']]);
 });
 
-test('what is rolled back was never there', async () => {
+test('a user that was rolled back is never stored', async () => {
   const client = await pool.connect();
   await client.query('begin');
-  await client.query(`insert into users values (3, 'nobody@example.org')`);
+  await client.query(`insert into users values (3, 'alan@example.org')`);
   await client.query('rollback');
   client.release();
-  // Nothing to wait for can be waited for as well: no sleep, and no event that must not come.
+  // This also works when no event arrives: the test needs no sleep.
   await watch.caughtUp();
   expect(emails.size).toBe(0);
 });

@@ -1,4 +1,4 @@
-/** What is tested: a copy of each user's address in memory, kept up to date by the watch. */
+/** The code under test: an in-memory copy of each user's address, kept up to date by the watch. */
 import { defineWatchers, type Watch } from 'walwatch';
 
 export interface DB {
@@ -11,7 +11,7 @@ export const watchers = defineWatchers<DB>()([
   ['users', 'deleted'],
 ]);
 
-/** Takes any `Watch` of these watchers: it does not care where events come from. */
+/** Takes any `Watch` of these watchers, no matter where its events come from. */
 export function keepEmails(watch: Watch<typeof watchers>): ReadonlyMap<number, string> {
   const emails = new Map<number, string>();
   watch.subscribe('users:inserted', ({ id, email }) => void emails.set(id, email));

@@ -1,4 +1,4 @@
-/** The server of the test run: `DATABASE_URL`, or PostgreSQL out of an npm package. */
+/** The server of the test run: `DATABASE_URL`, or PostgreSQL from an npm package. */
 import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';

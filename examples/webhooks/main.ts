@@ -1,4 +1,4 @@
-/** Sends a signed webhook for every change, tries again, and keeps what can not be sent. `main.js replay` sends that again. */
+/** Sends a signed webhook for every change, retries, and keeps failed ones as dead letters. `main.js replay` sends those again. */
 import { createWatch, defineWatchers, type DeliveryContext, type ErrorAction } from 'walwatch';
 import { interrupted, openDatabase } from '../database.ts';
 import { receiver } from './receiver.ts';
@@ -9,7 +9,7 @@ const secret = process.env['WEBHOOK_SECRET'] ?? 'only for this example';
 
 await using database = await openDatabase(tables);
 
-// Without WEBHOOK_URL, a receiver of the example's own.
+// Without WEBHOOK_URL the example starts a receiver.
 const ownReceiver = process.env['WEBHOOK_URL']
   ? undefined
   : receiver(secret, (event, id) => {
@@ -29,15 +29,17 @@ const watchers = defineWatchers<DB>()([
 
 const watch = createWatch({ connection: database.url, slot: 'example_webhooks', watchers });
 
-/** While an event is tried again, later ones of its record wait, and the slot with them. So give up, and keep the letter. */
+/** While an event is retried, later events of its invoice wait, and the slot keeps WAL. So give up after six attempts. */
 const onError = (error: unknown, { attempt }: DeliveryContext): ErrorAction =>
   (error instanceof Refused && error.isFinal) || attempt >= 6 ? 'deadLetter' : 'retry';
 
-const send = sender(url, secret);
-const options = { onError, concurrency: 16, timeout: 10_000 };
-// Dead letters are kept under these names.
-watch.subscribe('invoice_created', send, { ...options, name: 'webhook:invoice_created' });
-watch.subscribe('invoice_state_changed', send, { ...options, name: 'webhook:invoice_state_changed' });
+// One subscription, so that the webhooks of an invoice are sent in commit order.
+watch.subscribe(['invoice_created', 'invoice_state_changed'], sender(url, secret), {
+  name: 'webhooks', // dead letters are kept under this name
+  onError,
+  concurrency: 16,
+  timeout: 10_000,
+});
 
 watch.on('handlerFailed', ({ eventId, attempt, error, action }) =>
   console.log('failed', eventId, 'attempt', attempt, String(error), '→', action),

@@ -1,7 +1,7 @@
-import type { EventContext } from 'walwatch';
+import type { Change } from 'walwatch';
 import { sign } from './signature.ts';
 
-/** What the receiver answered, if that was no success. */
+/** The receiver answered with an error status. */
 export class Refused extends Error {
   readonly status: number;
 
@@ -10,16 +10,16 @@ export class Refused extends Error {
     this.status = status;
   }
 
-  /** The same request will be refused again. 408 and 429 ask for another try, and 5xx are the receiver's own trouble. */
+  /** The same request would be refused again. 408 and 429 ask for a retry, and 5xx is a failure of the receiver. */
   get isFinal(): boolean {
     return this.status < 500 && this.status !== 408 && this.status !== 429;
   }
 }
 
-/** Makes a handler that posts each event, signed. It fails when the receiver does not take it. */
+/** Returns a handler that posts each change with a signature, and fails unless the receiver accepts it. */
 export function sender(url: string, secret: string) {
-  return async (event: object, { watcher, eventId, committedAt, signal }: EventContext): Promise<void> => {
-    // The same at every attempt, so that the receiver can tell what it has already taken.
+  return async ({ watcher, event, context: { eventId, committedAt, signal } }: Change): Promise<void> => {
+    // The same at every attempt, so that the receiver can recognise a webhook that it has already accepted.
     const id = `${watcher}/${eventId}`;
     const timestamp = Math.floor(Date.now() / 1000);
     const body = JSON.stringify({ type: watcher, timestamp: committedAt, data: event });

@@ -1,4 +1,4 @@
-/** Signatures as https://www.standardwebhooks.com has them. */
+/** Signatures as specified by https://www.standardwebhooks.com. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
 export interface Signed {
@@ -12,7 +12,7 @@ export function sign(secret: string, { id, timestamp, body }: Signed): string {
   return `v1,${createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')}`;
 }
 
-/** Whether the signature is right, and not older than five minutes: what somebody has recorded can not be sent again later. */
+/** Whether the signature is valid and not older than five minutes, so that a recorded request cannot be replayed later. */
 export function verify(secret: string, signed: Signed, signature: string, now = Date.now() / 1000): boolean {
   const expected = Buffer.from(sign(secret, signed));
   const given = Buffer.from(signature);

@@ -9,24 +9,24 @@ import { pageRole, rightsOfPage, tables } from './schema.ts';
 
 export interface Database extends AsyncDisposable {
   readonly url: string;
-  /** Of a role that may only read and write the tables of this example. Undefined on DATABASE_URL. */
+  /** URL of a role that may only read and write the tables of this example. Undefined on DATABASE_URL. */
   readonly pageUrl: string | undefined;
 }
 
-/** `DATABASE_URL`, or else an embedded PostgreSQL, which is stopped in the end. */
+/** Uses `DATABASE_URL`, or starts an embedded PostgreSQL and stops it at the end. */
 export async function openDatabase(): Promise<Database> {
   const url = process.env['DATABASE_URL'];
   if (url) {
     console.log('database: DATABASE_URL');
     return { url, pageUrl: undefined, [Symbol.asyncDispose]: async () => {} };
   }
-  // Data and server outlive this process when it is killed: the next one finds them here.
+  // If this process is killed, data and server stay: the next process finds them here.
   const name = folderName();
   const directory = await lastingFolder(name);
   const cluster = await startCluster({ directory });
   console.log(`database: ${cluster.url}, an embedded PostgreSQL with its data in ${directory}`);
   if (!basename(directory).endsWith(name))
-    console.log('the folder of the last run is in use, or not ours: this run has its own');
+    console.log('the folder of the last run is in use, or not ours: this run uses another one');
   const pageUrl = new URL(cluster.url);
   pageUrl.username = pageRole;
   return {
@@ -39,7 +39,7 @@ export async function openDatabase(): Promise<Database> {
   };
 }
 
-/** Each user, clone and version of PostgreSQL has its own. */
+/** A folder for each user, clone and version of PostgreSQL. */
 function folderName(): string {
   const clone = createHash('sha256')
     .update(import.meta.dirname)
@@ -55,7 +55,7 @@ export async function createTables({ url, pageUrl }: Database): Promise<void> {
   });
 }
 
-/** Whether an earlier run has left its replication slot: then this one goes on where that one was. */
+/** Whether an earlier run left its replication slot. Then this run resumes from there. */
 export function hasSlot(url: string, name: string): Promise<boolean> {
   return inSession(url, async (client) => {
     const { rowCount } = await client.query('select from pg_replication_slots where slot_name = $1', [name]);
@@ -63,7 +63,7 @@ export function hasSlot(url: string, name: string): Promise<boolean> {
   });
 }
 
-/** The database is down or has ended the session, which the watch tells of already: once, not for each statement. */
+/** Whether the database is down or ended the session. The watch reports that once, so it is not reported again for each statement. */
 export function isAway(error: unknown): boolean {
   // Class 57, operator intervention: https://www.postgresql.org/docs/current/errcodes-appendix.html
   if (error instanceof DatabaseError) return error.code?.startsWith('57') === true;

@@ -1,4 +1,4 @@
-/** A worker that hears of every change in some tables, whoever makes it. `npm start` runs it. */
+/** A worker that receives every change of some tables, no matter which program makes it. Run it with `npm start`. */
 import { pino } from 'pino';
 import { createWatch } from 'walwatch';
 import { createTables, hasSlot, openDatabase } from './database.ts';
@@ -10,7 +10,7 @@ import { startWriter } from './writer.ts';
 await using database = await openDatabase();
 await createTables(database);
 
-// More than once is the rule: npm hands on the Ctrl-C that the terminal has already sent.
+// A signal may arrive twice: npm forwards the Ctrl-C that the terminal has already sent.
 const interrupted = new Promise<void>((resolve) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
 });
@@ -22,11 +22,11 @@ await using watch = createWatch({
   connection: database.url,
   slot,
   watchers,
-  // Warnings are printed below, a line each. A program of yours would log them: leave the level at `info`.
+  // This example prints warnings itself, see below. In your program, log them: leave the level at `info`.
   logger: pino({ level: process.env['LOG_LEVEL'] ?? 'error' }, pino.destination(2)),
 });
 
-// A handler may be asynchronous. Its event counts as handled when the promise resolves, and comes again when it rejects.
+// A handler may be asynchronous. Its event is handled when the promise resolves; if the promise rejects, walwatch retries.
 watch.subscribe('walwatch_example.users:inserted', print);
 watch.subscribe('walwatch_example.users:updated', print);
 watch.subscribe('walwatch_example.users:deleted', print);
@@ -34,14 +34,14 @@ watch.subscribe('contact_changed', print);
 watch.subscribe('walwatch_example.packages:inserted', print);
 watch.subscribe('walwatch_example.packages:updated', print);
 
-// By association: only users that have the role 1, or had it until now.
+// With a filter: only users that have role 1, or had it before the update.
 watch.subscribe('walwatch_example.users:updated', { role_id: 1 }, (event, context) => print(event, context, 'role 1'));
 
 watch.on('warning', ({ code, message, solution }) => console.log(`${code}: ${message}. ${solution ?? ''}`));
 let disconnected = false;
 watch.on('disconnected', ({ error }) => {
   if (!disconnected)
-    console.log(`disconnected: ${error?.message ?? 'the session has ended'}. It tries again until it succeeds`);
+    console.log(`disconnected: ${error?.message ?? 'the session has ended'}. Reconnecting until it succeeds`);
   disconnected = true;
 });
 watch.on('connected', ({ reconnects }) => {
@@ -49,16 +49,16 @@ watch.on('connected', ({ reconnects }) => {
   const { confirmedLsn } = watch.status();
   if (reconnects > 0) console.log('connected again');
   else if (isFirstStart) console.log(`first start at ${confirmedLsn}`);
-  else console.log(`resumed at ${confirmedLsn}: what was written since then comes first`);
+  else console.log(`resumed at ${confirmedLsn}: changes since then are delivered first`);
 });
 
 await using page = await servePage(watch, database);
 remindOf(`page: ${page.url}`);
 
-void watch.start(); // not awaited: the page is there while this worker waits for the database, or for another worker's slot
-console.log(`Ctrl-C stops it. Or: kill -9 ${process.pid}`);
+void watch.start(); // not awaited: the page works while this worker waits for the database or for the slot
+console.log(`press Ctrl-C to stop, or run: kill -9 ${process.pid}`);
 await using _writer = startWriter(database.url, watch);
 
-// `closed` rejects if the watch ends by an error, which then ends the program.
+// `closed` rejects if the watch ends with an error, and that ends the program.
 await Promise.race([watch.closed, interrupted]);
 console.log('stopping');

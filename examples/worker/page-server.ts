@@ -10,7 +10,7 @@ import { sse, toNodeHandler } from 'walwatch/sse';
 import { type Database, isAway } from './database.ts';
 import type { watchers } from './watchers.ts';
 
-/** As they are in the repository, whether this runs compiled or not. */
+/** The page's files in the repository, whether this runs compiled or not. */
 const page = new URL(
   import.meta.url.includes('/.build/') ? '../../../examples/worker/page/' : './page/',
   import.meta.url,
@@ -24,10 +24,10 @@ export async function servePage(
   database: Database,
 ): Promise<AsyncDisposable & { readonly url: string }> {
   const pool = new pg.Pool({ connectionString: database.url, max: 2 });
-  pool.on('error', () => {}); // the server ended an idle session: the next question opens another
+  pool.on('error', () => {}); // the server ended an idle session: the next query opens another one
 
   const live = toNodeHandler(
-    // Whoever can reach the page may see the users, and nothing else.
+    // Everybody who can reach the page may see the users, and nothing else.
     sse(watch, { authorize: (_, { watcher }) => watcher.startsWith('walwatch_example.users:') }),
   );
 
@@ -60,7 +60,7 @@ export async function servePage(
       const { rows } = await pool.query(`${users} where users.id = $1`, [searchParams.get('id')]);
       return json(rows[0] ?? null);
     },
-    // Only on the embedded database, with the rights of a role that has none elsewhere. JSON, because another site's form
+    // Only on the embedded database, as a role that has no other rights. JSON is required because a form on another site
     // cannot send it.
     'POST /sql': async (request) => {
       if (!database.pageUrl || request.headers['content-type'] !== 'application/json') return undefined;
@@ -72,7 +72,7 @@ export async function servePage(
   const server = createServer((request, response) => {
     const { host = '' } = request.headers;
     const url = URL.canParse(request.url ?? '/', `http://${host}`) && new URL(request.url ?? '/', `http://${host}`);
-    // Another name for this address could be another site's, which would then read what is meant for this page.
+    // Another host name for this address may belong to another site, which could then read this page's data.
     if (!url || !['localhost', '127.0.0.1'].includes(url.hostname)) response.writeHead(421).end();
     else if (url.pathname === '/live') live(request, response);
     else void answer(routes[`${request.method} ${url.pathname}`], request, response, url);
@@ -133,7 +133,7 @@ async function runSql(url: string, sql: string): Promise<{ done: string } | { er
   }
 }
 
-/** On the same port at each start, so that a page that is open goes on; on a free one if it is taken. */
+/** Listens on the same port at each start, so that an open page reconnects; on a free port if that one is taken. */
 async function listen(server: ReturnType<typeof createServer>): Promise<void> {
   const port = Number(process.env['PORT'] ?? 7474);
   for (const candidate of [port, 0]) {

@@ -1,6 +1,6 @@
 import type { EventContext } from 'walwatch';
 
-/** A handler that prints its event in one line: time, watcher, event, what it was before, event id. */
+/** A handler that prints one line: time, watcher, event, old values, event id. */
 export function print(event: object, context: EventContext, note = ''): void {
   const { watcher, eventId, committedAt } = context;
   const name = `${watcher.replace('walwatch_example.', '')} ${note}`;
@@ -14,12 +14,12 @@ export function print(event: object, context: EventContext, note = ''): void {
   if (++printed % remindEvery === 0) console.log(reminder);
 }
 
-/** So that it is always on the screen: 24 lines at least, and an event may take two of them. */
+/** Often enough to stay on a screen of 24 lines, where an event may take two. */
 const remindEvery = 10;
 let printed = 0;
 let reminder = '';
 
-/** Prints a line now, and again among the events that push it out of sight. */
+/** Prints a line now, and repeats it when events have scrolled it off the screen. */
 export function remindOf(line: string): void {
   reminder = line;
   console.log(line);

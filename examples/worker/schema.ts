@@ -1,4 +1,4 @@
-/** The tables as TypeScript sees them: a Kysely `Database` interface has this form too. */
+/** The tables as TypeScript types. A Kysely `Database` interface has the same shape. */
 export interface DB {
   'walwatch_example.roles': { id: number; name: string };
   'walwatch_example.users': {
@@ -11,7 +11,7 @@ export interface DB {
   'walwatch_example.packages': { id: number; name: string; user_id: number | null };
 }
 
-/** Makes what is missing. */
+/** Creates everything that does not exist yet. */
 export const tables = `
   create schema if not exists walwatch_example;
   set search_path to walwatch_example;
@@ -27,10 +27,10 @@ export const tables = `
   );
   insert into roles values (1, 'admin'), (2, 'member'), (3, 'guest') on conflict do nothing;
 
-  -- contact_changed compares old with new values, and users:deleted carries a name: both need the whole old row.
+  -- contact_changed compares old and new values, and users:deleted has a name: both need the whole old row.
   alter table users replica identity full;`;
 
-/** Whose rights the SQL of the page's form is run with. */
+/** The role that runs the SQL of the page's form. */
 export const pageRole = 'walwatch_example_page';
 
 export const rightsOfPage = `

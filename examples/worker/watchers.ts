@@ -1,7 +1,7 @@
 import { defineWatchers } from 'walwatch';
 import type { DB } from './schema.ts';
 
-/** What this worker hears of, and what a page may ask for. */
+/** The changes that this worker receives, and that a page may subscribe to. */
 export const watchers = defineWatchers<DB>()([
   ['walwatch_example.users', 'inserted', { extraColumns: ['name', 'role_id'] }],
   ['walwatch_example.users', 'updated', { extraColumns: ['name', 'role_id'] }],

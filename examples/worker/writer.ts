@@ -12,7 +12,7 @@ const newest = '(select max(id) from walwatch_example.users)';
 const oldest = '(select min(id) from walwatch_example.users)';
 const any = '(select id from walwatch_example.users order by random() limit 1)';
 
-/** One user comes, changes and gets a package; another one changes; the oldest goes. */
+/** One user is inserted, changes and gets a package; another one changes; the oldest is deleted. */
 const changesOf = (person: string) => {
   const [first] = person.split(' ');
   return [
@@ -27,19 +27,17 @@ const changesOf = (person: string) => {
   ];
 };
 
-/** Enough for a page to look at, the first time. */
+/** On the first start: enough users to fill a page. */
 const first = `
   insert into walwatch_example.users (name, email, role_id)
     select name, lower(split_part(name, ' ', 1)) || '@example.org', 1 + number % 3
       from unnest(array[${people.map((person) => `'${person}'`).join()}]) with ordinality as person (name, number)
       where not exists (select from walwatch_example.users)`;
 
-/**
- * Writes to the tables over and over, as some other application would, from when the watch hears of it. `WRITER=off`: not.
- */
+/** Writes to the tables again and again, like another application, once the watch has connected. `WRITER=off` turns it off. */
 export function startWriter(url: string, watch: Pick<SlotWatch, 'on'>): AsyncDisposable {
   const pool = new Pool({ connectionString: url, max: 1 });
-  pool.on('error', () => {}); // the server ended an idle session: the next change opens another
+  pool.on('error', () => {}); // the server ended an idle session: the next change opens another one
   const stop = new AbortController();
   const listening = new Promise<void>((resolve) => {
     watch.on('connected', () => resolve());

@@ -1,4 +1,4 @@
-// A server for page.test.mjs, on DATABASE_URL: serves the new rows of a table, of which there is one every 100 ms. Prints its port.
+// A server for page.test.mjs, on DATABASE_URL: serves the new rows of a table, one every 100 ms. Prints its port.
 import { createServer } from 'node:http';
 import pg from 'pg';
 import { createWatch, defineWatchers } from 'walwatch';

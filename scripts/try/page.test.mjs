@@ -1,4 +1,4 @@
-// For Jest and vitest, whose globals it uses, with jsdom: a page that hears of rows from page-server.mjs.
+// For Jest and vitest, whose globals it uses, with jsdom: a page that gets rows from page-server.mjs.
 import { act, createElement } from 'react';
 import { createRoot } from 'react-dom/client';
 import { createClient } from 'walwatch/client';
@@ -6,10 +6,10 @@ import { createHooks } from 'walwatch/react';
 
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;
 
-test('a page hears of a row, through the client and the hooks', async () => {
+test('a page gets a row, through the client and the hooks', async () => {
   const client = createClient({ url: process.env.LIVE_URL });
   const { useWatch } = createHooks(client);
-  const heard = await new Promise((resolve) => {
+  const event = await new Promise((resolve) => {
     function Page() {
       useWatch('visits:inserted', resolve);
       return null;
@@ -17,6 +17,6 @@ test('a page hears of a row, through the client and the hooks', async () => {
     const root = createRoot(document.createElement('div'));
     act(() => root.render(createElement(Page)));
   });
-  expect(heard).toEqual({ id: expect.any(Number) });
+  expect(event).toEqual({ id: expect.any(Number) });
   client.close();
 }, 30_000);

@@ -1,13 +1,13 @@
-// A worker that uses what walwatch has SQL of its own for, dead letters, positions and attempts, and checks itself. It is run
+// A worker that uses the features for which walwatch runs SQL: dead letters, positions and attempts. It checks itself. It is run
 // as it is and bundled, by test/integration/bundled.test.ts, scripts/try-bundlers.mjs and scripts/try-runtimes.mjs.
 import pg from 'pg';
 import { ConfigurationError, createWatch, defineWatchers } from 'walwatch';
 
 const watchers = defineWatchers([['parcels', 'inserted']]);
 
-/** @param {string} connection a superuser's, of a database that nobody else uses */
+/** @param {string} connection a superuser's, of a database without other users */
 export async function work(connection) {
-  // The names of classes do not outlive a minifier; `name` and `instanceof` do.
+  // The names of classes do not survive a minifier; `name` and `instanceof` do.
   try {
     createWatch({ slot: 'NOT A SLOT', watchers });
     throw new Error('a wrong name was not refused');

@@ -1,10 +1,10 @@
--- Where events go that their handlers could not handle: onError: { attempts: 5, then: 'deadLetter' }.
--- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
--- Not with IF NOT EXISTS, which wants CREATE on the database even if the schema is there.
+-- Events that a handler could not handle, with onError: { attempts: 5, then: 'deadLetter' }.
+-- walwatch runs this file when it first needs the table and may create it (manage: 'create'). Otherwise the owner of the database runs it.
+-- Not CREATE SCHEMA IF NOT EXISTS: that needs CREATE on the database even if the schema exists.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
--- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
--- has its schema: this may run in a session, and a transaction, with any search path.
+-- Refuses a schema or table of an untrusted role: it could contain code that runs with the rights of whoever uses the table.
+-- Here and below every name includes its schema, because this may run with any search path.
 DO $$
 DECLARE
   path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -24,7 +24,7 @@ BEGIN
     AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
   IF strangers IS NOT NULL THEN
     RAISE EXCEPTION 'walwatch.dead_letters is not made: %', strangers
-      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then rename or drop it.';
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise inspect the objects, then rename or drop them.';
   END IF;
   PERFORM pg_catalog.set_config('search_path', path, true);
 END
@@ -36,19 +36,17 @@ CREATE TABLE IF NOT EXISTS walwatch.dead_letters (
   subscription pg_catalog.text NOT NULL,
   watcher      pg_catalog.text NOT NULL,
   event_id     pg_catalog.text NOT NULL,
-  -- Names and PostgreSQL's texts of the event's columns; of a logical message its prefix and content.
+  -- The event's columns: names and PostgreSQL's texts. For a logical message: its prefix and content.
   event        pg_catalog.jsonb NOT NULL,
-  -- What else the handler was told: type, schema, table, previous values, position.
+  -- The rest of what the handler received: type, schema, table, previous values, position.
   context      pg_catalog.jsonb NOT NULL,
   attempts     pg_catalog.int4 NOT NULL,
   error        pg_catalog.text NOT NULL,
   failed_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 
--- An event that comes again after a crash does not become a second letter; two watchers of one subscription have one each.
+-- An event that is delivered again after a crash does not become a second letter. Two watchers of one subscription have one letter each.
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_delivery ON walwatch.dead_letters (slot, subscription, event_id, watcher);
--- Of an earlier version.
-ALTER TABLE walwatch.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_slot_subscription_event_id_key;
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.dead_letters TO walwatch;

@@ -1,10 +1,10 @@
--- How far each subscription with transaction: true has come: its writes and this position commit together.
--- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
--- Not with IF NOT EXISTS, which wants CREATE on the database even if the schema is there.
+-- Positions of subscriptions with transaction: true. A handler's writes and its position commit together.
+-- walwatch runs this file when it first needs the table and may create it (manage: 'create'). Otherwise the owner of the database runs it.
+-- Not CREATE SCHEMA IF NOT EXISTS: that needs CREATE on the database even if the schema exists.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
--- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
--- has its schema: this may run in a session, and a transaction, with any search path.
+-- Refuses a schema or table of an untrusted role: it could contain code that runs with the rights of whoever uses the table.
+-- Here and below every name includes its schema, because this may run with any search path.
 DO $$
 DECLARE
   path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -24,7 +24,7 @@ BEGIN
     AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
   IF strangers IS NOT NULL THEN
     RAISE EXCEPTION 'walwatch.positions is not made: %', strangers
-      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then rename or drop it.';
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise inspect the objects, then rename or drop them.';
   END IF;
   PERFORM pg_catalog.set_config('search_path', path, true);
 END
@@ -33,17 +33,17 @@ $$;
 CREATE TABLE IF NOT EXISTS walwatch.positions (
   slot              pg_catalog.text NOT NULL,
   subscription      pg_catalog.text NOT NULL,
-  -- Positions of another cluster, such as one that was restored from a dump, say nothing about this one.
+  -- A position is only valid in its own cluster, not in one that was restored from a dump.
   system_identifier pg_catalog.text NOT NULL,
   commit_lsn        pg_catalog.pg_lsn NOT NULL,
   ordinal           pg_catalog.int4 NOT NULL,
   PRIMARY KEY (slot, subscription)
 );
 
--- Positions beyond the point where a standby was promoted say nothing either. NULL: written before this column was added.
+-- A position is not valid after the promotion of a standby that was behind it. NULL: written before this column was added.
 ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline pg_catalog.int8;
 
--- A subscription to a list of watchers may be given one change several times: by which of them it was handled. NULL: by all.
+-- A subscription to several watchers can get one change several times. These watchers have handled it. NULL: all of them.
 ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS watchers pg_catalog.text[];
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;

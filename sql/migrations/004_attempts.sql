@@ -1,11 +1,11 @@
--- Attempts of handlers that are on their way after a crash: a handler that ends its process is found here by the next one.
+-- Attempts that have begun. After a crash, the next process finds here which handler ended the process.
 -- Only for subscriptions with onError: { attempts, … }, and only for events that an earlier process may have begun.
--- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
--- Not with IF NOT EXISTS, which wants CREATE on the database even if the schema is there.
+-- walwatch runs this file when it first needs the table and may create it (manage: 'create'). Otherwise the owner of the database runs it.
+-- Not CREATE SCHEMA IF NOT EXISTS: that needs CREATE on the database even if the schema exists.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
--- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
--- has its schema: this may run in a session, and a transaction, with any search path.
+-- Refuses a schema or table of an untrusted role: it could contain code that runs with the rights of whoever uses the table.
+-- Here and below every name includes its schema, because this may run with any search path.
 DO $$
 DECLARE
   path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -25,7 +25,7 @@ BEGIN
     AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
   IF strangers IS NOT NULL THEN
     RAISE EXCEPTION 'walwatch.attempts is not made: %', strangers
-      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then rename or drop it.';
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise inspect the objects, then rename or drop them.';
   END IF;
   PERFORM pg_catalog.set_config('search_path', path, true);
 END
@@ -33,7 +33,7 @@ $$;
 
 CREATE TABLE IF NOT EXISTS walwatch.attempts (
   slot         pg_catalog.text NOT NULL,
-  -- Both empty: a worker runs. It removes this row when it stops, so that one that is left tells of a crash.
+  -- Both are empty in the row of a running worker. It deletes that row when it stops, so a row that remains shows a crash.
   subscription pg_catalog.text NOT NULL,
   event_id     pg_catalog.text NOT NULL,
   attempt      pg_catalog.int4 NOT NULL,

@@ -1,19 +1,19 @@
-/** What takes memory for as long as somebody holds it. */
+/** Takes memory for as long as someone holds it. */
 export interface Counted {
   readonly bytes: number;
-  /** By how many it is held: the gate, and deliveries that have not settled. Kept by the budget. */
+  /** Number of holders: the gate, and deliveries that have not settled. Maintained by the budget. */
   holders: number;
 }
 
 /**
- * What each holder after the first adds to a change: a delivery of its own, its place in the subscription's lane, and
- * mostly a context. Measured with 100 subscriptions: about 370 bytes.
+ * Bytes that each holder after the first adds to a change: its own delivery, a place in the subscription's lane, and usually a
+ * context. Measured with 100 subscriptions: about 370 bytes.
  */
 export const bytesPerHolder = 384;
 
 /**
- * The memory that undelivered changes take. Above the high-water mark reading pauses, and goes on once half of it is
- * free, so that a pause is worth its while.
+ * Counts the memory of undelivered changes. Reading pauses above the high-water mark and continues when half of it is free, so that
+ * pauses are not too short.
  */
 export class Budget {
   readonly #highWaterMark: number;
@@ -36,19 +36,19 @@ export class Budget {
     return this.#full;
   }
 
-  /** Whether it would be full without these bytes. */
+  /** Whether it would be full even without these bytes. */
   isFullBesides(bytes: number): boolean {
     return this.#bytes - bytes > this.#highWaterMark;
   }
 
-  /** One more holds it. Returns whether it is the first. */
+  /** Adds a holder. Returns whether it is the first. */
   hold(counted: Counted): boolean {
     const first = counted.holders++ === 0;
     this.#add(first ? counted.bytes : bytesPerHolder);
     return first;
   }
 
-  /** One less holds it. Returns whether it was the last. */
+  /** Removes a holder. Returns whether it was the last. */
   settle(counted: Counted): boolean {
     const last = --counted.holders === 0;
     this.#release(last ? counted.bytes : bytesPerHolder);

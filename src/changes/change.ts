@@ -3,20 +3,20 @@ import type { RelationPlan } from '../watchers/plan.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import type { Captured, LedgerTransaction } from './ledger.ts';
 
-/** One change of one relation on its way from the decoder to the handlers. */
+/** A change of one relation, between the decoder and the handlers. */
 export class CapturedChange implements Captured {
   readonly transaction: LedgerTransaction;
   readonly ordinal: number;
   readonly type: UpdateType;
   readonly plan: RelationPlan;
-  /** The new row; of a delete the old one. */
+  /** The new row; for a delete, the old row. */
   readonly row: Tuple;
-  /** Of an update, when PostgreSQL sent it. */
+  /** The old row of an update, if PostgreSQL sent it. */
   readonly old: Tuple | undefined;
-  /** What it takes in memory while it is held, roughly. */
+  /** Bytes of memory that it takes while it is held, roughly. */
   readonly bytes: number;
   holders = 0;
-  /** What watchers with the same layout get, by its number: made for the first of them. */
+  /** Events for watchers with the same layout, by layout number. Made for the first of these watchers. */
   events: Readonly<Record<string, unknown>>[] | undefined = undefined;
   #eventId: string | undefined = undefined;
 

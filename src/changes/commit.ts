@@ -1,13 +1,13 @@
 import type { Captured, LedgerTransaction } from './ledger.ts';
 
-/** The end of a transaction on its way from the decoder; and in the ledger what stands for one that is handled as a whole. */
+/** The end of a transaction, between the decoder and the handlers. For a transaction that is handled as a whole, the ledger holds this. */
 export class CapturedCommit implements Captured {
   readonly transaction: LedgerTransaction;
   readonly ordinal = 0;
   readonly bytes: number;
   holders = 0;
 
-  /** `bytes`: what it takes in memory while it waits to become visible. */
+  /** `bytes`: memory that it takes until it is visible. */
   constructor(transaction: LedgerTransaction, bytes = 0) {
     this.transaction = transaction;
     this.bytes = bytes;

@@ -1,21 +1,21 @@
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import type { Budget, Counted } from './budget.ts';
 
-/** A change as far as the ledger is concerned. */
+/** The part of a change that the ledger needs. */
 export interface Held extends Counted {
   readonly transaction: LedgerTransaction;
 }
 
-/** What was received and may be delivered: a change of a row, or a logical message. */
+/** A received change of a row, or a received logical message. */
 export interface Captured extends Held {
-  /** Place among the changes of its transaction. */
+  /** Number within its transaction. */
   readonly ordinal: number;
   readonly eventId: string;
   /** It was read from its table, so the stream does not wait for it. */
   readonly existing?: boolean;
 }
 
-/** A transaction from its first change until it is acknowledged. */
+/** A transaction, from its first change until it is acknowledged. */
 export class LedgerTransaction {
   readonly xid: number;
   /** Position of the commit record. */
@@ -24,16 +24,16 @@ export class LedgerTransaction {
   readonly committedAt: Date;
   /** Changes whose handlers have not all settled. */
   pending = 0;
-  /** Position right after the commit record; undefined until that was received. */
+  /** Position right after the commit record. Undefined until that was received. */
   endLsn: Lsn | undefined = undefined;
-  /** The ledger's: its neighbours among the open transactions, and whether it is one of them. */
+  /** Used by the ledger: the neighbours among the open transactions, and whether this one is open. */
   previous: LedgerTransaction | undefined = undefined;
   next: LedgerTransaction | undefined = undefined;
   open = true;
-  /** All between it and this position is handled: transactions that are closed, and keepalives. */
+  /** Everything between it and this position is handled: closed transactions and keepalives. */
   through: Lsn | undefined = undefined;
 
-  /** `shownLsn`: what users see as its position. */
+  /** `shownLsn`: the position that users see. */
   constructor(
     begin: { readonly xid: number; readonly finalLsn: Lsn; readonly committedAt: number },
     shownLsn: Lsn = begin.finalLsn,
@@ -46,10 +46,9 @@ export class LedgerTransaction {
 }
 
 /**
- * Knows which transactions are handled. `confirmed` is the end of the last transaction of the longest prefix whose
- * handlers have all settled: the only position that may be acknowledged. Only open transactions are kept. One that is
- * handled leaves its end to the open one before it, so that an event that is retried for hours costs nothing for each
- * transaction behind it.
+ * Knows which transactions are handled. `confirmed` is the end of the last transaction in the longest prefix whose handlers have all
+ * settled: the only position that may be acknowledged. The ledger keeps only open transactions. A closed one passes its end to the
+ * open one before it, so that an event that is retried for hours does not cost memory for each later transaction.
  */
 export class Ledger {
   readonly #budget: Budget;
@@ -64,37 +63,37 @@ export class Ledger {
     this.#onAdvance = onAdvance;
   }
 
-  /** All before this position is handled. Undefined: nothing was received yet. */
+  /** Everything before this position is handled. Undefined: nothing was received yet. */
   get confirmed(): Lsn | undefined {
     return this.#confirmed;
   }
 
-  /** Whether what is held leaves no memory for more. */
+  /** Whether the held changes leave no memory for more. */
   get full(): boolean {
     return this.#budget.full;
   }
 
-  /** Whether what others than the holder of these bytes hold leaves no memory for more. */
+  /** Whether the held changes would leave no memory for more even without these bytes. */
   isFullBesides(bytes: number): boolean {
     return this.#budget.isFullBesides(bytes);
   }
 
-  /** The first that is not handled. */
+  /** The first transaction that is not handled. */
   get oldest(): LedgerTransaction | undefined {
     return this.#oldest;
   }
 
-  /** How many transactions are open: not received whole, or not handled. */
+  /** Number of open transactions: not completely received, or not handled. */
   get size(): number {
     return this.#size;
   }
 
-  /** All that was committed before this position is handled: further than `confirmed`, up to the oldest commit that is not. */
+  /** Everything committed before this position is handled. It is further than `confirmed`: up to the oldest commit that is not handled. */
   get handled(): Lsn | undefined {
     return this.#oldest?.finalLsn ?? this.#confirmed;
   }
 
-  /** Whether all that was received is handled. */
+  /** Whether everything that was received is handled. */
   get settled(): boolean {
     return this.#oldest === undefined;
   }
@@ -113,12 +112,12 @@ export class Ledger {
     return transaction;
   }
 
-  /** One more waits for the change to be handled. */
+  /** Adds a holder that waits for the change to be handled. */
   hold(change: Held): void {
     if (this.#budget.hold(change)) change.transaction.pending++;
   }
 
-  /** One less does; with the last of them the change is handled. */
+  /** Removes a holder. With the last one the change is handled. */
   settle(change: Held): void {
     if (!this.#budget.settle(change)) return;
     const { transaction } = change;
@@ -131,13 +130,13 @@ export class Ledger {
     this.#closeIfHandled(transaction);
   }
 
-  /** A position outside of transactions that the server has reached without anything for us: handled by itself. */
+  /** The server has reached a position outside of transactions without anything to deliver. */
   idle(lsn: Lsn): void {
     if (this.#newest === undefined) this.#confirm(lsn);
     else this.#newest.through = later(this.#newest.through, lsn);
   }
 
-  /** Forgets what is open, because its positions belong to a history that the server does not continue. */
+  /** Forgets all open transactions, because the server does not continue the history that their positions belong to. */
   forget(): void {
     for (let one = this.#oldest; one !== undefined; one = this.#remove(one));
     this.#confirmed = undefined;
@@ -146,7 +145,7 @@ export class Ledger {
   #closeIfHandled(transaction: LedgerTransaction): void {
     const { open, pending, endLsn } = transaction;
     if (!open || pending > 0 || endLsn === undefined) return;
-    // After a reconnect a keepalive may be behind what was received before it.
+    // After a reconnect, a keepalive can have an older position than earlier messages.
     const end = later(transaction.through, endLsn);
     const { previous } = transaction;
     this.#remove(transaction);
@@ -154,7 +153,7 @@ export class Ledger {
     else previous.through = later(previous.through, end);
   }
 
-  /** Returns the one after it. */
+  /** Returns the transaction after it. */
   #remove(transaction: LedgerTransaction): LedgerTransaction | undefined {
     const { previous, next } = transaction;
     if (previous === undefined) this.#oldest = next;
@@ -162,7 +161,7 @@ export class Ledger {
     if (next === undefined) this.#newest = previous;
     else next.previous = previous;
     transaction.open = false;
-    transaction.previous = transaction.next = undefined; // whoever keeps it must not keep the others
+    transaction.previous = transaction.next = undefined; // a reference to it must not keep the others alive
     this.#size--;
     return next;
   }

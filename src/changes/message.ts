@@ -1,11 +1,11 @@
 import type { LogicalMessage } from '../types/delivery.ts';
 import type { Captured, LedgerTransaction } from './ledger.ts';
 
-/** A logical message on its way from the decoder to the handlers. */
+/** A logical message, between the decoder and the handlers. */
 export class CapturedMessage implements Captured {
   readonly transaction: LedgerTransaction;
   readonly ordinal: number;
-  /** Messages are counted apart, so that they do not renumber changes; one outside of transactions may share its position with the commit record after it. */
+  /** Messages have their own numbers, so that they do not renumber changes. A message outside of transactions can have the same position as the commit record after it. */
   readonly eventId: string;
   readonly event: LogicalMessage;
   readonly bytes: number;

@@ -1,4 +1,4 @@
-/** First in, first out, without moving the rest at every removal. */
+/** First in, first out. Removing an item does not move the others. */
 export class Queue<T> {
   #items: T[] = [];
   #head = 0;
@@ -15,7 +15,7 @@ export class Queue<T> {
     return this.#items[this.#head];
   }
 
-  /** The first ones, at most `count`. */
+  /** The first items, at most `count`. */
   peek(count: number): T[] {
     return this.#items.slice(this.#head, this.#head + count);
   }
@@ -23,7 +23,7 @@ export class Queue<T> {
   shift(): T | undefined {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;
-    this.#items[this.#head++] = undefined as T; // not to be kept alive by the queue
+    this.#items[this.#head++] = undefined as T; // so that the queue does not keep it alive
     if (this.#head === this.#items.length) {
       this.#items = [];
       this.#head = 0;
@@ -34,7 +34,7 @@ export class Queue<T> {
     return item;
   }
 
-  /** Takes all out. */
+  /** Removes and returns all items. */
   drain(): T[] {
     const rest = this.#items.slice(this.#head);
     this.#items = [];

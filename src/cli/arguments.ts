@@ -1,7 +1,7 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { nearest } from '../nearest.ts';
 
-/** What the process ends with. */
+/** Exit codes of the process. */
 export const exit = { ok: 0, problem: 1, usage: 2 } as const;
 export type ExitCode = (typeof exit)[keyof typeof exit];
 
@@ -12,7 +12,7 @@ export interface Command {
   run(args: readonly string[]): Promise<ExitCode>;
 }
 
-/** The command line or the configuration is wrong, which shows without asking the database. */
+/** The command line or the configuration is wrong. No database is needed to see that. */
 export class UsageError extends Error {
   readonly solution: string | undefined;
 
@@ -58,10 +58,10 @@ function flagHint(message: string, known: readonly string[]): string {
   const given = /^Unknown option '--?([^']*)'/.exec(message)?.[1];
   const meant = given && nearest(given, known);
   if (meant) return `Did you mean --${meant}?`;
-  return `Known: ${known.map((name) => `--${name}`).join(', ')}. --help tells more.`;
+  return `Options: ${known.map((name) => `--${name}`).join(', ')}. --help explains them.`;
 }
 
-/** @throws UsageError when there are arguments that nothing would read */
+/** @throws UsageError when there are arguments */
 export function noArguments(positionals: readonly string[]): void {
   if (positionals.length > 0) throw new UsageError(`unexpected argument '${positionals[0]}'`);
 }
@@ -71,11 +71,12 @@ export function list(value: string | undefined): readonly string[] | undefined {
   return value?.split(',').flatMap((name) => name.trim() || []);
 }
 
-/** @throws UsageError when it is none */
+/** @throws UsageError for any other value */
 export function positiveNumber(flag: string, value: string | undefined, otherwise: number): number {
   if (value === undefined) return otherwise;
   const number = Number(value);
-  if (!(number > 0 && number <= 86_400)) throw new UsageError(`--${flag} is a number above 0, not '${value}'`);
+  if (!(number > 0 && number <= 86_400))
+    throw new UsageError(`invalid --${flag} '${value}'; expected a number of seconds above 0, at most 86400`);
   return number;
 }
 
@@ -83,15 +84,15 @@ export function positiveNumber(flag: string, value: string | undefined, otherwis
 export const help = {
   configuration: `Configuration:
   -c, --config FILE      default: walwatch.config.js, .mjs, .cjs, .ts, .mts or .cts in this directory
-      --slot NAME        in place of the configuration's slot
-      --publication NAME in place of the configuration's; default: the slot's name
-  The connection is that of the configuration, else DATABASE_URL, else PGHOST, PGUSER and so on.
-  There is no flag for it: everybody on the machine can read command lines, passwords included.`,
+      --slot NAME        the slot; overrides the configuration
+      --publication NAME the publication; overrides the configuration; default: the slot's name
+  The connection comes from the configuration, otherwise from DATABASE_URL, otherwise from PGHOST, PGUSER and so on.
+  No flag sets it, because every user of the machine can read command lines and the passwords in them.`,
   watchers: `Watchers:
-  Names of the configuration's watchers, or table:type, such as users:updated or erp.orders:deleted.
-      --columns A,B      their extraColumns
-      --where SQL        their row filter, which the server applies (PostgreSQL 15 or newer)`,
+  Names of watchers in the configuration, or table:type, such as users:updated or erp.orders:deleted.
+      --columns A,B      extraColumns of these watchers
+      --where SQL        row filter of these watchers, applied by the server (PostgreSQL 15 or newer)`,
   change: `      --print            only print the SQL, for a DBA or for psql
   -y, --yes              do not ask`,
-  exit: 'Exit codes: 0 all is well, 1 a problem was found or the command failed, 2 wrong usage or configuration.',
+  exit: 'Exit codes: 0 no problem, 1 a problem was found or the command failed, 2 wrong usage or configuration.',
 };

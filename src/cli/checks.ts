@@ -1,20 +1,20 @@
 import type { Level } from './output.ts';
 
-/** One requirement, and how the database stands to it. */
+/** One requirement, and whether the database meets it. */
 export interface Check {
   readonly name: string;
-  /** Whose it is. */
+  /** The table that it concerns. */
   readonly table?: string | undefined;
   readonly level: Level;
-  /** What there is. */
+  /** The current state. */
   readonly found: string;
   /** Why it matters. */
   readonly why: string;
-  /** The SQL or setting that changes it. */
+  /** The SQL or setting that fixes it. */
   readonly fix?: string | undefined;
 }
 
-/** A check that is all right, or else at `level` with its `fix`. */
+/** A check with the level `ok`, or with `level` and `fix`. */
 export function check(right: boolean, level: Exclude<Level, 'ok'>, { fix, ...facts }: Omit<Check, 'level'>): Check {
   return right ? { ...facts, level: 'ok' } : { ...facts, level, fix };
 }

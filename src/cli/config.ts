@@ -5,15 +5,15 @@ import { checkEntries, type Watcher } from '../watchers/validate.ts';
 import { list, UsageError } from './arguments.ts';
 import { type ConfigurationFile, findFile, readFile } from './config-file.ts';
 
-/** What a command works with: the configuration file, with flags and arguments in place of what it says. */
+/** The configuration of a command: flags and arguments override the configuration file. */
 export interface Configuration {
   /** For `createWatch`. */
   readonly options: WatchOptions;
   readonly resolved: ResolvedOptions;
   readonly watchers: readonly Watcher[];
-  /** Whether a durable slot is named. */
+  /** Whether a durable slot is configured. */
   readonly hasSlot: boolean;
-  /** Of the file: registers the application's handlers. */
+  /** The file's export that registers the application's handlers. */
   readonly subscribe: ConfigurationFile['subscribe'];
   readonly file: string | undefined;
 }
@@ -26,7 +26,7 @@ export interface ConfigurationValues {
   readonly where?: string | undefined;
 }
 
-/** `names`: watchers that the command line asks for; empty: those of the file. @throws UsageError with every problem */
+/** `names`: the watchers on the command line; if empty, those of the file are used. @throws UsageError with every problem */
 export async function loadConfiguration(
   flags: ConfigurationValues,
   names: readonly string[] = [],
@@ -42,7 +42,7 @@ export async function loadConfiguration(
       ...own,
       slot: slot ?? { temporary: true },
       ...(publication !== undefined && { publication }),
-      // An option of the file that is no list of watchers is reported as such.
+      // If the file's option is not a list of watchers, resolveOptions() reports it.
       watchers: names.length > 0 || own.watchers === undefined ? named(entries, own.watchers) : own.watchers,
     };
     const resolved = resolveOptions(options);
@@ -53,22 +53,22 @@ export async function loadConfiguration(
   });
 }
 
-/** The slot of the file under another name: what else the file says of it holds, unless it is a temporary one. */
+/** The file's slot with another name. Its other settings stay, unless it is temporary. */
 function renamed(own: WatchOptions['slot'] | undefined, name: string): WatchOptions['slot'] {
   return typeof own !== 'object' || own === null || ('temporary' in own && own.temporary) ? name : { ...own, name };
 }
 
-/** @throws UsageError when there is no durable slot */
+/** @throws UsageError without a durable slot */
 export function requireSlot({ hasSlot, file, options }: Configuration): void {
   if (hasSlot) return;
   const temporary = typeof options.slot === 'object' && file !== undefined && 'temporary' in options.slot;
   throw new UsageError(
-    'no replication slot is named',
-    `--slot accounts_worker, or a ${file ?? 'walwatch.config.mjs'} with \`slot\`${temporary ? ' that is not temporary' : ''}.`,
+    'no replication slot is configured',
+    `Add --slot accounts_worker, or set \`slot\` in ${file ?? 'walwatch.config.mjs'}${temporary ? ' to a slot that is not temporary' : ''}.`,
   );
 }
 
-/** Those entries, with what the file says of all watchers, and its conditions as far as they are about them. */
+/** These entries with the file's settings for all watchers, and its conditions for these watchers. */
 function named(entries: readonly WatcherEntry[], { when, ...shared }: Partial<Watchers> = {}): Watchers {
   if (when === undefined) return { ...shared, entries };
   const names = new Set(checkEntries(entries, undefined, shared.naming).watchers.map(({ name }) => name));
@@ -85,7 +85,9 @@ function entriesOf(
   const extraColumns = list(flags.columns);
   const { where } = flags;
   if ((extraColumns !== undefined || where !== undefined) && names.length === 0) {
-    throw new UsageError(`--${where === undefined ? 'columns' : 'where'} needs a watcher, as argument`);
+    throw new UsageError(
+      `--${where === undefined ? 'columns' : 'where'} needs a watcher as an argument, such as users:updated`,
+    );
   }
   const known = names.length === 0 ? [] : checkEntries(configured, undefined, naming).watchers;
   return names.map((name) => {
@@ -95,13 +97,13 @@ function entriesOf(
   });
 }
 
-/** `erp.orders:deleted`. Whether there is such a type is checked with the rest. */
+/** Parses `erp.orders:deleted`. The type is checked later. */
 function parseWatcher(name: string, file: string | undefined): WatcherEntry {
   const colon = name.lastIndexOf(':');
   if (colon > 0) return [name.slice(0, colon), name.slice(colon + 1) as WatcherEntry[1]];
   throw new UsageError(
-    `there is no watcher '${name}'${file === undefined ? '' : ` in ${file}`}`,
-    'Write table:type, such as users:updated, or the name of a watcher of the configuration.',
+    `unknown watcher '${name}'${file === undefined ? '' : ` in ${file}`}`,
+    'Use table:type, such as users:updated, or the name of a watcher in the configuration.',
   );
 }
 
@@ -109,7 +111,7 @@ function asUsage<T>(file: string | undefined, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    // A configuration file may have a package of walwatch of its own.
+    // Not `instanceof`: a configuration file may import another copy of walwatch.
     if ((error as { code?: unknown } | undefined)?.code !== 'CONFIGURATION') throw error;
     const { issues } = error as ConfigurationError;
     throw new UsageError(`${file === undefined ? '' : `${file}: `}${issuesText(issues)}`);

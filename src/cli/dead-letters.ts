@@ -18,8 +18,8 @@ export const deadLetters: Command = {
 
 Dead letters are the events of onError: { then: 'deadLetter' }, kept in walwatch.dead_letters for each slot.
 
-replay hands them to the application's handlers again. Those live in the application, so the configuration file has to
-export a function that registers them, the same that the worker calls:
+replay calls the application's handlers again. So the configuration file must export the function that registers them,
+the same one that the worker calls:
 
   export function subscribe(watch) {
     watch.subscribe('users:updated', sendMail, { name: 'mailer' });
@@ -28,10 +28,10 @@ export a function that registers them, the same that the worker calls:
 replay calls it with a watch that is not started, runs the handlers in this process, and removes the letters that
 succeed. Without such a function: watch.deadLetters.replay() in the worker.
 
-Which ones (all of them, if nothing is said; discard wants something said):
+Filters (without any: all letters; discard needs ids, a filter or --all):
       --subscription NAME
       --watcher NAME
-      --all              discard: all of them
+      --all              discard: all letters
 
 ${help.configuration}
 
@@ -56,11 +56,12 @@ Examples:
     const run =
       action !== undefined && Object.hasOwn(actions, action) ? actions[action as keyof typeof actions] : undefined;
     if (!run) {
-      const wrong = action === undefined ? 'what to do is missing' : `there is no 'dead-letters ${action}'`;
-      throw new UsageError(wrong, `Known: ${Object.keys(actions).join(', ')}.`);
+      const wrong = action === undefined ? 'dead-letters needs an action' : `unknown action 'dead-letters ${action}'`;
+      throw new UsageError(wrong, `Actions: ${Object.keys(actions).join(', ')}.`);
     }
     const wrong = ids.find((id) => !/^[0-9]{1,18}$/.test(id));
-    if (wrong !== undefined) throw new UsageError(`'${wrong}' is no id of a dead letter: a number, see the list`);
+    if (wrong !== undefined)
+      throw new UsageError(`invalid id '${wrong}'; expected a number`, 'walwatch dead-letters list shows all ids.');
     const configuration = await loadConfiguration(values);
     requireSlot(configuration);
     const { subscription, watcher } = values;
@@ -89,12 +90,13 @@ async function list(configuration: Configuration, which: DeadLetterFilter, { jso
 
 async function show(configuration: Configuration, which: DeadLetterFilter, { json }: Flags): Promise<ExitCode> {
   const { ids } = which;
-  if (ids === undefined) throw new UsageError('which one is missing', 'walwatch dead-letters show 42');
+  if (ids === undefined)
+    throw new UsageError('dead-letters show needs the id of a letter', 'For example: walwatch dead-letters show 42');
   const letters = await readAll(configuration, which);
   if (json) await printJson(letters.map(asJson));
   else for (const letter of letters) await print(details(letter));
   const missing = ids.filter((id) => !letters.some((letter) => letter.id === id));
-  if (missing.length > 0) note(`walwatch: there is no dead letter ${missing.join(', ')}`);
+  if (missing.length > 0) note(`walwatch: dead letter ${missing.join(', ')} not found`);
   return missing.length > 0 ? exit.problem : exit.ok;
 }
 
@@ -102,8 +104,8 @@ async function replay(configuration: Configuration, which: DeadLetterFilter, { j
   const { options, resolved, subscribe, file } = configuration;
   if (!subscribe) {
     throw new UsageError(
-      `${file === undefined ? 'there is no configuration file' : `${file} has no export 'subscribe'`}, so the handlers are not known here`,
-      'export function subscribe(watch) { watch.subscribe(…); } in it; or watch.deadLetters.replay() in the worker.',
+      `${file === undefined ? 'no configuration file was found' : `${file} does not export 'subscribe'`}, so replay does not know the handlers`,
+      'Add export function subscribe(watch) { watch.subscribe(…); } to it, or call watch.deadLetters.replay() in the worker.',
     );
   }
   if ((await readAll(configuration, which)).length === 0) {
@@ -116,7 +118,8 @@ async function replay(configuration: Configuration, which: DeadLetterFilter, { j
     const count = await watch.deadLetters.replay(which);
     const left = (await readAll(configuration, which)).length;
     await (json ? printJson({ count, left }) : print(`${count} replayed, ${left} left.`));
-    if (left > 0 && !json) note('walwatch: what failed again is kept, with its new error: walwatch dead-letters list');
+    if (left > 0 && !json)
+      note('walwatch: letters that failed again are kept with their new error. See: walwatch dead-letters list');
     return left > 0 ? exit.problem : exit.ok;
   } catch (error) {
     throw failure(error, resolved);
@@ -127,7 +130,10 @@ async function replay(configuration: Configuration, which: DeadLetterFilter, { j
 
 async function discard(configuration: Configuration, which: DeadLetterFilter, flags: Flags): Promise<ExitCode> {
   if (Object.keys(which).length === 0 && !flags.all) {
-    throw new UsageError('which ones is missing', 'Name ids, --subscription or --watcher; or --all.');
+    throw new UsageError(
+      'dead-letters discard needs to know which letters',
+      'Add ids, --subscription or --watcher; or --all.',
+    );
   }
   const letters = await readAll(configuration, which);
   const { json } = flags;
@@ -137,7 +143,7 @@ async function discard(configuration: Configuration, which: DeadLetterFilter, fl
   if (letters.length > 0) {
     const watch = createWatch<any>({ ...configuration.options, logger: false });
     try {
-      // What was shown, not what has come meanwhile.
+      // Only the letters that were shown, not newer ones.
       count = await watch.deadLetters.discard({ ids: letters.map(({ id }) => id) });
     } catch (error) {
       throw failure(error, configuration.resolved);
@@ -148,7 +154,7 @@ async function discard(configuration: Configuration, which: DeadLetterFilter, fl
   return exit.ok;
 }
 
-/** With PostgreSQL's texts as values, which need no watchers. */
+/** Reads letters with values as PostgreSQL's text, for which no watchers are needed. */
 async function readAll(configuration: Configuration, which: DeadLetterFilter): Promise<StoredLetter[]> {
   return withSession(configuration, async (client) => {
     const { name } = configuration.resolved.slot;
@@ -161,7 +167,7 @@ async function readAll(configuration: Configuration, which: DeadLetterFilter): P
       }
     } catch (error) {
       const { code } = error as { code?: unknown };
-      // The table is made with the first letter.
+      // The first letter creates the table.
       if (code !== sqlState.undefinedTable && code !== sqlState.invalidSchemaName) throw error;
     }
     return letters;

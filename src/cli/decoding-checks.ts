@@ -3,10 +3,10 @@ import { type Check, check } from './checks.ts';
 import { formatBytes, formatSeconds } from './output.ts';
 import type { SlotState } from './slot-state.ts';
 
-/** From how many bytes on decoding is slowed down by what it writes to disk. */
+/** Bytes on disk above which decoding becomes noticeably slower. */
 const muchSpilled = 1024 ** 3;
 
-/** What the server's settings do to a slot. A setting that is not in use has no line. */
+/** Effects of server settings on a slot. A setting that is not in use gives no check. */
 export function decodingChecks(state: SlotState, standbys: readonly StandbySlot[]): Check[] {
   return [...standbyCheck(state, standbys), ...idleCheck(state), ...spillCheck(state)];
 }
@@ -18,7 +18,7 @@ function standbyCheck({ name }: SlotState, standbys: readonly StandbySlot[]): Ch
     check(behind.length === 0, 'problem', {
       name: 'synchronized_standby_slots',
       found: behind.map(({ message }) => message).join('; ') || `${standbys.map((one) => one.name).join(', ')}: connected`,
-      why: 'no change of a failover slot is sent before these standbys have it',
+      why: 'the server sends a change of a failover slot only after these standbys have received it',
       fix: behind[0]?.solution,
     }),
   ]; // prettier-ignore
@@ -26,12 +26,12 @@ function standbyCheck({ name }: SlotState, standbys: readonly StandbySlot[]): Ch
 
 function idleCheck({ activePid, idleTimeoutSeconds, inactiveSince }: SlotState): Check[] {
   if (idleTimeoutSeconds === null) return [];
-  const since = inactiveSince ? `, and none has been connected since ${inactiveSince.toISOString()}` : '';
+  const since = inactiveSince ? `; the last one disconnected at ${inactiveSince.toISOString()}` : '';
   return [
     check(activePid !== null, 'warning', {
       name: 'idle_replication_slot_timeout',
       found: `${formatSeconds(idleTimeoutSeconds)} without a worker${since}`,
-      why: 'after it the server gives up the slot, and changes are lost',
+      why: 'after this time the server invalidates the slot, and changes are lost',
       fix: 'Start the worker. Or: ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_catalog.pg_reload_conf();',
     }),
   ];
@@ -42,8 +42,8 @@ function spillCheck({ spilledTransactions, spilledBytes }: SlotState): Check[] {
   return [
     check(spilledBytes < muchSpilled, 'warning', {
       name: 'logical_decoding_work_mem',
-      found: `larger transactions so far: ${spilledTransactions}, ${formatBytes(spilledBytes)} of them on disk`,
-      why: 'large transactions are decoded by way of the disk, which takes time and space',
+      found: `${spilledTransactions} transaction${spilledTransactions === 1 ? '' : 's'} exceeded it so far, ${formatBytes(spilledBytes)} were written to disk`,
+      why: 'the server writes larger transactions to disk while it decodes them, which takes time and space',
       fix: "ALTER SYSTEM SET logical_decoding_work_mem = '256MB'; SELECT pg_catalog.pg_reload_conf(); -- for each walsender",
     }),
   ];

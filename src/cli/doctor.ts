@@ -26,13 +26,13 @@ import { survey } from './survey.ts';
 import { publicationChecks, watcherChecks } from './watcher-checks.ts';
 
 export const doctor: Command = {
-  summary: 'checks server, role, tables, publication and slot, and says what to change',
+  summary: 'checks server, role, tables, publication and slot, and shows how to fix problems',
   help: `Usage: walwatch doctor [watcher …] [options]
 
-Checks everything that a worker needs, and keeps no change. Each line is a requirement: ✓ all right, ! works but look
-at it, ✗ does not work; with what was found, why it matters, and the SQL or setting that changes it.
-What more than five watchers have in common is told once; --json has a check for each.
-Without a slot or watchers it checks the server alone.
+Checks everything that a worker needs and changes nothing. Each line is a requirement: ✓ ok, ! warning, ✗ problem; with
+the current state, why it matters, and the SQL or setting that fixes it.
+Equal results of more than five watchers are printed once; --json has one check for each.
+Without a slot and watchers it checks only the server.
 
 ${help.watchers}
 
@@ -41,7 +41,7 @@ ${help.configuration}
 Options:
       --json             { ok, checks: [{ name, table, level, found, why, fix }] }
 
-${help.exit} A line with ! is no problem.
+${help.exit} Warnings (!) do not count as problems.
 
 Examples:
   walwatch doctor
@@ -61,7 +61,7 @@ Examples:
 
 async function examine(configuration: Configuration): Promise<Check[]> {
   const name = 'connection';
-  const why = 'everything else is asked over it';
+  const why = 'all other checks need it';
   const to = describeConnection(configuration);
   try {
     return await withSession(configuration, async (client) => [
@@ -71,15 +71,21 @@ async function examine(configuration: Configuration): Promise<Check[]> {
   } catch (error) {
     const { code, message, solution } = error as WatchError;
     if (code === undefined) throw error;
-    // A server that is too old is no failed connection.
+    // The connection works if the server is too old.
     if (code === 'UNSUPPORTED' && message.startsWith('the server is')) {
       return [
-        { name: 'server version', level: 'problem', found: message, why: 'nothing else was looked at', fix: solution },
+        {
+          name: 'server version',
+          level: 'problem',
+          found: message,
+          why: 'all other checks were skipped',
+          fix: solution,
+        },
       ];
     }
     const { connection } = configuration.options;
     const nowhere = connection === undefined && !process.env['DATABASE_URL'] && !process.env['PGHOST'];
-    const hint = nowhere ? ' Nothing names a server: set DATABASE_URL, or PGHOST, PGUSER and PGDATABASE.' : '';
+    const hint = nowhere ? ' No server is configured: set DATABASE_URL, or PGHOST, PGUSER and PGDATABASE.' : '';
     const found = `${to}: ${message}`;
     return [{ name, level: 'problem', found, why, fix: `${solution ?? ''}${hint}`.trim() }];
   }
@@ -126,37 +132,40 @@ function handlerChecks({ error }: Uses, { file }: Configuration): Check[] {
   const { solution } = error as { solution?: unknown };
   return [{
     name: 'subscribe', level: 'problem', found: `subscribe() of ${file} throws: ${(error as Error).message ?? thrownText(error)}`,
-    why: 'the worker registers its handlers with it', fix: typeof solution === 'string' ? solution : 'Look at its stack: call it in the worker.',
+    why: 'the worker registers its handlers with it', fix: typeof solution === 'string' ? solution : 'Call it in the worker and look at the stack of the error.',
   }]; // prettier-ignore
 }
 
 function nothingNamed(name: string, what: string): Check {
   return {
-    name, level: 'warning', found: 'none named', why: `${what} were not looked at`,
-    fix: 'walwatch.config.mjs, or walwatch doctor users:updated --slot accounts_worker',
+    name, level: 'warning', found: 'none configured', why: `${what} were not checked`,
+    fix: 'Write a walwatch.config.mjs, or run walwatch doctor users:updated --slot accounts_worker',
   }; // prettier-ignore
 }
 
-/** Rights and pg_hba.conf show only when it is tried. */
+/** Opens a replication connection: only that shows whether rights and pg_hba.conf allow it. */
 async function replicationCheck({ resolved }: Configuration): Promise<Check> {
   const { connection, connectTimeout } = resolved;
-  const facts = { name: 'replication connection', why: 'changes come over one; pg_hba.conf and poolers may refuse it' };
+  const facts = {
+    name: 'replication connection',
+    why: 'changes arrive over one; pg_hba.conf and poolers may refuse it',
+  };
   const config = { ...sessionConfig(connection, { name: sessionName, connectTimeout }), replication: 'database' };
   const client = new pg.Client(config);
-  client.on('error', () => {}); // connect() or query() tells
+  client.on('error', () => {}); // connect() or query() rejects
   try {
     await client.connect();
     await client.query('IDENTIFY_SYSTEM');
-    return { ...facts, level: 'ok', found: 'the server lets it in' };
+    return { ...facts, level: 'ok', found: 'the server accepts it' };
   } catch (error) {
     const { message, solution } = failure(error, resolved);
     return { ...facts, level: 'problem', found: message, fix: solution };
   } finally {
-    await client.end().catch(() => {}); // it may never have been open
+    await client.end().catch(() => {}); // the connection may have failed
   }
 }
 
-/** Settings and messages of the server may hold anything. */
+/** Settings and messages of the server may contain anything, secrets and control characters too. */
 function shown({ name, found, fix, ...check }: Check): Check {
   return { ...check, name: oneLine(name), found: withoutSecrets(found), fix: fix && withoutSecrets(pasteable(fix)) };
 }
@@ -181,6 +190,6 @@ function report(checks: readonly Check[]): string {
   const sum =
     problems > 0
       ? `${mark('problem')} ${plural(problems, 'problem')}, ${plural(warnings, 'warning')}`
-      : `${mark('ok')} no problem, ${plural(warnings, 'warning')}`;
+      : `${mark('ok')} no problems, ${plural(warnings, 'warning')}`;
   return [...lines, '', sum].join('\n');
 }

@@ -6,7 +6,7 @@ import { cut, ellipsis, share, widthOf } from './width.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 
-/** For a program: everything, as one line of JSON. */
+/** The whole event as one line of JSON, for programs. */
 export function jsonLine(event: Values, context: EventContext): string {
   const { watcher, type, schema, table, eventId, commitLsn, xid, committedAt, previous, absent } = context;
   const line = (now: Values, before: Values) =>
@@ -30,7 +30,7 @@ export function jsonLine(event: Values, context: EventContext): string {
   }
 }
 
-/** Parsers of the application's may make values that are no JSON. */
+/** Replaces values that JSON cannot express: the application's parsers may return any. */
 function representable(values: Values): Values {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
@@ -44,10 +44,10 @@ function representable(values: Values): Values {
   );
 }
 
-/** So much of a value is shown in any case; what is then too much for the line is cut at its end. */
+/** Characters of a value that are always shown. If the line is still too long, its end is cut. */
 const least = 8;
 
-/** For a person: time, watcher, values, and what they were before. Values are cut until all of them fit into the line. */
+/** The event for people: time, watcher, values and old values. Values are cut so that all fit into the line. */
 export function textLine(event: Values, context: EventContext, columns: number): string {
   const { watcher, committedAt, previous, absent } = context;
   const now = shownValues(event);
@@ -73,7 +73,7 @@ function shownValues(values: Values): { readonly name: string; readonly text: st
   return Object.keys(values).map((name) => ({ name, text: shown(values[name]) }));
 }
 
-/** Characters of a value that are looked at: no line is longer. */
+/** The most characters of a value that are used: no line is longer. */
 const longest = 10_000;
 
 /** Any value, as text on one line. */
@@ -88,6 +88,6 @@ function described(value: unknown): string {
   try {
     return oneLine(inspect(value, { breakLength: Infinity, depth: 4 }).slice(0, longest));
   } catch {
-    return '(a value that cannot be shown)'; // it throws when it is looked at
+    return '(a value that cannot be shown)'; // inspecting it throws
   }
 }

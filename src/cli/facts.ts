@@ -3,36 +3,36 @@ import { quoteLiteral } from '../postgres/server.ts';
 import { oneLine } from '../printable.ts';
 import { providerRoles } from './providers.ts';
 
-/** What only the doctor asks of the server. */
+/** Facts about the server that only the doctor needs. */
 export interface ServerFacts {
   readonly version: string;
   readonly slots: number;
   readonly maxSlots: number;
   readonly walsenders: number;
   readonly maxWalsenders: number;
-  /** Of `providerRoles`, those that there are. */
+  /** Those of `providerRoles` that exist. */
   readonly roles: readonly string[];
   readonly mayCreate: boolean;
-  /** The process that answers queries is another than the one that was introduced at the connect. */
+  /** Queries are answered by another process than the one named at connect: there is a pooler. */
   readonly pooled: boolean;
   /** Undefined: unencrypted. */
   readonly tls: string | undefined;
   /** Over a socket of this machine. */
   readonly local: boolean;
-  /** Of the watched tables, those that the role does not own. */
+  /** The watched tables that the role does not own. */
   readonly foreignTables: readonly string[];
-  /** Undefined: there is no publication. */
+  /** Undefined: the publication does not exist. */
   readonly ownsPublication: boolean | undefined;
   readonly transactions: readonly LongTransaction[];
   /** Whether other roles' transactions can be seen. */
   readonly seesOthers: boolean;
   /** default_transaction_read_only */
   readonly readOnly: boolean;
-  /** Sessions that may still be opened, if ours ends. Undefined: no limit. */
+  /** Sessions that can still be opened after ours has ended. Undefined: no limit. */
   readonly freeConnections: number | undefined;
   readonly roleConnections: number | undefined;
   readonly databaseConnections: number | undefined;
-  /** Tables that inherit from watched ones, which are no partitions. */
+  /** Tables that inherit from watched ones and are not partitions. */
   readonly heirs: readonly Heir[];
 }
 
@@ -98,10 +98,10 @@ export async function readFacts(
   };
 }
 
-/** Not a walsender or another process of the server, as far as this role may see. */
+/** Not a walsender or a server process, as far as this role can see. */
 const ordinary = `datid is not null and coalesce(backend_type, 'client backend') = 'client backend'`;
 
-/** Limits do not hold for superusers. All of them without this session, which has ended when the worker starts. */
+/** Limits do not apply to superusers. This session is not counted: it has ended when the worker starts. */
 const connectionsLeft = `
   (select case when not r.rolsuper then
             pg_catalog.current_setting('max_connections')::int - pg_catalog.current_setting('superuser_reserved_connections')::int
@@ -131,10 +131,10 @@ function longTransaction({ pid, name, seconds }: TransactionRow): LongTransactio
   return { who: `process ${pid} (${oneLine(name)})`, seconds, end: `SELECT pg_catalog.pg_terminate_backend(${pid});` };
 }
 
-/** From how many seconds on a transaction is long. */
+/** A transaction that takes longer than this is long. */
 const longSeconds = 60;
 
-/** Those that write: decoding has to begin anew before the oldest of them, so WAL is kept from there. */
+/** Transactions that write. Decoding restarts before the oldest of them, so the server keeps WAL from there. */
 const longTransactions = (long: number) => `
   select pid, coalesce(nullif(application_name, ''), usename) as name,
          extract(epoch from pg_catalog.now() - xact_start)::float8 as seconds

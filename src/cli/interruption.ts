@@ -1,11 +1,11 @@
 import { closedPipe } from './output.ts';
 
-/** Milliseconds in which a further signal is the same Ctrl-C: the terminal sends one to all, and npx forwards its own. */
+/** Milliseconds in which a second signal counts as the same Ctrl-C: the terminal signals all processes, and npx forwards its signal. */
 const echo = 500;
 
 /**
- * Calls once at the first SIGINT or SIGTERM. A further one, unless it comes right after, ends the process at once. After a signal
- * it stays in place when it is disposed of: what follows is the end of the process, which an echo must not disturb.
+ * Calls `first` at the first SIGINT or SIGTERM. A later signal, unless it is an echo of the first, ends the process at once. After
+ * a signal, disposing does not remove the listeners: the process is ending, and an echo must not interrupt that.
  */
 export function onSignal(first: () => void): Disposable {
   let since: number | undefined;
@@ -23,7 +23,7 @@ export function onSignal(first: () => void): Disposable {
   };
 }
 
-/** Aborts at Ctrl-C, at SIGTERM, and when nobody reads the output any more. */
+/** Aborts at Ctrl-C, at SIGTERM, and when the reader of the output has closed the pipe. */
 export function interruption(): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   const abort = () => controller.abort();

@@ -4,23 +4,23 @@ import type { SlotWatch } from '../types/watch.ts';
 import { createWatch } from '../watch/create-watch.ts';
 import type { Configuration } from './config.ts';
 
-/** What the application's handlers need of the database, as far as the configuration shows. */
+/** What the application's handlers need in the database, as far as the configuration shows. */
 export interface Uses {
-  /** Some have `transaction: true`. */
+  /** Some handlers have `transaction: true`. */
   readonly positions: boolean;
-  /** The events of some become dead letters. */
+  /** Failed events of some handlers become dead letters. */
   readonly deadLetters: boolean;
-  /** The attempts of some are counted. */
+  /** Some handlers have limited attempts. */
   readonly attempts: boolean;
   readonly messages: boolean;
-  /** What `subscribe` of the configuration threw: it would in the worker, too. */
+  /** The error of the configuration's `subscribe`, which would also fail in the worker. */
   readonly error: unknown;
 }
 
-/** Milliseconds: it has only to register handlers. */
+/** Milliseconds: `subscribe` only registers handlers. */
 const patience = 5000;
 
-/** Calls `subscribe` of the configuration file with a watch that does not start, and notes what it asks for. */
+/** Calls the configuration file's `subscribe` with a watch that cannot start, and records its subscriptions. */
 export async function learnHandlers({ options, resolved, subscribe }: Configuration): Promise<Uses> {
   const seen = { positions: false, messages: false, onErrors: [] as OnError[] };
   let error: unknown;
@@ -52,7 +52,7 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
 
 const registering = ['subscribe', 'onMessage', 'onTransaction', 'events'];
 
-/** A watch that cannot be started, and tells how handlers are registered. */
+/** A watch that cannot start. It reports the options of each registered handler. */
 function observed(watch: SlotWatch<any>, note: (name: string, options: unknown) => void): SlotWatch<any> {
   return new Proxy(watch, {
     get(target, name) {

@@ -2,8 +2,8 @@ import pg from 'pg';
 import type { CustomTypesConfig } from 'pg';
 
 /**
- * The application's parsers, but for values that they cannot take: PostgreSQL has timestamps that JavaScript has not (after
- * the year 275760), and a parser may throw. Those stay PostgreSQL's text.
+ * The application's parsers, but a value that they cannot parse stays PostgreSQL's text: JavaScript has no dates after the year
+ * 275760, and a parser may throw.
  */
 export function lenientTypes(types: CustomTypesConfig | undefined): CustomTypesConfig {
   const own = new pg.TypeOverrides(types);
@@ -24,7 +24,7 @@ export function lenientTypes(types: CustomTypesConfig | undefined): CustomTypesC
   } as CustomTypesConfig;
 }
 
-/** Whether a value says what PostgreSQL's text said. */
+/** Whether a value represents PostgreSQL's text. */
 function isRepresentable(value: unknown): boolean {
   if (value instanceof Date) return !Number.isNaN(value.getTime());
   return !Array.isArray(value) || value.every(isRepresentable);

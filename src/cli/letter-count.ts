@@ -12,11 +12,11 @@ interface Letters {
 
 export interface LetterCount {
   readonly of: readonly Letters[];
-  /** Why it is not known. */
+  /** Why the count is not known. */
   readonly unknown: string | undefined;
 }
 
-/** Milliseconds: somebody may hold a lock on the table. */
+/** Milliseconds: another session may hold a lock on the table. */
 const patience = 2000;
 
 /** How many events of a slot have become dead letters, by subscription. */
@@ -33,7 +33,7 @@ export async function countLetters(client: Client, slot: string): Promise<Letter
     return { of: rows.map((row) => ({ ...row, newest: new Date(row.newest) })), unknown: undefined };
   } catch (error) {
     const state = sqlStateOf(error);
-    // The table is made with the first letter.
+    // The first letter creates the table.
     if (state === sqlState.undefinedTable || state === sqlState.invalidSchemaName)
       return { of: [], unknown: undefined };
     return { of: [], unknown: withoutSecrets((error as Error).message) };

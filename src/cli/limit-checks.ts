@@ -5,7 +5,7 @@ import type { Check } from './checks.ts';
 import type { ServerFacts } from './facts.ts';
 import type { Uses } from './learn-handlers.ts';
 
-/** What is set for this role and database that a worker would run into. What is not set has no line. */
+/** Limits of this role and database that would stop a worker. A limit that is not set gives no check. */
 export function limitChecks(
   server: Server,
   facts: ServerFacts,
@@ -18,7 +18,7 @@ export function limitChecks(
   ];
 }
 
-/** `writes`: the worker has to, or does not do what it should. */
+/** `writes`: the worker must write to the database. */
 function readOnlyCheck(
   { role, database, inRecovery }: Server,
   { readOnly }: ServerFacts,
@@ -29,12 +29,12 @@ function readOnlyCheck(
   const inDatabase = `ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(database)}`;
   return [{
     name: 'default_transaction_read_only', level: writes ? 'problem' : 'warning', found: 'on',
-    why: 'what a worker makes and notes in the database is refused',
+    why: 'the server refuses everything that the worker creates or stores in the database',
     fix: `SET default_transaction_read_only = off; ${inDatabase} SET default_transaction_read_only = off; -- some providers turn it on while the disk is full`,
   }]; // prettier-ignore
 }
 
-/** An ordinary session for set-up and inspections, one for the gate, and one for a handler's transaction. Walsenders count apart. */
+/** One session for set-up and inspections, one for the gate, and one for a handler's transaction. Walsenders have another limit. */
 function connectionCheck(
   { role, database }: Server,
   { freeConnections, roleConnections, databaseConnections }: ServerFacts,
@@ -59,6 +59,6 @@ function connectionCheck(
     .filter(({ left }) => left !== undefined && left < needed)
     .map(({ left, of, fix }): Check => ({
       name: 'connections', level: 'problem', found: `${left} left of ${of}`,
-      why: `a worker takes ${needed}, beside its walsender`, fix,
+      why: `a worker needs ${needed}, in addition to its walsender`, fix,
     })); // prettier-ignore
 }

@@ -9,11 +9,11 @@ export interface LiveEvent {
   readonly eventId: string;
 }
 
-/** The last events as they happen, over a temporary slot beside the worker's, and with the worker's publication. */
+/** The last events as they happen, over a separate temporary slot with the worker's publication. */
 export class LiveEvents implements AsyncDisposable {
   /** Newest first. */
   readonly last: LiveEvent[] = [];
-  /** Why there are none. */
+  /** Why no events arrive. */
   problem: string | undefined;
   readonly #watch;
 
@@ -38,7 +38,7 @@ export class LiveEvents implements AsyncDisposable {
     this.#watch.on('error', ({ message }) => (this.problem = withoutSecrets(message)));
     this.#watch.on('disconnected', ({ error }) => (this.problem = error && withoutSecrets(error.message)));
     this.#watch.on('connected', () => (this.problem = undefined));
-    this.#watch.start().catch(() => {}); // 'error' has told
+    this.#watch.start().catch(() => {}); // 'error' reports it
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

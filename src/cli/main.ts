@@ -4,7 +4,7 @@ import { type Command, exit, type ExitCode, UsageError } from './arguments.ts';
 import { nearest } from '../nearest.ts';
 import { deadLetters } from './dead-letters.ts';
 import { doctor } from './doctor.ts';
-import { type ConfigurationIssue, issuesText, thrownText } from '../errors.ts';
+import { type ConfigurationIssue, issuesText, thrownText, WatchError } from '../errors.ts';
 import { flush, indented, note, print, watchPipe } from './output.ts';
 import { pasteable } from './pasteable.ts';
 import { setup } from './setup.ts';
@@ -23,8 +23,8 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`)
   .join('\n')}
 
-walwatch <command> --help tells more, with examples. walwatch --version tells the version.
-Exit codes: 0 all is well, 1 a problem was found or the command failed, 2 wrong usage or configuration.`;
+walwatch <command> --help shows options and examples. walwatch --version prints the version.
+Exit codes: 0 no problem, 1 a problem was found or the command failed, 2 wrong usage or configuration.`;
 
 async function run([name, ...args]: readonly string[]): Promise<ExitCode> {
   if (name === undefined) throw new UsageError('a command is missing', overview);
@@ -54,8 +54,8 @@ function unknownCommand(name: string): UsageError {
   const known = Object.keys(commands);
   const meant = nearest(name, known);
   const hint =
-    meant === undefined ? `Known: ${known.join(', ')}. walwatch --help tells more.` : `Did you mean '${meant}'?`;
-  return new UsageError(`there is no command '${name}'`, hint);
+    meant === undefined ? `Commands: ${known.join(', ')}. walwatch --help explains them.` : `Did you mean '${meant}'?`;
+  return new UsageError(`unknown command '${name}'`, hint);
 }
 
 function failed(error: unknown): ExitCode {
@@ -67,15 +67,17 @@ function failed(error: unknown): ExitCode {
   };
   const usage = error instanceof UsageError;
   const kind = typeof code === 'string' ? `${code}: ` : '';
-  // Other packages call theirs `issues`, too. The text of ours holds their solutions.
+  // Errors of other packages may have `issues`, too. The text of ours includes the solutions.
   const ours = code === 'CONFIGURATION' ? issues : undefined;
   const text = ours ? issuesText(ours.map(withPasteable)) : typeof message === 'string' ? message : thrownText(error);
   const remedy = solution === undefined || ours ? '' : `\n  ${indented(pasteable(solution))}`;
-  note(`walwatch: ${kind}${indented(text)}${remedy}`);
+  // Not indented like the SQL above it, so that it is not pasted into psql.
+  const more = error instanceof WatchError ? `\nSee ${error.help}` : '';
+  note(`walwatch: ${kind}${indented(text)}${remedy}${more}`);
   return usage ? exit.usage : exit.problem;
 }
 
-/** What a configuration file does later, such as a promise that nobody waits for. Node would print it with all that it holds. */
+/** Reports an uncaught error of a configuration file, such as a rejected promise. Node would print it with all its properties. */
 function uncaught(error: unknown): void {
   const code = failed(error);
   void flush().finally(() => process.exit(code));
@@ -85,5 +87,5 @@ watchPipe();
 process.on('uncaughtException', uncaught).on('unhandledRejection', uncaught);
 const code = await run(process.argv.slice(2)).catch(failed);
 await flush();
-// What a configuration file has opened must not keep the process.
+// Connections that a configuration file has opened must not keep the process running.
 process.exit(code);

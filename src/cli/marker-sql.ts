@@ -1,7 +1,7 @@
 import { quoteLiteral } from '../postgres/server.ts';
 import { withMarker } from '../setup/marker.ts';
 
-/** What a worker writes into the publication's comment once it has made the slot, as SQL that finds the values itself. */
+/** SQL that writes the marker into the publication's comment, as a worker does after it created the slot. The SQL reads the values itself. */
 export function noteMarker(publication: string, slot: string, comment: string | null): string {
   const placeholder = {
     version: 1, slot, systemIdentifier: '', databaseOid: 0, publicationOid: 0, createdLsn: '',

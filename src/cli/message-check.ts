@@ -4,7 +4,7 @@ import { type Check, check } from './checks.ts';
 import type { Configuration } from './config.ts';
 import type { Uses } from './learn-handlers.ts';
 
-/** What `REVOKE` and `GRANT` call the two functions. */
+/** The signatures of the two functions for `REVOKE` and `GRANT`. */
 const functions = (major: number) => {
   const flush = major >= 17 ? ', boolean' : '';
   return ['text', 'bytea']
@@ -13,8 +13,8 @@ const functions = (major: number) => {
 };
 
 /**
- * Who may write logical messages: PostgreSQL lets everybody, so that everybody can forge one for an onMessage() handler. No
- * line where nothing depends on it, as far as the configuration shows.
+ * Checks who may write logical messages. PostgreSQL lets every role do so, and each could forge a message for an onMessage()
+ * handler. Returns nothing if the configuration has no such handler.
  */
 export async function messageChecks(
   client: Client,
@@ -32,7 +32,7 @@ export async function messageChecks(
     return [
       check(false, resolved.heartbeat === undefined ? 'warning' : 'problem', {
         name: 'logical messages', found: `the role '${role}' may not write them`,
-        why: 'heartbeats are such messages, and walwatch writes one to know where the WAL ends on an idle server',
+        why: 'heartbeats are logical messages, and walwatch writes one to find the end of the WAL on an idle server',
         fix: `GRANT EXECUTE ON FUNCTION ${functions(major)} TO ${quoteIdentifier(role)};`,
       }),
     ]; // prettier-ignore
@@ -40,7 +40,7 @@ export async function messageChecks(
   if (!all || !uses.messages) return [];
   return [
     check(false, 'warning', {
-      name: 'logical messages', found: 'every role that may connect can write them',
+      name: 'logical messages', found: 'every role that can connect may write them',
       why: 'an onMessage() handler cannot tell who wrote a message',
       fix: `REVOKE EXECUTE ON FUNCTION ${functions(major)} FROM PUBLIC; GRANT EXECUTE ON FUNCTION ${functions(major)} TO ${quoteIdentifier(role)}; -- and to the role of the application, see sql/role.sql`,
     }),

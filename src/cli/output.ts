@@ -1,6 +1,6 @@
 /**
- * What goes to stdout: for people on a terminal, for programs otherwise. Everything leaves through here, and nothing does
- * that could drive a terminal but our own colours: names, values and messages of the server may be anybody's.
+ * All output to stdout and stderr: for people on a terminal, for programs otherwise. Apart from our own colours it removes
+ * everything that could control a terminal, because names, values and server messages may come from anybody.
  */
 import { randomUUID } from 'node:crypto';
 import type { WriteStream } from 'node:tty';
@@ -12,24 +12,24 @@ import { beginning, ellipsis, widthOf } from './width.ts';
 const { stdout, stderr } = process;
 const closing = new AbortController();
 
-/** Aborts when whoever read stdout has closed the pipe. */
+/** Aborts when the reader of stdout has closed the pipe. */
 export const closedPipe: AbortSignal = closing.signal;
 
-/** A reader that has gone is no failure; anything else is. To be called once. */
+/** Handles errors of stdout: a closed pipe is normal, anything else is thrown. Call it once. */
 export function watchPipe(): void {
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     closing.abort(error);
   });
-  stderr.on('error', () => {}); // there is nobody to tell
+  stderr.on('error', () => {}); // it cannot be reported anywhere else
 }
 
-/** Stands for the escape character of our own sequences until they are written. Nobody else can know it. */
+/** A random placeholder for the escape character of our own sequences, replaced when they are written. No input can contain it. */
 const escape = `<${randomUUID()}>`;
 
 /**
- * Sequences that every terminal of today knows, that of Windows included: a screen of one's own and back, the cursor hidden
- * and shown, and everything cleared from the top on. https://learn.microsoft.com/windows/console/console-virtual-terminal-sequences
+ * Sequences that all current terminals support, on Windows too: open and close the alternate screen with a hidden cursor, and
+ * clear it. https://learn.microsoft.com/windows/console/console-virtual-terminal-sequences
  */
 export const control = {
   openScreen: `${escape}[?1049h${escape}[?25l`,
@@ -46,7 +46,7 @@ function released(text: string): string {
   return showsUnicode ? safe : safe.replaceAll(/[✓✗…→–’]/g, (sign) => ascii[sign]!);
 }
 
-/** A text as it is seen, without our colours. */
+/** The visible text, without our colours. */
 export function visible(text: string): string {
   return text
     .split(escape)
@@ -54,7 +54,7 @@ export function visible(text: string): string {
     .join('');
 }
 
-/** A line in at most so many columns, with its colours. */
+/** Cuts a line to `columns`, with its colours. */
 export function clip(line: string, columns: number): string {
   if (widthOf(printable(visible(line))) <= columns) return line;
   let left = columns - ellipsis.length;
@@ -71,12 +71,12 @@ export function clip(line: string, columns: number): string {
   return parts.join(escape);
 }
 
-/** Writes to the terminal as it is, without a line end: a screen, or what opens and closes one. */
+/** Writes to the terminal without a line end: a screen, or the sequences that open and close it. */
 export function draw(text: string): void {
   stdout.write(released(text));
 }
 
-/** Resolves once the line was taken over by whoever reads. Rejects when nobody does. */
+/** Resolves once the reader has accepted the line. Rejects when the pipe is closed. */
 export async function deliver(text: string): Promise<void> {
   closedPipe.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
@@ -84,7 +84,7 @@ export async function deliver(text: string): Promise<void> {
   });
 }
 
-/** For output that somebody may read no further than they like. */
+/** Prints output whose reader may close the pipe early, such as `head`. */
 export async function print(text: string): Promise<void> {
   await deliver(text).catch((error: unknown) => {
     if (!closedPipe.aborted && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
@@ -95,22 +95,22 @@ export async function printJson(value: unknown, indent = 2): Promise<void> {
   await print(toJson(value, indent));
 }
 
-/** Beside the output proper: progress and errors, without secrets. */
+/** Writes progress and errors to stderr, without secrets. */
 export function note(text: string): void {
   stderr.write(`${released(withoutSecrets(text))}\n`);
 }
 
-/** Further lines of a text that somebody else may have written: none of them looks like one of ours. */
+/** Indents the further lines of a foreign text, so that none of them looks like a line of ours. */
 export function indented(text: string, by = '  '): string {
   return text.replaceAll(/\n(?! {2})/g, `\n${by}`);
 }
 
-/** Waits until all is written. */
+/** Waits until all output is written. */
 export async function flush(): Promise<void> {
   for (const stream of [stdout, stderr]) await new Promise<void>((resolve) => stream.write('', () => resolve()));
 }
 
-/** As PostgreSQL writes them where JSON has no form of its own: bytes as hexadecimal, whole numbers as digits. */
+/** JSON, with PostgreSQL's text for values that JSON cannot express: bytes as hexadecimal, bigints as digits. */
 export function toJson(value: unknown, indent?: number): string {
   return JSON.stringify(
     value,
@@ -127,7 +127,7 @@ export function toJson(value: unknown, indent?: number): string {
 
 const codes = { red: 31, green: 32, yellow: 33, cyan: 36, bold: 1, dim: 2 };
 
-/** In colour where there are any. */
+/** Colours a text if the stream shows colours. */
 export function paint(style: keyof typeof codes, text: string, stream: WriteStream = stdout): string {
   return hasColours(stream) ? `${escape}[${codes[style]}m${text}${escape}[0m` : text;
 }
@@ -145,12 +145,12 @@ const secrets = new Set(
   ),
 );
 
-/** Takes care that nothing of a connection that must not be shown is. */
+/** Registers the secrets of a connection, so that no output shows them. */
 export function keepSecret(connection: unknown): void {
   for (const secret of secretsOf(connection)) secrets.add(secret);
 }
 
-/** For what is not data: messages and settings, wherever they come from. */
+/** Removes secrets from messages and settings. Not for data. */
 export function withoutSecrets(text: string): string {
   return redact(text, secrets);
 }

@@ -13,7 +13,7 @@ interface Own {
   readonly table: OwnTable;
   readonly migration: Migration;
   readonly rights: readonly string[];
-  /** The newest one: a table without it is of an older version. */
+  /** The newest column: a table without it is from an older version. */
   readonly column: string;
   readonly use: keyof Uses;
   readonly why: string;
@@ -24,7 +24,7 @@ const all = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const;
 const own: readonly Own[] = [
   {
     table: 'dead_letters', migration: '001_dead_letters', rights: all, column: 'failed_at', use: 'deadLetters',
-    why: 'without it dead letters can not be written, and their events hold the slot',
+    why: 'without it dead letters cannot be written, and their events hold the slot back',
   },
   {
     table: 'positions', migration: '002_positions', rights: ['SELECT', 'INSERT', 'UPDATE'], column: 'timeline', use: 'positions',
@@ -32,11 +32,11 @@ const own: readonly Own[] = [
   },
   {
     table: 'attempts', migration: '004_attempts', rights: all, column: 'attempt', use: 'attempts',
-    why: 'without it a handler that ends its process is tried again without an end',
+    why: 'without it a handler that crashes its process is retried without end',
   },
 ]; // prettier-ignore
 
-/** The tables of walwatch that a worker needs or will not use. Those that are in order have no line. */
+/** Checks walwatch's own tables: those that a worker needs, and those that it refuses to use. A correct table gives no check. */
 export async function ownTableChecks(
   client: Client,
   server: Server,
@@ -63,7 +63,7 @@ export async function ownTableChecks(
   return checks;
 }
 
-/** The SQL that makes the tables which are used and missing, or of an older version, and gives this role the rights it lacks. */
+/** The SQL that creates or upgrades the tables that the handlers need, and grants the role its missing rights on them. */
 export async function missingTables(client: Client, role: string, uses: Uses): Promise<readonly string[]> {
   const statements: string[] = [];
   for (const one of own) {
@@ -88,16 +88,19 @@ async function flawOf(
   }
   const fix = migrationFor(role, one.migration);
   const error = create ? await tryOut(client, [fix]) : undefined;
-  if (create && error === undefined) return undefined; // the worker makes it
-  if (sqlStateOf(error) === sqlState.readOnlyTransaction) return undefined; // which has a line of its own
-  const why = error === undefined ? "manage: 'verify' makes nothing" : withoutSecrets((error as Error).message);
+  if (create && error === undefined) return undefined; // the worker creates it
+  if (sqlStateOf(error) === sqlState.readOnlyTransaction) return undefined; // default_transaction_read_only has its own check
+  const why = error === undefined ? "manage: 'verify' creates nothing" : withoutSecrets((error as Error).message);
   return {
-    found: `it is ${there}, and a worker can not make it: ${why}`,
+    found: `it is ${there}, and a worker cannot create it: ${why}`,
     fix: `-- as the owner of the database\n${fix}`,
   };
 }
 
-async function presence(client: Client, { table, column }: Own): Promise<'there' | 'missing' | 'of an older version'> {
+async function presence(
+  client: Client,
+  { table, column }: Own,
+): Promise<'there' | 'missing' | 'from an older version'> {
   const { rows } = await client.query<{ current: boolean }>(
     `select exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = $2 and not a.attisdropped) as current
      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -105,7 +108,7 @@ async function presence(client: Client, { table, column }: Own): Promise<'there'
     [table, column],
   );
   if (!rows[0]) return 'missing';
-  return rows[0].current ? 'there' : 'of an older version';
+  return rows[0].current ? 'there' : 'from an older version';
 }
 
 function grant(role: string, { table, rights }: Own): string {

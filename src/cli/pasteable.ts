@@ -1,28 +1,28 @@
-/** In quotes of any kind. */
+/** Text in quotes of any kind. */
 const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$)[^]*?\1/g;
 
-/** The words that statements in our texts begin with; and comments, in which none begins. */
+/** The first words of the statements in our texts; and comments, which contain no statements. */
 const begins =
   /(?<=^|[\s(:])(?:(?:ALTER|COMMENT ON|CREATE|DROP|GRANT|REVOKE|SELECT|SET|RESET|ROLLBACK PREPARED|VACUUM|DO) |(?:BEGIN|COMMIT|ROLLBACK);)|(?<=^|[\s;])-- [^\n]*/g;
 
-/** A part of a text: a statement with its semicolon, or what is said around it. */
+/** A part of a text: a statement with its semicolon, or the words around it. */
 interface Part {
   readonly sql: boolean;
   readonly text: string;
 }
 
-/** What is said, and the statements that follow it at once. */
+/** Words, and the statements that directly follow them. */
 interface Block {
   readonly said: string;
   readonly statements: string[];
-  /** Pasting runs them. */
+  /** Whether pasting runs them. */
   readonly run: boolean;
 }
 
 /**
- * A solution as something that can be pasted into psql: its statements as they are, and what is said around them as comments.
- * What drops or ends something, or is one of several choices, is a comment as well, with all that comes after it: so pasting
- * runs the first choice and nothing that a person has to decide. A text without statements stays a text.
+ * Turns a solution into something that can be pasted into psql: statements stay, the words around them become comments. A
+ * statement that drops or ends something, or is one of several choices, becomes a comment too, with everything after it. So
+ * pasting runs the first choice and nothing that a person has to decide. A text without statements stays as it is.
  */
 export function pasteable(solution: string): string {
   const blocks = blocksOf(solution);
@@ -36,7 +36,7 @@ export function pasteable(solution: string): string {
     .join('\n');
 }
 
-/** The statements of a text that are no comments, each with its semicolon. */
+/** The statements of a text, without comments, each with its semicolon. */
 export function statementsOf(text: string): string[] {
   return partsOf(text).flatMap((part) => (part.sql ? [part.text] : []));
 }
@@ -52,7 +52,7 @@ function blocksOf(text: string): Block[] {
   for (const part of partsOf(text)) {
     if (!part.sql) {
       const said = part.text.replaceAll(/^[\s;,.)]+|\s+$/g, '');
-      // Of the statements before it.
+      // A condition for the statements before it.
       if (block?.run && onlyIf.test(part.text)) Object.assign(block, { run: (run = false) });
       if (block && said === '') continue;
       if (isChoice(said)) run = false;
@@ -65,15 +65,15 @@ function blocksOf(text: string): Block[] {
   return blocks;
 }
 
-/** `; -- only when nobody needs it` */
+/** Matches `; -- only if nothing needs it`. */
 const onlyIf = /^[ ;,.]*(?:-- ?|\()(?:only )?(?:if|when|unless)\b/i;
 
-/** What is said before a statement leaves to the reader whether it is meant: its last sentence does. */
+/** Whether the last sentence before a statement leaves it to the reader to run the statement. */
 function isChoice(said: string): boolean {
   return /^\(|\b(?:or|if|when|unless|otherwise|else)\b/i.test(said.split(/[.;]\s+/).at(-1)!);
 }
 
-/** A table that leaves a publication is what the fix is about, and can be added again. */
+/** Dropping a table from a publication is allowed: that is the fix, and the table can be added again. */
 function takesAway(statement: string): boolean {
   if (/pg_drop_replication_slot|pg_terminate_backend|^ROLLBACK PREPARED/i.test(statement)) return true;
   return !/^ALTER PUBLICATION\b/i.test(statement) && /\bDROP\b/i.test(statement.replaceAll(quoted, ''));
@@ -86,7 +86,7 @@ function partsOf(text: string): Part[] {
   for (let match = begins.exec(text); match; match = begins.exec(text)) {
     if (match[0].startsWith('--')) continue;
     const end = endOf(text, match.index);
-    // Prose, or something to be filled in.
+    // Prose, or a statement with a placeholder.
     if (end === undefined || text.slice(match.index, end).includes('…')) continue;
     parts.push({ sql: false, text: text.slice(said, match.index) }, { sql: true, text: text.slice(match.index, end) });
     said = begins.lastIndex = end;
@@ -95,7 +95,7 @@ function partsOf(text: string): Part[] {
   return parts;
 }
 
-/** Where the statement that begins at `start` ends: after its semicolon, which is in no quotes. */
+/** The end of the statement that begins at `start`: after the first semicolon outside quotes. */
 function endOf(text: string, start: number): number | undefined {
   const token = new RegExp(`;|${quoted.source}`, 'g');
   token.lastIndex = start;

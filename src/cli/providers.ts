@@ -1,9 +1,9 @@
-/** Managed services have names and ways of their own for the same settings. */
+/** The same settings have other names and other steps on managed services. */
 import { quoteIdentifier } from '../postgres/server.ts';
 
 interface Provider {
   readonly name: string;
-  /** A role that only its servers have. */
+  /** A role that exists only on this provider's servers. */
   readonly role: string;
   readonly walLevel: string;
   grant(role: string): string;
@@ -26,19 +26,19 @@ const providers: readonly Provider[] = [
     role: 'cloudsqlsuperuser',
     walLevel: 'Set the flag cloudsql.logical_decoding = on; the instance restarts.',
     grant: attribute,
-    direct: 'Connect to the instance itself (the Cloud SQL Auth Proxy will do), not to a pooler.',
+    direct: 'Connect to the instance itself (the Cloud SQL Auth Proxy works), not to a pooler.',
   },
   {
     name: 'Azure Database for PostgreSQL',
     role: 'azure_pg_admin',
     walLevel: 'Set the server parameter wal_level = LOGICAL, save, and restart the server.',
     grant: attribute,
-    direct: 'Connect to port 5432; 6432 is its PgBouncer.',
+    direct: 'Connect to port 5432. Port 6432 is PgBouncer.',
   },
   {
     name: 'Supabase',
     role: 'supabase_admin',
-    walLevel: 'wal_level is logical there unless it was changed: see the database settings of the project.',
+    walLevel: 'Supabase sets wal_level to logical by default. Check the database settings of the project.',
     grant: (role) => `${attribute(role)} -- as postgres`,
     direct:
       'Use the direct connection, db.<project>.supabase.co:5432 (IPv6, or the IPv4 add-on), not pooler.supabase.com.',
@@ -48,8 +48,8 @@ const providers: readonly Provider[] = [
     role: 'neon_superuser',
     walLevel: 'Turn on logical replication in the settings of the project; its computes restart.',
     grant: (role) =>
-      `Use a role that the Neon console, CLI or API made, which may replicate; ${quoteIdentifier(role)} may not.`,
-    direct: 'Take -pooler out of the host name.',
+      `Use a role created with the Neon console, CLI or API: such a role may replicate, ${quoteIdentifier(role)} may not.`,
+    direct: 'Remove -pooler from the host name.',
   },
 ];
 
@@ -58,10 +58,10 @@ export const providerRoles = providers.map(({ role }) => role);
 const selfHosted: Omit<Provider, 'role' | 'name'> = {
   walLevel: "ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
   grant: attribute,
-  direct: 'Connect to PostgreSQL itself: PgBouncer, pgcat and their like have another port, often 6432.',
+  direct: 'Connect to PostgreSQL itself. PgBouncer, pgcat and similar poolers have another port, often 6432.',
 };
 
-/** How things are done on a server that has these roles. */
+/** The provider of a server that has these roles. */
 export function providerOf(roles: readonly string[]): Omit<Provider, 'role' | 'name'> & { readonly name?: string } {
   return providers.find(({ role }) => roles.includes(role)) ?? selfHosted;
 }

@@ -1,4 +1,4 @@
-/** Replica identities that setup changes. */
+/** Chooses the replica identities that setup sets. */
 import type { Server } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import type { ConfigurationIssue } from '../errors.ts';
@@ -7,15 +7,15 @@ import type { Watcher } from '../watchers/validate.ts';
 
 export interface IdentityChange {
   readonly table: Table;
-  /** The table as it will be. */
+  /** The table after the change. */
   readonly altered: Table;
   readonly to: 'default' | 'full';
   readonly statement: string;
 }
 
 /**
- * For each table the least identity that gives all its watchers what they need; `unsolved`: none does. `filtered`: columns
- * of row filters, by table, that the identity has to hold.
+ * Finds for each table the smallest identity that all its watchers can use. `unsolved`: no identity suffices. `filtered`: by
+ * table, the columns of row filters that the identity must contain.
  */
 export function identityChanges(
   watchers: readonly Watcher[],
@@ -46,10 +46,10 @@ export function identityChanges(
   return { changes, unsolved };
 }
 
-/** The table as it will be. */
+/** The table after the change. */
 function withIdentity(table: Table, identity: 'default' | 'full'): Table {
   const key = table.primaryKey ?? [];
-  // PostgreSQL takes a deferrable key for none.
+  // PostgreSQL does not use a deferrable key.
   const immediate = table.uniqueKeys.some((unique) => unique.join('\0') === key.join('\0'));
   const all = table.columns.map(({ name }) => name);
   const columns = new Set(identity === 'full' ? all : immediate ? key : []);

@@ -2,8 +2,8 @@ import { clip, control, draw } from './output.ts';
 import { columns, rows } from './terminal.ts';
 
 /**
- * A screen of its own, drawn over again and again, and at once when the window gets another size. What was on the terminal
- * before is there again afterwards.
+ * The terminal's alternate screen, redrawn with each text and when the window is resized. Afterwards the terminal shows its
+ * earlier content again.
  */
 export class Screen implements Disposable {
   #text = '';
@@ -13,10 +13,10 @@ export class Screen implements Disposable {
   constructor() {
     draw(control.openScreen);
     process.stdout.on('resize', this.#redraw);
-    process.once('exit', this.#leave); // whatever ends it
+    process.once('exit', this.#leave); // for every kind of exit
   }
 
-  /** Lines are cut: one that is wrapped would move those above it off the screen. */
+  /** Cuts long lines: a wrapped line would move the lines above it off the screen. */
   draw(text: string): void {
     this.#text = text;
     const lines = text.split('\n').slice(0, rows());

@@ -6,7 +6,7 @@ import { classify } from '../setup/classify.ts';
 import { UsageError } from './arguments.ts';
 import type { Configuration } from './config.ts';
 
-/** What the sessions of the command line are called in pg_stat_activity. */
+/** The application name of the command line's sessions in pg_stat_activity. */
 export const sessionName = 'walwatch:cli';
 
 /** Runs `work` over an ordinary session. @throws WatchError, UsageError */
@@ -23,7 +23,7 @@ export async function withSession<T>({ resolved }: Configuration, work: (client:
   }
 }
 
-/** As a watch would say it, but a command does not try again. */
+/** The error as a watch would report it, without "walwatch tries again": a command does not. */
 export function failure(error: unknown, { slot, publication }: Configuration['resolved']): WatchError {
   const known = classify(error, { slot: slot.name, publication: publication.name });
   const solution = known.solution?.replace(/^walwatch tries again\. /, '');
@@ -31,7 +31,7 @@ export function failure(error: unknown, { slot, publication }: Configuration['re
   return new WatchError(known.code, known.message, { solution, cause: known.cause });
 }
 
-/** Where it connects to; never the password. */
+/** The server, database and role, without the password. */
 export function describeConnection({ resolved }: Configuration): string {
   const { host, port, user, database } = new pg.Client(resolved.connection); // pg fills in PG* and its defaults
   return `${host}:${port}, database ${database ?? user ?? '(default)'}, role ${user ?? '(default)'}`;

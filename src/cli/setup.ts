@@ -30,20 +30,20 @@ import { type Survey, survey } from './survey.ts';
 import { readFormer, undo } from './undo.ts';
 
 export const setup: Command = {
-  summary: 'makes publication, slot and replica identities, after showing the SQL',
+  summary: 'creates the publication and the slot and sets replica identities; shows the SQL first',
   help: `Usage: walwatch setup [watcher …] [options]
 
-Makes what the watchers need, as a worker with manage: 'create' would; a worker with manage: 'verify' starts
-afterwards. Beyond that it sets replica identities, which a worker never does, and makes the tables that the handlers
-need, if the configuration file exports them (subscribe). Shows the SQL, says what each statement is for, and asks. Adds
-what is missing and takes nothing away, so it can be run again.
+Creates everything that the watchers need, so that a worker with manage: 'verify' can start. It also sets replica
+identities, which a worker never does, and creates the tables that the handlers need if the configuration file exports
+subscribe. It shows the SQL with the purpose of each statement and asks before it runs it. It only adds what is missing,
+so you can run it again.
 
 ${help.watchers}
 
 ${help.configuration}
 
 Options:
-      --role ROLE        the worker's role, which gets the rights on these tables; default: that of the connection
+      --role ROLE        the worker's role, which is granted rights on these tables; default: the connection's role
 ${help.change}
 
 ${help.exit}
@@ -62,13 +62,13 @@ Examples:
     const configuration = await loadConfiguration(values, positionals);
     requireSlot(configuration);
     if (configuration.watchers.length === 0) {
-      throw new UsageError('there are no watchers', 'Name some, such as users:updated, or pass a configuration file.');
+      throw new UsageError('setup needs watchers', 'Add some, such as users:updated, or use a configuration file.');
     }
     return withSession(configuration, async (client) => {
       const plan = await makePlan(client, configuration, values.print === true, values.role);
       const { name } = configuration.resolved.slot;
       if (plan.statements.length === 0) {
-        await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is set up already.`);
+        await print(values.print ? '-- Nothing to do.' : `${mark('ok')} '${name}' is already set up.`);
         return exit.ok;
       }
       if (values.print && plan.statements.some(({ sql }) => printable(sql) !== sql)) throw unprintable();
@@ -76,8 +76,8 @@ Examples:
       if (values.print) return exit.ok;
       if (!(await confirmed('Run this?', values))) return exit.problem;
       const start = await carryOut(client, configuration, plan);
-      await print(`${mark('ok')} '${name}' is set up: changes are kept from ${start} on.`);
-      note('From now on the server keeps WAL for the slot, so start its worker soon.');
+      await print(`${mark('ok')} '${name}' is set up: the slot starts at ${start}.`);
+      note('The server now keeps WAL for the slot. Start its worker soon.');
       return exit.ok;
     });
   },
@@ -87,15 +87,15 @@ interface Plan {
   readonly identities: readonly IdentityChange[];
   readonly server: Server;
   readonly needs: PublicationNeeds;
-  /** There is a publication already. */
+  /** Whether the publication already exists. */
   readonly published: boolean;
-  /** Of the handlers: what makes their tables, and gives the worker's role its rights on them. */
+  /** Statements that create the handlers' tables and grant the worker's role its rights on them. */
   readonly tables: readonly string[];
-  /** Everything, to be run one after the other. */
+  /** All statements, in order. */
   readonly statements: readonly Step[];
 }
 
-/** `workersRole`: if it is named. @throws what a worker would stop with */
+/** `workersRole`: the role of --role. @throws the error that would stop a worker */
 async function makePlan(
   client: Client,
   configuration: Configuration,
@@ -106,12 +106,12 @@ async function makePlan(
   const now = await survey(client, configuration, 'create');
   const server = forAnother ? { ...now.server, mayReplicate: true } : now.server;
   if (server.inRecovery) {
-    throw new WatchError('UNSUPPORTED', 'the server is a standby, which can not be written to', {
+    throw new WatchError('UNSUPPORTED', 'the server is a standby, which is read-only', {
       solution: 'Connect to the primary.',
     });
   }
   const { changes, unsolved } = identityChanges(watchers, now.tables, server, filteredColumns(now));
-  // Column lists and row filters go by the identity.
+  // Column lists and row filters depend on the identity.
   const altered = changes.map((change) => change.altered);
   const found = changes.length === 0 ? now : await survey(client, configuration, 'create', altered);
   const wrongSlot = found.slot ? slotIssues(resolved.slot, found.slot, server) : [];
@@ -121,7 +121,7 @@ async function makePlan(
   if (workersRole !== undefined) await requireRole(client, workersRole);
   const role = workersRole ?? server.role;
   const tables = await missingTables(client, role, await learnHandlers(configuration));
-  const forWhom = `with its rights for the role ${oneLine(role)}${workersRole === undefined ? ': if the worker has another one, name it with --role' : ''}`;
+  const forWhom = `with rights for the role ${oneLine(role)}${workersRole === undefined ? '. If the worker has another role, use --role' : ''}`;
   const statements = planStatements(found, configuration, changes, {
     why: `A table that the handlers need, ${forWhom}.`,
     tables,
@@ -131,17 +131,18 @@ async function makePlan(
 
 async function requireRole(client: Client, role: string): Promise<void> {
   const { rowCount } = await client.query('select from pg_catalog.pg_roles where rolname = $1', [role]);
-  if (rowCount === 0) throw new UsageError(`there is no role '${role}'`, 'Make it first, or name another one: --role.');
+  if (rowCount === 0)
+    throw new UsageError(`the role '${role}' does not exist`, 'Create it first, or pass another one to --role.');
 }
 
-/** Of each table, the columns of its row filter for which PostgreSQL would refuse the application's updates and deletes. */
+/** By table, the row-filter columns that would make PostgreSQL refuse the application's updates and deletes. */
 function filteredColumns({ needs, publication }: Survey): ReadonlyMap<number, readonly string[]> {
   const operations = new Set([...needs.operations, ...(publication?.operations ?? [])]);
   const refused = [...needs.pushedDown].filter(([, entry]) => isRefused(entry, operations));
   return new Map(refused.map(([oid, { outside }]) => [oid, outside]));
 }
 
-/** Identities first: a table that is published without one refuses updates. The slot last: it needs the publication. */
+/** Identities come first: a published table without one refuses updates. The slot comes after the publication that it needs. */
 function planStatements(
   { needs, publication, slot, marker }: Survey,
   { resolved }: Configuration,
@@ -155,21 +156,21 @@ function planStatements(
     ...changes.map(({ statement, table, to }) => ({ why: whyIdentity(table, to), sql: statement })),
     ...tables.map((sql) => ({ why, sql })),
     published.length > 0
-      ? { why: 'The publication says of which tables changes are sent.', sql: script(published) }
+      ? { why: 'The publication lists the tables whose changes are sent.', sql: script(published) }
       : undefined,
     slot
       ? undefined
       : {
           why:
-            'The slot remembers how far the worker has come. From here on the server keeps WAL for it, so start the worker soon.\n' +
-            'Making it waits for the end of all transactions that write.',
+            "The slot stores the worker's position. From now on the server keeps WAL for it, so start the worker soon.\n" +
+            'Creating it waits for all transactions that write.',
           sql: `${slotCreation(name, failover)};`,
           patience: creationTimeout,
         },
     marker
       ? undefined
       : {
-          why: 'The comment of the publication remembers where the slot was made, so that walwatch notices if it is lost.',
+          why: "The publication's comment stores where the slot was created, so that walwatch can detect a lost slot.",
           sql: noteMarker(needs.name, name, comment),
         },
   ];
@@ -179,12 +180,15 @@ function planStatements(
 function whyIdentity({ schema, name }: Table, to: 'default' | 'full'): string {
   const what = to === 'full' ? 'all old values of updated and deleted rows' : 'the keys of updated and deleted rows';
   const cost = to === 'full' ? ', which makes the WAL of its updates larger' : '';
-  return `Not done by a worker: ${oneLine(`${schema}.${name}`)} has to send ${what}${cost}.`;
+  return `A worker does not do this: the WAL must contain ${what} of ${oneLine(`${schema}.${name}`)}${cost}.`;
 }
 
-/** Names and texts are written with escapes. A row filter is an expression, which would be another one. */
+/** Names and texts can be printed with escapes, but an escape would change the expression of a row filter. */
 function unprintable(): UsageError {
-  return new UsageError('a row filter has control characters, which are not printed', 'Run setup without --print.');
+  return new UsageError(
+    'a row filter contains control characters, which --print cannot print',
+    'Run setup without --print.',
+  );
 }
 
 function changePublication(needs: PublicationNeeds, publication: Publication | undefined): string[] {
@@ -192,7 +196,7 @@ function changePublication(needs: PublicationNeeds, publication: Publication | u
   return [createPublication(needs), commentOnPublication(needs.name, createdComment)];
 }
 
-/** Returns where the slot stands. @throws when it fails, after what was changed is as it was */
+/** Returns the position of the slot. On failure it undoes its changes, then throws. */
 async function carryOut(client: Client, configuration: Configuration, plan: Plan): Promise<string> {
   const { resolved, watchers } = configuration;
   const { identities, needs, server, published } = plan;
@@ -210,7 +214,7 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
     const prepared = await prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []);
     return prepared.confirmedLsn!;
   } catch (error) {
-    await client.query('rollback').catch(() => {}); // of an identity that could not be changed; without a connection there is none
+    await client.query('rollback').catch(() => {}); // after a failed identity change; fails without a connection
     const names = { slot: resolved.slot.name, publication: needs.name, existed: published };
     const left = await undo(
       client,
@@ -219,23 +223,23 @@ async function carryOut(client: Client, configuration: Configuration, plan: Plan
       former.filter(({ root }) => changed.has(root)),
     );
     if (left.length > 0)
-      note(`walwatch: replica identities are still as setup has made them. As they were: ${left.join(' ')}`);
+      note(`walwatch: setup failed but its replica identities remain. To restore them, run: ${left.join(' ')}`);
     if ((error as { code?: unknown }).code !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError('PERMISSION', (error as Error).message, {
-      solution: 'Let the owner of the tables run what `walwatch setup --print` prints.',
+      solution: 'As the owner of the tables, run the output of `walwatch setup --print`.',
       cause: error,
     });
   }
 }
 
-/** Ctrl-C while the server makes something others wait for: what was done is taken back first. A second one ends at once. */
+/** The first Ctrl-C cancels the running statement, so that setup undoes its changes. A second one ends the process at once. */
 function cancelOnSignal(client: Client, configuration: Configuration): Disposable {
   const { processID } = client as unknown as { processID: number };
   return onSignal(() => {
-    note('walwatch: taking back what was changed');
+    note('walwatch: cancelled; undoing all changes');
     const asked = withSession(configuration, (other) =>
       other.query('select pg_catalog.pg_cancel_backend($1)', [processID]),
     );
-    asked.catch(() => {}); // then it ends by its timeout
+    asked.catch(() => {}); // the statement then ends by its timeout
   });
 }

@@ -10,7 +10,7 @@ export function slotChecks(found: Survey, configuration: Configuration, states: 
   const { slot, server } = found;
   const { resolved } = configuration;
   const name = `slot '${resolved.slot.name}'`;
-  const why = 'it remembers how far the worker has come';
+  const why = "it stores the worker's position";
   const problems = [
     ...found.losses.flatMap(({ about, error }) => (about === 'slot' ? [error] : [])),
     ...(slot ? slotIssues(resolved.slot, slot, server) : []),
@@ -18,7 +18,7 @@ export function slotChecks(found: Survey, configuration: Configuration, states: 
   if (problems.length > 0) return problems;
   if (!slot) {
     const byWorker = resolved.manage === 'create' && !server.inRecovery;
-    const itself = byWorker ? 'a worker does it by itself at its start' : 'after the publication was made';
+    const itself = byWorker ? 'a worker does this when it starts' : 'after creating the publication';
     return [{
       name, level: byWorker ? 'warning' : 'problem', found: 'does not exist yet', why,
       fix: `${slotCreation(resolved.slot.name, resolved.slot.failover)}; -- ${itself}; or: walwatch setup`,
@@ -26,15 +26,15 @@ export function slotChecks(found: Survey, configuration: Configuration, states: 
   }
   if (slot.confirmedFlushLsn === undefined) {
     return [{
-      name, level: 'warning', found: 'is being made', why: 'making a slot waits for all transactions that write',
-      fix: 'Look at the long transactions below.',
+      name, level: 'warning', found: 'is being created', why: 'creating a slot waits for all transactions that write',
+      fix: 'See the long transactions below.',
     }]; // prettier-ignore
   }
   const state = states.find((one) => one.name === resolved.slot.name);
   const reader =
     slot.activePid === undefined
-      ? 'no worker has it now'
-      : `process ${slot.activePid} sends it to ${state?.application ?? 'a worker'}`;
+      ? 'no worker is connected'
+      : `process ${slot.activePid} sends changes to ${state?.application ?? 'a worker'}`;
   return [
     { name, level: 'ok', found: `at ${slot.confirmedFlushLsn}; ${reader}`, why },
     ...(state ? [retainedCheck(state, configuration, server.maxSlotWalKeepSize)] : []),
@@ -49,15 +49,15 @@ function retainedCheck(state: SlotState, { resolved }: Configuration, limit: num
   return check(threshold === undefined || bytes <= threshold, 'warning', {
     name: 'retained WAL',
     found: `${formatBytes(bytes)} (${near})`,
-    why: 'past the limit the slot is lost; without one the disk fills',
+    why: 'above the limit the slot is lost; without a limit the disk fills up',
     fix:
       state.activePid === null
-        ? 'Start its worker; or drop the slot, if nobody needs it: walwatch teardown.'
-        : 'Look what the worker waits for: heldBy of its status(), or a long transaction below.',
+        ? 'Start its worker. Or drop the slot if you no longer need it: walwatch teardown.'
+        : 'Find out what the worker waits for: see heldBy in its status(), or a long transaction below.',
   });
 }
 
-/** From how many bytes on another slot is told of: less when nobody reads it, because then it grows. */
+/** Bytes above which another slot is reported. The limit is lower for a slot without a reader, because it grows. */
 const much = { active: 1024 ** 3, inactive: 64 * 1024 ** 2 };
 
 export function otherSlotsCheck(states: readonly SlotState[], own: string): Check {
@@ -67,17 +67,16 @@ export function otherSlotsCheck(states: readonly SlotState[], own: string): Chec
   );
   const described = others.map(
     ({ name, activePid, retainedBytes }) =>
-      `'${name}' holds ${formatBytes(retainedBytes!)}${activePid === null ? ', and nobody reads it' : ''}`,
+      `'${name}' retains ${formatBytes(retainedBytes!)}${activePid === null ? ' and has no reader' : ''}`,
   );
   const unread = others.filter(({ activePid }) => activePid === null);
   return check(others.length === 0, 'warning', {
     name: 'other slots',
-    found:
-      described.join('; ') || `none holds back much WAL (${states.filter(({ name }) => name !== own).length} others)`,
+    found: described.join('; ') || `none retains much WAL (${states.filter(({ name }) => name !== own).length} others)`,
     why: 'all slots of a server share its disk',
     fix:
       unread.length === 0
-        ? 'Look at those who read them.'
-        : `Start those who read them. When nobody needs it: ${unread.map(({ name }) => `SELECT pg_catalog.pg_drop_replication_slot('${name}');`).join(' ')}`,
+        ? 'Check the programs that read them.'
+        : `Start the programs that read them. If nothing needs a slot: ${unread.map(({ name }) => `SELECT pg_catalog.pg_drop_replication_slot('${name}');`).join(' ')}`,
   });
 }

@@ -1,36 +1,36 @@
 import type { Client } from 'pg';
 
-/** How a slot stands to the server's WAL. */
+/** The state of a slot. */
 export interface SlotState {
   readonly name: string;
   readonly temporary: boolean;
   readonly activePid: number | null;
-  /** Of who reads it, as far as this role may see. */
+  /** The reader's application name, if this role can see it. */
   readonly application: string | null;
   readonly address: string | null;
-  /** When it last said how far it has come. */
+  /** When the reader last sent its position. */
   readonly lastReply: Date | null;
-  /** Seconds since then, by the clocks of both. */
+  /** Seconds since then. The reader's clock set the time, the server's clock is compared with it. */
   readonly silentSeconds: number | null;
   readonly walStatus: string | null;
   readonly confirmedLsn: string | null;
   readonly currentLsn: string;
-  /** Bytes of WAL after what was acknowledged. */
+  /** Bytes of WAL after the acknowledged position. */
   readonly lagBytes: number | null;
   /** Bytes of WAL that the server keeps for it. */
   readonly retainedBytes: number | null;
   /** Bytes that may still be written before it is lost. */
   readonly safeBytes: number | null;
-  /** Since when nobody reads it (PostgreSQL 17+). */
+  /** Since when it has had no reader (PostgreSQL 17+). */
   readonly inactiveSince: Date | null;
-  /** Seconds after which the server gives up a slot that nobody reads (PostgreSQL 18+). */
+  /** Seconds after which the server invalidates a slot without a reader (PostgreSQL 18+). */
   readonly idleTimeoutSeconds: number | null;
   /** Transactions that did not fit logical_decoding_work_mem and were written to disk while they were decoded. */
   readonly spilledTransactions: number;
   readonly spilledBytes: number;
 }
 
-/** Of all slots of the server: they share its disk. */
+/** Reads all slots of the server: they share its disk. */
 export async function readSlotStates(client: Client): Promise<SlotState[]> {
   const { rows } = await client.query(
     `select s.slot_name as name, s.temporary, s.active_pid as "activePid", r.application_name as application, pg_catalog.host(r.client_addr) as address,
@@ -40,7 +40,7 @@ export async function readSlotStates(client: Client): Promise<SlotState[]> {
             pg_catalog.pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::float8 as "lagBytes",
             pg_catalog.pg_wal_lsn_diff(now.lsn, s.restart_lsn)::float8 as "retainedBytes",
             s.safe_wal_size::float8 as "safeBytes",
-            -- columns and settings that not all versions have
+            -- columns and settings that do not exist in all versions
             (extract(epoch from (pg_catalog.to_jsonb(s) ->> 'inactive_since')::timestamptz) * 1000)::float8 as "inactiveSince",
             (select nullif(extract(epoch from pg_catalog.current_setting('idle_replication_slot_timeout', true)::interval), 0)::float8) as "idleTimeoutSeconds",
             coalesce(d.spill_txns, 0)::float8 as "spilledTransactions", coalesce(d.spill_bytes, 0)::float8 as "spilledBytes"

@@ -1,20 +1,20 @@
-/** A step of a script: what it is for, and its statement. */
+/** A step of a script: its purpose and its statement. */
 export interface Step {
   readonly why?: string | undefined;
   readonly sql: string;
-  /** Milliseconds that it waits for locks, where that is more than `lockTimeout`. */
+  /** Milliseconds that it waits for locks, if longer than `lockTimeout`. */
   readonly patience?: number | undefined;
 }
 
-/** Milliseconds that a change of a table waits, while the application queues up behind it. */
+/** Milliseconds that a change of a table waits for its lock. The application's statements wait behind it. */
 export const lockTimeout = 2000;
 
-/** What is shown before it is asked whether to run it. */
+/** The SQL that is shown before the confirmation. */
 export function sqlSteps(steps: readonly Step[]): string {
   return steps.map(({ why, sql }) => (why === undefined ? sql : `${commented(why)}\n${sql}`)).join('\n');
 }
 
-/** What `--print` prints, for a session of psql whose search path is not ours: see `searchPath` in postgres/session.ts. */
+/** The output of `--print`. It sets the search path because psql's is not ours: see `searchPath` in postgres/session.ts. */
 export function sqlScript(steps: readonly Step[]): string {
   const waiting = (milliseconds: number) => `SET lock_timeout = '${milliseconds / 1000}s';`;
   const lines = steps.flatMap((step) => {
@@ -24,7 +24,7 @@ export function sqlScript(steps: readonly Step[]): string {
   return [
     'SET search_path = pg_catalog, pg_temp;',
     commented(
-      'What has to wait for a lock fails after this time, instead of holding up the application: run it again then.',
+      'A statement that waits longer than this for a lock fails, so that the application does not wait behind it. Then run the script again.',
     ),
     waiting(lockTimeout),
     ...lines,

@@ -12,17 +12,17 @@ import { failure } from './session.ts';
 import { survey } from './survey.ts';
 import { tryOut } from './try-out.ts';
 
-/** What a start would change, and what keeps it from doing so. */
+/** What the start of a worker would change, and what prevents it. */
 export interface Start {
-  /** What a worker would run. Empty: nothing is missing. */
+  /** The statements of the worker. Empty: nothing is missing. */
   readonly statements: readonly string[];
-  /** What they failed with when they were tried. */
+  /** Their error when they were tried. */
   readonly error: unknown;
-  /** With what the start would be refused, before anything is changed. */
+  /** The error that would stop the start before any change. */
   readonly refused: WatchError | undefined;
 }
 
-/** Judges as a worker does at its start, and tries what it would run. All is taken back. */
+/** Judges as a worker does at its start and tries its statements in a transaction that is rolled back. */
 export async function rehearse(client: Client, configuration: Configuration): Promise<Start> {
   const { resolved } = configuration;
   try {
@@ -33,7 +33,7 @@ export async function rehearse(client: Client, configuration: Configuration): Pr
     const { name } = found.needs;
     const statements = [
       ...(judgement.step.kind === 'publication' ? changePublication(found, found.needs, resolved) : []),
-      // The slot is noted there.
+      // The marker of the slot is written there.
       ...(found.publication || judgement.step.kind === 'publication'
         ? [commentOnPublication(name, found.publication?.comment ?? createdComment)]
         : []),
@@ -44,7 +44,7 @@ export async function rehearse(client: Client, configuration: Configuration): Pr
   }
 }
 
-/** `others`: what the other checks have found. */
+/** `others` are the results of all other checks. */
 export function startChecks(
   { statements, error, refused }: Start,
   { resolved }: Configuration,
@@ -61,24 +61,24 @@ export function startChecks(
   if (resolved.manage === 'verify') return checks;
   const state = sqlStateOf(error);
   const missing = missingRights(facts, statements);
-  // Without a publication the start makes one, though it would be refused for another reason first.
+  // Without a publication the start would create one, even if another reason stops it first.
   const needed = error !== undefined || (refused !== undefined && facts.ownsPublication === undefined);
   const rights = error === undefined || state === sqlState.insufficientPrivilege;
   checks.push(
     check(missing.length === 0, needed ? 'problem' : 'warning', {
       name: "rights for manage: 'create'",
       found: missing.length === 0 ? 'all' : `missing: ${missing.join('; ')}`,
-      why: 'only an owner may make or alter the publication',
-      fix: "Let the owner of the tables run what `walwatch setup --print` prints, and set manage: 'verify'.",
+      why: 'only an owner may create or alter the publication',
+      fix: "As the owner of the tables, run the output of `walwatch setup --print`. Then set manage: 'verify'.",
     }),
   );
   if (error === undefined || (rights && missing.length > 0)) return checks;
-  if (state === sqlState.readOnlyTransaction) return checks; // it has a line of its own
+  if (state === sqlState.readOnlyTransaction) return checks; // default_transaction_read_only has its own check
   const { message, solution } = failure(error, resolved);
   const busy = state === sqlState.lockNotAvailable || state === sqlState.queryCanceled;
   checks.push({
     name: 'publication', level: busy ? 'warning' : 'problem', found: message,
-    why: `${busy ? 'what a worker runs at its start could not be tried' : 'a worker would not start'}: ${statements.join('; ')}`, fix: solution,
+    why: `${busy ? "the worker's first statements could not be tried" : 'a worker would not start'}: ${statements.join('; ')}`, fix: solution,
   }); // prettier-ignore
   return checks;
 }

@@ -13,7 +13,7 @@ import type { Level } from './output.ts';
 import { readSlotStates, type SlotState } from './slot-state.ts';
 import { readWaiting, type Waiting } from './waiting.ts';
 
-/** What the database tells of a slot, its worker and its events. */
+/** The state of a slot, its worker and its events, as the database shows it. */
 export interface Status {
   readonly slot: string;
   readonly publication: string;
@@ -38,9 +38,9 @@ export interface Status {
   readonly spilledTransactions: number;
   readonly spilledBytes: number;
   readonly waiting: Waiting | null;
-  /** Events that no handler could handle. */
+  /** Dead letters by subscription. */
   readonly deadLetters: LetterCount;
-  /** The event whose handler fails, as its worker has noted at its last inspection. */
+  /** The event whose handler fails, as the worker reported it at its last inspection. */
   readonly failing: HoldingNote | null;
   readonly lastEvents?: readonly LiveEvent[];
   readonly lastEventsProblem?: string;
@@ -56,11 +56,11 @@ export async function readStatus(client: Client, { resolved }: Configuration): P
   const reason = slot && invalidation(slot);
   const foreign = slot && (slot.plugin !== 'pgoutput' || slot.database !== server.database);
   const broken = !slot
-    ? `there is no slot '${name}': walwatch setup makes it`
+    ? `the slot '${name}' does not exist: walwatch setup creates it`
     : reason !== undefined
       ? `the slot is lost: ${reason}`
       : foreign
-        ? `the slot is not one of walwatch in the database '${server.database}'`
+        ? `the slot belongs to another database or plugin; walwatch needs pgoutput and the database '${server.database}'`
         : !published
           ? `the publication '${publication}' is missing`
           : slot.confirmedFlushLsn === undefined
@@ -106,7 +106,7 @@ async function readHoldingNote(client: Client, slot: string): Promise<HoldingNot
   return rows.map(({ name }) => parseControlName(slot, name)).find((note) => note !== undefined) ?? null;
 }
 
-/** Events that are listed: those that wait, and the last ones. */
+/** How many waiting events, and how many recent ones, are listed. */
 export const mostEvents = 5;
 
 function position(state: SlotState | undefined) {

@@ -2,7 +2,7 @@ import { oneLine } from '../printable.ts';
 import { formatBytes, formatSeconds, indented, mark, paint } from './output.ts';
 import { mostEvents, type Status } from './status-facts.ts';
 
-/** What a person sees of it. */
+/** The status for people. */
 export function render(facts: Status): string {
   const { slot, level, reasons, waiting } = facts;
   const row = (name: string, text: string) => `  ${paint('dim', name.padEnd(14))}${indented(text)}`;
@@ -26,7 +26,7 @@ export function render(facts: Status): string {
   } else rows.push(row('waiting', `unknown: ${waiting.unknown}`));
   rows.push(...deadLetters(facts).map((text) => row('dead letters', text)));
   if (facts.lastEvents) {
-    const none = facts.lastEventsProblem ?? 'none since this began';
+    const none = facts.lastEventsProblem ?? 'none since this command started';
     const list = facts.lastEvents.map(
       ({ at, watcher, eventId }) => `${time(at)} ${oneLine(watcher)} ${paint('dim', eventId)}`,
     );
@@ -35,10 +35,10 @@ export function render(facts: Status): string {
   return rows.join('\n');
 }
 
-/** Nothing is wrong. What waits may still be an event that fails: only its worker knows. */
+/** The text without problems. A waiting event may still be one that fails: only its worker knows that. */
 function well({ waiting, lagSeconds: seconds }: Status): string {
-  if (waiting === null || waiting.events.length === 0) return 'all is well';
-  return seconds === null ? 'events wait' : `events wait, the oldest since ${formatSeconds(seconds)}`;
+  if (waiting === null || waiting.events.length === 0) return 'healthy';
+  return seconds === null ? 'events are waiting' : `events are waiting, the oldest for ${formatSeconds(seconds)}`;
 }
 
 function deadLetters({ deadLetters: { of, unknown } }: Status): string[] {
@@ -46,18 +46,18 @@ function deadLetters({ deadLetters: { of, unknown } }: Status): string[] {
   if (of.length === 0) return [];
   const newest = new Date(Math.max(...of.map((one) => one.newest.getTime())));
   const counts = of.map(({ subscription, count }) => `${count} of ${oneLine(subscription)}`).join(', ');
-  return [`${counts}; the newest at ${time(newest)}: walwatch dead-letters list`];
+  return [`${counts}, the newest at ${time(newest)}. See: walwatch dead-letters list`];
 }
 
 function worker({ activePid, application, address, lastReply, inactiveSince }: Status): string {
   if (activePid === null) return inactiveSince ? `none since ${inactiveSince.toISOString()}` : 'none';
   const from = address === null ? '' : ` from ${address}`;
-  return `process ${activePid}, ${application === null ? 'hidden from this role' : oneLine(application)}${from}${lastReply ? `, heard of at ${time(lastReply)}` : ''}`;
+  return `process ${activePid}, ${application === null ? 'hidden from this role' : oneLine(application)}${from}${lastReply ? `, last reply at ${time(lastReply)}` : ''}`;
 }
 
 function lagSeconds({ lagSeconds: seconds }: Status): string {
   if (seconds === null) return 'seconds unknown';
-  return seconds === 0 ? '0 s (nothing waits)' : formatSeconds(seconds);
+  return seconds === 0 ? '0 s (no event is waiting)' : formatSeconds(seconds);
 }
 
 function spilled({ spilledTransactions, spilledBytes }: Pick<Status, 'spilledTransactions' | 'spilledBytes'>): string {

@@ -13,12 +13,12 @@ import { render } from './status-view.ts';
 import { canRedraw } from './terminal.ts';
 
 export const status: Command = {
-  summary: 'tells how far the worker has come, and whether all is well',
+  summary: "shows the worker's position, its lag and any problems",
   help: `Usage: walwatch status [options]
 
-Tells of the slot: who reads it, how far that is behind in bytes of WAL and in seconds, how much WAL the server keeps
-for it and how near that is to the limit, and which changes wait. The seconds are the age of the oldest change that was
-committed and is not acknowledged. Changes nothing, and needs no running worker.
+Shows the slot's worker, its lag in bytes of WAL and in seconds, the WAL that the server keeps for the slot, the limit
+for that, and the waiting changes. The seconds are the age of the oldest committed change that is not acknowledged.
+It changes nothing and needs no running worker.
 
 ${help.configuration}
 
@@ -29,10 +29,10 @@ Options:
       --json             an object; with --watch one on each line
 
 ${help.exit}
-Problems are: no connected worker, a slot that is missing, lost, about to be, or still being made, a standby that holds
-all events back. Warnings (!), such as dead letters, an event that has waited for 10 s, or what cannot be known, end it
-with 0; so does --watch. That a handler fails is known once the worker has noted it, every 10 s (not if the slot's name
-is too long for that); until then its event is one that waits. Why it fails, only the worker's log tells.
+Problems: no connected worker; a slot that is missing, lost, about to be lost, or still being created; a standby that
+holds all events back. With warnings (!), such as dead letters, an event that has waited for 10 s, or facts that could
+not be read, the exit code is 0; also with --watch. The worker reports a failing handler every 10 s (not if the slot's
+name is too long for that); until then its event is listed as waiting. The reason for the failure is in the worker's log.
 
 Examples:
   walwatch status
@@ -77,7 +77,7 @@ async function refresh(configuration: Configuration, interval: number, json: boo
           }
         });
       } catch (error) {
-        // What is wrong from the beginning ends it. A server that restarts does not: that is when somebody looks.
+        // An error at the first reading ends the command. A later one, such as a restart of the server, does not.
         if (last === undefined) throw error;
         const { code, message } = error as { code?: unknown; message: string };
         const reasons = [`${String(code)}: ${withoutSecrets(message)}`];
@@ -89,7 +89,7 @@ async function refresh(configuration: Configuration, interval: number, json: boo
   } finally {
     screen?.[Symbol.dispose]();
   }
-  if (screen && last !== undefined) await print(last); // what was seen last stays
+  if (screen && last !== undefined) await print(last); // the last status stays visible
   return exit.ok;
 }
 

@@ -1,4 +1,4 @@
-/** What the database has of what the configuration needs, as a worker reads and judges it. */
+/** The facts about the database that the configuration needs, read and judged as a worker does. */
 import type { Client } from 'pg';
 import type { Table } from '../postgres/tables.ts';
 import type { WatchError } from '../errors.ts';
@@ -13,13 +13,13 @@ import type { Configuration } from './config.ts';
 export interface Survey extends Facts {
   readonly needs: PublicationNeeds;
   readonly ownership: Ownership;
-  /** What no statement brings back, and what a worker would therefore stop with. */
+  /** Losses that no statement can repair. A worker would stop with these errors. */
   readonly losses: readonly { readonly about: 'slot' | 'publication'; readonly error: WatchError }[];
 }
 
 /**
- * `manage`: as for a worker that only verifies, looking needs no rights. `altered`: tables as they will be, in place of those
- * that there are.
+ * `manage`: with `verify`, as for a worker that only verifies, reading needs no rights. `altered`: tables as they will be after
+ * setup, instead of the existing ones.
  */
 export async function survey(
   client: Client,

@@ -17,25 +17,25 @@ export const tail: Command = {
   summary: 'prints events as they happen',
   help: `Usage: walwatch tail [watcher …] [options]
 
-Prints events from now on, in commit order: a line for people on a terminal, where long values are cut to its width, and
-JSON lines in a pipe. Without a watcher it follows all those of the configuration file. Ends at Ctrl-C, or when whoever
-reads has closed the pipe (which shows at the next event).
+Prints events from now on, in commit order: one line of text per event on a terminal, with long values cut to its width,
+and JSON lines in a pipe. Without a watcher argument it follows all watchers of the configuration file. It ends at
+Ctrl-C, or at the next event after the reader has closed the pipe.
 
-Without --slot it reads over a temporary slot, which takes no events away from any worker and leaves nothing behind. It
-makes a publication for that, for which the role must own the tables; --publication reads through one that exists.
+Without --slot it reads over a temporary slot. That takes no events from any worker and leaves nothing behind. It creates
+a temporary publication, so the role must own the tables; with --publication it uses an existing one.
 
-With --slot it reads a durable slot, made by walwatch setup, as its worker: the slot moves on past what was printed,
-and what was not comes again. If a worker has the slot, tail waits for it.
+With --slot it reads a durable slot, created by walwatch setup, as its worker: the slot advances past printed events, and
+other events are printed the next time. If a worker has the slot, tail waits until it is free.
 
 With --slot or --publication, --where only checks that the publication has this filter.
 
 ${help.watchers}
 
 ${help.configuration}
-  The slot of a configuration file is not used: --slot must name it.
+  tail ignores the slot of the configuration file: pass it as --slot.
 
 Options:
-      --json             JSON lines on a terminal as well
+      --json             print JSON lines on a terminal, too
 
 ${help.exit}
 
@@ -52,11 +52,11 @@ Examples:
     const configuration = await loadConfiguration(values, positionals);
     if (configuration.watchers.length === 0) {
       throw new UsageError(
-        'there is no watcher to follow',
-        'Name one: walwatch tail users:updated --columns role_id. Or write a walwatch.config.mjs, whose watchers are all followed.',
+        'tail needs a watcher',
+        'Add one: walwatch tail users:updated --columns role_id. Or write a walwatch.config.mjs: tail follows all its watchers.',
       );
     }
-    // A watch would try again for ever. What is wrong now is probably the address.
+    // A watch would retry forever. An error at the first connection is probably a wrong address.
     await withSession(configuration, async () => {});
     return follow(configuration, values, values.json === true || !isTerminal());
   },
@@ -76,14 +76,14 @@ async function follow(
   const { publication, connection: _, ...shared } = options;
   const watch: SlotWatch<any> = createWatch({
     ...shared,
-    logger: false, // that of the file may write to stdout, which is for events
+    logger: false, // the file's logger may write to stdout, which is for events
     connection: { ...resolved.connection, types: lenientTypes(resolved.connection.types) },
     watchers: {
       ...options.watchers,
-      // Reading `absent` values must not throw; they are told apart.
+      // Reading an absent value must not throw: the output marks it.
       entries: options.watchers.entries.map(([table, type, own]) => [table, type, { ...own, absent: 'omit' }]),
     },
-    // Whatever the file says: who looks on ends no worker, and leaves a lost slot to people.
+    // Overrides the file: tail never takes the slot from a worker and never re-creates a lost slot.
     slot:
       named.slot === undefined
         ? { temporary: true }
@@ -91,14 +91,14 @@ async function follow(
     ...(named.slot === undefined
       ? named.publication !== undefined && { publication: named.publication }
       : publication && { publication }),
-    // What is there already belongs to others.
+    // An existing slot or publication belongs to somebody else.
     manage: named.slot === undefined && named.publication === undefined ? 'create' : 'verify',
     onError: 'retry',
   });
-  // One subscription for all watchers keeps the order in which things happened.
+  // One subscription for all watchers keeps the commit order.
   watch.onTransaction(async (transaction) => {
     for await (const { event, context } of transaction as AsyncIterable<Change>) {
-      // Only what was taken over is acknowledged.
+      // Only printed events are acknowledged.
       await deliver(json ? jsonLine(event, context) : textLine(event, context, columns()));
     }
   });
@@ -107,7 +107,7 @@ async function follow(
   end.signal.addEventListener('abort', stop, { once: true });
   if (end.signal.aborted) stop();
   try {
-    watch.start().catch(() => {}); // `closed` tells
+    watch.start().catch(() => {}); // `closed` rejects as well
     await watch.closed;
     return exit.ok;
   } catch (error) {
@@ -115,7 +115,7 @@ async function follow(
   }
 }
 
-/** On stderr: what is not an event. */
+/** Writes everything except events to stderr. */
 function tell(watch: SlotWatch<any>, names: string, slot: string | undefined): void {
   const say = (text: string) => note(`walwatch: ${indented(text)}`);
   watch.on('connected', () =>
@@ -123,10 +123,10 @@ function tell(watch: SlotWatch<any>, names: string, slot: string | undefined): v
   );
   watch.on('standby', ({ activePid }) => say(`a worker has the slot (process ${activePid}): waiting for it`));
   watch.on('gap', ({ from, to, reason }) =>
-    say(`changes between ${from ?? 'the beginning'} and ${to} were not seen: ${reason}`),
+    say(`changes between ${from ?? 'the beginning'} and ${to} were missed: ${reason}`),
   );
   watch.on('warning', ({ code, message }) => {
-    // `standby` tells of the first, and `absent` of the second.
+    // `standby` reports the first, and `absent` values show the second.
     if (code !== 'SLOT_ACTIVE' && code !== 'VALUE_ABSENT') say(`${code}: ${message}`);
   });
   watch.on('handlerFailed', ({ error }) => {

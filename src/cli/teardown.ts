@@ -21,26 +21,27 @@ import { withSession } from './session.ts';
 import { sqlScript } from './sql-script.ts';
 
 export const teardown: Command = {
-  summary: 'drops slot and publication',
+  summary: 'drops the slot and the publication',
   help: `Usage: walwatch teardown [options]
 
-Once the worker has stopped: drops the slot, and the publication if walwatch made it and no other slot uses it. Changes
-that the worker has not handled are lost. Shows the SQL and asks. A slot that carries no marker of walwatch (in the comment
-of the publication) may be another program's: without a terminal to ask on it is refused, also with --yes. Replica identities (ALTER TABLE … REPLICA IDENTITY DEFAULT), dead letters and
-positions (the schema walwatch) stay. Can be run again.
+Drops the slot, and the publication if walwatch created it and no other slot uses it. Stop the worker first. Changes that
+it has not handled are lost. teardown shows the SQL and asks. A slot without a walwatch marker in the publication's
+comment may belong to another program: without a terminal, teardown refuses to drop it, even with --yes. It keeps replica
+identities (to reset one: ALTER TABLE … REPLICA IDENTITY DEFAULT) and the schema walwatch with dead letters and positions.
+You can run it again.
 
 ${help.configuration}
 
 Options:
 ${help.change}
-      --force            also drops a slot that carries no marker of walwatch
+      --force            also drop a slot without a walwatch marker
 
 ${help.exit}
 
 Examples:
   walwatch teardown
   walwatch teardown --slot accounts_worker --print | psql -v ON_ERROR_STOP=1 -d accounts
-  walwatch teardown --yes && walwatch setup --yes     a slot that is lost is made anew`,
+  walwatch teardown --yes && walwatch setup --yes     re-creates a lost slot`,
 
   async run(args) {
     const force = { type: 'boolean' } as const;
@@ -52,7 +53,9 @@ Examples:
       const plan = await planTeardown(client, configuration, values.print === true);
       const { name } = configuration.resolved.slot;
       if (plan.statements.length === 0) {
-        await print(values.print ? '-- Nothing to do.' : `${mark('ok')} nothing is left of '${name}'.`);
+        await print(
+          values.print ? '-- Nothing to do.' : `${mark('ok')} nothing to do: the slot '${name}' does not exist.`,
+        );
         return exit.ok;
       }
       const asks = !values.print && !values.yes && process.stdin.isTTY === true;
@@ -60,13 +63,13 @@ Examples:
       await print(values.print ? sqlScript(plan.statements.map((sql) => ({ sql }))) : plan.statements.join('\n'));
       if (values.print) return exit.ok;
       const doubt = plan.doubt === undefined ? '' : `${capitalized(plan.doubt)}. `;
-      if (!(await confirmed(`${doubt}Run this? What the worker has not handled yet is lost.`, values)))
+      if (!(await confirmed(`${doubt}Run this? Changes that the worker has not handled are lost.`, values)))
         return exit.problem;
       const now = await planTeardown(client, configuration, false);
-      if (now.statements.join() !== plan.statements.join() || now.doubt !== plan.doubt) throw changedMeanwhile();
+      if (now.statements.join() !== plan.statements.join() || now.doubt !== plan.doubt) throw changedSince();
       for (const statement of plan.statements) await client.query(statement);
-      if ((await planTeardown(client, configuration, false)).statements.length > 0) throw changedMeanwhile();
-      await print(`${mark('ok')} '${name}' is gone.`);
+      if ((await planTeardown(client, configuration, false)).statements.length > 0) throw changedSince();
+      await print(`${mark('ok')} '${name}' was dropped.`);
       return exit.ok;
     });
   },
@@ -74,7 +77,7 @@ Examples:
 
 interface TeardownPlan {
   readonly statements: readonly string[];
-  /** Why what would be dropped may belong to another program. */
+  /** Why the slot may belong to another program. */
   readonly doubt: string | undefined;
 }
 
@@ -85,7 +88,7 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   if (slot) throwIssues(slotIssues({ name, failover: false }, { ...slot, twoPhase: false }, server));
   if (slot?.activePid !== undefined && !forLater) {
     throw new WatchError('SLOT_ACTIVE', `a worker has the slot '${name}' (process ${slot.activePid})`, {
-      solution: `Stop it first. If it is not to be found: SELECT pg_catalog.pg_terminate_backend(${slot.activePid});`,
+      solution: `Stop it first. If you cannot find it: SELECT pg_catalog.pg_terminate_backend(${slot.activePid});`,
     });
   }
   const publication = await readPublication(client, resolved.publication.name, server);
@@ -97,38 +100,38 @@ async function planTeardown(client: Client, { resolved }: Configuration, forLate
   if (!publication) return { statements: drops, doubt };
   const own = trusted && isMadeByWalwatch(parsed, { publication: resolved.publication.name, slot: name });
   if (!own || parsed.markers.some((one) => one.slot !== name)) {
-    // Others go on with it.
+    // Other slots still use the publication.
     const comment = withoutMarker(publication.comment, name);
     if (comment === (publication.comment ?? '')) return { statements: drops, doubt };
-    const why = own ? 'another slot uses it' : 'walwatch did not make it';
+    const why = own ? 'another slot uses it' : 'walwatch did not create it';
     const stays = `-- The publication stays, because ${why}.`;
     return { statements: [...drops, `${stays}\n${commentOnPublication(resolved.publication.name, comment)};`], doubt };
   }
   const drop = `DROP PUBLICATION ${quoteIdentifier(resolved.publication.name)};`;
-  // One transaction: while a worker still has the slot, dropping it fails, and then the publication must stay.
+  // One transaction: if a worker still has the slot, dropping it fails, and the publication must stay.
   return { statements: ['BEGIN;', ...drops, drop, 'COMMIT;'], doubt };
 }
 
-/** A comment is only what the owner of the publication says: it must agree with what is there. */
+/** Anybody who owns the publication can write its comment, so the marker must match the database. */
 function doubtOf(
   marker: Marker | undefined,
   found: { name: string; trusted: boolean; publication: Publication | undefined; server: Server },
 ): string | undefined {
   const { name, trusted, publication, server } = found;
-  if (!marker) return `the slot '${name}' carries no marker of walwatch, and may be another program's`;
+  if (!marker) return `the slot '${name}' has no walwatch marker and may belong to another program`;
   if (!trusted) {
-    return `only the comment of a publication of another role says that the slot '${name}' is walwatch's`;
+    return `the marker of the slot '${name}' is in a publication of another role, which may have written it`;
   }
   const here =
     marker.systemIdentifier === server.systemIdentifier &&
     marker.databaseOid === server.databaseOid &&
     marker.publicationOid === publication?.oid;
-  return here ? undefined : `the marker of the slot '${name}' was written for another server, database or publication`;
+  return here ? undefined : `the marker of the slot '${name}' belongs to another server, database or publication`;
 }
 
 /**
- * Whether the owner of the publication is one whose word counts: our role, or one that could drop slots without us, or the
- * owner of the database.
+ * Whether the owner of the publication can be trusted: our role, a role that may drop slots itself, or the owner of the
+ * database.
  */
 async function isOwnerTrusted(client: Client, oid: number): Promise<boolean> {
   const { rows } = await client.query<{ trusted: boolean }>(
@@ -147,18 +150,14 @@ async function isOwnerTrusted(client: Client, oid: number): Promise<boolean> {
 function notOurs(doubt: string): UsageError {
   return new UsageError(
     `${doubt}, so nothing was changed`,
-    'Look at it: SELECT * FROM pg_catalog.pg_replication_slots; If nobody else needs it: --force. On a terminal, and without --yes, it is asked.',
+    'Look at it: SELECT * FROM pg_catalog.pg_replication_slots; If no other program needs it, add --force, or run teardown on a terminal without --yes.',
   );
 }
 
-function changedMeanwhile(): WatchError {
-  return new WatchError(
-    'SERVER_BUSY',
-    'the slot or the publication is not what was shown: somebody changed it meanwhile',
-    {
-      solution: 'Run it again.',
-    },
-  );
+function changedSince(): WatchError {
+  return new WatchError('SERVER_BUSY', 'the slot or the publication was changed after the SQL was shown', {
+    solution: 'Run teardown again.',
+  });
 }
 
 function capitalized(text: string): string {

@@ -1,25 +1,25 @@
-/** What the terminal that stdout may be can show. */
+/** Capabilities of the terminal that stdout is connected to. */
 import { WriteStream } from 'node:tty';
 
 const { env, stdout } = process;
 
-/** Undefined in a pipe, whatever its type says. */
+/** In a pipe, `isTTY` is undefined, although its type is boolean. */
 export function isTerminal(): boolean {
   return stdout.isTTY === true;
 }
 
-/** Whether the cursor can be moved, so that a screen can be drawn over. */
+/** Whether the cursor can be moved, so that a screen can be redrawn. */
 export function canRedraw(): boolean {
   return isTerminal() && env['TERM'] !== 'dumb';
 }
 
-/** As Node's own `util.styleText()` decides it: FORCE_COLOR, NO_COLOR and TERM, and on Windows its version. */
+/** Decides as Node's `util.styleText()` does: by FORCE_COLOR, NO_COLOR, TERM, and the version of Windows. */
 export function hasColours(stream: WriteStream): boolean {
   if (env['FORCE_COLOR'] !== undefined) return WriteStream.prototype.getColorDepth() > 2;
   return stream.isTTY === true && stream.getColorDepth() > 2;
 }
 
-/** Columns of a line. No limit in a pipe, and where nobody knows. */
+/** Columns of a line. No limit in a pipe, or if the terminal does not report its width. */
 export function columns(): number {
   return isTerminal() && stdout.columns > 0 ? stdout.columns : Infinity;
 }
@@ -32,7 +32,7 @@ export function rows(): number {
 /** Whether more than ASCII can be shown. Pipes take everything. */
 export const showsUnicode: boolean = !isTerminal() || canShowUnicode(env, process.platform);
 
-/** Windows' old console takes all characters, but its fonts lack signs such as ✓. Elsewhere the locale tells the encoding. */
+/** The fonts of the old Windows console lack signs such as ✓. On other systems the locale contains the encoding. */
 export function canShowUnicode(variables: NodeJS.ProcessEnv, platform: NodeJS.Platform): boolean {
   const { TERM, TERM_PROGRAM, TERMINAL_EMULATOR, WT_SESSION, ConEmuTask, LC_ALL, LC_CTYPE, LANG } = variables;
   if (platform === 'win32') {

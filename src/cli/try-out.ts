@@ -1,13 +1,13 @@
 import type { Client } from 'pg';
 
-/** Milliseconds: it is only a trial. Below deadlock_timeout, after which an autovacuum that is in the way would be cancelled. */
+/** Milliseconds. Less than deadlock_timeout, after which the server would cancel an autovacuum that holds the lock. */
 const lockTimeout = 500;
 /** Milliseconds */
 const statementTimeout = 5000;
 
 /**
- * Runs statements in a transaction and takes all of it back: only so it shows what rights, event triggers and settings say to
- * them. Returns what they fail with.
+ * Runs statements in a transaction and rolls it back: only that shows whether rights, event triggers and settings allow them.
+ * Returns their error.
  */
 export async function tryOut(client: Client, statements: readonly string[]): Promise<unknown> {
   if (statements.length === 0) return undefined;

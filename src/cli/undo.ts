@@ -7,15 +7,15 @@ import type { IdentityChange } from './replica-identity.ts';
 
 /** The replica identity that a table had before setup. */
 interface Former {
-  /** Of the table, or of the partitioned table that it is part of. */
+  /** The OID of the table, or of its partitioned table. */
   readonly root: number;
-  /** PostgreSQL refuses updates and deletes of a published table without one. */
+  /** Whether it had no identity: PostgreSQL refuses updates and deletes of such a table if it is published. */
   readonly none: boolean;
-  /** What gives it back. */
+  /** The statement that restores it. */
   readonly statement: string;
 }
 
-/** To be read before anything is changed: PostgreSQL forgets which index it was. */
+/** Reads the identities before setup changes them, because PostgreSQL does not remember the former index. */
 export async function readFormer(client: Client, changes: readonly IdentityChange[]): Promise<Former[]> {
   const roots = new Map(
     changes.flatMap(({ table, to }) =>
@@ -42,8 +42,8 @@ export async function readFormer(client: Client, changes: readonly IdentityChang
 }
 
 /**
- * Takes back what a setup has changed that failed, such as one that waited in vain for an open transaction: otherwise nobody
- * knows of it. Returns the statements that would, where they could not be run, or the application's writes would be refused.
+ * Undoes the changes of a failed setup, such as one that timed out on an open transaction. Returns the statements that it did
+ * not run, because they failed or would make PostgreSQL refuse the application's writes.
  */
 export async function undo(
   client: Client,
@@ -54,7 +54,7 @@ export async function undo(
   let left = formers;
   const decide = (current: Publication | undefined): string[] => {
     const made = !existed && current !== undefined;
-    // A worker has begun with it meanwhile.
+    // A worker has started with it in the meantime.
     if (made && parseComment(current.comment).markers.length > 0) return [];
     const filtered = new Set(
       made ? [] : current?.listed.filter(({ where }) => where !== undefined).map(({ oid }) => oid),
@@ -65,10 +65,10 @@ export async function undo(
     return [...drop, ...safe.map(({ statement }) => statement)];
   };
   try {
-    // What has a slot is in use, or is if setup is run again.
+    // With a slot, the publication is in use, or will be when setup is run again.
     if (!(await readSlot(client, slot, server))) await alterPublication(client, publication, server, decide);
   } catch {
-    left = formers; // what has failed before is more important, and told of
+    left = formers; // the caller reports the first error, which is more important
   }
   return left.map(({ statement }) => `${statement};`);
 }

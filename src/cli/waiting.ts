@@ -6,11 +6,11 @@ import type { Message, Relation } from '../postgres/pgoutput/messages.ts';
 import { withoutSecrets } from './output.ts';
 import { tableName } from './watcher-name.ts';
 
-/** A change or a message that was written and not acknowledged. */
+/** A committed change or message that is not acknowledged. */
 interface WaitingEvent {
   /** `users:updated`, `message:outbox` */
   readonly what: string;
-  /** Null: of a message that belongs to no transaction. */
+  /** Null for a message outside a transaction. */
   readonly committedAt: Date | null;
 }
 
@@ -19,22 +19,22 @@ export interface Waiting {
   readonly events: readonly WaitingEvent[];
   /** There are more. */
   readonly more: boolean;
-  /** Since the oldest was committed, by the server's clock. 0: nothing waits; null: not known. */
+  /** Seconds since the commit of the oldest, by the server's clock. 0: no event is waiting; null: not known. */
   readonly seconds: number | null;
-  /** Why it is not known. */
+  /** Why they are not known. */
   readonly unknown: string | undefined;
 }
 
-/** Begins the prefixes of our own messages, such as heartbeats. */
+/** The prefixes of our own messages, such as heartbeats, begin with this. */
 const ownPrefix = 'walwatch:';
-/** Messages of the protocol that are looked at. */
+/** The most protocol messages to read. */
 const most = 200;
-/** Milliseconds that the server may decode: what waits may be large. */
+/** Milliseconds that the server may decode: a lot may be waiting. */
 const patience = 2000;
 
 /**
- * What waits for the worker. Read from a copy of the slot that ends with this call, because the slot itself has at most
- * one reader; it moves nothing.
+ * Reads the events that wait for the worker from a temporary copy of the slot, because a slot has at most one reader. The slot
+ * itself does not move.
  */
 export async function readWaiting(client: Client, slot: string, publication: string): Promise<Waiting> {
   const copy = `walwatch_status_${process.pid}`;
@@ -62,7 +62,7 @@ export async function readWaiting(client: Client, slot: string, publication: str
   }
 }
 
-/** Which messages the worker's handlers want is not known here, so those of all prefixes count. */
+/** Messages of all prefixes count, because the prefixes of the worker's handlers are not known here. */
 function decode(rows: readonly { readonly data: string; readonly now: number }[]): Waiting {
   const decoder = new Decoder(() => undefined);
   const events: WaitingEvent[] = [];
@@ -75,7 +75,7 @@ function decode(rows: readonly { readonly data: string; readonly now: number }[]
   }
   const more = rows.length >= most;
   if (events.length === 0) {
-    // PostgreSQL 14 sends transactions of which nothing is published, too.
+    // PostgreSQL 14 also sends transactions without published changes.
     const unknown = more ? `only the first ${most} messages of the protocol were read` : undefined;
     return { events, more, seconds: more ? null : 0, unknown };
   }

@@ -11,7 +11,7 @@ import { identityChanges } from './replica-identity.ts';
 import type { Survey } from './survey.ts';
 import { tableName } from './watcher-name.ts';
 
-/** Tables, keys and replica identities: a line for each watcher, and for each thing that is wrong with it. */
+/** Checks tables, keys and replica identities: one check for each watcher without problems, otherwise one for each problem. */
 export function watcherChecks(found: Survey, { watchers }: Configuration, heirs: ServerFacts['heirs']): Check[] {
   const { changes } = identityChanges(watchers, found.tables, found.server);
   return [
@@ -21,7 +21,7 @@ export function watcherChecks(found: Survey, { watchers }: Configuration, heirs:
       const misfits = found.misfits
         .filter(ofWatcher)
         .map(({ message, solution }) =>
-          problem(watcher, message, 'without it there are no events, or they do not tell which row is meant', solution),
+          problem(watcher, message, 'otherwise PostgreSQL sends no events, or events without a key', solution),
         );
       const change = changes.find((one) => one.table.schema === table.schema && one.table.name === table.name);
       const identity = found.identity
@@ -43,7 +43,7 @@ export function watcherChecks(found: Survey, { watchers }: Configuration, heirs:
         why: 'events carry the key, and old values come from the replica identity',
       }]; // prettier-ignore
     }),
-    // What concerns several watchers at once.
+    // Problems of several watchers at once.
     ...[...found.misfits, ...found.identity]
       .filter(({ watcher }) => watcher === undefined)
       .map(({ message, solution, table }) =>
@@ -52,7 +52,7 @@ export function watcherChecks(found: Survey, { watchers }: Configuration, heirs:
   ];
 }
 
-/** Rows of plain inheritance: PostgreSQL sends them as those of the table that they are in. */
+/** With plain inheritance, PostgreSQL sends each row as one of the table that stores it. */
 function heirCheck(
   { watcher, table }: BoundWatcher,
   watchers: readonly Watcher[],
@@ -67,9 +67,9 @@ function heirCheck(
   const names = unwatched.map((heir) => tableName(heir));
   return [{
     name: watcher.name, table: watcher.table.name, level: 'warning',
-    found: `the rows of the tables that inherit from it are not its own, and not seen: ${names.join(', ')}`,
-    why: 'PostgreSQL publishes each of these tables for itself; only partitions are sent as rows of their root',
-    fix: `Watch them, too: ${names.map((name) => `['${name}', '${watcher.type}']`).join(', ')}. Or turn them into partitions.`,
+    found: `changes of the tables that inherit from it are not watched: ${names.join(', ')}`,
+    why: 'PostgreSQL publishes each of these tables separately; only partitions are sent as rows of their root',
+    fix: `Watch these tables, too: ${names.map((name) => `['${name}', '${watcher.type}']`).join(', ')}. Or turn them into partitions.`,
   }]; // prettier-ignore
 }
 
@@ -79,11 +79,11 @@ function problem(
   why: string,
   fix: string | undefined,
 ): Check {
-  // The line begins with the name already.
+  // The check shows the name already.
   return { name, table: table.name, level: 'problem', found: message.replace(`${name}: `, ''), why, fix };
 }
 
-const why = 'it says of which tables changes are sent';
+const why = 'it lists the tables whose changes are sent';
 
 export function publicationChecks(found: Survey, configuration: Configuration): Check[] {
   const { publication, needs, bound, ownership } = found;
@@ -95,30 +95,30 @@ export function publicationChecks(found: Survey, configuration: Configuration): 
   }
   if (bound.length < watchers.length) {
     const fix = 'Fix the watchers first.';
-    return [{ name, level: 'warning', found: 'not compared, because not all watchers fit', why, fix }];
+    return [{ name, level: 'warning', found: 'not checked, because some watchers have problems', why, fix }];
   }
   const byWorker = resolved.manage === 'create' && !found.server.inRecovery;
   const level = byWorker ? 'warning' : 'problem';
-  const itself = byWorker ? ' -- a worker does it by itself at its start' : '';
+  const itself = byWorker ? ' -- a worker does this when it starts' : '';
   const run = (statements: readonly string[]) => `${script(statements)}${itself}`;
   if (!publication) {
     return [{ name, level, found: 'does not exist yet', why, fix: run([createPublication(needs)]) }];
   }
   const missing = completePublication(needs, publication);
   if (missing.length > 0) {
-    const found = 'does not carry what the watchers need';
+    const found = 'lacks something that the watchers need';
     const byHand = ownership === 'foreign' && missing.length > extendPublication(needs, publication).length;
     if (!byHand) return [{ name, level, found, why, fix: run(missing) }];
-    const fix = `${script(missing)} -- walwatch did not make it, and only adds tables to it`;
+    const fix = `${script(missing)} -- walwatch did not create this publication, so it only adds tables to it`;
     return [{ name, level: 'problem', found, why, fix }];
   }
   const superfluous = publication.allTables || ownership === 'shared' ? [] : narrowPublication(needs, publication);
   return [
     check(superfluous.length === 0, 'warning', {
       name,
-      found: superfluous.length === 0 ? 'carries what the watchers need' : 'carries more than the watchers need',
-      why: superfluous.length === 0 ? why : 'what nobody watches is sent all the same',
-      fix: ownership === 'foreign' ? `${script(superfluous)} -- if nobody else reads it` : run(superfluous),
+      found: superfluous.length === 0 ? 'has everything that the watchers need' : 'has more than the watchers need',
+      why: superfluous.length === 0 ? why : 'the server also sends changes without a watcher',
+      fix: ownership === 'foreign' ? `${script(superfluous)} -- if no other program reads it` : run(superfluous),
     }),
   ];
 }

@@ -1,4 +1,4 @@
-/** As watchers name a table: without the schema public. */
+/** The table's name as in watchers: without the schema public. */
 export function tableName({ schema, name }: { readonly schema: string; readonly name: string }): string {
   return schema === 'public' ? name : `${schema}.${name}`;
 }

@@ -1,4 +1,4 @@
-/** How many columns of a terminal a text takes, near enough to cut lines by. */
+/** The terminal columns that a text takes, exact enough for cutting lines. */
 import { showsUnicode } from './terminal.ts';
 
 const none = /\p{Mn}|\p{Me}|[\u{200b}-\u{200d}]/u;
@@ -15,7 +15,7 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** The beginning of a text, in at most so many columns. */
+/** The longest beginning of a text that fits into `columns`. */
 export function beginning(text: string, columns: number): string {
   let [width, end] = [0, 0];
   for (const character of text) {
@@ -26,14 +26,14 @@ export function beginning(text: string, columns: number): string {
   return text.slice(0, end);
 }
 
-/** The same with an ellipsis for what was cut. */
+/** The text, or its beginning with an ellipsis. */
 export function cut(text: string, columns: number): string {
-  // No character takes less than a third of a column for each of its units.
+  // A shortcut: a text that fits never has more than three UTF-16 units per column.
   if (text.length <= columns * 3 && widthOf(text) <= columns) return text;
   return beginning(text, columns - ellipsis.length) + ellipsis;
 }
 
-/** The most columns that each of some texts may take so that all of them together take no more than `columns`. */
+/** The largest width that each text may have so that all texts together fit into `columns`. */
 export function share(widths: readonly number[], columns: number): number {
   let left = columns;
   const sorted = widths.toSorted((a, b) => a - b);

@@ -1,11 +1,11 @@
 import type { Denial, Ending, Entry, Line, Open, Tell } from './told.ts';
 import { Watchdog } from './watchdog.ts';
 
-/** Milliseconds between heartbeats until the server has told its own. */
+/** Milliseconds between heartbeats, until the server has sent its own interval. */
 const usualInterval = 15_000;
 const longest = { soon: 30_000, later: 300_000 };
 
-/** One connection at a time, made again when it ends, and when something else is wanted. */
+/** Keeps one connection open. It reconnects when the connection ends and when the subscriptions change. */
 export function connectionBy(open: Open, tell: Tell): Line {
   let entries: readonly Entry[] = [];
   let close: () => void = () => {};
@@ -15,7 +15,7 @@ export function connectionBy(open: Open, tell: Tell): Line {
 
   function start(): void {
     if (entries.length === 0) return;
-    const wanted = entries; // in the order of this attempt
+    const wanted = entries; // the order of this attempt: messages refer to positions in it
     let over = false;
     const keysOf = (places: readonly number[]) => [...new Set(places.map((place) => wanted[place]!.key))];
     const refuse = ({ for: places, code, reason }: Refused) =>
@@ -28,7 +28,7 @@ export function connectionBy(open: Open, tell: Tell): Line {
       ending.refused?.forEach(refuse);
       tell({ type: 'lost', failure: { status: ending.status, reason: ending.reason, retryIn } });
     };
-    const watchdog = new Watchdog(() => end({ reason: 'nothing was heard for two heartbeats', again: 'soon' }));
+    const watchdog = new Watchdog(() => end({ reason: 'the server was silent for two heartbeats', again: 'soon' }));
     watchdog.heard(2 * usualInterval);
     tell({ type: 'opening' });
     const abort = open(wanted, {
@@ -58,7 +58,7 @@ export function connectionBy(open: Open, tell: Tell): Line {
     };
   }
 
-  /** With chance in it: clients that have lost the same server do not come back all at once. */
+  /** A random delay, so that the clients of a lost server do not all reconnect at once. */
   function nextIn({ again, after = 0 }: Ending): number | undefined {
     if (again === 'never') return undefined;
     const grown = Math.min(longest[again], delay * 2 ** failures++);

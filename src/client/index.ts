@@ -19,34 +19,34 @@ export interface Refusal {
   readonly watcher: string;
   /** Undefined: all rows. */
   readonly filter: unknown;
-  /** `DENIED` by `authorize`, `UNKNOWN` watcher, `INVALID` filter, or `LIMIT`: too many on one connection. */
+  /** `DENIED` by `authorize`, `UNKNOWN` watcher, `INVALID` filter, or `LIMIT`: too many subscriptions on one connection. */
   readonly code: string;
   readonly reason: string;
 }
 
-/** What a browser can do with the watchers of a worker. */
+/** The client for a worker's watchers in a browser. */
 export interface LiveSource<W extends Watchers = Watchers> {
-  /** Calls `listener` for all rows, or those that match `filter`: an id, or values of primary-key or extra columns.
-   *  Returns the function that ends it. Dates, bigints and bytes arrive as such; bytes are a Uint8Array.
+  /** Calls `listener` for changes of all rows, or of rows that match `filter`: an id, or values of primary-key or extra columns.
+   *  Returns a function that ends the subscription. Dates and bigints keep their types; bytes are a Uint8Array.
    *  @example
    *  ```ts
    *  const end = live.subscribe('users:updated', { role_id: 7 }, (event) => show(event.id));
    *  ```
-   *  @throws TypeError when the filter holds undefined, null as an id, or NaN, and when there is nothing to connect with */
+   *  @throws TypeError when the filter contains undefined, NaN, or null as an id, and when neither fetch nor EventSource exists */
   subscribe<N extends keyof MapOf<W> & string>(watcher: N, listener: (event: EventOf<W, N>) => void): () => void;
-  /** Only for rows that match `filter`. */
+  /** Calls `listener` only for rows that match `filter`. */
   subscribe<N extends keyof MapOf<W> & string>(
     watcher: N,
     filter: FilterOf<W, N>,
     listener: (event: EventOf<W, N>) => void,
   ): () => void;
-  /** `connected`: all that happens from now on is heard, except for what is `refused`, which is told next.
-   *  `disconnected`: it tries again by itself, and goes on where it was. `reset`: load again, changes may be missing.
-   *  Returns the function that ends it. */
+  /** `connected`: all changes from now on arrive, except those of `refused` subscriptions, whose events follow.
+   *  `disconnected`: the client reconnects and resumes where it was. `reset`: load the data again, changes may be missing.
+   *  Returns a function that removes the listener. */
   on(event: 'connected' | 'disconnected' | 'reset', listener: () => void): () => void;
-  /** A subscription is not served; the others are. It is asked for again with each new connection. */
+  /** One subscription is not served; the others are. The client requests it again with each new connection. */
   on(event: 'refused', listener: (refusal: Refusal) => void): () => void;
-  /** An attempt to connect has failed. Without `retryIn` there is no other until something else is subscribed to. */
+  /** An attempt to connect has failed. Without `retryIn` the client does not retry until the subscriptions change. */
   on(event: 'failed', listener: (failure: Failure) => void): () => void;
   /** Ends all subscriptions. */
   close(): void;
@@ -57,14 +57,13 @@ const optionNames: readonly string[] = [
   'url', 'withCredentials', 'headers', 'fetch', 'EventSource', 'share',
 ] satisfies (keyof ClientOptions)[]; // prettier-ignore
 
-/** Subscriptions to the same: they share a place on the connection. */
+/** Equal subscriptions: they share one entry of the connection. */
 interface Topic extends Entry {
   readonly listeners: Set<(event: never) => void>;
 }
 
 /**
- * A client for the handler that `sse()` makes, over one connection, however many subscriptions there are: tabs of the same
- * page share it.
+ * A client for the handler of `sse()`. It uses one connection for all subscriptions, and tabs of the same page share it.
  *
  * @example
  * ```ts
@@ -81,16 +80,16 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
   for (const event of eventNames) observers[event] = new Set();
   const emit = (event: string, told?: unknown) => call(observers[event]!, told);
   let line: Line | undefined;
-  /** What the connection is for. */
+  /** The subscriptions of the connection. */
   let wanted: Topic[] = [];
-  /** All of it is heard. */
+  /** Whether all of their changes arrive. */
   let live = false;
   let failure: Failure | undefined;
   let toldConnected = false;
   let scheduled = false;
 
   function hear(told: Told): void {
-    // What was refused is asked for again, and told about again.
+    // Refused subscriptions are requested again, and reported again.
     if (told.type === 'refused' || (told.type === 'opening' && wanted.some(({ denial }) => denial))) live = false;
     keepUp(wanted, told);
     if (told.type === 'event') {
@@ -106,7 +105,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
   }
 
   function lose(told: Failure): void {
-    // The end of a stream that was live is no failure: the next attempt goes on where it was.
+    // The end of a live stream is not a failure: the next attempt resumes where it was.
     if (!live && !wanted.every(({ denial }) => denial)) failure = told;
     live = false;
     if (toldConnected) {
@@ -121,7 +120,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
     if (denial) emit('refused', { watcher, filter, ...denial });
   }
 
-  /** Once for all that happens in a row, such as a page that renders. */
+  /** Combines changes that happen together, such as those of one render. */
   function schedule(): void {
     if (scheduled) return;
     scheduled = true;
@@ -156,7 +155,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
       const unknown = rest.length > 1 && unknownOf(filter);
       if (unknown)
         throw new TypeError(
-          `walwatch/client: the filter of '${watcher}' is not known (${unknown}): subscribe when it is; all rows are subscribe(watcher, listener)`,
+          `walwatch/client: the filter of '${watcher}' is incomplete (${unknown}): subscribe when its value is known, or to all rows: subscribe(watcher, listener)`,
         );
       assertUsable(options);
       const key = stringify([watcher, filter]);
@@ -166,7 +165,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
       const own: typeof listener = (event) => listener(event); // the same function may be given twice
       listeners.add(own);
       schedule();
-      // Whoever comes later has not heard of what is wrong.
+      // Report a known problem to later subscribers, too.
       if (topic.denial || failure) queueMicrotask(() => (failure ? emit('failed', failure) : tellRefusal(topic)));
       return () => {
         listeners.delete(own);
@@ -186,7 +185,7 @@ export function createClient<W extends Watchers>(options: ClientOptions): LiveSo
   };
 }
 
-/** A listener that throws is reported as any error of the page, and disturbs no other. */
+/** An error of a listener is reported like any error of the page and does not affect other listeners. */
 function call(listeners: Iterable<(value: never) => void>, value?: unknown): void {
   for (const listener of Array.from(listeners)) {
     try {

@@ -1,5 +1,6 @@
-/** @throws TypeError: what is misspelt would be without effect */
+/** @throws TypeError for an unknown name: a misspelt option would have no effect */
 export function assertKnown(names: readonly string[], known: readonly string[]): void {
   for (const name of names)
-    if (!known.includes(name)) throw new TypeError(`walwatch/client: '${name}' is none of ${known.join(', ')}`);
+    if (!known.includes(name))
+      throw new TypeError(`walwatch/client: unknown name '${name}'; known: ${known.join(', ')}`);
 }

@@ -1,10 +1,10 @@
 import { type Entry, keepUp, type Line, type Tell, type Told } from './told.ts';
 
-/** What the tab with the connection tells all of them. */
+/** A message of the tab with the connection to all tabs. */
 export interface Relayed {
-  /** Without its keys, if it has any. */
+  /** With `keys` emptied: they are in `to`. */
   readonly told: Told;
-  /** With `opening`: for which wishes of which tab it is. */
+  /** With `opening`: the version of each tab's wish that the attempt serves. */
   readonly versions?: Readonly<Record<string, number>>;
   /** The keys by tab. */
   readonly to?: Readonly<Record<string, readonly string[]>>;
@@ -15,15 +15,15 @@ interface Wish {
   readonly entries: readonly Entry[];
 }
 
-/** How long a new leader waits for what the other tabs want. */
+/** Milliseconds that a new leader waits for the wishes of the other tabs. */
 const settling = 30;
 
-/** Wants on one connection what all tabs want. */
+/** Requests the subscriptions of all tabs on one connection. */
 export class Leader {
   readonly #line: Line;
   readonly #send: (relayed: Relayed) => void;
   readonly #wishes = new Map<string, Wish>();
-  /** Of the connection. Tabs that have seen different ids have entries of their own, so that no tab hears an event twice. */
+  /** The entries of the connection. Tabs with different last ids have separate entries, so that no tab receives an event twice. */
   #asked = new Map<
     string,
     { readonly entry: Entry; readonly owners: { readonly tab: string; readonly entry: Entry }[] }
@@ -39,7 +39,7 @@ export class Leader {
     }, settling);
   }
 
-  /** Each wish is asked for anew, also if others have it already: the browser's cookies may be another user's by now. */
+  /** Every new wish makes a new request, even if other tabs already have it: the cookies may belong to another user by now. */
   want(tab: string, version: number, entries: readonly Entry[]): void {
     this.#wishes.set(tab, { version, entries });
     if (this.#timer === undefined) this.#ask();

@@ -4,34 +4,35 @@ import type { Open } from './told.ts';
 
 /** Options of `createClient()`. */
 export interface ClientOptions {
-  /** Of the handler of `sse()`. A function is asked before each attempt. */
+  /** The URL of the `sse()` handler. A function is called before each attempt. */
   readonly url: Address | (() => Address | Promise<Address>);
-  /** Whether cookies go to another origin as well. Default false. */
+  /** Whether cookies are sent to another origin. Default false. */
   readonly withCredentials?: boolean;
-  /** Sent with each request, such as a bearer token. A function is asked before each attempt. */
+  /** Headers of each request, such as a bearer token. A function is called before each attempt. */
   readonly headers?: PlainHeaders | (() => PlainHeaders | Promise<PlainHeaders>);
-  /** In place of the global `fetch`. Its responses have to be streams. */
+  /** Replaces the global `fetch`. Its responses must be streams. */
   readonly fetch?: Fetch;
-  /** In place of `fetch`, where that gives no streams, as in React Native: a class like the browser's `EventSource`. */
+  /** A class like the browser's `EventSource`. Use it where `fetch` has no response streams, as in React Native. */
   readonly EventSource?: EventSourceClass;
-  /** Whether tabs share one connection, where the browser can (Web Locks and BroadcastChannel). Default: true, unless `url`
-   *  is a function, or `headers`, `fetch` or `EventSource` is given: then a text shares it, which differs from user to user. */
+  /** Whether tabs share one connection, if the browser supports it (Web Locks and BroadcastChannel). Default: true, but false if
+   *  `url` is a function or `headers`, `fetch` or `EventSource` is given. In that case pass a text that differs from user to
+   *  user: tabs with the same text share a connection. */
   readonly share?: boolean | string;
 }
 
-/** A URL object is known by its `href`, so that nobody needs the DOM's types or Node's. */
+/** A URL object is declared by its `href`, so that this file needs neither the DOM's nor Node's types. */
 export type Address = string | { readonly href: string };
 type PlainHeaders = Readonly<Record<string, string>>;
 declare const location: { readonly href: string } | undefined;
 
-/** @throws TypeError: told to whoever subscribes, since a module may be loaded where nothing is ever subscribed to */
+/** Called when something subscribes, because the module may also be loaded where nothing does. @throws TypeError */
 export function assertUsable({ url, headers, fetch, EventSource }: ClientOptions): void {
   if (EventSource && headers)
     throw new TypeError(
-      'walwatch/client: an EventSource sends no headers: leave `EventSource` out, or put them into it',
+      'walwatch/client: an EventSource cannot send `headers`: leave one of them out, or set headers in your EventSource',
     );
   if (!EventSource && typeof (fetch ?? globalThis.fetch) !== 'function')
-    throw new TypeError('walwatch/client: there is no fetch here: pass createClient() a `fetch` or an `EventSource`');
+    throw new TypeError('walwatch/client: fetch is missing here: pass `fetch` or `EventSource` to createClient()');
   if (typeof url !== 'function') absolute(url);
 }
 
@@ -39,11 +40,11 @@ export function openerOf({ url, headers, fetch, EventSource, withCredentials = f
   const urlNow = async () => absolute(typeof url === 'function' ? await url() : url);
   if (EventSource) return overEventSource(EventSource, withCredentials, urlNow);
   const headersNow = async () => (typeof headers === 'function' ? headers() : (headers ?? {}));
-  // Looked up at each call: tests and monitoring replace it.
+  // Read at each call, because tests and monitoring tools replace it.
   return overFetch(fetch ?? ((to, init) => globalThis.fetch(to, init)), withCredentials, urlNow, headersNow);
 }
 
-/** What clients that share a connection have in common: undefined when nobody can tell. */
+/** The name that clients with a shared connection have in common; undefined when it must not be shared. */
 export function nameOf({
   url,
   headers,
@@ -63,6 +64,6 @@ function absolute(url: Address): string {
   try {
     return new URL(given, typeof location === 'object' ? location.href : undefined).href;
   } catch {
-    throw new TypeError(`walwatch/client: '${given}' is no URL from here: outside of a page it is to be complete`);
+    throw new TypeError(`walwatch/client: '${given}' is not a valid URL; outside of a page it must be absolute`);
   }
 }

@@ -2,7 +2,7 @@ import { streamParser } from './stream-parser.ts';
 import type { Denial, Ending, Entry, Hearing, Open } from './told.ts';
 import { longUrl, placesOf, stringify } from './watch-list.ts';
 
-/** What is used of `fetch`, so that nobody needs the DOM's types or Node's. */
+/** The part of `fetch` that is used, declared here so that this file needs neither the DOM's nor Node's types. */
 export type Fetch = (url: string, init: never) => Promise<Answer>;
 
 interface Answer {
@@ -13,7 +13,7 @@ interface Answer {
   text(): Promise<string>;
 }
 
-/** A server, or a proxy before it, that cannot take the URL, or the method. */
+/** The status of a server or proxy that does not accept the URL, or the method. */
 const refusesUrl = [414, 431];
 const refusesPost = [404, 405, 415, 501];
 
@@ -23,7 +23,7 @@ export function overFetch(
   url: () => Promise<string>,
   headers: () => Promise<Readonly<Record<string, string>>>,
 ): Open {
-  /** What has been refused is not tried first again. */
+  /** The method that worked after the other one was refused. */
   let prefers: 'GET' | 'POST' | undefined;
 
   async function answer(entries: readonly Entry[], signal: AbortSignal): Promise<Answer | Ending> {
@@ -34,7 +34,7 @@ export function overFetch(
       const post = method === 'POST';
       const init = {
         method,
-        // JSON, when all is refused: it tells which subscription for which reason.
+        // JSON for refusals: it has the reason for each subscription.
         headers: {
           accept: 'text/event-stream, application/json',
           ...(post && { 'content-type': 'application/json' }),
@@ -51,7 +51,7 @@ export function overFetch(
     const answered = await ask(first);
     if (!(first === 'GET' ? refusesUrl : refusesPost).includes(answered.status)) return answered;
     const second = first === 'GET' ? 'POST' : 'GET';
-    // Most servers and proxies take 8 kB.
+    // Most servers and proxies accept 8 kB.
     if (second === 'GET' && long.length > 16_000) return tooLong(first, answered.status);
     const again = await ask(second);
     if ([...refusesUrl, ...refusesPost].includes(again.status)) {
@@ -79,7 +79,7 @@ export function overFetch(
 
 const tooLong = (...tried: (string | number)[]): Ending => ({
   status: tried[1] as number,
-  reason: `so many subscriptions are sent by POST, and the server or a proxy refuses that (${tried.join(' ')}): let POST requests reach the handler of sse() as well`,
+  reason: `this many subscriptions need a POST request, which the server or a proxy refuses (${tried.join(' ')}): let POST requests reach the handler of sse()`,
   again: 'never',
 });
 
@@ -87,7 +87,8 @@ const isStream = ({ status, headers }: Answer) =>
   status === 200 && /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
 
 async function read({ body }: Answer, hear: Hearing): Promise<Ending> {
-  if (!body) return { reason: 'this fetch gives no stream (as in React Native): pass an EventSource', again: 'never' };
+  if (!body)
+    return { reason: 'this fetch has no response streams (as in React Native): pass an EventSource', again: 'never' };
   const reader = body.getReader();
   const decoder = new TextDecoder();
   const push = streamParser(hear.message, hear.retry);
@@ -113,7 +114,7 @@ async function refusedBy(answer: Answer): Promise<Ending> {
   if (!/^application\/json\b/.test(type)) return ending;
   try {
     const { refused } = JSON.parse(text) as { refused?: (Denial & { for: number[] })[] };
-    // Not of sse(): somebody else's JSON.
+    // JSON that does not come from sse().
     if (!Array.isArray(refused)) return ending;
     return { ...ending, refused, reason: refused.map(({ reason }) => reason).join('\n') };
   } catch {
@@ -121,7 +122,7 @@ async function refusedBy(answer: Answer): Promise<Ending> {
   }
 }
 
-/** A page of HTML with 200 is a login, or an application's fallback for unknown paths: somebody may sign in. */
+/** An HTML page with status 200 is a login page or a fallback for unknown paths: the user may sign in later. */
 function againAfter(status: number): Ending['again'] {
   if ([408, 425, 429].includes(status) || status >= 500) return 'soon';
   return [200, 401, 403, 404, 410, 421].includes(status) ? 'later' : 'never';

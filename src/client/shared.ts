@@ -20,7 +20,7 @@ interface Means {
   readonly Channel: new (name: string) => Channel;
 }
 
-/** Undefined outside of pages, and where the browser or an origin without TLS has no locks. */
+/** Undefined outside of pages, and if the browser, or an origin without TLS, has no locks. */
 export function means(): Means | undefined {
   const { document, navigator, BroadcastChannel } = globalThis as unknown as {
     document?: unknown;
@@ -33,12 +33,12 @@ export function means(): Means | undefined {
 }
 
 /**
- * One connection for all tabs: a browser opens only six to a host over HTTP/1.1. The tab that holds the lock `name` has
- * the connection and passes on what it hears; when it closes, the browser gives the lock to the next.
+ * One connection for all tabs, because a browser opens only six per host over HTTP/1.1. The tab that holds the lock `name` has
+ * the connection and passes on its messages. When that tab closes, the browser gives the lock to the next one.
  */
 export function sharedLine(given: Means, name: string, connect: (tell: Tell) => Line, tell: Tell): Line {
   let membership: Membership | undefined;
-  /** When the shared one takes no more subscriptions, or the browser refuses what it needs. */
+  /** A separate connection, if the shared one is full or the browser refuses locks. */
   let own: Line | undefined;
   return {
     want(entries) {
@@ -56,7 +56,7 @@ interface Membership extends Line {
   leave(): void;
 }
 
-/** Milliseconds that a leader may take to answer a wish, and to be heard of again. Its timers may be late. */
+/** Milliseconds within which a leader must answer a wish, and send another message. Its timers may be late. */
 const patience = { wish: 10_000, word: 30_000 };
 
 function join(
@@ -72,18 +72,18 @@ function join(
   let entries: readonly Entry[] = [];
   let joined = false;
   let version = 0;
-  /** The tab whose messages are for what is wanted now. */
+  /** The tab whose messages belong to the current wish. */
   let heard: string | undefined;
   let leader: Leader | undefined;
-  /** Ends what belongs to being the leader, or to waiting for it. */
+  /** Aborted when this tab's time as leader, or as candidate, ends. */
   let term = new AbortController();
   let stealing: ReturnType<typeof setTimeout> | undefined;
   const watchdog = new Watchdog(() => {
-    // A tab that sleeps keeps its locks. Not all others at the same time.
+    // A sleeping tab keeps its locks, so its lock is stolen. The delay is random, so that not all tabs steal at once.
     stealing = setTimeout(() => campaign(true), 1000 * Math.random());
   });
 
-  /** Until `signal` is aborted. Rejects when it is before that, or when another tab steals the lock. */
+  /** Holds a lock until `signal` is aborted. Rejects if it is aborted before the lock is granted, or if another tab steals the lock. */
   const hold = (lock: string, signal: AbortSignal, begin: () => void, steal = false) =>
     locks.request(lock, steal ? { steal } : { signal }, () => {
       if (signal.aborted) return undefined;
@@ -137,7 +137,7 @@ function join(
       const { from, version, entries } = data;
       const isNew = !leader.knows(from);
       leader.want(from, version, entries);
-      const gone = () => leader?.drop(from); // it holds this lock as long as it is there
+      const gone = () => leader?.drop(from); // the tab holds this lock while it exists
       if (isNew) locks.request(`${name} ${from}`, { signal: term.signal }, gone).catch(giveUp);
     }
   };
@@ -145,7 +145,7 @@ function join(
   function hear(from: string, { told, versions, to }: Relayed): void {
     if (versions) {
       if (versions[me] === version) heard = from;
-      else if (heard === from) ask(); // it has forgotten this tab
+      else if (heard === from) ask(); // the leader does not know this tab's current wish
     }
     if (heard !== from) return;
     clearTimeout(stealing);
@@ -161,8 +161,8 @@ function join(
     } else if (told.type === 'event' || keys.length > 0) tell({ ...told, keys });
   }
 
-  /** Unless it is of a request that is not waited for any more, or of a lock that another tab has stolen. Locks are
-   *  refused in an opaque origin, and where the user blocks the data of the site. */
+  /** Falls back to a separate connection, unless the error is of an aborted request or a stolen lock. Browsers refuse locks in an
+   *  opaque origin, and if the user blocks site data. */
   function giveUp(error?: unknown): void {
     if ((error as Error | undefined)?.name === 'AbortError' || left.signal.aborted) return;
     leave();
@@ -186,7 +186,7 @@ function join(
       if (joined) return ask();
       joined = true;
       const begin = () => {
-        channel = new Channel(name); // may be refused, as locks may
+        channel = new Channel(name); // may be refused, like locks
         channel.onmessage = receive;
         ask();
         campaign();

@@ -1,4 +1,4 @@
-/** Takes an event stream apart as the HTML standard says. Lines end as our server ends them, or with CR LF. */
+/** Parses an event stream as the HTML standard defines it. Lines end with LF, as our server sends them, or with CR LF. */
 export function streamParser(
   message: (type: string, data: string, id: string) => void,
   retry: (milliseconds: number) => void,

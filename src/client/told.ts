@@ -1,35 +1,35 @@
-/** What the parts of the client say to each other: plain data, so that one tab can pass it on to another. */
+/** Messages between the parts of the client: plain data, so that one tab can send them to another. */
 
-/** A subscription as it is asked for. */
+/** A requested subscription. */
 export interface Entry {
-  /** Those that want the same have the same. */
+  /** Equal subscriptions have the same key. */
   readonly key: string;
   readonly watcher: string;
   /** Undefined: all rows. */
   readonly filter: unknown;
-  /** The last id that it has seen. Whoever wants it keeps it up to date: see `keepUp`. */
+  /** The last id that it has received. Its owner keeps it up to date: see `keepUp`. */
   after?: string | undefined;
-  /** Set while the server does not serve it. */
+  /** Set while the server refuses it. */
   denial?: Denial | undefined;
 }
 
 /** Why a connection failed. */
 export interface Failure {
-  /** Of the answer; undefined when there was none, or nobody tells. */
+  /** The HTTP status; undefined without an answer, and with an EventSource. */
   readonly status: number | undefined;
   readonly reason: string;
-  /** Milliseconds until the next attempt. Undefined: the same request would be refused again. */
+  /** Milliseconds until the next attempt. Undefined if there is none, because the same request would be refused again. */
   readonly retryIn: number | undefined;
 }
 
 export interface Denial {
-  /** `DENIED`, `UNKNOWN`, `INVALID` or `LIMIT`: see docs/sse.md. */
+  /** `DENIED`, `UNKNOWN`, `INVALID` or `LIMIT`: see docs/reference/sse.md. */
   readonly code: string;
   readonly reason: string;
 }
 
 export type Told =
-  /** An attempt begins: what follows is for what was wanted last. */
+  /** An attempt begins: all following messages belong to the latest wish. */
   | { readonly type: 'opening' }
   | {
       readonly type: 'event';
@@ -39,7 +39,7 @@ export type Told =
       readonly types: Record<string, string> | undefined;
     }
   | { readonly type: 'reset' | 'position'; readonly id: string }
-  /** Nothing is lost while one comes every so many milliseconds. */
+  /** The connection is alive while one arrives at least every `every` milliseconds. */
   | { readonly type: 'heartbeat'; readonly every: number }
   | { readonly type: 'refused'; readonly keys: readonly string[]; readonly denial: Denial }
   | { readonly type: 'lost'; readonly failure: Failure };
@@ -52,27 +52,27 @@ export function keepUp(entries: Iterable<Entry>, told: Told): void {
     else if (told.type === 'refused') {
       if (!told.keys.includes(entry.key)) continue;
       entry.denial = told.denial;
-      // When it is allowed one day, what was before is not told.
+      // If it is allowed later, it must not receive changes from before.
       entry.after = undefined;
     } else if ('id' in told && told.id && !entry.denial) entry.after = told.id;
   }
 }
 
-/** Where the messages come from. */
+/** The source of the messages. */
 export interface Line {
-  /** Replaces what is wanted. Nothing: it closes. Of an entry it reads `after` at each attempt. */
+  /** Replaces the subscriptions. An empty list closes the connection. `after` of each entry is read at each attempt. */
   want(entries: readonly Entry[]): void;
 }
 
-/** One attempt to hear of `entries`, until the function that it returns is called. */
+/** Starts one attempt to receive the changes of `entries`. The returned function ends it. */
 export type Open = (entries: readonly Entry[], hear: Hearing) => () => void;
 
 export interface Hearing {
-  /** A message of the protocol, as EventSource gives it. */
+  /** A message of the protocol, as an EventSource reports it. */
   readonly message: (type: string, data: string, id: string) => void;
-  /** Something came, and be it a part of a message. */
+  /** Data arrived, if only a part of a message. */
   readonly alive: () => void;
-  /** Of the server's wish for the time until the next attempt. */
+  /** The server has set the delay until the next attempt. */
   readonly retry: (milliseconds: number) => void;
   readonly end: (ending: Ending) => void;
 }
@@ -80,10 +80,10 @@ export interface Hearing {
 export interface Ending {
   readonly status?: number;
   readonly reason: string;
-  /** `soon`: it passes. `later`: somebody has to do something. `never`: the same request gets the same answer. */
+  /** When to retry. `soon`: the failure is temporary. `later`: somebody has to act first. `never`: the same request would fail again. */
   readonly again: 'soon' | 'later' | 'never';
-  /** Milliseconds that the server asks for. */
+  /** The delay in milliseconds that the server asks for (Retry-After). */
   readonly after?: number;
-  /** When the server has refused each by itself: `for` are places in `entries`. */
+  /** The reason for each refused subscription. `for` are positions in `entries`. */
   readonly refused?: readonly (Denial & { readonly for: readonly number[] })[];
 }

@@ -1,6 +1,6 @@
 import type { Entry } from './told.ts';
 
-/** How subscriptions are written in a request. Their places in this list are their numbers in the answer. */
+/** The list of subscriptions in a request. The answer refers to their positions in this list. */
 export const placesOf = (entries: readonly Entry[]): readonly unknown[] =>
   entries.map(({ watcher, filter = null, after }) => (after ? [watcher, filter, after] : [watcher, filter]));
 
@@ -13,7 +13,7 @@ export function longUrl(base: URL, watch: readonly unknown[]): string {
 export const stringify = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
 
-/** What a filter may not hold: JSON has no form for it, and without it the filter would mean more rows. */
+/** Finds a value that a filter must not contain: JSON would leave it out, and the filter would match more rows. */
 export function unknownOf(filter: unknown): string | undefined {
   if (filter === null) return 'null';
   const values = typeof filter === 'object' ? Object.entries(filter) : [['', filter] as const];

@@ -1,4 +1,4 @@
-/** Calls `silent` when nothing was heard for a time. It goes by the clock: timers of a tab in the background are late. */
+/** Calls `silent` after a time without a sign of life. It compares clock times, because timers of background tabs are late. */
 export class Watchdog {
   readonly #silent: () => void;
   #limit = 0;
@@ -9,7 +9,7 @@ export class Watchdog {
     this.#silent = silent;
   }
 
-  /** Begins anew; with another limit, if one is given. */
+  /** Restarts the time, with a new limit if one is given. */
   heard(limit = this.#limit): void {
     this.#heard = Date.now();
     if (limit === this.#limit && this.#timer !== undefined) return;
@@ -30,7 +30,7 @@ export class Watchdog {
       this.#silent();
       return;
     }
-    // A tab that has slept first reads what has come meanwhile.
+    // After its limit it waits one more second: a tab that slept must first read the data that arrived in the meantime.
     this.#timer = setTimeout(() => this.#check(left <= 0), left > 0 ? Math.min(left, 2 ** 30) : 1000);
   }
 }

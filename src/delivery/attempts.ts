@@ -4,116 +4,116 @@ import { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { handlerFailed, heldForever, neverFinished } from './failures.ts';
 import { Interrupted } from './interrupted.ts';
-import type { Dead, Failure, Obstacle, Recipient } from './recipient.ts';
+import type { Dead, Failure, Recipient } from './recipient.ts';
 import { decide, retryDelay } from './retry.ts';
 import { rowSql } from './row-sql.ts';
 import { isThenable } from './thenable.ts';
 import { handlerTimeout } from './timeout.ts';
 
-/** What attempts need of the watch. */
+/** What attempts need from the watch. */
 export interface AttemptsHost {
-  /** No handler is called any more. */
+  /** The watch is closing: no more handlers are called. */
   readonly closing: boolean;
   started(): void;
   ended(): void;
-  /** Calls its handler. */
+  /** Calls the recipient's handler. */
   call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown;
-  /** 1, unless processes before this one ended in the middle of it. */
+  /** 1, or higher if earlier processes ended while handling it. */
   firstAttempt(recipient: Recipient, deliverable: Deliverable): number;
   failed(failure: Failure): void;
   warn(warning: WatchError): void;
-  /** Keeps what its handler could not handle. */
+  /** Writes the dead letter of a delivery. */
   bury(dead: Dead): Promise<void>;
   /** Ends the watch. */
   stop(error: WatchError): void;
 }
 
-/** What attempts need of their lane. */
+/** What attempts need from their lane. */
 export interface AttemptsLane {
   readonly recipient: Recipient;
   readonly host: AttemptsHost;
-  /** The signals of the handlers that run are aborted, because the watch ends. */
+  /** The signals of running handlers have been aborted because the watch ends. */
   readonly aborted: boolean;
-  /** Handlers that run and were not done at once. */
+  /** The number of handlers that returned a promise and have not finished. */
   running: number;
-  /** Its next attempt may be made. */
+  /** The delivery's next attempt may start. */
   ready(delivery: Delivery): void;
   settled(delivery: Delivery): void;
   run(): void;
 }
 
-/** What follows on a failure. */
+/** The decision after a failed attempt. */
 interface Verdict {
   readonly action: ErrorAction;
-  /** Milliseconds. Undefined: there is no further attempt. */
+  /** Milliseconds. Undefined: no further attempt. */
   readonly retryIn: number | undefined;
 }
 
-/** Deliveries from one barrier to the next, the first barrier included. */
+/** The deliveries after one barrier up to and including the next. */
 export interface DeliveryGroup {
-  /** How many have not settled. */
+  /** The number of unsettled deliveries. */
   open: number;
-  /** The barrier that waits for them. */
+  /** The barrier that waits for this group. */
   next: Delivery | undefined;
 }
 
 /**
- * Something on its way to one subscription, unless its handler was done at once: one attempt after the other, until it is
- * handled, skipped, or a dead letter. A failure is one of three:
- * - the handler's: it uses up an attempt, and `onError` says what follows;
- * - permanent, because no attempt can succeed: what `onError` says in the end follows at once;
- * - an interruption, for which the handler is not to blame: the same attempt is made again.
+ * One delivery to one subscription, with all its attempts, until it is handled, skipped or a dead letter. It is not
+ * needed if the handler can be called directly and succeeds synchronously. There are three kinds of failure:
+ * - the handler failed: this counts as an attempt, and `onError` decides what happens next;
+ * - a permanent failure, because no attempt can succeed: the final action of `onError` applies at once;
+ * - an interruption, which is not the handler's fault: the same attempt is repeated.
  */
 export class Delivery {
   readonly deliverable: Deliverable;
-  /** Its lane's. */
+  /** The group of its lane that it belongs to. */
   group: DeliveryGroup | undefined = undefined;
   readonly records: readonly string[];
   /** Milliseconds since 1970. */
   readonly since = Date.now();
-  /** How many earlier deliveries of the same records have not settled. */
+  /** The number of earlier, unsettled deliveries of the same records. */
   blockedBy = 0;
-  /** Those that wait for this one. */
+  /** Deliveries that wait for this one. */
   waiters: Delivery[] | undefined = undefined;
   attempt: number;
   error: unknown = undefined;
   readonly #lane: AttemptsLane;
-  readonly #obstacle: Obstacle;
-  /** Of the attempt that is on its way; undefined between attempts. */
+  readonly #conditionError: unknown;
+  /** The context of the running attempt; undefined between attempts. */
   #context: HandlerContext | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
-  /** What follows on the attempt that took too long, once it has settled. */
+  /** The decision about an attempt that timed out; carried out when its handler has settled. */
   #timedOut: Verdict | undefined = undefined;
   #interruptions = 0;
-  /** Its dead letter is on its way: it is kept until that is written, whatever becomes of the subscription. */
-  #burying = false;
-  /** It belongs to a history that the server does not continue. */
-  #abandoned = false;
+  /** Its dead letter is being written. It is kept until then, even if the subscription ends. */
+  #writingLetter = false;
+  /** It belongs to a history that the server no longer has. */
+  #discarded = false;
 
-  constructor(lane: AttemptsLane, deliverable: Deliverable, obstacle: Obstacle, records: readonly string[]) {
+  constructor(lane: AttemptsLane, deliverable: Deliverable, conditionError: unknown, records: readonly string[]) {
     this.#lane = lane;
     this.deliverable = deliverable;
-    this.#obstacle = obstacle;
+    this.#conditionError = conditionError;
     this.records = records;
     this.attempt = lane.host.firstAttempt(lane.recipient, deliverable);
   }
 
-  /** Makes an attempt. */
+  /** Starts an attempt. */
   begin(): void {
     const { deliverable } = this;
     const { host, recipient } = this.#lane;
     if (deliverable.outdated) {
-      this.#comesAgain();
+      this.#redelivered();
       return;
     }
-    const obstacle = this.#obstacle ?? this.#startedTooOften();
+    const refused = this.#conditionError ?? this.#startedTooOften();
     const context = deliverable.context(this.attempt);
-    if (obstacle !== undefined) {
-      this.#failed(context, obstacle, true);
+    if (refused !== undefined) {
+      this.#failed(context, refused, true);
       return;
     }
     host.started();
-    this.#context = context; // it runs from now on, though its subscription may end meanwhile
+    this.#context = context; // set before the call: the handler may end its own subscription
     try {
       const result = host.call(recipient, deliverable, context);
       if (isThenable(result)) {
@@ -131,15 +131,15 @@ export class Delivery {
     this.#settle();
   }
 
-  /** Waits for a handler that has not finished at once. */
+  /** Waits for a handler that returned a promise. */
   watch(context: HandlerContext, result: PromiseLike<unknown>): void {
-    const promise = Promise.resolve(result); // what only looks like a promise may throw, or call back at once
+    const promise = Promise.resolve(result); // a custom thenable may throw, or call back synchronously
     const { timeout, transaction } = this.#lane.recipient.settings;
     this.#lane.running++;
     this.#context = context;
     if (timeout !== undefined) {
       const begin = () => (this.#timer = setTimeout(() => this.#tooLate(context, timeout), timeout));
-      // The time that it takes to open the handler's session is not the handler's.
+      // The time to open the handler's session does not count.
       if (transaction) HandlerContext.whenCalled(context, begin);
       else begin();
     }
@@ -149,19 +149,19 @@ export class Delivery {
     );
   }
 
-  /** Takes over a handler that was called at once and threw. */
+  /** Takes over a delivery whose handler was called directly and threw. */
   threw(context: HandlerContext, error: unknown): void {
     this.#failed(context, error, false);
   }
 
-  /** The subscription has ended: what is not on its way is not delivered any more. */
+  /** The subscription has ended: settles the delivery unless its handler runs or its dead letter is being written. */
   drop(): void {
-    if (this.#context === undefined && !this.#burying) this.#settle();
+    if (this.#context === undefined && !this.#writingLetter) this.#settle();
   }
 
-  /** Its history is lost: nothing follows on it any more. A handler that runs may finish, but moves no position. Returns whether it was dropped. */
-  abandon(reason: unknown): boolean {
-    this.#abandoned = true;
+  /** The history is lost. A running handler may finish, but moves no position. Returns whether the delivery was dropped. */
+  discard(reason: unknown): boolean {
+    this.#discarded = true;
     if (this.#context === undefined) {
       this.#settle();
       return true;
@@ -174,7 +174,7 @@ export class Delivery {
     if (this.#context) HandlerContext.abort(this.#context, reason);
   }
 
-  /** Forgets the timer of an attempt that will not be made, and of one that runs when nobody waits for it any more. */
+  /** Clears the timer of an attempt that will not start. `unattended`: also the timeout of a running one, because nothing waits for it. */
   close(unattended: boolean): void {
     if (unattended || this.#context === undefined) clearTimeout(this.#timer);
   }
@@ -185,7 +185,7 @@ export class Delivery {
     this.#timedOut = this.#judge(context, error, false);
   }
 
-  /** A handler that was waited for has finished. */
+  /** A handler that returned a promise has finished. */
   #finished(context: HandlerContext, failed: boolean, error: unknown): void {
     const { deliverable } = this;
     clearTimeout(this.#timer);
@@ -194,25 +194,25 @@ export class Delivery {
     this.#lane.host.ended();
     const timedOut = this.#timedOut;
     this.#timedOut = undefined;
-    if (this.#abandoned || deliverable.outdated) this.#comesAgain();
+    if (this.#discarded || deliverable.outdated) this.#redelivered();
     else if (timedOut) this.#follow(timedOut);
-    // What fails because we end it has not failed: onError may say to skip it, but it must come again.
+    // It may have failed because we aborted it. onError could say 'skip', but the event must be delivered again.
     else if (failed && this.#lane.aborted) return;
     else if (failed) this.#failed(context, error, false);
-    // It was told that it did not get everything: it has failed, though it made nothing of that.
+    // Its changes were incomplete and it was told so: the attempt has failed, even if the handler ignored that error.
     else if (deliverable.failure !== undefined) this.#failed(context, deliverable.failure, false);
     else this.#settle();
     this.#lane.run();
   }
 
-  /** While we end it must not settle: the rest of its transaction may have come without it. */
-  #comesAgain(): void {
+  /** The event is delivered again. While the watch closes it must not settle: its transaction might then be acknowledged without it. */
+  #redelivered(): void {
     if (!this.#lane.host.closing) this.#settle();
   }
 
   #failed(context: HandlerContext, error: unknown, permanent: boolean): void {
     if (error instanceof Interrupted) this.#interrupted(context, error);
-    else this.#follow(this.#judge(context, error, permanent || this.deliverable.hopeless === true));
+    else this.#follow(this.#judge(context, error, permanent || this.deliverable.permanent === true));
     this.#lane.run();
   }
 
@@ -220,7 +220,7 @@ export class Delivery {
     const { recipient, host } = this.#lane;
     this.error = error;
     if (!recipient.active) this.#settle();
-    // A part of it is gone from memory: only a restart brings it back.
+    // Part of the transaction has been dropped from memory: only a restart delivers it again.
     else if (this.deliverable.repeatable === false)
       host.stop(handlerFailed({ subscription: recipient.name, eventId, attempt: this.attempt, error }));
     else {
@@ -229,13 +229,13 @@ export class Delivery {
     }
   }
 
-  /** Decides what follows on a failure, and tells. A stop is carried out at once. */
+  /** Decides what happens after a failure and reports it. The action 'stop' is carried out at once. */
   #judge(context: HandlerContext, error: unknown, permanent: boolean): Verdict {
     const { recipient, host } = this.#lane;
     const { deliverable, attempt } = this;
     const decided = decide(recipient.settings.onError, error, context, permanent);
     this.error = decided.error;
-    // A transaction has no letter.
+    // A transaction cannot become a dead letter.
     let action = decided.action === 'deadLetter' && deliverable.streamed ? 'retry' : decided.action;
     if (action === 'retry' && deliverable.repeatable === false) action = 'stop';
     const retryIn = action === 'retry' && !permanent ? retryDelay(attempt, Math.random()) : undefined;
@@ -256,7 +256,7 @@ export class Delivery {
     this.#again(retryIn);
   }
 
-  /** It keeps its records, so that nothing overtakes it, but not its place among those that run. */
+  /** Keeps its records while it waits, so that nothing overtakes it, but does not count as running. */
   #again(retryIn: number): void {
     if (this.#lane.host.closing) return;
     this.#timer = setTimeout(() => {
@@ -265,24 +265,24 @@ export class Delivery {
     }, retryIn);
   }
 
-  /** Settles it once its letter is written; until then it is kept, and the slot with it. */
+  /** Settles the delivery when its dead letter is written. Until then it is kept, and the slot does not advance. */
   #bury(writing: number): void {
     const { recipient, host } = this.#lane;
     const { deliverable, attempt, error } = this;
-    this.#burying = true;
+    this.#writingLetter = true;
     host.bury({ recipient, deliverable, attempts: attempt, error }).then(
       () => {
         this.#settle();
         this.#lane.run();
       },
       () => {
-        if (host.closing || this.#abandoned) return;
+        if (host.closing || this.#discarded) return;
         this.#timer = setTimeout(() => this.#bury(writing + 1), retryDelay(writing, Math.random()));
       },
     );
   }
 
-  /** Only what was begun by processes that ended in the middle of it has more attempts than allowed. */
+  /** The attempts can exceed the limit only if earlier processes ended during an attempt. */
   #startedTooOften(): WatchError | undefined {
     const { name, settings } = this.#lane.recipient;
     const { onError } = settings;

@@ -6,7 +6,7 @@ import { isAfter, type Place, placeOf, type Position } from './position.ts';
 import { type IsFresh, type RecordedRow, recorderOf } from './recorder.ts';
 import type { BatchContext } from '../types/delivery.ts';
 
-/** Several events that are handed over at once, retried and acknowledged as a whole. */
+/** Several events that are delivered, retried and acknowledged together. */
 export class Batch implements Deliverable {
   readonly parts: readonly Deliverable[];
   readonly delivered: readonly Deliverable[];
@@ -24,7 +24,7 @@ export class Batch implements Deliverable {
     return this.parts.some((part) => part.barrier);
   }
 
-  /** The oldest stands for all. */
+  /** The oldest change identifies the batch. */
   get change(): Captured {
     return this.parts[0]!.change;
   }
@@ -38,14 +38,14 @@ export class Batch implements Deliverable {
   }
 
   letter(): Letter {
-    throw new TypeError('each part of a batch has a letter of its own');
+    throw new TypeError('a batch has no dead letter: each of its events has one');
   }
 }
 
 /**
- * The newest of each record, in order. One that concerns two records, because the key changed, is newer for both. An older one
- * stays as well if it carries a value that no newer one does: a TOASTed value that did not change is sent once, with the
- * insert, and watchers of one table carry different columns.
+ * The newest delivery of each record, in order. If the key changed, a delivery counts for both records. An older delivery
+ * stays if it has a value that no newer one has: an unchanged TOASTed value is sent only with the insert, and watchers of
+ * one table have different columns.
  */
 function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
   const newer = new Map<string, Deliverable[]>();
@@ -54,7 +54,7 @@ function latestOf(parts: readonly Deliverable[]): readonly Deliverable[] {
     .filter((part) => {
       const { records } = part;
       const isStale =
-        records.length > 0 && // none: it is not known
+        records.length > 0 && // no records: they are unknown
         records.every((record) => newer.get(record)?.some((other) => other.replaces?.(part) ?? true));
       if (isStale) return false;
       for (const record of records) {
@@ -88,7 +88,7 @@ export class BatchHandlerContext extends HandlerContext implements BatchContext 
     return context.#parts.map(({ change, watcher }) => ({ change, watcher }));
   }
 
-  /** What of a batch comes after a position, and what of it has no position and is fresh; undefined: nothing. */
+  /** The part of a batch after a position; undefined: nothing. */
   static after(
     context: BatchHandlerContext,
     position: Position,

@@ -4,20 +4,20 @@ import type { Deliverable } from './deliverable.ts';
 import type { BatchOptions } from '../types/delivery.ts';
 
 /**
- * Collects events into batches. A batch is sent when it is full; or when it has waited long enough and its lane is free,
- * so that batches grow while handlers are slow.
+ * Collects events into batches. A batch is sent when it is full, or when it has waited long enough and its lane is free.
+ * So batches grow while handlers are slow.
  */
 export class Batcher {
   readonly #options: Required<BatchOptions>;
   readonly #isFree: () => boolean;
   readonly #send: (batch: Batch) => void;
   #collected: Deliverable[] = [];
-  /** Milliseconds since 1970: when the first of them came. */
+  /** Milliseconds since 1970 at which the first collected event arrived. */
   #since = 0;
   #timer: NodeJS.Timeout | undefined;
   #due = false;
-  /** The first of those that do not wait any longer. */
-  #hurried: Deliverable | undefined;
+  /** The first event of a batch that does not wait any longer. */
+  #sendingSoon: Deliverable | undefined;
   #closed = false;
 
   constructor(options: Required<BatchOptions>, isFree: () => boolean, send: (batch: Batch) => void) {
@@ -26,7 +26,7 @@ export class Batcher {
     this.#send = send;
   }
 
-  /** What has waited longest. */
+  /** The event that has waited longest. */
   get oldest():
     | { readonly deliverable: Deliverable; readonly since: number; readonly attempt: 1; readonly error: undefined }
     | undefined {
@@ -39,7 +39,7 @@ export class Batcher {
     return this.#collected.find(({ change }) => change.existing !== true)?.change;
   }
 
-  /** How many are collected. */
+  /** The number of collected events. */
   get size(): number {
     return this.#collected.length;
   }
@@ -50,36 +50,36 @@ export class Batcher {
     else if (this.#collected.length === 1) this.#begin();
   }
 
-  /** The lane has room. */
+  /** The lane has room for another batch. */
   freed(): void {
     if (this.#due) this.flush();
   }
 
-  /** Memory is full: nothing more comes that would be worth waiting for, but what is on its way just now. */
-  hurry(): void {
+  /** Memory is full, so waiting longer brings no more events, except those being read at this moment. */
+  sendSoon(): void {
     const [first] = this.#collected;
-    if (first === undefined || first === this.#hurried) return;
-    this.#hurried = first;
+    if (first === undefined || first === this.#sendingSoon) return;
+    this.#sendingSoon = first;
     queueMicrotask(() => this.#waited(first));
   }
 
-  /** Sends what there is. */
+  /** Sends the collected events. */
   flush(): void {
     const collected = this.drain();
     if (collected.length > 0) this.#send(new Batch(collected, this.#options.latest));
   }
 
-  /** Takes all out. */
+  /** Removes and returns the collected events. */
   drain(): readonly Deliverable[] {
     const collected = this.#collected;
     clearTimeout(this.#timer);
     this.#due = false;
-    this.#hurried = undefined;
+    this.#sendingSoon = undefined;
     this.#collected = [];
     return collected;
   }
 
-  /** Nothing is sent any more. */
+  /** Stops sending. */
   close(): void {
     clearTimeout(this.#timer);
     this.#closed = true;
@@ -90,13 +90,13 @@ export class Batcher {
     this.#since = Date.now();
     if (this.#closed) return;
     const [first] = this.#collected;
-    // Without a wait: what has been read together goes together.
+    // Without a wait, only events that were read together form a batch.
     if (wait === 0) queueMicrotask(() => this.#waited(first!));
     else this.#timer = setTimeout(() => this.#waited(first!), wait);
   }
 
   #waited(first: Deliverable): void {
-    if (this.#closed || this.#collected[0] !== first) return; // it was full meanwhile
+    if (this.#closed || this.#collected[0] !== first) return; // the batch was sent because it was full
     this.#due = true;
     if (this.#isFree()) this.flush();
   }

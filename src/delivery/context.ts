@@ -1,7 +1,7 @@
 import type { Captured } from '../changes/ledger.ts';
 import type { DeliveryContext } from '../types/delivery.ts';
 
-/** The second argument of a handler. What few handlers read is made when it is read. */
+/** The second argument of a handler. Properties that few handlers read are computed when they are read. */
 export class HandlerContext implements DeliveryContext {
   readonly eventId: string;
   readonly commitLsn: string;
@@ -13,7 +13,7 @@ export class HandlerContext implements DeliveryContext {
   #abortion: AbortController | undefined;
   #whenCalled: (() => void) | undefined;
 
-  /** `whole`: of the batch that this is a part of. */
+  /** `whole`: the context of the batch or transaction that this one is part of. */
   constructor(captured: Captured, attempt: number, whole?: HandlerContext) {
     const { eventId, transaction } = captured;
     this.#change = captured;
@@ -29,17 +29,17 @@ export class HandlerContext implements DeliveryContext {
     return this.#whole?.signal ?? (this.#abortion ??= new AbortController()).signal;
   }
 
-  /** With `transaction`: `begin` is to be called once the handler itself is. */
+  /** With `transaction`: `begin` is called when the user's handler is called. */
   static whenCalled(context: HandlerContext, begin: () => void): void {
     context.#whenCalled = begin;
   }
 
-  /** The user's handler is called now. */
+  /** The user's handler is being called. */
   static called(context: HandlerContext): void {
     context.#whenCalled?.();
   }
 
-  /** Aborts the signal of a context. Not a method, because contexts are the user's to hold. */
+  /** Aborts a context's signal. Static, because users hold the contexts and must not see it. */
   static abort(context: HandlerContext, reason: unknown): void {
     (context.#abortion ??= new AbortController()).abort(reason);
   }
@@ -48,7 +48,7 @@ export class HandlerContext implements DeliveryContext {
     return context.#abortion?.signal.aborted === true;
   }
 
-  /** What its handler is called for. */
+  /** The change, message or transaction that the handler is called for. */
   static change(context: HandlerContext): Captured {
     return context.#change;
   }

@@ -11,27 +11,27 @@ import type { Dead } from './recipient.ts';
 import { attemptWithin } from './timeout.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from '../types/delivery.ts';
 
-/** What dead letters need of the watch. */
+/** What dead letters need from the watch. */
 export interface DeadLetterHost extends LetterWriterHost {
-  /** Parses the texts of an event as they were parsed when it was received. */
+  /** Parses an event's texts as when it was received. */
   parse(
     client: Client,
     watcher: string,
     texts: Readonly<Record<string, string | null>>,
     absent: readonly string[],
   ): Promise<Record<string, unknown>>;
-  /** The subscription of this name, as far as it is needed to call its handler. Undefined: there is none. */
+  /** The handler of the subscription with this name. Undefined: no such subscription. */
   recipient(subscription: string): Replayed | undefined;
 }
 
-/** Who a letter is handed to again. */
+/** The subscription that a dead letter is delivered to again. */
 export interface Replayed {
-  /** Milliseconds for an attempt. */
+  /** Timeout of an attempt in milliseconds. */
   readonly timeout: number | undefined;
   handle(event: unknown, context: { readonly signal: AbortSignal }): Promise<void>;
 }
 
-/** A letter as the table has it, with PostgreSQL's texts as values. */
+/** A row of the table, with values as PostgreSQL's texts. */
 export interface StoredLetter {
   readonly id: string;
   readonly subscription: string;
@@ -53,9 +53,9 @@ const matching = `slot = $1 and ($2::text is null or subscription = $2) and ($3:
   and ($4::bigint[] is null or id = any ($4))`;
 
 /**
- * A page of the letters of a slot, by id, those after `after`.
+ * A page of a slot's dead letters in the order of their ids, starting after the id `after`.
  *
- * @throws WatchError PERMISSION when the table is somebody else's
+ * @throws WatchError PERMISSION when another role owns the table
  */
 export async function readLetters(
   client: Client,
@@ -71,7 +71,7 @@ export async function readLetters(
   return rows;
 }
 
-/** Events that their handlers could not handle, in the table walwatch.dead_letters. */
+/** The dead letters: events that could not be handled, in the table walwatch.dead_letters. */
 export class DeadLetterBox implements DeadLetters {
   readonly #host: DeadLetterHost;
   readonly #writer: LetterWriter;
@@ -81,12 +81,12 @@ export class DeadLetterBox implements DeadLetters {
     this.#writer = new LetterWriter(host);
   }
 
-  /** Writes a letter. Rejects, after a warning, when it is not written. */
+  /** Writes a dead letter. Rejects, after a warning, if it could not be written. */
   write(dead: Dead): Promise<void> {
     return this.#writer.write(dead);
   }
 
-  /** No more letters are written. */
+  /** Stops writing dead letters. */
   close(): void {
     this.#writer.close();
   }
@@ -159,7 +159,7 @@ export class DeadLetterBox implements DeadLetters {
     );
   }
 
-  /** Of a value that was shortened the beginning is left as it is. */
+  /** Parses the values. Shortened values stay as they are: the beginning of a text. */
   async #parse(client: Client, { watcher, event, context }: StoredLetter): Promise<Record<string, unknown>> {
     const { shortened = {}, change } = context;
     const [whole, cut] = [false, true].map((isCut) =>
@@ -168,7 +168,7 @@ export class DeadLetterBox implements DeadLetters {
     return { ...(await this.#host.parse(client, watcher, whole!, change?.absent ?? [])), ...cut };
   }
 
-  /** Locked while its handler runs, so that two replays at once do not hand it over twice. */
+  /** Replays the next letter. It is locked while its handler runs, so that two concurrent replays do not deliver it twice. */
   async #replayNext(
     client: Client,
     which: DeadLetterFilter,
@@ -178,7 +178,7 @@ export class DeadLetterBox implements DeadLetters {
     await withMigration(client, '001_dead_letters', create, () =>
       client.query('select from walwatch.dead_letters limit 0'),
     );
-    // The handler may take its time.
+    // The handler may run longer than the server's timeout allows.
     await client.query('begin; set local idle_in_transaction_session_timeout = 0');
     try {
       const { rows } = await client.query<StoredLetter>(
@@ -190,20 +190,21 @@ export class DeadLetterBox implements DeadLetters {
       await client.query('commit');
       return row && { id: row.id, succeeded };
     } catch (error) {
-      await client.query('rollback').catch(() => {}); // what failed is thrown
+      await client.query('rollback').catch(() => {}); // the first error is thrown
       throw error;
     }
   }
 
-  /** Whether the handler succeeded; the letter is removed then. */
+  /** Returns whether the handler succeeded; the letter is deleted then. */
   async #redeliver(client: Client, row: StoredLetter): Promise<boolean> {
     const { id, subscription, attempts, watcher, eventId, context } = row;
     const recipient = this.#host.recipient(subscription);
     if (!recipient) {
       throw new ConfigurationError([
         {
-          message: `there is no subscription '${subscription}' to replay the dead letter ${id} to`,
-          solution: 'Subscribe under that name first, or narrow what is replayed: replay({ subscription }).',
+          message: `no subscription '${subscription}' exists to replay the dead letter ${id} to`,
+          solution:
+            'Subscribe with that name first, or replay only the letters of another subscription: replay({ subscription }).',
         },
       ]);
     }
@@ -214,14 +215,14 @@ export class DeadLetterBox implements DeadLetters {
     }
     const event = await this.#parse(client, row);
     const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
-    const told = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
-    const whole = change ? { watcher, ...told, existing: false, ...change, previous } : told;
+    const base = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
+    const whole = change ? { watcher, ...base, existing: false, ...change, previous } : base;
     try {
       await attemptWithin(recipient.timeout, subscription, (signal) => recipient.handle(event, { ...whole, signal }));
       await client.query('delete from walwatch.dead_letters where id = $1', [id]);
       return true;
     } catch (error) {
-      if (error instanceof Interrupted) throw error; // its handler is not to blame
+      if (error instanceof Interrupted) throw error; // it is not the handler's fault
       const update =
         'update walwatch.dead_letters set attempts = attempts + 1, error = $2, failed_at = now() where id = $1';
       await client.query(update, [id, storable(error)]);
@@ -230,7 +231,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 }
 
-/** A misspelt name would mean all letters. */
+/** Without this check a misspelled key would select all letters. */
 function check(which: DeadLetterFilter): void {
   refuseUnknownKeys(which, ['subscription', 'watcher', 'ids'] satisfies (keyof DeadLetterFilter)[], 'filter of dead letters'); // prettier-ignore
 }
@@ -243,9 +244,9 @@ function incomplete(id: string, shortened: Readonly<Record<string, number>>): Wa
   const values = Object.entries(shortened).map(([name, length]) => `${name} (${length} characters)`);
   return new WatchError(
     'DEAD_LETTER',
-    `the dead letter ${id} cannot be replayed: it holds only the beginning of ${values.join(', ')}`,
+    `the dead letter ${id} cannot be replayed: it has only the beginning of ${values.join(', ')}`,
     {
-      solution: `Handle it by hand: read the row by its key, then discard the letter: discard({ ids: ['${id}'] }).`,
+      solution: `Handle the event manually: read the row by its key, then discard the letter: discard({ ids: ['${id}'] }).`,
     },
   );
 }

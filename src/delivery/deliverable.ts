@@ -2,46 +2,46 @@ import type { HandlerContext } from './context.ts';
 import type { Captured } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 
-/** A row as SQL finds it: by its key. */
+/** A row, as SQL finds it by its key. */
 export interface NamedRow {
   readonly table: string;
   readonly condition: string;
 }
 
-/** What a handler is called with. */
+/** Something that a handler is called for: a change, message, batch or transaction. */
 export interface Deliverable {
   readonly change: Captured;
-  /** Of a row change: the watcher that delivers it. */
+  /** The watcher that delivers a row change. */
   readonly watcher?: string;
   /** The handler's first argument. */
   readonly event: unknown;
-  /** What must not be handled at the same time as anything else of the same name. */
+  /** Deliveries that share a record are handled one after the other. */
   readonly records: readonly string[];
-  /** It may concern any record: it waits for all before it, and all after it wait for it. */
+  /** It may concern any record, so it waits for everything before it and blocks everything after it. */
   readonly barrier?: boolean;
-  /** Whether an older change of the same record tells nothing that this one does not. */
+  /** Whether this one has every value of an older change of the same record. */
   replaces?(older: Deliverable): boolean;
-  /** The handler's second argument. `whole`: of the batch that this is a part of. */
+  /** The handler's second argument. `whole`: the context of the batch that this is part of. */
   context(attempt: number, whole?: HandlerContext): HandlerContext;
-  /** The same for the first attempts of all who neither time out nor put anything into it. */
+  /** One context for the first attempt of all subscriptions that have no timeout and no `transaction`. */
   readonly shared?: HandlerContext;
   /** The row that it is about, for SQL that shows it. */
   readonly row?: NamedRow | undefined;
-  /** What is kept of it when it cannot be handled. */
+  /** The dead letter to keep if it cannot be handled. */
   letter(): Letter;
-  /** Of a batch: what it holds. */
+  /** The events of a batch. */
   readonly parts?: readonly Deliverable[];
-  /** Those of the parts that are handed over. */
+  /** The parts that are passed to the handler. */
   readonly delivered?: readonly Deliverable[];
-  /** It comes piece by piece: its handler is called before all of it is there. */
+  /** Its handler is called before all of it has been received. */
   readonly streamed?: boolean;
-  /** False: a part of it is gone already, so that there can be no further attempt. */
+  /** False: part of it has been dropped from memory, so no further attempt is possible. */
   readonly repeatable?: boolean;
-  /** Of one that comes piece by piece: its handler was told this in place of the rest, so that its attempt has failed. */
+  /** For a streamed one: the error that the handler received instead of the remaining changes. The attempt has failed. */
   readonly failure?: unknown;
-  /** The same will be told at every attempt. */
-  readonly hopeless?: boolean;
-  /** Its rest does not come, but all of it again: nothing follows on a failure. */
+  /** Every attempt would receive the same error. */
+  readonly permanent?: boolean;
+  /** It is delivered again from the start, so a failure has no consequences. */
   readonly outdated?: boolean;
   /** It was handled, skipped or dropped. */
   settled?(): void;

@@ -4,13 +4,13 @@ import type { HeldBy } from '../types/events.ts';
 import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 import { Lane, type LaneHost } from './lane.ts';
-import type { Dead, Failure, Obstacle, Recipient, RecipientLane } from './recipient.ts';
+import type { Dead, Failure, ConditionError, Recipient, RecipientLane } from './recipient.ts';
 import type { RecoveryView } from './recovery.ts';
 import { rowSql } from './row-sql.ts';
 import { isThenable } from './thenable.ts';
 import type { Captured, Ledger, LedgerTransaction } from '../changes/ledger.ts';
 
-/** Brings what happened to handlers, and knows what has not settled. */
+/** Passes changes, messages and transactions to handlers, and knows which have not settled. */
 export class Dispatcher implements LaneHost {
   readonly #ledger: Pick<Ledger, 'hold' | 'settle' | 'full'>;
   readonly #onFailed: (failure: Failure) => void;
@@ -22,11 +22,11 @@ export class Dispatcher implements LaneHost {
   readonly #busy = new Set<Lane>();
   #whenIdle: (() => void) | undefined;
   closing = false;
-  /** Handlers that run now. */
+  /** The number of running handlers. */
   running = 0;
-  /** Milliseconds since 1970; 0: none yet. */
+  /** Milliseconds since 1970; 0: no event yet. */
   lastEventAt = 0;
-  /** What came then: its transaction, and its place there. */
+  /** The transaction and ordinal of the last event. */
   #lastTransaction: LedgerTransaction | undefined;
   #lastOrdinal = -1;
 
@@ -37,7 +37,7 @@ export class Dispatcher implements LaneHost {
       readonly stop: (error: WatchError) => void;
       readonly warn: (warning: WatchError) => void;
       readonly bury: LaneHost['bury'];
-      /** What processes before this one left behind. */
+      /** What earlier processes left behind. */
       readonly recovery?: RecoveryView | undefined;
       readonly hook?: HandlerHook;
     },
@@ -51,47 +51,47 @@ export class Dispatcher implements LaneHost {
     this.#hook = on.hook;
   }
 
-  deliver(recipient: Recipient, deliverable: Deliverable, obstacle: Obstacle): void {
+  deliver(recipient: Recipient, deliverable: Deliverable, conditionError: ConditionError): void {
     if (!recipient.active) return; // ended by another handler of the same change
-    this.#heard(deliverable.change);
-    let direct = obstacle === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
+    this.#noteTime(deliverable.change);
+    let direct = conditionError === undefined && recipient.settings.batch === undefined && !deliverable.streamed;
     const recovery = this.#recovery;
     if (recovery?.open) {
       if (recovery.covers(deliverable.change)) {
         if (recovery.isDead(recipient, deliverable)) {
           deliverable.settled?.();
-          return; // since before a crash
+          return; // it became one before a crash
         }
         direct = false;
       } else if (this.#busy.size === 0) recovery.close();
     }
     if (recipient.lane !== undefined || !direct || recipient.paused || this.closing) {
-      this.#laneOf(recipient).enqueue(deliverable, obstacle);
+      this.#laneOf(recipient).enqueue(deliverable, conditionError);
       return;
     }
-    // Nothing is before it: most handlers are done at once, and then nothing has to be remembered.
+    // Nothing is before it. Most handlers finish synchronously, and then nothing has to be recorded.
     const { timeout, transaction } = recipient.settings;
     const shared = timeout === undefined && !transaction ? deliverable.shared : undefined;
     const context = shared ?? deliverable.context(1);
     this.started();
     let result: unknown;
-    let goesOn: boolean;
+    let pending: boolean;
     try {
       result = this.call(recipient, deliverable, context);
-      goesOn = isThenable(result);
+      pending = isThenable(result);
     } catch (error) {
       this.ended();
       this.#laneOf(recipient).adoptFailure(deliverable, context, error);
       return;
     }
-    if (goesOn) this.#laneOf(recipient).adopt(deliverable, context, result as PromiseLike<unknown>);
+    if (pending) this.#laneOf(recipient).adopt(deliverable, context, result as PromiseLike<unknown>);
     else {
       this.ended();
       if (deliverable.settled !== undefined) deliverable.settled();
     }
   }
 
-  /** Deliveries that have not settled: one change may wait for many subscriptions. */
+  /** The number of unsettled deliveries; one change can have one per subscription. */
   get deliveries(): number {
     let count = 0;
     for (const lane of this.#busy) count += lane.size;
@@ -102,12 +102,12 @@ export class Dispatcher implements LaneHost {
     return this.#ledger.full;
   }
 
-  /** Memory is full: what is collected for batches goes out, for only that makes room. */
-  hurry(): void {
-    for (const lane of this.#busy) lane.hurry();
+  /** Memory is full: sends collected batches early, because only that frees memory. */
+  sendBatches(): void {
+    for (const lane of this.#busy) lane.sendBatch();
   }
 
-  /** The oldest event that has not settled. */
+  /** The oldest unsettled event. */
   get heldBy(): HeldBy | undefined {
     let oldest: HeldBy | undefined;
     let position: readonly [bigint, number] | undefined;
@@ -132,8 +132,8 @@ export class Dispatcher implements LaneHost {
   }
 
   /**
-   * Calls no handler any more, and waits until those that run have settled. After `timeout` milliseconds their signals
-   * are aborted with `reason`, and who heeds that at once is still waited for.
+   * Stops calling handlers and waits until the running ones have settled. After `timeout` milliseconds their signals are
+   * aborted with `reason`; handlers that react to that at once are still waited for.
    */
   async close(timeout: number, reason: unknown): Promise<void> {
     this.closing = true;
@@ -153,17 +153,17 @@ export class Dispatcher implements LaneHost {
   }
 
   /**
-   * The server does not continue the history of what is here: what has not begun, or waits for its next attempt, is
-   * dropped, and handlers that run finish without moving a position. The ledger has forgotten them before, or it would
-   * count them as handled. Returns how many events were dropped.
+   * The server no longer has the history of these events. Events that have not begun or wait for a retry are dropped.
+   * Running handlers finish without moving a position. The caller must reset the ledger first, or it would count the
+   * events as handled. Returns the number of dropped events.
    */
-  abandon(reason: unknown): number {
+  discard(reason: unknown): number {
     let dropped = 0;
-    for (const lane of this.#busy) dropped += lane.abandon(reason);
+    for (const lane of this.#busy) dropped += lane.discard(reason);
     return dropped;
   }
 
-  /** The parts of a batch are held since they came. */
+  /** The parts of a batch are already held. */
   hold(deliverable: Deliverable): void {
     if (!deliverable.parts) this.#ledger.hold(deliverable.change);
   }
@@ -192,7 +192,7 @@ export class Dispatcher implements LaneHost {
 
   ended(): void {
     this.running--;
-    if (this.running === 0 && this.#whenIdle) queueMicrotask(this.#whenIdle); // after the handler's event has settled
+    if (this.running === 0 && this.#whenIdle) queueMicrotask(this.#whenIdle); // runs after the handler's event has settled
   }
 
   call(recipient: Recipient, deliverable: Deliverable, context: HandlerContext): unknown {
@@ -229,8 +229,8 @@ export class Dispatcher implements LaneHost {
     this.#onStop(error);
   }
 
-  /** The clock is read once for a change, not for each who is meant. */
-  #heard({ transaction, ordinal }: Captured): void {
+  /** Reads the clock once per change, not once per subscription. */
+  #noteTime({ transaction, ordinal }: Captured): void {
     if (transaction === this.#lastTransaction && ordinal === this.#lastOrdinal) return;
     this.#lastTransaction = transaction;
     this.#lastOrdinal = ordinal;

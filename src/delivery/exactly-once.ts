@@ -13,8 +13,9 @@ export interface ExactlyOnceHost extends PositionsHost, HandlerSessionHost {}
 type Handler = (event: any, context: any) => unknown;
 
 /**
- * Runs a handler inside a transaction that also moves the subscription's position: either both take effect or neither,
- * so that what comes again after a crash is recognized. One event at a time, or a position would pass what is not done.
+ * Runs a handler in a transaction that also moves the subscription's position. Both commit or neither does, so an event
+ * that is delivered again after a crash is recognized. Events run one at a time; otherwise the position could pass an
+ * unhandled event.
  */
 export class ExactlyOnce {
   readonly #name: string;
@@ -33,7 +34,7 @@ export class ExactlyOnce {
     });
   }
 
-  /** Handles an event unless its position was reached before. */
+  /** Handles an event unless the stored position has reached it. */
   handle(event: unknown, context: HandlerContext): Promise<void> {
     return this.#session.run<Fresh>({
       signal: context.signal,
@@ -42,7 +43,7 @@ export class ExactlyOnce {
         const reached = await this.#positions.lock(client, this.#name);
         const { rows, recorder } = rowsOf(context);
         const isFresh = recorder ? await recorder.fresh(client, rows) : none;
-        // After a crash batches are cut elsewhere.
+        // After a crash the same events may form different batches.
         if (context instanceof BatchHandlerContext) {
           const rest = BatchHandlerContext.after(context, reached, isFresh);
           return rest && { ...rest, reached };
@@ -65,7 +66,7 @@ export class ExactlyOnce {
     });
   }
 
-  /** Handles an event that was left behind, wherever the position is. */
+  /** Handles an event again, regardless of the position: a dead letter. */
   handleAgain(event: unknown, context: { readonly signal: AbortSignal }): Promise<void> {
     return this.#session.run<true>({
       signal: context.signal,
@@ -75,18 +76,18 @@ export class ExactlyOnce {
     });
   }
 
-  /** Closes its session once what runs has finished. */
+  /** Closes its session after the running handler has finished. */
   close(): void {
     this.#session.close();
   }
 
-  /** Cuts its session, and with it the transaction of a handler that still runs. */
+  /** Cuts its session, which rolls back the transaction of a running handler. */
   cut(): Promise<void> {
     return this.#session.cut();
   }
 }
 
-/** What was not handled before, and how far the subscription had come. */
+/** The unhandled part of a delivery, and the subscription's position before it. */
 interface Fresh {
   readonly events: unknown;
   readonly context: HandlerContext;

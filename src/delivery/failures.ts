@@ -3,7 +3,7 @@ import type { HeldBy } from '../types/events.ts';
 
 type Failing = Pick<HeldBy, 'subscription' | 'eventId' | 'attempt' | 'sql'>;
 
-/** `onError` says to stop. */
+/** The error that ends the watch when `onError` says 'stop'. */
 export function handlerFailed({
   subscription,
   eventId,
@@ -13,38 +13,38 @@ export function handlerFailed({
 }: Failing & Pick<HeldBy, 'error'>): WatchError {
   return new WatchError(
     'HANDLER_FAILED',
-    `${subscription}: the handler failed at event ${eventId}, attempt ${attempt}: ${thrownText(error)}`,
+    `${subscription}: the handler failed for event ${eventId}, attempt ${attempt}: ${thrownText(error)}`,
     {
-      solution: `Fix the handler and start again: the event was not acknowledged and comes again.${lookAt(sql)}`,
+      solution: `Fix the handler and start again. The event was not acknowledged and will be delivered again.${lookAt(sql)}`,
       cause: error,
     },
   );
 }
 
-/** No attempt can succeed, and `onError` knows nothing but attempts. */
+/** No attempt can succeed, and `onError` has no final action. */
 export function heldForever({ subscription, eventId, error, sql }: Failing & Pick<HeldBy, 'error'>): WatchError {
   return new WatchError(
     'HANDLER_FAILED',
-    `${subscription}: event ${eventId} cannot be handled, and holds the slot: ${thrownText(error)}`,
+    `${subscription}: event ${eventId} cannot be handled, so the slot cannot advance: ${thrownText(error)}`,
     {
-      solution: `No further attempt is made. Fix the cause and start again, or let it go: onError: { attempts: 1, then: 'deadLetter' }.${lookAt(sql)}`,
+      solution: `walwatch does not retry it. Fix the cause and start again, or move such events to the dead letters: onError: { attempts: 1, then: 'deadLetter' }.${lookAt(sql)}`,
       cause: error,
     },
   );
 }
 
-/** Processes before this one have begun it too often. */
+/** Earlier processes have started its handler too often. */
 export function neverFinished({ subscription, eventId, attempt, sql }: Failing): WatchError {
   return new WatchError(
     'HANDLER_FAILED',
-    `${subscription}: the handler of event ${eventId} was called ${attempt} times by processes that ended before it had finished`,
+    `${subscription}: the handler of event ${eventId} was called ${attempt} times, and each time the process ended before the handler finished`,
     {
-      solution: `Look for what ends the process: process.exit(), too little memory, an uncaught exception.${lookAt(sql)}`,
+      solution: `Find out why the process ends: process.exit(), too little memory, an uncaught exception.${lookAt(sql)}`,
     },
   );
 }
 
-/** Where the event's row can be looked at. */
+/** A sentence with SQL that shows the event's row. */
 function lookAt(sql: string | undefined): string {
   return sql === undefined ? '' : ` Look at the row: ${sql}`;
 }

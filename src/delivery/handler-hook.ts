@@ -4,15 +4,15 @@ import type { Failure, Recipient } from './recipient.ts';
 import { isThenable } from './thenable.ts';
 import { handlerChannel, traceHandler } from './tracing.ts';
 
-/** Hears of the handlers of a watch. */
+/** Is informed about each attempt of a watch's handlers. */
 export interface HandlerObserver {
-  /** An attempt is over. `done`: and the event with it. */
+  /** An attempt has finished. `done`: the event is handled. */
   attempted(recipient: Recipient, seconds: number, done: boolean): void;
-  /** What follows on one that failed. */
+  /** An attempt has failed, with the action that follows. */
   failed(failure: Failure): void;
 }
 
-/** Stands between dispatcher and handlers while somebody measures or traces them; otherwise only its `on` is looked at. */
+/** Calls the handlers while metrics or tracing observe them. Otherwise the dispatcher only reads `on`. */
 export class HandlerHook {
   readonly #slot: string;
   readonly #observers: HandlerObserver[] = [];
@@ -37,7 +37,7 @@ export class HandlerHook {
     const began = performance.now();
     const over = (succeeded: boolean) => {
       const seconds = (performance.now() - began) / 1000;
-      // One that was too late has failed, whatever became of it.
+      // An attempt that timed out has failed, even if the handler succeeded later.
       const done = succeeded && !HandlerContext.isAborted(context);
       for (const observer of this.#observers) observer.attempted(recipient, seconds, done);
     };
@@ -52,7 +52,7 @@ export class HandlerHook {
       over(true);
       return result;
     }
-    // Asked for its result once: what looks like a promise may begin its work at each `then`.
+    // Call `then` only once: a custom thenable may start its work at each call.
     return Promise.resolve(result).then(
       () => over(true),
       (error: unknown) => {

@@ -6,17 +6,17 @@ import { Interrupted } from './interrupted.ts';
 import type { History } from './positions.ts';
 
 export interface HandlerSessionHost {
-  /** A session of one's own. */
+  /** Opens a dedicated session. */
   open(): Promise<Session>;
-  /** Of the stream. */
+  /** The server history that the stream comes from. */
   history(): History;
 }
 
-/** What is done in one transaction. */
+/** The steps of one transaction. */
 export interface Work<T> {
-  /** Aborted when the attempt is over, though the handler goes on. */
+  /** Aborted when the attempt is over, even if the handler still runs. */
   readonly signal: AbortSignal;
-  /** Tells the handler that the session is lost. */
+  /** Informs the handler that the session is lost. */
   abort?(reason: unknown): void;
   /** Undefined: there is nothing to do. */
   before(client: Client): Promise<T | undefined>;
@@ -25,38 +25,38 @@ export interface Work<T> {
   after(client: Client, given: T, attempt: string): Promise<boolean>;
 }
 
-/** The handler took longer in its transaction than the server allows: idle_in_transaction_session_timeout, transaction_timeout. */
+/** The handler's transaction exceeded a server limit: idle_in_transaction_session_timeout or transaction_timeout. */
 const tooLongInTransaction: readonly string[] = [sqlState.idleInTransactionTimeout, sqlState.transactionTimeout];
-/** Milliseconds for what comes before the handler: a lock of a worker that was thought dead may be in the way. */
+/** Milliseconds for the steps before the handler: another worker, thought dead, may hold a lock. */
 const patience = 30_000;
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 
-/** The session that the handler of one subscription writes through, one transaction after the other. */
+/** The database session of one subscription's handler; runs one transaction after the other. */
 export class HandlerSession {
   readonly #host: HandlerSessionHost;
   readonly #name: string;
   readonly #prepare: (client: Client) => Promise<void>;
   #opening: Promise<Session> | undefined;
   #session: Session | undefined;
-  /** What is in the middle of a transaction, or waits for the session. */
+  /** The number of calls that run a transaction or wait for the session. */
   #running = 0;
   #attempts = 0;
 
-  /** `prepare`: what is done once, when it is opened. */
+  /** `prepare`: runs once each time the session is opened. */
   constructor(host: HandlerSessionHost, name: string, prepare: (client: Client) => Promise<void>) {
     this.#host = host;
     this.#name = name;
     this.#prepare = prepare;
   }
 
-  /** Runs a handler in a transaction of its own. @throws Interrupted when it was not the handler's fault that it came to nothing */
+  /** Runs a handler in its own transaction. @throws Interrupted when it failed for a reason that is not the handler's fault */
   async run<T>(work: Work<T>): Promise<void> {
     const session = await this.#open();
     const { signal } = work;
     const cut = () => void this.cut();
     let handling: Promise<unknown> | undefined;
     const handler = async (client: Client, given: T) => {
-      signal.throwIfAborted(); // opening the session may have taken the time
+      signal.throwIfAborted(); // opening the session may have taken too long
       signal.addEventListener('abort', cut, { once: true });
       await (handling = (async () => work.handler(client, given))());
     };
@@ -69,7 +69,7 @@ export class HandlerSession {
       const cause = session.isLost ? await session.lost.catch((lost: unknown) => lost) : error;
       const ours = handling === undefined || (session.isLost && !tookTooLong(cause));
       const failure = aborted ? signal.reason : ours ? new Interrupted(this.#name, cause) : cause;
-      // The next attempt must not run beside this one.
+      // The next attempt must not run at the same time as this one.
       if (session.isLost && !aborted) work.abort?.(failure);
       await handling?.catch(() => {});
       throw failure;
@@ -79,14 +79,14 @@ export class HandlerSession {
     }
   }
 
-  /** Closes it once what runs has finished. */
+  /** Closes the session after the running transaction. */
   close(): void {
     this.#take()
       ?.then((session) => session.use(async () => session.close()))
-      .catch(() => {}); // one that is lost needs no closing
+      .catch(() => {}); // a lost session is already closed
   }
 
-  /** Cuts it, and with it the transaction of a handler that still runs: also on the server. */
+  /** Cuts the session and cancels its running query, so that the handler's transaction ends on the server too. */
   async cut(): Promise<void> {
     const busy = this.#running > 0;
     const session = await this.#take()?.catch(() => undefined);
@@ -95,7 +95,7 @@ export class HandlerSession {
     await cancelled;
   }
 
-  /** The next one to be asked for is another. */
+  /** Returns the present session; the next request opens a new one. */
   #take(): Promise<Session> | undefined {
     const opening = this.#opening;
     this.#opening = this.#session = undefined;
@@ -109,10 +109,10 @@ export class HandlerSession {
     session: Session,
   ): Promise<void> {
     const attempt = String(++this.#attempts);
-    // Without closing the session a query that is never answered would be waited for without an end.
+    // Close the session as well, or a query that is never answered would block us without end.
     const timer = setTimeout(() => void session.cancel().then(() => session.close()), patience);
     try {
-      // What is set here ends with the transaction: so it shows whether that is still the same.
+      // This setting ends with the transaction, so `after` can see whether it is still the same transaction.
       await client.query(`begin; set local walwatch.attempt = '${attempt}'`);
       const given = await work.before(client);
       clearTimeout(timer);
@@ -121,14 +121,14 @@ export class HandlerSession {
         return;
       }
       await handler(client, given);
-      // The attempt has failed although the handler went on: what it wrote must not stay.
+      // If the attempt has failed while the handler kept running, its writes must not be committed.
       work.signal.throwIfAborted();
       if (!(await work.after(client, given, attempt))) throw endedTransaction(this.#name);
       const { command } = await client.query('commit');
       if (command !== 'COMMIT') throw swallowedError(this.#name);
     } catch (error) {
       clearTimeout(timer);
-      await client.query('rollback').catch(() => {}); // a lost connection has rolled back by itself
+      await client.query('rollback').catch(() => {}); // a lost connection has already rolled back
       throw (error as { code?: string } | undefined)?.code === sqlState.inFailedTransaction
         ? swallowedError(this.#name, error)
         : error;
@@ -169,10 +169,10 @@ export class HandlerSession {
     }
   }
 
-  /** After a failover it may reach the new primary before the stream does: events of the old one are not for it. */
+  /** After a failover the session may reach the new primary before the stream does. It must not handle events of the old primary there. */
   async #checkHistory(client: Client): Promise<void> {
     const { systemIdentifier, timeline } = this.#host.history();
-    if (timeline === 0) return; // nothing has been streamed
+    if (timeline === 0) return; // nothing has been streamed yet
     const { rows } = await client.query<{ system: string; timeline: string }>({
       types,
       text: `select (select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()) as system,
@@ -182,8 +182,11 @@ export class HandlerSession {
     if (found.system === systemIdentifier && Number.parseInt(found.timeline, 16) === timeline) return;
     throw new WatchError(
       'CONNECTION',
-      `it reaches another server than the stream: system ${found.system}, timeline ${Number.parseInt(found.timeline, 16)}; the stream comes from ${systemIdentifier}, ${timeline}`,
-      { solution: 'After a failover this ends by itself. Otherwise the name of the host leads to several servers.' },
+      `the handler's session reached system ${found.system}, timeline ${Number.parseInt(found.timeline, 16)}, but the stream comes from system ${systemIdentifier}, timeline ${timeline}`,
+      {
+        solution:
+          'After a failover this resolves without action. Otherwise use a host name that leads to only one server.',
+      },
     );
   }
 }
@@ -195,10 +198,10 @@ function tookTooLong(cause: unknown): boolean {
 function swallowedError(subscription: string, cause?: unknown): WatchError {
   return new WatchError(
     'HANDLER_TRANSACTION',
-    `${subscription}: a query of the handler failed in its transaction, and the handler went on: nothing it has written can be committed`,
+    `${subscription}: a query of the handler failed in its transaction and the handler ignored the error: its writes cannot be committed`,
     {
       solution:
-        'Throw what the query threw. If the error is expected, avoid it (INSERT … ON CONFLICT DO NOTHING), or put SAVEPOINT before the query and ROLLBACK TO SAVEPOINT behind its failure.',
+        'Rethrow the error of the query. If you expect it, avoid it (INSERT … ON CONFLICT DO NOTHING), or run SAVEPOINT before the query and ROLLBACK TO SAVEPOINT after it fails.',
       cause,
     },
   );
@@ -207,10 +210,10 @@ function swallowedError(subscription: string, cause?: unknown): WatchError {
 function endedTransaction(subscription: string): WatchError {
   return new WatchError(
     'HANDLER_TRANSACTION',
-    `${subscription}: the handler has ended the transaction that it was called in: COMMIT, ROLLBACK, or a transaction() of an ORM`,
+    `${subscription}: the handler ended the transaction it was called in, with COMMIT, ROLLBACK or transaction() of an ORM`,
     {
       solution:
-        'BEGIN and COMMIT are walwatch’s: leave them out, or use SAVEPOINT. What the handler committed by itself stays, and the event is handled again.',
+        'walwatch runs BEGIN and COMMIT: remove them from the handler, or use SAVEPOINT. Anything the handler committed itself stays, and the event is handled again.',
     },
   );
 }

@@ -4,15 +4,15 @@ import { type AttemptsHost, type AttemptsLane, Delivery, type DeliveryGroup } fr
 import { Batcher } from './batcher.ts';
 import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
-import type { Obstacle, Recipient, RecipientLane } from './recipient.ts';
+import type { ConditionError, Recipient, RecipientLane } from './recipient.ts';
 
-/** What lanes need of the watch. */
+/** What lanes need from the watch. */
 export interface LaneHost extends AttemptsHost {
-  /** There is no memory for more. */
+  /** The memory limit is reached. */
   readonly full: boolean;
   hold(deliverable: Deliverable): void;
   settle(deliverable: Deliverable): void;
-  /** `busy`: the lane has something that has not settled. */
+  /** `busy`: the lane has unsettled deliveries. */
   busy(lane: Lane, busy: boolean): void;
 }
 
@@ -20,20 +20,20 @@ const allRecords = [''] as const;
 const noRecords = [] as const;
 
 /**
- * The way of one subscription's events to its handler: in order, at most `concurrency` at once, and those of one record
- * one after the other. A delivery waits for the last one before it of each of its records; so order costs one look-up.
+ * Delivers one subscription's events to its handler: in order, at most `concurrency` at once, and events of one record one
+ * after the other. A delivery waits for the last earlier delivery of each of its records, so order costs one look-up.
  */
 export class Lane implements RecipientLane, AttemptsLane {
   readonly recipient: Recipient;
   readonly host: LaneHost;
   aborted = false;
   running = 0;
-  /** In commit order: the first is the oldest that has not settled. */
+  /** In commit order: the first is the oldest unsettled one. */
   readonly #pending = new Set<Delivery>();
   readonly #ready = new Queue<Delivery>();
   readonly #last = new Map<string, Delivery>();
   #group: DeliveryGroup = { open: 0, next: undefined };
-  /** The last barrier, until it has settled: it may concern any record. */
+  /** The last unsettled barrier; it may concern any record. */
   #barrier: Delivery | undefined;
   readonly #batcher: Batcher | undefined;
   #inRun = false;
@@ -50,7 +50,7 @@ export class Lane implements RecipientLane, AttemptsLane {
       );
   }
 
-  /** What has waited longest. */
+  /** The delivery that has waited longest. */
   get oldest(): Pick<Delivery, 'deliverable' | 'since' | 'attempt' | 'error'> | undefined {
     return this.#pending.values().next().value ?? this.#batcher?.oldest;
   }
@@ -64,51 +64,51 @@ export class Lane implements RecipientLane, AttemptsLane {
     return this.#batcher?.holding;
   }
 
-  /** Deliveries that have not settled; a batch is one. */
+  /** The number of unsettled deliveries; a batch counts as one. */
   get size(): number {
     return this.#pending.size + (this.#batcher?.size ?? 0);
   }
 
-  /** Delivers when it is its turn. */
-  enqueue(deliverable: Deliverable, obstacle: Obstacle): void {
-    if (this.#batcher && obstacle === undefined) {
+  /** Delivers it when its turn comes. */
+  enqueue(deliverable: Deliverable, conditionError: ConditionError): void {
+    if (this.#batcher && conditionError === undefined) {
       this.host.hold(deliverable);
       this.host.busy(this, true);
       if (this.host.closing) this.#batcher.close();
       this.#batcher.add(deliverable);
-      if (this.host.full) this.#batcher.hurry();
+      if (this.host.full) this.#batcher.sendSoon();
       return;
     }
-    this.#batcher?.flush(); // what was before it comes before it
-    this.#queue(deliverable, obstacle);
+    this.#batcher?.flush(); // earlier events must be delivered first
+    this.#queue(deliverable, conditionError);
   }
 
-  #queue(deliverable: Deliverable, obstacle: Obstacle): void {
-    const delivery = this.#track(deliverable, obstacle);
+  #queue(deliverable: Deliverable, conditionError: ConditionError): void {
+    const delivery = this.#track(deliverable, conditionError);
     if (delivery.blockedBy > 0) return;
     this.#ready.push(delivery);
     this.run();
   }
 
-  /** What waits for its next attempt has its place as well: what comes meanwhile is collected behind it. */
+  /** Deliveries that wait for a retry count too: later events are collected behind them. */
   #isFree(): boolean {
     const { settings, paused } = this.recipient;
     return this.#pending.size < settings.concurrency && !paused && !this.host.closing;
   }
 
-  /** Takes over a handler that was called at once and has not finished. */
+  /** Takes over a delivery whose handler was called directly and returned a promise. */
   adopt(deliverable: Deliverable, context: HandlerContext, result: PromiseLike<unknown>): void {
     this.#track(deliverable, undefined).watch(context, result);
   }
 
-  /** Takes over a handler that was called at once and threw. */
+  /** Takes over a delivery whose handler was called directly and threw. */
   adoptFailure(deliverable: Deliverable, context: HandlerContext, error: unknown): void {
     this.#track(deliverable, undefined).threw(context, error);
   }
 
-  /** Calls handlers as far as it may. */
+  /** Calls as many handlers as concurrency allows. */
   run(): void {
-    if (this.#inRun) return; // what a failure makes ready is taken up by the loop that is on its way
+    if (this.#inRun) return; // the running loop also takes what a failure makes ready
     this.#inRun = true;
     const { recipient } = this;
     while (this.running < recipient.settings.concurrency && !recipient.paused && !this.host.closing) {
@@ -120,12 +120,12 @@ export class Lane implements RecipientLane, AttemptsLane {
     if (this.#batcher && this.#isFree()) this.#batcher.freed();
   }
 
-  /** Memory is full. */
-  hurry(): void {
-    this.#batcher?.hurry();
+  /** Memory is full: does not wait for larger batches. */
+  sendBatch(): void {
+    this.#batcher?.sendSoon();
   }
 
-  /** The subscription has ended: what has not begun is not delivered any more. */
+  /** The subscription has ended: drops deliveries that have not begun. */
   drop(): void {
     this.#ready.drain();
     this.#dropCollected();
@@ -133,23 +133,23 @@ export class Lane implements RecipientLane, AttemptsLane {
     this.#rest();
   }
 
-  /** The history of what is here is lost. What has not begun, or waits for its next attempt, is dropped. Returns how many events that were. */
-  abandon(reason: unknown): number {
+  /** The history of these events is lost. Drops deliveries that have not begun or wait for a retry. Returns the number of dropped events. */
+  discard(reason: unknown): number {
     this.#ready.drain();
     let dropped = this.#dropCollected();
     for (const delivery of this.#pending)
-      if (delivery.abandon(reason)) dropped += delivery.deliverable.parts?.length ?? 1;
+      if (delivery.discard(reason)) dropped += delivery.deliverable.parts?.length ?? 1;
     this.#rest();
     return dropped;
   }
 
-  /** Aborts the signals of the handlers that run. */
+  /** Aborts the signals of the running handlers. */
   abort(reason: unknown): void {
     this.aborted = true;
     for (const delivery of this.#pending) delivery.abort(reason);
   }
 
-  /** Nothing is begun any more. `unattended`: nobody waits for what runs either. */
+  /** Starts no more handlers. `unattended`: running handlers are not waited for either. */
   close(unattended: boolean): void {
     this.#batcher?.close();
     for (const delivery of this.#pending) delivery.close(unattended);
@@ -170,11 +170,11 @@ export class Lane implements RecipientLane, AttemptsLane {
     this.#rest();
   }
 
-  #track(deliverable: Deliverable, obstacle: Obstacle): Delivery {
+  #track(deliverable: Deliverable, conditionError: ConditionError): Delivery {
     const { concurrency, pipelined } = this.recipient.settings;
     const barrier = !pipelined && concurrency > 1 && deliverable.barrier === true;
     const records = pipelined || barrier ? noRecords : concurrency === 1 ? allRecords : deliverable.records;
-    const delivery = new Delivery(this, deliverable, obstacle, records);
+    const delivery = new Delivery(this, deliverable, conditionError, records);
     for (const record of records) {
       const last = this.#last.get(record);
       if (last) this.#block(delivery, last);
@@ -190,7 +190,7 @@ export class Lane implements RecipientLane, AttemptsLane {
     return delivery;
   }
 
-  /** It waits for all before it, and all after it wait for it: by group, so that this costs the same however many they are. */
+  /** The barrier waits for the group before it and blocks everything after it. With groups this costs the same for any number of deliveries. */
   #raise(barrier: Delivery): void {
     if (this.#group.open > 0) {
       this.#group.next = barrier;
@@ -209,14 +209,14 @@ export class Lane implements RecipientLane, AttemptsLane {
     if (--delivery.blockedBy === 0) this.#ready.push(delivery);
   }
 
-  /** What is collected for a batch is not sent. Returns how many events that were. */
+  /** Drops the events collected for a batch. Returns their number. */
   #dropCollected(): number {
     const parts = this.#batcher?.drain() ?? [];
     for (const part of parts) this.host.settle(part);
     return parts.length;
   }
 
-  /** With nothing left, the lane is of no use. */
+  /** An empty lane is removed. */
   #rest(): void {
     if (this.#pending.size === 0 && !this.#batcher?.oldest) this.host.busy(this, false);
   }

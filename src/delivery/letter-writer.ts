@@ -9,20 +9,20 @@ import { Positions, type PositionsHost } from './positions.ts';
 import type { Dead } from './recipient.ts';
 
 export interface LetterWriterHost extends PositionsHost {
-  /** A session of one's own. `deadline`: milliseconds for each of its tasks. */
+  /** Opens a dedicated session. `deadline`: milliseconds per task. */
   open(deadline?: number): Promise<Session>;
   /** Whether only one subscription has this name. */
   unique(subscription: string): boolean;
 }
 
-/** Milliseconds for a letter, and for a lock that is in its way. */
+/** Milliseconds for writing a letter, and for waiting for a lock. */
 const deadline = 30_000;
 const lockTimeout = 2000;
-/** A value that jsonb does not hold. */
+/** jsonb cannot store a value. */
 const tooLarge: string = sqlState.programLimitExceeded;
 const longestError = 100_000;
 
-/** Writes dead letters, over a session of its own: a lock on their table holds up nothing else. */
+/** Writes dead letters over a separate session, so that a lock on their table blocks nothing else. */
 export class LetterWriter {
   readonly #host: LetterWriterHost;
   readonly #positions: Positions;
@@ -35,7 +35,7 @@ export class LetterWriter {
     this.#positions = new Positions(host);
   }
 
-  /** Writes a letter. Rejects, after a warning, when it is not written. */
+  /** Writes a dead letter. Rejects, after a warning, if it could not be written. */
   async write(dead: Dead): Promise<void> {
     const { name } = dead.recipient;
     const { eventId } = dead.deliverable.change;
@@ -59,7 +59,7 @@ export class LetterWriter {
           {
             solution:
               (cause as WatchError).solution ??
-              'The event is kept, and the slot with it. walwatch tries again to write it.',
+              'walwatch keeps the event and tries again; until then the slot does not advance.',
             cause,
           },
         ),
@@ -95,7 +95,7 @@ export class LetterWriter {
           ],
         );
         if (!recipient.settings.transaction) return;
-        // Or the event would come again beside its letter after a crash.
+        // Move the position as well, or after a crash the event would be delivered although it has a letter.
         const place = placeOf(deliverable.change, deliverable.watcher);
         const reached = await this.#positions.lock(client, recipient.name);
         if (isAfter(place, reached))
@@ -111,7 +111,7 @@ export class LetterWriter {
       await work(attempt);
       await client.query('commit');
     } catch (error) {
-      await client.query('rollback').catch(() => {}); // what failed is thrown
+      await client.query('rollback').catch(() => {}); // the first error is thrown
       throw error;
     }
   }
@@ -135,13 +135,13 @@ export class LetterWriter {
 function notUnique(subscription: string): ConfigurationError {
   return new ConfigurationError([
     {
-      message: `several subscriptions are called '${subscription}', and dead letters are kept under their names`,
-      solution: "Give them names of their own that stay: { name: 'mailer' }.",
+      message: `several subscriptions have the name '${subscription}', but dead letters are stored by subscription name`,
+      solution: "Give each subscription a unique name that does not change: { name: 'mailer' }.",
     },
   ]);
 }
 
-/** A text of PostgreSQL has no NUL, and nobody reads a million lines. */
+/** PostgreSQL's texts cannot contain NUL. Very long texts are cut. */
 export function storable(error: unknown): string {
   return thrownStack(error).slice(0, longestError).replaceAll('\0', '');
 }

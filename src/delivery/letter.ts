@@ -1,6 +1,6 @@
 type Texts = Readonly<Record<string, string | null>>;
 
-/** What is kept of something that its handler could not handle: PostgreSQL's texts, so that it can be parsed again. */
+/** The content of a dead letter. Values are PostgreSQL's texts, so that they can be parsed again. */
 export interface Letter {
   readonly watcher: string;
   readonly event: Texts;
@@ -12,7 +12,7 @@ export interface LetterContext {
   readonly xid: number;
   /** ISO 8601. */
   readonly committedAt: string;
-  /** Of a row change. */
+  /** Only for row changes. */
   readonly change?: {
     readonly type: string;
     readonly schema: string;
@@ -23,18 +23,18 @@ export interface LetterContext {
     /** It was read from the table. */
     readonly existing?: boolean;
   };
-  /** Values that were too long, by name, with how long they were: only their beginning is kept. */
+  /** Values that were too long, by name, with their original length: only their beginning is kept. */
   readonly shortened?: Readonly<Record<string, number>>;
 }
 
-/** Characters that jsonb surely holds: 256 MiB for a text, and a character takes up to 3 bytes in UTF-8; 1 GB for all. */
+/** Characters that always fit into jsonb: its limits are 256 MiB per text and 1 GB in total, and a character takes up to 3 bytes in UTF-8. */
 const longestText = 64_000_000;
-const mostText = 128_000_000;
-/** Characters that are kept of a text that is too long. */
+const maxText = 128_000_000;
+/** Characters kept of a text that is too long. */
 const beginning = 1000;
 
-/** A letter that fits into a row. Of what is too long the beginning is kept, and its length told. */
-export function fitting(letter: Letter, longest = longestText, most = mostText): Letter {
+/** Returns a letter that fits into a row: too long texts are cut, and their original length is recorded. */
+export function fitting(letter: Letter, longest = longestText, most = maxText): Letter {
   const { change } = letter.context;
   const values = [letter.event, change?.previous ?? {}].flatMap((texts) => Object.entries(texts));
   const lengths = values.flatMap(([name, text]) =>
@@ -66,6 +66,6 @@ export function fitting(letter: Letter, longest = longestText, most = mostText):
 
 function beginningOf(text: string | null): string | null {
   if (text === null || text === undefined) return text;
-  // Half of a surrogate pair is no text.
+  // Do not keep half of a surrogate pair.
   return text.slice(0, beginning).replace(/[\uD800-\uDBFF]$/, '');
 }

@@ -5,10 +5,10 @@ import type { Letter } from './letter.ts';
 import type { LogicalMessage } from '../types/delivery.ts';
 
 const oneRecord = [''] as const;
-/** Bytes of content that a letter holds. Its text in hexadecimal takes twice as much. */
+/** Bytes of content that a letter stores. As hexadecimal text they take twice as much. */
 const longestContent = 25_000_000;
 
-/** A logical message as it is handed to subscriptions. */
+/** A logical message as it is delivered to subscriptions. */
 export class MessageDelivery implements Deliverable {
   readonly change: CapturedMessage;
   readonly records = oneRecord;
@@ -47,7 +47,7 @@ export class MessageDelivery implements Deliverable {
   }
 }
 
-/** A message as it was before it became a letter. */
+/** Restores a message from its dead letter. */
 export function messageOf(event: Letter['event']): LogicalMessage {
   return {
     prefix: event['prefix'] ?? '',

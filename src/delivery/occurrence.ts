@@ -12,7 +12,7 @@ import type { EventContext } from '../types/delivery.ts';
 const nothing: Event = Object.freeze({});
 const none: readonly string[] = Object.freeze([]);
 
-/** A change as one watcher sees it: shared by all subscriptions that it is delivered to. */
+/** A change as one watcher sees it. All its subscriptions share it. */
 export class Occurrence implements Deliverable {
   readonly planned: PlannedWatcher;
   readonly change: CapturedChange;
@@ -34,7 +34,7 @@ export class Occurrence implements Deliverable {
     const { event, absent } = makeEvent(planned, change.row, change.old, change);
     this.event = event;
     this.absent = absent;
-    // What is absent is told in each watcher's own way.
+    // Watchers with absent values need their own event: each reports them with its own names.
     if (layout !== undefined && absent.length === 0) (change.events ??= [])[layout] = event;
   }
 
@@ -87,14 +87,14 @@ export class Occurrence implements Deliverable {
     };
   }
 
-  /** The records it concerns, as far as they are known: two when the primary key changed, one otherwise. */
+  /** The known records it concerns: two if the primary key changed, otherwise one. */
   get records(): readonly string[] {
     const { now, before } = this.#keys;
     const known = now === before ? [now] : [now, before];
     return known.filter((key) => key !== undefined);
   }
 
-  /** It may concern a record that is not known: a truncate, or the key is not part of the replica identity. */
+  /** It may concern an unknown record: a truncate, or the replica identity does not contain the key. */
   get barrier(): boolean {
     const { now, before } = this.#keys;
     return now === undefined || before === undefined;
@@ -114,7 +114,7 @@ export class Occurrence implements Deliverable {
     const { row, old, type } = change;
     if (type === 'truncated') return { now: undefined, before: undefined };
     const { schema, name } = planned.bound.table;
-    // Row streams have records of several tables.
+    // A row stream has records of several tables.
     const record = (key: string | undefined) =>
       key === undefined ? undefined : `${schema.length}:${schema}${name.length}:${name}${key}`;
     const now = record(recordKey(planned.primaryKey, currentText, row, old));
@@ -122,7 +122,7 @@ export class Occurrence implements Deliverable {
   }
 }
 
-/** Of a handler of row changes. */
+/** The context of a handler of row changes. */
 export class EventHandlerContext extends HandlerContext implements EventContext {
   readonly watcher: string;
   readonly type: UpdateType;
@@ -150,7 +150,7 @@ export class EventHandlerContext extends HandlerContext implements EventContext 
     return this.#occurrence.previous;
   }
 
-  /** What a handler of ours was called for. Not a getter, because contexts are the user's to look at. */
+  /** The occurrence of an internal handler's context. Not a getter, because users can see the properties of contexts. */
   static occurrence(context: EventHandlerContext): Occurrence {
     return context.#occurrence;
   }

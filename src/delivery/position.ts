@@ -1,26 +1,26 @@
 import type { Captured } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 
-/** Where a delivery stands in the order in which one subscription is called. */
+/** A delivery's place in the order in which one subscription receives events. */
 export interface Place {
   readonly lsn: Lsn;
   readonly ordinal: number;
-  /** Of a row change: as which watcher of a list it is delivered. */
+  /** For a row change: the watcher of the list that delivers it. */
   readonly watcher: string;
 }
 
-/** How far a subscription has come: all before it is handled, and of the change there what these watchers deliver. */
+/** A subscription's position: everything before it is handled. Of the change at it, the deliveries of `watchers` are handled. */
 export interface Position {
   readonly lsn: Lsn;
   readonly ordinal: number;
-  /** Undefined: all of them. */
+  /** Undefined: all watchers. */
   readonly watchers: readonly string[] | undefined;
 }
 
 export const nowhere: Position = { lsn: 0n, ordinal: -1, watchers: undefined };
 
 export function placeOf({ transaction, eventId }: Captured, watcher = ''): Place {
-  // A transaction's id has no number: it is the only one of its commit.
+  // A transaction's event id has no number, because it is the only event of its commit.
   const ordinal = Number(/\/[mn]?(\d+)$/.exec(eventId.slice(transaction.commitLsn.length))?.[1] ?? 0);
   return { lsn: transaction.finalLsn, ordinal, watcher };
 }
@@ -30,7 +30,7 @@ export function isAfter(place: Place, position: Position): boolean {
   return place.lsn > position.lsn || (place.lsn === position.lsn && place.ordinal > position.ordinal);
 }
 
-/** Where a subscription has come to once the deliveries at these places, in order, are handled as well. */
+/** The position after the deliveries at these places, in order, are handled as well. */
 export function moved(position: Position, places: readonly Place[]): Position {
   const last = places.at(-1)!;
   const there = places.filter((place) => isAt(place, last)).map(({ watcher }) => watcher);

@@ -8,7 +8,7 @@ import { sqlState } from '../postgres/sqlstate.ts';
 import type { Server } from '../postgres/server.ts';
 import { nowhere, type Position } from './position.ts';
 
-/** The server's history that the stream comes from. */
+/** The server history that the stream comes from. */
 export interface History {
   /** Empty: not known yet. */
   readonly systemIdentifier: string;
@@ -18,18 +18,18 @@ export interface History {
 
 export interface PositionsHost {
   readonly slot: string;
-  /** The table may be made when it is missing. */
+  /** The table may be created if it is missing. */
   readonly create: boolean;
   history(): History;
   warn(warning: WatchError): void;
 }
 
-/** The sessions are those of handlers, whose search path is the application's: so here even operators have their schema. */
+/** Handlers' sessions use the application's search path, so even operators need their schema. */
 const ofSubscription = 'slot operator(pg_catalog.=) $1 and subscription operator(pg_catalog.=) $2';
-/** They may have its parsers as well. */
+/** They may also use the application's type parsers. */
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 
-/** How far subscriptions have come that write in one transaction with their position: the table walwatch.positions. */
+/** The positions of subscriptions with `transaction: true`, in the table walwatch.positions. */
 export class Positions {
   readonly #host: PositionsHost;
 
@@ -37,7 +37,7 @@ export class Positions {
     this.#host = host;
   }
 
-  /** Makes the table when it is missing and may be made. */
+  /** Creates the table if it is missing and may be created. */
   async prepare(client: Client): Promise<void> {
     await withMigration(client, '002_positions', this.#host.create, () =>
       client.query('select timeline, watchers from walwatch.positions limit 0'),
@@ -45,8 +45,8 @@ export class Positions {
   }
 
   /**
-   * How far a subscription has come. Its row stays locked until the end of the transaction, also against a worker that
-   * was thought dead.
+   * Reads a subscription's position and locks its row until the transaction ends, which also stops another worker that was
+   * thought dead.
    */
   async lock(client: Client, subscription: string): Promise<Position> {
     const { slot } = this.#host;
@@ -66,11 +66,11 @@ export class Positions {
          values ($1, $2, $3, $4, '0/0', -1) on conflict do nothing`,
         [slot, subscription, systemIdentifier, timeline],
       );
-      ({ rows } = await client.query<Row>(query)); // another worker may have been faster
+      ({ rows } = await client.query<Row>(query)); // another worker may have inserted it first
     }
     const row = rows[0]!;
     if (row.system_identifier !== systemIdentifier) return nowhere;
-    // A row that came here by replication is older than the promotion, and so is the commit that it speaks of.
+    // A promotion does not make positions invalid: a replicated row is older than the promotion, and so is the commit it names.
     if (row.ahead === 'true') {
       this.#host.warn(refused(subscription, row));
       return nowhere;
@@ -79,7 +79,7 @@ export class Positions {
     return { lsn: parseLsn(row.lsn), ordinal: Number(row.ordinal), watchers };
   }
 
-  /** Moves it, unless the session is not in the attempt's transaction any more; returns whether it is. */
+  /** Moves the position if the session is still in the attempt's transaction. Returns whether it is. */
   async move(client: Client, subscription: string, position: Position, attempt: string): Promise<boolean> {
     const { systemIdentifier, timeline } = this.#host.history();
     const { lsn, ordinal, watchers } = position;
@@ -104,15 +104,15 @@ interface Row {
 function refused(subscription: string, { lsn, timeline }: Row): WatchError {
   return new WatchError(
     'POSITION_REFUSED',
-    `${subscription}: its position ${lsn} in walwatch.positions (timeline ${timeline ?? 'unknown'}) is beyond the end of the server's WAL`,
+    `${subscription}: the position ${lsn} in walwatch.positions (timeline ${timeline ?? 'unknown'}) is beyond the end of the server's WAL`,
     {
       solution:
-        'It belongs to a history that this server does not have, and is not used: what comes is handled. Compare the effects of the last events before a failover or restore.',
+        'The position belongs to a history that this server does not have. walwatch ignores it and handles the events it receives. Check whether the last events before the failover or restore were handled twice.',
     },
   );
 }
 
-/** What keeps positions from being kept. Makes their table when it is missing and may be made. */
+/** Reasons why positions cannot be stored. Creates their table if it is missing and may be created. */
 export async function positionIssues(
   client: Client,
   server: Pick<Server, 'inRecovery' | 'role'>,
@@ -121,19 +121,19 @@ export async function positionIssues(
   if (server.inRecovery) {
     return [
       {
-        message: 'transaction: true writes, and the server is a standby',
-        solution: 'Connect to the primary, or leave transaction out.',
+        message: 'transaction: true needs a primary, but the server is a standby',
+        solution: 'Connect to the primary, or remove the option transaction.',
       },
     ];
   }
   const foreign = await foreignTable(client, 'positions');
   if (foreign) return [{ message: foreign.message, solution: foreign.solution, table: 'walwatch.positions' }];
   try {
-    // Raises when there is no such table, or its schema may not be used.
+    // Fails if the table does not exist or its schema may not be used.
     const [, , { rows }] = await withMigration(client, '002_positions', create, () =>
       inOrder([
         client.query(`select 'walwatch.positions'::pg_catalog.regclass`),
-        // Without a right to the table this is found in the catalog: 42703 when the column is missing.
+        // Works without a privilege on the table: 42703 means that the column is missing.
         client.query(`select pg_catalog.has_column_privilege('walwatch.positions', 'watchers', 'SELECT')`),
         client.query<{ granted: boolean }>(
           `select pg_catalog.has_table_privilege('walwatch.positions', 'SELECT')
@@ -149,13 +149,13 @@ export async function positionIssues(
   }
   return [
     {
-      message: `transaction: true keeps positions in the table walwatch.positions, which the role '${server.role}' can neither use nor make`,
-      solution: `Let the owner of the database run: ${migrationFor(server.role, '002_positions')}`,
+      message: `transaction: true stores positions in the table walwatch.positions, which the role '${server.role}' can neither use nor create`,
+      solution: `As the owner of the database, run: ${migrationFor(server.role, '002_positions')}`,
     },
   ];
 }
 
-/** Forgets the positions of a slot that is gone for good: a temporary one. */
+/** Deletes the positions of a temporary slot that no longer exists. */
 export async function forgetPositions(client: Client, slot: string): Promise<void> {
   await checkOwnTable(client, 'positions');
   await client.query('delete from walwatch.positions where slot = $1', [slot]);

@@ -2,7 +2,7 @@ import type { BatchOptions, ErrorAction, OnError } from '../types/delivery.ts';
 import type { HandlerContext } from './context.ts';
 import type { Deliverable } from './deliverable.ts';
 
-/** `SubscribeOptions` with the watch's defaults filled in. One object for all subscriptions that give none. */
+/** `SubscribeOptions` with the watch's defaults filled in. Subscriptions without options share one object. */
 export interface DeliverySettings {
   readonly name: string | undefined;
   readonly onError: OnError;
@@ -10,32 +10,32 @@ export interface DeliverySettings {
   readonly concurrency: number;
   readonly transaction: boolean;
   readonly batch: Required<BatchOptions> | undefined;
-  /** Handlers are begun in order, and may run at once even for one record: they keep the order themselves. */
+  /** Handlers start in order and may overlap even for one record, because they keep the order themselves. */
   readonly pipelined?: boolean;
 }
 
-/** A subscription as far as delivery is concerned. */
+/** A subscription, as delivery sees it. */
 export interface Recipient {
   readonly name: string;
-  /** What it subscribed to: a watcher's name, or `message:prefix`. */
+  /** A watcher's name, or `message:prefix`. */
   readonly watcher: string;
   readonly handler: (event: any, context: any) => unknown;
   readonly settings: DeliverySettings;
-  /** False once it has ended. */
+  /** False when it has ended. */
   readonly active: boolean;
-  /** Its events wait, because nobody has asked for the next one: an iterator. */
+  /** An iterator whose consumer has not asked for the next event. */
   readonly paused: boolean;
-  /** There is one while something has not settled. */
+  /** Exists while a delivery is unsettled. */
   lane: RecipientLane | undefined;
 }
 
-/** The way to a subscription's handler: a `Lane`. */
+/** A subscription's `Lane`. */
 export interface RecipientLane {
-  /** What has waited longest. */
+  /** The delivery that has waited longest. */
   readonly oldest: { readonly deliverable: Deliverable; attempt: number; error: unknown } | undefined;
   /** Deliveries that have not settled. */
   readonly size: number;
-  enqueue(deliverable: Deliverable, obstacle: Obstacle): void;
+  enqueue(deliverable: Deliverable, conditionError: ConditionError): void;
   adopt(deliverable: Deliverable, context: HandlerContext, result: PromiseLike<unknown>): void;
   adoptFailure(deliverable: Deliverable, context: HandlerContext, error: unknown): void;
   run(): void;
@@ -43,10 +43,10 @@ export interface RecipientLane {
   abort(reason: unknown): void;
 }
 
-/** Why something cannot be handled by a subscription before its handler is even called. Undefined: nothing. */
-export type Obstacle = unknown;
+/** A reason why a subscription cannot handle something before its handler is called. Undefined: none. */
+export type ConditionError = unknown;
 
-/** An attempt failed, and what follows. */
+/** A failed attempt, with the action that follows. */
 export interface Failure {
   readonly recipient: Recipient;
   readonly eventId: string;
@@ -54,11 +54,11 @@ export interface Failure {
   readonly error: unknown;
   readonly action: ErrorAction;
   readonly retryIn: number | undefined;
-  /** What could not be handled. */
+  /** The delivery that failed. */
   readonly deliverable?: Deliverable;
 }
 
-/** What its handler could not handle, on its way to the dead letters. */
+/** A delivery that becomes a dead letter. */
 export interface Dead {
   readonly recipient: Recipient;
   readonly deliverable: Deliverable;

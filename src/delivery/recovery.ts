@@ -14,11 +14,11 @@ import type { Recipient } from './recipient.ts';
 
 export interface RecoveryHost {
   readonly slot: string;
-  /** The table may be made when it is missing. */
+  /** The table may be created if it is missing. */
   readonly create: boolean;
-  /** A session of one's own. `deadline`: milliseconds for each of its tasks. */
+  /** Opens a dedicated session. `deadline`: milliseconds per task. */
   open(deadline: number): Promise<Session>;
-  /** Whether some subscription has such an `onError`. */
+  /** Whether any subscription has such an `onError`. */
   some(has: (onError: OnError) => boolean): boolean;
   warn(warning: WatchError): void;
 }
@@ -27,25 +27,25 @@ const deadline = 10_000;
 const endTimeout = 2000;
 const missing: readonly string[] = [sqlState.undefinedTable, sqlState.invalidSchemaName];
 
-/** What deliveries need of it. */
+/** What deliveries need from it. */
 export type RecoveryView = Pick<Recovery, 'open' | 'covers' | 'isDead' | 'counts' | 'firstAttempt' | 'call' | 'close'>;
 
 /**
- * What processes before this one left behind, where it matters for events that come again: dead letters that are written
- * already, and attempts that were on their way when a process ended. Of events after the end of WAL at the start nobody can
- * have begun anything; once those are all that comes, this is of no more use.
+ * Knows what earlier processes left behind for events that are delivered again: dead letters, and attempts that were
+ * running when a process ended. No process can have begun events after the end of WAL at the start, so this is needed
+ * only until those arrive.
  */
 export class Recovery {
-  /** Events may come that were begun before. */
+  /** Events that an earlier process began may still arrive. */
   open = false;
   readonly #host: RecoveryHost;
   #loaded = false;
-  /** Attempts that are on their way are noted. */
+  /** Running attempts are recorded in the database. */
   #counting = false;
-  /** It is noted that this process runs. */
+  /** The database has a record that this process runs. */
   #noted = false;
   #until: Lsn = 0n;
-  /** By subscription and event: what tells the event from one of another history. */
+  /** By subscription and event: the identity that distinguishes the event from one of another history. */
   readonly #letters = new Map<string, string>();
   readonly #attempts = new Map<string, number>();
   #opening: Promise<Session> | undefined;
@@ -54,7 +54,7 @@ export class Recovery {
     this.#host = host;
   }
 
-  /** Looks once, before streaming, unless another worker has the slot. `confirmed`: where the slot stands. */
+  /** Reads once, before streaming, unless another worker has the slot. `confirmed`: the slot's position. */
   async load(client: Client, confirmed: string | undefined): Promise<void> {
     const counts = this.#host.some((onError) => typeof onError === 'object');
     if (this.#loaded || !this.#host.some((onError) => onError !== 'retry')) return;
@@ -65,7 +65,7 @@ export class Recovery {
                      else pg_catalog.pg_current_wal_insert_lsn() end::text as end`,
         [this.#host.slot],
       ),
-      // In the same round trip; what they find is found again by those who use the tables.
+      // Saves a round trip: those who use the tables report any problem.
       foreignTable(client, 'dead_letters'),
       counts ? foreignTable(client, 'attempts') : undefined,
     ]);
@@ -79,7 +79,7 @@ export class Recovery {
     this.#loaded = true;
   }
 
-  /** Another worker goes on with the slot. */
+  /** Another worker uses the slot now. */
   forget(): void {
     this.#loaded = this.open = this.#counting = false;
     this.#letters.clear();
@@ -90,13 +90,13 @@ export class Recovery {
     return transaction.finalLsn <= this.#until;
   }
 
-  /** Whether it has become a dead letter. */
+  /** Whether the event already is a dead letter. */
   isDead({ name, watcher: source }: Recipient, { change, watcher = source }: Deliverable): boolean {
     const letter = this.#letters.get(keyOf(name, change.eventId, watcher));
     return letter !== undefined && letter === identityOf(change.transaction.xid, change.transaction.committedAt);
   }
 
-  /** Whether its attempts are noted. */
+  /** Whether the event's attempts are recorded. */
   counts({ settings }: Recipient, { change }: Deliverable): boolean {
     return this.#counting && typeof settings.onError === 'object' && this.covers(change);
   }
@@ -106,7 +106,7 @@ export class Recovery {
     return 1 + Math.max(...eventIdsOf(deliverable).map((eventId) => this.#attempts.get(keyOf(name, eventId)) ?? 0));
   }
 
-  /** Calls a handler, with a note while it is on its way. */
+  /** Calls a handler. A record exists in the database while it runs. */
   async call(
     { name }: Recipient,
     deliverable: Deliverable,
@@ -131,7 +131,7 @@ export class Recovery {
     }
   }
 
-  /** All that comes is new. */
+  /** From now on all events are new. */
   close(): void {
     this.open = false;
     this.#letters.clear();
@@ -140,7 +140,7 @@ export class Recovery {
     this.#opening = undefined;
   }
 
-  /** The process stops in order. A server that does not answer is not waited for: that only makes the next start more careful. */
+  /** The process stops normally. Does not wait long for a server that does not answer: that only makes the next start more careful. */
   async end(): Promise<void> {
     if (!this.#noted) return;
     this.#noted = false;
@@ -151,7 +151,7 @@ export class Recovery {
     this.close();
   }
 
-  /** Whether a process before this one ended without having stopped. Forgets what it left: an attempt that is made is noted again. */
+  /** Whether an earlier process ended without stopping. Deletes its records: a new attempt writes a new one. */
   async #loadAttempts(client: Client): Promise<boolean> {
     const { slot, create } = this.#host;
     try {
@@ -172,11 +172,11 @@ export class Recovery {
       this.#host.warn(
         new WatchError(
           'PERMISSION',
-          `a handler that ends its process will be tried again without an end, because walwatch.attempts cannot be written: ${(cause as Error).message}`,
+          `walwatch.attempts cannot be written, so a handler that ends its process is retried without a limit: ${(cause as Error).message}`,
           {
             solution:
               (cause as WatchError).solution ??
-              'Let the owner of the database run node_modules/walwatch/sql/migrations/004_attempts.sql, with its grants.',
+              'As the owner of the database, run node_modules/walwatch/sql/migrations/004_attempts.sql with its grants.',
             cause,
           },
         ),
@@ -205,22 +205,22 @@ export class Recovery {
       for (const { subscription, eventId, watcher, xid, at } of rows)
         this.#letters.set(keyOf(subscription, eventId, watcher), identityOf(Number(xid), new Date(at)));
     } catch (error) {
-      // The table is made with the first letter; that it cannot be used is told when one is written.
+      // The table is created with the first letter. If it cannot be used, writing a letter reports that.
       if (!missing.includes((error as { code?: string }).code!)) this.#host.warn(lettersUnknown(error));
     }
   }
 
-  /** What cannot be noted must not keep a handler from being called. */
+  /** A record that cannot be written must not stop the handler from being called. */
   async #note(statement: string, values: unknown[]): Promise<void> {
     try {
       const session = await (this.#opening ??= this.#open());
       await session.use((client) => client.query(statement, values));
     } catch {
-      this.#opening = undefined; // the next one opens another
+      this.#opening = undefined; // the next call opens a new session
     }
   }
 
-  /** A crash of this process loses nothing that the server has in memory. */
+  /** synchronous_commit is off: a crash of this process loses nothing that the server has in memory. */
   async #open(): Promise<Session> {
     const session = await this.#host.open(deadline);
     await session.use((client) => client.query('set synchronous_commit = off'));
@@ -232,12 +232,12 @@ function keyOf(...parts: readonly string[]): string {
   return parts.join('\0');
 }
 
-/** After a restore positions come again, for other transactions. Messages outside of transactions have their time of arrival. */
+/** Positions can repeat after a restore, for other transactions. Messages outside transactions cannot be compared: their time is the time of arrival. */
 function identityOf(xid: number, committedAt: Date): string {
   return xid === 0 ? '0' : `${xid} ${committedAt.getTime()}`;
 }
 
-/** As which watcher's, too: a list of watchers may deliver one change twice. */
+/** Includes the watcher, because a list of watchers may deliver one change twice. */
 function eventIdsOf(deliverable: Deliverable): readonly string[] {
   const { parts = [deliverable] } = deliverable;
   return parts.map(({ change, watcher }) => (watcher === undefined ? change.eventId : `${change.eventId} ${watcher}`));
@@ -245,8 +245,10 @@ function eventIdsOf(deliverable: Deliverable): readonly string[] {
 
 function lettersUnknown(cause: unknown): WatchError {
   const { solution } = cause as WatchError;
-  return new WatchError('DEAD_LETTER', `what is among the dead letters cannot be read: ${(cause as Error).message}`, {
-    solution: solution ?? 'Events that come again after a crash may be handled although there is a letter of them.',
+  return new WatchError('DEAD_LETTER', `the dead letters cannot be read: ${(cause as Error).message}`, {
+    solution:
+      solution ??
+      'Events that are delivered again after a crash may be handled although they already are dead letters.',
     cause,
   });
 }

@@ -4,13 +4,13 @@ import { currentText, type PlannedWatcher } from '../watchers/plan.ts';
 import type { CapturedChange } from '../changes/change.ts';
 import type { Deliverable, NamedRow } from './deliverable.ts';
 
-/** Types whose values name a record and open nothing: numbers, uuid, dates and times. A text may be a session or a token, and logs are read by many. */
+/** Types whose values may appear in logs: numbers, uuid, dates and times. A text may be a session id or a token. */
 const shownTypes = new Set([16, 20, 21, 23, 26, 1082, 1114, 1184, 1700, 2950]);
 
-/** Rows of a batch that are asked for. */
-const mostRows = 20;
+/** The maximum number of rows of a batch in one statement. */
+const maxRows = 20;
 
-/** The row that a change leaves behind. Undefined: it is gone, or its key is not known. */
+/** The row after the change. Undefined: it was deleted, or its key is unknown. */
 export function rowOf({ bound, primaryKey }: PlannedWatcher, { type, row, old }: CapturedChange): NamedRow | undefined {
   if (type === 'deleted' || type === 'truncated') return undefined;
   const terms: string[] = [];
@@ -24,18 +24,18 @@ export function rowOf({ bound, primaryKey }: PlannedWatcher, { type, row, old }:
   return { table: quoteTable(bound.table), condition: terms.join(' AND ') };
 }
 
-/** SQL to paste, with `$1` for the value of a key that is not shown, for who wants to know what a handler cannot handle. Undefined: there is no row to look at. */
+/** SQL that shows the row of a failed event. Key values that may be secret are replaced by `$1`. Undefined: there is nothing to show. */
 export function rowSql(deliverable: Deliverable): string | undefined {
-  const rows = (deliverable.delivered ?? [deliverable]).flatMap(({ row }) => row ?? []).slice(0, mostRows);
+  const rows = (deliverable.delivered ?? [deliverable]).flatMap(({ row }) => row ?? []).slice(0, maxRows);
   if (rows.length === 0) return undefined;
   const conditions = new Set(rows.map(({ condition }) => condition));
   const where = conditions.size === 1 ? [...conditions] : [...conditions].map((condition) => `(${condition})`);
   return `SELECT * FROM ${rows[0]!.table} WHERE ${where.join(' OR ')};`;
 }
 
-/** The same for what has become a dead letter. */
+/** SQL that shows the dead letter of an event. */
 export function letterSql(slot: string, subscription: string, deliverable: Deliverable): string {
-  const letters = (deliverable.delivered ?? [deliverable]).slice(0, mostRows);
+  const letters = (deliverable.delivered ?? [deliverable]).slice(0, maxRows);
   const ids = letters.map(({ change }) => quoteLiteral(change.eventId));
   return `SELECT * FROM walwatch.dead_letters WHERE slot = ${quoteLiteral(slot)} AND subscription = ${quoteLiteral(subscription)} AND event_id IN (${ids.join(', ')});`;
 }

@@ -1,4 +1,4 @@
-/** Whether a handler goes on after it has returned. @throws what a getter of `then` throws */
+/** Whether a handler returned a promise. @throws any error of a `then` getter */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     ((typeof value === 'object' && value !== null) || typeof value === 'function') &&

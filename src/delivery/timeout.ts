@@ -1,14 +1,14 @@
 import { WatchError } from '../errors.ts';
 
-/** An attempt that took too long. */
+/** The error of an attempt that took too long. */
 export function handlerTimeout(subscription: string, timeout: number): WatchError {
   return new WatchError('HANDLER_TIMEOUT', `${subscription}: the handler has not finished after ${timeout} ms`, {
     solution:
-      'Let it heed context.signal, or give it more time: { timeout }. The next attempt begins once it has settled.',
+      'Make the handler react to context.signal, or increase { timeout }. The next attempt starts when this one has settled.',
   });
 }
 
-/** Makes one attempt. It fails with HANDLER_TIMEOUT when it takes longer than that, but not before it has settled. */
+/** Runs one attempt. If it takes too long it fails with HANDLER_TIMEOUT, but only after it has settled. */
 export async function attemptWithin(
   timeout: number | undefined,
   subscription: string,
@@ -21,7 +21,7 @@ export async function attemptWithin(
   try {
     await attempt(signal);
   } catch (error) {
-    signal.throwIfAborted(); // what it throws because of that is not why it failed
+    signal.throwIfAborted(); // an error that the abort caused is not the reason
     throw error;
   } finally {
     clearTimeout(timer);

@@ -3,8 +3,9 @@ import { isThenable } from './thenable.ts';
 import type { DeliveryContext } from '../types/delivery.ts';
 
 /**
- * What the tracing channel `walwatch:handler` tells of each attempt of a handler: the same object at `start`, `end`,
- * `asyncStart`, `asyncEnd` and `error`. The last three are for handlers that returned a promise, and for those that failed.
+ * A message of the tracing channel `walwatch:handler`, which reports each attempt of a handler. `start`, `end`,
+ * `asyncStart`, `asyncEnd` and `error` get the same object. The last three are published for handlers that returned a
+ * promise, and for those that failed.
  *
  * @example
  * ```ts
@@ -19,17 +20,18 @@ export interface HandlerTrace {
   readonly subscription: string;
   /** The handler's first argument. */
   readonly event: unknown;
-  /** Its second. */
+  /** The handler's second argument. */
   readonly context: DeliveryContext;
-  /** At `end`: whether the handler goes on, so that `asyncEnd` follows. */
+  /** At `end`: whether the handler returned a promise, so that `asyncEnd` follows. */
   pending: boolean;
-  /** Why it failed, from `error` on. */
+  /** The handler's error, from `error` on. */
   error?: unknown;
 }
 
 /**
- * What the tracing channel `walwatch:connection` tells of each attempt to connect. It begins with `start` and ends with
- * `asyncEnd`: once changes are streaming, or when the attempt has failed or was given up. A worker that stands by is still attempting.
+ * A message of the tracing channel `walwatch:connection`, which reports each attempt to connect. An attempt begins with
+ * `start` and ends with `asyncEnd`: when changes are streaming, or when the attempt failed or was given up. It also lasts
+ * while the worker waits as a standby.
  *
  * @example
  * ```ts
@@ -39,17 +41,17 @@ export interface HandlerTrace {
  */
 export interface ConnectionTrace {
   readonly slot: string;
-  /** How often it has been streaming before. */
+  /** How many times the watch has been streaming before. */
   readonly connects: number;
-  /** Why it failed, from `error` on. */
+  /** The attempt's error, from `error` on. */
   error?: unknown;
 }
 
-/** Around each attempt of a handler. */
+/** Traces each attempt of a handler. */
 export const handlerChannel = tracingChannel<HandlerTrace, HandlerTrace>('walwatch:handler');
 const connectionChannel = tracingChannel<ConnectionTrace, ConnectionTrace>('walwatch:connection');
 
-/** Calls a handler and tells of it. Unlike `tracePromise` it leaves one that is done at once as it is. */
+/** Calls a handler and traces it. Unlike `tracePromise` it does not change the result of a synchronous handler. */
 export function traceHandler(trace: HandlerTrace, call: () => unknown): unknown {
   const { start, end } = handlerChannel;
   return start.runStores(trace, () => {
@@ -57,7 +59,7 @@ export function traceHandler(trace: HandlerTrace, call: () => unknown): unknown 
       const result = call();
       if (!isThenable(result)) return result;
       trace.pending = true;
-      // Asked for its result once: what looks like a promise may begin its work at each `then`.
+      // Call `then` only once: a custom thenable may start its work at each call.
       return Promise.resolve(result).then(
         (value) => {
           trace.pending = false;
@@ -80,7 +82,7 @@ export function traceHandler(trace: HandlerTrace, call: () => unknown): unknown 
   });
 }
 
-/** One attempt to connect. Costs nothing unless somebody listens when it begins. */
+/** Traces one attempt to connect. Costs nothing unless the channel has subscribers when it begins. */
 export class AttemptTrace {
   readonly #classify: (cause: unknown) => unknown;
   readonly #trace: ConnectionTrace;
@@ -106,7 +108,7 @@ export class AttemptTrace {
     });
   }
 
-  /** It is streaming, or was given up. */
+  /** The attempt is streaming, or was given up. */
   over(): void {
     if (!this.#open) return;
     this.#open = false;

@@ -11,9 +11,9 @@ import type { Change, Transaction } from '../types/delivery.ts';
 const oneRecord = [''] as const;
 
 /**
- * The watched changes of one transaction, handed to a handler while they come in. What the handler has taken counts as
- * memory no more, or a large transaction would wait for itself; it is kept for further attempts until it is larger than
- * `limit`, and after that it can be read only once.
+ * The watched changes of one transaction, passed to a handler while they arrive. Changes that the handler has read no
+ * longer count as used memory, or a transaction above the limit would wait for itself. They are kept for further attempts
+ * until they exceed `limit` bytes; after that the transaction can be read only once.
  */
 export class TransactionDelivery implements Deliverable {
   readonly change: CapturedCommit;
@@ -23,19 +23,19 @@ export class TransactionDelivery implements Deliverable {
   readonly #ledger: Pick<Ledger, 'hold' | 'settle'>;
   readonly #limit: number;
   #changes: Occurrence[] = [];
-  /** How many were dropped before those. */
+  /** The number of changes dropped before `#changes`. */
   #dropped = 0;
-  /** How many were taken by the handler, and the bytes of those that are kept. */
+  /** The number of changes read by the handler, and the bytes of those that are kept. */
   #taken = 0;
   #takenBytes = 0;
   #ended = false;
-  /** Of the attempt. */
+  /** The context of the current attempt. */
   #context: HandlerContext | undefined;
   #error: unknown;
-  /** What the handler was told in place of a change, in the attempt. */
+  /** The error that the handler received instead of a change, in the current attempt. */
   failure: unknown = undefined;
   #done = false;
-  /** Its rest will not come, but all of it again. */
+  /** The rest will not arrive; the whole transaction is sent again. */
   outdated = false;
   #wake: (() => void)[] = [];
 
@@ -51,7 +51,7 @@ export class TransactionDelivery implements Deliverable {
     return this.#dropped === 0;
   }
 
-  get hopeless(): boolean {
+  get permanent(): boolean {
     return this.#error !== undefined;
   }
 
@@ -64,7 +64,7 @@ export class TransactionDelivery implements Deliverable {
     throw new TypeError('a transaction has no letter');
   }
 
-  /** One more change. */
+  /** Adds a change. */
   push(occurrence: Occurrence): void {
     if (this.#done) return;
     this.#ledger.hold(occurrence.change);
@@ -72,20 +72,20 @@ export class TransactionDelivery implements Deliverable {
     this.#notify();
   }
 
-  /** It has come whole. */
+  /** All changes have arrived. */
   end(): void {
     this.#ended = true;
     this.#notify();
   }
 
-  /** Whoever reads it gets the error: what a condition threw. */
+  /** Readers get this error: a condition threw it. */
   fail(error: unknown): void {
     this.#error ??= error;
     this.#notify();
   }
 
-  /** Its rest will not come, but all of it again. */
-  abandon(error: unknown): void {
+  /** The rest will not arrive; the whole transaction is sent again. */
+  cancel(error: unknown): void {
     this.outdated = true;
     this.fail(error);
   }
@@ -94,7 +94,7 @@ export class TransactionDelivery implements Deliverable {
     this.#done = true;
     for (const { change } of this.#changes.slice(this.#taken - this.#dropped)) this.#ledger.settle(change);
     this.#changes = [];
-    this.end(); // an iterator that was left behind
+    this.end(); // ends an iterator that was kept
   }
 
   async *#iterate(): AsyncGenerator<Change, undefined> {
@@ -102,8 +102,8 @@ export class TransactionDelivery implements Deliverable {
       while (index - this.#dropped >= this.#changes.length && !this.#ended && this.#error === undefined) {
         await new Promise<void>((resolve) => this.#wake.push(resolve));
       }
-      if (this.#error !== undefined) throw this.#told(this.#error);
-      if (index < this.#dropped) throw this.#told(readTwice(this.change.eventId));
+      if (this.#error !== undefined) throw this.#reported(this.#error);
+      if (index < this.#dropped) throw this.#reported(readTwice(this.change.eventId));
       const occurrence = this.#changes[index - this.#dropped];
       if (!occurrence) return undefined;
       this.#take(index);
@@ -112,17 +112,17 @@ export class TransactionDelivery implements Deliverable {
     }
   }
 
-  /** The attempt has failed, also when the handler catches it: what it has written must not stay. */
-  #told(error: unknown): unknown {
+  /** Marks the attempt as failed even if the handler catches the error: its writes must not stay. */
+  #reported(error: unknown): unknown {
     this.failure = error;
     if (this.#context) HandlerContext.abort(this.#context, error);
     return error;
   }
 
   #take(index: number): void {
-    if (index < this.#taken) return; // by an earlier attempt
+    if (index < this.#taken) return; // read by an earlier attempt
     this.#taken = index + 1;
-    // Many at once: each time the rest has to be moved.
+    // Drop many at once, because each time the rest has to be moved.
     if (this.#takenBytes > this.#limit) {
       this.#changes.splice(0, index - this.#dropped);
       this.#dropped = index;
@@ -149,10 +149,10 @@ async function toArray(changes: AsyncIterable<Change>): Promise<readonly Change[
 function readTwice(eventId: string): WatchError {
   return new WatchError(
     'HANDLER_FAILED',
-    `the transaction ${eventId} is larger than highWaterMark: it can be read only once`,
+    `the transaction ${eventId} is larger than highWaterMark and can be read only once`,
     {
       solution:
-        'Read it once from its beginning, or raise highWaterMark. It was not acknowledged, and comes again after a restart.',
+        'Read it only once, from the beginning, or increase highWaterMark. It was not acknowledged and will be delivered again after a restart.',
     },
   );
 }

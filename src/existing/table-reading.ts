@@ -2,7 +2,7 @@ import type { CapturedChange } from '../changes/change.ts';
 import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import type { IsFresh, Recorder, RecordedRow } from '../delivery/recorder.ts';
 import { isVisible, type Snapshot } from '../stream/visibility.ts';
-import { currentText, previousText, type RelationPlan } from '../watchers/plan.ts';
+import { currentText, previousText } from '../watchers/plan.ts';
 import type { Chunk, ReadPlan } from './chunk.ts';
 import { ChunkRow, idOf } from './chunk-row.ts';
 import { chunkTransaction, ExistingChange } from './existing-row.ts';

@@ -1,7 +1,7 @@
 import { jetstream, type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { createInbox, type NatsConnection } from '@nats-io/transport-node';
 
-/** A connection, and where JetStream is on it. */
+/** A connection, and how to reach JetStream over it. */
 export interface JetStreamAccess {
   readonly connection: NatsConnection;
   readonly domain?: string | undefined;
@@ -16,13 +16,13 @@ export function clientOf(access: JetStreamAccess): JetStreamClient {
   return jetstream(access.connection, placeOf(access));
 }
 
-/** What the subjects of JetStream's API begin with. */
+/** The prefix of the subjects of JetStream's API. */
 export function apiPrefixOf({ domain, apiPrefix }: JetStreamAccess): string {
   if (apiPrefix !== undefined) return apiPrefix;
   return domain === undefined ? '$JS.API' : `$JS.${domain}.API`;
 }
 
-/** A subject for answers, where the user of the connection may have them. */
+/** A subject for answers, under the inbox prefix of the connection: the user may be allowed no other. */
 export function inboxOf(connection: NatsConnection): string {
   return createInbox((connection as { readonly options?: { readonly inboxPrefix?: string } }).options?.inboxPrefix);
 }

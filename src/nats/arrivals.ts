@@ -14,11 +14,11 @@ import type { EventMessage } from './message.ts';
 /** A watcher as its messages describe it. */
 interface Known {
   readonly plan: RelationPlan;
-  /** In the database, in the order of the tuples. */
+  /** Names in the database, in the order of the tuples. */
   readonly columns: readonly { readonly name: string; readonly typeOid: number }[];
 }
 
-/** Makes of messages the changes that the worker made them of, so that all further stages are the worker's. */
+/** Turns messages back into the changes that the worker wrote them from, so that the stages after this one are the same as in the worker. */
 export class Arrivals {
   readonly #watchers: ReadonlyMap<string, Watcher>;
   readonly #types: TypeCatalog;
@@ -27,7 +27,7 @@ export class Arrivals {
   readonly #known = new Map<string, Known>();
   #transaction: LedgerTransaction | undefined;
 
-  /** `described`: the messages tell something new about a watcher. */
+  /** `described` is called when a message describes a watcher's table for the first time, or differently. */
   constructor(
     watchers: readonly Watcher[],
     types: TypeCatalog,
@@ -40,7 +40,7 @@ export class Arrivals {
     this.#warn = warn;
   }
 
-  /** Undefined: the watcher is not one of ours. @throws ConfigurationError when the worker means something else by its name */
+  /** Returns undefined for a watcher that this process does not have. @throws ConfigurationError when the worker uses its name for another watcher */
   change(message: EventMessage, bytes: number): CapturedChange | undefined {
     const watcher = this.#watchers.get(message.watcher);
     if (!watcher) return undefined;
@@ -82,7 +82,7 @@ export class Arrivals {
       }), // prettier-ignore
     );
     const primaryKey = bound.primaryKey.map((name) => planned.find((column) => column.name === name)!);
-    // Triggers and conditions have been judged by the worker.
+    // The worker has already applied trigger columns and conditions.
     const one: PlannedWatcher = {
       bound, primaryKey, columns: watcher.type === 'truncated' ? [] : planned, triggers: [],
     }; // prettier-ignore
@@ -95,7 +95,7 @@ export class Arrivals {
   }
 }
 
-/** What the messages tell of a watcher's table. */
+/** Binds a watcher to its table as a message describes it. */
 function bind(given: Watcher, message: EventMessage): BoundWatcher {
   const watcher = withNames(given, (name) => Object.hasOwn(message.types, name) || message.primaryKey.includes(name));
   const { table } = watcher;
@@ -106,7 +106,7 @@ function bind(given: Watcher, message: EventMessage): BoundWatcher {
   if (!same) {
     throw new ConfigurationError([
       {
-        message: `${watcher.name}: the worker's watcher of this name is '${message.type}' of ${message.schema}.${message.table}, by ${message.primaryKey.join(', ')}`,
+        message: `${watcher.name}: the worker has another watcher with this name: '${message.type}' of ${message.schema}.${message.table}, primary key ${message.primaryKey.join(', ')}`,
         solution: 'Give createWatch() and createRemoteWatch() the same watchers.',
         watcher: watcher.name,
       },
@@ -127,7 +127,7 @@ function relationOf({ schema, table }: EventMessage): Relation {
   return { oid: 0, schema, name: table, replicaIdentity: 'd', columns: [] };
 }
 
-/** Of a record that is JSON's, whose columns may be called anything. */
+/** Reads a column of a parsed JSON object. A column may have any name, `__proto__` too. */
 function textOf<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
   return Object.hasOwn(record, name) ? record[name] : undefined;
 }
@@ -137,7 +137,8 @@ function notRelayed(watcher: Watcher, column: string): WatchError {
     'VALUE_ABSENT',
     `${watcher.name}: the worker does not send '${column}'; reading it throws VALUE_ABSENT`,
     {
-      solution: 'Give its watcher the same extraColumns, and deploy the worker before those who listen to it.',
+      solution:
+        "Give the worker's watcher the same extraColumns. Deploy the worker before the processes that read from it.",
     },
   );
 }

@@ -5,21 +5,22 @@ import type { Recipient } from '../delivery/recipient.ts';
 import type { RecoveryView } from '../delivery/recovery.ts';
 import type { GroupNotes } from './group-notes.ts';
 
-/** A note: by subscription, how many attempts were begun. */
+/** A note: the number of attempts that were started, by subscription. */
 interface Note {
   readonly eventId: string;
   readonly attempts: Record<string, number>;
 }
 
-/** A message that came again, and what is noted of it. */
+/** A redelivered message and its note. */
 interface Again {
   readonly path: readonly string[];
   readonly note: Note;
 }
 
 /**
- * Attempts at messages that come again, noted before they are made: so a handler that ends its process is not called for
- * ever. How often a message was delivered does not tell: most were only waiting in a process that stopped or lost its connection.
+ * Counts attempts at redelivered messages. Each attempt is noted before it starts, so that a handler that crashes its process
+ * is not called without end. The delivery count cannot serve: most redelivered messages only waited in a process that stopped
+ * or lost its connection.
  */
 export class BegunAttempts implements RecoveryView {
   readonly open = true;
@@ -27,7 +28,7 @@ export class BegunAttempts implements RecoveryView {
   readonly #counts: () => boolean;
   readonly #again = new Map<Captured, Again>();
 
-  /** `counts`: whether some subscription limits its attempts. */
+  /** `counts` returns whether some subscription limits its attempts. */
   constructor(notes: GroupNotes, counts: () => boolean) {
     this.#notes = notes;
     this.#counts = counts;
@@ -37,11 +38,11 @@ export class BegunAttempts implements RecoveryView {
     return this.#counts();
   }
 
-  /** Reads what is noted of a message, before its handlers are called. */
+  /** Reads the note of a message, before its handlers are called. */
   async load(change: Captured, seq: number): Promise<void> {
     const path = ['attempts', String(seq)];
     const found = await this.#notes.read<Note>(...path);
-    // A note of another stream's message is none.
+    // A note about a message of an earlier stream does not count.
     const note = found?.eventId === change.eventId ? found : { eventId: change.eventId, attempts: {} };
     this.#again.set(change, { path, note });
   }
@@ -54,7 +55,7 @@ export class BegunAttempts implements RecoveryView {
     if (Object.keys(again.note.attempts).length > 0) void this.#notes.erase(...again.path);
   }
 
-  /** This process ends in order: what it has not finished is not the handler's fault. */
+  /** This process stops as planned: unfinished attempts are not the handler's fault. */
   async end(): Promise<void> {
     const begun = [...this.#again.values()].filter(({ note }) => Object.keys(note.attempts).length > 0);
     await Promise.all(begun.map(({ path }) => this.#notes.erase(...path)));

@@ -1,14 +1,14 @@
 import { JetStreamApiError } from '@nats-io/jetstream';
 import type { PermissionViolationError } from '@nats-io/transport-node';
-import { WatchError } from '../errors.ts';
+import { documentation, WatchError } from '../errors.ts';
 import { isMissing } from './stream.ts';
 
-/** Which of walwatch's errors stands for one of NATS. */
+/** Turns an error of NATS into one of walwatch. */
 export function classifyNats(cause: unknown, stream: string): WatchError {
   if (cause instanceof WatchError) return cause;
   if (isMissing(cause)) {
-    return new WatchError('CONNECTION', `there is no stream '${stream}'`, {
-      solution: 'The worker makes it when it starts: relay(watch, { connection, stream }). It is waited for.',
+    return new WatchError('CONNECTION', `the stream '${stream}' does not exist`, {
+      solution: 'walwatch waits for it. The worker creates it when it starts: relay(watch, { connection, stream }).',
       cause,
     });
   }
@@ -20,20 +20,20 @@ export function classifyNats(cause: unknown, stream: string): WatchError {
   });
 }
 
-/** Names the subject, and what to grant. */
+/** Names the subject and the permission to grant. */
 function permissionMissing(denied: PermissionViolationError): WatchError {
   const { operation, subject } = denied;
   const solution =
     operation === 'subscription'
-      ? `Grant the user of this connection: permissions: { subscribe: ["${subject.replace(/\.[^.]*(\.\*)*$/, '')}.>"] }. If it has another prefix for its answers, give that to connect({ inboxPrefix }).`
+      ? `Grant the user of this connection: permissions: { subscribe: ["${subject.replace(/\.[^.]*(\.\*)*$/, '')}.>"] }. If the user has its own inbox prefix, pass it to connect({ inboxPrefix }).`
       : `Grant the user of this connection: permissions: { publish: ["${subject.replace(/^(walwatch\w*\.[^.]+|\$JS\.ACK\.[^.]+)\..*$/, '$1.>')}"] }.`;
-  return new WatchError('PERMISSION', `NATS does not permit it: ${denied.message}`, {
-    solution: `${solution} docs/nats.md lists all subjects that a process needs.`,
+  return new WatchError('PERMISSION', `NATS denied the request: ${denied.message}`, {
+    solution: `${solution} ${documentation}/reference/nats.md#permissions lists all subjects that a process needs.`,
     cause: denied,
   });
 }
 
-/** By its name: the connection may be of another copy of the client. The client wraps it where it belongs to a request. */
+/** Checks the name, not the class: the connection may come from another copy of the NATS client. */
 export function isDenial(error: unknown): error is PermissionViolationError {
   return error instanceof Error && error.name === 'PermissionViolationError';
 }

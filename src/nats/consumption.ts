@@ -26,34 +26,34 @@ import type { StreamMessage } from './stream-message.ts';
 import { streamIssues, subjectsOf } from './stream.ts';
 import { slotOf } from './subjects.ts';
 
-/** Bytes that are asked for at once. */
+/** Bytes of one pull request. */
 const pulled = 8 * 1024 * 1024;
-/** Milliseconds between looks at what the stream still has. */
+/** Milliseconds between checks of what the stream still holds. */
 const lookInterval = 3000;
-/** Milliseconds without a request after which the server forgets the consumer of one process. */
+/** Milliseconds without a request after which the server removes the consumer of a process without a group. */
 const inactiveThreshold = 300_000;
 
 export interface ConsumptionOptions {
   readonly access: JetStreamAccess;
   readonly stream: string;
-  /** Their names: only their messages are wanted. */
+  /** The names of the watchers whose messages are read. */
   readonly watchers: readonly string[];
   /** The processes that share a consumer. */
   readonly group: Group | undefined;
 }
 
 export interface ConsumptionHost extends Pick<PullerHost, 'room' | 'wanted'> {
-  /** Which slot's events these are. */
+  /** Reports the slot whose events the stream carries. */
   found(slot: string): void;
-  /** Messages come from now on. */
+  /** Messages arrive from now on. */
   streaming(found: { readonly ackWait: number; readonly isOther: boolean; readonly missed: string | undefined }): void;
   take(message: StreamMessage): void;
-  /** Some messages were dropped unread. */
+  /** Messages were dropped before this process or group read them. */
   missed(reason: string): void;
   warn(warning: WatchError): void;
 }
 
-/** One attempt to read the stream: ends with the first thing that goes wrong. */
+/** One attempt to read the stream. It ends with the first failure. */
 export class Consumption {
   readonly #options: ConsumptionOptions;
   readonly #position: Position;
@@ -63,7 +63,7 @@ export class Consumption {
   #manager!: JetStreamManager;
   #consumer!: ConsumerInfo;
   #wanted!: Wanted;
-  /** Of a live watch: deliveries of its consumer. */
+  /** Without a group: the number of messages that the consumer has delivered. */
   #received = 0;
   #looking = false;
   #closed = false;
@@ -76,7 +76,7 @@ export class Consumption {
     this.#host = host;
   }
 
-  /** Resolves after close(), rejects with what went wrong. */
+  /** Resolves after close(). Rejects when reading fails. */
   async run(): Promise<void> {
     const { access, stream, watchers, group } = this.#options;
     const manager = (this.#manager = await managerOf(access));
@@ -85,7 +85,7 @@ export class Consumption {
     if (slot === undefined) throw noSlot(info);
     this.#host.found(slot);
     this.#wanted = { slot, watchers, several: takesSeveral(access) };
-    const isNew = !(await group?.recall(this.#position)); // another process may have told what was missed
+    const isNew = !(await group?.recall(this.#position)); // another process may have reported the gap already
     const { isOther, missed } = this.#continuity.locate(info);
     const behind = group ? await this.#join(group, isNew, missed !== undefined, info) : await this.#listen();
     const { config } = this.#consumer;
@@ -97,7 +97,7 @@ export class Consumption {
       take: (message) => this.#take(message),
     });
     if (this.#closed)
-      this.#puller.close(this.#error); // while it was being asked for
+      this.#puller.close(this.#error); // closed while the requests above were running
     else {
       const wait = config.ack_wait === undefined ? ackWait : config.ack_wait / 1e6;
       this.#host.streaming({ ackWait: wait, isOther, missed: missed ?? behind });
@@ -107,11 +107,11 @@ export class Consumption {
       await this.#puller.run();
     } finally {
       clearInterval(looks);
-      if (!group) void manager.consumers.delete(stream, this.#consumer.name).catch(() => {}); // or it is forgotten by and by
+      if (!group) void manager.consumers.delete(stream, this.#consumer.name).catch(() => {}); // otherwise it expires
     }
   }
 
-  /** `error`: why, if it is not meant to end. */
+  /** `error` is the reason, when the attempt failed. */
   close(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -121,9 +121,9 @@ export class Consumption {
 
   #take(message: StreamMessage): void {
     if (!this.#options.group) {
-      // Without acknowledgements: what got lost on its way is asked for again.
+      // This consumer has no acknowledgements: after a lost message the next attempt reads from that message again.
       if (message.delivery !== ++this.#received) {
-        this.close(new Error('messages of the stream got lost on their way'));
+        this.close(new Error('messages were lost between the NATS server and this process'));
         return;
       }
       this.#continuity.advance(message.seq);
@@ -132,7 +132,7 @@ export class Consumption {
     this.#host.take(message);
   }
 
-  /** A consumer of its own, that nobody acknowledges to. */
+  /** Creates a consumer without acknowledgements for this process alone. */
   async #listen(): Promise<undefined> {
     const { stream } = this.#options;
     this.#consumer = await this.#manager.consumers.add(stream, {
@@ -147,10 +147,10 @@ export class Consumption {
     });
   }
 
-  /** The consumer of the group, made if it is missing. `isNew`: nothing is known of what the group has read. */
+  /** Finds or creates the consumer of the group. `isNew`: the group's position is unknown. */
   async #join(group: Group, isNew: boolean, isBehind: boolean, { state }: StreamInfo): Promise<string | undefined> {
     const { stream } = this.#options;
-    await group.announce(); // before the consumer brings their events to those who do not know them
+    await group.announce(); // before the consumer delivers their events to processes that do not have these watchers
     const found = await findConsumer(this.#manager, stream, group.name);
     if (found) refuseUnfit(found);
     const consumer =
@@ -164,11 +164,11 @@ export class Consumption {
     return missed ?? dropped;
   }
 
-  /** Compares what the stream has with what was read of it. `last`: nothing more is read. */
+  /** Checks whether messages were dropped unread. `last`: this is the last check, after reading has ended. */
   async look(last = false): Promise<void> {
     if (this.#looking || !this.#puller || (this.#closed && !last)) return;
     this.#looking = true;
-    // What goes wrong is told by the requests for messages, which fail as well.
+    // An error here is ignored: the requests for messages fail as well and report it.
     await this.#compare(last).catch(() => {});
     this.#looking = false;
   }
@@ -177,9 +177,9 @@ export class Consumption {
     const { stream, group } = this.#options;
     const { consumers, streams } = this.#manager;
     const consumer = await consumers.info(stream, this.#consumer.name);
-    const info = await streams.info(stream); // what was purged before the other answer shows in this one
+    const info = await streams.info(stream); // second, so that it shows every purge that happened before the first answer
     if (info.created !== this.#position.created || consumer.created !== this.#consumer.created) {
-      this.close(new Error(`the stream '${stream}' or its consumer was made anew`));
+      this.close(new Error(`the stream '${stream}' or its consumer was re-created`));
       return;
     }
     for (const issue of streamIssues(info.config, this.#wanted.slot))
@@ -191,7 +191,9 @@ export class Consumption {
     if (missed !== undefined && !(await group?.isTold(this.#position))) this.#host.missed(missed);
     if (!group) return;
     if (!last && (await widen(this.#manager, consumer, this.#wanted)))
-      this.#host.missed(`the consumer '${group.name}' had been made to bring fewer events than this process wants`);
+      this.#host.missed(
+        `somebody changed the filter of the consumer '${group.name}': it left out watchers of this process`,
+      );
     await group.keep(this.#position, last || missed !== undefined);
   }
 }
@@ -205,7 +207,7 @@ function noSlot({ config }: StreamInfo): WatchError {
   return new ConfigurationError([
     {
       message: `the stream '${config.name}' does not carry the events of a slot (its subjects: ${subjectsOf(config).join(', ')})`,
-      solution: 'Name the stream that the worker gives to relay().',
+      solution: 'Use the stream that the worker passes to relay().',
     },
   ]);
 }

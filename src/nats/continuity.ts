@@ -1,34 +1,34 @@
 import type { StreamInfo, StreamState } from '@nats-io/jetstream';
 
-/** Where reading stands, from one attempt to the next, and for a group from one process to the next. */
+/** The position of reading. It outlives attempts and, for a group, processes. */
 export interface Position {
-  /** Tells a stream from another of the same name. */
+  /** When the stream was created: distinguishes it from another stream with the same name. */
   created: string | undefined;
-  /** The same of the consumer of a group. */
+  /** When the group's consumer was created. */
   consumer: string | undefined;
-  /** All before this message is read: taken by a live watch, handled by a group, or of no interest to it. */
+  /** All messages before this one are done: received (without a group), handled (by a group), or filtered out. */
   next: number;
 }
 
-/** What was found when an attempt begins. */
+/** What an attempt finds when it starts. */
 export interface Located {
-  /** The stream is another one than before. */
+  /** The stream is not the one that was read before. */
   readonly isOther: boolean;
   readonly missed: string | undefined;
 }
 
-/** Deleted messages are listed one by one up to so many. */
+/** With more deleted messages than this, they are not listed one by one. */
 const listed = 100_000;
-/** Ranges are kept apart up to so many. */
+/** With more ranges than this, new ones are merged into the last. */
 const ranges = 1000;
 
-/** Compares what a stream has with what was read of it, and tells what is gone unread. */
+/** Compares a stream with the position of reading, and finds messages that were dropped unread. */
 export class Continuity {
   readonly #position: Position;
   readonly #stream: string;
-  /** What was passed over since the last look: by a filter, or because it is gone. */
+  /** Ranges skipped since the last check: filtered out, or dropped. */
   #passed: { readonly from: number; to: number }[] = [];
-  /** Of the deleted messages in the middle of the stream, as of the last look. */
+  /** Deleted messages in the middle of the stream, as of the last check. */
   #deleted: readonly number[] = [];
   #looked = '';
 
@@ -37,24 +37,24 @@ export class Continuity {
     this.#stream = stream;
   }
 
-  /** Where to begin, and whether the stream still has what came since the last time. */
+  /** Finds where to begin, and whether the stream still has all messages since the last attempt. */
   locate({ created, state }: StreamInfo): Located {
     const position = this.#position;
     const { created: before, next } = position;
     position.created = created;
     if (before === undefined) position.next = state.last_seq + 1;
-    else if (before !== created) return this.#begunAgain(`the stream '${this.#stream}' was deleted and made anew`);
+    else if (before !== created) return this.#begunAgain(`the stream '${this.#stream}' was deleted and re-created`);
     else if (state.last_seq < next - 1) {
       return this.#begunAgain(
-        `the stream '${this.#stream}' ends at message ${state.last_seq}, before what was read (${next - 1}): it was restored, or lost its last messages`,
+        `the stream '${this.#stream}' ends at message ${state.last_seq}, but message ${next - 1} was already read: the stream was restored from a backup or lost its last messages`,
       );
     }
     return { isOther: false, missed: this.look(state, position.next) };
   }
 
   /**
-   * The consumer of the group is there. It may be another than before, and begin behind what was not read: who makes it does
-   * not know what that was.
+   * Checks the consumer of the group. If it was re-created, it may begin after messages that were not read yet, because whoever
+   * created it does not know the group's position.
    */
   meet(created: string, start: number): string | undefined {
     const position = this.#position;
@@ -63,10 +63,10 @@ export class Continuity {
     if (!isOther || start <= position.next) return undefined;
     const missed = this.#text(position.next, start - 1, start - position.next);
     position.next = start;
-    return `${missed}: the consumer was deleted and made anew behind them`;
+    return `${missed} were skipped: the consumer was deleted and re-created with a start position after them`;
   }
 
-  /** A message has come, and all before it will not. */
+  /** A message has arrived: no message before it will follow. */
   advance(next: number): void {
     const position = this.#position;
     if (next > position.next) {
@@ -77,7 +77,7 @@ export class Continuity {
     position.next = Math.max(position.next, next);
   }
 
-  /** Whether the deleted messages in the middle have to be listed for the next look. */
+  /** Whether the next check needs a list of the deleted messages in the middle. */
   listsDeleted({ first_seq: first, num_deleted: count = 0 }: Partial<StreamState>): boolean {
     const looked = `${first} ${count}`;
     if (count === 0) this.#deleted = [];
@@ -90,7 +90,7 @@ export class Continuity {
     this.#deleted = list;
   }
 
-  /** What was dropped unread since the last look. `next`: all before it is read by now, as far as it was there. */
+  /** Describes the messages that were dropped unread since the last check. `next`: all existing messages before it are read. */
   look({ first_seq: first }: StreamState, next: number): string | undefined {
     const position = this.#position;
     if (first > position.next) this.advance(first);

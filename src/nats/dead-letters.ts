@@ -8,21 +8,21 @@ import { deadLetterSubject } from './subjects.ts';
 
 export interface DeadLetterStreamHost {
   readonly access: JetStreamAccess;
-  /** The stream that the events come from. */
+  /** The stream of the events. */
   readonly stream: string;
-  /** Of the processes that share a consumer; of one alone `live`. */
+  /** The group's name; `live` without a group. */
   readonly group: string;
   slot(): string;
   unique(subscription: string): boolean;
   warn(warning: WatchError): void;
 }
 
-/** Bytes of a message besides the letter: headers. */
+/** Bytes reserved for the headers of a message. */
 const envelope = 2048;
-/** What the subscription is called of messages that are no events: no subscription has this name. */
+/** The subscription name for messages that are not events: no subscription has this name. */
 const none = '';
 
-/** What a process could not handle, in a stream besides the one it came from, which others read as well. */
+/** Writes dead letters to a separate stream: other processes still read the stream of the events. */
 export class DeadLetterStream {
   readonly #host: DeadLetterStreamHost;
 
@@ -30,7 +30,7 @@ export class DeadLetterStream {
     this.#host = host;
   }
 
-  /** Publishes a letter. Rejects, after a warning, when JetStream does not acknowledge it. */
+  /** Publishes a dead letter. If JetStream does not acknowledge it, it warns and rejects. */
   async write({ recipient, deliverable, attempts, error }: Dead): Promise<void> {
     const { group } = this.#host;
     const subscription = recipient.name;
@@ -50,7 +50,7 @@ export class DeadLetterStream {
     });
   }
 
-  /** The same of a message that is no event, with its bytes in base64. */
+  /** Publishes a dead letter for a message that is not an event, with its bytes in base64. */
   async writeRaw({ subject, seq, data }: StreamMessage, error: WatchError): Promise<void> {
     const { group } = this.#host;
     await this.#told(`the dead letter of message ${seq} on ${subject}`, async () => {
@@ -66,7 +66,7 @@ export class DeadLetterStream {
     });
   }
 
-  /** Bytes of the largest letter. */
+  /** Bytes of the largest possible letter. */
   get #limit(): number {
     return (this.#host.access.connection.info?.max_payload ?? 1_048_576) - envelope;
   }
@@ -81,11 +81,11 @@ export class DeadLetterStream {
         expect: { streamName: name },
       });
     await publish().catch(async () => {
-      // Letters have no age: they stay until somebody has looked at them.
+      // No maximum age: letters stay until somebody deletes them.
       await makeBeside(await managerOf(access), stream, {
         name,
         subjects: [`walwatch_dead_letters.${slot}.>`],
-        description: `What could not be handled of the walwatch slot ${slot}`,
+        description: `Dead letters of the walwatch slot ${slot}`,
       });
       await publish();
     });
@@ -97,7 +97,7 @@ export class DeadLetterStream {
     } catch (cause) {
       this.#host.warn(
         new WatchError('DEAD_LETTER', `${what} could not be written: ${(cause as Error).message}`, {
-          solution: (cause as Partial<WatchError>).solution ?? 'The event is kept. walwatch tries again to write it.',
+          solution: (cause as Partial<WatchError>).solution ?? 'walwatch keeps the event and tries again to write it.',
           cause,
         }),
       );
@@ -106,7 +106,7 @@ export class DeadLetterStream {
   }
 }
 
-/** The letter as JSON, made with less and less until it fits into a message. `most`: characters for its values. */
+/** The letter as JSON, with values cut shorter until it fits into a message. `most`: characters for its values. */
 function fittingText(limit: number, make: (most: number | undefined) => object): string {
   let text = JSON.stringify(make(undefined));
   for (let most = limit / 2; Buffer.byteLength(text) > limit && most > 64; most = Math.floor(most / 4))
@@ -114,7 +114,7 @@ function fittingText(limit: number, make: (most: number | undefined) => object):
   return text;
 }
 
-/** Long values are cut; if there are too many of them, only their lengths are kept. */
+/** Cuts long values. If the letter is still too large, it keeps only the lengths of the values. */
 function shortened(letter: Letter, most: number | undefined): Letter {
   if (most === undefined) return letter;
   const short = fitting(letter, most, most);
@@ -136,8 +136,8 @@ function shortened(letter: Letter, most: number | undefined): Letter {
 function notUnique(subscription: string): ConfigurationError {
   return new ConfigurationError([
     {
-      message: `several subscriptions are called '${subscription}', and dead letters are kept under their names`,
-      solution: "Give them names of their own that stay: { name: 'mailer' }.",
+      message: `several subscriptions have the name '${subscription}', but dead letters need a unique subscription name`,
+      solution: "Give each subscription a unique name that does not change: { name: 'mailer' }.",
     },
   ]);
 }

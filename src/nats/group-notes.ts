@@ -10,14 +10,14 @@ export interface GroupNotesHost {
   /** The stream of the events. */
   readonly stream: string;
   readonly group: string;
-  /** Of the worker that relays. */
+  /** The slot of the worker that relays. */
   slot(): string;
   warn(warning: WatchError): void;
 }
 
 /**
- * What the processes of a group leave for each other, in a stream of their own: the last message of a subject is a note.
- * A consumer's own state does not do: the server moves it when the stream is purged, and it goes with stream and consumer.
+ * Notes that the processes of a group share, in a separate stream: the last message of a subject is a note. The state of the
+ * consumer cannot serve: the server moves it when the stream is purged, and it is deleted together with stream or consumer.
  */
 export class GroupNotes {
   readonly #host: GroupNotesHost;
@@ -29,12 +29,12 @@ export class GroupNotes {
     this.#name = `${host.stream}_groups`;
   }
 
-  /** Undefined: there is none, or it cannot be read. */
+  /** Returns undefined if the note does not exist or cannot be read. */
   async read<T>(...path: readonly string[]): Promise<T | undefined> {
     return this.#try(async () => (await this.#get(path))?.json<T>());
   }
 
-  /** Undefined: there is surely none. @throws WatchError where that cannot be found out just now */
+  /** Returns undefined only if the note does not exist. @throws WatchError if it cannot be read at the moment */
   async find<T extends object>(...path: readonly string[]): Promise<T | 'denied' | undefined> {
     try {
       return (await this.#get(path))?.json<T>();
@@ -43,7 +43,7 @@ export class GroupNotes {
     }
   }
 
-  /** Milliseconds since a note was written, by the clock of the server. Infinity: there is none; undefined: that cannot be found out just now. */
+  /** Milliseconds since a note was written, by the server's clock. Infinity if it does not exist, undefined if it cannot be read at the moment. */
   async age(...path: readonly string[]): Promise<number | undefined> {
     try {
       const found = await this.#get(path);
@@ -76,7 +76,7 @@ export class GroupNotes {
     });
   }
 
-  /** The last tokens of all notes under a path. None where notes are not permitted; undefined: they could not be read just now. */
+  /** The last tokens of all notes under a path. Empty if the user may not read notes, undefined if they cannot be read at the moment. */
   async list(...path: readonly string[]): Promise<readonly string[] | undefined> {
     try {
       const { streams } = await managerOf(this.#host.access);
@@ -103,14 +103,14 @@ export class GroupNotes {
     }
   }
 
-  /** Only a lack of permission lasts: a group works without notes then. */
+  /** Without the permission a group works without notes. Any other failure is temporary. */
   #denied(cause: unknown): 'denied' {
     const { group } = this.#host;
     const { code, message, solution } = classifyNats(cause, this.#name);
     if (code !== 'PERMISSION') {
       throw new WatchError(
         code,
-        `what the group '${group}' has read could not be looked up in the stream '${this.#name}': ${message}`,
+        `the position of the group '${group}' could not be read from the stream '${this.#name}': ${message}`,
         { solution: solution ?? `nats stream info ${this.#name}`, cause },
       );
     }
@@ -118,7 +118,7 @@ export class GroupNotes {
     return 'denied';
   }
 
-  /** A group works without notes, less carefully: that is told once. */
+  /** A group also works without notes, with weaker guarantees. It warns once. */
   async #try<T>(task: () => Promise<T>): Promise<T | undefined> {
     try {
       return await task();
@@ -129,7 +129,7 @@ export class GroupNotes {
   }
 
   #tell(cause: unknown): void {
-    // Without a connection everything fails, and is told elsewhere.
+    // Without a connection everything fails, and the source reports it.
     const isLost = this.#host.access.connection.isClosed() || (cause as Error).name === 'TimeoutError';
     if (this.#failed || isLost) return;
     this.#failed = true;
@@ -141,7 +141,7 @@ export class GroupNotes {
     const config = {
       name: this.#name,
       subjects: [groupSubject(this.#host.slot(), undefined, ['>'])],
-      description: `What the groups that read ${stream} note: ${group} and others`,
+      description: `Notes of the groups that read ${stream}: ${group} and others`,
       max_msgs_per_subject: 1,
     };
     await makeBeside(await managerOf(access), stream, config, notesBytes);
@@ -150,10 +150,10 @@ export class GroupNotes {
 
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSNoMessageFoundErr */
 const noMessage = 10037;
-/** Bytes, where the events have a limit: an account may demand one. */
+/** Bytes, if the stream of the events has a limit: some accounts require one. */
 const notesBytes = 16 * 1024 * 1024;
 
-/** There is no such note. */
+/** The note does not exist. */
 function isNone(error: unknown): boolean {
   return isMissing(error) || (error instanceof JetStreamApiError && error.code === noMessage);
 }
@@ -166,7 +166,7 @@ function unnoted(group: string, name: string, cause: unknown): WatchError {
   const { code, message, solution } = classifyNats(cause, name);
   return new WatchError(
     code,
-    `the group '${group}' cannot note in the stream '${name}' what it has read: ${message}. What is dropped while none of its processes runs is not noticed, a handler that ends its process is called again without an end, and events of watchers that only some of its processes have may get lost`,
+    `the group '${group}' cannot save its position in the stream '${name}': ${message}. Until this works, the group does not notice events that are dropped while none of its processes runs, calls a handler that crashes its process without end, and may lose events of watchers that only some of its processes have`,
     { solution: solution ?? `nats stream info ${name}`, cause },
   );
 }

@@ -13,25 +13,25 @@ import { subjectToken, watcherTokenOf, watcherTokenSubject } from './subjects.ts
 export interface GroupHost {
   readonly access: JetStreamAccess;
   readonly stream: string;
-  /** The group, and its consumer. */
+  /** The name of the group and of its consumer. */
   readonly name: string;
   /** The names of the watchers of this process. */
   readonly watchers: readonly string[];
   readonly letters: DeadLetterStream;
   slot(): string;
-  /** Whether some subscription limits its attempts. */
+  /** Returns whether some subscription limits its attempts. */
   countsAttempts(): boolean;
   warn(warning: WatchError): void;
 }
 
-/** Looks between two notes of the position, and of the watchers. */
+/** Checks between two notes of the position and of the watchers. */
 const keepEvery = 10;
-/** Milliseconds after which a watcher that no process has noted again belongs to none that lives. */
+/** Milliseconds without a new note after which no running process has the watcher. */
 const longestSilence = 300_000;
-/** Milliseconds until a message whose letter could not be written comes again. */
+/** Milliseconds until a message whose dead letter could not be written is delivered again. */
 const again = 10_000;
 
-/** The processes that share a consumer, as one of them sees it. */
+/** The group of processes that share a consumer, as one of them sees it. */
 export class Group {
   readonly name: string;
   readonly attempts: BegunAttempts;
@@ -40,7 +40,7 @@ export class Group {
   readonly #notes: GroupNotes;
   #looks = 0;
   #kept = 0;
-  /** Not over a note that this process cannot read. */
+  /** False if this process cannot read the note: then it must not overwrite it. */
   #mayNote = true;
 
   constructor(host: GroupHost) {
@@ -64,7 +64,7 @@ export class Group {
     });
   }
 
-  /** Fills in where the group stands. Returns whether that is known. @throws WatchError if the note cannot be read just now */
+  /** Fills in the group's position. Returns whether it is known. @throws WatchError if the note cannot be read at the moment */
   async recall(position: Position): Promise<boolean> {
     const found = await this.#notes.find<Position>('position');
     this.#mayNote = found !== 'denied';
@@ -76,7 +76,7 @@ export class Group {
     return position.created !== undefined;
   }
 
-  /** Says that the group has this process's watchers, and again while it lives: such a note gets old, or erased. */
+  /** Notes that the group has this process's watchers. Repeated while the process runs, because notes expire and may be erased. */
   async announce(): Promise<void> {
     const { watchers } = this.#host;
     await Promise.all(watchers.map((watcher) => this.#notes.write({ watcher }, 'watchers', subjectToken(watcher))));
@@ -87,20 +87,20 @@ export class Group {
     if (this.#mayNote) await this.#notes.write(position, 'position');
   }
 
-  /** Notes the position and the watchers from time to time. The position is never more than what is read. */
+  /** Notes the position and the watchers from time to time. The position never passes a message that is not read. */
   async keep(position: Position, now: boolean): Promise<void> {
     const isTime = ++this.#looks % keepEvery === 0;
     if (now || (isTime && position.next !== this.#kept)) await this.remember(position);
     if (isTime) await this.announce();
   }
 
-  /** Whether another process has noticed as well what was missed, and has told. */
+  /** Whether another process has already reported the missed events. */
   async isTold(position: Position): Promise<boolean> {
     const noted = await this.#notes.read<Position>('position');
     return noted?.created === position.created && noted !== undefined && noted.next >= position.next;
   }
 
-  /** Makes a dead letter of a message that no handler can be given. If that fails, it comes again. */
+  /** Writes a dead letter for a message that no handler can receive. If that fails, the message is delivered again. */
   async bury(message: StreamMessage, error: WatchError): Promise<void> {
     await this.#host.letters.writeRaw(message, error).then(
       () => message.ack(),
@@ -112,7 +112,7 @@ export class Group {
     const noted = await this.#notes.list('watchers');
     const consumer = await this.#consumer().catch(() => undefined);
     if (!noted || !consumer) return undefined;
-    const filtered = filtersOf(consumer.config).map(watcherTokenOf); // of more than one watcher: `>` or nothing
+    const filtered = filtersOf(consumer.config).map(watcherTokenOf); // a filter for several watchers gives `>` or ''
     return new Set([...noted, ...filtered]);
   }
 
@@ -121,14 +121,15 @@ export class Group {
     return age === undefined || age < longestSilence;
   }
 
-  /** Where new events still come, only without its note are they passed over. Else the note stays for those on their way. */
+  /** Stops reading the events of a watcher. If the filter cannot leave them out, the note is erased, so that they are skipped.
+   * Otherwise the note stays for the events that are already being delivered. */
   async #giveUp(token: string): Promise<boolean> {
     try {
       const consumer = await this.#consumer();
       const filter = watcherTokenSubject(this.#host.slot(), token);
       if (consumer && (await narrow(await managerOf(this.#host.access), consumer, filter))) return true;
     } catch (cause) {
-      const message = `the consumer '${this.name}' could not be made to bring no more events of ${token}`;
+      const message = `could not remove the watcher ${token} from the filter of the consumer '${this.name}'`;
       this.#host.warn(new WatchError('CONNECTION', message, { cause }));
       return true;
     }

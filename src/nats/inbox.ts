@@ -3,12 +3,12 @@ import type { Captured, Held, Ledger } from '../changes/ledger.ts';
 import { Queue } from '../changes/queue.ts';
 import type { StreamMessage } from './stream-message.ts';
 
-/** How many positions: more than a broker that is killed forgets acknowledgements of. */
+/** Positions kept: more than the acknowledgements that a broker loses when it is killed. */
 const remembered = 16_384;
 
 /**
- * What has arrived and is being handled: the remote side of the ledger. A message is acknowledged once all who were meant
- * by it are done.
+ * Messages that have arrived and are being handled: the remote counterpart of the ledger. A message is acknowledged once all
+ * its handlers are done.
  */
 export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #budget: Budget;
@@ -16,17 +16,17 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   readonly #messages = new Map<Held, StreamMessage>();
   /** By position in the stream. */
   readonly #changes = new Map<number, Captured>();
-  /** The last messages that are done: their positions, and when the stream stored them. */
+  /** The last messages that are done: position, and when the stream stored the message. */
   readonly #done = new Map<number, string>();
-  /** Their positions in the order in which they are forgotten: to find the first of a Map passes over all that were taken out of it. */
+  /** Their positions, oldest first. Finding the first key of a Map would step over all deleted entries. */
   #order = new Queue<number>();
-  /** What came while the watch was ending. */
+  /** Messages that arrived while the watch was stopping. */
   readonly #late: StreamMessage[] = [];
   #waiting: (() => void) | undefined;
   readonly #settled: (change: Captured) => void;
   #room = Infinity;
 
-  /** `acknowledged`: the consumer wants acknowledgements. `settled`: a change is handled. */
+  /** `acknowledged`: the consumer expects acknowledgements. `settled` is called when a change is handled. */
   constructor(budget: Budget, acknowledged: boolean, settled: (change: Captured) => void) {
     this.#budget = budget;
     this.#acknowledged = acknowledged;
@@ -42,8 +42,8 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
   }
 
   /**
-   * Whether the message is known here, though it came again: because it is handled for long, and then it is acknowledged as
-   * the newest; or because the broker did not keep the acknowledgement, and then it gets another.
+   * Whether this process already has the message. If its handler is still running, the newest delivery will be acknowledged. If
+   * it is done, the broker lost the acknowledgement, and gets another.
    */
   isKnown(message: StreamMessage): boolean {
     const { seq, time } = message;
@@ -52,7 +52,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
       message.release();
       this.#messages.set(change, message);
     } else if (change) {
-      // The stream lost what is handled here, and has another message in its place: that one must not be acknowledged for it.
+      // The stream lost the message that is handled here and has another one at its position: that one must not be acknowledged.
       this.#messages.delete(change);
       this.#changes.delete(seq);
       return false;
@@ -61,7 +61,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     return true;
   }
 
-  /** Positions in another stream mean other messages. What is being handled is handled to its end. */
+  /** Forgets all positions: in another stream they mean other messages. Running handlers finish. */
   forget(): void {
     this.#messages.clear();
     this.#changes.clear();
@@ -69,7 +69,7 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     this.#order = new Queue();
   }
 
-  /** Enters a change, and holds it. */
+  /** Registers a change and holds it. */
   enter(change: Captured, message: StreamMessage): void {
     message.release();
     if (this.#acknowledged) {
@@ -96,36 +96,36 @@ export class Inbox implements Pick<Ledger, 'hold' | 'settle' | 'full'> {
     this.wake();
   }
 
-  /** Tells the broker that what is here is being worked on. */
+  /** Tells the broker that the messages here are still being handled. */
   working(): void {
     for (const message of this.#messages.values()) message.working();
   }
 
-  /** Keeps a message that nobody here will handle, to be given back. */
+  /** Keeps a message that this process will not handle, to give it back. */
   late(message: StreamMessage): void {
     this.#late.push(message);
   }
 
-  /** Gives back what nobody here will handle, for others or for later. */
+  /** Gives back the messages that this process will not handle. */
   giveBack(): void {
-    // With a delay: nats-server 2.9 loses one of several that are given back at once without, and newer ones mix up their order.
+    // With a delay: without it, nats-server 2.9 loses one of several messages given back together, and newer servers reorder them.
     for (const message of [...this.#messages.values(), ...this.#late.splice(0)]) message.giveBack(1);
     this.#messages.clear();
     this.#changes.clear();
   }
 
-  /** How many messages more than this there is room for. */
+  /** How many more messages fit below `limit`. */
   free(limit: number): number {
     return Math.max(0, limit - this.size);
   }
 
-  /** A promise while there is no room: more than `limit` messages, or no memory. */
+  /** Returns a promise while `limit` messages are reached or the memory budget is used up. It resolves when there is room. */
   room(limit: number): Promise<void> | undefined {
     this.#room = limit;
     return this.#hasRoom ? undefined : new Promise((resolve) => (this.#waiting = resolve));
   }
 
-  /** Ends the waiting for room, if there is some or `anyway`. */
+  /** Resolves the promise of `room()`, if there is room or `anyway` is set. */
   wake(anyway = false): void {
     if (!this.#waiting || !(anyway || this.#hasRoom)) return;
     const resolve = this.#waiting;

@@ -15,11 +15,11 @@ import { ackWait } from './shared-consumer.ts';
 import type { StreamMessage } from './stream-message.ts';
 import { subjectToken, watcherTokenOf } from './subjects.ts';
 
-/** Messages of a group that one process takes at once: the rest is for the others. */
+/** Messages of a group that one process handles at once: the rest is for the other processes. */
 const share = 256;
-/** How many are asked for at once. */
+/** Messages of one pull request. */
 const batch = { live: 500, group: 100 };
-/** What a held event takes in memory besides its bytes. */
+/** Memory of a held event in addition to its bytes. */
 const overhead = 512;
 
 export interface JetStreamOptions {
@@ -34,7 +34,7 @@ export interface JetStreamOptions {
 export interface JetStreamParts {
   readonly inbox: Inbox;
   readonly arrivals: Arrivals;
-  /** What comes next on the way to the handlers. */
+  /** The next stage on the way to the handlers. */
   readonly next: Stage;
   readonly reporter: Reporter;
 }
@@ -49,16 +49,16 @@ export class JetStreamSource implements ChangeSource {
   readonly #options: JetStreamOptions;
   readonly #parts: JetStreamParts;
   readonly #host: JetStreamHost;
-  /** Tokens of the watchers' names. */
+  /** The subject tokens of the watchers' names. */
   readonly #wanted: ReadonlySet<string>;
   readonly #position: Position = { created: undefined, consumer: undefined, next: 1 };
   readonly #continuity: Continuity;
-  /** What is waited for before more is asked for: letters that are being written. */
+  /** Dead letters that are being written. Reading waits for them. */
   readonly #aside = new Set<Promise<void>>();
   #link: Link | undefined;
   #whenUp: (() => void) | undefined;
   #consumption: Consumption | undefined;
-  /** Of the last attempt. */
+  /** The end of the last attempt. */
   #over: Promise<void> = Promise.resolve();
   #working: NodeJS.Timeout | undefined;
   #ending = false;
@@ -100,7 +100,7 @@ export class JetStreamSource implements ChangeSource {
     await run;
   }
 
-  /** The source asks for no more than there is room for. */
+  /** Nothing to do: the source only requests as many messages as there is room for. */
   pause(): void {}
 
   resume(): void {
@@ -121,22 +121,22 @@ export class JetStreamSource implements ChangeSource {
     if (there) {
       let timer: NodeJS.Timeout | undefined;
       const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-      // A connection that is lost just now loses the last acknowledgements: their events come again.
+      // If the connection is lost now, the last acknowledgements are lost too: their events are delivered again.
       await Promise.race([this.#handBack().catch(() => {}), patience]);
       clearTimeout(timer);
     }
     this.#link?.close();
   }
 
-  /** Resolves once the broker has got the last acknowledgements, and what nobody here will handle. */
+  /** Resolves once the broker has received the last acknowledgements and the messages that are given back. */
   async #handBack(): Promise<void> {
     const { access, group } = this.#options;
-    await this.#over; // what was on its way has come
+    await this.#over; // all requested messages have arrived
     if (group) {
       await Promise.all([group.strangers.settle(), ...this.#aside, group.attempts.end()]);
       await access.connection.flush();
-      // Makes the server forget what this process has asked for. nats-server 2.9 would take a message that is given back for
-      // that request, find nobody there, and keep the message until `ack_wait` is over.
+      // A check makes the server drop this process's pending request. Otherwise nats-server 2.9 answers that request with a message
+      // that was given back, gets no reply, and keeps the message until `ack_wait` is over.
       await this.#consumption?.look(true);
       this.#parts.inbox.giveBack();
     }
@@ -158,7 +158,7 @@ export class JetStreamSource implements ChangeSource {
     this.#parts.reporter.gap(gapOf(reason));
   }
 
-  /** The server tells the connection, which may publish other things as well. */
+  /** The server reports a denied subject to the whole connection, which the application may use for other things. */
   #denied(subject: string, error: Error): void {
     const { access, stream } = this.#options;
     const tokens = subject.split('.');
@@ -178,7 +178,7 @@ export class JetStreamSource implements ChangeSource {
     try {
       this.#route(message);
     } catch (error) {
-      if (group) inbox.late(message); // it is not lost: another version, or another configuration, may read it
+      if (group) inbox.late(message); // given back: a process with another version or configuration may read it
       this.#host.fail(classifyNats(error, this.#options.stream));
     }
   }
@@ -196,7 +196,7 @@ export class JetStreamSource implements ChangeSource {
       return;
     }
     if (!('watcher' in told)) throw tooNew(told.version);
-    // A copy is for those who listen to the old key's subject; our routes know both keys.
+    // A copy is for subscribers of the old key's subject; our routes know both keys.
     const change = told.copy ? undefined : arrivals.change(told, message.data.length + overhead);
     if (change) this.#deliver(change, message);
     else if (group) message.ack();
@@ -214,13 +214,13 @@ export class JetStreamSource implements ChangeSource {
       goOn();
       return;
     }
-    // Somebody had it before. What waits to be read here is handed over meanwhile: it is out of order anyway.
+    // A redelivery. Later messages may overtake it while its note is read: redelivery breaks the order anyway.
     void group.attempts.load(change, message.seq).then(() => {
       if (!this.#ending) goOn();
     });
   }
 
-  /** Only publishers that should not be there make such messages. */
+  /** Only other publishers, which should not exist, write such messages. */
   #unreadable(message: StreamMessage, reason: string): void {
     const error = unreadable(message, reason);
     this.#parts.reporter.warn(error);
@@ -232,33 +232,33 @@ export class JetStreamSource implements ChangeSource {
 }
 
 function gapOf(reason: string) {
-  return { from: undefined, to: '', reason }; // where in the WAL that was is not known here
+  return { from: undefined, to: '', reason }; // positions in the WAL are not known here
 }
 
 function connectionClosed(): WatchError {
-  return new WatchError('CONNECTION', 'the connection to NATS was closed, and does not come back by itself', {
+  return new WatchError('CONNECTION', 'the connection to NATS was closed and will not reconnect', {
     solution:
-      'connect({ maxReconnectAttempts: -1 }) reconnects for ever. At a shutdown stop the watch before the connection.',
+      'Use connect({ maxReconnectAttempts: -1 }), which never stops reconnecting. At shutdown, stop the watch before you close the connection.',
   });
 }
 
 function eventsMissed(reason: string): WatchError {
   return new WatchError('CONNECTION', `events may have been missed: ${reason}`, {
-    solution: 'Bring what depends on them up to date.',
+    solution: 'Rebuild whatever depends on these events from the database.',
   });
 }
 
 function unreadable({ subject, seq }: StreamMessage, reason: string): WatchError {
-  return new WatchError('PROTOCOL', `message ${seq} on ${subject} makes no sense: ${reason}`, {
-    solution: 'Only relay() may publish to the stream: look at the permissions of other clients.',
+  return new WatchError('PROTOCOL', `message ${seq} on ${subject} is not a walwatch event: ${reason}`, {
+    solution: 'Only relay() may publish to the stream: check the permissions of other clients.',
   });
 }
 
 function tooNew(version: unknown): WatchError {
   return new ConfigurationError([
     {
-      message: `the worker relays messages of version ${String(version)}, which this walwatch does not know`,
-      solution: 'Bring walwatch up to date here first, then in the worker.',
+      message: `the worker relays messages of format version ${String(version)}; this version of walwatch reads version 1`,
+      solution: 'Upgrade walwatch in this process first, then in the worker.',
     },
   ]);
 }

@@ -4,13 +4,13 @@ import { isDenial } from './classify.ts';
 export interface LinkHost {
   down(): void;
   up(): void;
-  /** The connection will not come back. */
+  /** The connection will not reconnect. */
   closed(): void;
-  /** The server does not let us publish to this subject. It tells the connection, not who has published. */
+  /** The server denied publishing to this subject. It does not say which part of the application published. */
   denied?(subject: string, error: Error): void;
 }
 
-/** Tells when a connection is lost and there again. The client reconnects by itself, as far as it was told to. */
+/** Reports when a connection is lost and when it is back. The NATS client reconnects, as its options say. */
 export interface Link {
   readonly isDown: boolean;
   close(): void;
@@ -18,7 +18,7 @@ export interface Link {
 
 export function linkOf(connection: NatsConnection, host: LinkHost): Link {
   const status = connection.status();
-  let isDown = connection.info === undefined; // the client forgets what the server said when it connects anew
+  let isDown = connection.info === undefined; // the client clears it while it reconnects
   let open = true;
   const follow = async () => {
     for await (const notice of status) {

@@ -9,8 +9,8 @@ import type { UpdateType } from '../types/watchers.ts';
 import { subjectToken, watcherTokenOf } from './subjects.ts';
 
 /**
- * The payload of a message, as JSON: an event as the worker had it, with PostgreSQL's texts for values and the columns'
- * names in the database, so that any process can make of it what the worker would.
+ * The payload of a message, as JSON: an event as the worker received it, with PostgreSQL's text form of the values and the
+ * column names of the database, so that any process can parse it as the worker would.
  */
 export interface EventMessage {
   readonly version: 1;
@@ -19,7 +19,7 @@ export interface EventMessage {
   readonly schema: string;
   readonly table: string;
   readonly primaryKey: readonly string[];
-  /** OIDs of the columns' types, the base type of a domain. Names all columns of the event. */
+  /** The type OIDs of all columns of the event; for a domain, that of its base type. */
   readonly types: Readonly<Record<string, number>>;
   readonly eventId: string;
   readonly commitLsn: string;
@@ -27,15 +27,15 @@ export interface EventMessage {
   readonly xid: number;
   /** ISO 8601. */
   readonly committedAt: string;
-  /** A column that is missing here was not sent by PostgreSQL. */
+  /** PostgreSQL did not send the value of a column that is missing here. */
   readonly event: Readonly<Record<string, string | null>>;
-  /** Of an update: the old values that are known. */
+  /** For an update: the old values that are known. */
   readonly previous?: Readonly<Record<string, string | null>>;
-  /** Sent once more, under the key that the record had before. */
+  /** A second message, under the key that the record had before. */
   readonly copy?: true;
 }
 
-/** What of a watcher's messages is always the same, as JSON. */
+/** The part of a watcher's messages that is always the same, as JSON. */
 interface Outline {
   readonly head: string;
   readonly columns: readonly { readonly column: PlannedColumn; readonly name: string }[];
@@ -43,7 +43,7 @@ interface Outline {
 
 const outlines = new WeakMap<PlannedWatcher, Outline>();
 
-/** The payload of an event's message, without and with the mark of a copy. */
+/** The payload of an event's message, and the same payload marked as a copy. */
 export function writeMessage({ planned, change }: Occurrence): {
   readonly payload: string;
   readonly copy: () => string;
@@ -58,7 +58,7 @@ export function writeMessage({ planned, change }: Occurrence): {
   return { payload: `${body}}`, copy: () => `${body},"copy":true}` };
 }
 
-/** The key of the event's record, and the one it had before if that is another. Undefined: it has none. */
+/** The key of the event's record, and its former key if the key has changed. Undefined: `truncated` events have no key. */
 export function keysOf({ planned, change }: Occurrence): {
   readonly key: string | undefined;
   readonly before: string | undefined;
@@ -71,12 +71,12 @@ export function keysOf({ planned, change }: Occurrence): {
   return { key, before: before === key ? undefined : before };
 }
 
-/** What a worker of a newer version sends. */
+/** A message of a newer version of walwatch. */
 export interface NewerMessage {
   readonly version: number;
 }
 
-/** Reads a payload. A string says why it is none of ours. */
+/** Reads a payload. Returns a string with the reason if it is not a walwatch message. */
 export function readMessage(subject: string, payload: Uint8Array): EventMessage | NewerMessage | string {
   if (!isUtf8(payload)) return 'it is not UTF-8';
   let message: unknown;
@@ -85,7 +85,7 @@ export function readMessage(subject: string, payload: Uint8Array): EventMessage 
   } catch {
     return 'it is not JSON';
   }
-  if (!isRecord(message)) return 'it is no object';
+  if (!isRecord(message)) return 'it is not an object';
   const { version } = message;
   if (!isCount(version) || version === 0) return `its version is ${shown(version)}`;
   if (version > 1) return { version };
@@ -104,7 +104,7 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isTexts = (value: unknown) =>
   isRecord(value) && Object.values(value).every((text) => text === null || isText(text));
 
-/** What a message must have. */
+/** The fields of a message and their checks. */
 const parts: readonly (readonly [keyof EventMessage, (value: unknown) => boolean])[] = [
   ['watcher', isText],
   ['type', (value) => isText(value) && ['inserted', 'updated', 'deleted', 'truncated'].includes(value)],

@@ -3,26 +3,26 @@ import { retryDelay } from '../delivery/retry.ts';
 import { inboxOf } from './access.ts';
 import { linkOf, type Link } from './link.ts';
 
-/** Milliseconds without an answer after which what is on its way counts as failed. */
+/** Milliseconds without an answer after which the unacknowledged messages count as failed. */
 const patience = 5000;
 const lost = 'the connection to NATS is lost';
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSStreamWrongLastMsgIDErrF */
 const wrongLastId = 10070;
 
 export interface PublisherHost {
-  /** The stream that all messages are for. */
+  /** The stream that must store all messages. */
   readonly stream: string;
-  /** Before the first message, and again after each failure: rejects as long as nothing can be published. */
+  /** Called before the first message and after each failure. Rejects while nothing can be published. */
   prepare(): Promise<void>;
-  /** What is on its way was not acknowledged, and is published again. */
+  /** Messages were not acknowledged. They are published again after `retryIn`. */
   failed(error: Error, retryIn: number): void;
   /** Messages are acknowledged again. */
   recovered(): void;
-  /** The connection is closed for good. */
+  /** The connection is closed and will not reconnect. */
   lost(error: Error): void;
 }
 
-/** A message from when it is given until JetStream has acknowledged it. */
+/** A message that JetStream has not acknowledged yet. */
 interface Pending {
   readonly number: number;
   readonly subject: string;
@@ -35,10 +35,10 @@ interface Pending {
 type State = 'new' | 'preparing' | 'running' | 'waiting' | 'closed';
 
 /**
- * Publishes messages without waiting for the acknowledgement of one before the next, and yet stores them in order: each
- * carries the id of the one before it, and JetStream refuses it (`Nats-Expected-Last-Msg-Id`) unless that is the last in the
- * stream. Where one gets lost, all after it are refused. Then a new run begins: all that is not acknowledged is published
- * again in order, and what was stored after all is recognised by its id and acknowledged.
+ * Publishes many messages at once, and JetStream still stores them in order. Each message carries the id of the one before it
+ * (`Nats-Expected-Last-Msg-Id`), and JetStream refuses it unless that one is the last in the stream. So when a message is lost,
+ * all after it are refused. Then a new run begins: it publishes all unacknowledged messages again, in order. JetStream recognises
+ * those that it had stored by their id and acknowledges them.
  */
 export class Publisher {
   readonly #connection: NatsConnection;
@@ -51,7 +51,7 @@ export class Publisher {
   #link: Link | undefined;
   #state: State = 'new';
   #count = 0;
-  /** Answers to earlier runs say only what was stored. */
+  /** The number of the current run. Answers to earlier runs only show that a message was stored. */
   #run = 0;
   /** The id of the last message of this run. */
   #last: string | undefined;
@@ -69,7 +69,7 @@ export class Publisher {
     this.#host = host;
   }
 
-  /** Makes ready for the first message. */
+  /** Prepares for the first message. */
   open(): void {
     if (this.#state !== 'new') return;
     this.#link = linkOf(this.#connection, {
@@ -87,7 +87,7 @@ export class Publisher {
     this.#begin();
   }
 
-  /** Resolves when JetStream has stored the message. Rejects only when that will not be tried any more. */
+  /** Resolves when JetStream has stored the message. Rejects only when the publisher has given up. */
   publish(subject: string, id: string, payload: string): Promise<void> {
     if (this.#ended) return Promise.reject(this.#ended.reason);
     return new Promise((resolve, reject) => {
@@ -102,13 +102,13 @@ export class Publisher {
     });
   }
 
-  /** Nothing new is published; what is on its way is waited for, as long as it does not fail. */
+  /** Accepts no new messages. Waits for the acknowledgements of those that were sent, until the first failure. */
   finish(reason: unknown): void {
     this.#ended ??= { reason };
     if (this.#pending.size === 0 || this.#state !== 'running') this.close(reason);
   }
 
-  /** Nothing is published any more; what is on its way is given up. */
+  /** Stops publishing and gives up the messages that are not acknowledged. */
   close(reason: unknown): void {
     if (this.#state === 'closed') return;
     this.#ended ??= { reason };
@@ -120,7 +120,7 @@ export class Publisher {
     this.#pending.clear();
   }
 
-  /** Begins a new run, unless there is no connection: then the link says when there is one. */
+  /** Begins a new run. Without a connection, the link calls it again when there is one. */
   #begin(): void {
     clearTimeout(this.#timer);
     if (this.#state === 'closed') return;
@@ -131,7 +131,7 @@ export class Publisher {
     const run = ++this.#run;
     this.#state = 'preparing';
     if (this.#link?.isDown) {
-      this.#fail(new Error(lost)); // said again, because there may be more that it holds up; the link begins as soon as it can
+      this.#fail(new Error(lost)); // reported again: more messages may be waiting now. The link begins the next run
       return;
     }
     this.#listen();
@@ -145,7 +145,7 @@ export class Publisher {
     );
   }
 
-  /** Where the server does not permit it the subscription is over. It is made again, for that may have changed. */
+  /** If the server denies the subscription, it ends. Each run subscribes again, because permissions may have changed. */
   #listen(): void {
     this.#answers ??= this.#connection.subscribe(`${this.#inbox}.*.*`, {
       callback: (error, answer) => {
@@ -166,7 +166,7 @@ export class Publisher {
     const run = this.#run;
     if (this.#pending.size > 0) this.#expectAnswers();
     for (const message of this.#pending.values()) {
-      if (this.#run !== run) return; // one of them could not even be sent
+      if (this.#run !== run) return; // sending one of them failed and ended this run
       this.#send(message);
     }
   }
@@ -197,7 +197,7 @@ export class Publisher {
     this.#pending.delete(message.number);
     this.#answeredAt = Date.now();
     if (current) this.#progress = true;
-    if (this.#pending.size === 0 && this.#state === 'running') clearTimeout(this.#timer); // else it is the next run's
+    if (this.#pending.size === 0 && this.#state === 'running') clearTimeout(this.#timer); // in other states the timer belongs to the next run
     if (this.#failures > 0) {
       this.#failures = 0;
       this.#host.recovered();
@@ -206,7 +206,7 @@ export class Publisher {
     if (this.#ended && this.#pending.size === 0) this.close(this.#ended.reason);
   }
 
-  /** Ends the run; a new one begins after a while. */
+  /** Ends the run. A new one begins after a delay. */
   #fail(error: Error): void {
     if (this.#state === 'closed' || this.#state === 'waiting') return;
     if (this.#ended) {
@@ -216,7 +216,8 @@ export class Publisher {
     clearTimeout(this.#timer);
     this.#run++;
     this.#state = 'waiting';
-    // Something else is last in the stream, or was stored long ago: the next run begins right behind what was acknowledged.
+    // Another message is the last in the stream, or the expected one was stored long ago. The next run begins right after the
+    // acknowledged messages, so it can begin at once.
     if ((error as Refusal).code === wrongLastId && this.#progress) {
       this.#begin();
       return;
@@ -233,7 +234,7 @@ export class Publisher {
     this.#host.lost(new Error('the connection to NATS was closed'));
   }
 
-  /** One timer for all that is on its way: as long as anything is answered, the rest has time. */
+  /** One timer for all unacknowledged messages: every answer gives the rest more time. */
   #expectAnswers(): void {
     this.#answeredAt = Date.now();
     const look = () => {
@@ -248,13 +249,13 @@ export class Publisher {
 
 type Refusal = Error & { readonly code?: number };
 
-/** What JetStream answers when it does not store a message. */
+/** JetStream's reason for not storing a message. */
 function refusal(answer: Msg): Refusal | undefined {
-  if (answer.headers?.code === 503) return new Error('no stream takes the subject, or JetStream is not there');
+  if (answer.headers?.code === 503) return new Error('no stream accepts the subject, or JetStream is not available');
   try {
     const { error } = answer.json<{ error?: { description: string; err_code: number } }>();
     return error && Object.assign(new Error(`JetStream: ${error.description}`), { code: error.err_code });
   } catch {
-    return new Error('what answers is not JetStream');
+    return new Error('the answer does not come from JetStream');
   }
 }

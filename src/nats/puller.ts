@@ -2,25 +2,25 @@ import { type Msg, nanos, type NatsConnection, type Subscription } from '@nats-i
 import { inboxOf } from './access.ts';
 import { StreamMessage } from './stream-message.ts';
 
-/** Milliseconds between signs of life of the server, and how many may be missing. */
+/** Milliseconds between heartbeats of the server, and how many may be missing. */
 const heartbeat = 1000;
 const patience = 4;
-/** Milliseconds after which a request that got less than it asked for ends. */
+/** Milliseconds after which a request ends even if it got fewer messages than it asked for. */
 const expires = 10_000;
-/** Milliseconds that the last messages have to arrive. */
+/** Milliseconds in which the last messages must arrive. */
 const drainTimeout = 2000;
-/** Bytes of a message besides its payload: subject, headers and the subject of its acknowledgement. */
+/** Bytes reserved for a message's subject, headers and acknowledgement subject. */
 const envelope = 8192;
 
 export interface PullerHost {
-  /** How many messages may come now. */
+  /** How many messages to request now. */
   wanted(): number;
-  /** A promise: nothing may come before it resolves. */
+  /** Returns a promise if reading must wait until it resolves. */
   room(): Promise<void> | undefined;
   take(message: StreamMessage): void;
 }
 
-/** Limits of a consumer that was made by hand. */
+/** Limits of a consumer that somebody created by hand. */
 export interface PullLimits {
   readonly messages?: number | undefined;
   readonly bytes?: number | undefined;
@@ -29,9 +29,9 @@ export interface PullLimits {
 }
 
 /**
- * Asks a consumer for messages, one request after the other, each for no more messages and bytes than there is room for. So
- * what waits for a slow handler waits in the broker. Not the client's `consume()`: that asks for the next messages while
- * nobody has taken the last ones, by number or by bytes but not by both, and drops what is on its way when it is stopped.
+ * Requests messages from a consumer, one request after the other, each for no more messages and bytes than there is room for.
+ * So messages for a slow handler wait in the broker. The client's `consume()` does not fit: it requests more messages before
+ * the last ones are handled, limits messages or bytes but not both, and drops delivered messages when it is stopped.
  */
 export class Puller {
   readonly #connection: NatsConnection;
@@ -46,14 +46,14 @@ export class Puller {
   #closed = false;
   #error: Error | undefined;
   #request = 0;
-  /** How many messages the request may still bring; 0: there is none. */
+  /** How many messages the request may still bring; 0 without a request. */
   #open = 0;
   #bytes: number;
-  /** Whether the request has brought any. */
+  /** Whether the request has brought any message. */
   #progress = false;
   #missed = 0;
 
-  /** `subject`: where the consumer takes requests. `bytes`: for a request, unless one message needs more. */
+  /** `subject` is where the consumer accepts requests. `bytes` is the limit of a request, unless one message may be larger. */
   constructor(connection: NatsConnection, subject: string, bytes: number, limits: PullLimits, host: PullerHost) {
     this.#connection = connection;
     this.#subject = subject;
@@ -64,7 +64,7 @@ export class Puller {
     this.#ended = new Promise((resolve) => (this.#end = resolve));
   }
 
-  /** Resolves after close(), rejects with what went wrong. Once all that was on its way has been handed over. */
+  /** Resolves after close(), rejects after a failure. Either happens once all delivered messages have been passed on. */
   async run(): Promise<void> {
     if (!this.#closed) {
       this.#subscription = this.#connection.subscribe(`${this.#inbox}.*`, {
@@ -82,7 +82,7 @@ export class Puller {
     if (this.#error) throw this.#error;
   }
 
-  /** `error`: why, if it is not meant to end. */
+  /** `error` is the reason, when reading failed. */
   close(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -105,7 +105,7 @@ export class Puller {
       batch: this.#open,
       max_bytes: this.#bytes,
       expires: nanos(lasts),
-      // A server takes it only if it is much shorter than the request.
+      // A server accepts it only if it is much shorter than the request.
       ...(lasts > 2 * heartbeat && { idle_heartbeat: nanos(heartbeat) }),
     };
     try {
@@ -129,7 +129,7 @@ export class Puller {
     if (this.#open > 0 && --this.#open === 0) this.#ask();
   }
 
-  /** Anybody may publish to any subject that he can guess. */
+  /** Ignores a message that does not come from a consumer: other clients may publish to this subject. */
   #read(message: Msg): StreamMessage | undefined {
     try {
       return new StreamMessage(message, this.#connection);
@@ -144,19 +144,19 @@ export class Puller {
     const over = code === 404 || code === 408 || /exceeds maxbytes|batch completed|leadership change|server shutdown/i.test(description); // prettier-ignore
     if (!over) this.close(new Error(`JetStream: ${description || `status ${code}`}`));
     else if (current && this.#open > 0) {
-      // It is larger than everything that may be asked for: it was stored when the server took larger ones.
+      // The next message is larger than max_bytes: it was stored when the server accepted larger messages.
       if (/exceeds maxbytes/i.test(description) && !this.#progress) this.#bytes *= 2;
       this.#open = 0;
       this.#ask();
     }
   }
 
-  /** Gives up when the server goes silent: a consumer that was on a server that is gone is not found and not missing either. */
+  /** Gives up when the server is silent: if the server that has the consumer is down, not even an error arrives. */
   #look(): void {
     if (this.#open > 0 && ++this.#missed > patience) this.close(new Error('JetStream has gone silent'));
   }
 
-  /** What the server has sent before it heard that nobody wants any more is handed over as well. */
+  /** Also passes on the messages that the server had sent before it received the unsubscribe. */
   async #drain(): Promise<void> {
     const subscription = this.#subscription;
     if (!subscription || this.#connection.isClosed()) return;

@@ -11,17 +11,17 @@ import { Publisher } from './publisher.ts';
 import { limitIssues, openStream, type StreamLimits } from './stream.ts';
 import { eventSubject, noKey, subjectToken } from './subjects.ts';
 
-/** How many events may be on their way to JetStream at once. */
+/** How many unacknowledged events may be in flight to JetStream. */
 const inFlight = 512;
 
 /** Options of `relay`. */
 export interface RelayOptions extends NatsOptions {
-  /** Of the stream, if the worker makes it. */
+  /** Limits of the stream, when the worker creates it. */
   readonly limits?: StreamLimits;
 }
 
 /**
- * Publishes every event of the watch's watchers to JetStream. The slot moves on when JetStream has acknowledged.
+ * Publishes every event of the watch's watchers to JetStream. The slot advances when JetStream has acknowledged the event.
  *
  * @example
  * ```ts
@@ -40,9 +40,9 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
   const access = accessOf(options);
   const name = `relay:${stream}`;
   let ended = false;
-  /** Of the outage that lasts. */
+  /** Whether the current outage was reported. */
   let warned = false;
-  /** The stream is made once: if somebody deletes it, what it held is lost, and must not seem to be there. */
+  /** The stream is created only once. If somebody deletes it, its events are lost, and an empty new stream would hide that. */
   let opened = false;
 
   const publisher = new Publisher(access.connection, {
@@ -74,7 +74,7 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
     const watcher = subjectToken(planned.bound.watcher.name);
     const send = (to: string | undefined, text: string) => {
       const subject = eventSubject(inner.slot, watcher, to === undefined ? noKey : subjectToken(to));
-      // The time of the commit besides, because a standby that was promoted may reach the same position once more.
+      // With the commit time, because a promoted standby may reach the same position again.
       const origin = `${inner.systemIdentifier()}:${inner.slot}:${change.transaction.committedAt.getTime().toString(36)}`;
       return publisher.publish(subject, `${origin}:${change.eventId}:${subject}`, text);
     };
@@ -87,15 +87,15 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
     handler: publish,
     concurrency: inFlight,
     onError: (error) => {
-      if (ended) return 'skip'; // nobody wants it published any more
+      if (ended) return 'skip'; // the relay was ended by unsubscribe()
       if (!(error instanceof WatchError && error.code === 'CONNECTION')) return 'retry';
-      subscription.lane?.abort(error); // the others that are on their way need not fail as well
+      subscription.lane?.abort(error); // no need to wait until the other events in flight fail as well
       return 'stop';
     },
   });
-  // Now that the slot is ours, so that others find the stream before the first event.
+  // Opened once this worker has the slot, so that remote watches find the stream before the first event.
   const off = watch.on('connected', () => publisher.open());
-  const over = new Error(`${name} has ended`);
+  const over = new Error(`${name} was ended by unsubscribe(), or its watch has ended`);
   const end = () => publisher.close(over);
   inner.over.then(end, end);
   return {
@@ -114,7 +114,7 @@ export function relay(watch: SlotWatch<any>, options: RelayOptions): Subscriptio
   };
 }
 
-/** What is not permitted is told with what to grant. */
+/** A denied request is reported with the permission to grant. */
 function known(cause: Error, stream: string): Error {
   const error = classifyNats(cause, stream);
   return error.code === 'PERMISSION' ? error : cause;
@@ -122,18 +122,18 @@ function known(cause: Error, stream: string): Error {
 
 function notTaken(name: string, error: Error): WatchError {
   const code = error instanceof WatchError ? error.code : 'CONNECTION';
-  return new WatchError(code, `${name}: events are held back, and the slot with them: ${error.message}`, {
+  return new WatchError(code, `${name}: events cannot be published and the slot does not advance: ${error.message}`, {
     solution:
       (error as Partial<WatchError>).solution ??
-      'Nothing is lost: they are published again until JetStream takes them. Look at the NATS server and the stream (nats stream info).',
+      'No event is lost: walwatch publishes them again until JetStream stores them. Check the NATS server and the stream (nats stream info).',
     cause: error,
   });
 }
 
 function closed(name: string, cause: Error): WatchError {
-  return new WatchError('CONNECTION', `${name}: ${cause.message}, and does not come back by itself`, {
+  return new WatchError('CONNECTION', `${name}: ${cause.message} and will not reconnect`, {
     solution:
-      'connect({ maxReconnectAttempts: -1 }) reconnects for ever. At a shutdown end the watch before the connection: what was not published comes again.',
+      'Use connect({ maxReconnectAttempts: -1 }), which never stops reconnecting. At shutdown, stop the watch before you close the connection. Unpublished events are delivered again after a restart.',
     cause,
   });
 }

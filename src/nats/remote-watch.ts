@@ -1,7 +1,7 @@
 import { Budget } from '../changes/budget.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { rowSql } from '../delivery/row-sql.ts';
-import { type ConfigurationIssue, throwIssues } from '../errors.ts';
+import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
 import type { Logger } from '../types/logger.ts';
 import { checkListener, slotWatchEvents } from '../observe/emitter.ts';
 import { Reporter } from '../observe/reporter.ts';
@@ -30,19 +30,19 @@ import { accessOf, natsIssues, natsOptionNames, type NatsOptions } from './optio
 
 /** Options of `createRemoteWatch`. */
 export interface RemoteWatchOptions<W extends Watchers = Watchers> extends NatsOptions {
-  /** Those of the worker, or some of them. */
+  /** The worker's watchers, or some of them. */
   readonly watchers: W;
-  /** A group of processes that share a durable consumer: each event goes to one of them, until it is handled. Without it every
-   *  process hears what happens while it runs. */
+  /** The name of a group: its processes share a durable consumer, and each event goes to one of them until it is handled.
+   *  Without it every process receives the events that happen while it runs. */
   readonly durable?: string;
-  /** Default of all subscriptions: `'retry'` with `durable`, otherwise a failed event is reported and passed over. */
+  /** Default of all subscriptions: `'retry'` with `durable`, otherwise a failed event is reported and skipped. */
   readonly onError?: OnError;
-  /** pino or pino-shaped. Default: only what somebody must know is told, by `process.emitWarning`; `false`: nothing. */
+  /** A pino logger, or one with the same methods. Default: important warnings only, by `process.emitWarning`; `false`: nothing. */
   readonly logger?: Logger | false;
 }
 
 /**
- * The watch of a worker that relays to JetStream, in any other process. Opens nothing: `start()` does.
+ * A watch, in any process, of the events that a worker relays to JetStream. It opens nothing before `start()`.
  *
  * @example
  * ```ts
@@ -57,7 +57,10 @@ export function createRemoteWatch<W extends Watchers>(options: RemoteWatchOption
   unknownKeys(options, [...natsOptionNames, 'watchers', 'durable', 'onError', 'logger'], 'option', issues);
   const { durable, onError } = options;
   if (durable !== undefined && !(typeof durable === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(durable))) {
-    issues.push({ message: 'durable is no name for a consumer', solution: "Letters, digits, '-' and '_': 'mailer'." });
+    issues.push({
+      message: `durable is ${shown(durable)}, which is not a valid consumer name`,
+      solution: "Use 1 to 64 letters, digits, '-' and '_': 'mailer'.",
+    });
   }
   if (onError !== undefined) issues.push(...onErrorIssues(onError));
   issues.push(...loggerIssues(options.logger));
@@ -73,7 +76,7 @@ const highWaterMark = 16 * 1024 * 1024;
 /** Milliseconds that `stop()` waits for running handlers. */
 const stopTimeout = 10_000;
 
-/** Puts the stages together, as createWatch() does, with JetStream in the place of PostgreSQL. */
+/** Connects the stages as createWatch() does, with JetStream instead of PostgreSQL. */
 function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): RemoteWatch {
   const { durable, stream, logger } = options;
   const access = accessOf(options);
@@ -104,7 +107,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
           warn: (warning) => reporter.warnOnce([warning]),
         }); // prettier-ignore
   const dispatcher = new Dispatcher(inbox, {
-    // Dead letters are in a stream, which SQL does not reach.
+    // No SQL for dead letters: they are in a stream.
     failed: (failure) =>
       reporter.handlerFailed(failure, failure.action === 'deadLetter' ? undefined : rowSql(failure.deliverable!)),
     stop: (error) => watch.fail(error),
@@ -116,11 +119,11 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     watchers,
     (...found) => dispatcher.deliver(...found),
     reporter.log,
-    { ledger: inbox, limit: highWaterMark }, // nobody hears of whole transactions here
+    { ledger: inbox, limit: highWaterMark }, // unused: onTransaction() does not exist here
     (warning) => reporter.warnOnce([warning]),
   );
   const onError = options.onError ?? (durable === undefined ? { attempts: 1, then: 'skip' } : 'retry');
-  // Never asked: `transaction` is refused.
+  // Never used: `transaction` is rejected.
   const noDatabase = {
     slot: '', create: false, open: () => Promise.reject(stopped()), history: () => ({ systemIdentifier: '', timeline: 0 }), warn: () => {},
   }; // prettier-ignore
@@ -140,7 +143,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
     { inbox, arrivals, next: router, reporter },
     {
       streaming: (facts) => {
-        supervisor.succeeded(); // a consumer is there: what ends it is looked at anew
+        supervisor.succeeded(); // connected: the next failure begins a new series of retries
         lifecycle.streaming(facts);
       },
       fail: (error) => watch.fail(error),
@@ -158,7 +161,7 @@ function assemble(options: RemoteWatchOptions, watchers: readonly Watcher[]): Re
   return watch;
 }
 
-/** The watch of a worker that relays, in another process. */
+/** The watch that createRemoteWatch() returns. */
 class RemoteWatch extends WatchCore {
   readonly #parts: WatchParts;
 
@@ -172,8 +175,8 @@ class RemoteWatch extends WatchCore {
     if (typeof options === 'object' && options !== null && 'transaction' in options && options.transaction) {
       throwIssues([
         {
-          message: `${[watcher].flat().join(', ')}: transaction: true is for createWatch(), which has the database`,
-          solution: 'Deduplicate by context.eventId.',
+          message: `${[watcher].flat().join(', ')}: transaction: true needs createWatch(); a remote watch has no database connection`,
+          solution: 'Leave it out and deduplicate by context.eventId.',
         },
       ]);
     }
@@ -181,12 +184,12 @@ class RemoteWatch extends WatchCore {
   }
 
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void {
-    // Those that only the worker's watch has are never emitted, and not misspelt: code may be for any watch, as that of `sse()` is.
+    // Events that only the worker's watch emits are accepted too, and never emitted: code such as `sse()` works with any watch.
     checkListener(event, listener, slotWatchEvents);
     return this.#parts.reporter.emitter.on(event, listener as (value: any) => void);
   }
 
-  /** Of the database only what the events tell is known: the primary key. */
+  /** Only the primary key is known of the table: events contain nothing else about it. */
   details(name: string): WatcherDetails {
     const { watcher, primaryKey } = this.#parts.subscriptions.route(name);
     return { ...describeWatcher(watcher, undefined, undefined, undefined), primaryKey };

@@ -5,26 +5,26 @@ import { nanos } from '@nats-io/transport-node';
 import { ConfigurationError } from '../errors.ts';
 import { slotSubject, watcherSubject } from './subjects.ts';
 
-/** Milliseconds after which a message that nobody has acknowledged, or said to be working on, goes to another process. */
+/** Milliseconds without an acknowledgement or a sign of work after which a message goes to another process. */
 export const ackWait = 10_000;
-/** How many messages a group may be working on. */
+/** How many messages a group may handle at once. */
 const maxAckPending = 4096;
 
 export interface Wanted {
   readonly slot: string;
   /** The names of the watchers. */
   readonly watchers: readonly string[];
-  /** Servers before 2.10 know one filter for a consumer: then the rest is passed over by those who read. */
+  /** Whether a consumer may have several filters (NATS 2.10 and newer). Otherwise the readers skip the other events. */
   readonly several: boolean;
 }
 
-/** The subjects of the wanted events, as few as the server takes. */
+/** The filters for these watchers: one for each if the server supports that, otherwise one for the whole slot. */
 export function filtersFor({ slot, watchers, several }: Wanted): readonly string[] {
   const subjects = watchers.map((watcher) => watcherSubject(slot, watcher));
   return subjects.length === 1 || (several && subjects.length > 0) ? subjects : [slotSubject(slot)];
 }
 
-/** As a server takes them. Both named, because an update would keep the other from before. */
+/** The filters as consumer configuration. It sets both fields, because an update keeps a field that is left out. */
 export function filterConfig(filters: readonly string[]): Partial<ConsumerConfig> {
   const [only, ...others] = filters;
   return {
@@ -44,7 +44,7 @@ export function findConsumer(
   });
 }
 
-/** Makes the consumer of a group. `start`: the first message that it is to read. */
+/** Creates the consumer of a group. `start`: the first message to read. */
 export function makeConsumer(manager: JetStreamManager, stream: string, name: string, start: number, wanted: Wanted) {
   return manager.consumers.add(stream, {
     durable_name: name,
@@ -58,9 +58,9 @@ export function makeConsumer(manager: JetStreamManager, stream: string, name: st
 }
 
 /**
- * Makes it bring what is wanted besides what it already brings: other processes of the group may know more watchers, while a
- * new version is rolled out. One that was made by hand keeps all other settings.
- * @returns whether something was missing
+ * Adds filters to the consumer. It keeps its present filters, because during a rolling deploy other processes of the group may
+ * have more watchers, and all other settings.
+ * @returns whether a filter was missing
  */
 export async function widen(
   manager: JetStreamManager,
@@ -77,8 +77,8 @@ export async function widen(
 }
 
 /**
- * Makes it bring no more events of a watcher.
- * @returns whether that can be: a filter that is for more than that stays as it is
+ * Removes the filter of a watcher from the consumer.
+ * @returns false if a wider filter covers the watcher: that one stays
  */
 export async function narrow(
   manager: JetStreamManager,
@@ -92,26 +92,26 @@ export async function narrow(
   return true;
 }
 
-/** What of a consumer that was made by hand would lose events. */
+/** Rejects settings of a consumer created by hand that would lose events. */
 export function refuseUnfit({ config, name }: ConsumerInfo): void {
   const { max_deliver: most, inactive_threshold: idle, deliver_policy: policy } = config;
   if (config.ack_policy !== AckPolicy.Explicit || config.deliver_subject !== undefined)
     throw unfit(
       name,
-      'is no pull consumer with explicit acknowledgement',
+      'is not a pull consumer with explicit acknowledgement',
       'Choose another name for `durable`, or delete that consumer.',
     );
-  const replace = 'Delete it: walwatch makes it anew. Or make it without this setting.';
+  const replace = 'Delete the consumer: walwatch creates a new one. Or create it yourself without this setting.';
   if (most !== undefined && most > 0)
-    throw unfit(name, `gives an event up after ${most} deliveries (max_deliver)`, replace);
-  if (config.headers_only) throw unfit(name, 'brings no values (headers_only)', replace);
-  if (idle) throw unfit(name, `is deleted when nobody reads for ${idle / 1e9} s (inactive_threshold)`, replace);
-  if (config.mem_storage) throw unfit(name, 'forgets where it is when its server stops (mem_storage)', replace);
+    throw unfit(name, `gives up an event after ${most} deliveries (max_deliver)`, replace);
+  if (config.headers_only) throw unfit(name, 'delivers no values (headers_only)', replace);
+  if (idle) throw unfit(name, `is deleted after ${idle / 1e9} s without a reader (inactive_threshold)`, replace);
+  if (config.mem_storage) throw unfit(name, 'loses its position when its server stops (mem_storage)', replace);
   if (policy === DeliverPolicy.LastPerSubject || policy === DeliverPolicy.Last)
-    throw unfit(name, `begins with the last event (deliver_policy ${policy})`, replace);
+    throw unfit(name, `starts at the last event and skips earlier ones (deliver_policy ${policy})`, replace);
 }
 
-/** The last message that is handled, or of no interest, with all before it. */
+/** The last message up to which all are handled or filtered out. */
 export function readBy({ num_ack_pending: pending, ack_floor: floor, delivered }: ConsumerInfo): number {
   return pending > 0 ? floor.stream_seq : delivered.stream_seq;
 }
@@ -123,7 +123,7 @@ export function filtersOf({
   return several ?? [one === undefined || one === '' ? '>' : one];
 }
 
-/** Whether all subjects of `narrow` are subjects of `wide`. All filters of ours end with `>`. */
+/** Whether `wide` matches all subjects of `narrow`. All our filters end with `>`. */
 function covers(wide: string, narrow: string): boolean {
   if (wide === narrow || wide === '>') return true;
   const tokens = narrow.split('.');

@@ -2,33 +2,34 @@ import { WatchError } from '../errors.ts';
 import type { StreamMessage } from './stream-message.ts';
 import { watcherTokenOf } from './subjects.ts';
 
-/** Deliveries of an event whose watcher no process knew, after which only one that lives is waited for: about five minutes. */
+/** Deliveries of an event without a process for its watcher, about five minutes. After that, it only waits for a running process that has the watcher. */
 const most = 100;
-/** Milliseconds until it is delivered again, for each time that it was; and at most. */
+/** Milliseconds until it is delivered again: the delay for each earlier delivery, and the longest one. */
 const delay = 250;
 const longestDelay = 3000;
 
 export interface StrangersHost {
-  /** Tokens of the watchers that some process of the group has. Undefined: that could not be found out just now. */
+  /** Tokens of the watchers that some process of the group has. Undefined if they cannot be read at the moment. */
   wanted(): Promise<ReadonlySet<string> | undefined>;
-  /** Whether a living process has this watcher, or may have it. */
+  /** Whether a running process has this watcher, or may have it. */
   isAlive(token: string): Promise<boolean>;
-  /** Makes it a dead letter, or gives it back. */
+  /** Writes a dead letter for the message, or gives it back. */
   bury(message: StreamMessage, error: WatchError): Promise<void>;
-  /** The group does without this watcher. Returns whether those of its events that are on their way come again. */
+  /** Stops reading this watcher for the group. Returns whether its events that are being delivered will be delivered again. */
   giveUp(token: string): Promise<boolean>;
   warn(warning: WatchError): void;
 }
 
 /**
- * Events for watchers that this process does not know. While a new version is rolled out, another one does: they are given
- * back until it has them. What the group never wanted comes only where the server knows no better filter, and is passed over.
+ * Handles events for watchers that this process does not have. During a rolling deploy another process has them, so the events
+ * are given back until it receives them. Events that no process wants arrive only if the server supports one filter per
+ * consumer; they are skipped.
  */
 export class Strangers {
   readonly #host: StrangersHost;
   #waiting: StreamMessage[] = [];
   #looking: Promise<void> | undefined;
-  /** Watchers that the group does without, and why. */
+  /** Watchers that the group no longer reads, and why. */
   readonly #givenUp = new Map<string, WatchError>();
 
   constructor(host: StrangersHost) {
@@ -40,7 +41,7 @@ export class Strangers {
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
   }
 
-  /** What has been taken is given back or passed over. */
+  /** Resolves when all taken events are given back or skipped. */
   async settle(): Promise<void> {
     await this.#looking;
   }
@@ -49,7 +50,7 @@ export class Strangers {
     while (this.#waiting.length > 0) {
       const messages = this.#waiting;
       this.#waiting = [];
-      const wanted = await this.#host.wanted(); // asked after they came, so that what is new is known
+      const wanted = await this.#host.wanted(); // after they arrived, so that new watchers are included
       for (const message of messages) {
         const token = watcherTokenOf(message.subject);
         if (wanted && !wanted.has(token)) message.ack();
@@ -77,14 +78,14 @@ export class Strangers {
 
 function givenUp(subject: string, comesAgain: boolean): WatchError {
   const others = comesAgain
-    ? 'those that were on their way become dead letters'
-    : 'this one becomes a dead letter, and those that were on their way are passed over like all that follow';
+    ? 'events that were already delivered become dead letters'
+    : 'this event becomes a dead letter, and all later ones are skipped';
   return new WatchError(
     'CONFIGURATION',
-    `no process of the group has the watcher of ${subject}: the group no longer wants its events; ${others}`,
+    `no process of the group has the watcher of ${subject}, so the group stops reading its events: ${others}`,
     {
       solution:
-        'Nothing, if the watcher was removed. Otherwise start a process with it: it hears its events from then on.',
+        'Do nothing if you removed the watcher. Otherwise start a process that has it: it receives events from then on.',
     },
   );
 }

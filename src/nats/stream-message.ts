@@ -5,29 +5,29 @@ const ack = encoder.encode('+ACK');
 const working = encoder.encode('+WPI');
 const nothing = new Uint8Array();
 
-/** A message as a consumer delivers it. The client makes such objects as well, but only for requests of its own. */
+/** A message as a consumer delivers it. The NATS client has a class for it too, but only for its own requests. */
 export class StreamMessage {
   readonly subject: string;
   data: Uint8Array;
-  /** Its place in the stream. */
+  /** Its sequence number in the stream. */
   readonly seq: number;
-  /** When the stream stored it, in nanoseconds. A stream that lost its last messages gives their places to others. */
+  /** When the stream stored it, in nanoseconds. A stream that lost its last messages gives their numbers to other messages. */
   readonly time: string;
   /** How often the consumer has delivered it, this time included. */
   readonly deliveries: number;
-  /** How many deliveries of the consumer this one makes. */
+  /** How many messages the consumer has delivered, this one included. */
   readonly delivery: number;
   readonly #connection: NatsConnection;
   readonly #reply: string;
   #answered = false;
 
-  /** Throws if it is none: `$JS.ACK.<stream>.<consumer>.<deliveries>.<seq>.<delivery>.<time>.<pending>`, or with a domain and an account. */
+  /** Throws unless the reply subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<seq>.<delivery>.<time>.<pending>`, also with domain and account. */
   constructor({ subject, data, reply = '' }: Msg, connection: NatsConnection) {
     const tokens = reply.split('.');
     const first = tokens.length === 9 ? 4 : 6;
     const [deliveries = NaN, seq = NaN, delivery = NaN] = tokens.slice(first, first + 3).map(Number);
     if (!reply.startsWith('$JS.ACK.') || !(deliveries > 0 && seq > 0 && delivery > 0))
-      throw new Error(`no message of a consumer: ${reply}`);
+      throw new Error(`not a message of a consumer: ${reply}`);
     this.subject = subject;
     this.data = data;
     this.seq = seq;
@@ -38,7 +38,7 @@ export class StreamMessage {
     this.#reply = reply;
   }
 
-  /** What it said has been read: only its place is still of use. */
+  /** Frees the payload once it has been read. */
   release(): void {
     this.data = nothing;
   }
@@ -47,12 +47,12 @@ export class StreamMessage {
     this.#settle(ack);
   }
 
-  /** Gives it back, to be delivered again after so many milliseconds. */
+  /** Gives it back. It is delivered again after `delay` milliseconds. */
   giveBack(delay: number): void {
     this.#settle(encoder.encode(`-NAK {"delay":${delay * 1e6}}`));
   }
 
-  /** It is being worked on. */
+  /** Tells the broker that it is still being handled. */
   working(): void {
     if (!this.#answered && !this.#connection.isClosed()) this.#connection.publish(this.#reply, working);
   }
@@ -60,6 +60,6 @@ export class StreamMessage {
   #settle(answer: Uint8Array): void {
     if (this.#answered) return;
     this.#answered = true;
-    if (!this.#connection.isClosed()) this.#connection.publish(this.#reply, answer); // else it comes again
+    if (!this.#connection.isClosed()) this.#connection.publish(this.#reply, answer); // otherwise it is delivered again
   }
 }

@@ -8,26 +8,26 @@ import { unknownKeys } from '../option-names.ts';
 import { type JetStreamAccess, managerOf } from './access.ts';
 import { slotOf, slotSubject } from './subjects.ts';
 
-/** Milliseconds in which JetStream drops a message whose Nats-Msg-Id it has seen. NATS's own default. */
+/** Milliseconds in which JetStream drops a message whose Nats-Msg-Id it has seen. This is the default of NATS. */
 const duplicateWindow = 120_000;
 /** Milliseconds for which a stream keeps events. */
 const week = 7 * 24 * 3_600_000;
 
-/** Limits of the stream, where walwatch makes it. One that is there keeps its own. */
+/** Limits of a stream that walwatch creates. An existing stream keeps its own limits. */
 export interface StreamLimits {
-  /** Milliseconds for which events are kept; 0: without an end. Default: 7 days. */
+  /** Milliseconds for which events are kept; 0: no limit. Default: 7 days. */
   readonly maxAge?: number;
-  /** Bytes, above which new events are refused and the slot is held back. Default: no limit. Some accounts demand one. */
+  /** Size in bytes. A full stream refuses new events, and the slot does not advance. Default: no limit. Some accounts require one. */
   readonly maxBytes?: number;
-  /** Events, above which new ones are refused and the slot is held back. Default: no limit. */
+  /** Number of events. A full stream refuses new events, and the slot does not advance. Default: no limit. */
   readonly maxMessages?: number;
   /** Default: 3 in a cluster of three or more servers, otherwise 1. */
   readonly replicas?: number;
-  /** Which servers of a cluster have it. */
+  /** Which servers of a cluster store it. */
   readonly placement?: { readonly cluster?: string; readonly tags?: readonly string[] };
 }
 
-/** What is wrong with them. */
+/** Returns every problem of the limits. */
 export function limitIssues(limits: unknown): ConfigurationIssue[] {
   const issues: ConfigurationIssue[] = [];
   if (limits === undefined) return issues;
@@ -40,17 +40,23 @@ export function limitIssues(limits: unknown): ConfigurationIssue[] {
     issues.push({ message: `limits.${name} is ${shown(value)}`, solution: what });
   };
   if (maxAge !== 0)
-    whole('maxAge', maxAge, duplicateWindow, 9e12, 'Milliseconds, 120000 (the duplicate window) or more; 0: no limit.');
-  whole('maxBytes', maxBytes, 1, Infinity, 'Bytes: 10_000_000_000. Leave it out for no limit.');
-  whole('maxMessages', maxMessages, 1, Infinity, 'How many events. Leave it out for no limit.');
-  whole('replicas', replicas, 1, 5, '1 to 5.');
+    whole(
+      'maxAge',
+      maxAge,
+      duplicateWindow,
+      9e12,
+      'Give 120000 milliseconds (the duplicate window) or more, or 0 for no limit.',
+    );
+  whole('maxBytes', maxBytes, 1, Infinity, 'Give a number of bytes: 10_000_000_000. Leave it out for no limit.');
+  whole('maxMessages', maxMessages, 1, Infinity, 'Give a number of events. Leave it out for no limit.');
+  whole('replicas', replicas, 1, 5, 'Give a number from 1 to 5.');
   if (placement !== undefined && (typeof placement !== 'object' || placement === null))
     issues.push({ message: `limits.placement is ${shown(placement)}`, solution: "{ cluster: 'east', tags: ['ssd'] }" });
   else if (placement) unknownKeys(placement, ['cluster', 'tags'], 'option of placement', issues);
   return issues;
 }
 
-/** What a stream is made with: what finds no place is refused instead of pushing others out. */
+/** The configuration of a new stream. A full stream refuses new events instead of dropping old ones. */
 export function streamConfig(
   name: string,
   slot: string,
@@ -76,8 +82,9 @@ export function streamConfig(
 }
 
 /**
- * Makes a stream of ours besides that of the events, where the account lets that one be, unless it is there. When it is full, it
- * refuses: what it has must stay. `maxBytes`: where that of the events has a limit, and an account may demand one.
+ * Creates a stream for notes or dead letters next to the stream of the events, with the same placement, unless it exists. When
+ * it is full, it refuses new messages and keeps the old ones. If the stream of the events has a size limit, so does this one,
+ * because the account may require it: `maxBytes`, or the same limit.
  */
 export async function makeBeside(
   { streams }: JetStreamManager,
@@ -105,7 +112,7 @@ export async function makeBeside(
   });
 }
 
-/** What of a stream would lose events, or let nobody read them. */
+/** Returns the settings of a stream that would lose events, or keep processes from reading them. */
 export function streamIssues(config: StreamConfig, slot: string): ConfigurationIssue[] {
   const issues: ConfigurationIssue[] = [];
   const wrong = (message: string, solution: string) =>
@@ -118,51 +125,51 @@ export function streamIssues(config: StreamConfig, slot: string): ConfigurationI
       config.sources === undefined
         ? `has the subjects ${subjects.join(', ') || '(none)'}`
         : `has sources: ${config.sources.map((source) => source.name).join(', ')}`,
-      `A stream carries the events of one slot and nothing else: ${edit} --subjects '${slotSubject(slot)}'`,
+      `The stream must carry the events of one slot and nothing else: ${edit} --subjects '${slotSubject(slot)}'`,
     );
   }
   if (retention === RetentionPolicy.Workqueue)
-    wrong('is a work queue, from which only one consumer can read', 'Make it with --retention limits.');
+    wrong('is a work queue: only one consumer can read it', 'Create it with --retention limits.');
   if (retention === RetentionPolicy.Interest) {
     wrong(
-      'drops events that nobody waits for (--retention interest): a watch that connects again does not find them',
-      `${edit} --retention limits (NATS 2.10 and newer), or make it anew with it.`,
+      'drops events that no consumer waits for (--retention interest): a watch that reconnects would miss them',
+      `${edit} --retention limits (NATS 2.10 and newer), or re-create the stream with --retention limits.`,
     );
   }
-  if (config.no_ack) wrong('acknowledges nothing', `${edit} --ack`);
+  if (config.no_ack) wrong('does not acknowledge messages (no_ack)', `${edit} --ack`);
   if (window < nanos(duplicateWindow)) {
     wrong(
-      `recognises duplicates for ${window / 1e9} s only`,
-      `${edit} --dupe-window 2m: what a crashed worker publishes again is dropped within that time.`,
+      `recognises duplicates for only ${window / 1e9} s`,
+      `${edit} --dupe-window 2m: within that time the stream drops events that a worker publishes again after a crash.`,
     );
   }
   if (discard === DiscardPolicy.Old && (messages > 0 || bytes > 0)) {
     wrong(
-      'drops old events when it is full, read or not',
-      `${edit} --discard new: then the slot is held back until there is room.`,
+      'drops old events when it is full, even unread ones',
+      `${edit} --discard new: then a full stream holds the slot back until there is room.`,
     );
   }
   if (config.max_msgs_per_subject > 0) {
     wrong(
-      `keeps ${config.max_msgs_per_subject} events of a record, and drops or refuses the others (max_msgs_per_subject)`,
+      `keeps only ${config.max_msgs_per_subject} events per record (max_msgs_per_subject)`,
       `${edit} --max-msgs-per-subject -1`,
     );
   }
   if (config.allow_rollup_hdrs)
-    wrong('lets one message drop all before it (allow_rollup_hdrs)', `${edit} --no-allow-rollup`);
+    wrong('allows one message to delete all messages before it (allow_rollup_hdrs)', `${edit} --no-allow-rollup`);
   if (config.subject_transform !== undefined)
-    wrong('changes the subjects of events, so that no reader finds them (subject_transform)', 'Make it without.');
+    wrong('changes the subjects of events, so that no reader finds them (subject_transform)', 'Create it without.');
   if (config.storage === StorageType.Memory && config.num_replicas === 1)
-    wrong('is lost when its server stops (memory, one replica)', 'Make it anew with --storage file.');
+    wrong('is lost when its server stops (memory, one replica)', 'Re-create it with --storage file.');
   return issues;
 }
 
-/** A mirror has none, whatever its type says. */
+/** A mirror has no subjects, although the type requires them. */
 export function subjectsOf(config: Partial<StreamConfig>): readonly string[] {
   return config.subjects ?? [];
 }
 
-/** Verifies the stream; makes it when it is missing and may be made. @throws ConfigurationError; what NATS answers */
+/** Checks the stream. Creates it if it is missing and `create` is true. @throws ConfigurationError or the error of NATS */
 export async function openStream(
   access: JetStreamAccess,
   name: string,
@@ -186,7 +193,7 @@ export function isMissing(error: unknown): boolean {
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json: JSStreamNameExistErr */
 const alreadyThere = 10058;
 
-/** Three replicas where there are servers for them, so that one may be lost. */
+/** Creates the stream with three replicas in a cluster of three or more servers, so that it survives the loss of one. */
 async function createStream(
   { connection }: JetStreamAccess,
   manager: JetStreamManager,

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
 
-// https://docs.nats.io/nats-concepts/subjects: tokens are parted by dots; *, > and white space have a meaning.
+// https://docs.nats.io/nats-concepts/subjects: dots separate tokens; *, > and white space have a meaning.
 const plain = /^[A-Za-z0-9_:-]+$/;
 const unsafe = /[^A-Za-z0-9_:-]/;
-/** Longer tokens are replaced by their hash: a server takes no subject of more than some thousand bytes. */
+/** A longer token is replaced by its hash: servers refuse subjects of more than a few thousand bytes. */
 const longest = 128;
 
-/** The last token of events that have no key: `truncated`. No text is encoded to it. */
+/** The last token for `truncated` events, which have no key. No other text is encoded to it. */
 export const noKey = '=-';
 
 /**
- * Any text as one token of a subject, different for different texts. Letters, digits, `_`, `:` and `-` stand for
- * themselves, other bytes of UTF-8 are `=` and two hexadecimal digits, nothing is `=`, and what is too long is `==` and
- * its SHA-256.
+ * Encodes any text as one token of a subject. Different texts give different tokens. Letters, digits, `_`, `:` and `-` stay as
+ * they are. Any other UTF-8 byte becomes `=` and two hexadecimal digits. An empty text becomes `=`, and a text that is too long
+ * becomes `==` and its SHA-256.
  */
 export function subjectToken(text: string): string {
   if (text.length <= longest && plain.test(text)) return text;
@@ -30,12 +30,12 @@ export function subjectToken(text: string): string {
   return token;
 }
 
-/** Where all events of a slot go. */
+/** The subjects of all events of a slot. */
 export function slotSubject(slot: string): string {
   return `walwatch.${slot}.>`;
 }
 
-/** Where all events of one watcher go. */
+/** The subjects of all events of one watcher. */
 export function watcherSubject(slot: string, watcher: string): string {
   return watcherTokenSubject(slot, subjectToken(watcher));
 }
@@ -44,7 +44,7 @@ export function watcherTokenSubject(slot: string, token: string): string {
   return `walwatch.${slot}.${token}.>`;
 }
 
-/** Where the events of one record go: `key` is the token of its key. */
+/** The subject of the events of one record. `key` is the token of its key. */
 export function eventSubject(slot: string, watcherToken: string, key: string): string {
   return `walwatch.${slot}.${watcherToken}.${key}`;
 }
@@ -54,7 +54,7 @@ export function watcherTokenOf(subject: string): string {
   return subject.split('.', 3)[2] ?? '';
 }
 
-/** The slot whose events a stream carries, by the subjects that it is configured with. */
+/** The slot whose events a stream carries, according to its subjects. */
 export function slotOf(subjects: readonly string[]): string | undefined {
   for (const subject of subjects) {
     const slot = /^walwatch\.([a-z0-9_]{1,63})\.>$/.exec(subject)?.[1];
@@ -63,12 +63,12 @@ export function slotOf(subjects: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Where a process puts what its handlers could not handle. */
+/** The subject of the dead letters of one subscription. */
 export function deadLetterSubject(slot: string, group: string, subscription: string): string {
   return `walwatch_dead_letters.${slot}.${subjectToken(group)}.${subjectToken(subscription)}`;
 }
 
-/** Where the processes of a group note something. Undefined: of all groups. */
+/** The subject of a note of a group; of all groups if `group` is undefined. */
 export function groupSubject(slot: string, group: string | undefined, path: readonly string[]): string {
   return ['walwatch_groups', slot, ...(group === undefined ? [] : [subjectToken(group)]), ...path].join('.');
 }

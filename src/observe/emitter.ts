@@ -12,7 +12,7 @@ export const slotWatchEvents = [
   ...watchEvents, 'standby', 'acknowledged',
 ] as const satisfies readonly (keyof SlotWatchEventMap)[]; // prettier-ignore
 
-/** @throws ConfigurationError: a listener of a misspelt event would never be called */
+/** @throws ConfigurationError: a listener for a misspelled event would never be called */
 export function checkListener(event: unknown, listener: unknown, events: readonly string[]): void {
   if (typeof event !== 'string' || !events.includes(event)) {
     const given = typeof event === 'string' ? `'${event}'` : shown(event);
@@ -22,15 +22,15 @@ export function checkListener(event: unknown, listener: unknown, events: readonl
     throwIssues([{ message: `the listener of '${event as string}' is not a function`, solution: `watch.on('${event as string}', (value) => …)` }]); // prettier-ignore
 }
 
-/** The same in all copies of the package: one process may have several. */
+/** Shared by all copies of the package, because one process may have several. */
 const ofOurs = Symbol.for('walwatch:listener');
 
-/** A listener that works for this package: nobody who runs the watch hears anything by it. */
+/** Marks a listener of this package: it does not count as a listener of the application. */
 export function ownListener<L extends (...values: never[]) => unknown>(listener: L): L {
   return Object.assign(listener, { [ofOurs]: true });
 }
 
-/** The events of a watch. Listeners are observers: none is waited for, and none can disturb the watch by throwing. */
+/** The events of a watch. Listeners only observe: the watch does not wait for them, and their errors do not affect it. */
 export class Emitter {
   readonly #listeners = new Map<keyof SlotWatchEventMap, Set<Listener>>();
   readonly #log: Logger;
@@ -48,8 +48,8 @@ export class Emitter {
     return () => void listeners.delete(own);
   }
 
-  /** The application listens for it. */
-  heard(event: keyof SlotWatchEventMap): boolean {
+  /** Whether the application listens for the event. */
+  hasListener(event: keyof SlotWatchEventMap): boolean {
     return [...(this.#listeners.get(event) ?? [])].some((listener) => !(ofOurs in listener));
   }
 

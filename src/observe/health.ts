@@ -7,29 +7,29 @@ export interface Health {
   readonly reasons: readonly string[];
 }
 
-/** What is known of a watch. Times are milliseconds since 1970. */
+/** Facts about a watch, to judge its health. Times are milliseconds since 1970. */
 export interface HealthFacts {
   readonly status: SlotWatchStatus;
   readonly now: number;
-  /** Since when it has not been streaming, after it was or should have been. */
+  /** Since when the watch has not been streaming although it should. */
   readonly downSince: number | undefined;
-  /** The process of the server that has the slot, while standing by. */
+  /** While this watch waits as a standby: the server process that has the slot. */
   readonly activePid: number | undefined;
-  /** Reading pauses because of the memory that undelivered changes take. */
+  /** Reading is paused because undelivered changes use too much memory. */
   readonly full: boolean;
-  /** What the last inspection of the database found. */
+  /** The findings of the last database inspection. */
   readonly found?: readonly WatchError[];
-  /** Since when events wait until other sessions can see their transaction. */
+  /** Since when events have been waiting for other sessions to see their transaction. */
   readonly waitingSince?: number | undefined;
 }
 
-/** Milliseconds after which an event that is not done is a fact to be told. */
+/** Milliseconds after which an unfinished event is reported. */
 const slowAfter = 10_000;
 
-/** The same for a transaction that is not visible: commits take a moment. */
+/** Milliseconds after which an invisible transaction is reported: commits take a moment. */
 const invisibleAfter = 1000;
 
-/** Whether a restart would help, whether the watch does its work, and why not, or what is the matter. */
+/** Whether a restart would help (`live`), whether the watch works (`ready`), and the reasons. */
 export function judgeHealth(facts: HealthFacts): Health {
   const { state, silentSince } = facts.status;
   return {
@@ -46,23 +46,19 @@ function stateReasons({ status, downSince, activePid }: HealthFacts): string[] {
     case 'idle':
       return ['start() has not been called'];
     case 'connecting':
-      return [
-        downSince === undefined ? 'connecting' : `connecting again, disconnected since ${time(downSince)}${last}`,
-      ];
+      return [downSince === undefined ? 'connecting' : `reconnecting, disconnected since ${time(downSince)}${last}`];
     case 'disconnected':
-      return [`disconnected since ${time(downSince!)}, trying again${last}`];
+      return [`disconnected since ${time(downSince!)}, retrying${last}`];
     case 'standby':
-      return [`standing by: process ${activePid} of the server has the slot '${slot}'`];
+      return [`standing by: server process ${activePid} has the slot '${slot}'`];
     case 'stopping':
       return ['stopping'];
     case 'stopped':
-      return ['stopped: a watch does not start again'];
+      return ['stopped: a stopped watch cannot be started again'];
     case 'failed':
       return [`ended by an error${last}`];
     case 'streaming':
-      return silentSince === undefined
-        ? []
-        : [`the server has sent nothing since ${silentSince.toISOString()}, although it was asked`];
+      return silentSince === undefined ? [] : [`the server has not answered since ${silentSince.toISOString()}`];
   }
 }
 
@@ -70,16 +66,16 @@ function deliveryReasons({ status, now, full, found = [], waitingSince }: Health
   const { heldBy, undeliveredBytes } = status;
   const reasons: string[] = [];
   if (heldBy && (heldBy.attempt > 1 || now - heldBy.since.getTime() >= slowAfter)) {
-    // Not the handler's error: what it says is the application's, and probes are read by anybody.
+    // Without the handler's error: its text belongs to the application, and anyone may read a health endpoint.
     const { subscription, since, eventId, attempt } = heldBy;
     reasons.push(
-      `the slot is held by subscription ${subscription} since ${since.toISOString()}: event ${eventId}, attempt ${attempt}`,
+      `subscription ${subscription} has held back the slot since ${since.toISOString()}: event ${eventId}, attempt ${attempt}`,
     );
   }
-  if (full) reasons.push(`reading pauses: ${undeliveredBytes} bytes of changes are not delivered yet`);
+  if (full) reasons.push(`reading is paused: ${undeliveredBytes} bytes of changes are undelivered`);
   if (status.state !== 'streaming') return reasons;
   if (waitingSince !== undefined && now - waitingSince >= invisibleAfter)
-    reasons.push(`waiting since ${time(waitingSince)} until other sessions can see a transaction`);
+    reasons.push(`waiting since ${time(waitingSince)} for a transaction to become visible to other sessions`);
   return [...reasons, ...found.map(({ code, message }) => `${code}: ${message}`)];
 }
 

@@ -8,23 +8,23 @@ import type { SlotWatchStatus } from '../types/events.ts';
 import { ConfigurationError, shown, type WatchError } from '../errors.ts';
 
 /**
- * Under this a watch shows to other entry points of the package what its users need not see. The same in all copies of the
- * package: one process may have several, of different versions.
+ * The property through which other entry points of the package reach a watch's internals. The symbol is the same in all
+ * copies of the package, because one process may have several, of different versions.
  */
 export const internals = Symbol.for('walwatch:internals');
-/** Of what is shown. Another one is another agreement. */
+/** The version of the `Internals` interface. Copies of the package with different versions refuse to work together. */
 export const internalsVersion = 1;
 
-/** What a watch measures besides its status: for `collectMetrics`. */
+/** What `collectMetrics` needs from a watch. */
 export interface Measurements {
   status(): SlotWatchStatus;
-  /** Undefined before `start()` and while standing by. */
+  /** Undefined before `start()` and while waiting as a standby. */
   lagSeconds(): number | undefined;
-  /** Bytes, looked at from time to time; undefined until it was. */
+  /** Bytes at the last inspection; undefined before the first. */
   retainedWal(): number | undefined;
   /** Bytes; undefined: no limit, or not known yet. */
   retainedWalLimit(): number | undefined;
-  /** How often it has streamed, less the first time. */
+  /** The number of times streaming began, minus the first. */
   reconnects(): number;
   observe(observer: HandlerObserver): void;
 }
@@ -33,36 +33,36 @@ export interface Internals {
   readonly version: number;
   readonly measurements: Measurements;
   readonly slot: string;
-  /** What is missing may be made. */
+  /** Missing database objects may be created. */
   readonly create: boolean;
-  /** Known while streaming. */
+  /** Empty unless known; known while streaming. */
   systemIdentifier(): string;
-  /** Settles with the watch. */
+  /** Settles when the watch ends. */
   readonly over: Promise<void>;
-  /** What a handler of `tap` was called for. */
+  /** The occurrence that a handler of `tap` was called for. */
   occurrence(context: EventContext): Occurrence;
   tap(recipient: Tap): Subscription & Recipient;
   failed(failure: Failure): void;
   warn(warning: WatchError): void;
 }
 
-/** @throws ConfigurationError for what `createWatch()` has not made, or that of another version */
+/** @throws ConfigurationError for a value that `createWatch()` did not return, or a watch of another version */
 export function internalsOf(watch: unknown): Internals {
   const found = findInternals(watch);
   if (found) return found;
   throw new ConfigurationError([
-    { message: 'this is no watch that owns a slot', solution: 'Pass what createWatch() returned.' },
+    { message: 'this is not a watch that owns a slot', solution: 'Pass the watch that createWatch() returned.' },
   ]);
 }
 
-/** Undefined: this is no watch of `createWatch()`. @throws ConfigurationError for that of another version */
+/** Undefined for a value that `createWatch()` did not return. @throws ConfigurationError for a watch of another version */
 export function findInternals(watch: unknown): Internals | undefined {
   const found = (watch as { readonly [internals]?: Internals } | null | undefined)?.[internals];
   if (found === undefined || found.version === internalsVersion) return found;
   throw new ConfigurationError([
     {
-      message: `the watch was made by another version of walwatch, which shows internals of version ${shown(found.version)}; this one knows version ${internalsVersion}`,
-      solution: 'Install one version of walwatch: npm ls walwatch shows all copies.',
+      message: `the watch was created by another version of walwatch (internals version ${shown(found.version)}, expected ${internalsVersion})`,
+      solution: 'Install only one version of walwatch; npm ls walwatch lists all copies.',
     },
   ]);
 }

@@ -32,7 +32,7 @@ interface Configuration {
   readonly collect?: () => void;
 }
 
-/** What of prom-client is used. */
+/** The parts of prom-client that are used. */
 interface PromClient {
   readonly register: Registry;
   readonly Counter: new (configuration: Configuration) => Metric<Counting> & { reset(): void };
@@ -41,8 +41,8 @@ interface PromClient {
 }
 
 /**
- * Registers the metrics of a watch with an injected prom-client. Several watches of a process share them, told apart by
- * the label `slot`. `docs/observing.md` lists them.
+ * Registers the metrics of a watch with the given prom-client. Several watches of a process can share them; the label
+ * `slot` distinguishes them. `docs/how-to/monitor.md` lists the metrics.
  *
  * @example
  * ```ts
@@ -50,7 +50,7 @@ interface PromClient {
  * collectMetrics(watch, promClient);
  * response.setHeader('content-type', promClient.register.contentType).end(await promClient.register.metrics());
  * ```
- * @throws ConfigurationError when this is no watch of `createWatch`, or no prom-client
+ * @throws ConfigurationError when the arguments are not a watch of `createWatch` and a prom-client
  */
 export function collectMetrics(
   watch: SlotWatch<any>,
@@ -64,13 +64,18 @@ export function collectMetrics(
   const registers = (options.registers ?? [client?.register]) as readonly Registry[];
   const registries = registers.every((register) => typeof register?.getSingleMetric === 'function');
   throwIssues([
-    ...(measured ? [] : [{ message: 'collectMetrics() takes a watch that createWatch() made', solution: undefined }]),
+    ...(measured
+      ? []
+      : [{ message: 'collectMetrics() needs a watch that createWatch() returned', solution: undefined }]),
     ...(made
       ? []
       : [
-          { message: 'this is not prom-client', solution: "import * as promClient from 'prom-client', and pass that." },
+          {
+            message: 'this is not prom-client',
+            solution: "Pass promClient of: import * as promClient from 'prom-client'",
+          },
         ]),
-    ...(registries ? [] : [{ message: "registers are prom-client's Registry objects", solution: undefined }]),
+    ...(registries ? [] : [{ message: 'registers must be Registry objects of prom-client', solution: undefined }]),
   ]);
   for (const register of registers) familyOf(client, register).add(measured!);
 }
@@ -78,7 +83,7 @@ export function collectMetrics(
 const stateMetric = 'walwatch_state';
 const families = new WeakMap<Registry, Family>();
 
-/** The one of a registry, unless the registry has been cleared since. */
+/** The registry's family. If the registry has been cleared, a new one. */
 function familyOf(client: PromClient, register: Registry): Family {
   const known = families.get(register);
   if (known && register.getSingleMetric(stateMetric) === known.state) return known;
@@ -87,16 +92,16 @@ function familyOf(client: PromClient, register: Registry): Family {
   return family;
 }
 
-/** Of what is known at any time: read when it is asked for. */
+/** Gauges: their values are read when they are collected. */
 const gauges: readonly (readonly [name: string, help: string, value: (of: Measurements) => number | undefined])[] = [
-  ['walwatch_handlers_in_flight', 'Handlers that run now', (of) => of.status().running],
-  ['walwatch_undelivered_bytes', 'Memory taken by changes whose handlers are not done', (of) => of.status().undeliveredBytes],
-  ['walwatch_receiving_bytes', 'Received of the transaction that is coming in; 0 between transactions', (of) => of.status().receiving?.bytes ?? 0],
-  ['walwatch_lag_bytes', 'WAL between the end that the server named last and the confirmed position', (of) => of.status().lagBytes],
-  ['walwatch_lag_seconds', 'How long the oldest commit that is not handled has been waiting', (of) => of.lagSeconds()],
-  ['walwatch_retained_wal_bytes', 'WAL that the server keeps for the slot', (of) => of.retainedWal()],
-  ['walwatch_retained_wal_limit_bytes', 'max_slot_wal_keep_size of the server, if it is set: past it the slot is lost', (of) => of.retainedWalLimit()],
-  ['walwatch_confirmed_lsn', 'Position that was acknowledged last, as a number of bytes', (of) => {
+  ['walwatch_handlers_in_flight', 'Handlers that are running now', (of) => of.status().running],
+  ['walwatch_undelivered_bytes', 'Memory used by changes whose handlers have not finished', (of) => of.status().undeliveredBytes],
+  ['walwatch_receiving_bytes', 'Bytes received of the current transaction; 0 between transactions', (of) => of.status().receiving?.bytes ?? 0],
+  ['walwatch_lag_bytes', 'WAL between the last known end of WAL and the confirmed position', (of) => of.status().lagBytes],
+  ['walwatch_lag_seconds', 'Age of the oldest unhandled commit', (of) => of.lagSeconds()],
+  ['walwatch_retained_wal_bytes', 'WAL that the server retains for the slot', (of) => of.retainedWal()],
+  ['walwatch_retained_wal_limit_bytes', 'max_slot_wal_keep_size of the server, if it is set: beyond it the slot is lost', (of) => of.retainedWalLimit()],
+  ['walwatch_confirmed_lsn', 'Last acknowledged position, as a number of bytes', (of) => {
     const { confirmedLsn } = of.status();
     return confirmedLsn === undefined ? undefined : Number(parseLsn(confirmedLsn));
   }],
@@ -106,7 +111,7 @@ const states = Object.keys({
   idle: 0, connecting: 0, standby: 0, streaming: 0, disconnected: 0, stopping: 0, stopped: 0, failed: 0,
 } satisfies Record<WatchState, 0>) as WatchState[]; // prettier-ignore
 
-/** Seconds. Most handlers write to a database or ask another service. */
+/** Seconds. Most handlers write to a database or call another service. */
 const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** The time series of one watcher or named subscription. */
@@ -118,7 +123,7 @@ interface Series {
   readonly deadLetters: Counting;
 }
 
-/** The metrics of one registry, which all watches share that are collected there. */
+/** The metrics of one registry, shared by all watches collected there. */
 class Family {
   readonly state: Gauge;
   readonly #watches = new Set<Measurements>();
@@ -130,13 +135,13 @@ class Family {
     const labelNames = ['slot', 'watcher', 'subscription'];
     const counter = (name: string, help: string) => new client.Counter({ name, help, labelNames, registers });
     this.#counters = {
-      events: counter('walwatch_events_total', 'Events whose handler has succeeded'),
-      retries: counter('walwatch_retries_total', 'Attempts that failed and are made again'),
-      skipped: counter('walwatch_skipped_events_total', 'Events that were skipped because their handler failed'),
-      deadLetters: counter('walwatch_dead_letters_total', 'Events that went to dead letters'),
+      events: counter('walwatch_events_total', 'Events whose handler succeeded'),
+      retries: counter('walwatch_retries_total', 'Failed attempts that are retried'),
+      skipped: counter('walwatch_skipped_events_total', 'Events skipped because their handler failed'),
+      deadLetters: counter('walwatch_dead_letters_total', 'Events that became dead letters'),
     };
     this.#seconds = new client.Histogram({
-      name: 'walwatch_handler_duration_seconds', help: 'Attempts of handlers, failed ones included', labelNames, registers, buckets,
+      name: 'walwatch_handler_duration_seconds', help: 'Duration of handler attempts, including failed ones', labelNames, registers, buckets,
     }); // prettier-ignore
     const gauge = (name: string, help: string, tell: (of: Measurements, set: Gauge['set']) => void, more: string[] = []) => {
       const made: Gauge = new client.Gauge({
@@ -154,7 +159,7 @@ class Family {
         if (value !== undefined) set({ slot: of.status().slot }, value);
       });
     }
-    this.state = gauge(stateMetric, '1 for the state that the watch is in, 0 for the others', (of, set) => {
+    this.state = gauge(stateMetric, '1 for the current state of the watch, 0 for the others', (of, set) => {
       const { slot, state: now } = of.status();
       for (const state of states) set({ slot, state }, state === now ? 1 : 0);
     }, ['state']); // prettier-ignore
@@ -172,7 +177,7 @@ class Family {
     this.#watches.add(watch);
     const { slot } = watch.status();
     const series = new Map<string, Map<string, Series>>();
-    // There may be a million subscriptions: only those with a name of their own are told apart.
+    // There may be a million subscriptions: only named ones get their own series.
     const seriesOf = ({ watcher, settings: { name = '' } }: Recipient): Series => {
       let named = series.get(watcher);
       if (!named) series.set(watcher, (named = new Map()));
@@ -198,7 +203,7 @@ class Family {
   #series(labels: Labels): Series {
     const counting = (of: Metric<Counting>): Counting => {
       const child = of.labels(labels);
-      child.inc(0); // it begins at 0, so that the first one is an increase
+      child.inc(0); // start at 0, so that the first event is an increase
       return child;
     };
     const { events, retries, skipped, deadLetters } = this.#counters;
@@ -211,7 +216,7 @@ class Family {
     };
   }
 
-  /** Those that were stopped have nothing more to tell but their counts. */
+  /** Stopped watches report only their counters. */
   *#running(): Iterable<Measurements> {
     for (const watch of this.#watches) if (watch.status().state !== 'stopped') yield watch;
   }

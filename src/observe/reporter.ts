@@ -3,25 +3,25 @@ import { thrownText, WatchError } from '../errors.ts';
 import { Emitter } from './emitter.ts';
 import type { Logger } from '../types/logger.ts';
 import { bindLogger } from './logger.ts';
-import { ProcessWarnings, type Told } from './process-warnings.ts';
+import { ProcessWarnings, type WarningText } from './process-warnings.ts';
 import type { SlotWatchEventMap } from '../types/events.ts';
 
-/** Characters of what a handler threw. */
+/** Characters kept of an error thrown by a handler. */
 const longestReason = 500;
 
 /**
- * Tells what happens to the watch: a line in the log, and an event for those who listen. What nobody would hear is a warning of
- * the process, unless `logger` is `false`.
+ * Reports what happens to the watch as a log line and as an event. If the application has neither a logger nor a listener
+ * for it, it becomes a process warning, unless `logger` is `false`.
  */
 export class Reporter {
-  /** Tells this watch from others. */
+  /** Identifies this watch in process warnings. */
   readonly name: string;
   readonly log: Logger;
   readonly emitter: Emitter;
   readonly #process: ProcessWarnings | undefined;
-  readonly #told = new Set<string>();
+  readonly #reported = new Set<string>();
   #activePid: number | undefined;
-  /** Failed attempts to connect since it streamed. The first loss after that is mostly over with the next attempt. */
+  /** Failed connection attempts since it last streamed. Starts at 1, so that an outage before the first stream is reported at once. */
   #failures = 1;
 
   constructor(logger: Logger | false | undefined, bindings: Record<string, unknown>) {
@@ -31,9 +31,9 @@ export class Reporter {
     this.#process = logger === undefined ? new ProcessWarnings(this.name) : undefined;
   }
 
-  /** Neither a logger nor a listener hears of it. */
-  unheard(...events: readonly (keyof SlotWatchEventMap)[]): boolean {
-    return this.#process !== undefined && !events.some((event) => this.emitter.heard(event));
+  /** Whether neither a logger nor a listener would receive this. */
+  isUnobserved(...events: readonly (keyof SlotWatchEventMap)[]): boolean {
+    return this.#process !== undefined && !events.some((event) => this.emitter.hasListener(event));
   }
 
   streaming(reconnects: number, confirmedLsn: string | undefined, gap: SlotWatchEventMap['gap'] | undefined): void {
@@ -46,17 +46,17 @@ export class Reporter {
   }
 
   gap(gap: SlotWatchEventMap['gap']): void {
-    this.log.warn(gap, 'changes were not seen');
+    this.log.warn(gap, 'changes were not received');
     this.emitter.emit('gap', gap);
-    if (this.unheard('gap')) this.#process!.tell(gapTold(gap));
+    if (this.isUnobserved('gap')) this.#process!.emit(gapWarning(gap));
   }
 
-  /** To the process once for each outage, unless the next attempt ends it. */
+  /** Emits one process warning per outage, and only if the first attempt to reconnect fails too. */
   disconnected(error: WatchError, retryIn: number): void {
     this.#activePid = undefined;
     this.log.warn({ err: error, code: error.code, retryIn }, `disconnected: ${error.message}`);
     this.emitter.emit('disconnected', { error, retryIn });
-    if (++this.#failures > 1 && this.unheard('disconnected'))
+    if (++this.#failures > 1 && this.isUnobserved('disconnected'))
       this.#process!.once('connection', 'lost', notConnected(error));
   }
 
@@ -65,62 +65,63 @@ export class Reporter {
     this.#activePid = activePid;
     this.emitter.emit('standby', { activePid });
     const warning = standingBy(slot, activePid);
-    // Told above, or here each time; as a warning once.
-    if (this.unheard('standby', 'warning')) this.#process!.tell(warning);
+    // As a process warning each time, as a warning event once.
+    if (this.isUnobserved('standby', 'warning')) this.#process!.emit(warning);
     if (this.#isNew(warning)) this.#warn(warning);
   }
 
-  /** `sql`: shows what could not be handled. */
+  /** `sql`: shows the event that could not be handled. */
   handlerFailed({ recipient, eventId, attempt, error, action, retryIn }: Failure, sql?: string): void {
     const fields = { subscription: recipient.name, eventId, attempt, action, retryIn, sql };
-    const told = { ...fields, error };
+    const failure = { ...fields, error };
     this.log.warn({ ...fields, err: error }, `handler failed: ${recipient.name}, ${eventId}: ${action}`);
-    this.emitter.emit('handlerFailed', told);
-    if (this.unheard('handlerFailed'))
-      this.#process!.once('handler', recipient.settings.name ?? recipient, handlerTold(told));
+    this.emitter.emit('handlerFailed', failure);
+    if (this.isUnobserved('handlerFailed'))
+      this.#process!.once('handler', recipient.settings.name ?? recipient, handlerWarning(failure));
   }
 
-  /** To the process once for each kind. */
+  /** Emits a process warning once per kind. */
   warn(warning: WatchError): void {
     this.#warn(warning);
-    if (this.unheard('warning')) this.#process!.once('warning', kindOf(warning), warning);
+    if (this.isUnobserved('warning')) this.#process!.once('warning', kindOf(warning), warning);
   }
 
   #warn(warning: WatchError): void {
-    this.log.warn({ code: warning.code, solution: warning.solution }, warning.message);
+    this.log.warn({ code: warning.code, solution: warning.solution, help: warning.help }, warning.message);
     this.emitter.emit('warning', warning);
   }
 
-  /** What is found anew at each connection is told once. */
+  /** For problems that each connection finds again: reports each one once. */
   warnOnce(warnings: Iterable<WatchError>): void {
     for (const warning of warnings) if (this.#isNew(warning)) this.warn(warning);
   }
 
   #isNew({ message }: WatchError): boolean {
-    return this.#told.size < this.#told.add(message).size;
+    return this.#reported.size < this.#reported.add(message).size;
   }
 
-  /** What was told once is over. If it comes back, it is told again. */
+  /** These problems are over: report them again if they come back. */
   over(warnings: Iterable<WatchError>): void {
     for (const warning of warnings) {
-      this.#told.delete(warning.message);
+      this.#reported.delete(warning.message);
       this.#process?.over('warning', kindOf(warning));
     }
   }
 
   failed(error: WatchError): void {
-    this.log.error({ err: error, code: error.code, solution: error.solution }, error.message);
+    const { code, solution, help } = error;
+    this.log.error({ err: error, code, solution, help }, error.message);
     this.emitter.emit('error', error);
   }
 
-  /** The watch has ended, and nobody waits to hear how. */
+  /** The watch has failed, and nothing awaits `closed`. */
   endedUnawaited(error: WatchError): void {
     const { code, message, solution } = error;
-    if (this.unheard('error')) this.#process!.tell({ code, message: `the watch has ended: ${message}`, solution });
+    if (this.isUnobserved('error')) this.#process!.emit({ code, message: `the watch has ended: ${message}`, solution });
   }
 }
 
-/** Sizes and durations grow while it is still the same. */
+/** Numbers are removed, because sizes and durations grow while the problem stays the same. */
 function kindOf({ code, message }: WatchError): string {
   return `${code} ${message.replaceAll(/\d+/g, '#')}`;
 }
@@ -128,36 +129,42 @@ function kindOf({ code, message }: WatchError): string {
 function standingBy(slot: string, activePid: number): WatchError {
   return new WatchError(
     'SLOT_ACTIVE',
-    `the slot '${slot}' is active for process ${activePid} of the server: this worker waits as its standby`,
+    `server process ${activePid} has the slot '${slot}': this worker waits as its standby`,
     {
-      solution: `Nothing, if that is another worker of yours. Else: SELECT * FROM pg_catalog.pg_stat_get_activity(${activePid});`,
+      solution: `No action is needed if that is another of your workers. To find out: SELECT * FROM pg_catalog.pg_stat_get_activity(${activePid});`,
     },
   );
 }
 
-function notConnected({ code, message, solution = '' }: WatchError): Told {
+function notConnected({ code, message, solution = '' }: WatchError): WarningText {
   const again = solution.includes('tries again') ? '' : 'walwatch tries again. ';
   return { code, message: `no connection: ${message}`, solution: `${again}${solution}` };
 }
 
-function gapTold({ from, to, reason }: SlotWatchEventMap['gap']): Told {
+function gapWarning({ from, to, reason }: SlotWatchEventMap['gap']): WarningText {
   return {
     code: 'GAP',
-    message: `changes from ${from ?? 'an unknown position'} to ${to || 'an unknown one'} were not seen: ${reason}`,
-    solution: "Bring what depends on them up to date, in code: watch.on('gap', …).",
+    message: `changes from ${from ?? 'an unknown position'} to ${to || 'an unknown position'} were not received: ${reason}`,
+    solution: "Update everything that depends on them; handle this in code with watch.on('gap', …).",
   };
 }
 
-function handlerTold({ subscription, eventId, error, action, sql }: SlotWatchEventMap['handlerFailed']): Told {
+function handlerWarning({
+  subscription,
+  eventId,
+  error,
+  action,
+  sql,
+}: SlotWatchEventMap['handlerFailed']): WarningText {
   const follows = {
-    retry: 'It is tried again, and the slot waits for it.',
+    retry: 'walwatch retries it, and the slot waits for it.',
     stop: 'The watch ends.',
     skip: 'The event is skipped.',
     deadLetter: 'The event becomes a dead letter.',
   }[action];
   return {
     code: error instanceof WatchError ? error.code : 'HANDLER_FAILED',
-    message: `${subscription}: the handler failed at event ${eventId}: ${thrownText(error).slice(0, longestReason)}`,
-    solution: sql === undefined ? follows : `${follows} Look at it: ${sql}`,
+    message: `${subscription}: the handler failed for event ${eventId}: ${thrownText(error).slice(0, longestReason)}`,
+    solution: sql === undefined ? follows : `${follows} To see it: ${sql}`,
   };
 }

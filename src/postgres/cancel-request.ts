@@ -6,7 +6,7 @@ import type { Client, ClientConfig } from 'pg';
 /** Milliseconds for a request. */
 const timeout = 2000;
 
-/** What of pg is not in its types. */
+/** Members of pg's client that its types lack. */
 interface Backend {
   readonly processID: number | null;
   readonly secretKey: number | null;
@@ -23,18 +23,18 @@ interface Backend {
 }
 
 /**
- * Asks the server to end the query that a client runs, over a connection of its own, as the protocol wants it. Resolves
- * once it was asked, or cannot be: nothing is promised.
+ * Asks the server to cancel a client's query, over a separate connection, as the protocol requires. Resolves when the request was
+ * sent or could not be sent. Whether the server cancels the query is unknown.
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  */
 export async function requestCancel(client: Client, config: ClientConfig): Promise<void> {
   const { processID, secretKey, host, port } = client as unknown as Backend;
-  if (processID === null || secretKey === null) return; // it has not connected
+  if (processID === null || secretKey === null) return; // it never connected
   const { connection } = new pg.Client(config) as unknown as Backend;
   await new Promise<void>((resolve) => {
     const timer = setTimeout(() => connection.stream.destroy(), timeout);
     const cancel = () => connection.cancel(processID, secretKey);
-    connection.on('error', () => {}); // it ends then
+    connection.on('error', () => {}); // 'end' follows
     connection.once('end', () => {
       clearTimeout(timer);
       resolve();

@@ -7,15 +7,15 @@ import { aliasIssues, foreignIssue } from './foreign-connection.ts';
 import { urlOfKeywords } from './keyword-dsn.ts';
 
 const example = 'postgres://user:password@host:5432/database';
-const kind = 'connection is a URL or an object of node-postgres';
+const kind = 'connection must be a URL or an object of node-postgres';
 
-/** pg's configuration. A client has the same settings as properties, but walwatch opens sessions of its own. */
+/** pg's configuration. A client has the same properties, but walwatch opens its own sessions. */
 export interface ConnectionConfig extends ClientConfig {
   readonly connect?: 'pass the settings of the client, not the client';
   readonly query?: 'pass the settings of the client, not the client';
 }
 
-/** `connection` as node-postgres takes it, without a URL. No issue ever shows a password. */
+/** Normalizes `connection` to pg's settings, without a URL. No issue shows a password. */
 export function resolveConnection(given: unknown, issues: ConfigurationIssue[]): ClientConfig {
   const foreign = foreignIssue(given);
   if (foreign) {
@@ -26,7 +26,7 @@ export function resolveConnection(given: unknown, issues: ConfigurationIssue[]):
     issues.push({ message: `${kind}, not ${shown(given)}`, solution: example });
     return {};
   }
-  // Split here, as pg would do later, because pg lets the URL win over the settings that walwatch adds to it.
+  // Parsed here and not in pg, because pg would let the URL override the settings that walwatch adds.
   const { connectionString, ...own } =
     typeof given === 'string' ? { connectionString: given } : (given as ClientConfig);
   if (given instanceof URL) {
@@ -34,7 +34,7 @@ export function resolveConnection(given: unknown, issues: ConfigurationIssue[]):
     return {};
   }
   if (connectionString !== undefined && typeof connectionString !== 'string') {
-    issues.push({ message: 'connection.connectionString is not a string', solution: example });
+    issues.push({ message: 'connection.connectionString must be a string', solution: example });
     return own;
   }
   const config = connectionString ? { ...own, ...parseUrl(connectionString, issues) } : own;
@@ -47,7 +47,7 @@ export function resolveConnection(given: unknown, issues: ConfigurationIssue[]):
   return typeof config.password === 'function' ? { ...config, password: checked(config.password) } : config;
 }
 
-/** Empty when there are issues. */
+/** Returns an empty object if there are issues. */
 function parseUrl(url: string, issues: ConfigurationIssue[]): ClientConfig {
   const issue = urlIssue(url) ?? fileIssue(url);
   if (issue) {
@@ -57,7 +57,7 @@ function parseUrl(url: string, issues: ConfigurationIssue[]): ClientConfig {
   try {
     return parseIntoClientConfig(url);
   } catch {
-    issues.push(unreadable); // the parser's own message may repeat the URL, and with it the password
+    issues.push(unreadable); // the parser's message may contain the URL, and so the password
     return {};
   }
 }
@@ -67,37 +67,37 @@ const unreadable: ConfigurationIssue = {
   solution: `Expected ${example}. Percent-encode special characters of user and password: encodeURIComponent(password).`,
 };
 
-/** node-postgres takes anything for a URL, and connects to a host that nobody named. */
+/** node-postgres accepts any text as a URL, and would connect to a host that the user did not mean. */
 function urlIssue(url: string): ConfigurationIssue | undefined {
   const trimmed = url.trim();
-  const socket = /^(socket:\/|\/(?!\/))/i.exec(trimmed)?.[0]; // the directory of a Unix socket, and perhaps a database
+  const socket = /^(socket:\/|\/(?!\/))/i.exec(trimmed)?.[0]; // the directory of a Unix socket, with or without a database
   if (socket !== undefined) return /:[^]*@/.test(trimmed.slice(socket.length)) ? unreadable : undefined;
   if (/^\w+\s*=/.test(trimmed)) {
     return {
-      message: 'connection consists of keywords and values, as libpq takes them; walwatch takes a URL',
+      message: 'connection consists of keywords and values, as in libpq; walwatch needs a URL',
       solution: `Write it as a URL: ${urlOfKeywords(trimmed) ?? example}`,
     };
   }
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(trimmed)?.[1];
   if (!/^postgres(ql)?:\/\//i.test(trimmed)) {
-    // What comes before the first colon may be shown: it is the scheme, or the host or user of a URL without one.
+    // The text before the first colon may be shown: it is the scheme, or the host or user of a URL without a scheme.
     const begins = scheme === undefined ? '' : `, but with ${shown(`${scheme}:`)}`;
     return { message: `connection does not begin with postgres://${begins}`, solution: `Expected ${example}` };
   }
   if (isTornApart(trimmed)) return unreadable;
-  // An @ further on would make it part of a password.
+  // An @ further on would make this part of a password.
   const [, user, authority = ''] = /^\w+:\/\/([^/?#]*@)?([^/?#@]*)(?![^@]*@)/.exec(trimmed) ?? [];
   if (!authority.includes(',')) return undefined;
-  // What looks like a host and its port may be a user and a password, without a host.
+  // What looks like host and port may be user and password, without a host.
   return severalHosts(user === undefined && authority.includes(':') ? '?' : authority);
 }
 
-/** Parameters whose values may hold an `@`. */
+/** Parameters whose values may contain an `@`. */
 const withAt = /^(user|password|sslpassword|options|(fallback_)?application_name|ssl(root)?cert|sslkey)=/;
 
 /**
- * A password with `/`, `?` or `#` ends what URLs take for the host: its first part would become the host's port, the rest
- * a database or a parameter, and both would be shown.
+ * Whether an unescaped `/`, `?` or `#` in the password splits the URL at the wrong place: the start of the password would become the
+ * port, the rest a database or a parameter, and both would be shown.
  */
 function isTornApart(url: string): boolean {
   if (url.includes('#')) return true;
@@ -106,49 +106,49 @@ function isTornApart(url: string): boolean {
   return path.includes('@') || parameters.some((one) => one.includes('@') && !withAt.test(one));
 }
 
-/** A connection string, or a part of one with a password, in the place of another setting: it would be shown as that. */
+/** A connection string, or a part of one with a password, that was given for another setting. It would be shown there. */
 function misplacedIssues({ host = env('PGHOST'), database = env('PGDATABASE'), user = env('PGUSER') }: ClientConfig) {
   const wrong = Object.entries({ host, database, user }).filter(
     ([name, value]) => typeof value === 'string' && (name === 'host' ? noHost : connectionString).test(value),
   );
   return wrong.map(([name]): ConfigurationIssue => ({
-    message: `${name} of connection is not the name of a ${name}, but looks like a connection string`,
-    solution: `Give each setting on its own: { host, port, user, password, database }; or all as a URL: ${example}`,
+    message: `${name} of connection must be the name of a ${name}, but looks like a connection string`,
+    solution: `Give each setting separately: { host, port, user, password, database }. Or give all of them as a URL: ${example}`,
   }));
 }
 
 /**
- * Where nothing names a server node-postgres takes that of this machine, and a database with the name of the system's user. Who wants
- * just that gives an object without these settings.
+ * If no setting names a server, node-postgres connects to localhost, and to a database with the name of the operating system's user.
+ * To get that on purpose, pass an object without these settings.
  */
 export function unnamedServer(given: unknown, config: ClientConfig): ConfigurationIssue[] {
   const settings = ['host', 'port', 'user', 'database'] as const;
   if (settings.some((name) => config[name] || env(`PG${name.toUpperCase()}`))) return [];
-  // One that is there without a value was meant to name something.
+  // A setting that is present without a value was meant to have one.
   const named = [...settings, 'password', 'connectionString'];
   if (typeof given === 'object' && given !== null && !named.some((name) => name in given)) return [];
   return [
     {
-      message: 'no server is named: there is no `connection`, and neither DATABASE_URL nor PGHOST is set',
-      solution: `Pass connection: '${example}', or set DATABASE_URL. Node reads a file of variables with --env-file=.env.`,
+      message: 'no server is named: `connection` is missing, and neither DATABASE_URL nor PGHOST is set',
+      solution: `Pass connection: '${example}', or set DATABASE_URL. Node loads variables from a file with --env-file=.env.`,
     },
   ];
 }
 
 const connectionString = /:\/\/|:[^]*@|password\s*=/i;
-/** A path, as of a Unix socket, may hold what a name may not. */
+/** A path, such as that of a Unix socket, may contain characters that a host name may not. */
 const noHost = /^(?!\/)[^]*[@\s=?#]|^\/\/|:\/\/|:[^]*@|password\s*=/i;
 
 function env(name: string): string | undefined {
   return process.env[name];
 }
 
-/** A slot is on one server, and node-postgres connects to one. */
+/** A slot exists on one server, and node-postgres connects to one host. */
 function severalHosts(hosts: string): ConfigurationIssue {
   const named = /^[\w.-]*(:\d+)?(,[\w.-]*(:\d+)?)*$/.test(hosts) ? `: ${shown(hosts)}` : '';
   return {
     message: `connection names several hosts${named}; walwatch connects to one`,
-    solution: 'Name the primary, or an address that always leads to it (DNS name, virtual IP, load balancer).',
+    solution: 'Name the primary, or an address that always points to it (DNS name, virtual IP, load balancer).',
   };
 }
 
@@ -156,19 +156,19 @@ function hostIssues({ host = process.env['PGHOST'] }: ClientConfig): Configurati
   return typeof host === 'string' && host.includes(',') && !host.startsWith('/') ? [severalHosts(host)] : [];
 }
 
-/** Its type is shown, never its value. */
+/** Shows the type of the password, never its value. */
 function passwordIssues({ password }: { readonly password?: unknown }): ConfigurationIssue[] {
   if (password === undefined || password === null || typeof password === 'string' || typeof password === 'function')
     return [];
   return [
     {
-      message: `connection.password is a ${typeof password}`,
-      solution: 'Give a string, or a function that returns one.',
+      message: `connection.password must be a string or a function, not a ${typeof password}`,
+      solution: 'Pass a string, or a function that returns one.',
     },
   ];
 }
 
-/** Says what is wrong with the password that a function returns; pg would say it of the protocol. */
+/** Reports a wrong password function as such. pg would report a protocol error. */
 function checked(password: (...parameters: unknown[]) => unknown): () => Promise<string> {
   return async (...parameters: unknown[]) => {
     let given: unknown;
@@ -176,7 +176,7 @@ function checked(password: (...parameters: unknown[]) => unknown): () => Promise
       given = await password(...parameters);
     } catch (cause) {
       throw new WatchError('AUTHENTICATION', `the password function of connection failed: ${thrownText(cause)}`, {
-        solution: 'walwatch tries again. Look at what the function calls, such as a token service.',
+        solution: 'walwatch tries again. Check what the function calls, such as a token service.',
         retry: 'slowly',
         cause,
       });
@@ -185,15 +185,15 @@ function checked(password: (...parameters: unknown[]) => unknown): () => Promise
     const what =
       given === '' ? 'an empty string' : given === undefined ? 'undefined' : `a value of type ${typeof given}`;
     throw new WatchError('AUTHENTICATION', `the password function of connection returned ${what}, not a password`, {
-      solution: 'Let it return a string, or throw when it has none.',
+      solution: 'Make it return a string, or throw if it has none.',
     });
   };
 }
 
-/** Parameters of a URL that name files, and what their content becomes in the options of TLS. */
+/** URL parameters that name files, and the TLS options that get their content. */
 const files = { sslrootcert: 'ca', sslcert: 'cert', sslkey: 'key' } as const;
 
-/** A file that the URL names can be read, and certificate and key fit together. */
+/** Checks that the files in the URL can be read, and that certificate and key match. */
 function fileIssue(url: string): ConfigurationIssue | undefined {
   if (!URL.canParse(url)) return undefined;
   try {
@@ -201,10 +201,10 @@ function fileIssue(url: string): ConfigurationIssue | undefined {
     return undefined;
   } catch (error) {
     if (error instanceof WatchError)
-      return { message: error.message, solution: 'Check the path, and that this process may read it.' };
+      return { message: error.message, solution: 'Check the path, and that this process is allowed to read it.' };
     return {
       message: `sslcert and sslkey of connection cannot be used: ${(error as Error).message}`,
-      solution: 'sslcert is a certificate in PEM form, and sslkey its private key, without a passphrase.',
+      solution: 'sslcert must be a certificate in PEM format, and sslkey its private key, without a passphrase.',
     };
   }
 }
@@ -225,10 +225,10 @@ function readFile(parameter: string, path: string): string {
     const { code } = cause as { code?: unknown };
     throw new WatchError(
       'TLS',
-      // Without the path: where a password has special characters, a part of it can be there.
+      // Without the path: if the password has special characters, a part of it may end up there.
       `the file of ${parameter} in connection cannot be read: ${String(code)}`,
       {
-        solution: 'walwatch tries again. Check the path, and that this process may read it.',
+        solution: 'walwatch tries again. Check the path, and that this process is allowed to read it.',
         retry: 'slowly',
         cause,
       },
@@ -237,8 +237,8 @@ function readFile(parameter: string, path: string): string {
 }
 
 /**
- * The same with its certificates as they are now: they are replaced while a worker runs, and pg reads them once.
- * @throws WatchError TLS when a file cannot be read
+ * Reads the certificates again: they are replaced while a worker runs, but pg reads them only once.
+ * @throws WatchError TLS if a file cannot be read
  */
 export function withCertificates(connection: ClientConfig): ClientConfig {
   const { ssl } = connection;

@@ -1,6 +1,6 @@
 import type { ConfigurationIssue } from '../errors.ts';
 
-/** What somebody passes in the place of connection settings. The first that fits is meant. */
+/** Objects that are passed by mistake instead of connection settings. The first one whose methods all exist is named in the error. */
 const kinds: readonly (readonly [what: string, methods: readonly string[]])[] = [
   ['a Prisma client', ['$connect', '$transaction']],
   ['a Kysely', ['selectFrom', 'getExecutor']],
@@ -12,12 +12,12 @@ const kinds: readonly (readonly [what: string, methods: readonly string[]])[] = 
   ['a database client', ['raw']],
 ];
 
-/** What other libraries call the settings of node-postgres. */
+/** Other libraries' names for settings of node-postgres. */
 const aliases: Readonly<Record<string, string>> = {
   url: 'connectionString', uri: 'connectionString', dsn: 'connectionString', username: 'user', hostname: 'host', db: 'database', dbname: 'database', pass: 'password',
 }; // prettier-ignore
 
-/** A client, whose settings node-postgres would not see: it would connect to localhost, or as somebody else. */
+/** Refuses a client: node-postgres would not find settings in it, and connect to localhost or as another user. */
 export function foreignIssue(given: unknown): ConfigurationIssue | undefined {
   if ((typeof given !== 'object' && typeof given !== 'function') || given === null) return undefined;
   const members = given as Readonly<Record<string, unknown>>;
@@ -30,12 +30,12 @@ export function foreignIssue(given: unknown): ConfigurationIssue | undefined {
       ? 'a Client'
       : found[0];
   return {
-    message: `connection is ${what}, but walwatch opens sessions of its own`,
-    solution: `Pass the URL that it was made with, or { host, port, user, password, database }: connection: process.env.DATABASE_URL`,
+    message: `connection is ${what}, but walwatch opens its own sessions`,
+    solution: `Pass the URL that it was created with, or { host, port, user, password, database }: connection: process.env.DATABASE_URL`,
   };
 }
 
-/** Settings under the names of other libraries, which node-postgres does not read. */
+/** Refuses settings that have the names of other libraries: node-postgres ignores them. */
 export function aliasIssues(config: object): ConfigurationIssue[] {
   return Object.entries(aliases).flatMap(([alias, name]): ConfigurationIssue[] => {
     if (!Object.hasOwn(config, alias) || Object.hasOwn(config, name)) return [];

@@ -1,8 +1,8 @@
-/** What is shown of the other keywords: none of these holds a secret. */
+/** The other keywords that are shown. None of them holds a secret. */
 const parameters = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'];
 
 /**
- * The URL that stands for `host=localhost dbname=shop`, with a placeholder for the password. Undefined: it cannot be read.
+ * Translates `host=localhost dbname=shop` to a URL, with a placeholder for the password. Undefined: it cannot be parsed.
  * https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE
  */
 export function urlOfKeywords(text: string): string | undefined {
@@ -11,11 +11,11 @@ export function urlOfKeywords(text: string): string | undefined {
   let end = 0;
   for (let found = pair.exec(text); found !== null && found[0] !== ''; found = pair.exec(text)) {
     end = pair.lastIndex;
-    if (values.has(found[1]!)) return undefined; // perhaps a part of a password that should have been quoted
+    if (values.has(found[1]!)) return undefined; // it may be part of a password that should have been quoted
     values.set(found[1]!, (found[2] ?? found[3] ?? '').replaceAll(/\\(.)/g, '$1'));
   }
   if (text.slice(end).trim() !== '') return undefined;
-  // A connection string in the place of a name.
+  // A connection string where a name belongs.
   if (['host', 'hostaddr', 'user', 'dbname'].some((keyword) => /:\/\/|:.*@|=/s.test(values.get(keyword) ?? '')))
     return undefined;
   const part = (keyword: string) => encodeURIComponent(values.get(keyword) ?? '');

@@ -4,7 +4,8 @@ export type Lsn = bigint;
 /** `'16/B374D848'` → 0x16B374D848n */
 export function parseLsn(text: string): Lsn {
   const match = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i.exec(text);
-  if (!match) throw new TypeError(`${JSON.stringify(text)} is no LSN: two hexadecimal numbers, such as 16/B374D848`);
+  if (!match)
+    throw new TypeError(`invalid LSN ${JSON.stringify(text)}: expected two hexadecimal numbers, such as 16/B374D848`);
   return (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
 }
 
@@ -14,13 +15,14 @@ export function formatLsn(lsn: Lsn): string {
 }
 
 /**
- * Orders positions: negative, 0 or positive, as a comparator for `sort`. As text they would sort wrongly.
+ * Compares two positions: negative, 0 or positive, as `sort` expects it. A comparison as text would give a wrong order.
+ *
  *
  * @example
  * ```ts
  * compareLsn('9/0', '10/0'); // negative
  * ```
- * @throws TypeError when one is no LSN
+ * @throws TypeError if one of them is not an LSN
  */
 export function compareLsn(a: string, b: string): number {
   const left = parseLsn(a);

@@ -8,11 +8,10 @@ import { sqlState } from './sqlstate.ts';
 export type Migration = keyof typeof migrations;
 
 /**
- * Runs a task that needs the table of a migration; when that is missing or of an older version, runs the migration if
- * `create`, and the task again.
- * The task must not be inside a transaction.
+ * Runs a task that needs the table of a migration. If the table is missing or has an older version, and `create` is true, it runs
+ * the migration and then the task again. The task must not be inside a transaction.
  *
- * @throws WatchError PERMISSION when the table is missing and cannot be made, or is somebody else's
+ * @throws WatchError PERMISSION if the table is missing and cannot be created, or belongs to another role
  */
 export async function withMigration<T>(
   client: Client,
@@ -25,11 +24,11 @@ export async function withMigration<T>(
     return await task();
   } catch (error) {
     const { code } = error as { code?: string };
-    // Missing, or of an older version.
+    // The table is missing, or has an older version.
     if (!outdated.includes(code)) throw error;
     if (!create) throw missing(migration, error);
     await migrate(client, migration);
-    await checkOwnTable(client, tableOf(migration)); // somebody may have been faster
+    await checkOwnTable(client, tableOf(migration)); // another role may have been faster
     return await task();
   }
 }
@@ -45,7 +44,7 @@ function tableOf(migration: Migration): OwnTable {
   return migration.slice('000_'.length) as OwnTable;
 }
 
-/** What a DBA runs for this role: the statements of the file, with its grants. */
+/** The SQL for a DBA and this role: the statements of the file, with its grants. */
 export function migrationFor(role: string, migration: Migration): string {
   const statements = migrations[migration]
     .replaceAll(/^-- (GRANT .*) TO walwatch;$/gm, (_, grant: string) => `${grant} TO ${quoteIdentifier(role)};`)
@@ -60,19 +59,19 @@ async function migrate(client: Client, migration: Migration): Promise<void> {
   } catch (error) {
     const { code } = error as { code?: string };
     if (code === sqlState.insufficientPrivilege) throw missing(migration, error);
-    // IF NOT EXISTS does not keep two workers from making the same thing at the same time.
+    // IF NOT EXISTS does not prevent a conflict between two workers that create the same object at the same time.
     const { uniqueViolation, duplicateSchema, duplicateTable } = sqlState;
     if (code !== uniqueViolation && code !== duplicateSchema && code !== duplicateTable) throw error;
-    await client.query(sql); // the other one may have made another table
+    await client.query(sql); // the other worker may have created another table
   }
 }
 
 function missing(migration: Migration, cause: unknown): WatchError {
   return new WatchError(
     'PERMISSION',
-    `the table of sql/migrations/${migration}.sql is missing, or of an older version`,
+    `the table of sql/migrations/${migration}.sql is missing or has an older version`,
     {
-      solution: `Let the owner of the database run node_modules/walwatch/sql/migrations/${migration}.sql, with its grants.`,
+      solution: `As the owner of the database, run node_modules/walwatch/sql/migrations/${migration}.sql with its grants.`,
       cause,
     },
   );

@@ -1,19 +1,19 @@
 /**
- * The SQL that makes our own tables. It is code, not files, so that it is in what a bundler makes of an application.
- * `sql/migrations` has the same texts for those who run them by hand: test/unit/postgres/migrations.test.ts compares them, and
- * writes them when it is run with `-u`.
+ * The SQL that creates walwatch's own tables. It is code and not files, so that bundlers include it. `sql/migrations` has the same
+ * texts for those who run them by hand: test/unit/postgres/migrations.test.ts compares them, and rewrites them when it runs
+ * with `-u`.
  */
 import type { OwnTable } from './own-tables.ts';
 
-/** The schema, and what every one of the tables is protected by. */
+/** Creates the schema, and protects a table. Common to all migrations. */
 const schemaFor = (
   table: OwnTable,
-): string => `-- walwatch runs this by itself when it first needs the table and may (manage: 'create'); else the owner of the database does.
--- Not with IF NOT EXISTS, which wants CREATE on the database even if the schema is there.
+): string => `-- walwatch runs this file when it first needs the table and may create it (manage: 'create'). Otherwise the owner of the database runs it.
+-- Not CREATE SCHEMA IF NOT EXISTS: that needs CREATE on the database even if the schema exists.
 DO $$ BEGIN IF pg_catalog.to_regnamespace('walwatch') IS NULL THEN CREATE SCHEMA walwatch; END IF; END $$;
 
--- Refuses a schema or table that a stranger made first, to have their code run by those who use it. Here and below everything
--- has its schema: this may run in a session, and a transaction, with any search path.
+-- Refuses a schema or table of an untrusted role: it could contain code that runs with the rights of whoever uses the table.
+-- Here and below every name includes its schema, because this may run with any search path.
 DO $$
 DECLARE
   path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -33,14 +33,14 @@ BEGIN
     AND (NOT pg_has_role(r.oid, 'member') OR EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper));
   IF strangers IS NOT NULL THEN
     RAISE EXCEPTION 'walwatch.${table} is not made: %', strangers
-      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise look what is there, then rename or drop it.';
+      USING HINT = 'If it is the role of your worker, run this as that role. Otherwise inspect the objects, then rename or drop them.';
   END IF;
   PERFORM pg_catalog.set_config('search_path', path, true);
 END
 $$;`;
 
 export const migrations = {
-  '001_dead_letters': `-- Where events go that their handlers could not handle: onError: { attempts: 5, then: 'deadLetter' }.
+  '001_dead_letters': `-- Events that a handler could not handle, with onError: { attempts: 5, then: 'deadLetter' }.
 ${schemaFor('dead_letters')}
 
 CREATE TABLE IF NOT EXISTS walwatch.dead_letters (
@@ -49,41 +49,39 @@ CREATE TABLE IF NOT EXISTS walwatch.dead_letters (
   subscription pg_catalog.text NOT NULL,
   watcher      pg_catalog.text NOT NULL,
   event_id     pg_catalog.text NOT NULL,
-  -- Names and PostgreSQL's texts of the event's columns; of a logical message its prefix and content.
+  -- The event's columns: names and PostgreSQL's texts. For a logical message: its prefix and content.
   event        pg_catalog.jsonb NOT NULL,
-  -- What else the handler was told: type, schema, table, previous values, position.
+  -- The rest of what the handler received: type, schema, table, previous values, position.
   context      pg_catalog.jsonb NOT NULL,
   attempts     pg_catalog.int4 NOT NULL,
   error        pg_catalog.text NOT NULL,
   failed_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 
--- An event that comes again after a crash does not become a second letter; two watchers of one subscription have one each.
+-- An event that is delivered again after a crash does not become a second letter. Two watchers of one subscription have one letter each.
 CREATE UNIQUE INDEX IF NOT EXISTS dead_letters_delivery ON walwatch.dead_letters (slot, subscription, event_id, watcher);
--- Of an earlier version.
-ALTER TABLE walwatch.dead_letters DROP CONSTRAINT IF EXISTS dead_letters_slot_subscription_event_id_key;
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.dead_letters TO walwatch;
 `,
 
-  '002_positions': `-- How far each subscription with transaction: true has come: its writes and this position commit together.
+  '002_positions': `-- Positions of subscriptions with transaction: true. A handler's writes and its position commit together.
 ${schemaFor('positions')}
 
 CREATE TABLE IF NOT EXISTS walwatch.positions (
   slot              pg_catalog.text NOT NULL,
   subscription      pg_catalog.text NOT NULL,
-  -- Positions of another cluster, such as one that was restored from a dump, say nothing about this one.
+  -- A position is only valid in its own cluster, not in one that was restored from a dump.
   system_identifier pg_catalog.text NOT NULL,
   commit_lsn        pg_catalog.pg_lsn NOT NULL,
   ordinal           pg_catalog.int4 NOT NULL,
   PRIMARY KEY (slot, subscription)
 );
 
--- Positions beyond the point where a standby was promoted say nothing either. NULL: written before this column was added.
+-- A position is not valid after the promotion of a standby that was behind it. NULL: written before this column was added.
 ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS timeline pg_catalog.int8;
 
--- A subscription to a list of watchers may be given one change several times: by which of them it was handled. NULL: by all.
+-- A subscription to several watchers can get one change several times. These watchers have handled it. NULL: all of them.
 ALTER TABLE walwatch.positions ADD COLUMN IF NOT EXISTS watchers pg_catalog.text[];
 
 -- GRANT USAGE ON SCHEMA walwatch TO walwatch;
@@ -125,13 +123,13 @@ CREATE TABLE IF NOT EXISTS walwatch.existing (
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON walwatch.existing TO walwatch;
 `,
 
-  '004_attempts': `-- Attempts of handlers that are on their way after a crash: a handler that ends its process is found here by the next one.
+  '004_attempts': `-- Attempts that have begun. After a crash, the next process finds here which handler ended the process.
 -- Only for subscriptions with onError: { attempts, … }, and only for events that an earlier process may have begun.
 ${schemaFor('attempts')}
 
 CREATE TABLE IF NOT EXISTS walwatch.attempts (
   slot         pg_catalog.text NOT NULL,
-  -- Both empty: a worker runs. It removes this row when it stops, so that one that is left tells of a crash.
+  -- Both are empty in the row of a running worker. It deletes that row when it stops, so a row that remains shows a crash.
   subscription pg_catalog.text NOT NULL,
   event_id     pg_catalog.text NOT NULL,
   attempt      pg_catalog.int4 NOT NULL,

@@ -4,15 +4,14 @@ import { isPlain, oneLine } from '../printable.ts';
 
 export type OwnTable = 'dead_letters' | 'positions' | 'existing' | 'attempts';
 
-/** What has been found to be right in a session. Only who is trusted could change it meanwhile. */
+/** The tables that passed the check in a session. Only trusted roles could change them since. */
 const checked = new WeakMap<Client, Set<OwnTable>>();
-/** The session may be a handler's, with parsers of the application's. */
+/** The session may belong to a handler, and have the application's parsers. */
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 
 /**
- * Refuses to use a table of ours if a role that is not trusted owns it or its schema, or could otherwise have its code run
- * by those who use it. Whoever may create schemas could make both, long before walwatch does. A table that does not exist
- * is all right.
+ * Refuses to use one of walwatch's tables if an untrusted role owns it or its schema, or can otherwise make its users run that role's
+ * code. A role that may create schemas could create both long before walwatch does. A table that does not exist passes.
  *
  * @throws WatchError PERMISSION
  */
@@ -21,46 +20,46 @@ export async function checkOwnTable(client: Client, table: OwnTable): Promise<vo
   if (error) throw error;
 }
 
-/** The same, as a value. */
+/** The same check, but returns the error. */
 export async function foreignTable(client: Client, table: OwnTable): Promise<WatchError | undefined> {
   const known = checked.get(client) ?? new Set();
   if (known.has(table)) return undefined;
-  // Several statements at once are one transaction: with it the search path ends, also in a session that is not ours.
+  // Several statements in one query are one transaction. The search path ends with it, even in a session that is not walwatch's.
   const text = `select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true); ${query(table)}`;
   const results: unknown = await client.query({ text, types });
   const [row] = (results as QueryResult<{ present: string; flaws: string }>[])[1]!.rows;
   const flaws: Flaw[] = JSON.parse(row!.flaws);
-  // What belongs to a stranger is put aside as a whole. It would keep its traps under another owner.
+  // An untrusted role's object is renamed as a whole: with another owner it would still have its triggers.
   const rank = Math.min(...flaws.map((flaw) => flaw.rank));
   const statements = flaws.filter((flaw) => flaw.rank === rank || rank > 2).map(({ statement }) => statement);
   if (row!.present === 't' && flaws.length === 0) checked.set(client, known.add(table));
   if (flaws.length === 0) return undefined;
   return new WatchError(
     'PERMISSION',
-    `walwatch.${table} is not used, because another role could have its code run by those who use it: ${flaws.map(({ what }) => oneLine(what)).join('; ')}`,
+    `walwatch.${table} is not used, because another role could run its code with the rights of whoever uses it: ${flaws.map(({ what }) => oneLine(what)).join('; ')}`,
     {
       solution:
-        `If that role is your worker's, connect as it, or make it a member of the owner of the database. Otherwise find out who made this, and look what is there; ` +
+        `If that role is your worker's, connect as it, or make it a member of the owner of the database. Otherwise find out who created these objects, and inspect them; ` +
         (statements.every(isPlain)
           ? `then let that role or a superuser run: ${statements.join(' ')}`
-          : 'their names have control characters: look at them in the catalogs.'),
+          : 'their names contain control characters: look them up in the catalogs.'),
     },
   );
 }
 
 interface Flaw {
-  /** 1: of the schema, 2: of a table, above: of what a table has. */
+  /** 1: of the schema, 2: of a table, above: of what belongs to a table. */
   readonly rank: number;
   /** `the table walwatch.positions belongs to the role 'mallory'` */
   readonly what: string;
-  /** The statement that ends it. */
+  /** The statement that removes the flaw. */
   readonly statement: string;
 }
 
 /**
- * Trusted are this role and those it is a member of, superusers (a provider's as well), the owner of the database and its
- * members, and who has got a right on a table from its owner. Everything that PostgreSQL runs for a table depends on it in pg_depend (triggers, rules, policies, defaults, constraints, indexes), and depends there
- * on the functions, operators and types that it uses.
+ * Trusted are: this role and the roles it is a member of; superusers, also a provider's; the owner of the database and its members;
+ * and a role to which an owner granted a right on a table. Everything that PostgreSQL runs for a table (triggers, rules, policies,
+ * defaults, constraints, indexes) depends on the table in pg_depend, and in turn on the functions, operators and types that it uses.
  */
 const query = (table: OwnTable) => `
   with recursive
@@ -70,11 +69,11 @@ const query = (table: OwnTable) => `
         or exists (select from pg_roles o where pg_has_role(r.oid, o.oid, 'member')
                    and (o.rolname in ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')
                         or o.oid = (select datdba from pg_database where datname = current_database())))
-        -- a superuser counts as a member of every role
+        -- PostgreSQL counts a superuser as a member of every role
         or (pg_has_role(r.oid, 'member')
             and not exists (select from pg_roles where rolname in (current_user, session_user) and rolsuper))
     ),
-    -- with what inherits from it: its rows are read and written as well
+    -- with the tables that inherit from it: PostgreSQL reads and writes their rows as well
     family(oid) as (
       select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where n.nspname = 'walwatch' and c.relname = '${table}'

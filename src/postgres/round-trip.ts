@@ -1,12 +1,12 @@
-/** Several queries in one round trip: sessions of ours are pipelined. */
+/** Several queries in one round trip, because walwatch's sessions are pipelined. */
 import type { Client } from 'pg';
 import { beginOwn, searchPath } from './session.ts';
 
 /**
- * Begins a session and reads, all in one round trip. What search path the session has is known only afterwards, so the reads,
- * a single statement each, are made in a transaction that sets its own.
+ * Begins a session and reads, in one round trip. The session's search path is known only afterwards. So the reads, a single
+ * statement each, run in a transaction that sets its own.
  *
- * @throws WatchError UNSUPPORTED as beginOwn does; else what the first of the reads fails with
+ * @throws WatchError UNSUPPORTED like beginOwn; otherwise the error of the first read that fails
  */
 export async function readTogether<T extends readonly Promise<unknown>[] | []>(
   client: Client,
@@ -23,7 +23,7 @@ export async function readTogether<T extends readonly Promise<unknown>[] | []>(
 
 type Results<T extends readonly unknown[]> = { -readonly [K in keyof T]: Awaited<T[K]> };
 
-/** Waits for all. Returns the results, or throws the failure of the first of those that fail, whichever was heard of first. */
+/** Waits for all. Returns the results, or throws the error of the first one in the list that failed, even if a later one failed earlier. */
 export async function inOrder<T extends readonly unknown[] | []>(promises: T): Promise<Results<T>> {
   await Promise.allSettled(promises);
   return Promise.all(promises);

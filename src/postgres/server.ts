@@ -2,16 +2,16 @@ import type { Client } from 'pg';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { escaped, isPlain } from '../printable.ts';
 
-/** What is asked of the server at every connection. */
+/** What walwatch reads about the server at every connection. */
 export interface Server {
   /** 17 for PostgreSQL 17.4. */
   readonly major: number;
   readonly walLevel: string;
-  /** Since PostgreSQL 19, where `replica` becomes `logical` with the first logical slot; undefined before. */
+  /** PostgreSQL 19 and newer: with `wal_level = replica` it becomes `logical` with the first logical slot. Undefined in older versions. */
   readonly effectiveWalLevel: string | undefined;
-  /** Milliseconds; 0: none. */
+  /** Milliseconds. 0: no timeout. */
   readonly walSenderTimeout: number;
-  /** Bytes; undefined: no limit. */
+  /** Bytes. Undefined: no limit. */
   readonly maxSlotWalKeepSize: number | undefined;
   readonly synchronousStandbyNames: string;
   readonly inRecovery: boolean;
@@ -20,14 +20,14 @@ export interface Server {
   readonly databaseOid: number;
   readonly role: string;
   readonly mayReplicate: boolean;
-  /** Tells one server from another that has the same address or system identifier. */
+  /** Distinguishes servers that have the same address or system identifier. */
   readonly startedAt: string;
 }
 
 /** An SQL expression for `startedAt`. */
 export const serverStart = `pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text`;
 
-/** What PostgreSQL can do since which major version. The one place that knows. */
+/** PostgreSQL's features, and the major version that introduced each. The only place that knows versions. */
 export const since = {
   oldest: 14,
   /** `invalidation_reason` in pg_replication_slots. */
@@ -36,9 +36,9 @@ export const since = {
   inactiveSince: 17,
   /** The `origin` option of pgoutput. */
   origin: 16,
-  /** Slots that are synchronised to standbys. */
+  /** Synchronized slots. */
   failover: 17,
-  /** A missing publication is passed over in silence; before, decoding fails. */
+  /** A missing publication is ignored silently. In older versions decoding fails. */
   silentPublications: 18,
   /** `publish_generated_columns` of publications. */
   generatedColumns: 18,
@@ -67,7 +67,7 @@ export async function readServer(client: Client): Promise<Server> {
            (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) as database_oid,
            ${serverStart} as started_at,
            current_user as role,
-           -- managed services give the right through a role of their own
+           -- managed services grant the right through a role
            (select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user)
              or exists (select from pg_catalog.pg_roles where rolname in ('rds_replication', 'rds_superuser')
                         and pg_catalog.pg_has_role(current_user, oid, 'member')) as may_replicate`);
@@ -95,14 +95,14 @@ export async function readServer(client: Client): Promise<Server> {
   };
 }
 
-/** Whether the WAL tells which rows changed, or will once there is a logical slot. */
+/** Whether the server can decode its WAL: now, or as soon as there is a logical slot. */
 export function canDecode({ major, walLevel, effectiveWalLevel, inRecovery }: Server): boolean {
   if ((effectiveWalLevel ?? walLevel) === 'logical') return true;
-  // A standby follows its primary: only a slot there turns it on.
+  // A standby follows its primary: only a slot on the primary turns decoding on.
   return major >= since.decodingOnDemand && walLevel === 'replica' && !inRecovery;
 }
 
-/** What of the server does not fit. */
+/** The server's settings that do not fit the options. */
 export function serverIssues(
   server: Server,
   options: { readonly origin: 'any' | 'none'; readonly slot: { readonly failover: boolean } },
@@ -111,27 +111,27 @@ export function serverIssues(
   if (!canDecode(server)) {
     const onDemand = server.major >= since.decodingOnDemand;
     issues.push({
-      message: `wal_level is '${server.walLevel}', logical decoding needs 'logical'${onDemand ? " or 'replica', and on a standby a logical slot on its primary" : ''}`,
+      message: `wal_level is '${server.walLevel}', but logical decoding needs 'logical'${onDemand ? " or 'replica', and on a standby a logical slot on its primary" : ''}`,
       solution:
         "ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on managed services: a parameter, e.g. rds.logical_replication = 1).",
     });
   }
   if (!server.mayReplicate) {
     issues.push({
-      message: `the role '${server.role}' may not replicate`,
+      message: `role '${server.role}' lacks REPLICATION`,
       solution: `ALTER ROLE ${quoteIdentifier(server.role)} REPLICATION; or, on Amazon RDS: GRANT rds_replication TO ${quoteIdentifier(server.role)};`,
     });
   }
   if (options.origin === 'none' && server.major < since.origin) {
     issues.push({
-      message: `origin: 'none' needs PostgreSQL ${since.origin}, the server is ${server.major}`,
+      message: `origin: 'none' needs PostgreSQL ${since.origin}, but the server is ${server.major}`,
       solution: "Leave origin out, or set it to 'any'.",
     });
   }
   if (options.slot.failover && server.major < since.failover) {
     issues.push({
-      message: `slot.failover needs PostgreSQL ${since.failover}, the server is ${server.major}`,
-      solution: 'Leave it out: after a failover the slot is lost, which SLOT_LOST tells.',
+      message: `slot.failover needs PostgreSQL ${since.failover}, but the server is ${server.major}`,
+      solution: 'Remove it. After a failover the slot is then lost, which SLOT_LOST reports.',
     });
   }
   if (server.inRecovery && server.major < since.standbyDecoding) {
@@ -144,34 +144,34 @@ export function serverIssues(
 }
 
 /**
- * Whether commits would wait for a walsender of this name. Names match in any case; `*` matches all.
+ * Whether commits would wait for a walsender with this name. Names match regardless of case; `*` matches all.
  * https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES
  */
 export function isSynchronousStandby(synchronousStandbyNames: string, applicationName: string): boolean {
   const list =
     /^\s*(?:(?:first|any)\s+\d+|\d+)\s*\((.*)\)\s*$/is.exec(synchronousStandbyNames)?.[1] ?? synchronousStandbyNames;
   const names = list.match(/"(?:[^"]|"")*"|[^",\s]+/g) ?? [];
-  // PostgreSQL cuts application_name at 63 bytes (NAMEDATALEN - 1).
+  // PostgreSQL truncates application_name to 63 bytes (NAMEDATALEN - 1).
   const own = Buffer.from(applicationName).subarray(0, 63).toString().toLowerCase();
   const unquoted = names.map((name) => (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name));
-  return unquoted.some((name) => name === '*' || name.toLowerCase() === own); // a quoted * matches all as well
+  return unquoted.some((name) => name === '*' || name.toLowerCase() === own); // a quoted * matches all, too
 }
 
 /**
- * As SQL. A name with control characters is written with escapes, so that it neither drives the terminal that a message or
- * script is printed on, nor begins a line of its own in it.
+ * An identifier as SQL. Control characters are written as escapes, so that a name can neither control the terminal on which a
+ * message or script is printed, nor start a line in it.
  */
 export function quoteIdentifier(name: string): string {
   if (isPlain(name)) return quoteVerbatim(name);
   return `U&${quoteVerbatim(escaped(name.replaceAll('\\', '\\\\'), (digits) => `\\${digits}`))}`;
 }
 
-/** The same where only the server reads it: lists of names in options know no escapes. */
+/** The same without escapes: for lists of names in options, which only the server reads and which have no escapes. */
 export function quoteVerbatim(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** A string as SQL, with escapes as in names. The space is for where a word comes before, as in pg's escapeLiteral(). */
+/** A string as SQL, with escapes as in names. The leading space separates it from a word before it, as in pg's escapeLiteral(). */
 export function quoteLiteral(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   if (isPlain(text) && !text.includes('\\')) return quoted;

@@ -7,8 +7,8 @@ import { requestCancel } from './cancel-request.ts';
 import { withCertificates } from './connection-config.ts';
 
 /**
- * Settings that decide how PostgreSQL writes values as text. They are sent with the connection, because
- * `ALTER ROLE … SET` and `ALTER DATABASE … SET` may hold others, and those win over postgresql.conf but not over these.
+ * Settings that decide how PostgreSQL writes values as text. They are part of the connection's startup, because
+ * `ALTER ROLE … SET` and `ALTER DATABASE … SET` may set others. Those override postgresql.conf, but not the startup.
  * https://www.postgresql.org/docs/current/runtime-config-client.html
  */
 const textSettings = {
@@ -18,25 +18,25 @@ const textSettings = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   client_encoding: 'UTF8',
-  quote_all_identifiers: 'off', // how regclass and its like are written
+  quote_all_identifiers: 'off', // decides how regclass and similar types are written
 };
 
 /**
- * Where the names in our SQL are looked up. In a schema where others may create, they could define an operator or function
- * that fits our arguments better than PostgreSQL's own, and we would run it. Temporary objects, which come first unless
- * they are named, are our own.
+ * Where PostgreSQL looks up the names in walwatch's SQL. In a schema where others may create objects, they could define an operator
+ * or function that fits the arguments better than PostgreSQL's own, and walwatch would run it. Temporary objects are searched first
+ * unless they are listed, but belong to walwatch's own session.
  */
 export const searchPath = 'pg_catalog,pg_temp';
 
 /**
- * Timeouts that are meant for queries of an application. pg would end the stream as a query that takes too long, and a
- * server the ordinary session that is idle.
+ * Turns off timeouts that are meant for an application's queries. For pg, the stream is a query that takes too long; for the server,
+ * the ordinary session is idle.
  */
 const noTimeouts = { query_timeout: 0, statement_timeout: 0, lock_timeout: 0, idle_in_transaction_session_timeout: 0 };
 const noTimeoutSettings = {
   statement_timeout: '0',
   lock_timeout: '0',
-  // Ours wait for nobody, but for a handler that replays. One whose network went away would keep its locks for as long as the kernel keeps its socket.
+  // Only a handler that replays waits in a transaction. If its network is gone, its locks would stay until the kernel gives up the socket.
   idle_in_transaction_session_timeout: '10s',
   idle_session_timeout: '0',
 };
@@ -51,19 +51,19 @@ const parsers: Readonly<Record<number, (text: string) => unknown>> = {
   [JSON_OID]: JSON.parse,
 };
 
-/** What our own queries return. The application's parsers, global ones included, are for the values of its events. */
+/** How results of walwatch's own queries are parsed. The application's parsers, also global ones, are for the values of its events. */
 const ownResults = {
   types: { getTypeParser: (oid: number) => parsers[oid] ?? ((text: string) => text) } as CustomTypesConfig,
-  binary: false, // pg has it, its types do not
+  binary: false, // an option of pg that its types lack
 };
 
-/** Queries are sent at once: those that do not need each other's answers take one round trip together. */
+/** Sends queries immediately: those that do not need each other's results share one round trip. */
 const roundTrips = { pipeline: true };
 
 /**
- * The application's configuration with the settings of a session of ours; its own `options` have the last word, but for
+ * The application's configuration with the settings of walwatch's own sessions. The application's `options` override them, except for
  * the search path.
- * @throws WatchError TLS when a certificate cannot be read
+ * @throws WatchError TLS if a certificate cannot be read
  */
 export function sessionConfig(
   connection: ClientConfig,
@@ -87,41 +87,41 @@ export function sessionConfig(
   };
 }
 
-/** The application's own configuration, for a session that its handlers write through. */
+/** The application's own configuration, for the session that its handlers write through. */
 export function handlerConfig(connection: ClientConfig, name: string, connectTimeout: number): ClientConfig {
   const own = connection.options ?? process.env['PGOPTIONS'];
-  // The position must not be durable later than the slot.
+  // The position must be durable before the slot moves past it.
   const options = `${own ? `${own} ` : ''}-c synchronous_commit=on`;
   const config = withCertificates(connection);
   return { ...config, application_name: name, connectionTimeoutMillis: connectTimeout, keepAlive: true, options };
 }
 
-/** What of pg is not in its types. */
+/** Members of pg's client that its types lack. */
 interface Backend {
   readonly connection: EventEmitter<{
     parameterStatus: [{ readonly parameterName: string; readonly parameterValue: string }];
   }> & { readonly stream: Duplex & { destroySoon?(): void } };
 }
 
-/** A query to be prepared under its name. */
+/** A query that is prepared under its name. */
 export interface Statement {
   readonly name: string;
   readonly text: string;
 }
 
-/** An ordinary connection with one job, such as inspecting the server, writing dead letters or asking for visibility. */
+/** An ordinary connection for one job, such as inspecting the server, writing dead letters or checking visibility. */
 export class Session {
   readonly #config: ClientConfig;
   readonly #client: pg.Client;
-  /** Milliseconds for each task, after which the connection counts as lost. Undefined: tasks may take any time. */
+  /** Milliseconds for each task. A task that takes longer makes the connection count as lost. Undefined: no limit. */
   deadline: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #prepared = new Set<string>();
   #lost = false;
   #lose!: (error: unknown) => void;
-  /** Rejects the task that runs. */
+  /** Rejects the running task. */
   #abandon: (error: unknown) => void = () => {};
-  /** Rejects when the connection is lost; never resolves. */
+  /** Rejects when the connection is lost. Never resolves. */
   readonly lost: Promise<never>;
 
   constructor(config: ClientConfig, deadline?: number) {
@@ -135,7 +135,7 @@ export class Session {
       client.on('end', () => reject(new Error('the connection has ended')));
     });
     this.lost.catch((error: unknown) => {
-      this.#lost = true; // whoever waits for it hears of it; nobody has to
+      this.#lost = true; // no unhandled rejection: awaiting `lost` is optional
       this.#abandon(error);
     });
   }
@@ -149,43 +149,41 @@ export class Session {
   }
 
   /**
-   * Runs a task after those before it, with the connection to itself but for what is asked meanwhile. @throws what the task
-   * throws, or why the connection was lost
+   * Runs a task after those before it. No other task runs at the same time; `ask` does not wait for it.
+   * @throws what the task throws, or why the connection was lost
    */
   use<T>(task: (client: pg.Client) => Promise<T>): Promise<T> {
     const run = this.#turn.then(() => this.#orLost(() => this.#within(task(this.#client))));
-    this.#turn = run.catch(() => {}); // the next one has its turn in any case
+    this.#turn = run.catch(() => {}); // a failed task does not stop the next one
     return run;
   }
 
   /**
-   * Executes a statement, which is prepared by the first who asks. It is sent at once, before what was asked earlier is
-   * answered, where the configuration has `pipeline`; answers come in order. @throws also when the connection is lost
+   * Executes a statement; the first call also prepares it. With `pipeline` it is sent immediately, before earlier queries are
+   * answered. Answers arrive in order. @throws also when the connection is lost
    */
   ask<Row extends pg.QueryResultRow>({ name, text }: Statement, ...values: readonly string[]) {
     const client = this.#client;
     if (!this.#prepared.has(name)) {
       this.#prepared.add(name);
-      client.query(`prepare ${name} as ${text}`).catch(this.#lose); // who executes it would hear only that there is none
+      client.query(`prepare ${name} as ${text}`).catch(this.#lose); // EXECUTE would only say that the statement is missing
     }
-    // SQL's EXECUTE is one message; pg's own prepared queries are four, and cost it more than they save.
+    // SQL's EXECUTE is one message. pg's own prepared queries take four, which costs more than they save.
     const list = values.length === 0 ? '' : `(${values.map(pg.escapeLiteral).join(', ')})`;
     return this.#within(client.query<Row>(`execute ${name}${list}`));
   }
 
-  /** Ends the connection without waiting for the peer, which may not be there any more. Also while it connects. */
+  /** Closes the connection without waiting for the peer, which may be gone. Also works while it connects. */
   close(): void {
     closeQuietly(this.#client);
   }
 
-  /** Asks the server to end the query that runs. Resolves once it was asked, or cannot be. */
+  /** Asks the server to cancel the running query. Resolves when the request was sent, or could not be sent. */
   cancel(): Promise<void> {
     return requestCancel(this.#client, this.#config);
   }
 
-  /**
-   * Not `Promise.race()` with `lost`, which would keep a few hundred bytes of each task for as long as the connection lives.
-   */
+  /** Does not use `Promise.race()` with `lost`: that would keep a few hundred bytes per task for as long as the connection lives. */
   #orLost<T>(run: () => Promise<T>): Promise<T> {
     if (this.#lost) return this.lost;
     return new Promise<T>((resolve, reject) => {
@@ -194,14 +192,14 @@ export class Session {
     });
   }
 
-  /** A server that went away without closing the connection never answers: only time tells. */
+  /** A server that disappeared without closing the connection never answers, so only a timeout detects it. */
   async #within<T>(task: Promise<T>): Promise<T> {
     const { deadline } = this;
     if (deadline === undefined) return task;
     const timer = setTimeout(() => {
       this.#lose(
         new WatchError('CONNECTION', `the server has not answered a query within ${deadline} ms`, {
-          solution: 'walwatch connects again. Look for a network or host that went away, or for a lock that is held.',
+          solution: 'walwatch connects again. Look for a network or host that is gone, or for a lock that is held.',
         }),
       );
       this.close();
@@ -214,39 +212,39 @@ export class Session {
   }
 }
 
-/** Says goodbye without waiting for the peer. */
+/** Closes the connection without waiting for the peer. */
 export function closeQuietly(client: Client): void {
-  client.end().catch(() => {}); // it is cut in any case
+  client.end().catch(() => {}); // the socket is destroyed anyway
   (client as unknown as Backend).connection.stream.destroySoon?.();
 }
 
 const majors = new WeakMap<Client, number>();
 
-/** A server tells its version while it lets a client in. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC */
+/** A server reports its version during the startup of a connection. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC */
 function noteMajor(client: Client): void {
   (client as unknown as Backend).connection.on('parameterStatus', ({ parameterName, parameterValue }) => {
     if (parameterName === 'server_version') majors.set(client, Number.parseInt(parameterValue));
   });
 }
 
-/** The major version by which the server has introduced itself to a `Session`, before anything can be asked. */
+/** The major version that the server reported to a `Session`, known before the first query. */
 export function majorOf(client: Client): number | undefined {
   return majors.get(client);
 }
 
-/** Connects a session with `sessionConfig`. */
+/** Connects a session that has a `sessionConfig`. */
 export async function connectOwn(session: Session): Promise<void> {
   await session.connect();
   await session.use(beginOwn);
 }
 
 /**
- * The first statement of every session with `sessionConfig`, whose names must mean the same under any search path. Lifts
- * `transaction_timeout`, which ends a walsender inside a large transaction: servers before 17 do not know it, and would
+ * The first statement of every session that has a `sessionConfig`. Its names mean the same with any search path. It also turns off
+ * `transaction_timeout`, which ends a walsender inside a large transaction. Servers before 17 do not know that setting, and would
  * refuse a connection that names it.
  *
- * @throws WatchError UNSUPPORTED when our settings have not reached the server. They are not set again here: behind a pooler
- * the session may be somebody else's next.
+ * @throws WatchError UNSUPPORTED if the settings did not reach the server. It does not set them again: behind a pooler, the session
+ * may serve another client next.
  */
 export async function beginOwn(client: Client): Promise<void> {
   const { rows } = await client.query<{ path: string }>(
@@ -257,10 +255,10 @@ export async function beginOwn(client: Client): Promise<void> {
   if (path.replaceAll(' ', '') === searchPath) return;
   throw new WatchError(
     'UNSUPPORTED',
-    `the session has search_path = ${path}, not ${searchPath}: the server has not received the startup parameter "options"`,
+    `the session has search_path = ${path} instead of ${searchPath}: the server has not received the startup parameter "options"`,
     {
       solution:
-        'Something between walwatch and PostgreSQL, such as a pooler, ignores it. Connect to the server directly.',
+        'Something between walwatch and PostgreSQL, such as a pooler, dropped it. Connect to the server directly.',
     },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * The SQLSTATEs that walwatch acts on, by the names of the manual: texts are translated, these are not.
+ * The SQLSTATEs that walwatch acts on, with their names in the manual. Messages are translated, SQLSTATEs are not.
  * https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export const sqlState = {
@@ -39,18 +39,18 @@ export const sqlState = {
   internalError: 'XX000',
 } as const;
 
-/** Of an error of PostgreSQL; undefined: it is none. Node's own codes, such as EPIPE, look alike; no SQLSTATE begins with E. */
+/** The SQLSTATE of an error. Undefined: it does not come from PostgreSQL. Node's own codes, such as EPIPE, look similar, but no SQLSTATE begins with E. */
 export function sqlStateOf(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'string' && /^(?!E)[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
-/** Whether the session was ended, not a statement refused: the next session may do better. */
+/** Whether the server ended the session instead of refusing a statement: a new session may succeed. */
 export function endsSession(state: string): boolean {
   return /^(08|57P|25P0)/.test(state);
 }
 
-/** Whether a function of the application raised it, such as an event trigger. It may choose any SQLSTATE. */
+/** Whether a function of the application raised the error, such as an event trigger. It can use any SQLSTATE. */
 export function isRaised(error: object, state: string): boolean {
   return state.startsWith('P0') || (error as { routine?: unknown }).routine === 'exec_stmt_raise';
 }

@@ -2,17 +2,17 @@ import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
 import { type Server, since } from './server.ts';
 
-/** A slot that `synchronized_standby_slots` names: no change is sent to a failover slot before its standby has it. */
+/** A slot named in `synchronized_standby_slots`: a failover slot gets no change before the standby of this slot has it. */
 export interface StandbySlot {
   readonly name: string;
-  /** Undefined: there is none. */
+  /** Undefined: the slot does not exist. */
   readonly type: 'physical' | 'logical' | undefined;
   readonly active: boolean;
   readonly invalidationReason: string | undefined;
   readonly inactiveSince: Date | undefined;
 }
 
-/** Those that a slot waits for. None on a standby server, for a slot without failover, and before PostgreSQL 17. */
+/** The slots that a slot waits for. Empty on a standby, for a slot without failover, and before PostgreSQL 17. */
 export async function readStandbySlots(
   client: Client,
   slot: string,
@@ -38,7 +38,7 @@ export async function readStandbySlots(
   }));
 }
 
-/** What of them holds changes back until somebody acts. Times are left out of the text: the same is told once. */
+/** Warns about standbys that hold changes back until an operator acts. The text contains no times, so that the same warning is given once. */
 export function standbysBehind(slot: string, standbys: readonly StandbySlot[]): WatchError[] {
   return standbys.flatMap((standby) => {
     const reason = obstacle(standby);

@@ -4,12 +4,12 @@ export type ReplicaIdentity = 'default' | 'full' | 'index' | 'nothing';
 
 export interface Column {
   readonly name: string;
-  /** `pg_attribute.attnum`: stays when the name changes, and is never given again. */
+  /** `pg_attribute.attnum`: does not change when the column is renamed, and is never reused. */
   readonly number: number;
   readonly typeOid: number;
   readonly notNull: boolean;
   readonly generated: 'stored' | 'virtual' | undefined;
-  /** Its values may be kept out of line (TOAST), and are then not sent when they did not change. */
+  /** Values may be stored out of line (TOAST). PostgreSQL does not send such a value if the update did not change it. */
   readonly toastable: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface Leaf {
   readonly replicaIdentity: ReplicaIdentity;
 }
 
-/** A table as the catalog has it now. Columns are by their names in the database. */
+/** A table as it is in the catalog now. Columns have their names in the database. */
 export interface Table {
   readonly oid: number;
   readonly schema: string;
@@ -30,24 +30,24 @@ export interface Table {
   readonly kind: string;
   /** `pg_class.relpersistence` */
   readonly persistence: string;
-  /** The partitioned tables above it. */
+  /** OIDs of the partitioned tables above it. */
   readonly ancestors: readonly number[];
   readonly columns: readonly Column[];
-  /** `pg_class.relnatts`: the number of the last column, also if it was dropped. */
+  /** `pg_class.relnatts`: the number of the last column, including dropped ones. */
   readonly lastNumber: number;
   readonly primaryKey: readonly string[] | undefined;
-  /** The partitions of a partitioned table that hold rows: their replica identities decide what old values are sent. */
+  /** Of a partitioned table: the partitions that hold rows. Their replica identities decide which old values are sent. */
   readonly leaves: readonly Leaf[];
-  /** Column lists of the indexes that guarantee uniqueness at every moment. */
+  /** Column lists of unique indexes that are checked immediately. */
   readonly uniqueKeys: readonly (readonly string[])[];
-  /** Of those that guarantee it at the end of a transaction only, which is when events are made: they are no replica identity. */
+  /** Column lists of deferrable ones, which are checked at the latest at the commit. Events are unique by them, but they cannot be a replica identity. */
   readonly deferrableKeys: readonly (readonly string[])[];
   readonly replicaIdentity: ReplicaIdentity;
-  /** The columns whose old values a change carries: of a partitioned table, whichever partition it is in. */
+  /** Columns whose old values a change carries. Of a partitioned table: in every partition. */
   readonly identityColumns: ReadonlySet<string>;
-  /** The columns that belong to the identity of the table or of any of its partitions: a column list must hold them. */
+  /** Columns in the replica identity of the table or of any of its partitions: a column list must contain them. */
   readonly identityUnion: ReadonlySet<string>;
-  /** The table or its partitions that hold rows, as far as they have no replica identity: PostgreSQL refuses their updates and deletes while those are published. */
+  /** The table, or its partitions that hold rows, without a replica identity. PostgreSQL refuses their updates and deletes while those are published. */
   readonly withoutIdentity: readonly Leaf[];
 }
 
@@ -75,7 +75,7 @@ interface Row {
   leaves: { oid: number; schema: string; name: string; identity: string; keys: Key[] }[];
 }
 
-/** Reads the tables that exist among those named. `relation`: and the one with this OID, and those that it is a partition of. */
+/** Reads those of the named tables that exist. `relation`: also the table with this OID, and the tables that it is a partition of. */
 export async function readTables(
   client: Client,
   wanted: readonly { readonly schema: string; readonly name: string }[],
@@ -104,7 +104,7 @@ const keysOf = (relation: string) => `
             where i.indrelid = ${relation} and i.indisunique and i.indisvalid
               and i.indpred is null and i.indexprs is null), '[]')`;
 
-/** All partitions below a table. pg_partition_tree() would lock each of them, and wait for a migration that holds one. */
+/** All partitions below a table. pg_partition_tree() would lock each of them, and so wait for a migration that has locked one. */
 const below = (root: string) => `
   with recursive below(oid) as (
     select inhrelid from pg_catalog.pg_inherits where inhparent = ${root} and not inhdetachpending
@@ -113,8 +113,8 @@ const below = (root: string) => `
   select oid from below`;
 
 /**
- * Bytes that a value takes at most; null: any number. As type_maximum_size() has it, and besides domains and types without a length
- * that are always small: inet, cidr, int4range, daterange.
+ * The maximum size of a value in bytes; null: unlimited. Like type_maximum_size(), plus domains, and plus types without a length that
+ * are always small: inet, cidr, int4range, daterange.
  */
 const largestValue = `
   case when m.type = any ('{869,650,3904,3912}') then 24
@@ -126,8 +126,8 @@ const largestValue = `
   end`;
 
 /**
- * PostgreSQL moves values of more than 24 bytes out of a row that is too long (toast_helper.c), and only of a table that it gave a
- * place for them: one whose rows may be so long. A partitioned table has none, its partitions do.
+ * PostgreSQL moves values of more than 24 bytes out of a row that is too long (toast_helper.c), but only if the table has a TOAST
+ * table, that is if its rows can get so long. A partitioned table has none, its partitions do.
  */
 const isToastable = `
   a.attlen = -1 and a.attstorage <> 'p' and (c.relkind = 'p' or c.reltoastrelid <> 0)
@@ -153,7 +153,7 @@ const tablesQuery = `
                      from (${below('c.oid')}) b join pg_catalog.pg_class l on l.oid = b.oid and l.relkind <> 'p'
                      join pg_catalog.pg_namespace ln on ln.oid = l.relnamespace), '[]')
          else '[]' end as leaves
-  -- PostgreSQL knows unnest() of several arrays by its bare name only.
+  -- PostgreSQL accepts unnest() of several arrays only without a schema.
   from (select * from unnest($1::text[], $2::text[]) w(schema, name)
         union
         select n.nspname::text, c.relname::text
@@ -200,7 +200,7 @@ function toTable(row: Row): Table {
   };
 }
 
-/** PostgreSQL falls back to nothing when the index was dropped, or the primary key is deferrable. */
+/** PostgreSQL uses no replica identity if its index was dropped, or if the primary key is deferrable. */
 function identityColumns(identity: string, keys: readonly Key[], all: readonly string[]): readonly string[] {
   if (identity === 'f') return all;
   const key = keys.find((one) => one.immediate && (identity === 'i' ? one.identity : identity === 'd' && one.primary));

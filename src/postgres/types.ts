@@ -5,22 +5,22 @@ import type { TypeMessage } from './pgoutput/messages.ts';
 /** PostgreSQL's text of a value → what pg returns for it. */
 export type Parser = (text: string) => unknown;
 
-/** OIDs below are built in; domains may exist from here on (information_schema's are the lowest). transam.h: FirstGenbkiObjectId. */
+/** Lower OIDs are built in. Domains start here (the lowest ones belong to information_schema). transam.h: FirstGenbkiObjectId. */
 const firstUnknownOid = 10_000;
 
-/** Stands for citext, an extension's type whose OID is another in each database. */
+/** Represents citext, an extension's type with a different OID in each database. */
 export const caseInsensitive = -1;
 
 /**
- * Finds the parser that pg would use for a column. pg is told the base type of a domain, logical replication the
- * domain itself; so domains are looked up in the catalog, once for each connection.
+ * Finds the parser that pg would use for a column. PostgreSQL sends the base type of a domain to pg, but the domain itself in logical
+ * replication. So domains are looked up in the catalog, once per connection.
  */
 export class TypeCatalog {
   readonly #overrides: CustomTypesConfig;
   readonly #baseTypes = new Map<number, number>();
   /** OIDs of citext. */
   readonly #caseInsensitive = new Set<number>();
-  /** What the stream says of types that were not known, until they are looked up. */
+  /** Type messages of the stream about unknown types, until these are looked up. */
   readonly #described = new Map<number, TypeMessage>();
 
   constructor(types: CustomTypesConfig | undefined) {
@@ -31,12 +31,12 @@ export class TypeCatalog {
     return oid < firstUnknownOid || this.#baseTypes.has(oid);
   }
 
-  /** The stream names the base type of a domain as it was then; the catalog may not show it yet, or not any more. */
+  /** The stream names the base type that a domain had then. The catalog may not show it yet, or no longer. */
   describe(type: TypeMessage): void {
     if (!this.knows(type.oid)) this.#described.set(type.oid, type);
   }
 
-  /** Looks up the OIDs that are not known yet. */
+  /** Looks up the OIDs that are unknown. */
   async resolve(client: Client, oids: Iterable<number>): Promise<void> {
     const unknown = [...new Set(oids)].filter((oid) => !this.knows(oid));
     if (unknown.length === 0) return;
@@ -47,12 +47,12 @@ export class TypeCatalog {
       described.map((type) => type.schema),
       described.map((type) => type.name),
     ]);
-    for (const oid of unknown) this.#baseTypes.set(oid, oid); // the application's own type, dropped since: it has no row
+    for (const oid of unknown) this.#baseTypes.set(oid, oid); // a type of the application that was dropped since has no row
     this.#learn(rows);
     this.#described.clear();
   }
 
-  /** Looks up the types of all columns of these tables, by name: together with what reads the tables. */
+  /** Looks up the types of all columns of these tables by name, in the same round trip as the query that reads the tables. */
   async resolveColumns(client: Client, tables: readonly { schema: string; name: string }[]): Promise<void> {
     const { rows } = await client.query<TypeRow>(columnTypesQuery, [
       tables.map((table) => table.schema),
@@ -68,12 +68,12 @@ export class TypeCatalog {
     }
   }
 
-  /** The type that pg is told in place of a domain. */
+  /** The base type of a domain, which pg uses for queries. */
   baseType(oid: number): number {
     return this.#baseTypes.get(oid) ?? oid;
   }
 
-  /** The type whose rules decide which values are equal. */
+  /** The type whose rules decide whether values are equal. */
   comparedAs(oid: number): number {
     const base = this.baseType(oid);
     return this.#caseInsensitive.has(base) ? caseInsensitive : base;
@@ -90,7 +90,7 @@ interface TypeRow {
   readonly name: string;
 }
 
-/** From each domain among the OIDs down to the type that is none. */
+/** Follows each domain among the OIDs down to its base type. */
 const stepsFrom = (oids: string) => `
   with recursive step(oid, base, name, kind, next) as (
     select t.oid, t.oid, t.typname, t.typtype, t.typbasetype from pg_catalog.pg_type t where t.oid in (${oids})
@@ -101,7 +101,7 @@ const stepsFrom = (oids: string) => `
 
 const baseTypesQuery = `
   ${stepsFrom('select pg_catalog.unnest($1::pg_catalog.oid[])')}
-  union -- built-in types are always there
+  union -- built-in types are never dropped
   select d.oid, t.oid, t.typname from unnest($2::pg_catalog.oid[], $3::text[], $4::text[]) d(oid, schema, name)
   join pg_catalog.pg_namespace n on n.nspname = d.schema
   join pg_catalog.pg_type t on t.typnamespace = n.oid and t.typname = d.name

@@ -17,20 +17,20 @@ export interface WatchOptions {
 
 /** Options of `useLive`. */
 export interface LoadOptions extends WatchOptions {
-  /** What `load` depends on besides watcher and filter, such as the number of a page: it begins anew when one of them
-   *  changes, without the data of before. As many at each render. */
+  /** Further values that `load` depends on, such as a page number. When one changes, the hook drops its data and loads again.
+   *  Pass the same number of values at each render. */
   readonly deps?: readonly unknown[];
 }
 
 /**
- * What `createHooks` returns. Without a filter a hook is for all rows. A filter that is undefined, or has a column that is,
- * is not known *yet*: nothing is subscribed to or loaded until it is.
+ * The hooks of `createHooks`. Without a filter a hook is for all rows. If a filter, or a column of it, is undefined, its value
+ * is not known *yet*: the hook waits until it is defined.
  */
 export interface Hooks<W extends Watchers> {
   /** Calls the `onEvent` of the last render for each event while the component is mounted. */
   readonly useWatch: UseWatch<W>;
-  /** What `load` gives, loaded again at every matching change and at `reset`, and after a load that failed. Changes during a
-   *  load make one more. The signal aborts when the component is gone or asks for something else. */
+  /** Returns the result of `load`, and loads again at every matching change, at `reset` and after a failed load. Changes during
+   *  a load cause one more load. The signal aborts when the component unmounts or its watcher, filter or `deps` change. */
   readonly useLive: UseLive<W>;
 }
 
@@ -88,7 +88,7 @@ export function createHooks<W extends Watchers>(client: LiveSource<W>): Hooks<W>
       const target = targetOf(watcher, filter, options);
       const latest = useRef(onEvent);
       useEffect(() => void (latest.current = onEvent));
-      // The key stands for the target, which is made at each render.
+      // The key replaces the target, which is a new object at each render.
       useEffect(() => target && subscribeTo(source, target, (event) => latest.current(event)), [keyOf(target)]);
     },
     useLive<T>(watcher: string, ...rest: readonly unknown[]) {
@@ -97,7 +97,7 @@ export function createHooks<W extends Watchers>(client: LiveSource<W>): Hooks<W>
       const loader = useMemo(() => createLoader<T>(source, target), [keyOf(target), ...(options.deps ?? [])]);
       // Before useSyncExternalStore, whose effect loads for the first time.
       useEffect(() => void (loader.load = load));
-      // What was loaded is still shown while it is not enabled.
+      // While the hook is disabled it still returns the loaded data.
       const subscribe = target && options.enabled !== false ? loader.subscribe : toNothing;
       return useSyncExternalStore(subscribe, loader.get, loader.get);
     },
@@ -106,13 +106,13 @@ export function createHooks<W extends Watchers>(client: LiveSource<W>): Hooks<W>
 
 const allRows = Symbol('all rows');
 
-/** With a filter, be it undefined, or without one. */
+/** Separates arguments with a filter, even an undefined one, from those without. */
 function read<F, O extends object>(rest: readonly unknown[]): readonly [filter: unknown, call: F, options: O] {
   const [filter, call, options = {}] = typeof rest[0] === 'function' ? [allRows, ...rest] : rest;
   return [filter, call as F, options as O];
 }
 
-/** Undefined: nothing to hear of yet. */
+/** Undefined while there is nothing to subscribe to. */
 function targetOf(watcher: string, filter: unknown, { enabled = true }: WatchOptions = {}): Target | undefined {
   if (filter === allRows) return enabled ? { watcher, filter: undefined } : undefined;
   const values = typeof filter === 'object' && filter !== null ? Object.values(filter) : [filter];

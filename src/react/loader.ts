@@ -1,31 +1,31 @@
 import type { LiveSource } from '../client/index.ts';
 
-/** What `useLive` gives. */
+/** The result of `useLive`. */
 export interface Loaded<T> {
-  /** Undefined until the first load is done; then what was loaded last. */
+  /** The result of the last successful load; undefined before the first one. */
   readonly data: T | undefined;
-  /** Of the last load, if it failed: it is tried again. Else what keeps changes from being heard: a refusal, with its
+  /** The error of the last load, if it failed; it is tried again. Otherwise the reason why no changes arrive: a refusal, with its
    *  `code`, or a failed connection, with its `status`. */
   readonly error: unknown;
-  /** Loads again, at once: a load that is running is aborted. */
+  /** Loads again at once and aborts a running load. */
   readonly reload: () => void;
 }
 
-/** A value that is loaded again when it may have changed. For useSyncExternalStore. */
+/** A value that is reloaded when it may have changed, for useSyncExternalStore. */
 export interface Loader<T> {
   load: ((signal: AbortSignal) => Promise<T>) | undefined;
   readonly subscribe: (changed: () => void) => () => void;
   readonly get: () => Loaded<T>;
 }
 
-/** What a hook is for. `filter` undefined: all rows. */
+/** The watcher and filter of a hook. `filter` undefined: all rows. */
 export interface Target {
   readonly watcher: string;
   readonly filter: unknown;
 }
 
 export function createLoader<T>(client: LiveSource<any>, target: Target | undefined): Loader<T> {
-  /** While somebody listens. */
+  /** Set while a component is subscribed. */
   let start: (() => void) | undefined;
   let loaded: Loaded<T> = { data: undefined, error: undefined, reload: () => start?.() };
   const loader: Loader<T> = {
@@ -34,11 +34,11 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
     subscribe(changed) {
       let stopped = false;
       let loading = false;
-      /** Ends the load that is running, also if it ignores its signal. */
+      /** Ends the running load, even if it ignores its signal. */
       let abandon: ((error?: object) => void) | undefined;
       let again = false;
       let failures = 0;
-      /** Of the load that runs once another is wanted, or until the next after one that has failed. */
+      /** The time limit of a running load once another one is due, or the delay after a failed load. */
       let timer: ReturnType<typeof setTimeout> | undefined;
       let ofLoad: unknown;
       let ofConnection: unknown;
@@ -49,7 +49,7 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
         changed();
       };
       const reload = async () => {
-        // Else a load that never ends would be the last one.
+        // Without a limit, a load that never ends would block all later ones.
         if (loading && !again) timer = setTimeout(() => abandon!(new Error('load took over 30 s')), 30_000);
         again = true;
         if (loading) return;
@@ -79,7 +79,7 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
           }
         }
         loading = false;
-        // Nobody else would ask again: what has changed is told once.
+        // Retry here: the change that caused this load is not reported again.
         if (failures > 0) timer = setTimeout(now, Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2));
       };
       const now = () => void reload();
@@ -88,7 +88,7 @@ export function createLoader<T>(client: LiveSource<any>, target: Target | undefi
         now();
       };
       start = restart;
-      // Loaded at once, and again when the subscription has begun: what changed in between is not heard of.
+      // Load at once, and again when the subscription is active: changes between the two are not reported.
       let begun = false;
       const trouble = (error: unknown) => {
         ofConnection = error;

@@ -1,12 +1,12 @@
 import { caseInsensitive } from '../postgres/types.ts';
 import { scalarText } from './keys.ts';
 
-/** Brings texts of values that PostgreSQL holds for equal to one form. Null: the value is null, as in JSON. */
+/** Converts the text of a value to a form that is the same for all values PostgreSQL considers equal. Null: the value is JSON null. */
 export type CanonicalForm = (text: string) => string | null;
 
 /**
- * By type, as in pg_type.dat. Of any other type equal values have equal texts. What an event shows of a value, as a scalar
- * of JavaScript, has the same form as the text that it was made of.
+ * By type oid, as in pg_type.dat. For all other types equal values have equal texts. A value's text and the JavaScript
+ * scalar that an event shows for it have the same form.
  */
 const forms: ReadonlyMap<number, CanonicalForm> = new Map([
   [16, booleanForm], // bool
@@ -27,7 +27,7 @@ const forms: ReadonlyMap<number, CanonicalForm> = new Map([
   [caseInsensitive, lowerCase], // citext
 ] satisfies (readonly [number, CanonicalForm])[]);
 
-/** The same function for the same type. Undefined: equal values have equal texts. */
+/** Returns the same function for the same type. Undefined: equal values have equal texts. */
 export function canonicalForm(typeOid: number): CanonicalForm | undefined {
   return forms.get(typeOid);
 }
@@ -52,22 +52,22 @@ function float8Form(text: string): string {
   return Number.isNaN(number) || text.trim() === '' ? text : String(number);
 }
 
-/** The number that is stored: 0.1 is 0.10000000149011612. */
+/** Rounds to the stored number: 0.1 is 0.10000000149011612. */
 function float4Form(text: string): string {
   const number = Number(text);
   return Number.isNaN(number) || text.trim() === '' ? text : String(Math.fround(number));
 }
 
-/** Digits before and behind the point: more than a numeric has. */
-const mostDigits = 200_000;
+/** Digits before or after the decimal point: more than a numeric can have. */
+const maxDigits = 200_000;
 
-/** Without exponent, leading and trailing zeros, and a point behind which nothing is. */
+/** Removes exponents, leading and trailing zeros, and a decimal point without digits after it. */
 function numericForm(text: string): string {
   const parts = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?$/.exec(text);
   if (!parts) return text;
   const [, sign, whole = '', fraction = '', exponent = '0'] = parts;
   const shift = Number(exponent);
-  if (whole + fraction === '' || Math.abs(shift) > mostDigits) return text;
+  if (whole + fraction === '' || Math.abs(shift) > maxDigits) return text;
   const digits = whole + fraction;
   const point = whole.length + shift;
   const before = point <= 0 ? '' : digits.slice(0, point).padEnd(point, '0');
@@ -83,9 +83,9 @@ function numericForm(text: string): string {
 const timePattern =
   /^(\d{4,})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?(?::\d\d)?)?)?( BC)?$/i;
 
-/** ISO 8601 as PostgreSQL and JavaScript write it: one form for what is the same moment. */
+/** ISO 8601 as PostgreSQL and JavaScript write it: equal moments get one form. */
 function timeForm(text: string): string {
-  if (/^-?infinity$/i.test(text)) return text.toLowerCase(); // a number of JavaScript
+  if (/^-?infinity$/i.test(text)) return text.toLowerCase(); // JavaScript shows it as a number
   const parts = timePattern.exec(text);
   if (!parts) return text;
   const [, year, month, day, hour, minute, second = '00', fraction = '', zone, bc = ''] = parts;
@@ -96,7 +96,7 @@ function timeForm(text: string): string {
   const shown = (shownDate: string, time: string) =>
     `${shownDate} ${time}${behind && `.${behind}`}${zone === undefined ? '' : '+00'}${bc.toUpperCase()}`;
   if (offset === 0) return shown(date, `${hour}:${minute}:${second}`);
-  if (year!.length > 4 || bc !== '') return text; // moved by an offset in years that Date does not write like this
+  if (year!.length > 4 || bc !== '') return text; // Date writes these years differently, so the offset cannot be applied
   const moment = new Date(Date.parse(`${date}T${hour}:${minute}:${second}Z`) - offset * 1000);
   if (Number.isNaN(moment.getTime())) return text;
   const iso = moment.toISOString();
@@ -110,14 +110,14 @@ function offsetOf(zone: string): number {
   return (zone.startsWith('-') ? -1 : 1) * (hours * 3600 + minutes * 60 + seconds);
 }
 
-/** Scalars by what an event shows of them: the string a, not "a". Objects and lists by their text. */
+/** Scalars in the form that an event shows: the string a, not "a". Objects and arrays keep their text. */
 function jsonForm(text: string): string | null {
   if (/^\s*[[{]/.test(text)) return text;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return text; // a string without its quotes
+    return text; // a string without quotes
   }
   if (typeof value === 'string') return value === text ? text : jsonForm(value);
   return scalarText(value as number | boolean | null);

@@ -9,8 +9,8 @@ interface Waiting {
 }
 
 /**
- * A subscription as an async iterator. Its events wait in the subscription's lane until the loop asks, so nothing
- * piles up here; the one that was handed out is done when the loop asks for the next or ends.
+ * A subscription as an async iterator. Events wait in the subscription's lane until the loop asks for one, so none are
+ * buffered here. An event is handled when the loop asks for the next one or ends.
  */
 export class ChangeIterator implements AsyncIterableIterator<Change> {
   readonly #subscription: ActiveSubscription;
@@ -20,7 +20,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
   #ended = false;
   #error: unknown;
 
-  /** `ended` is called once, when it ends; not if it has ended already when it is made. */
+  /** `ended` is called once, when the iterator ends, but not if it has already ended when it is created. */
   constructor(subscribe: (handler: Handler) => ActiveSubscription, ended: () => void) {
     this.#onEnd = ended;
     this.#subscription = subscribe((event, context) => this.#arrive(asChange(event, context)));
@@ -46,7 +46,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
     this.#done();
     if (this.#ended) {
       const error = this.#error;
-      this.#error = undefined; // thrown once, then it is over
+      this.#error = undefined; // thrown once; after that the iterator is done
       return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
@@ -73,7 +73,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
   #arrive(change: Change): Promise<void> | undefined {
     const asked = this.#waiting.shift();
     if (this.#waiting.length > 0) {
-      // The next one was asked for already.
+      // The consumer has already asked for the next one.
       asked?.resolve({ done: false, value: change });
       return undefined;
     }
@@ -90,7 +90,7 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
     finish?.();
   }
 
-  /** Ends it: with an error that is thrown in the loop, or without. */
+  /** Ends the iterator: with an error that the loop throws, or without one. */
   end(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;

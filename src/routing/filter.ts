@@ -5,9 +5,9 @@ import { isScalar } from './keys.ts';
 import type { Filter } from './subscription.ts';
 
 /**
- * What is wrong with a filter. `primaryKey` is undefined as long as only the database knows it: a bare table name before
- * `start()`. Its key is then taken to be `id`, as the types take it, or to have several columns. `takesAnyNumber`: the column has
- * values that are large numbers in JavaScript too, or its type is not known yet.
+ * Problems of a filter. `primaryKey` is undefined while only the database knows it: a bare table name before `start()`. The
+ * key is then assumed to be `id`, as in the types, or to have several columns. `takesAnyNumber`: the column's values may
+ * be large numbers in JavaScript, or its type is not known yet.
  */
 export function filterIssues(
   watcher: Pick<Watcher, 'name' | 'type' | 'extraColumns'> & { readonly table: { readonly name: string } },
@@ -24,15 +24,14 @@ export function filterIssues(
   });
   const filterable = watcher.extraColumns.join(', ') || 'none';
   if (watcher.type === 'truncated')
-    return [
-      issue("'truncated' concerns the whole table: there is nothing to filter by", 'Subscribe without a filter.'),
-    ];
+    return [issue("'truncated' concerns the whole table and cannot be filtered", 'Subscribe without a filter.')];
   if (isScalar(filter)) {
-    if (filter === null) return [issue('an id is never null', 'Is the value that you pass loaded yet?')];
+    if (filter === null)
+      return [issue('an id cannot be null', 'Pass an id that is set; perhaps its value was not loaded yet.')];
     if (watcher.type === 'inserted') {
       return [
         issue(
-          "there is no id to subscribe to on 'inserted'",
+          "'inserted' cannot be filtered by id",
           `Filter by extraColumns (${filterable}): subscribe('${watcher.name}', { column: value }, handler).`,
         ),
       ];
@@ -49,10 +48,13 @@ export function filterIssues(
     return isUnsafeInteger(filter) && !takesAnyNumber(key) ? [issue(...rounded(key, filter))] : [];
   }
   if (typeof filter !== 'object') {
-    return [issue(`${shown(filter)} is no filter`, 'An id, or { column: value }; leave it out for all rows.')];
+    return [
+      issue(`${shown(filter)} is not a filter`, 'Pass an id or { column: value }, or omit the filter for all rows.'),
+    ];
   }
   const columns = Object.keys(filter);
-  if (columns.length === 0) return [issue('the filter names no column', 'Leave it out for all rows.')];
+  if (columns.length === 0)
+    return [issue('the filter names no column', 'Name a column, or omit the filter for all rows.')];
   const composite = primaryKey === undefined || primaryKey.length > 1;
   const key = watcher.type === 'inserted' && !composite ? [] : (primaryKey ?? ['id']);
   const unknown = columns.filter((column) => !key.includes(column) && !watcher.extraColumns.includes(column));
@@ -60,7 +62,7 @@ export function filterIssues(
   return [
     ...wrongColumns.map((column) =>
       issue(
-        `'${column}' is neither primary key nor in extraColumns`,
+        `'${column}' is ${key.length === 0 ? 'not' : 'neither part of the primary key nor'} in extraColumns`,
         `Add it to the watcher's extraColumns (now: ${filterable})${primaryKey === undefined ? ', or name the key with table(…)' : ''}.`,
         column,
       ),
@@ -73,7 +75,7 @@ export function filterIssues(
       .map((column) =>
         issue(
           `the value for '${column}' is ${filter[column] === undefined ? 'undefined' : 'not a scalar'}`,
-          'A string, number, bigint, boolean or null.',
+          'Use a string, number, bigint, boolean or null.',
           column,
         ),
       ),

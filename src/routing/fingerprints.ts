@@ -3,29 +3,29 @@ import { currentText, type PlannedColumn, type PlannedWatcher, previousText } fr
 import { type CanonicalForm, canonicalForm } from './canonical.ts';
 
 /**
- * A number for each value that a change has in the columns that filters combine. Each is made once, for all combinations:
- * with these numbers a `Sieve` tells of most combinations that nobody wants them, without a look at the values.
+ * Computes a number (fingerprint) for each value of a change that combined filters use, once for all combinations. With
+ * these numbers a `Sieve` rules out most combinations that no subscription wants, without comparing values.
  */
 export class Fingerprints {
   readonly #names: string[] = [];
   readonly #canonical: (CanonicalForm | undefined)[] = [];
   #planned: PlannedWatcher | undefined;
-  /** By place. Undefined: it was filtered by before it was known that there is no such column. */
+  /** By place. Undefined: a filter named the column before it was known that it does not exist. */
   #columns: readonly (PlannedColumn | undefined)[] = [];
-  /** Of the row after the change, by place. Undefined: the value is not known. */
+  /** Fingerprints of the row after the change, by place. Undefined: the value is not known. */
   readonly now: (number | undefined)[] = [];
-  /** Of the row before it. */
+  /** Fingerprints of the row before the change. */
   readonly before: (number | undefined)[] = [];
 
-  /** Where the numbers of a column stand. There are never more columns than the watcher declares. */
+  /** The index of a column's fingerprints. There are never more columns than the watcher declares. */
   place(name: string): number {
     const there = this.#names.indexOf(name);
     if (there !== -1) return there;
-    this.#planned = undefined; // it has no place for this column yet
+    this.#planned = undefined; // the cached columns do not include this one
     return this.#names.push(name) - 1;
   }
 
-  /** Called when the type of a column is known. */
+  /** Called when a column's type is known. */
   bind(name: string, typeOid: number): void {
     this.#canonical[this.place(name)] = canonicalForm(typeOid);
   }
@@ -50,10 +50,10 @@ function printOf(text: TupleValue, form: CanonicalForm | undefined): number | un
   return fingerprint(text === null || form === undefined ? text : form(text));
 }
 
-/** Characters of a text that its number is made of: its first, where many texts are the same, and its last. */
+/** Number of characters that go into a fingerprint: the first, which many texts share, and the last. */
 const [first, last] = [8, 24];
 
-/** Different values have different numbers, nearly always. */
+/** Different values nearly always have different fingerprints. */
 export function fingerprint(text: string | null): number {
   if (text === null) return -1;
   const { length } = text;
@@ -67,7 +67,7 @@ export function fingerprint(text: string | null): number {
   return print;
 }
 
-/** One number of two. The order makes a difference. */
+/** Combines two numbers; the order matters. */
 export function mixed(one: number, other: number): number {
   const product = Math.imul(one ^ other, 0x9e3779b1);
   return product ^ (product >>> 15);

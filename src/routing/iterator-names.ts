@@ -1,16 +1,16 @@
-/** Of the iterators that would have the same name. */
+/** The numbers given to iterators with the same base name. */
 interface Numbers {
   highest: number;
-  /** Those below the highest that are free again. */
+  /** Numbers below the highest that are free again. */
   readonly free: number[];
 }
 
-/** Tells apart the iterators of one watcher, which cannot be named. A number that is free again is given first. */
+/** Numbers the iterators of one watcher, because the user cannot name them. A free number is reused first. */
 export class IteratorNames {
   readonly #numbers = new Map<string, Numbers>();
   readonly #taken = new Map<string, { readonly base: string; readonly number: number }>();
 
-  /** `isOther`: whether a subscription that is no iterator has the name. */
+  /** `isOther`: whether a subscription other than an iterator has the name. */
   take(base: string, isOther: (name: string) => boolean): string {
     let numbers = this.#numbers.get(base);
     if (!numbers) this.#numbers.set(base, (numbers = { highest: 0, free: [] }));
@@ -24,13 +24,13 @@ export class IteratorNames {
     return name;
   }
 
-  /** Does nothing for a name that is not an iterator's. */
+  /** Ignores names that do not belong to an iterator. */
   release(name: string): void {
     const taken = this.#taken.get(name);
     if (!taken) return;
     this.#taken.delete(name);
     const { free, highest } = this.#numbers.get(taken.base)!;
     free.push(taken.number);
-    if (free.length === highest) this.#numbers.delete(taken.base); // after the last of them, the next one is the first again
+    if (free.length === highest) this.#numbers.delete(taken.base); // when none is left, start with 1 again
   }
 }

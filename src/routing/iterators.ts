@@ -1,11 +1,11 @@
 import { ChangeIterator } from './change-iterator.ts';
 import type { ActiveSubscription, Handler } from './subscription.ts';
 
-/** The iterators of a watch that have not ended: they end with it, and nothing is kept of one that ended before. */
+/** The open iterators of a watch. They end with the watch. */
 export class Iterators {
   readonly #open = new Set<ChangeIterator>();
 
-  /** `over` settles with the watch. */
+  /** `over` settles when the watch ends. */
   constructor(over: Promise<void>) {
     over.then(
       () => this.#end(undefined),

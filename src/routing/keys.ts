@@ -1,13 +1,11 @@
-/** A value that subscriptions may filter by. */
+/** A value that subscriptions can filter by. */
 export type Scalar = string | number | bigint | boolean | null;
 
 export function isScalar(value: unknown): value is Scalar {
   return value === null || ['string', 'number', 'bigint', 'boolean'].includes(typeof value);
 }
 
-/**
- * PostgreSQL's text of a value, so that `42`, `'42'` and `42n` are the same key.
- */
+/** PostgreSQL's text of a value, so that `42`, `'42'` and `42n` are the same key. */
 export function scalarText(value: Scalar): string | null {
   if (value === null) return null;
   if (typeof value === 'boolean') return value ? 't' : 'f';
@@ -15,9 +13,8 @@ export function scalarText(value: Scalar): string | null {
 }
 
 /**
- * The key of one value: natural numbers of up to nine digits become numbers, for which a Map needs neither a hash of a
- * string nor to look at the string of its entry, which costs most where there are many. Other texts are keys themselves,
- * so different texts have different keys.
+ * The key of one value. Natural numbers of up to nine digits become numbers, which a Map finds faster than strings, above
+ * all in large maps. Other texts are keys themselves, so different texts have different keys.
  */
 export function keyOf(text: string): string | number {
   const { length } = text;
@@ -31,7 +28,7 @@ export function keyOf(text: string): string | number {
   return value;
 }
 
-/** One key of several values. */
+/** Combines several values into one key. */
 export function joinKey(texts: readonly (string | null)[]): string {
   let key = '';
   for (const text of texts) key += text === null ? '-;' : `${text.length}:${text};`;

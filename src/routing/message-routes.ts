@@ -7,14 +7,14 @@ import type { ActiveSubscription, Registry } from './subscription.ts';
 export class MessageRoutes {
   readonly #byPrefix = new Map<string, SubscriptionList>();
   #count = 0;
-  /** Called when the first subscription is made, whose messages the server may not have been asked for. */
+  /** Called when the first subscription is added: the current stream may not include messages. */
   onWanted: (() => void) | undefined = undefined;
 
   get count(): number {
     return this.#count;
   }
 
-  /** Whether anybody wants messages: if not, the server need not send them. */
+  /** Whether any subscription wants messages; otherwise the server need not send them. */
   get wanted(): boolean {
     return this.#count > 0;
   }
@@ -23,7 +23,7 @@ export class MessageRoutes {
     return this.#byPrefix.has(prefix);
   }
 
-  /** Where subscriptions to messages with this prefix are registered. */
+  /** The registry for subscriptions to messages with this prefix. */
   registry(prefix: string): Registry {
     return {
       name: `message:${prefix}`,
@@ -46,7 +46,7 @@ export class MessageRoutes {
 
   route(
     message: CapturedMessage,
-    deliver: (subscription: ActiveSubscription, message: MessageDelivery, obstacle: undefined) => void,
+    deliver: (subscription: ActiveSubscription, message: MessageDelivery, conditionError: undefined) => void,
   ): void {
     const all = this.#byPrefix.get(message.event.prefix)?.active;
     if (!all) return;

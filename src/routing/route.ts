@@ -10,13 +10,13 @@ import { type Key, Shape } from './shape.ts';
 import { SubscriptionList } from './subscription-list.ts';
 import type { ActiveSubscription, Filter, Handler, Registry } from './subscription.ts';
 
-type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, obstacle: unknown) => void;
+type Deliver = (subscription: ActiveSubscription, occurrence: Occurrence, conditionError: unknown) => void;
 
-/** What routes have in common. */
+/** What all routes share. */
 export interface RouteHost {
-  /** How many changes were routed, with the one that is being routed now. */
+  /** The number of changes routed so far, including the current one. */
   readonly routed: number;
-  /** What somebody should know, but goes on. */
+  /** Reports a problem that does not stop delivery. */
   warn(warning: WatchError): void;
 }
 
@@ -25,12 +25,12 @@ const alone: RouteHost = { routed: 0, warn: () => {} };
 /** The subscriptions of one watcher. */
 export class Route implements Registry {
   readonly watcher: Watcher;
-  /** Those without a filter. */
+  /** Subscriptions without a filter. */
   readonly #all = new SubscriptionList();
-  /** By the columns they filter by; those by id under ''. */
+  /** By the columns that filters use; filters by id are under ''. */
   readonly #shapes = new Map<string, Shape>();
   readonly #prints = new Fingerprints();
-  /** What the fingerprints are of. */
+  /** The routing for which the fingerprints were computed. */
   #printed: Routing | undefined;
   #filteredBy: readonly string[] | undefined;
   #bound: BoundWatcher | undefined;
@@ -61,17 +61,17 @@ export class Route implements Registry {
     return this.#bound?.primaryKey ?? this.watcher.table.primaryKey;
   }
 
-  /** The columns that subscriptions filter by now, besides an id. The same list as long as nobody filters by others. */
+  /** The columns that subscriptions filter by, except ids. The same array until the columns change. */
   get filteredBy(): readonly string[] {
     return (this.#filteredBy ??= [...new Set([...this.#shapes.values()].flatMap((shape) => shape.columns))]);
   }
 
-  /** Whether a column has values that are large numbers in JavaScript too, or its type is not known yet. */
+  /** Whether a column's values may be large numbers in JavaScript, or its type is not known yet. */
   takesAnyNumber(name: string): boolean {
     return !this.#bound || takesAnyNumber(this.#bound, this.#types!, name);
   }
 
-  /** At each connection, with what the catalog says. */
+  /** Called for each connection with the facts from the catalog. */
   bind(bound: BoundWatcher, types: TypeCatalog): void {
     this.#bound = bound;
     this.#types = types;
@@ -112,7 +112,7 @@ export class Route implements Registry {
     this.#filteredBy = undefined;
   }
 
-  /** The subscriptions that were made with this filter and handler. */
+  /** The subscriptions with this filter and handler. */
   like(filter: Filter, handler: Handler): readonly ActiveSubscription[] {
     if (filter === undefined) return this.#all.withHandler(handler);
     return this.#shapes.get(shapeName(filter))?.like(filter, handler) ?? [];
@@ -123,7 +123,7 @@ export class Route implements Registry {
     for (const shape of this.#shapes.values()) yield* shape.all();
   }
 
-  /** Finds who is meant by a change: subscribers of the new values and, where they are known and differ, of the old ones. */
+  /** Finds the subscriptions for a change: those that match the new values, and those that match the old ones if they are known and differ. */
   find(routing: Routing, deliver: Deliver): void {
     this.#foundAll(this.#all, routing, deliver);
     for (const shape of this.#shapes.values()) {
@@ -133,7 +133,7 @@ export class Route implements Registry {
     this.#printed = undefined;
   }
 
-  /** Looks into a shape only if somebody may be meant: there may be as many shapes as there are combinations of columns. */
+  /** Checks a shape's sieve first, because there may be as many shapes as combinations of columns. */
   #findCombined(shape: Shape, routing: Routing, deliver: Deliver): void {
     const { old } = routing.change;
     const { now, before } = this.#printsOf(routing);
@@ -154,13 +154,13 @@ export class Route implements Registry {
     const columns = shape.columnsIn(routing.planned);
     const key = shape.currentKey(columns, row, old);
     if (key === undefined) {
-      // Rather once too often than never.
+      // If a value is missing, deliver too often rather than miss a subscription.
       this.#warnOfAbsent(columns, routing);
       for (const one of shape.possible(columns, row, old)) this.#found(one, routing, deliver);
       return;
     }
     this.#foundAt(shape, key, routing, deliver);
-    if (old === undefined) return; // an identity that did not change, or of which nothing is known
+    if (old === undefined) return; // the identity did not change, or nothing is known about it
     const before = shape.previousKey(columns, row, old);
     if (before !== undefined && before !== key) this.#foundAt(shape, before, routing, deliver);
   }
@@ -178,7 +178,7 @@ export class Route implements Registry {
   }
 
   #found(subscription: ActiveSubscription, routing: Routing, deliver: Deliver): void {
-    // Ended by a handler that this very change was delivered to before; or made by one, which must not hear of it.
+    // Skip a subscription that a handler of this change has ended, and one that such a handler has just added.
     if (!subscription.active || subscription.madeAt === this.#host.routed) return;
     if (!routing.isKept) return;
     deliver(subscription, routing.occurrence, routing.error);
@@ -200,7 +200,7 @@ export class Route implements Registry {
     this.#host.warn(
       new WatchError(
         'VALUE_ABSENT',
-        `${this.name}: PostgreSQL did not send the value of ${names}, which subscriptions filter by: such an event goes to all of them whose other values match`,
+        `${this.name}: PostgreSQL did not send the value of ${names}, which subscriptions filter by; such an event is delivered to every subscription whose other values match`,
         { solution: alterIdentity(planned.bound.table, 'full') },
       ),
     );
@@ -216,7 +216,7 @@ export class Route implements Registry {
   }
 }
 
-/** The type by which values of a column are compared; 0 if it is not known. */
+/** The type by which a column's values are compared; 0 if it is not known. */
 function comparedAs({ watcher, table }: BoundWatcher, types: TypeCatalog, name: string): number {
   const inDatabase = databaseName(watcher.table, name);
   const column = table.columns.find((candidate) => candidate.name === inDatabase);
@@ -226,7 +226,7 @@ function comparedAs({ watcher, table }: BoundWatcher, types: TypeCatalog, name: 
 /** Unknown, or json, float4, float8, numeric, jsonb. */
 const numberTypes = new Set([0, 114, 700, 701, 1700, 3802]);
 
-/** Whether a column has values that are large numbers in JavaScript too, or nobody knows its type. */
+/** Whether a column's values may be large numbers in JavaScript, or its type is not known. */
 export function takesAnyNumber(bound: BoundWatcher, types: TypeCatalog, name: string): boolean {
   return numberTypes.has(comparedAs(bound, types, name));
 }

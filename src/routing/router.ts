@@ -4,7 +4,7 @@ import { thrownText, WatchError } from '../errors.ts';
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedCommit } from '../changes/commit.ts';
 import type { Deliverable } from '../delivery/deliverable.ts';
-import type { Obstacle } from '../delivery/recipient.ts';
+import type { ConditionError } from '../delivery/recipient.ts';
 import { CapturedMessage } from '../changes/message.ts';
 import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
@@ -16,12 +16,16 @@ import { Routing } from './routing.ts';
 import type { ActiveSubscription } from './subscription.ts';
 import { TransactionRoutes, type TransactionRoutesHost } from './transaction-routes.ts';
 
-export type Deliver = (subscription: ActiveSubscription, deliverable: Deliverable, obstacle: Obstacle) => void;
+export type Deliver = (
+  subscription: ActiveSubscription,
+  deliverable: Deliverable,
+  conditionError: ConditionError,
+) => void;
 
-/** What was received and is to be routed. */
+/** A received item to route. */
 export type Routed = CapturedChange | CapturedMessage | CapturedCommit;
 
-/** Brings each change to the subscriptions that are meant by it. */
+/** Delivers each change to the matching subscriptions. */
 export class Router implements Stage, RouteHost {
   readonly routes: ReadonlyMap<string, Route>;
   /** The subscriptions to logical messages. */
@@ -30,12 +34,12 @@ export class Router implements Stage, RouteHost {
   readonly transactions: TransactionRoutes;
   readonly #deliver: Deliver;
   readonly #log: Logger;
-  /** What somebody should know, but goes on. */
+  /** Reports a problem that does not stop delivery. */
   readonly warn: (warning: WatchError) => void;
   /** Gives rows that must come before a change. Undefined: no table is read. */
   splices: { before(change: CapturedChange): void } | undefined = undefined;
   routed = 0;
-  /** How often row streams are registered beyond the first of their watchers. */
+  /** How often row streams are counted beyond the first of their watchers. */
   repeated = 0;
 
   constructor(
@@ -58,12 +62,12 @@ export class Router implements Stage, RouteHost {
     return count;
   }
 
-  /** At each connection, with what the catalog says. */
+  /** Called for each connection with the facts from the catalog. */
   bind(bound: readonly BoundWatcher[], types: TypeCatalog): void {
     for (const one of bound) this.routes.get(one.watcher.name)?.bind(one, types);
   }
 
-  /** @throws WatchError, which ends the watch: what was not routed does not come again over the next connection */
+  /** @throws WatchError, which ends the watch: the next connection would not repeat a change that was not routed */
   push(captured: Routed): void {
     this.routed++;
     this.transactions.newest = captured.transaction;
@@ -91,22 +95,23 @@ export class Router implements Stage, RouteHost {
       if (routing) routing.turn(planned);
       else routing = new Routing(planned, change);
       if (collected && routing.isKept) transactions.collect(routing.occurrence, routing.error);
-      route.find(routing, debug ? this.#deliverLoudly : this.#deliver);
+      route.find(routing, debug ? this.#deliverWithLog : this.#deliver);
     }
   }
 
-  /** For watchers with `debug`. */
-  readonly #deliverLoudly: Deliver = (subscription, deliverable, obstacle) => {
+  /** Used for watchers with `debug`. */
+  readonly #deliverWithLog: Deliver = (subscription, deliverable, conditionError) => {
     const { watcher } = deliverable;
     const { eventId } = deliverable.change;
     this.#log.debug({ watcher, eventId, subscription: subscription.name }, `delivering to ${subscription.name}`);
-    this.#deliver(subscription, deliverable, obstacle);
+    this.#deliver(subscription, deliverable, conditionError);
   };
 }
 
 function unrouted(eventId: string, cause: unknown): WatchError {
   return new WatchError('PROTOCOL', `the event ${eventId} could not be routed: ${thrownText(cause)}`, {
-    solution: 'It was not acknowledged, and comes again after a restart. Please report this with the stack of `cause`.',
+    solution:
+      'The event was not acknowledged and will be delivered again after a restart. Please report this with the stack of `cause`.',
     cause,
   });
 }

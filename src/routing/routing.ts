@@ -4,15 +4,15 @@ import { Occurrence } from '../delivery/occurrence.ts';
 import type { PlannedWatcher } from '../watchers/plan.ts';
 
 /**
- * One change on its way to the subscriptions of one watcher, and then of the next. What it takes to deliver it is made for
- * the first that is meant.
+ * Routes one change to the subscriptions of one watcher, then of the next. Objects needed for delivery are created for
+ * the first matching subscription.
  */
 export class Routing {
   readonly change: CapturedChange;
   planned: PlannedWatcher;
   #occurrence: Occurrence | undefined;
   #kept: boolean | undefined;
-  /** What the watcher's condition threw, which everybody is told who is meant. */
+  /** The error that the watcher's condition threw; every matching subscription receives it. */
   error: unknown;
 
   constructor(planned: PlannedWatcher, change: CapturedChange) {
@@ -20,7 +20,7 @@ export class Routing {
     this.planned = planned;
   }
 
-  /** Goes on to the next watcher. */
+  /** Switches to the next watcher. */
   turn(planned: PlannedWatcher): void {
     this.planned = planned;
     this.#occurrence = this.#kept = this.error = undefined;
@@ -30,7 +30,7 @@ export class Routing {
     return (this.#occurrence ??= new Occurrence(this.planned, this.change));
   }
 
-  /** Whether the watcher's condition lets it pass, or threw. */
+  /** Whether the watcher's condition accepted the change, or threw. */
   get isKept(): boolean {
     const { when } = this.planned.bound.watcher;
     if (when === undefined) return true;
@@ -41,10 +41,12 @@ export class Routing {
     const { event, previous } = this.occurrence;
     try {
       const kept: unknown = when(event, previous);
-      // A promise counts as true, whatever becomes of it.
+      // A promise is always truthy, so it is an error. Its rejection is ignored.
       if (isThenable(kept)) {
         Promise.resolve(kept).catch(() => {});
-        throw new TypeError(`${this.planned.bound.watcher.name}: its condition is not synchronous`);
+        throw new TypeError(
+          `${this.planned.bound.watcher.name}: the condition must be synchronous, but it returned a promise`,
+        );
       }
       return Boolean(kept);
     } catch (error) {

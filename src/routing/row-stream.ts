@@ -4,7 +4,7 @@ import type { BatchContext, EventContext } from '../types/delivery.ts';
 import type { Route } from './route.ts';
 import type { ActiveSubscription, Handler, Registry } from './subscription.ts';
 
-/** Several watchers that one subscription hears of. It has one lane, so changes of a record stay in order, whatever their type. */
+/** One subscription to several watchers. It has one lane, so changes of a record stay in order, whatever their type. */
 export class RowStream implements Registry {
   readonly name: string;
   readonly routes: readonly Route[];
@@ -27,7 +27,7 @@ export class RowStream implements Registry {
   }
 }
 
-/** What is called for a row stream: its handler is given changes, because what an event is depends on the watcher. */
+/** Wraps a row stream's handler, which receives changes instead of events because an event's type depends on its watcher. */
 export function withChanges(handler: Handler, batched: boolean): Handler {
   if (!batched) return (event: unknown, context: EventContext) => handler(asChange(event, context), context);
   return (events: readonly unknown[], context: BatchContext) =>
@@ -37,7 +37,7 @@ export function withChanges(handler: Handler, batched: boolean): Handler {
     );
 }
 
-/** Keys tell records apart, so watchers of one table must agree on what its key is. */
+/** Watchers of one table must have the same primary key, because the key identifies records. */
 export function keyIssues(routes: readonly Route[]): ConfigurationIssue[] {
   const keys = new Map<string, { readonly watcher: string; readonly key: string }>();
   const issues: ConfigurationIssue[] = [];
@@ -49,7 +49,7 @@ export function keyIssues(routes: readonly Route[]): ConfigurationIssue[] {
     if (!other) keys.set(table, { watcher: name, key });
     else if (other.key !== key)
       issues.push({
-        message: `'${other.watcher}' and '${name}' name different primary keys of ${table}: (${other.key}) and (${key})`,
+        message: `'${other.watcher}' and '${name}' have different primary keys of ${table}: (${other.key}) and (${key})`,
         solution: 'Give both the same primaryKey: it decides which changes belong to one record.',
         watcher: name,
         table,

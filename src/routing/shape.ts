@@ -10,17 +10,17 @@ import type { ActiveSubscription, Handler } from './subscription.ts';
 export type Key = string | number | null;
 type Text = string | null;
 
-/** The subscriptions of one watcher that filter by the same columns: found by one look-up, however many there are. */
+/** The subscriptions of one watcher that filter by the same columns. One look-up finds them, however many there are. */
 export class Shape {
-  /** By names in code, ascending; none: the primary key, which has one column then. */
+  /** Names in code, sorted. Empty: filters by id, so the primary key has one column. */
   readonly columns: readonly string[];
-  /** Where the fingerprints of the columns stand. */
+  /** The indexes of the columns' fingerprints. */
   readonly #places: readonly number[];
   #planned: PlannedWatcher | undefined;
   #plannedColumns: readonly PlannedColumn[] = [];
   #subscriptions = new Map<Key, ActiveSubscription | SubscriptionList>();
   #canonical: readonly (CanonicalForm | undefined)[] = [];
-  /** Of several columns: which combinations of values somebody may want. */
+  /** With several columns: the combinations of values that a subscription may want. */
   #sieve = new Sieve();
 
   constructor(columns: readonly string[], prints: Fingerprints) {
@@ -32,7 +32,7 @@ export class Shape {
     return this.#subscriptions.size === 0;
   }
 
-  /** It filters by several columns, so that it costs something to make a key. */
+  /** It filters by several columns, so computing a key has a cost. */
   get combines(): boolean {
     return this.columns.length > 1;
   }
@@ -57,7 +57,7 @@ export class Shape {
     if (this.combines) this.#sift(subscription);
   }
 
-  /** A subscription that was added is not active any more. */
+  /** Removes a subscription that has ended. */
   remove(subscription: ActiveSubscription): void {
     const key = this.#keyOf(subscription.filter);
     const there = this.#subscriptions.get(key);
@@ -69,14 +69,14 @@ export class Shape {
     if (there.count === 1) this.#subscriptions.set(key, there.active[0]!);
   }
 
-  /** The subscriptions with this very filter and handler. */
+  /** The subscriptions with exactly this filter and handler. */
   like(filter: ActiveSubscription['filter'], handler: Handler): readonly ActiveSubscription[] {
     const there = this.#subscriptions.get(this.#keyOf(filter));
     if (there instanceof SubscriptionList) return there.withHandler(handler);
     return there?.userHandler === handler ? [there] : [];
   }
 
-  /** Whether somebody may want the values with these fingerprints; undefined when one of them is not known. */
+  /** Whether a subscription may want the values with these fingerprints; undefined if one of them is not known. */
   mayWant(prints: Fingerprints['now']): boolean | undefined {
     let print = 0;
     for (let index = 0; index < this.#places.length; index++) {
@@ -87,7 +87,7 @@ export class Shape {
     return this.#sieve.mayHave(print);
   }
 
-  /** Where the columns stand in the tuples of a relation. */
+  /** The positions of the columns in the tuples of a relation. */
   columnsIn(planned: PlannedWatcher): readonly PlannedColumn[] {
     if (planned !== this.#planned) {
       const { columns } = this;
@@ -100,24 +100,24 @@ export class Shape {
     return this.#plannedColumns;
   }
 
-  /** The key of a row after a change; undefined when one of its values is. */
+  /** The key of a row after a change; undefined if one of its values is not known. */
   currentKey(columns: readonly PlannedColumn[], row: Tuple, old: Tuple | undefined): Key | undefined {
     if (columns.length > 1) return this.key(columns.map((column) => currentText(column, row, old)));
     return this.#only(currentText(columns[0]!, row, old));
   }
 
-  /** The key of a row before an update; undefined when one of its values is. */
+  /** The key of a row before an update; undefined if one of its values is not known. */
   previousKey(columns: readonly PlannedColumn[], row: Tuple, old: Tuple): Key | undefined {
     if (columns.length > 1) return this.key(columns.map((column) => previousText(column, row, old)));
     return this.#only(previousText(columns[0]!, row, old));
   }
 
-  /** The key of values; undefined when one of them is. */
+  /** The key of some values; undefined if one of them is not known. */
   key(texts: readonly TupleValue[]): Key | undefined {
     return texts.includes(undefined) ? undefined : this.#join(texts as readonly Text[]);
   }
 
-  /** What is registered under a key: one, as nearly always, or several. */
+  /** The subscriptions with a key: usually one, or a list. */
   at(key: Key): ActiveSubscription | SubscriptionList | undefined {
     return this.#subscriptions.get(key);
   }
@@ -127,7 +127,7 @@ export class Shape {
     return key === this.#keyOf(filter);
   }
 
-  /** Of a change of which a value is not known: all whose other values match, before or after it. */
+  /** For a change with an unknown value: all subscriptions whose other values match, before or after it. */
   possible(columns: readonly PlannedColumn[], row: Tuple, old: Tuple | undefined): readonly ActiveSubscription[] {
     const all = [...this.all()];
     if (columns.length === 1) return all;
@@ -153,7 +153,7 @@ export class Shape {
       this.#sieve.add(this.#printOf(filter));
       return;
     }
-    // Also of those that have ended: what is full of them is made anew for those that have not.
+    // A full sieve also contains ended subscriptions: create a new one from the active ones.
     const all = [...this.all()];
     this.#sieve = new Sieve(all.length);
     for (const one of all) this.#sieve.add(this.#printOf(one.filter));

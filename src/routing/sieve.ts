@@ -1,17 +1,17 @@
-/** Bits for each number that there is room for. */
+/** Bits per number. */
 const bitsEach = 8;
 const leastRoom = 64;
 
 /**
- * A set of numbers that may take another for one of its own: one in ten at most, and never one of its own for another. It
- * takes a byte or two for each. Nothing is taken out: it is made anew when it is full.
+ * A set of numbers with false positives (at most one in ten) but no false negatives: a Bloom filter with one hash. It takes
+ * one or two bytes per number. Numbers cannot be removed; when it is full, its owner creates a new one.
  */
 export class Sieve {
   readonly #bits: Uint32Array;
   readonly #mask: number;
   #room: number;
 
-  /** `count`: how many numbers there are; it has room for as many again. */
+  /** `count`: the expected number of entries; there is room for twice as many. */
   constructor(count = 0) {
     let room = leastRoom;
     while (room < 2 * count) room *= 2;

@@ -1,12 +1,12 @@
 import type { ActiveSubscription, Handler } from './subscription.ts';
 
-/** So many are looked through for a handler each time; of more an index is made. */
+/** Up to this number of subscriptions, all are searched for a handler; above it an index is built. */
 const few = 16;
 
-/** Subscriptions that the same changes concern, in the order in which they were made. Adding and ending one costs the same however many there are. */
+/** Subscriptions that receive the same changes, oldest first. Adding and ending one costs the same for any number. */
 export class SubscriptionList {
   #all: ActiveSubscription[] = [];
-  /** How many of them have ended. They are taken out together: to take out one moves all that follow. */
+  /** The number of ended ones. They are removed together, because removing one moves all that follow. */
   #ended = 0;
   #byHandler: Map<Handler, ActiveSubscription[]> | undefined;
 
@@ -18,7 +18,7 @@ export class SubscriptionList {
     return this.#all.length - this.#ended;
   }
 
-  /** It only grows at its end, so whoever iterates over the first `length` of it is not disturbed by handlers that subscribe or end others. */
+  /** The array only grows at its end: an iteration over its first `length` entries is not disturbed by handlers that subscribe or end subscriptions. */
   get active(): readonly ActiveSubscription[] {
     if (this.#ended > 0) this.#sweep();
     return this.#all;
@@ -29,10 +29,10 @@ export class SubscriptionList {
     if (this.#byHandler) addTo(this.#byHandler, subscription);
   }
 
-  /** One of them is not active any more. */
+  /** One of the subscriptions has ended. */
   remove(): void {
     this.#ended++;
-    if (this.#ended > this.count) this.#sweep(); // those that have ended are never kept for longer than as many others
+    if (this.#ended > this.count) this.#sweep(); // so at most half of the entries have ended
   }
 
   withHandler(handler: Handler): readonly ActiveSubscription[] {
@@ -48,7 +48,7 @@ export class SubscriptionList {
     const there = this.#byHandler.get(handler);
     if (!there) return [];
     const active = there.filter((one) => one.active);
-    this.#byHandler.set(handler, active); // those that have ended are looked through once
+    this.#byHandler.set(handler, active); // drop ended ones, so they are visited once
     return active;
   }
 

@@ -9,27 +9,27 @@ export type Filter = Scalar | Readonly<Record<string, Scalar>> | undefined;
 
 export type Handler = (event: any, context: any) => unknown;
 
-/** Where a subscription is registered. */
+/** The place where a subscription is registered. */
 export interface Registry {
   readonly name: string;
   remove(subscription: ActiveSubscription): void;
 }
 
-/** A registered handler. There may be a million of them, so it holds little, and a lane only once something is delivered. */
+/** A registered handler. There may be a million, so it holds little data, and gets a lane only when something is delivered. */
 export class ActiveSubscription implements Subscription, Recipient {
   readonly registry: Registry;
   readonly filter: Filter;
   readonly userHandler: Handler;
-  /** What is called: the user's handler, or what stands around it. */
+  /** The function to call: the user's handler, or a wrapper around it. */
   readonly handler: Handler;
   readonly settings: DeliverySettings;
-  /** With `transaction`: what calls the user's handler, and has a session of its own. */
+  /** With `transaction`: calls the user's handler, over its own session. */
   readonly exactlyOnce: ExactlyOnce | undefined;
   lane: RecipientLane | undefined = undefined;
-  /** Called once, when it ends. */
+  /** Called once, when the subscription ends. */
   onEnd: (() => void) | undefined = undefined;
   active = true;
-  /** How many changes had been routed when it was added: it hears of those that are routed after them. */
+  /** The number of changes routed when it was added: it receives only later ones. */
   madeAt = 0;
   paused = false;
   /** With the option `existing`. */
@@ -60,7 +60,7 @@ export class ActiveSubscription implements Subscription, Recipient {
     return this.filter === undefined ? this.registry.name : `${this.registry.name} ${describeFilter(this.filter)}`;
   }
 
-  /** Calls the handler with what was left behind, however far the subscription has come. */
+  /** Calls the handler with a dead letter, regardless of the subscription's position. */
   replayed(): Replayed {
     const { exactlyOnce, handler } = this;
     const { timeout, batch } = this.settings;

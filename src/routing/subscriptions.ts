@@ -34,16 +34,16 @@ export interface ExistingReader {
   add(subscription: ActiveSubscription, routes: readonly Route[], resolved: unknown): void;
 }
 
-/** Registers handlers: reads the arguments of `subscribe` and `unsubscribe`, and checks them. */
+/** Registers handlers. Reads and checks the arguments of `subscribe` and `unsubscribe`. */
 export class Subscriptions {
   readonly #router: Router;
   readonly #defaults: DeliverySettings;
   readonly #exactlyOnce: ExactlyOnceHost;
   readonly #existing: ExistingReader | undefined;
-  /** Subscriptions under whose names something is kept. */
+  /** Subscriptions whose names identify stored positions or dead letters. */
   readonly #named = new Map<string, ActiveSubscription>();
   readonly #iteratorNames = new IteratorNames();
-  /** Whether there was one that keeps positions. */
+  /** Whether a subscription has stored positions. */
   keepsPositions = false;
 
   /** `existing`: undefined where there is no table to read. */
@@ -105,7 +105,10 @@ export class Subscriptions {
   subscribeToMessages(prefix: string, handler: Handler, options: DeliveryOptions | undefined): ActiveSubscription {
     const issues: ConfigurationIssue[] = [];
     if (typeof prefix !== 'string')
-      issues.push({ message: 'the prefix of messages is a string', solution: "onMessage('outbox', (message) => …)" });
+      issues.push({
+        message: `the message prefix must be a string, not ${shown(prefix)}`,
+        solution: "onMessage('outbox', (message) => …)",
+      });
     if (typeof handler !== 'function')
       issues.push({ message: 'the handler is not a function', solution: "onMessage('outbox', (message) => …)" });
     const settings =
@@ -128,8 +131,8 @@ export class Subscriptions {
       options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, deliveryOptionNames);
     if (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter')
       issues.push({
-        message: 'dead letters hold single events, not transactions',
-        solution: "onError: { attempts: 5, then: 'stop' | 'skip' } for this subscription.",
+        message: 'a transaction cannot become a dead letter; only single events can',
+        solution: "Set onError: { attempts: 5, then: 'stop' } or { attempts: 5, then: 'skip' } for this subscription.",
       });
     throwIssues(issues);
     const { transactions } = this.#router;
@@ -137,11 +140,11 @@ export class Subscriptions {
     return this.#register(subscription, options?.signal, () => transactions.add(subscription));
   }
 
-  /** Ends all that were made with these arguments. Returns how many. */
+  /** Ends all subscriptions with these arguments. Returns their number. */
   unsubscribe(watcher: string | readonly string[], rest: readonly unknown[]): number {
     const source = this.#source(watcher);
     const [route] = source instanceof RowStream ? source.routes : [source];
-    if (rest.length > 1 && rest[0] === undefined) return 0; // no filter that subscribe would have taken
+    if (rest.length > 1 && rest[0] === undefined) return 0; // subscribe does not accept this filter
     const [filter, handler] = rest.length > 1 ? rest : [undefined, rest[0]];
     const found = route!
       .like(filter as Filter, handler as Handler)
@@ -153,7 +156,7 @@ export class Subscriptions {
     return found.length;
   }
 
-  /** Of one watcher, or of a list of them. @throws ConfigurationError */
+  /** The route of one watcher, or the row stream of a list. @throws ConfigurationError */
   #source(watcher: string | readonly string[]): Route | RowStream {
     if (!Array.isArray(watcher)) return this.route(watcher as string);
     const names: readonly string[] = watcher;
@@ -163,8 +166,8 @@ export class Subscriptions {
       issues.push({ message: 'the list of watchers is empty', solution: "subscribe(['users:inserted', …], handler)" });
     for (const name of new Set(twice))
       issues.push({
-        message: `the list names the watcher '${name}' twice`,
-        solution: 'Name each watcher once.',
+        message: `the list contains the watcher '${name}' twice`,
+        solution: 'List each watcher once.',
         watcher: name,
       });
     for (const name of names) if (!this.#router.routes.has(name)) issues.push(this.#unknown(name));
@@ -176,7 +179,7 @@ export class Subscriptions {
     );
   }
 
-  /** @throws ConfigurationError when there is no watcher of this name */
+  /** @throws ConfigurationError when no watcher has this name */
   route(name: string): Route {
     const route = this.#router.routes.get(name);
     if (route) return route;
@@ -187,10 +190,10 @@ export class Subscriptions {
   #unknown(name: unknown): ConfigurationIssue {
     const known = [...this.#router.routes.keys()].join(', ') || 'none';
     const given = typeof name === 'string' ? name : shown(name);
-    return { message: `there is no watcher '${given}'`, solution: `Known: ${known}.`, watcher: given };
+    return { message: `there is no watcher '${given}'`, solution: `Known watchers: ${known}.`, watcher: given };
   }
 
-  /** `(watcher, options?)` or `(watcher, filter, options?)`: only options have an AbortSignal, or `existing` where no watcher has such a column. */
+  /** `(watcher, options?)` or `(watcher, filter, options?)`: an object whose signal is an AbortSignal is the options. */
   iterate(name: string | readonly string[], rest: readonly unknown[], handler: Handler): ActiveSubscription {
     const hasColumn = [name].flat().some((one) => this.route(one).watcher.extraColumns.includes('existing'));
     const isOptions = (given: unknown) =>
@@ -204,20 +207,20 @@ export class Subscriptions {
     return this.subscribe(name, given, this.#existing ? ['signal', 'name', 'existing'] : ['signal'], true);
   }
 
-  /** What is wrong with subscriptions that were made before the primary keys, or the types of columns, were known. */
+  /** Problems of filters that were set before the primary key or the types of columns were known. */
   issues(bound: readonly BoundWatcher[], types: TypeCatalog): ConfigurationIssue[] {
     return bound.flatMap((one) => {
       const { watcher, primaryKey } = one;
       const route = this.#router.routes.get(watcher.name);
       if (!route || (route.bound && watcher.table.primaryKey !== undefined)) return [];
       const filters = [...route.subscriptions()].flatMap(({ filter }) => (filter === undefined ? [] : [filter]));
-      // Numbers are judged once: a column may have another type later, and what was right then does no harm.
+      // Numbers are checked only once: if a column gets another type later, an accepted filter stays valid.
       const takesAny = (column: string) => route.bound !== undefined || takesAnyNumber(one, types, column);
       return filters.flatMap((filter) => filterIssues(watcher, filter, primaryKey, takesAny));
     });
   }
 
-  /** What keeps subscriptions with `transaction` from working. */
+  /** Reasons why subscriptions with `transaction` cannot work. */
   async positionIssues(client: Client, server: Server): Promise<ConfigurationIssue[]> {
     for (const { exactlyOnce } of this.#named.values()) {
       if (exactlyOnce) return positionIssues(client, server, this.#exactlyOnce.create);
@@ -225,7 +228,7 @@ export class Subscriptions {
     return [];
   }
 
-  /** The subscription of this name. */
+  /** The subscription with this name. */
   named(name: string): ActiveSubscription | undefined {
     const named = this.#named.get(name);
     if (named) return named;
@@ -233,24 +236,24 @@ export class Subscriptions {
     return undefined;
   }
 
-  /** Looks at all of them: for what seldom happens. */
+  /** Visits all subscriptions; only for rare events. */
   isUnique(name: string): boolean {
     let found: ActiveSubscription | undefined;
     for (const subscription of this.#all()) {
-      if (subscription.name !== name || subscription === found) continue; // a row stream comes with each of its watchers
+      if (subscription.name !== name || subscription === found) continue; // a row stream is listed once per watcher
       if (found) return false;
       found = subscription;
     }
     return true;
   }
 
-  /** Whether some subscription has such an `onError`. Looks at all of them: for what seldom happens. */
+  /** Whether any subscription has such an `onError`. Visits all subscriptions; only for rare events. */
   some(has: (onError: OnError) => boolean): boolean {
     for (const { settings } of this.#all()) if (has(settings.onError)) return true;
     return false;
   }
 
-  /** Nothing is delivered any more: what still runs is rolled back. */
+  /** Delivery has ended: rolls back the transactions of handlers that still run. */
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#named.values(), async ({ exactlyOnce }) => exactlyOnce?.cut()));
   }
@@ -269,24 +272,24 @@ export class Subscriptions {
     iterated = false,
     existing = false,
   ): ActiveSubscription {
-    // An iterator makes changes by itself.
+    // An iterator creates changes itself.
     const called =
       registry instanceof RowStream && !iterated ? withChanges(handler, settings.batch !== undefined) : handler;
     const subscription = new ActiveSubscription(registry, filter, handler, settings, called);
     const keeps = typeof settings.onError === 'object' && settings.onError.then === 'deadLetter';
     if (!settings.transaction && !keeps) return subscription;
     const { name } = subscription;
-    // Iterators cannot be named: several of one watcher are told apart.
+    // Iterators cannot be named, so several iterators of one watcher are numbered.
     if (iterated) {
       const own = this.#iteratorNames.take(name, (taken) => this.#named.has(taken));
       return new ActiveSubscription(registry, filter, handler, { ...settings, name: own });
     }
     if (this.#named.has(name)) {
-      const what = settings.transaction ? 'positions are' : 'dead letters are';
+      const what = settings.transaction ? 'positions' : 'dead letters';
       throwIssues([
         {
-          message: `two subscriptions are called '${name}', under which ${what} kept`,
-          solution: "Give them names that stay: { name: 'mailer' }.",
+          message: `two subscriptions have the name '${name}', but ${what} are stored by subscription name`,
+          solution: "Give each subscription a unique name that does not change: { name: 'mailer' }.",
         },
       ]);
     }
@@ -296,7 +299,7 @@ export class Subscriptions {
     return new ActiveSubscription(registry, filter, handler, settings, called, exactlyOnce);
   }
 
-  /** Adds a subscription that its signal ends; not at all when the signal is aborted already. */
+  /** Adds a subscription that its signal can end. Adds nothing if the signal is already aborted. */
   #register(subscription: ActiveSubscription, signal: AbortSignal | undefined, add: () => void): ActiveSubscription {
     const { exactlyOnce, settings } = subscription;
     if (signal?.aborted) {
@@ -307,7 +310,7 @@ export class Subscriptions {
     add();
     const named =
       exactlyOnce !== undefined || (typeof settings.onError === 'object' && settings.onError.then === 'deadLetter');
-    if (!signal && !named) return subscription; // the many that hold nothing
+    if (!signal && !named) return subscription; // most subscriptions need no clean-up
     if (named) this.#named.set(subscription.name, subscription);
     const end = () => subscription.unsubscribe();
     if (signal) onAbort(signal, end);
@@ -323,7 +326,7 @@ export class Subscriptions {
   }
 }
 
-/** The subscription is found by its filter, which the caller may change. */
+/** Copies the filter, because the caller may change it and the subscription is found by it. */
 function copyOf(filter: Filter): Filter {
   return typeof filter === 'object' && filter !== null ? { ...filter } : filter;
 }

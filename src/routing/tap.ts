@@ -4,16 +4,16 @@ import type { Router } from './router.ts';
 import { RowStream } from './row-stream.ts';
 import { ActiveSubscription } from './subscription.ts';
 
-/** Who is called with every event of every watcher. */
+/** A handler that is called with every event of every watcher. */
 export interface Tap {
   readonly name: string;
   readonly handler: Recipient['handler'];
   readonly onError: OnError;
-  /** How many handlers may run at once. They are begun in commit order and not held up by one another. */
+  /** The maximum number of running handlers. They start in commit order and do not wait for each other. */
   readonly concurrency: number;
 }
 
-/** One subscription to all events of all watchers, with one lane, so that it is called in commit order. */
+/** Subscribes to all events of all watchers. There is one lane, so handlers start in commit order. */
 export function tap(router: Router, { name, handler, onError, concurrency }: Tap): ActiveSubscription {
   const stream = new RowStream(router, [...router.routes.values()], name);
   const settings = {

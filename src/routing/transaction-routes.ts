@@ -7,20 +7,20 @@ import type { ActiveSubscription, Registry } from './subscription.ts';
 
 export interface TransactionRoutesHost {
   readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
-  /** Bytes of a transaction that are kept for further attempts. */
+  /** The maximum bytes of a transaction that are kept for further attempts. */
   readonly limit: number;
   deliver(subscription: ActiveSubscription, delivery: TransactionDelivery): void;
 }
 
-/** The subscriptions to whole transactions: each gets the changes of one from the first that is watched to the commit. */
+/** Subscriptions to whole transactions. Each receives a transaction's changes from the first watched one to the commit. */
 export class TransactionRoutes implements Registry {
   readonly name = 'transactions';
   readonly #host: TransactionRoutesHost;
-  /** With the position of the transaction that had come last when it was made, if any: it begins with the next one. */
+  /** The value: the position of the newest transaction when the subscription was added, if any. It starts with a later one. */
   readonly #subscriptions = new Map<ActiveSubscription, Lsn | undefined>();
-  /** The last transaction of which anything has come here. What waits to become visible comes later. */
+  /** The newest transaction from which a change has arrived here. Changes waiting for visibility arrive later. */
   newest: LedgerTransaction | undefined;
-  /** What they are being handed of the current transaction. */
+  /** The deliveries of the current transaction. */
   readonly #open = new Map<ActiveSubscription, TransactionDelivery>();
 
   constructor(host: TransactionRoutesHost) {
@@ -31,7 +31,7 @@ export class TransactionRoutes implements Registry {
     return this.#subscriptions.size;
   }
 
-  /** Whether anybody is to hear of changes, and of where transactions end. */
+  /** Whether changes and the ends of transactions must be passed to this class. */
   get wanted(): boolean {
     return this.#subscriptions.size > 0 || this.#open.size > 0;
   }
@@ -44,12 +44,12 @@ export class TransactionRoutes implements Registry {
     this.#subscriptions.set(subscription, this.newest?.finalLsn);
   }
 
-  /** A handler that is in the middle of a transaction still gets the rest of it. */
+  /** A handler that is reading a transaction still receives the rest of it. */
   remove(subscription: ActiveSubscription): void {
     this.#subscriptions.delete(subscription);
   }
 
-  /** A change that is watched. `error`: what its condition threw. */
+  /** Adds a watched change. `error`: the error its condition threw. */
   collect(occurrence: Occurrence, error: unknown): void {
     const { transaction } = occurrence.change;
     for (const [subscription, after] of this.#subscriptions) {
@@ -64,23 +64,23 @@ export class TransactionRoutes implements Registry {
     }
   }
 
-  /** All changes of the current transaction have come. */
+  /** All changes of the current transaction have arrived. */
   commit(): void {
     for (const delivery of this.#open.values()) delivery.end();
     this.#open.clear();
   }
 
-  /** The rest of the current transaction will not come. */
-  abandon(error: unknown): void {
-    for (const delivery of this.#open.values()) delivery.abandon(error);
+  /** The rest of the current transaction will not arrive. */
+  cancel(error: unknown): void {
+    for (const delivery of this.#open.values()) delivery.cancel(error);
     this.#open.clear();
   }
 
-  /** The server does not go on where it was: positions so far say nothing about those that follow. */
+  /** The server does not continue where it stopped, so earlier positions have become invalid. */
   forget(): void {
-    this.abandon(
-      new WatchError('CONNECTION', 'the server does not go on where the transaction broke off', {
-        solution: 'Nothing: what was committed comes again, whole.',
+    this.cancel(
+      new WatchError('CONNECTION', 'the server does not continue the interrupted transaction', {
+        solution: 'No action is needed: committed transactions are delivered again from their start.',
       }),
     );
     this.newest = undefined;

@@ -14,7 +14,7 @@ import {
 import { narrowPublication, script } from './publication-sql.ts';
 import { createSlot } from './slot.ts';
 
-/** Makes what the judge said, and nothing else. */
+/** Carries out the step that the judge decided on, and nothing else. */
 export async function apply(
   client: Client,
   step: Step,
@@ -37,7 +37,7 @@ export async function apply(
     }
     case 'replace slot': {
       const gap = { ...(step.from !== undefined && { from: step.from }), reason: step.reason };
-      // First the gap: whatever fails from here on, it is known.
+      // The gap is stored first, so that it is not lost if a later statement fails.
       await note(client, facts, options, marker?.createdLsn ?? step.from ?? '0/0', gap);
       if (slot) await client.query('select pg_catalog.pg_drop_replication_slot($1)', [name]);
       const createdLsn = await createSlot(client, name, failover, server);
@@ -58,16 +58,16 @@ async function widen(client: Client, facts: Facts, needs: PublicationNeeds, opti
     if (sqlStateOf(error) !== sqlState.insufficientPrivilege) throw error;
     throw new WatchError(
       'PERMISSION',
-      `the publication '${needs.name}' cannot be made or altered: ${(error as Error).message}`,
+      `the publication '${needs.name}' cannot be created or altered: ${(error as Error).message}`,
       {
-        solution: `Let the owner of the tables run: ${script(decide(facts.publication))} then use manage: 'verify'.`,
+        solution: `As the owner of the tables, run: ${script(decide(facts.publication))} Then use manage: 'verify'.`,
         cause: error,
       },
     );
   }
 }
 
-/** Writes down where the slot was made, and the gap before it that nobody was told of. */
+/** Stores where the slot was created, and the gap before it that was not reported yet. */
 async function note(
   client: Client,
   { server, publication }: Facts,
@@ -90,7 +90,7 @@ async function remember(client: Client, options: ResolvedOptions, server: Server
   ]);
 }
 
-/** Changes what the publication remembers of the slot, if it remembers anything. */
+/** Changes what the publication's comment stores about the slot, if it stores anything. */
 export async function changeMarker(
   client: Client,
   options: ResolvedOptions,
@@ -108,8 +108,8 @@ export async function changeMarker(
 }
 
 /**
- * Takes from the publication what nobody needs any more, if walwatch made it and no other slot uses it. Only for the one
- * who holds the slot. Returns what was taken away.
+ * Removes unneeded parts of the publication, if walwatch created it and no other slot uses it. May be called only by the
+ * worker that has the slot. Returns the statements that it ran.
  */
 export async function narrow(
   client: Client,

@@ -1,11 +1,11 @@
 /**
- * The tables that a publication (`p`) carries, for whatever reason, as pg_publication_tables has them. That view opens
- * each table from PostgreSQL 16 on, and so waits for a migration that holds one of them; the catalogs do not.
+ * The tables that a publication (`p`) carries, for any reason, as in pg_publication_tables. From PostgreSQL 16 that view opens each
+ * table, and so waits for a migration that has locked one. The catalogs do not.
  */
 export const carriedTables = (publicationsOfSchemas: boolean): string => `
   with recursive named(oid) as (
     select c.oid from pg_catalog.pg_class c
-    -- as is_publishable_class() of PostgreSQL has it: permanent tables of users
+    -- like is_publishable_class() of PostgreSQL: permanent tables of users
     where c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.oid >= '16384'
       and (p.puballtables
            or c.oid in (select r.prrelid from pg_catalog.pg_publication_rel r where r.prpubid = p.oid)
@@ -16,7 +16,7 @@ export const carriedTables = (publicationsOfSchemas: boolean): string => `
     union
     select i.inhrelid from below b join pg_catalog.pg_inherits i on i.inhparent = b.oid
   )
-  -- Under the root: what is named, unless something above it is. Else: whatever holds rows.
+  -- With publish_via_partition_root: the named tables, unless an ancestor is named. Without it: all tables that hold rows.
   select oid from named where p.pubviaroot and oid not in (select oid from below)
   union
   select c.oid from (select oid from named union select oid from below) t join pg_catalog.pg_class c on c.oid = t.oid

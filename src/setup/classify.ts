@@ -6,7 +6,7 @@ import { serverVerdict, standbyVerdict } from './server-verdict.ts';
 import { slotLost } from './slot.ts';
 import type { Circumstances, Verdict } from './verdict.ts';
 
-/** Which of walwatch's errors stands for one of PostgreSQL, pg or Node. Final is only what is known to be; all else is tried again. */
+/** Translates an error of PostgreSQL, pg or Node to a WatchError. Only errors that are known to be final end the watch; walwatch retries all others. */
 export function classify(error: unknown, now: Circumstances): WatchError {
   const found = error instanceof WatchError ? error : identify(error, now);
   const { code, message, retry, solution, cause } = found;
@@ -29,7 +29,7 @@ function identify(error: unknown, now: Circumstances): WatchError {
   );
 }
 
-/** A host with several addresses: Node tries them all, and gives one error for each. */
+/** A host with several addresses: Node tries them all and throws an AggregateError. */
 function textOf(error: unknown): string {
   const { message, errors } = (error ?? {}) as { message?: unknown; errors?: unknown };
   const first = Array.isArray(errors) ? (errors[0] as { message?: unknown } | undefined)?.message : undefined;
@@ -47,7 +47,7 @@ function errorOf(verdict: Verdict, cause: unknown, now: Circumstances | undefine
   return new WatchError(verdict.code, message, { solution, cause, retry });
 }
 
-/** Changes that nobody can have any more, though the catalog knows nothing of it. */
+/** Changes that are lost for good, although the catalog does not show it. */
 function lost(
   error: { readonly routine?: unknown },
   state: string,
@@ -63,7 +63,7 @@ function lost(
   return new WatchError('SLOT_LOST', message, { solution, cause: error, retry: now.recreates ? 'soon' : 'never' });
 }
 
-/** What the server says of WAL that a slot needs and that is gone: somebody removed files from pg_wal, or restored the slot without them. */
+/** The server's message about WAL that a slot needs and that is gone: its files were removed from pg_wal, or the slot was restored without them. */
 export function removedWal(error: unknown): string | undefined {
   const { routine } = (error ?? {}) as { routine?: unknown };
   const removed = sqlStateOf(error) === sqlState.undefinedFile && typeof routine === 'string' && readsWal.test(routine);

@@ -1,10 +1,10 @@
 import type { Verdict } from './verdict.ts';
 
-/** OpenSSL's and Node's codes of certificates, keys and the handshake. */
+/** Codes of OpenSSL and Node for problems with certificates, keys and the handshake. */
 const tlsCodes =
   /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|CRL_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|ERROR_IN_|EPROTO)/;
 
-/** What an error of pg or Node means. One that is not known is a lost connection. */
+/** What an error of pg or Node means. An unknown error counts as a lost connection. */
 export function clientVerdict(error: unknown, message: string): Verdict {
   const { code } = (error ?? {}) as { code?: unknown };
   if ((typeof code === 'string' && tlsCodes.test(code)) || /server does not support SSL/i.test(message)) {
@@ -18,25 +18,25 @@ export function clientVerdict(error: unknown, message: string): Verdict {
       message: 'the server answered the request for TLS with an error',
       retry: 'soon',
       solution:
-        'The server may lack memory or processes: look into its log. If this stays, check that PostgreSQL listens at this port.',
+        'The server may lack memory or processes: see its log. If this stays, check that PostgreSQL listens on this port.',
     };
   }
   if (/client password must be a (non-empty )?string/.test(message)) {
     return {
       code: 'AUTHENTICATION',
-      message: 'the server asks for a password, and `connection` has none',
+      message: 'the server asks for a password, but `connection` has none',
       retry: 'never',
       solution: 'Add it to the URL (postgres://user:password@host/database), as `password`, or as PGPASSWORD.',
     };
   }
   if (message.startsWith('SASL:')) {
-    const solution = 'Check the password of `connection`, and that this is the server that you mean.';
+    const solution = 'Check the password of `connection`, and that it names the right server.';
     return { code: 'AUTHENTICATION', message, retry: 'untilStreamed', solution };
   }
   if (code === 'ERR_STRING_TOO_LONG' || (error instanceof RangeError && message === 'Invalid string length')) {
     return {
       code: 'UNSUPPORTED',
-      message: `a value is longer than a string in JavaScript can be (about 512 MB): ${message}`,
+      message: `a value is longer than the longest JavaScript string (about 512 MB): ${message}`,
       retry: 'never',
       solution: 'Nothing was acknowledged. Remove its column from the watchers and start again.',
     };
@@ -45,6 +45,6 @@ export function clientVerdict(error: unknown, message: string): Verdict {
     code: 'CONNECTION',
     message,
     retry: 'soon',
-    solution: 'Check host and port of `connection`, and the server.',
+    solution: 'Check host and port of `connection`, and whether the server runs.',
   };
 }

@@ -13,10 +13,10 @@ import { listPublication, type Publication, withFilters } from './publication.ts
 import { type FilterReading, readRowFilters } from './row-filter.ts';
 import { readSlot, type Slot } from './slot.ts';
 
-/** What the database has of what the watchers need. */
+/** The state of the database, as far as the watchers need it. */
 export interface Facts {
   readonly server: Server;
-  /** A standby cannot be written to; what is needed comes from the primary. */
+  /** Always `verify` on a standby, which is read-only. Publication and slot must be created on the primary. */
   readonly manage: 'create' | 'verify';
   readonly tables: readonly Table[];
   readonly bound: readonly BoundWatcher[];
@@ -24,18 +24,18 @@ export interface Facts {
   readonly misfits: readonly ConfigurationIssue[];
   /** Replica identities that do not give what the watchers need. */
   readonly identity: readonly ConfigurationIssue[];
-  /** By the OIDs of the tables. */
+  /** Row filters by the OIDs of their tables. */
   readonly filters: ReadonlyMap<number, FilterReading>;
   readonly publication: Publication | undefined;
-  /** What the publication remembers of the slot. */
+  /** What the publication's comment stores about the slot. */
   readonly marker: Marker | undefined;
-  /** Of a temporary slot, which is made with the stream, nothing is read. */
+  /** Undefined also for a temporary slot: it does not exist before the stream. */
   readonly slot: Slot | undefined;
 }
 
 /**
- * Reads everything and decides nothing, in one round trip unless there are row filters. `altered`: tables as they will be, in
- * place of those that there are. `types` learns those of the columns. `major`: the server's, as it introduced itself.
+ * Reads everything and decides nothing, in one round trip unless there are row filters. `altered`: tables as they will be, to use
+ * instead of the current ones. `types` also learns the types of the columns. `major`: the version that the server reported.
  */
 export async function readFacts(
   client: Client,
@@ -47,7 +47,7 @@ export async function readFacts(
 ): Promise<Facts> {
   const { slot, publication: names } = options;
   const wanted = watchers.map(({ table }) => table);
-  // Publication and marker before the slot: a marker is written after its slot was made, so one without a slot tells a loss.
+  // The slot is read last: a marker is written after its slot was created, so a marker without a slot means a lost slot.
   const [server, present, listing, found] = await readTogether(client, () => [
     readServer(client),
     readTables(client, wanted),
@@ -55,7 +55,7 @@ export async function readFacts(
     slot.temporary ? Promise.resolve(undefined) : readSlot(client, slot.name, { major }),
     types ? types.resolveColumns(client, wanted) : Promise.resolve(),
   ]);
-  // A pooler may speak for a server that was upgraded since.
+  // Behind a pooler, the server may have been upgraded since.
   if (server.major !== major) return readFacts(client, options, watchers, altered, types, server.major);
   const manage = server.inRecovery ? 'verify' : options.manage;
   const tables = present.map((table) => altered.find(({ oid }) => oid === table.oid) ?? table);

@@ -5,29 +5,29 @@ import type { Server } from '../postgres/server.ts';
 import type { Marker } from './marker.ts';
 import { invalidation, type Slot } from './slot.ts';
 
-/** Changes between these positions were not seen, or do not exist any more. */
+/** Changes between these positions were missed, or no longer exist. */
 export interface Gap {
   readonly from: string | undefined;
   readonly to: string;
   readonly reason: string;
 }
 
-/** What to do about the slot. */
+/** How to proceed with the slot. */
 export type SlotVerdict =
   | { readonly kind: 'create' }
-  /** Somebody is making it now. */
+  /** Another session is creating it now. */
   | { readonly kind: 'beingCreated' }
-  /** It exists and is not in the marker yet: somebody else made it for this worker. */
+  /** It exists, but the marker does not mention it: someone else created it for this worker. */
   | { readonly kind: 'adopt' }
   | {
       readonly kind: 'resume';
-      /** Another worker had it since: what was received here says nothing about what comes. */
+      /** Another worker had it since. So the positions that this process received earlier do not count any more. */
       readonly colleague: boolean;
       readonly gap: Gap | undefined;
     }
-  /** Somebody who is not one of the workers moved it; if that is not certain, a colleague may have. */
+  /** Someone who is not one of the workers moved it. If that is not certain, another worker may have done it. */
   | { readonly kind: 'moved'; readonly certain: boolean; readonly error: WatchError; readonly gap: Gap }
-  /** Changes since `from` cannot be had any more. */
+  /** Changes since `from` are lost for good. */
   | { readonly kind: 'lost'; readonly from: string | undefined; readonly reason: string };
 
 export interface SlotFacts {
@@ -37,27 +37,27 @@ export interface SlotFacts {
   readonly server: Pick<Server, 'systemIdentifier' | 'databaseOid'>;
   /** The names of this worker's watchers. */
   readonly watchers: readonly string[];
-  /** What tells this worker from others in the marker. */
+  /** Identifies this worker in the marker. */
   readonly worker: string;
-  /** The last position that this process acknowledged. Undefined: none since it knows the slot. */
+  /** The last position that this process acknowledged. Undefined: none since it first saw the slot. */
   readonly acknowledged: string | undefined;
-  /** The process of this worker's last walsender. */
+  /** The process ID of this worker's last walsender. */
   readonly pid: number | undefined;
-  /** Why the slot is lost, where only the stream told. */
+  /** Why the slot is lost, if only the stream reported it. */
   readonly lost?: string | undefined;
 }
 
-/** Judges the slot before streaming; pure. */
+/** Judges the slot before streaming. Pure. */
 export function judgeSlot(facts: SlotFacts): SlotVerdict {
   const { slot, marker, watchers, acknowledged, pid } = facts;
-  // While another worker has the slot it is that one which moves it; this one is then to forget where it was.
+  // While another worker has the slot, that worker moves it. This one must forget its own position.
   const others = slot?.activePid !== undefined && slot.activePid !== pid;
   if (!slot || invalidation(slot)) return judgeMissing(others ? { ...facts, acknowledged: undefined } : facts);
   if (slot.confirmedFlushLsn === undefined) return { kind: 'beingCreated' };
   if (facts.lost !== undefined && marker?.gap?.to === undefined)
     return { kind: 'lost', from: slot.confirmedFlushLsn, reason: facts.lost };
   if (!marker && acknowledged === undefined) return { kind: 'adopt' };
-  // It was made anew, which the gap of the marker tells.
+  // It was re-created: the gap in the marker reports that.
   const moved = others || marker?.gap ? undefined : judgeMoved(facts, slot);
   if (moved && moved !== 'colleague') return moved;
   if (!marker) return { kind: 'adopt' };
@@ -65,64 +65,64 @@ export function judgeSlot(facts: SlotFacts): SlotVerdict {
   return { kind: 'resume', colleague: moved === 'colleague', gap };
 }
 
-/** What a walsender says of the server when streaming begins. */
+/** What a walsender reports about the server when streaming begins. */
 export interface StreamFacts {
   readonly systemIdentifier: string;
   readonly timeline: number;
   /** The end of the server's WAL. */
   readonly end: Lsn;
-  /** Where the timeline that was received before ends in the server's history. Undefined: not known. */
+  /** Where the timeline of the earlier stream ends in the server's history. Undefined: unknown. */
   readonly switchedAt: Lsn | undefined;
   /** The furthest position that this process received. */
   readonly received: string | undefined;
-  /** Where a temporary slot begins, which is made with the connection. */
+  /** Where a temporary slot begins: it is created with the connection. */
   readonly createdLsn: string | undefined;
 }
 
 /**
- * Whether what was received belongs to what comes now. `continue`: it does. `anew`: it does not, but it is still to be
- * delivered. `lost`: what was received and is not handled does not exist any more, or comes again.
+ * Whether the stream continues the received changes. `continue`: it does. `anew`: it does not, but the received changes are still to be
+ * delivered. `lost`: received changes that are not handled no longer exist, or will be received again.
  */
 export type StreamVerdict = 'continue' | 'anew' | 'lost';
 
 /**
- * Decides whether what this process received still belongs to the server's history: the server may have been restored,
- * promoted or replaced, and the slot remade or moved by another worker. Keeps a gap until it was told.
+ * Decides whether what this process received still belongs to the server's history. The server may have been restored, promoted or
+ * replaced, and the slot re-created or moved by another worker. Keeps a gap until it was reported.
  */
 export class History {
-  /** Tells this process from its colleagues in the marker. */
+  /** Identifies this process in the marker. */
   readonly worker = randomUUID();
   #stream: Pick<StreamFacts, 'systemIdentifier' | 'timeline'> | undefined;
   #forgotten = false;
   #gap: Gap | undefined;
-  /** Why the slot is lost, where only the stream told. */
+  /** Why the slot is lost, if only the stream reported it. */
   #lost: string | undefined;
 
-  /** A gap that nobody was told of yet. */
+  /** A gap that was not reported yet. */
   get gap(): Gap | undefined {
     return this.#gap;
   }
 
-  /** The same, with how many received events were dropped because of it. */
+  /** The same, with the number of received events that were dropped because of it. */
   gapWith(dropped: number): Gap | undefined {
     const gap = this.#gap;
     if (!gap || dropped === 0) return gap;
     return { ...gap, reason: `${gap.reason} (${dropped} events that were not handled were dropped)` };
   }
 
-  /** The `gap` event was emitted. */
+  /** Called after the `gap` event was emitted. */
   told(): void {
     this.#gap = undefined;
   }
 
-  /** The slot was made anew in place of one that was lost, or moved: what was received says nothing about what comes. */
+  /** The slot was re-created after a loss, or moved. The positions that were received do not count any more. */
   begin(gap: Gap | undefined): void {
     this.#stream = undefined;
     this.#lost = undefined;
     this.#gap ??= gap;
   }
 
-  /** The server cannot stream from the slot any more, though the catalog does not say so. */
+  /** The server can no longer stream from the slot, although the catalog does not show it. */
   lost(reason: string): void {
     this.#lost = reason;
   }
@@ -131,12 +131,12 @@ export class History {
     return this.#lost;
   }
 
-  /** The received positions do not belong to what comes next, and what is not handled comes again or is gone. */
+  /** The received positions do not belong to the next stream. Unhandled changes will be received again, or are gone. */
   forget(): void {
     this.#forgotten = true;
   }
 
-  /** The server repeats what was received with other transactions: it was restored from an earlier state. */
+  /** The server repeats received positions with other transactions: it was restored from an earlier state. */
   rewound(received: string | undefined, at: Lsn): void {
     this.forget();
     this.#gap ??= { from: formatLsn(at), to: received ?? formatLsn(at), reason: restored };
@@ -161,11 +161,11 @@ export class History {
 }
 
 const restored =
-  'the server was restored to an earlier state: what it received afterwards does not exist any more, and new changes have the same positions';
+  'the server was restored to an earlier state: what it received afterwards no longer exists, and new changes have the same positions';
 
-/** The slot is gone or invalid: is that a first start or a loss? */
+/** The slot is missing or invalid: decides whether this is a first start or a loss. */
 function judgeMissing({ name, slot, marker, server, acknowledged }: SlotFacts): SlotVerdict {
-  // A process that was to make it anew was interrupted.
+  // A process was about to re-create it and was interrupted.
   const untold = marker?.gap;
   const from = untold?.from ?? acknowledged ?? marker?.stopped ?? marker?.createdLsn;
   const lost = (reason: string, since = from): SlotVerdict => ({ kind: 'lost', from: since, reason });
@@ -178,7 +178,7 @@ function judgeMissing({ name, slot, marker, server, acknowledged }: SlotFacts): 
   if (!marker) return { kind: 'create' };
   if (marker.systemIdentifier !== server.systemIdentifier)
     return lost(`the slot '${name}' was not copied to this server (a restored dump, pg_upgrade or another cluster)`);
-  // CREATE DATABASE … TEMPLATE copies the comment, and never the slot.
+  // CREATE DATABASE … TEMPLATE copies the comment, but never the slot.
   if (marker.databaseOid !== server.databaseOid) return { kind: 'create' };
   return lost(`the slot '${name}' was dropped`);
 }
@@ -192,20 +192,20 @@ function judgeMoved(
   const known = acknowledged ?? marker?.stopped;
   if (known === undefined || confirmed === undefined || compareLsn(confirmed, known) <= 0) return undefined;
   if (acknowledged !== undefined && marker?.worker !== undefined && marker.worker !== worker) return 'colleague';
-  // While no worker ran, one that notes nothing may have had the slot: an older version, or one with manage: 'verify'.
+  // While no worker ran, one that stores nothing may have had the slot: an older version, or one with manage: 'verify'.
   const certain = acknowledged !== undefined && marker?.worker !== undefined;
-  const who = certain ? 'No worker of this slot did that' : 'Another worker or somebody else did that';
+  const who = certain ? 'No worker of this slot did that' : 'Another worker or someone else did that';
   return {
     kind: 'moved',
     certain,
     gap: { from: known, to: confirmed, reason: `the slot '${name}' was moved from ${known} to ${confirmed}` },
     error: new WatchError('SLOT_MOVED', `the slot '${name}' is at ${confirmed}, but only ${known} was acknowledged`, {
-      solution: `${who}: it was advanced or made anew. Changes in between were not seen. Bring what depends on them up to date${certain ? ', then start again' : ''}.`,
+      solution: `${who}: it was advanced or re-created. Changes in between were missed. Bring what depends on them up to date${certain ? ', then start again' : ''}.`,
     }),
   };
 }
 
-/** A version of the application without these watchers had the slot, and acknowledged their changes. */
+/** A version of the application without some of these watchers had the slot, and acknowledged their changes. */
 function unwatched(
   marker: Marker | undefined,
   watchers: readonly string[],
@@ -219,7 +219,7 @@ function unwatched(
   return { from, to: confirmed, reason: `a worker without the watchers ${names} had the slot in between` };
 }
 
-/** Whether the server continues what was received before; else what is lost of it. Undefined: nothing. */
+/** Whether the server continues the received changes, or which of them are lost. Undefined: it does not continue, but nothing is lost. */
 function judgeStream(
   before: Pick<StreamFacts, 'systemIdentifier' | 'timeline'>,
   facts: StreamFacts,
@@ -228,11 +228,11 @@ function judgeStream(
   const received = facts.received === undefined ? 0n : parseLsn(facts.received);
   const to = formatLsn(received);
   if (systemIdentifier !== before.systemIdentifier)
-    return { from: facts.received, to: formatLsn(end), reason: 'the address leads to another database cluster' };
+    return { from: facts.received, to: formatLsn(end), reason: 'the address now leads to another database cluster' };
   if (timeline !== before.timeline) {
     const shared = switchedAt !== undefined && switchedAt < end ? switchedAt : end;
     if (received <= shared) return undefined;
-    const reason = `the server was promoted without the changes between ${formatLsn(shared)} and ${to}, which were received: they do not exist any more`;
+    const reason = `the server was promoted without the changes between ${formatLsn(shared)} and ${to}, which were received: they no longer exist`;
     return { from: formatLsn(shared), to, reason };
   }
   return end < received ? { from: formatLsn(end), to, reason: restored } : 'continue';

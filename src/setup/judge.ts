@@ -17,14 +17,14 @@ import {
 import { planPushDown } from './push-down.ts';
 import { slotCreation, slotIssues } from './slot.ts';
 
-/** The next thing to make. A crash after any of them leaves facts that lead to the right one again. */
+/** The next step. A crash after any step leaves facts from which the next start finds the right step again. */
 export type Step =
-  /** Makes the publication, or adds what is missing. */
+  /** Creates the publication, or adds the missing parts. */
   | { readonly kind: 'publication' }
   | { readonly kind: 'create slot' }
-  /** A slot is there, and not in the comment as it is. */
+  /** The slot exists, but the publication's comment does not have its current state. */
   | { readonly kind: 'note slot'; readonly adopted: boolean }
-  /** Makes a lost slot anew. */
+  /** Re-creates a lost slot. */
   | { readonly kind: 'replace slot'; readonly from: string | undefined; readonly reason: string };
 
 export type Judgement = {
@@ -33,23 +33,23 @@ export type Judgement = {
 } & (
   | {
       readonly verdict: 'ready';
-      /** Changes that no worker has seen, and nobody was told of. */
+      /** Changes that no worker has seen and that were not reported yet. */
       readonly gap: Gap | undefined;
-      /** Another worker had the slot since this one streamed. */
+      /** Another worker had the slot since this one last streamed. */
       readonly colleague: boolean;
     }
   | { readonly verdict: 'change'; readonly step: Step }
-  /** Somebody is making the slot. */
+  /** Another session is creating the slot. */
   | { readonly verdict: 'wait' }
   | { readonly verdict: 'refused'; readonly error: WatchError }
 );
 
-/** The name that the walsender shows in pg_stat_activity and pg_stat_replication. */
+/** The walsender's name in pg_stat_activity and pg_stat_replication. */
 export function applicationName(slot: string): string {
   return `walwatch/${slot}`;
 }
 
-/** Decides what is to be done before streaming; pure. `found`: what others have found wrong, to be reported together. */
+/** Decides what must be done before streaming. Pure. `found`: problems that others found, to be reported together. */
 export function judge(
   facts: Facts,
   memory: Memory,
@@ -71,11 +71,11 @@ export function judge(
     ...(slot ? slotIssues(options.slot, slot, server) : []), ...plan.issues,
   ]; // prettier-ignore
   if (issues.length > 0) return refused(new ConfigurationError(issues));
-  // We would wait for a commit to become visible that waits for us.
+  // walwatch would wait until a commit is visible that waits for walwatch.
   if (synchronous && options.visibility === 'committed') return refused(synchronous);
 
   const verdict = judgeSlotOf(facts, memory, options);
-  // A gap is told instead.
+  // Then a gap is reported instead.
   const told =
     options.slot.onLost === 'recreate' &&
     (verdict.kind === 'moved' || (verdict.kind === 'lost' && facts.manage === 'create'));
@@ -104,7 +104,7 @@ export function judge(
   return { needs, warnings, verdict: 'ready', gap, colleague: verdict.kind === 'resume' && verdict.colleague };
 }
 
-/** What the watchers need of the publication, and what of it cannot be had. */
+/** What the watchers need of the publication, and which of it is impossible. */
 export function planNeeds(
   facts: Facts,
   options: ResolvedOptions,
@@ -114,7 +114,7 @@ export function planNeeds(
   return { needs: { ...published, pushedDown }, issues, warnings };
 }
 
-/** What changes the publication so that it carries what the watchers need, as far as walwatch may. */
+/** Statements that make the publication carry what the watchers need, as far as walwatch may change it. */
 export function changePublication(
   { publication, server }: Pick<Facts, 'publication' | 'server'>,
   needs: PublicationNeeds,
@@ -126,7 +126,7 @@ export function changePublication(
     : widenPublication(needs, publication);
 }
 
-/** What walwatch may not change by itself. */
+/** What the publication lacks and walwatch may not change. */
 function publicationIssues(facts: Facts, needs: PublicationNeeds, options: ResolvedOptions): ConfigurationIssue[] {
   const { publication, server, manage } = facts;
   const where = server.inRecovery ? ' (on the primary)' : '';
@@ -139,8 +139,8 @@ function publicationIssues(facts: Facts, needs: PublicationNeeds, options: Resol
   if (!publication || ownershipOf(publication, options, server) !== 'foreign') return [];
   if (lacking.length <= extendPublication(needs, publication).length) return [];
   return [{
-    message: `the publication '${needs.name}' does not carry what the watchers need, and walwatch did not make it: others may read it, so only tables are added to it`,
-    solution: `If everybody who reads it may get that, run: ${script(lacking)} Otherwise give this watch a publication of its own.`,
+    message: `the publication '${needs.name}' does not carry what the watchers need. walwatch did not create it, so others may read it, and walwatch only adds tables to it`,
+    solution: `If all its readers may get more, run: ${script(lacking)} Otherwise give this watch its own publication.`,
   }]; // prettier-ignore
 }
 
@@ -148,11 +148,11 @@ function slotMissing({ server }: Facts, { slot }: ResolvedOptions): Configuratio
   const where = server.inRecovery ? ' (here, on the standby)' : '';
   return {
     message: `the replication slot '${slot.name}' does not exist`,
-    solution: `Run${where}, after the publication was made: ${slotCreation(slot.name, slot.failover)};`,
+    solution: `After the publication was created, run${where}: ${slotCreation(slot.name, slot.failover)};`,
   };
 }
 
-/** Commits would wait for our acknowledgement. */
+/** The error if commits would wait for walwatch's acknowledgement. */
 export function synchronousStandby(
   server: Pick<Server, 'synchronousStandbyNames'>,
   options: ResolvedOptions,
@@ -161,14 +161,14 @@ export function synchronousStandby(
   if (!isSynchronousStandby(server.synchronousStandbyNames, name)) return undefined;
   return new WatchError(
     'SYNCHRONOUS_STANDBY',
-    `synchronous_standby_names (${server.synchronousStandbyNames}) makes commits wait for '${name}', that is for our acknowledgement`,
+    `synchronous_standby_names (${server.synchronousStandbyNames}) makes commits wait for '${name}', which is walwatch's acknowledgement`,
     {
-      solution: `Name the standbys that are meant: ALTER SYSTEM SET synchronous_standby_names = '…'; SELECT pg_catalog.pg_reload_conf();`,
+      solution: `Name only real standbys: ALTER SYSTEM SET synchronous_standby_names = '…'; SELECT pg_catalog.pg_reload_conf();`,
     },
   );
 }
 
-/** The same while streaming. @throws WatchError SYNCHRONOUS_STANDBY, if we would wait for such a commit to become visible */
+/** The same while streaming. @throws WatchError SYNCHRONOUS_STANDBY if walwatch would wait for such a commit to become visible */
 export function standbyWarnings(
   server: Pick<Server, 'synchronousStandbyNames'>,
   options: ResolvedOptions,
@@ -178,7 +178,7 @@ export function standbyWarnings(
   return synchronous ? [synchronous] : [];
 }
 
-/** Tables that were dropped and made anew since the last connection: they fell out of the publication. */
+/** Tables that were dropped and re-created since the last connection. The publication no longer has them. */
 function recreatedTables(needs: PublicationNeeds, { publication }: Facts, memory: Memory): WatchError[] {
   if (publication?.allTables) return [];
   const recreated = needs.tables.filter(

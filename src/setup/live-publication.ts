@@ -10,11 +10,11 @@ import { isMadeByWalwatch, parseComment } from './marker.ts';
 import { terminateWalsender } from './walsender.ts';
 
 /*
- * A temporary slot vanishes with its connection, a publication does not. Each session with a temporary slot shares an
- * advisory lock on its publication; a lock that can be had alone shows that nobody uses the publication now.
+ * A temporary slot disappears with its connection, but a publication does not. Each session with a temporary slot holds a shared
+ * advisory lock on its publication. Whoever gets the lock exclusively knows that no session uses the publication now.
  */
 
-/** Before anything is read: from here on nobody takes the publication for an orphan. Clears away those of killed processes. */
+/** Called before anything is read. From then on, no other session treats the publication as an orphan. Drops those of killed processes. */
 export async function claimLivePublication(
   client: Client,
   options: ResolvedOptions,
@@ -24,7 +24,7 @@ export async function claimLivePublication(
   const drops = options.manage === 'create' && name.startsWith(livePrefix);
   const [slot, , orphans] = await readTogether(client, () => [
     readHolder(client, options.slot.name),
-    tryLock(client, 'pg_advisory_lock_shared', name), // who drops it has the lock for a moment only
+    tryLock(client, 'pg_advisory_lock_shared', name), // a session that drops it holds the lock only for a moment
     drops ? readOrphans(client, name) : Promise.resolve([]),
   ]).catch(async (error: unknown) => {
     throw await lockError(client, name, error);
@@ -34,8 +34,8 @@ export async function claimLivePublication(
 }
 
 /**
- * At the end of a watch with a temporary slot, over its ordinary session: ends the walsender if it still waits for the
- * slot, and drops the publication, if walwatch made it and nobody else uses it.
+ * Called at the end of a watch with a temporary slot, over its ordinary session. Ends the walsender if that still waits for the slot,
+ * and drops the publication, if walwatch created it and no other session uses it.
  */
 export async function leaveNothing(
   client: Client,
@@ -61,14 +61,14 @@ async function readHolder(client: Client, name: string): Promise<Holder | undefi
   return rows[0];
 }
 
-/** A walsender of an earlier connection that the server has not given up still has the slot, and with it its name. */
+/** A walsender of an earlier connection still has the slot, and so its name, until the server notices that its client is gone. */
 async function freeName(client: Client, name: string, pid: number | undefined, first: Holder | undefined) {
   let slot = first;
   for (let tries = 0; tries < 50; tries++) {
     if (slot && !slot.temporary) {
       throw new ConfigurationError([{
         message: `'${name}' is a durable replication slot`,
-        solution: 'Give the temporary slot another name, or leave the name out.',
+        solution: 'Use another name for the temporary slot, or leave the name out.',
       }]); // prettier-ignore
     }
     const ours = name.startsWith(livePrefix) || slot?.pid === pid;
@@ -86,7 +86,7 @@ export async function isReadLive(client: Client, name: string): Promise<boolean>
   return false;
 }
 
-/** Publications of live watches that this role owns, and that may be in use. */
+/** Publications of live watches that this role owns. They may be in use. */
 async function readOrphans(client: Client, own: string): Promise<readonly string[]> {
   const { rows } = await client.query<{ name: string }>(
     `select pubname as name from pg_catalog.pg_publication
@@ -96,10 +96,10 @@ async function readOrphans(client: Client, own: string): Promise<readonly string
   return rows.map(({ name }) => name);
 }
 
-/** Unless somebody uses it. One that only waits for its server makes it anew. */
+/** Drops it unless a session uses it. A watch that is only waiting for its server creates it again. */
 async function dropOrphan(client: Client, name: string): Promise<void> {
   if (!(await lock(client, 'pg_try_advisory_lock', name))) return;
-  // Its owner waits for the lock before it looks.
+  // Its owner waits for the lock before it reads.
   await client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`);
   await lock(client, 'pg_advisory_unlock', name);
 }
@@ -110,7 +110,7 @@ async function dropUnused(client: Client, name: string): Promise<void> {
     [name],
   );
   const comment = parseComment(rows[0]?.comment ?? null);
-  // A durable slot that reads it has its marker there.
+  // A durable slot that reads the publication has its marker in it.
   if (!isMadeByWalwatch(comment, { publication: name, slot: name }) || comment.markers.length > 0) return;
   await client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`);
 }
@@ -133,7 +133,7 @@ async function tryLock(client: Client, how: LockFunction, name: string): Promise
   return rows[0]!.done === true;
 }
 
-/** Names who has the lock, if that is why it could not be had. */
+/** Names the holder of the lock, if the lock is why the query failed. */
 async function lockError(client: Client, name: string, error: unknown): Promise<unknown> {
   if (sqlStateOf(error) !== sqlState.lockNotAvailable) return error;
   const what = `the publication '${name}'`;

@@ -3,22 +3,22 @@ import { quoteLiteral } from '../postgres/server.ts';
 import { oneLine } from '../printable.ts';
 import { WatchError, type WatchErrorCode } from '../errors.ts';
 
-/** The two names that an advisory lock of ours is known by. */
+/** The two names that identify one of walwatch's advisory locks. */
 export type LockName = readonly [space: string, name: string];
 
 interface Holder {
   readonly pid: number | null;
   readonly role: string | null;
   readonly application: string | null;
-  /** Since when it is connected. Null: hidden from our role. */
+  /** Since when the session is connected. Null: walwatch's role may not see it. */
   readonly since: string | null;
-  /** Of a prepared transaction. */
+  /** Name of a prepared transaction. */
   readonly gid: string | null;
 }
 
 /**
- * An advisory lock can be taken by everybody who may connect to the database. So each wait for one of ours is bounded, and
- * ends with an error that names who has it. Undefined: nobody any more.
+ * Any role that may connect to the database can take an advisory lock. So each wait for one is limited, and ends with an error that
+ * names the holder. Undefined: the lock is free now.
  */
 export async function heldLock(
   client: Client,
@@ -40,10 +40,10 @@ export async function heldLock(
     [space, name],
   );
   if (rows.length === 0) return undefined;
-  return new WatchError(code, `${what} waits for an advisory lock that is held by ${rows.map(described).join(', ')}`, {
+  return new WatchError(code, `${what} waits for an advisory lock held by ${rows.map(described).join(', ')}`, {
     solution:
-      'walwatch tries again. Nothing is to be done if it is another worker of yours that starts. Otherwise end it: ' +
-      `${rows.map(ending).join(' ')} (takes its role, or pg_signal_backend), and keep its role out: REVOKE CONNECT ON DATABASE … FROM …;`,
+      'walwatch tries again. If another of your workers is starting, there is nothing to do. Otherwise end the holder: ' +
+      `${rows.map(ending).join(' ')} (needs its role, or pg_signal_backend), and keep its role out: REVOKE CONNECT ON DATABASE … FROM …;`,
     cause,
   });
 }

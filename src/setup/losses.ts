@@ -8,13 +8,13 @@ import { publicationLost } from './publication.ts';
 import { judgeSlot, type SlotVerdict } from './history.ts';
 import { slotCreation, slotLost } from './slot.ts';
 
-/** What no statement brings back. */
+/** Losses that no statement can undo. */
 export function judgeLosses(
   facts: Facts,
   memory: Memory,
   options: ResolvedOptions,
 ): { readonly about: 'slot' | 'publication'; readonly error: WatchError }[] {
-  // A temporary slot begins anew with each connection, and so may its publication.
+  // Each connection creates the temporary slot again, and its publication may be new, too.
   if (options.slot.temporary) return [];
   const { publication, slot, marker, server, manage } = facts;
   const { name, failover } = options.slot;
@@ -32,7 +32,7 @@ export function judgeLosses(
   } else if (publication && memory.publicationOid !== undefined && memory.publicationOid !== publication.oid) {
     lost(
       publicationLost(
-        `the publication '${names.publication}' was dropped and made anew while it was in use${last}`,
+        `the publication '${names.publication}' was dropped and re-created while it was in use${last}`,
         names,
       ),
     );
@@ -57,7 +57,7 @@ export function judgeSlotOf(
   return judgeSlot({ name: options.slot.name, slot, marker, server, watchers, ...memory });
 }
 
-/** A standby where the slot cannot be read yet: the address may lead to it before its promotion, or for a moment only. */
+/** The server is a standby whose slot cannot be read yet: it will be promoted, or the address leads to it only for a moment. */
 export function beforePromotion(
   { server, slot }: Facts,
   memory: Memory,
@@ -72,12 +72,12 @@ export function beforePromotion(
   );
 }
 
-/** Tables that an earlier worker watched and the publication has lost since: what was written to them meanwhile was not sent. */
+/** Tables that an earlier worker watched and that the publication lost afterwards. Changes written to them in between were not sent. */
 export function lostTables({ publication, marker, bound }: Facts): WatchError[] {
-  if (!publication || !marker?.watchers) return []; // that the publication is missing is told by itself
+  if (!publication || !marker?.watchers) return []; // a missing publication is reported separately
   const before = new Set(marker.watchers);
   const lost = bound
-    // Without publish_via_partition_root a partitioned table is not carried under its name.
+    // Without publish_via_partition_root, a partitioned table is not carried under its own name.
     .filter(({ watcher, table }) => before.has(watcher.name) && (table.kind !== 'p' || publication.viaRoot))
     .map(({ table }) => quoteTable(table))
     .filter((table) => !publication.carried.has(table));
@@ -85,22 +85,22 @@ export function lostTables({ publication, marker, bound }: Facts): WatchError[] 
     (table) =>
       new WatchError(
         'PUBLICATION_CHANGED',
-        `${table} was no longer in the publication of the slot '${marker.slot}', though the worker before this one watched it: it was dropped and made anew, or taken out by hand`,
+        `${table} was no longer in the publication of the slot '${marker.slot}', although the previous worker watched it: it was dropped and re-created, or removed by hand`,
         {
           solution:
-            'It is in it again. What was written in between was not sent: bring up to date what depends on it. In migrations, add the table to the publication in the transaction that makes it.',
+            'It was added again. Changes written in between were not sent: bring everything that depends on them up to date. In migrations, add the table to the publication in the transaction that creates it.',
         },
       ),
   );
 }
 
-/** Another publication has its name now. */
+/** Another publication has the same name now. */
 function publicationReplaced({ slot, publication }: ResolvedOptions): WatchError {
   return new WatchError(
     'PUBLICATION_CHANGED',
-    `the publication '${publication.name}' is not the one that the slot '${slot.name}' was made with`,
+    `the publication '${publication.name}' is not the one that the slot '${slot.name}' was created with`,
     {
-      solution: `It was made anew, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(publication.name)} IS NULL;`,
+      solution: `It was re-created, or its comment was copied. If no change was missed: COMMENT ON PUBLICATION ${quoteIdentifier(publication.name)} IS NULL;`,
     },
   );
 }

@@ -1,7 +1,9 @@
 /**
- * What walwatch remembers in the comment of a publication, one line each, below the user's own text: of each slot where and
- * when it was made and who used it, because a slot that somebody dropped or moved could not be told from a first start or a colleague otherwise; and whether
- * walwatch made the publication, because it takes nothing away from one that somebody else made.
+ * What walwatch stores in the comment of a publication, one line each, below the user's own text:
+ *
+ * - for each slot, where and when it was created and who used it. Without that, a slot that was dropped or moved would look like a
+ *   first start or like one that another worker moved;
+ * - whether walwatch created the publication, because it removes nothing from one that someone else created.
  */
 export interface Marker {
   readonly version: 1;
@@ -10,31 +12,31 @@ export interface Marker {
   readonly databaseOid: number;
   readonly publicationOid: number;
   readonly createdLsn: string;
-  /** The slot is made anew, or was, and nobody was told yet. */
+  /** The slot is being re-created, or was, and the gap was not reported yet. */
   readonly gap?: PendingGap;
-  /** The worker that had the slot last: what another one acknowledged was not acknowledged by a stranger. */
+  /** The worker that had the slot last. It tells its acknowledgements from those of a stranger. */
   readonly worker?: string;
   /** The names of its watchers. */
   readonly watchers?: readonly string[];
-  /** Watchers that earlier workers had, and the position from which on a worker without them had the slot. */
+  /** Watchers that earlier workers had, with the position at which a worker without them took the slot. */
   readonly paused?: Readonly<Record<string, string>>;
-  /** Where the slot stood when that worker stopped, so that it shows when somebody moves it meanwhile. */
+  /** The slot's position when that worker stopped. It shows whether someone moved the slot since. */
   readonly stopped?: string;
 }
 
 /**
- * What a worker that may not change the comment can rely on: what others note of themselves is out of date while it has the
- * slot, and what they could not tell would be told again at each start.
+ * The part of a marker that is reliable for a worker that may not change the comment. The rest describes other workers: it is out of
+ * date while this one has the slot, and would be reported again at each start.
  */
 export function identityOf(marker: Marker): Marker {
   const { version, slot, systemIdentifier, databaseOid, publicationOid, createdLsn } = marker;
   return { version, slot, systemIdentifier, databaseOid, publicationOid, createdLsn };
 }
 
-/** So many watchers that earlier versions of the application had are remembered. */
+/** How many watchers of earlier versions of the application are remembered. */
 const mostPaused = 100;
 
-/** The marker of a worker that has begun to stream from `position` on, and has told what there was to tell. */
+/** The marker of a worker that has begun to stream at `position` and has reported all gaps. */
 export function claimed(
   { stopped: _stopped, gap: _gap, ...marker }: Marker,
   { worker, watchers }: { readonly worker: string; readonly watchers: readonly string[] },
@@ -49,18 +51,18 @@ export function claimed(
   return { ...marker, worker, watchers, paused };
 }
 
-/** It is written before a lost slot is replaced, and taken away once a worker streams: a crash in between hides no gap. */
+/** Written before a lost slot is replaced, and removed when a worker streams. So a crash in between hides no gap. */
 interface PendingGap {
   readonly from?: string;
-  /** Where the new slot begins, once it is made. */
+  /** Where the new slot begins. Undefined until it was created. */
   readonly to?: string;
   readonly reason: string;
 }
 
 export interface Comment {
-  /** The user's own. */
+  /** The user's own text. */
   readonly text: string;
-  /** Whether walwatch made the publication. Undefined: a version that did not note it was here, or nobody was. */
+  /** Whether walwatch created the publication. Undefined: unknown, because an older version did not store it, or no worker was here. */
   readonly created: boolean | undefined;
   readonly markers: readonly Marker[];
 }
@@ -90,10 +92,10 @@ function formatComment({ text, created, markers }: Comment): string {
   ].join('\n');
 }
 
-/** The comment of a publication that walwatch makes. */
+/** The comment of a publication that walwatch creates. */
 export const createdComment = formatComment({ text: '', created: true, markers: [] });
 
-/** The comment with `marker` in place of an older one of the same slot. The first one notes that the publication was there before. */
+/** Adds `marker` to the comment, or replaces the one of the same slot. The first marker also stores that the publication existed before. */
 export function withMarker(comment: string | null, marker: Marker): string {
   const { text, created, markers } = parseComment(comment);
   const others = markers.filter(({ slot }) => slot !== marker.slot);
@@ -101,15 +103,15 @@ export function withMarker(comment: string | null, marker: Marker): string {
   return formatComment({ text, created: known, markers: [...others, marker] });
 }
 
-/** The comment without the marker of a slot. */
+/** Removes the marker of a slot from the comment. */
 export function withoutMarker(comment: string | null, slot: string): string {
   const parsed = parseComment(comment);
   return formatComment({ ...parsed, markers: parsed.markers.filter((marker) => marker.slot !== slot) });
 }
 
 /**
- * Whether walwatch made the publication, and may take from it what its watchers do not need. Versions that did not note it
- * are trusted where the name is the slot's and no other slot uses it, so that they go on as before after an upgrade.
+ * Whether walwatch created the publication, and so may remove what its watchers do not need. Older versions did not store this. For
+ * them it counts as created by walwatch if it has the slot's name and no other slot uses it, so that an upgrade changes nothing.
  */
 export function isMadeByWalwatch({ created, markers }: Comment, names: { publication: string; slot: string }): boolean {
   const alone = markers.length === 1 && markers[0]!.slot === names.slot && names.publication === names.slot;

@@ -1,17 +1,17 @@
-/** What this process knows from its earlier connections. */
+/** What this process remembers from its earlier connections. */
 export interface Memory {
-  /** What tells this worker from others in the marker. */
+  /** Identifies this worker in the marker. */
   readonly worker: string;
-  /** Last position that was sent as flushed. */
+  /** The last position that was sent as flushed. */
   readonly acknowledged: string | undefined;
   readonly publicationOid: number | undefined;
-  /** Of the last walsender. */
+  /** Process ID of the last walsender. */
   readonly pid: number | undefined;
-  /** The last server that it streamed from was no standby. */
+  /** The last server that it streamed from was a primary. */
   readonly onPrimary: boolean;
-  /** Why the slot is lost, where only the stream told. */
+  /** Why the slot is lost, if only the stream reported it. */
   readonly lost: string | undefined;
-  /** By quoted name. */
+  /** OIDs by quoted name. */
   readonly tableOids: ReadonlyMap<string, number>;
 }
 

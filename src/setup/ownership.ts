@@ -4,9 +4,9 @@ import { isMadeByWalwatch, parseComment } from './marker.ts';
 import type { Publication } from './publication.ts';
 
 /**
- * Whose a publication is. `own`: walwatch made it for this slot alone, and may take away what is not needed. `shared`: other
- * slots of walwatch read it too, so it is only widened. `foreign`: somebody else made it, and it may have readers that
- * nobody knows of: what they get of their tables must not change.
+ * Who owns a publication. `own`: walwatch created it for this slot alone, and may remove unneeded tables. `shared`: other slots of
+ * walwatch read it too, so it is only extended. `foreign`: someone else created it, and it may have unknown readers. What they get of
+ * their tables must not change.
  */
 export type Ownership = 'own' | 'shared' | 'foreign';
 
@@ -19,7 +19,7 @@ export function ownershipOf(publication: Publication | undefined, options: Names
   return otherSlots(publication, options, server).length > 0 ? 'shared' : 'own';
 }
 
-/** Those that read the same publication, as far as walwatch made them. A clone of the database copies comments, but no slots. */
+/** Other slots of walwatch that read the publication. A clone of the database has the comments of the original, but not its slots. */
 export function otherSlots(publication: Publication | undefined, { slot }: Names, server: Server): string[] {
   const { markers } = parseComment(publication?.comment ?? null);
   const here = markers.filter(({ databaseOid }) => databaseOid === server.databaseOid);

@@ -21,24 +21,24 @@ import { creationTimeout } from './slot.ts';
 import { slotBlocked } from './slot-blocked.ts';
 import { SetupLock } from './setup-lock.ts';
 
-/** What is known once everything is in place for streaming. */
+/** The result of `prepare`: everything is ready for streaming. */
 export interface Prepared {
   readonly server: Server;
   readonly bound: readonly BoundWatcher[];
   readonly needs: PublicationNeeds;
-  /** Tables with a column list: not all their columns are sent. */
+  /** Tables with a column list: the server does not send all their columns. */
   readonly projected: ReadonlySet<number>;
   readonly publicationOid: number;
-  /** As it is when streaming begins. */
+  /** The publication when streaming begins. */
   readonly publication: Publication;
   readonly tables: readonly Table[];
-  /** Undefined for a temporary slot, which is made with the stream. */
+  /** Undefined for a temporary slot: it is created with the stream. */
   readonly confirmedLsn: string | undefined;
   /** Another worker has the slot. */
   readonly activePid: number | undefined;
-  /** Changes that no worker has seen, and nobody was told of. */
+  /** Changes that no worker has seen and that were not reported yet. */
   readonly gap: Gap | undefined;
-  /** Another worker had the slot since this one streamed. */
+  /** Another worker had the slot since this one last streamed. */
   readonly colleague: boolean;
   readonly warnings: readonly WatchError[];
 }
@@ -46,8 +46,8 @@ export interface Prepared {
 type Check = (bound: readonly BoundWatcher[], server: Server) => Promise<readonly ConfigurationIssue[]>;
 
 /**
- * Checks server, tables, publication and slot before each streaming, and makes what is missing if it may. All that is
- * wrong with the configuration is reported at once, together with what `check` finds.
+ * Checks server, tables, publication and slot before streaming, and creates missing parts if it may. Reports every problem with the
+ * configuration at once, together with what `check` finds.
  */
 export async function prepare(
   client: Client,
@@ -74,11 +74,11 @@ export async function prepare(
 interface Settled {
   readonly facts: Facts;
   readonly judgement: Judgement & { readonly verdict: 'ready' };
-  /** Of what was done on the way. */
+  /** Warnings of the steps that were done. */
   readonly warnings: readonly WatchError[];
 }
 
-/** Read, judge, apply, until nothing is left to do. Whatever is not in order is looked at again under a lock, alone. */
+/** Reads, judges and applies until there is nothing left to do. Before it changes anything, it takes a lock and reads again. */
 async function settle(
   client: Client,
   options: ResolvedOptions,
@@ -109,7 +109,7 @@ async function settle(
           continue;
         }
         if (!waits) {
-          // In this order the server reads with the lock held.
+          // In this order, the server reads while the lock is held.
           const [taken, again] = await inOrder([lock.take(), read()]);
           if (taken) {
             seen = again;
@@ -125,7 +125,7 @@ async function settle(
       }
     }
   } finally {
-    lock.release().catch(() => {}); // a session that was lost holds no lock
+    lock.release().catch(() => {}); // a lost session holds no lock
   }
 }
 
@@ -135,8 +135,8 @@ const racesLimit = 5;
 const stepsLimit = 10;
 
 /**
- * What PostgreSQL says when others make, change or drop the same thing in the same moment; "could not open relation" and
- * "tuple concurrently updated" are internal errors.
+ * SQLSTATEs for the case that others create, change or drop the same object at the same moment. "could not open relation" and "tuple
+ * concurrently updated" are internal errors.
  */
 const races: ReadonlySet<string | undefined> = new Set([
   sqlState.duplicateObject, sqlState.undefinedObject, sqlState.duplicateTable, sqlState.uniqueViolation,
@@ -150,21 +150,21 @@ function isLostRace(error: unknown): boolean {
 function neverReady({ publication }: ResolvedOptions): WatchError {
   return new WatchError(
     'SERVER_BUSY',
-    `the publication '${publication.name}' or its slot was changed again and again`,
+    `the publication '${publication.name}' or its slot was changed repeatedly during the setup`,
     {
-      solution: 'walwatch tries again. Check whether something else changes them at the moment.',
+      solution: 'walwatch tries again. Check whether something else is changing them.',
     },
   );
 }
 
-/** Whether somebody made the publication anew cannot be seen, and the server does not tell of it either. */
+/** It is impossible to see whether someone re-created the publication, and the server does not report it either. */
 function adoptionWarning({ slot, publication }: ResolvedOptions): WatchError {
   return new WatchError(
     'PUBLICATION_CHANGED',
-    `the slot '${slot.name}' is used with a publication '${publication.name}' that does not know of it`,
+    `the slot '${slot.name}' is used with the publication '${publication.name}', whose comment does not mention it`,
     {
       solution:
-        'Nothing, if both were made by hand for this worker. But if the publication was dropped and made anew, changes written in between are not seen: bring what depends on them up to date.',
+        'Nothing, if both were created by hand for this worker. If the publication was dropped and re-created, changes written in between are missed: bring what depends on them up to date.',
     },
   );
 }

@@ -10,8 +10,8 @@ export function createPublication(needs: PublicationNeeds): string {
 }
 
 /**
- * What must be added before changes are read; empty: nothing. Another worker may still have the slot: its columns stay in
- * the lists, and its row filters as they are.
+ * Statements that add missing tables, operations and columns before changes are read. Empty: nothing is missing. Another worker may still have the slot, so
+ * its columns stay in the lists, and its row filters stay as they are.
  */
 export function widenPublication(needs: PublicationNeeds, publication: Publication): string[] {
   const operations = bothOperations(needs, publication);
@@ -26,12 +26,12 @@ export function widenPublication(needs: PublicationNeeds, publication: Publicati
   ];
 }
 
-/** What may be added to a publication that others read: nothing that changes what they get of the tables they have. */
+/** Statements that are safe if others read the publication: they do not change what the readers get of the tables they have. */
 export function extendPublication(needs: PublicationNeeds, publication: Publication): string[] {
   return addMissing(needs, publication, needs.operations);
 }
 
-/** What a publication that somebody else made lacks. It may carry more columns than needed, but a row filter must be the one that is wanted. */
+/** Statements that add what a publication of someone else lacks. It may carry more columns than needed, but a row filter must be the watchers' own. */
 export function completePublication(needs: PublicationNeeds, publication: Publication): string[] {
   return [
     ...widenOptions(needs, publication),
@@ -45,7 +45,7 @@ export function completePublication(needs: PublicationNeeds, publication: Public
   ];
 }
 
-/** What is no longer needed: to be taken away only by the one who holds the slot. */
+/** Statements that remove unneeded parts. Only the worker that has the slot may run them. */
 export function narrowPublication(needs: PublicationNeeds, publication: Publication): string[] {
   const { name, operations } = needs;
   const statements: string[] = [];
@@ -59,7 +59,7 @@ export function narrowPublication(needs: PublicationNeeds, publication: Publicat
   return [...statements, ...relist(needs, publication, (listed) => needs.pushedDown.get(listed.oid) ?? listed)];
 }
 
-/** Statements for somebody to run: together or not at all, because changes in between would be missed. */
+/** Joins statements for someone to run: in one transaction, because changes in between would be missed. */
 export function script(statements: readonly string[]): string {
   return statements.length > 1 ? `BEGIN; ${statements.join('; ')}; COMMIT;` : `${statements.join('')};`;
 }
@@ -73,7 +73,7 @@ function widenOptions(needs: PublicationNeeds, publication: Publication): string
   return [`ALTER PUBLICATION ${quoteIdentifier(name)} SET (${both})`];
 }
 
-/** With what is published until then, a filter could make PostgreSQL refuse what the application writes: it then comes with narrowing. */
+/** A filter could make PostgreSQL refuse the application's writes while other operations are still published. Then it is added by `narrowPublication`. */
 function addMissing(needs: PublicationNeeds, publication: Publication, operations: ReadonlySet<Operation>): string[] {
   const missing = needs.tables.filter(
     (table) => !publication.carried.has(quoteTable(table)) && !publication.listed.some(({ oid }) => oid === table.oid),
@@ -86,7 +86,7 @@ function addMissing(needs: PublicationNeeds, publication: Publication, operation
   return [`ALTER PUBLICATION ${quoteIdentifier(needs.name)} ADD TABLE ${added.join(', ')}`];
 }
 
-/** The only way to change a list or filter of one table. In one transaction: decoding sees the table without a moment of absence. */
+/** Changes lists or filters of tables: only possible by removing and adding them. In one transaction, so that decoding always sees the table. */
 function relist(needs: PublicationNeeds, publication: Publication, target: (listed: ListedTable) => Entry): string[] {
   const altered = publication.listed.filter((listed) => !isEqual(listed, target(listed)));
   const alter = `ALTER PUBLICATION ${quoteIdentifier(needs.name)}`;
@@ -110,7 +110,7 @@ function bothOperations(needs: PublicationNeeds, publication: Publication): Set<
   return new Set([...publication.operations, ...needs.operations]);
 }
 
-/** Whether PostgreSQL refuses updates or deletes of the application because of a row filter (42P10). */
+/** Whether PostgreSQL refuses the application's updates or deletes because of a row filter (42P10). */
 export function isRefused(entry: Pick<ListedTable, 'where' | 'outside'>, operations: ReadonlySet<Operation>): boolean {
   return (
     entry.where !== undefined && entry.outside.length > 0 && (operations.has('update') || operations.has('delete'))

@@ -13,7 +13,7 @@ import { addition, type Entry, type PushedDown } from './pushed-down.ts';
 
 export type Operation = 'insert' | 'update' | 'delete' | 'truncate';
 
-/** A table that was added to a publication by name. */
+/** A table that is listed by name in a publication. */
 export interface ListedTable extends Entry {
   readonly oid: number;
   readonly schema: string;
@@ -22,18 +22,18 @@ export interface ListedTable extends Entry {
   readonly outside: readonly string[];
 }
 
-/** A publication as the catalog has it. */
+/** A publication as it is in the catalog. */
 export interface Publication {
   readonly oid: number;
   readonly allTables: boolean;
-  /** Carries all tables of some schemas. */
+  /** Carries all tables of some schemas (FOR TABLES IN SCHEMA). */
   readonly ofSchemas: boolean;
   readonly operations: ReadonlySet<Operation>;
   readonly viaRoot: boolean;
   /** Carries stored generated columns. */
   readonly generatedColumns: boolean;
   readonly listed: readonly ListedTable[];
-  /** `schema.table`, quoted, of all it carries, for whatever reason. */
+  /** All tables it carries, for any reason: `schema.table`, quoted. */
   readonly carried: ReadonlySet<string>;
   readonly comment: string | null;
 }
@@ -43,7 +43,7 @@ export interface PublicationNeeds {
   readonly name: string;
   readonly tables: readonly Table[];
   readonly operations: ReadonlySet<Operation>;
-  /** Stored generated columns are wanted, or must be carried for updates not to be refused (PostgreSQL 18+). */
+  /** Stored generated columns are needed, or must be carried so that PostgreSQL does not refuse updates (PostgreSQL 18+). */
   readonly generatedColumns: boolean;
   /** By the OIDs of the tables. */
   readonly pushedDown: ReadonlyMap<number, PushedDown>;
@@ -74,10 +74,10 @@ export function publicationNeeds(
   };
 }
 
-/** Texts of row filters by their expression trees: PostgreSQL locks a table to write its filter as text. */
+/** Row filters as text, by their expression trees. PostgreSQL locks a table to turn its filter into text, so known texts are kept. */
 export type FilterTexts = Map<string, string>;
 
-/** Undefined: there is none of this name. Locks no table, unless one has a row filter that is not in `texts` yet. */
+/** Undefined: it does not exist. Locks no table, unless one has a row filter that is not in `texts`. */
 export async function readPublication(
   client: Client,
   name: string,
@@ -87,7 +87,7 @@ export async function readPublication(
   return withFilters(client, await listPublication(client, name, server), texts);
 }
 
-/** A publication, as far as one statement can read it that locks no table. */
+/** The part of a publication that one statement can read without locking a table. */
 export type Listing = Omit<Publication, 'listed'> & { readonly listed: readonly ListedRow[] };
 
 export async function listPublication(
@@ -131,7 +131,7 @@ export async function listPublication(
   };
 }
 
-/** The node tree of a filter is the only place that tells its columns from those of the column list. */
+/** Only the filter's node tree distinguishes its columns from those of the column list. */
 const entries = `,
   'columns', (select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute a
               where a.attrelid = r.prrelid and a.attnum = any (r.prattrs::int2[])),
@@ -151,7 +151,7 @@ interface ListedRow {
   readonly filtered?: string[] | null;
 }
 
-/** The rest of a publication: what only those with row filters have. */
+/** Completes a listing with what only publications with row filters have. */
 export async function withFilters(
   client: Client,
   listing: Listing | undefined,
@@ -184,12 +184,12 @@ async function readFilters(client: Client, publication: number, unread: readonly
   return rows;
 }
 
-/** Milliseconds that a change of the publication waits for a lock, before it lets the application pass and tries again later. */
+/** Milliseconds that a change of the publication waits for a lock. Then it gives up, so that the application can continue, and is tried again later. */
 export const lockTimeout = 2000;
 
 /**
- * Runs statements in one transaction, one worker at a time: workers of a rolling deploy change the same publication.
- * `decide` sees the publication as it is once the lock is held.
+ * Runs statements in one transaction, one worker at a time, because the workers of a rolling deploy change the same publication.
+ * `decide` gets the publication as it is while the lock is held.
  */
 export async function alterPublication(
   client: Client,
@@ -213,7 +213,7 @@ export async function alterPublication(
     await inOrder([...statements, 'commit'].map((statement) => client.query(statement)));
     return statements;
   } catch (error) {
-    await client.query('rollback').catch(() => {}); // what failed is thrown; a lost connection rolls back by itself
+    await client.query('rollback').catch(() => {}); // the original error is thrown; a lost connection rolls back on the server
     if (locked || sqlStateOf(error) !== sqlState.lockNotAvailable) throw error;
     const what = `a change of the publication '${name}'`;
     throw (await heldLock(client, [lockSpace, name], { code: 'SERVER_BUSY', what, cause: error })) ?? error;
@@ -226,26 +226,27 @@ export function commentOnPublication(name: string, comment: string): string {
   return `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${quoteLiteral(comment)}`;
 }
 
-/** A watched table is no longer what the publication carries. */
+/** The publication no longer carries a watched table. */
 export function fallenOut(publication: string, table: Table, oid: number | undefined, entry?: Entry): WatchError {
-  const lost = `${quoteTable(table)} fell out of the publication '${publication}'`;
+  const lost = `${quoteTable(table)} is no longer in the publication '${publication}'`;
   if (oid === undefined) {
     return new WatchError('PUBLICATION_CHANGED', `${lost}: it was dropped or renamed`, {
-      solution: 'Deploy watchers without it. Or make it anew, and add it to the publication in the same transaction.',
+      solution:
+        'Deploy watchers without it. Or create it again, and add it to the publication in the same transaction.',
     });
   }
   return new WatchError(
     'PUBLICATION_CHANGED',
-    `${lost}: it was dropped and made anew (OID ${oid}), or taken out by hand`,
+    `${lost}: it was dropped and re-created (OID ${oid}), or removed by hand`,
     {
       solution:
-        `Its changes are not seen until it is added: ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${addition(table, entry)}; ` +
-        `(a restart does so with manage: 'create'). In migrations, add it in the transaction that makes it.`,
+        `Its changes are missed until it is added: ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${addition(table, entry)}; ` +
+        `(a restart does that with manage: 'create'). In migrations, add it in the transaction that creates it.`,
     },
   );
 }
 
-/** It was missing while changes were written: PostgreSQL can not tell any more whether they were meant. */
+/** The publication was missing while changes were written: PostgreSQL cannot tell whether they belonged to it. */
 export function publicationLost(
   reason: string,
   names: { readonly slot: string; readonly publication: string },
@@ -253,7 +254,7 @@ export function publicationLost(
 ): WatchError {
   return new WatchError('PUBLICATION_LOST', reason, {
     solution:
-      `Changes written without the publication can not be decoded. Bring what depends on the events up to date, then start anew: ` +
+      `Changes that were written without the publication cannot be decoded. Bring what depends on the events up to date, then start from here: ` +
       `SELECT pg_catalog.pg_drop_replication_slot('${names.slot}'); DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)};`,
     cause,
   });

@@ -15,7 +15,7 @@ interface Plan {
   readonly warnings: readonly WatchError[];
 }
 
-/** What the server can do before it sends, for each table of the watchers. `operations`: what the watchers need to be published. */
+/** Plans for each watched table what the server filters before it sends. `operations`: those that the watchers need. */
 export function planPushDown(facts: Facts, operations: ReadonlySet<Operation>, options: ResolvedOptions): Plan {
   const { server, bound, publication, filters } = facts;
   const wholesale = publication !== undefined && (publication.allTables || publication.ofSchemas);
@@ -24,7 +24,7 @@ export function planPushDown(facts: Facts, operations: ReadonlySet<Operation>, o
   const readings = [...filters.values()];
   if (wholesale) issues.push(...readings.map(({ of }) => notOfTables(of, options.publication.name)));
   issues.push(...readings.flatMap((reading) => reading.issues));
-  // What is published besides stays published, if the publication is not ours alone.
+  // If the publication is not walwatch's alone, its other operations stay published.
   const ownership = ownershipOf(publication, options, server);
   const kept = facts.manage === 'verify' || ownership !== 'own' ? (publication?.operations ?? []) : [];
   const read = new Map([...filters].map(([oid, { filter }]) => [oid, filter]));
@@ -52,13 +52,13 @@ function versionIssues(
   if (options.publication.columnLists) {
     issues.push({
       message: `publication.columnLists needs PostgreSQL ${since.columnLists}, the server is ${major}`,
-      solution: 'Leave it out: whole rows are sent then.',
+      solution: 'Remove it: whole rows are then sent.',
     });
   }
   for (const { watcher } of bound.filter((one) => one.watcher.where !== undefined)) {
     issues.push({
       message: `${watcher.name}: where needs PostgreSQL ${since.columnLists}, the server is ${major}`,
-      solution: 'Use when, the second argument of defineWatchers, which is run in this process.',
+      solution: 'Use when, the second argument of defineWatchers, which runs in this process.',
       watcher: watcher.name,
       table: watcher.table.name,
     });
@@ -68,14 +68,14 @@ function versionIssues(
 
 function notOfTables({ watcher, table }: BoundWatcher, publication: string): ConfigurationIssue {
   return {
-    message: `${watcher.name}: the publication '${publication}' is for all tables or for schemas, where PostgreSQL has no row filters`,
-    solution: 'Give this watch a publication of its own, or use when, which is run in this process.',
+    message: `${watcher.name}: the publication '${publication}' is for all tables or for schemas, where PostgreSQL allows no row filters`,
+    solution: 'Give this watch its own publication, or use when, which runs in this process.',
     watcher: watcher.name,
     table: table.name,
   };
 }
 
-/** Whoever else reads the publication would get other rows than it wants: a filter is never changed for two. */
+/** Other readers of the publication would get other rows than they need. So a filter is never changed if several slots share it. */
 function sharedFilters(
   tables: readonly Table[],
   pushedDown: ReadonlyMap<number, PushedDown>,
@@ -89,8 +89,8 @@ function sharedFilters(
     if (!listed || listed.where === wanted) return [];
     const filter = (where: string | undefined) => (where === undefined ? 'none' : `WHERE ${where}`);
     return [{
-      message: `the publication '${options.publication.name}' is shared with the slot ${sharedWith.map((slot) => `'${slot}'`).join(', ')}, and its row filter of ${quoteTable(table)} is another one (${filter(listed.where)}, not ${filter(wanted)})`,
-      solution: 'Give this watch a publication of its own. If that slot is gone for good, take its line out of the comment of the publication.',
+      message: `the publication '${options.publication.name}' is shared with the slot ${sharedWith.map((slot) => `'${slot}'`).join(', ')} and has another row filter for ${quoteTable(table)} (${filter(listed.where)} instead of ${filter(wanted)})`,
+      solution: "Give this watch its own publication. If that slot is gone for good, delete its line from the publication's comment.",
       table: table.name,
     }]; // prettier-ignore
   });

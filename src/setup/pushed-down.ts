@@ -3,7 +3,7 @@ import type { Table } from '../postgres/tables.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
 import { columnsOf } from '../watchers/plan.ts';
 
-/** How a table stands in a publication. Columns are by their names in the database. */
+/** A table's entry in a publication. Columns have their names in the database. */
 export interface Entry {
   /** The column list. Undefined: all columns are sent. */
   readonly columns: readonly string[] | undefined;
@@ -11,17 +11,17 @@ export interface Entry {
   readonly where: string | undefined;
 }
 
-/** What of a table the server is to send, and no more. */
+/** The part of a table that the server sends. */
 export interface PushedDown extends Entry {
-  /** What the watchers and the replica identity need, list or not. */
+  /** The columns that the watchers and the replica identity need, with or without a list. */
   readonly needed: readonly string[];
-  /** Why there is no column list although it was asked for. */
+  /** Why `columnLists` has no effect on this table. */
   readonly reason: string | undefined;
-  /** Columns of the filter that are not part of the replica identity: PostgreSQL then refuses published updates and deletes. */
+  /** Columns of the filter outside the replica identity: PostgreSQL then refuses published updates and deletes. */
   readonly outside: readonly string[];
 }
 
-/** What a table's column list has to hold, and whether there can be one. */
+/** The columns that a table's column list must contain, and why there can be no list. */
 export function columnList(
   table: Table,
   bound: readonly BoundWatcher[],
@@ -41,24 +41,24 @@ function obstacle(
   server: Pick<Server, 'major'>,
   wholesale: boolean,
 ): string | undefined {
-  if (wholesale) return 'the publication is for all tables or for schemas, where PostgreSQL has no column lists';
+  if (wholesale) return 'the publication is for all tables or for schemas, where PostgreSQL allows no column lists';
   const full = [table, ...table.leaves].find(({ replicaIdentity }) => replicaIdentity === 'full');
   if (full) {
-    return `${quoteTable(full)} has REPLICA IDENTITY FULL: PostgreSQL would refuse the application's updates and deletes`;
+    return `${quoteTable(full)} has REPLICA IDENTITY FULL. PostgreSQL would refuse the application's updates and deletes`;
   }
   const generated = table.columns.find((column) => column.generated !== undefined && needed.includes(column.name));
   if (generated && server.major < since.generatedColumns) {
-    return `the replica identity has the generated column '${generated.name}', which PostgreSQL ${server.major} does not take into a column list`;
+    return `the replica identity has the generated column '${generated.name}', which PostgreSQL ${server.major} does not accept in a column list`;
   }
   return undefined;
 }
 
-/** A table as publications name it: without the tables that inherit from it, which are tables of their own; partitions come along all the same. */
+/** A table as publications name it. ONLY leaves out tables that inherit from it: those are separate tables. Partitions are included all the same. */
 export function only(table: { readonly schema: string; readonly name: string }): string {
   return `ONLY ${quoteTable(table)}`;
 }
 
-/** A table with its column list and row filter, as it is added to a publication. */
+/** A table with its column list and row filter, as in ADD TABLE. */
 export function addition(table: { readonly schema: string; readonly name: string }, entry: Entry | undefined): string {
   const list = entry?.columns ? ` (${entry.columns.map(quoteIdentifier).join(', ')})` : '';
   return `${only(table)}${list}${entry?.where === undefined ? '' : ` WHERE (${entry.where})`}`;

@@ -4,7 +4,7 @@ import { quoteTable, type Server, since } from '../postgres/server.ts';
 import { inOrder } from '../postgres/round-trip.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Table } from '../postgres/tables.ts';
-import { type ConfigurationIssue, WatchError } from '../errors.ts';
+import { type ConfigurationIssue, shown, WatchError } from '../errors.ts';
 import { alterIdentity, type BoundWatcher } from '../watchers/bind.ts';
 import {
   type ListedTable,
@@ -17,14 +17,14 @@ import {
 import { isRefused } from './publication-sql.ts';
 import { addition, type PushedDown } from './pushed-down.ts';
 
-/** A row filter in PostgreSQL's own words. */
+/** A row filter as PostgreSQL writes it. */
 type RowFilter = Pick<PushedDown, 'where' | 'outside'>;
 
 export const noFilter: RowFilter = { where: undefined, outside: [] };
 
-/** What PostgreSQL makes of a `where`. */
+/** What PostgreSQL says about a `where`. */
 export interface FilterReading {
-  /** The watcher that speaks for its table: all with a `where` have the same. */
+  /** A watcher of the table: all watchers with a `where` have the same one. */
   readonly of: BoundWatcher;
   readonly filter: RowFilter;
   readonly issues: readonly ConfigurationIssue[];
@@ -40,8 +40,8 @@ interface Situation {
 }
 
 /**
- * Reads the filters that the watchers of a table share as PostgreSQL would write them, because only that can be compared
- * with what the publication has. By the OIDs of the tables. Changes nothing.
+ * Reads the filters of the watched tables as PostgreSQL would write them, because only that text can be compared with the
+ * publication's. By the OIDs of the tables. Changes nothing.
  */
 export async function readRowFilters(
   client: Client,
@@ -77,8 +77,8 @@ async function readRowFilter(
     if (!/^(42|22|0A)/.test(code)) throw error;
     const solution = [detail, hint].filter(Boolean).join(' ');
     const issue: ConfigurationIssue = {
-      message: `${name}: PostgreSQL refuses its where: ${message}`,
-      solution: solution || 'A boolean expression over the columns of the table, by their names in the database.',
+      message: `${name}: PostgreSQL refuses its where ${shown(where)}: ${message}`,
+      solution: solution || 'Use a boolean expression over the columns of the table, with their names in the database.',
       watcher: name,
       table: table.name,
     };
@@ -88,12 +88,12 @@ async function readRowFilter(
 
 const { insufficientPrivilege: noRight, lockNotAvailable: noLock } = sqlState;
 
-/** Makes a publication with the filter, reads it, and takes all back. */
+/** Creates a publication with the filter, reads it, and rolls back. */
 async function tryOut(client: Client, table: Table, where: string, server: Server): Promise<RowFilter> {
   const name = `walwatch_check_${randomBytes(8).toString('hex')}`;
   const added = addition(table, { columns: undefined, where });
   try {
-    // The extended protocol takes one statement only, so that whatever closes the parenthesis is a mistake and no command.
+    // The extended protocol allows one statement only. So an expression that closes the parenthesis is a syntax error, not a command.
     const statement: QueryConfig & { queryMode: 'extended' } = {
       text: `CREATE PUBLICATION ${name} FOR TABLE ${added} WITH (publish_via_partition_root = true)`,
       queryMode: 'extended',
@@ -104,26 +104,26 @@ async function tryOut(client: Client, table: Table, where: string, server: Serve
       listPublication(client, name, server),
     ]);
     const { where: written, outside } = (await withFilters(client, listing))!.listed[0]!;
-    // The table may be given as it will be.
+    // The table may be one that has not been altered yet: its future replica identity counts.
     return { where: written, outside: outside.filter((column) => !table.identityColumns.has(column)) };
   } finally {
-    client.query('rollback').catch(() => {}); // what comes next on this session comes after it, or the session is lost
+    client.query('rollback').catch(() => {}); // later queries of this session run after it, or the session is lost
   }
 }
 
-/** Without PostgreSQL's help: what differs may still mean the same. */
+/** Compares the texts without PostgreSQL's help. Different texts may still mean the same. */
 function judgeText(watcher: string, where: string, listed: ListedTable | undefined): Reading {
   if (listed?.where === undefined) return { filter: { where, outside: [] }, issues: [], warnings: [] };
   if (bare(listed.where) === bare(where)) return { filter: listed, issues: [], warnings: [] };
   const warning = new WatchError(
     'CONFIGURATION',
-    `${watcher}: its where (${where}) could not be compared with the row filter of the publication: ${listed.where}`,
-    { solution: 'Nothing, if both mean the same. Else give the publication the filter of the watchers.' },
+    `${watcher}: its where (${where}) could not be compared with the publication's row filter: ${listed.where}`,
+    { solution: 'Nothing, if both mean the same. Otherwise give the publication the filter of the watchers.' },
   );
   return { filter: listed, issues: [], warnings: [warning] };
 }
 
-/** An expression without what PostgreSQL adds to it when it writes it: parentheses and casts. */
+/** An expression without the parentheses and casts that PostgreSQL adds. */
 export function bare(expression: string): string {
   const types =
     /::\s*(character varying|double precision|(time|timestamp) with(out)? time zone|"[^"]*"|\w+)(\(\d+(,\d+)?\))?(\[\])?/gi;
@@ -134,14 +134,14 @@ export function bare(expression: string): string {
 }
 
 function uncheckable(watcher: string, cause: Error): WatchError {
-  return new WatchError('PERMISSION', `${watcher}: its where can not be checked: ${cause.message}`, {
+  return new WatchError('PERMISSION', `${watcher}: its where cannot be checked: ${cause.message}`, {
     solution:
-      "Let the role own the table and have CREATE on the database; or let the owner set the filter, and use manage: 'verify'.",
+      "Make the role the owner of the table and grant it CREATE on the database. Or let the owner set the filter, and use manage: 'verify'.",
     cause,
   });
 }
 
-/** The filters that would make PostgreSQL refuse what the application writes. */
+/** Filters that would make PostgreSQL refuse the application's writes. */
 export function refusedFilters(
   bound: readonly BoundWatcher[],
   filters: ReadonlyMap<number, RowFilter>,
@@ -155,8 +155,8 @@ export function refusedFilters(
     const why = bound.filter((one) => one.watcher.type === 'updated' || one.watcher.type === 'deleted');
     const because = why.length === 0 ? '' : ` (for ${why.map((one) => `'${one.watcher.name}'`).join(', ')})`;
     return [{
-      message: `${watcher.name}: its where uses ${columns}, which the replica identity of ${quoteTable(table)} does not have, and the publication has ${writes.join('s and ')}s${because}: PostgreSQL would refuse those of the application`,
-      solution: `${alterIdentity(table, 'full')} Or use when, which is run in this process. Or watch updates and deletes with a slot and publication of their own.`,
+      message: `${watcher.name}: its where uses ${columns}, which the replica identity of ${quoteTable(table)} does not contain, but the publication has ${writes.join('s and ')}s${because}. PostgreSQL would refuse those of the application`,
+      solution: `${alterIdentity(table, 'full')} Or use when, which runs in this process. Or watch updates and deletes with another slot and publication.`,
       watcher: watcher.name,
       table: table.name,
     }]; // prettier-ignore

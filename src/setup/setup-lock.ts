@@ -4,7 +4,7 @@ import { heldLock } from './lock-holder.ts';
 
 const space = 'walwatch setup';
 
-/** Of the worker that makes a slot, or makes it anew: the others wait, and then find it there. */
+/** Held by the worker that creates or re-creates a slot. The others wait, and then find the slot. */
 export class SetupLock {
   readonly #client: Client;
   readonly #slot: string;
@@ -19,7 +19,7 @@ export class SetupLock {
     return this.#isOurs;
   }
 
-  /** Returns whether it is ours. */
+  /** Returns whether this session has the lock. */
   async take(): Promise<boolean> {
     return (this.#isOurs ||= await this.#query('pg_try_advisory_lock'));
   }
@@ -30,11 +30,11 @@ export class SetupLock {
     await this.#query('pg_advisory_unlock');
   }
 
-  /** What is said when it could not be had in time. Undefined: nobody has it any more. */
+  /** The error if the lock could not be taken in time. Undefined: it is free now. */
   async holder(): Promise<WatchError | undefined> {
     return heldLock(this.#client, [space, this.#slot], {
       code: 'SLOT_BLOCKED',
-      what: `making the slot '${this.#slot}'`,
+      what: `creating the slot '${this.#slot}'`,
     });
   }
 

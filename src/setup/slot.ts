@@ -5,25 +5,25 @@ import { sqlState } from '../postgres/sqlstate.ts';
 import { type ConfigurationIssue, WatchError } from '../errors.ts';
 import { slotBlocked } from './slot-blocked.ts';
 
-/** A slot as the catalog has it. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
+/** A slot as it is in the catalog. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
 export interface Slot {
   readonly plugin: string | null;
   readonly database: string | null;
   readonly activePid: number | undefined;
   readonly confirmedFlushLsn: string | undefined;
   readonly restartLsn: string | undefined;
-  /** `lost` when WAL that it needs is gone. */
+  /** `lost` if WAL that the slot needs is gone. */
   readonly walStatus: string | null;
   readonly invalidationReason: string | undefined;
-  /** Synchronised to standbys. */
+  /** Synchronized to standbys. */
   readonly failover: boolean;
-  /** On a standby: a copy of the primary's slot, which nobody can read before the promotion. */
+  /** On a standby: a copy of the primary's slot. It cannot be read before the promotion. */
   readonly synced: boolean;
-  /** Sends prepared transactions when they are prepared. */
+  /** Sends prepared transactions at PREPARE. */
   readonly twoPhase: boolean;
 }
 
-/** Undefined: there is none of this name. */
+/** Undefined: it does not exist. */
 export async function readSlot(client: Client, name: string, server: Pick<Server, 'major'>): Promise<Slot | undefined> {
   const reason = server.major >= since.invalidationReason ? 'invalidation_reason' : 'null';
   const { rows } = await client.query(
@@ -47,13 +47,13 @@ export async function readSlot(client: Client, name: string, server: Pick<Server
   };
 }
 
-/** What is wrong with a slot that somebody else made. */
+/** Problems with a slot that someone else created. */
 export function slotIssues(
   { name, failover }: { readonly name: string; readonly failover: boolean },
   slot: Slot,
   server: Pick<Server, 'database' | 'major'>,
 ): ConfigurationIssue[] {
-  const solution = `Choose another name; or, when nobody needs it: SELECT pg_catalog.pg_drop_replication_slot('${name}');`;
+  const solution = `Choose another name. Or drop it, if it is not needed: SELECT pg_catalog.pg_drop_replication_slot('${name}');`;
   if (slot.plugin === null) return [{ message: `'${name}' is a physical replication slot`, solution }];
   if (slot.plugin !== 'pgoutput')
     return [{ message: `the slot '${name}' uses the plugin ${slot.plugin}, not pgoutput`, solution }];
@@ -66,21 +66,21 @@ export function slotIssues(
     `Stop its workers, and on a replication connection (psql "dbname=${server.database} replication=database") run: ALTER_REPLICATION_SLOT ${name} (${option});`;
   const issues: ConfigurationIssue[] = [];
   if (failover && !slot.failover) {
-    issues.push({ message: `the slot '${name}' was made without failover`, solution: alter('FAILOVER true') });
+    issues.push({ message: `the slot '${name}' was created without failover`, solution: alter('FAILOVER true') });
   }
   if (slot.twoPhase) {
     issues.push({
-      message: `the slot '${name}' was made with two_phase: it sends prepared transactions before they are committed, which walwatch does not read`,
+      message: `the slot '${name}' was created with two_phase: it sends prepared transactions before their commit, which walwatch does not support`,
       solution:
         server.major >= since.alterTwoPhase
           ? alter('TWO_PHASE false')
-          : `Make it anew; changes that were not handled yet are lost: SELECT pg_catalog.pg_drop_replication_slot('${name}'); ${slotCreation(name, failover)};`,
+          : `Re-create it. Changes that were not handled yet are lost: SELECT pg_catalog.pg_drop_replication_slot('${name}'); ${slotCreation(name, failover)};`,
     });
   }
   return issues;
 }
 
-/** Why a slot cannot be used any more; undefined when it can. */
+/** Why a slot can no longer be used. Undefined: it can. */
 export function invalidation(slot: Slot): string | undefined {
   if (slot.invalidationReason !== undefined) return slot.invalidationReason;
   if (slot.walStatus === 'lost') return 'wal_removed';
@@ -88,32 +88,28 @@ export function invalidation(slot: Slot): string | undefined {
   return undefined;
 }
 
-/** `byHand`: nobody but an administrator makes slots here; the statement that does. */
+/** `byHand`: the statement that creates the slot, if walwatch may not create it. */
 export function slotLost(name: string, reason: string, from: string | undefined, byHand?: string): WatchError {
   const again = byHand
-    ? `${byHand}; The new slot begins there: what was written since ${from ?? 'that position'} is not sent.`
-    : `and slot: { name: '${name}', onLost: 'recreate' }, which makes a new one and emits 'gap'.`;
-  return new WatchError(
-    'SLOT_LOST',
-    `${reason}; changes after ${from ?? 'an unknown position'} can not be had any more`,
-    {
-      solution: `Bring what depends on the events up to date by other means, then start anew: SELECT pg_catalog.pg_drop_replication_slot('${name}'); (if it still exists) ${again}`,
-    },
-  );
+    ? `${byHand}; The new slot begins there: changes written since ${from ?? 'that position'} are not sent.`
+    : `and set slot: { name: '${name}', onLost: 'recreate' }, which creates a new one and emits 'gap'.`;
+  return new WatchError('SLOT_LOST', `${reason}; changes after ${from ?? 'an unknown position'} are lost`, {
+    solution: `Bring what depends on the events up to date by other means, then start again: SELECT pg_catalog.pg_drop_replication_slot('${name}'); (if it still exists) ${again}`,
+  });
 }
 
-/** Milliseconds that making a slot waits for transactions that are writing. */
+/** Milliseconds that the creation of a slot waits for transactions that write. */
 export const creationTimeout = 10_000;
 
-/** Milliseconds that a server has to turn logical decoding on, which is done with its first logical slot (PostgreSQL 19). */
+/** Milliseconds for the server to turn on logical decoding, which happens with its first logical slot (PostgreSQL 19). */
 const switchingTimeout = 120_000;
 
-/** The statement that makes a slot, for whoever runs it by hand. */
+/** The statement that creates a slot, to run by hand. */
 export function slotCreation(name: string, failover: boolean): string {
   return `SELECT pg_catalog.pg_create_logical_replication_slot('${name}', 'pgoutput'${failover ? ', false, false, true' : ''})`;
 }
 
-/** @throws WatchError SLOT_BLOCKED, naming who is waited for */
+/** @throws WatchError SLOT_BLOCKED, naming the transactions that it waits for */
 export async function createSlot(
   client: Client,
   name: string,
@@ -123,7 +119,7 @@ export async function createSlot(
   const timeout = (server.effectiveWalLevel ?? 'logical') === 'logical' ? creationTimeout * 2 : switchingTimeout;
   try {
     const [, { rows }] = await inOrder([
-      // Only lock_timeout bounds the wait for transactions that write; statement_timeout is the net below it.
+      // Only lock_timeout limits the wait for transactions that write. statement_timeout is a safety net.
       client.query(`set lock_timeout = ${creationTimeout}; set statement_timeout = ${timeout}`),
       client.query(
         `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ', false, false, true' : ''})`,

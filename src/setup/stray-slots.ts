@@ -4,7 +4,7 @@ import { compareLsn } from '../postgres/lsn.ts';
 import { quoteIdentifier, type Server, since } from '../postgres/server.ts';
 import { type Marker, parseComment } from './marker.ts';
 
-/** A slot of this database that nobody reads, and what a publication remembers of it. */
+/** A slot of this database that no session reads, and what a publication's comment says about it. */
 export interface IdleSlot {
   readonly name: string;
   readonly publication: string;
@@ -12,11 +12,11 @@ export interface IdleSlot {
   readonly confirmed: string | null;
   /** Bytes of WAL that the server keeps for it. */
   readonly retained: number | null;
-  /** Nobody has read it for a day. Not known before PostgreSQL 17. */
+  /** No session has read it for a day. Unknown before PostgreSQL 17. */
   readonly long: boolean;
 }
 
-/** The slots that publications remember and nobody reads now; and our own, to compare them with. */
+/** The slots that publications mention and no session reads now; and this worker's own slot, to compare them with. */
 export async function readIdleSlots(client: Client, own: string, server: Pick<Server, 'major'>): Promise<IdleSlot[]> {
   const long =
     server.major >= since.inactiveSince
@@ -37,8 +37,9 @@ export async function readIdleSlots(client: Client, own: string, server: Pick<Se
 }
 
 /**
- * Slots that look like those of earlier names of this worker: walwatch used them for watchers that this worker has too, and nobody
- * has read them since our own was made, or for a day. One of another application whose worker is only stopped has moved since. Pure.
+ * Slots that look like earlier names of this worker's slot: walwatch used them for watchers that this worker has too, and no session
+ * has read them since this worker's slot was created, or for a day. The slot of another application whose worker is only stopped has
+ * moved since. Pure.
  */
 export function strayWarnings(idle: readonly IdleSlot[], own: string, watchers: readonly string[]): WatchError[] {
   const known = idle.flatMap((slot) => {
@@ -59,7 +60,7 @@ function isEarlier(
   wanted: readonly string[],
 ): boolean {
   if (name === ours.slot || confirmed === null) return false;
-  // A copy of the database, or a server that was restored, has comments about slots of others.
+  // A copy of the database, or a restored server, has comments about slots that belong to others.
   if (databaseOid !== ours.databaseOid || systemIdentifier !== ours.systemIdentifier) return false;
   if (watchers.length === 0 || watchers.some((watcher) => !wanted.includes(watcher))) return false;
   return long || compareLsn(confirmed, ours.createdLsn) <= 0;
@@ -70,9 +71,9 @@ function stray({ name, publication, comment, retained }: IdleSlot, own: IdleSlot
   const unused = created === true && markers.length === 1 && publication !== own.publication;
   return new WatchError(
     'STRAY_SLOT',
-    `nobody reads the slot '${name}', which a worker with the same watchers used before: it looks like an earlier name of '${own.name}', and makes the server keep ${retained === null ? 'WAL' : `${retained} bytes of WAL, and more with each write`}`,
+    `no worker reads the slot '${name}', which a worker with the same watchers used before. It looks like an earlier name of '${own.name}', and makes the server keep ${retained === null ? 'WAL' : `${retained} bytes of WAL, and more with each write`}`,
     {
-      solution: `If it is: SELECT pg_catalog.pg_drop_replication_slot('${name}');${unused ? ` DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)};` : ''} If it is of another application whose worker is only stopped, leave it.`,
+      solution: `If it is one: SELECT pg_catalog.pg_drop_replication_slot('${name}');${unused ? ` DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)};` : ''} If it belongs to another application whose worker is only stopped, leave it.`,
     },
   );
 }

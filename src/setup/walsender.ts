@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { applicationName } from './judge.ts';
 
-/** Ends the session of a slot's walsender, only if that process is still the one that is meant. */
+/** Ends the session of a slot's walsender, but only if that process ID still belongs to it. */
 export async function terminateWalsender(client: Client, slot: string, pid: number): Promise<void> {
   await client.query(
     `select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity

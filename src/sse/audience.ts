@@ -1,20 +1,20 @@
 import { isMeant, type Text, type Traits, type Wish } from './criterion.ts';
 
-/** Somebody who wants some of the changes of a watcher; without a wish, all of them. */
+/** A subscriber of one watcher: to the changes that match its wish, or to all changes without one. */
 export interface Member {
   readonly wish: Wish | undefined;
 }
 
 /**
- * Who wants the changes of one watcher. Each member stands under one column of its filter, the one under whose value the
- * fewest stand. So a change costs one look-up for each column, however many clients there are and however they combine
- * columns, and a comparison for each member found there.
+ * The subscribers of one watcher. Each member is indexed by one column of its filter: the one whose value has the fewest
+ * members. So a change costs one lookup per column, and one comparison per member found, however many clients there are and
+ * however they combine columns.
  */
 export class Audience<M extends Member> {
   readonly #all = new Set<M>();
-  /** By the place of the column. */
+  /** By the number of the column. */
   readonly #columns: (Map<Text, Set<M>> | undefined)[] = [];
-  /** Where the members with a wish stand. */
+  /** Where each member with a wish is indexed. */
   readonly #places = new Map<M, { readonly column: Map<Text, Set<M>>; readonly text: Text }>();
 
   add(member: M): void {
@@ -47,7 +47,7 @@ export class Audience<M extends Member> {
     if (there.size === 0) place.column.delete(place.text);
   }
 
-  /** Tells who is meant; `certain` is false when a value that decides it was not sent. */
+  /** Finds the members that a change is for. `certain` is false when a value that decides it was not sent. */
   find(traits: Traits, found: (member: M, certain: boolean) => void): void {
     for (const member of this.#all) found(member, true);
     const judge = (members: Iterable<M> = []) => {

@@ -5,7 +5,7 @@ import type { Watchers } from '../types/watchers.ts';
 import type { Wanted } from './wanted.ts';
 
 /**
- * What somebody asks to subscribe to. The values are as the client sent them, whatever the types say: `'7'` may stand for `7`.
+ * A requested subscription. Its values are as the client sent them, whatever the types say: `'7'` may mean `7`.
  * - `all`: all rows.
  * - `id`: the row with this value of the primary key, whose name is `column`.
  * - `columns`: the rows in which all of these have these values.
@@ -34,16 +34,16 @@ export type AnySubscription =
       readonly columns: { readonly [column: string]: Scalar | undefined };
     };
 
-/** Whether a request may have a subscription. */
+/** Decides whether a request may have a subscription. */
 export type Authorize<S> = (request: Request, subscription: S) => boolean | Promise<boolean>;
 
-/** Of a request: undefined and null mean that it has none. */
+/** The requester's own value; undefined or null if the requester has none. */
 type Own = Scalar | undefined;
 
 /**
- * An `authorize` that allows the rows in which `column` has the requester's own value, and nothing else: not all rows, not
- * another column, not another value or type, and nothing to whoever has no value. More columns may narrow the rows further.
- * It looks at the name of the column only: name the watchers as well where it means different things in different tables.
+ * An `authorize` that allows only the rows in which `column` has the requester's own value. It denies all rows, other columns,
+ * other values and other types, and everything if the requester has no value. Further columns may narrow the rows. It checks
+ * the name of the column only: if the name means different things in different tables, also check `subscription.watcher`.
  *
  * @example
  * ```ts
@@ -59,7 +59,7 @@ export function onlyOwn(
     if (asked === undefined || asked === null) return false;
     const own = typeof value === 'function' ? await value(request) : value;
     if (own === undefined || own === null) return false;
-    // JSON has no bigint: clients write it as text. An own value that is text may be the digits of a number.
+    // JSON has no bigint: clients write it as text. An own value that is text may contain the digits of a number.
     if (typeof own === 'bigint' || (typeof own === 'string' && typeof asked === 'number'))
       return typeof asked !== 'boolean' && String(asked) === String(own);
     return asked === own;
@@ -72,10 +72,10 @@ function valueOf(subscription: AnySubscription, column: string): Own {
   return subscription.columns[column];
 }
 
-/** Asked at the same time for one request. */
+/** Concurrent calls of `authorize` for one request. */
 const atOnce = 10;
 
-/** What `authorize` says of each. Only true allows. Nobody is asked or waited for any more once the client has gone. */
+/** Calls `authorize` for each subscription. Only true allows it. Once the client has disconnected, it stops. */
 export async function judge(
   authorize: Authorize<any>,
   request: Request,

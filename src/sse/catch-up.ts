@@ -3,7 +3,7 @@ import { isMeant, type Wish } from './criterion.ts';
 import type { History } from './history.ts';
 import type { Trails } from './trails.ts';
 
-/** A subscription that goes on from a number of the history. */
+/** A subscription that resumes from a number of the history. */
 export interface Returning {
   readonly index: number;
   readonly wish: Wish | undefined;
@@ -11,7 +11,7 @@ export interface Returning {
   readonly from: number;
 }
 
-/** Changes that are looked at before others have their turn, and for one client in all. */
+/** Changes to examine before other work gets its turn, and at most for one client. */
 const slice = 2000;
 const most = 50_000;
 
@@ -20,7 +20,7 @@ export class CatchUp {
   readonly #history: History;
   readonly #returning: readonly Returning[];
   readonly #limit: number;
-  /** By number, with the subscriptions that mean it. */
+  /** Missed changes by number, each with the subscriptions that match it. */
   readonly #missed = new Map<number, { readonly change: Change; readonly indexes: number[] }>();
   #bytes = 0;
   #looked = 0;
@@ -31,7 +31,7 @@ export class CatchUp {
     this.#limit = limit;
   }
 
-  /** Yields when others should have their turn. Returns whether all is found: it is still known, and no more than the limit. */
+  /** Yields to let other work run. Returns false if the history no longer has all missed changes, or they exceed a limit. */
   *run(): Generator<void, boolean> {
     const oldest = Math.min(...this.#returning.map(({ from }) => from));
     let done = 0;
@@ -46,7 +46,7 @@ export class CatchUp {
               yield;
               if (this.#history.first > oldest) return false;
             }
-            // What came meanwhile is for the next round.
+            // Changes that arrived since the round began belong to the next round.
             if (number < upTo && !this.#look(one, number, change)) return false;
           }
         }
@@ -56,7 +56,7 @@ export class CatchUp {
     return this.#history.first <= oldest;
   }
 
-  /** In the order in which they happened. */
+  /** The missed changes in commit order. */
   *messages(): Iterable<readonly Uint8Array[]> {
     const inOrder = [...this.#missed].toSorted(([a], [b]) => a - b);
     for (const [, { change, indexes }] of inOrder) yield changeMessage(change, indexes);

@@ -2,16 +2,16 @@ import type { EventContext } from '../types/delivery.ts';
 import type { FilterColumns, Traits, Values } from './criterion.ts';
 import { plainRow, toJson } from './values.ts';
 
-/** A change as browsers get it. */
+/** A change as it is sent to browsers. */
 export interface Change extends Traits {
   readonly eventId: string;
-  /** The end of its message, after whom it is for: all clients and the history share these bytes. */
+  /** The part of its message after the list of subscriptions. All clients and the history share these bytes. */
   readonly body: Uint8Array;
 }
 
 const encoder = new TextEncoder();
 
-/** @throws what JSON.stringify throws at values of the user's own parsers */
+/** @throws the error of JSON.stringify for a value of the user's own parser */
 export function makeChange(event: object, context: EventContext, columns: FilterColumns): Change {
   const { watcher, eventId, previous, absent } = context;
   const { values, types } = plainRow(event);
@@ -26,10 +26,10 @@ export function makeChange(event: object, context: EventContext, columns: Filter
   };
 }
 
-/** Above it a message is sent in two parts, so that those with other numbers share the second. */
+/** A larger message is sent in two parts, so that clients with other subscription numbers share the second. */
 const whole = 4096;
 
-/** The message for a client whose subscriptions of these numbers mean the change. */
+/** The message of a change for the subscriptions with these numbers. */
 export function changeMessage({ eventId, body }: Change, subscriptions: readonly number[]): readonly Uint8Array[] {
   const head = encoder.encode(`id: ${eventId}\ndata: {"for":[${subscriptions.join()}],`);
   if (body.byteLength > whole) return [head, body];
@@ -39,13 +39,13 @@ export function changeMessage({ eventId, body }: Change, subscriptions: readonly
   return [message];
 }
 
-/** A message of ours: `position` tells how far the client is, `reset` that changes may be missing. */
+/** A message of the protocol: `position` is the client's position, `reset` means that changes may be missing. */
 export function ownMessage(event: 'position' | 'reset', id: string, data = id): Uint8Array {
   return encoder.encode(`event: ${event}\nid: ${id}\ndata: ${data}\n\n`);
 }
 
-/** An event, since a comment does not reach a page. It tells how many milliseconds there are until the next. */
+/** An event, because pages do not see comments. Its data is the number of milliseconds until the next. */
 export const heartbeatMessage = (every: number): Uint8Array => encoder.encode(`event: heartbeat\ndata: ${every}\n\n`);
 
-/** Clients that lost the same server do not come back all at once. */
+/** A random delay, so that the clients of a lost server do not all reconnect at once. */
 export const retryMessage = (): Uint8Array => encoder.encode(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);

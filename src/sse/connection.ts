@@ -1,19 +1,19 @@
-/** Parts up to this size are sent together. A larger one goes as it is, so that clients share its bytes on their way too. */
+/** Smaller parts are joined up to this size. A larger part is not copied, so that clients also share its bytes while it is sent. */
 const joined = 16 * 1024;
-/** Bytes that a part takes in memory besides its own, measured. */
+/** Memory of a part in addition to its bytes, as measured. */
 const overhead = 100;
-/** Milliseconds in which a client takes what was sent before its connection was ended. */
+/** Milliseconds that a client has to read the rest after its connection was ended. */
 const grace = 10_000;
 
-/** The stream of one client. What it has not taken yet waits here, bounded by bytes. */
+/** The stream of one client. Unread messages wait here, up to a number of bytes. */
 export class Connection {
   readonly stream: ReadableStream<Uint8Array>;
-  /** Called once, whoever ends it. */
+  /** Called once, when either side ends the connection. */
   readonly #onEnd: () => void;
   readonly #limit: number;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #waiting: Uint8Array[] = [];
-  /** Of what waits, and of what the reader is about to take. */
+  /** Bytes that wait, and bytes that the reader is about to take. */
   #bytes = 0;
   #taken = 0;
   #asked = false;
@@ -34,7 +34,7 @@ export class Connection {
         },
         cancel: () => this.#over(),
       },
-      // The stream keeps nothing itself: it asks when its reader does.
+      // The stream does not buffer: it only pulls when its reader does.
       { highWaterMark: 0 },
     );
   }
@@ -43,31 +43,35 @@ export class Connection {
     return this.#ended;
   }
 
-  /** Whether anybody has ever read from it. */
+  /** Whether anything has ever read from it. */
   get read(): boolean {
     return this.#read;
   }
 
-  /** A message, whole or in parts. They are shared between connections, so one that waits costs a reference. */
+  /** Sends a message, whole or in parts. Connections share the bytes, so a waiting message costs only a reference. */
   send(message: Uint8Array | readonly Uint8Array[]): void {
     if (this.#ended) return;
     if (message instanceof Uint8Array) this.#add(message);
     else for (const part of message) this.#add(part);
-    if (this.#bytes > this.#limit) this.cut(`the client is too slow: more than ${this.#limit} bytes wait for it`);
+    if (this.#bytes > this.#limit)
+      this.cut(`the client reads too slowly: more than ${this.#limit} bytes are waiting for it`);
     else if (this.#asked) this.#flush();
   }
 
-  /** Ends it after what was sent; a client that does not take that is cut. */
+  /** Ends the connection after all sent messages. A client that does not read them in time is cut off. */
   end(): void {
     if (this.#ended) return;
     for (const part of this.#waiting) this.#controller.enqueue(part);
     this.#controller.close();
     this.#over();
     const controller = this.#controller;
-    setTimeout(() => controller.error(new Error('the client is too slow to end')), grace).unref();
+    setTimeout(
+      () => controller.error(new Error('the client did not read the end of the stream in time')),
+      grace,
+    ).unref();
   }
 
-  /** Not `close`, which would wait for a client that does not read. */
+  /** Ends the connection at once. `close` would wait for a client that does not read. */
   cut(reason: string): void {
     if (this.#ended) return;
     this.#controller.error(new Error(reason));
@@ -88,7 +92,7 @@ export class Connection {
     this.#controller.enqueue(chunk);
   }
 
-  /** A large part, or as many small ones as are sent together. */
+  /** One large part, or several small ones joined. */
   #join(): Uint8Array {
     const waiting = this.#waiting;
     let [count, bytes] = [1, waiting[0]!.byteLength];

@@ -1,12 +1,12 @@
 import { plainValue } from './values.ts';
 
-/** What the browser sees of a value, to compare by. Undefined: not known. */
+/** A value as the browser sees it, for comparison. Undefined: not known. */
 export type Text = string | null | undefined;
 
-/** A row, by the names of its columns. */
+/** A row by column name. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** What a filter asks for: these columns, ascending, with values of these texts. */
+/** A filter: its columns in ascending order, and the text of the value for each. */
 export interface Criterion {
   readonly columns: readonly string[];
   readonly texts: readonly Text[];
@@ -17,20 +17,20 @@ export function criterion(filter: Values): Criterion {
   return { columns, texts: columns.map((column) => textIn(filter, column)) };
 }
 
-/** What of a change decides whom it is for: the texts of the filter columns of its watcher. */
+/** The part of a change that decides which filters match: the texts of the watcher's filter columns. */
 export interface Traits {
   readonly now: readonly Text[];
-  /** As far as they are known. */
+  /** Those that are known. */
   readonly before: readonly Text[];
 }
 
-/** A criterion whose columns are numbered as the texts of the watcher's changes are. */
+/** A criterion with column numbers instead of names: positions in the `Traits` of the watcher's changes. */
 export interface Wish {
   readonly places: readonly number[];
   readonly texts: readonly Text[];
 }
 
-/** The columns of one watcher that somebody has filtered by, in the order in which they came: no more than it declares. */
+/** The columns of one watcher that any client has filtered by, in order of first use. There cannot be more than the watcher declares. */
 export class FilterColumns {
   readonly #names: string[] = [];
 
@@ -48,7 +48,7 @@ export class FilterColumns {
   }
 }
 
-/** Whether a change is meant: by its new values, or those of before. `unknown`: a value that decides it was not sent. */
+/** Whether a wish matches the new or the old values of a change. `unknown`: a value that decides it was not sent. */
 export function isMeant({ now, before }: Traits, wish: Wish): boolean | 'unknown' {
   const verdict = matches(now, wish);
   if (verdict === true || matches(before, wish) === true) return true;
@@ -72,7 +72,7 @@ function textIn(row: Values, column: string): Text {
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** Values compare by what the browser sees of them: `42` and `'42'` are the same, uuids in any case, null is null. */
+/** Values are compared as the browser sees them: `42` equals `'42'`, UUIDs ignore case, null equals null. */
 function textOf(value: unknown): Text {
   if (value === null || value === undefined) return value;
   if (typeof value !== 'string') return JSON.stringify(value);

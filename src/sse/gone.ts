@@ -1,11 +1,11 @@
 import type { EventEmitter } from 'node:events';
 
-/** What waits for the end of each socket: one listener, however many requests stand in line on it. */
+/** The requests of each socket: one listener, however many requests are queued on it. */
 const waiting = new WeakMap<EventEmitter, Set<AbortController>>();
 
 /**
- * Aborted when the client of a response has gone. On Node 20 and 22 a response that stands behind another one on its
- * socket (HTTP pipelining) is not told that the socket has closed, so the socket is listened to as well.
+ * Aborted when the client of a response has disconnected. On Node 20 and 22 a response that waits behind another one on its
+ * socket (HTTP pipelining) emits no `close` when the socket closes, so this also listens to the socket.
  */
 export function goneSignal(
   socket: EventEmitter & { readonly destroyed?: boolean },

@@ -1,35 +1,35 @@
 import { createHash } from 'node:crypto';
 import type { Criterion } from './criterion.ts';
 
-/** That somebody may see what a subscription brings, without a break since a number of the history. */
+/** A client's right to a subscription, held without interruption since a number of the history. */
 export interface Grant {
   readonly key: string;
   readonly since: number;
-  /** Connections that have it. */
+  /** Open connections that use it. */
   open: number;
   /** When the last of them ended. */
   left: number;
 }
 
-/** Those without a connection that are remembered at most. The oldest go first: their clients load again. */
+/** How many grants without a connection are kept. The oldest are forgotten first: their clients must load again. */
 const most = 100_000;
 
 /**
- * Since when somebody is allowed what it asks for, so that a right that is given later shows nothing from before. A client's
- * word (`Last-Event-ID`) is not enough for that. A grant that no connection has had for `maxAge` is forgotten, as is one that
- * is denied.
+ * Remembers since when a client may have each subscription, so that a right granted later does not reveal earlier changes. The
+ * client's `Last-Event-ID` cannot be trusted for that. A grant is forgotten when it is denied, or when no connection has used it
+ * for `maxAge`.
  */
 export class Grants {
   readonly #maxAge: number;
   readonly #grants = new Map<string, Grant>();
-  /** Those without a connection, in the order in which they were left. */
+  /** Grants without a connection, oldest first. */
   readonly #left = new Set<Grant>();
 
   constructor(maxAge: number) {
     this.#maxAge = maxAge;
   }
 
-  /** `now`: since when, if there is none yet. */
+  /** `now`: the start of a new grant. */
   take(identity: string, watcher: string, criterion: Criterion | undefined, now: number): Grant {
     this.#forget();
     const key = keyOf(identity, watcher, criterion);
@@ -65,7 +65,7 @@ export class Grants {
   }
 }
 
-/** Short, however long the filter is. */
+/** A hash, so that the key is short however long the filter is. */
 const keyOf = (identity: string, watcher: string, criterion: Criterion | undefined) =>
   createHash('sha256')
     .update(JSON.stringify([identity, watcher, criterion?.columns, criterion?.texts]))

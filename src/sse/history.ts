@@ -8,28 +8,28 @@ interface Entry {
   /** Undefined: a mark. */
   readonly change: Change | undefined;
   readonly trails: readonly Trail[];
-  /** For each trail the number of the change before on it. */
+  /** For each trail, the number of the previous change on it. */
   readonly earlier: readonly number[];
   /** The memory that it takes. */
   readonly bytes: number;
 }
 
 /**
- * The last changes, in the order in which clients were sent them, numbered. Bounded by their number and by their memory: the
- * oldest go first.
+ * The last changes, numbered in the order in which they were sent to clients. Limited by number and by memory: the oldest
+ * are dropped first.
  */
 export class History {
   readonly #limit: number;
   readonly #most: number;
-  /** In the place of their number modulo the limit. */
+  /** A ring buffer: an entry is at its number modulo the limit. */
   readonly #entries: (Entry | undefined)[] = [];
-  /** Where each id stands first: watchers of one change share it. */
+  /** The first number of each id: all watchers of one change share its id. */
   readonly #numbers = new Map<string, number>();
   #first = 0;
   #next = 0;
   #bytes = 0;
   #position = '';
-  /** Of the last change whose id a client may go on from. */
+  /** The last change whose id a client may resume from. */
   #latest: Place | undefined;
 
   constructor(limit: number, bytes: number) {
@@ -38,43 +38,43 @@ export class History {
     this.mark();
   }
 
-  /** The id of a client that has seen all until now. */
+  /** The id of a client that has seen everything so far. */
   get position(): string {
     return this.#position;
   }
 
-  /** The number of the oldest that is kept. */
+  /** The number of the oldest entry. */
   get first(): number {
     return this.#first;
   }
 
-  /** Of a client that begins now. */
+  /** The number of the next entry: where a new client begins. */
   get next(): number {
     return this.#next;
   }
 
-  /** `trails`: those of its watcher. */
+  /** `trails` are those of the change's watcher. */
   add(change: Change, trails: Trails): void {
     const place = placeOf(change.eventId);
-    // Nobody goes on from an id that stood here before, be it of another watcher or delivered again: whoever has it may
-    // have it from then.
+    // An id that was here before (of another watcher, or delivered again) cannot be resumed from: the client may have received
+    // it the first time.
     const known = this.#latest !== undefined && !isLater(place, this.#latest);
     if (!known) this.#latest = place;
     this.#push(change.eventId, !known, change, trails);
   }
 
-  /** Parts what was from what comes, though no change stands between. */
+  /** Separates earlier from later changes when no change lies between them. */
   mark(): void {
     this.#push(`start/${randomUUID()}`, true);
   }
 
-  /** The number of the first change that a client with this id may not have seen; undefined when that is not known any more. */
+  /** The number of the first change that a client with this id may have missed; undefined when the id has been dropped. */
   after(id: string): number | undefined {
     const number = this.#numbers.get(id);
     return number === undefined ? undefined : number + 1;
   }
 
-  /** The changes of a trail from the last one back to `from`, as far as they are kept. */
+  /** The changes of a trail that are still kept, from the last one back to `from`. */
   *back(trail: Trail, from: number): Iterable<readonly [number: number, change: Change]> {
     let number = trail.last;
     while (number >= from && number >= this.#first) {
@@ -88,7 +88,7 @@ export class History {
     return this.#entries[number % this.#limit]!;
   }
 
-  /** Nobody goes on across this point. */
+  /** Forgets everything: no client can resume across this point. */
   cut(): void {
     while (this.#first < this.#next) this.#dropFirst();
     this.#latest = undefined;
@@ -103,7 +103,7 @@ export class History {
       return;
     }
     if (number - this.#first >= this.#limit) this.#dropFirst();
-    // Not before the oldest is gone: that may have been the last on a trail, which is then forgotten.
+    // Only after the oldest entry is dropped: it may have been the last one on a trail, which is removed then.
     const { trails, ...traits } = change && ofWatcher ? ofWatcher.of(change) : { trails: [] };
     const earlier = trails.map(({ last }) => last);
     const kept = change && { ...change, ...traits };
@@ -128,7 +128,7 @@ export class History {
   }
 }
 
-/** Measured, and rounded up: an entry with its id and its bytes' header, and its share of a trail. */
+/** Measured and rounded up: an entry with its id and the header of its bytes, and its share of a trail. */
 const entryBytes = 600;
 const trailBytes = 300;
 
@@ -138,12 +138,12 @@ function memoryOf(change: Change | undefined, trails: number): number {
   return base + change.body.byteLength + characters(change.now) + characters(change.before);
 }
 
-/** A character takes two bytes unless all of a text are Latin-1. */
+/** A character takes two bytes, unless the whole text is Latin-1. */
 const characters = (texts: readonly Text[]) => texts.reduce((sum, text) => sum + 2 * (text?.length ?? 0), 0);
 
 type Place = readonly [high: number, low: number, ordinal: number];
 
-/** Of an eventId, `16/B374D848/0`. */
+/** The parts of an eventId, such as `16/B374D848/0`. */
 function placeOf(eventId: string): Place {
   const [high, low, ordinal] = eventId.split('/');
   return [parseInt(high!, 16), parseInt(low!, 16), Number(ordinal)];

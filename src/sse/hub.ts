@@ -22,12 +22,12 @@ export interface HubSettings {
   readonly maxAge: number;
 }
 
-/** Who connects, as far as it matters here. */
+/** The client of a new connection. */
 export interface Requester {
   readonly identity: string;
-  /** When it was asked whether all this is allowed: `maxAge` counts from then. */
+  /** When `authorize` was called: `maxAge` counts from then. */
   readonly asked: number;
-  /** Aborted when the client has gone. */
+  /** Aborted when the client has disconnected. */
   readonly signal: AbortSignal;
   /** Called when the connection has ended. */
   readonly onEnd: () => void;
@@ -43,23 +43,23 @@ interface ClientSubscription extends Member {
 
 interface Client {
   readonly connection: Connection;
-  /** The last id that it was told by us or by an event; undefined while it is still catching up. */
+  /** The last id that was sent to it; undefined while it is still catching up. */
   position: string | undefined;
 }
 
-/** What is kept of one watcher since its first client came. */
+/** The state of one watcher, kept since its first client subscribed. */
 interface Feed {
   readonly columns: FilterColumns;
   readonly audience: Audience<ClientSubscription>;
   readonly trails: Trails;
 }
 
-/** The memory that the history takes at most. */
+/** The memory limit of the history. */
 const historyBytes = 64 * 1024 * 1024;
 
-const forgotten = 'the changes since the last id are not kept any more';
+const forgotten = 'the server has dropped the changes since the last id';
 
-/** Brings the changes of a watch to its clients: one subscription for each watcher, whatever they filter by. */
+/** Sends the changes of a watch to its clients. It makes one subscription per watcher, however many filters clients use. */
 export class Hub {
   readonly #watch: Watch<any>;
   readonly #settings: HubSettings;
@@ -80,22 +80,22 @@ export class Hub {
     const on = watch.on.bind(watch) as (event: 'gap' | 'standby', listener: () => void) => () => void;
     on(
       'gap',
-      ownListener(() => this.#cut('changes were not seen')),
+      ownListener(() => this.#cut('changes were missed')),
     );
     on(
       'standby',
       ownListener(() => {
-        // Another worker sees the changes now.
+        // Another worker receives the changes now.
         this.#cut('another worker has the slot');
         this.#endAll();
       }),
     );
-    // Promise.prototype.then, because `closed.then` would count as somebody who hears of the error that ended the watch.
+    // Promise.prototype.then, because `closed.then` would count as the application's handling of the error that ended the watch.
     const end = () => this.#endAll();
     void Promise.prototype.then.call(watch.closed, end, end);
   }
 
-  /** Sends what was missed, and from then on what happens. The caller has checked that this is allowed. @throws WatchError `STOPPED` */
+  /** Sends the missed changes, then new changes as they happen. The caller checks `authorize` first. @throws WatchError `STOPPED` */
   connect(wanted: readonly Wanted[], refused: readonly Refusal[], requester: Requester): ReadableStream<Uint8Array> {
     for (const { watcher } of wanted) this.#feed(watcher); // a new one marks the history
     const { next } = this.#history;
@@ -114,13 +114,13 @@ export class Hub {
     const returning = subscriptions.flatMap(({ index, feed, grant, wish }, at): Returning[] => {
       const { after } = wanted[at]!;
       const from = after === undefined ? next : this.#history.after(after);
-      // What came before the grant was not for this client, whatever id it has.
+      // Changes before the grant are not for this client, whatever id it sends.
       if (from === undefined || (after !== undefined && from < grant.since)) return [];
       return [{ index, wish, trails: feed.trails, from }];
     });
     const begin = () => {
       this.#tellPosition(client);
-      if (client.connection.ended) return; // cut: all this was too much for it
+      if (client.connection.ended) return; // cut off: the missed changes exceeded its buffer
       for (const subscription of subscriptions) subscription.feed.audience.add(subscription);
     };
     if (returning.length === wanted.length) void this.#catchUp(client, returning, begin);
@@ -131,14 +131,14 @@ export class Hub {
     return client.connection.stream;
   }
 
-  /** A subscription that is not allowed, or not any more. */
+  /** Forgets the grant of a subscription that is not, or no longer, allowed. */
   deny(identity: string, { watcher, criterion }: Wanted): void {
     this.#grants.deny(identity, watcher, criterion);
   }
 
   #open({ asked, signal, onEnd }: Requester, leave: () => void): Client {
     const { heartbeat, clientBuffer, maxAge } = this.#settings;
-    const gone = () => connection.cut('the client has gone');
+    const gone = () => connection.cut('the client has disconnected');
     const connection = new Connection(clientBuffer, () => {
       clearInterval(beat);
       clearTimeout(age);
@@ -156,9 +156,9 @@ export class Hub {
     return client;
   }
 
-  /** At once when it is little, else in turns: nobody else waits for it. `begin` then follows with no change in between. */
+  /** A few changes are sent at once, many in slices, so that other clients do not wait. Calls `begin` before any further change. */
   async #catchUp({ connection }: Client, returning: readonly Returning[], begin: () => void): Promise<void> {
-    // A client that was cut for being too slow has left more than this behind: to load again is less than to catch up.
+    // Half the buffer: a client that was cut off as too slow missed more than this, and loads again instead of catching up.
     const missed = new CatchUp(this.#history, returning, this.#settings.clientBuffer / 2);
     const work = missed.run();
     let step = work.next();
@@ -175,10 +175,10 @@ export class Hub {
   #feed(watcher: string): Feed {
     const there = this.#feeds.get(watcher);
     if (there) return there;
-    // Nobody goes on to it from before: it was not listened to.
+    // No client can resume this watcher from before: it had no subscription.
     this.#history.mark();
     const feed: Feed = { columns: new FilterColumns(), audience: new Audience(), trails: new Trails() };
-    // Returns at once, so that no browser ever holds the slot back.
+    // The handler returns at once, so that a browser never holds the slot back.
     this.#watch.subscribe(watcher, (event, context) => this.#publish(feed, event, context), {
       name: `sse ${watcher}`,
       onError: 'retry', // it never fails, and needs no table of dead letters
@@ -192,8 +192,8 @@ export class Hub {
     try {
       change = makeChange(event as object, context, columns);
     } catch (error) {
-      // Thrown on, it would hold the slot for ever.
-      const reason = `${context.watcher}, ${context.eventId}: not to be written as JSON`;
+      // If this threw, the event would be retried forever and hold the slot back.
+      const reason = `${context.watcher}, ${context.eventId}: the event cannot be written as JSON`;
       process.emitWarning(`walwatch/sse: ${reason}: ${thrownText(error)}`);
       this.#cut(reason);
       return;
@@ -215,15 +215,15 @@ export class Hub {
       client.position = change.eventId;
       client.connection.send(message);
     }
-    for (const client of unsure) this.#reset(client, 'a value that decides who is meant was not sent');
+    for (const client of unsure) this.#reset(client, 'PostgreSQL did not send a value that a filter needs');
   }
 
   #beat(client: Client): void {
     const { connection, position } = client;
-    // A server that drops a response does not always say so.
-    if (!connection.read) connection.cut('nobody reads the response');
+    // A server that drops a response does not always cancel its stream.
+    if (!connection.read) connection.cut('the response is not being read');
     connection.send(this.#heartbeat);
-    // So that a client that hears little can still go on from where it is.
+    // So that a client with few events can still resume from a recent position.
     if (position !== undefined && position !== this.#history.position) this.#tellPosition(client);
   }
 
@@ -237,7 +237,7 @@ export class Hub {
     client.connection.send(ownMessage('reset', client.position, reason));
   }
 
-  /** Changes are missing: everybody is told, and nobody goes on from before. Who is catching up will find that out. */
+  /** Changes are missing: resets every client, and no client can resume from before. Clients that are catching up notice it themselves. */
   #cut(reason: string): void {
     this.#history.cut();
     for (const client of this.#clients) if (client.position !== undefined) this.#reset(client, reason);

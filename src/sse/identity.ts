@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** What browsers and proxies change from one request of the same user to the next. All else may tell who it is. */
+/** Headers that browsers and proxies change between requests of the same user. Any other header may identify the user. */
 const changing = new Set([
   'accept', 'accept-encoding', 'accept-language', 'cache-control', 'cf-connecting-ip', 'cf-ray', 'connection', 'content-length',
   'content-type', 'forwarded', 'last-event-id', 'origin', 'pragma', 'priority', 'referer', 'traceparent', 'tracestate',
@@ -9,8 +9,8 @@ const changing = new Set([
 ]); // prettier-ignore
 
 /**
- * Who a request is from, where the application does not say: the headers, and the path and the parameters of the URL, which
- * are all that `authorize` can tell it by. One header too many makes a client load again, one too few could show it what was another's.
+ * Identifies the sender of a request without `principal`: by headers, path and parameters, which are all that `authorize` can
+ * use as well. A header too many makes a client load again. A header too few could show it another user's changes.
  */
 export function identityOf(request: Request): string {
   const headers = [...request.headers].filter(([name]) => !changing.has(name) && !name.startsWith('sec-'));

@@ -4,8 +4,8 @@ import { largestBody } from './query.ts';
 export type Body = string | Uint8Array<ArrayBuffer> | null;
 
 /**
- * Calls back with the body of a request: at once for one without, or with what Express or another framework has read
- * before; with a status when it is larger than anybody here reads. Never, if the client goes before its end.
+ * Calls `done` with the body of a request: at once if there is none, or if Express or another framework has already read it.
+ * Calls it with a status if the body is too large. Never calls it if the client disconnects before the end of the body.
  */
 export function incomingBody(
   incoming: IncomingMessage & { readonly body?: unknown },
@@ -29,7 +29,7 @@ function collect(incoming: IncomingMessage, done: (status: 413 | undefined, body
     size += chunk.length;
     if (size <= largestBody) chunks.push(chunk);
     else {
-      chunks.length = 0; // the rest is read and forgotten, so that the answer arrives
+      chunks.length = 0; // the rest is read and dropped, so that the client receives the answer
       if (fitted) done(413, null);
     }
   });

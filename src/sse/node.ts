@@ -3,8 +3,8 @@ import { goneSignal } from './gone.ts';
 import { type Body, incomingBody } from './node-body.ts';
 
 /**
- * Makes a web-standard handler one for `node:http`, and for frameworks that hand its request and response on.
- * What the handler throws goes to `next`; without one the answer is a 500 and the error a warning of the process.
+ * Turns a web-standard handler into one for `node:http` and for frameworks that pass on its request and response.
+ * Errors of the handler go to `next`. Without `next` the answer is a 500 and the error becomes a process warning.
  *
  * @example
  * ```ts
@@ -67,19 +67,19 @@ function webRequest(incoming: IncomingMessage, body: Body, gone: AbortSignal): R
 /** A name or an address, and a port: nothing that could be taken for a path or a query. */
 const authority = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i;
 
-/** Path and query are those of the request line, whatever the Host header says. */
+/** Path and query come from the request line, whatever the Host header contains. */
 function urlOf(incoming: IncomingMessage & { originalUrl?: string }, headers: Headers): string {
   const scheme = 'encrypted' in incoming.socket ? 'https' : 'http';
   const host = headers.get('host') || String(incoming.headers[':authority'] ?? 'localhost');
   if (!authority.test(host)) throw new TypeError('the Host header is malformed');
-  // Express cuts the path that a handler is mounted at off `url`.
+  // Express removes the mount path of a handler from `url`.
   const target = incoming.originalUrl ?? incoming.url ?? '/';
   if (target.startsWith('/')) return `${scheme}://${host}${target}`;
-  const { pathname, search } = new URL(target); // as proxies are asked
+  const { pathname, search } = new URL(target); // the absolute form, as proxies receive it
   return `${scheme}://${host}${pathname}${search}`;
 }
 
-/** Waits for a client that reads slowly, so that what it has not read stays with the handler, which bounds it. */
+/** Waits while a client reads slowly, so that unread data stays with the handler, which limits it. */
 async function send(response: Response, outgoing: ServerResponse, gone: AbortSignal): Promise<void> {
   if (gone.aborted) {
     await response.body?.cancel();
@@ -91,12 +91,12 @@ async function send(response: Response, outgoing: ServerResponse, gone: AbortSig
     outgoing.end();
     return;
   }
-  // It has failed already: see `read`.
+  // Ignored: an error shows up in `read` below.
   gone.addEventListener('abort', () => void reader.cancel().catch(() => {}), { once: true });
-  // Also while a write is waited for, which a client that reads nothing would make for ever.
+  // Also while a write waits: a client that does not read would let it wait forever.
   reader.closed.catch(() => outgoing.destroy());
   for (;;) {
-    const chunk = await reader.read().catch(() => undefined); // cut by the handler: destroyed above
+    const chunk = await reader.read().catch(() => undefined); // cut off by the handler: destroyed above
     if (chunk === undefined || gone.aborted) return;
     if (chunk.done) break;
     if (!outgoing.write(chunk.value) && !(await drained(outgoing, gone))) return;
@@ -104,7 +104,7 @@ async function send(response: Response, outgoing: ServerResponse, gone: AbortSig
   outgoing.end();
 }
 
-/** Whether it takes more; false when the client has gone. */
+/** Resolves with true when the response accepts more, with false when the client has disconnected. */
 function drained(outgoing: ServerResponse, gone: AbortSignal): Promise<boolean> {
   if (gone.aborted || outgoing.destroyed) return Promise.resolve(false);
   return new Promise((resolve) => {

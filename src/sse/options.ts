@@ -7,22 +7,22 @@ import type { HubSettings } from './hub.ts';
 
 /** Options of `sse()`. */
 export interface SseOptions<W extends Watchers = Watchers> {
-  /** Asked for each subscription of each connection: nothing is served unless it returns true. See `onlyOwn`. */
+  /** Called for each subscription of each connection: nothing is served unless it returns true. See `onlyOwn`. */
   readonly authorize: Authorize<Subscription<W>>;
-  /** Milliseconds between heartbeats, by which a client knows that its stream lives. Default 15 000. */
+  /** Milliseconds between heartbeats, which show a client that its stream is alive. Default 15 000. */
   readonly heartbeat?: number;
   /** Events kept for `Last-Event-ID`. Default 10 000. */
   readonly replay?: number;
-  /** The user a request is from, so that `connections` bounds what one may open; undefined: nobody, and nothing is served.
-   *  Default: nobody is bounded. */
+  /** Returns the user of a request, so that `connections` can limit each user. If it returns undefined or null, nothing is
+   *  served. Default: no limit per user. */
   readonly principal?: (request: Request) => Principal | Promise<Principal>;
-  /** Connections at once of one principal. Default 20. */
+  /** Open connections of one principal. Default 20. */
   readonly connections?: number;
-  /** Subscriptions of one connection. More are refused, each by itself. Default 100. */
+  /** Subscriptions of one connection. Further ones are refused; the others work. Default 100. */
   readonly subscriptions?: number;
-  /** Bytes that may wait for one client; above it the connection is cut. Default 1 MiB. */
+  /** Bytes that may wait for one client. If more are waiting, the connection is closed. Default 1 MiB. */
   readonly clientBuffer?: number;
-  /** Milliseconds until a connection is ended, so that the client comes back and `authorize` is asked again. Default an hour. */
+  /** Milliseconds until a connection is ended, so that the client reconnects and `authorize` is called again. Default: one hour. */
   readonly maxAge?: number;
   /** Origins of other sites that may read: `['https://app.example.org']`. Default: none. */
   readonly cors?: readonly string[];
@@ -41,7 +41,7 @@ const defaults = {
 export type Settings = HubSettings & Pick<typeof defaults, 'connections' | 'subscriptions'>;
 export type AnyOptions = Partial<SseOptions<any>>;
 
-/** @throws ConfigurationError that tells all that is wrong */
+/** @throws ConfigurationError with every problem at once */
 export function resolve(given: AnyOptions): Settings {
   const issues: ConfigurationIssue[] = [];
   const issue = (message: string, solution: string) => issues.push({ message: `sse: ${message}`, solution });
@@ -50,17 +50,17 @@ export function resolve(given: AnyOptions): Settings {
   const whole = (name: keyof typeof defaults, least: number, most: number) => {
     const value = given[name] ?? defaults[name];
     if (!Number.isInteger(value) || value < least || value > most)
-      issue(`${name} is a whole number from ${least} to ${most}`, `Default ${defaults[name]}.`);
+      issue(`${name} must be a whole number from ${least} to ${most}`, `Default: ${defaults[name]}.`);
     return value;
   };
   for (const name of ['authorize', 'principal'] as const) {
     if (given[name] !== undefined && typeof given[name] !== 'function')
-      issue(`${name} is a function`, `${name}: (request) => …`);
+      issue(`${name} must be a function`, `${name}: (request) => …`);
   }
   if (given.connections !== undefined && given.principal === undefined)
-    issue('connections are counted by principal', 'principal: (request) => userOf(request)?.id');
+    issue('connections needs principal', 'Add principal: (request) => userOf(request)?.id');
   if (given.cors !== undefined && !(Array.isArray(given.cors) && given.cors.every(isOrigin)))
-    issue('cors is a list of origins', "cors: ['https://app.example.org']");
+    issue('cors must be a list of origins', "cors: ['https://app.example.org']");
   const settings = {
     heartbeat: whole('heartbeat', 1, longestTimeout),
     replay: whole('replay', 0, 10_000_000),

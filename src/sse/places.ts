@@ -7,7 +7,7 @@ export class Places {
     this.#most = most;
   }
 
-  /** Takes a place, and returns what gives it back; undefined when all are taken. */
+  /** Takes a place and returns a function that frees it; undefined when all are taken. */
   take(principal: string): (() => void) | undefined {
     const count = this.#taken.get(principal) ?? 0;
     if (count >= this.#most) return undefined;

@@ -1,8 +1,8 @@
 import { isScalar, type Scalar } from '../routing/keys.ts';
 
-/** One subscription that a client asks for, in form: whether there is such a watcher is another question. */
+/** A well-formed subscription of a request. Whether the watcher exists is checked later. */
 export interface Asked {
-  /** Its place in the request, by which the client knows it. */
+  /** Its position in the request, which identifies it to the client. */
   readonly index: number;
   readonly watcher: string;
   /** Undefined: all rows. */
@@ -11,7 +11,7 @@ export interface Asked {
   readonly after: string | undefined;
 }
 
-/** A subscription that is not served, while the others are. `INVALID`: in form. `LIMIT`: one of too many. */
+/** A subscription that is not served; the others are. `INVALID`: malformed. `LIMIT`: too many. */
 export interface Refusal {
   readonly index: number;
   readonly code: 'INVALID' | 'UNKNOWN' | 'DENIED' | 'LIMIT';
@@ -23,7 +23,7 @@ export interface Question {
   readonly refused: readonly Refusal[];
 }
 
-/** A request that cannot be read at all: the text is for whoever wrote the client. */
+/** The whole request is malformed. The message is for the author of the client. */
 export class BadRequest extends Error {
   readonly status: 400 | 413 | 415;
   constructor(message: string, { status = 400, cause }: { status?: 400 | 413 | 415; cause?: unknown } = {}) {
@@ -46,10 +46,11 @@ const exampleBody = '{"watch":[["users:updated",42],["users:inserted"]]}';
 export function readQuery(url: string, most: number): Question {
   const { search, searchParams } = new URL(url);
   if (search.length > longestQuery)
-    throw new BadRequest(`the query is longer than ${longestQuery} characters: send it by POST, as ${exampleBody}`);
+    throw new BadRequest(`the query is longer than ${longestQuery} characters: send it as a POST: ${exampleBody}`);
   const [text, ...more] = searchParams.getAll('watch');
   if (text === undefined) throw new BadRequest(`the parameter 'watch' is missing: ${example}`);
-  if (more.length > 0) throw new BadRequest(`the parameter 'watch' is given ${more.length + 1} times: once, as a list`);
+  if (more.length > 0)
+    throw new BadRequest(`the parameter 'watch' occurs ${more.length + 1} times: send it once, as a list`);
   return readList(parse(text, 'watch', example), most, example);
 }
 
@@ -58,9 +59,9 @@ export function readQuery(url: string, most: number): Question {
  * @throws BadRequest
  */
 export async function readBody(request: Request, most: number): Promise<Question> {
-  // Another site's form cannot send JSON: the browser asks first.
+  // A form of another site cannot send JSON without a CORS preflight.
   if (!/^application\/json\b/i.test(request.headers.get('content-type') ?? ''))
-    throw new BadRequest(`the content-type of a POST is application/json, with a body like ${exampleBody}`, {
+    throw new BadRequest(`a POST needs the content-type application/json and a body such as ${exampleBody}`, {
       status: 415,
     });
   const body = parse(await boundedText(request), 'the body', exampleBody);
@@ -75,27 +76,27 @@ async function boundedText({ headers, body }: Request): Promise<string> {
   const reader = body?.getReader();
   while (reader) {
     const { done, value } = await reader.read().catch((cause: unknown) => {
-      throw new BadRequest('the body did not come to its end', { cause });
+      throw new BadRequest('the body ended too early', { cause });
     });
     if (done) break;
     chunks.push(value);
     if ((size += value.length) > largestBody) {
-      void reader.cancel().catch(() => {}); // whatever it says, nothing of it is read
+      void reader.cancel().catch(() => {}); // an error does not matter: the body is not used
       throw tooLarge();
     }
   }
   return Buffer.concat(chunks).toString();
 }
 
-/** Looks at `most` entries: each costs a look-up and a question to `authorize`. */
+/** Reads at most `most` entries: each costs a lookup and a call of `authorize`. */
 function readList(list: unknown, most: number, like: string): Question {
   if (!Array.isArray(list) || list.length === 0)
-    throw new BadRequest(`'watch' is a list of subscriptions, one or more: ${like}`);
+    throw new BadRequest(`'watch' must be a list of one or more subscriptions: ${like}`);
   const asked: Asked[] = [];
   const refused: Refusal[] = [];
   for (const [index, entry] of list.entries()) {
     if (index >= most) {
-      refused.push({ index, code: 'LIMIT', reason: `one connection has at most ${most} subscriptions` });
+      refused.push({ index, code: 'LIMIT', reason: `a connection may have at most ${most} subscriptions` });
       continue;
     }
     const read = readEntry(entry);
@@ -117,15 +118,15 @@ function readEntry(entry: unknown): Omit<Asked, 'index'> | string {
   if (!Array.isArray(entry) || entry.length < 1 || entry.length > 3) return 'not [watcher, filter?, after?]';
   const [watcher, filter = null, after] = entry as readonly unknown[];
   if (typeof watcher !== 'string') return 'the watcher is not a string';
-  if (after !== undefined && typeof after !== 'string') return "'after' is the id of an event, a string";
+  if (after !== undefined && typeof after !== 'string') return "'after' must be a string, the id of an event";
   if (filter === null) return { watcher, filter: undefined, after };
-  if (Array.isArray(filter)) return 'the filter is a list: an id, or { column: value }';
+  if (Array.isArray(filter)) return 'the filter is a list; expected an id or { column: value }';
   const values = typeof filter === 'object' ? Object.values(filter) : [filter];
-  if (!values.every(isScalar)) return 'the filter holds a value that is no string, number, boolean or null';
-  if (!values.every(isExact)) return 'a number of the filter is too large for JSON: write it as a string';
+  if (!values.every(isScalar)) return 'the filter contains a value that is not a string, number, boolean or null';
+  if (!values.every(isExact)) return 'a number in the filter is too large for JSON: send it as a string';
   return { watcher, filter: filter as Exclude<Asked['filter'], undefined>, after };
 }
 
-/** JSON.parse rounds what a double cannot hold: that would be another id. */
+/** JSON.parse rounds numbers that a double cannot hold: the result would be another id. */
 const isExact = (value: unknown) =>
   typeof value !== 'number' || (Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER);

@@ -1,19 +1,19 @@
 import type { Refusal } from './query.ts';
 
-/** Those that share a reason; `for` are their places in the request. */
+/** Refusals with the same reason. `for` contains their positions in the request. */
 interface Group extends Omit<Refusal, 'index'> {
   readonly for: number[];
 }
 
 const encoder = new TextEncoder();
 
-/** The events that tell a client which of its subscriptions are not served, and why. */
+/** The messages that name the subscriptions that are not served, and the reasons. */
 export const refusedMessages = (refused: readonly Refusal[]): Uint8Array[] =>
   grouped(refused).map((group) => encoder.encode(`event: refused\ndata: ${JSON.stringify(group)}\n\n`));
 
 /**
- * The answer when nothing of a request is served: JSON for a client that accepts it, so that it knows which reason concerns
- * which subscription; else text, as any other refusal.
+ * The answer when no subscription of a request is served. A client that accepts JSON gets JSON, which names the subscriptions
+ * of each reason. Others get text, as for any other refusal.
  */
 export function refusedAnswer(refused: readonly Refusal[], accept: string | null): Response {
   const status = refused.some(({ code }) => code === 'DENIED') ? 403 : 400;
@@ -40,7 +40,7 @@ const longestReason = 500;
 function grouped(refused: readonly Refusal[]): readonly Group[] {
   const groups = new Map<string, Group>();
   for (const { index, code, reason } of refused) {
-    // It names what the client sent, which may be long.
+    // A reason repeats what the client sent, which may be long.
     const text = reason.length > longestReason ? `${reason.slice(0, longestReason)}…` : reason;
     const there = groups.get(text);
     if (there) there.for.push(index);

@@ -10,12 +10,12 @@ import { refusal, refusedAnswer } from './refusal.ts';
 import { declared, NotReady, type Wanted } from './wanted.ts';
 
 const howToAllow =
-  'nobody may subscribe: give sse() a function that returns true for what is allowed, as in ' +
+  'every subscription is denied, because sse() has no authorize function. Pass a function that returns true for each allowed subscription: ' +
   "sse(watch, { authorize: onlyOwn('role_id', (request) => userOf(request)?.role_id) })";
 
 /**
- * Live pages: a web-standard handler that sends the events of a watch to browsers as server-sent events. Make it once,
- * where the watch is made. Nothing is served unless `authorize` returns true.
+ * A web-standard handler for live pages: it sends the events of a watch to browsers as server-sent events. Create it once, next
+ * to the watch. Nothing is served unless `authorize` returns true.
  *
  * @example
  * ```ts
@@ -40,7 +40,7 @@ export function sse<W extends Watchers>(
     const answer = await respond(request).catch((error: unknown) => {
       if (error instanceof BadRequest) return refusal(error.status, error.message);
       if (error instanceof NotReady) return refusal(503, error.message, { 'retry-after': '2' });
-      throw error; // of the user's functions: nothing is served
+      throw error; // from the user's functions: nothing is served
     });
     const origin = request.headers.get('origin');
     answer.headers.set('vary', given.cors ? 'Cookie, Authorization, Origin' : 'Cookie, Authorization');
@@ -61,11 +61,11 @@ export function sse<W extends Watchers>(
     if (down) return down;
     const principal = await given.principal?.(request);
     if (given.principal && (principal === undefined || principal === null || principal === ''))
-      return refusal(403, `'principal' knows nobody for this request`);
-    // Before authorize, which may ask a database: nobody has more of it than its connections.
+      return refusal(403, `the option 'principal' returned no user for this request`);
+    // Before authorize, which may query a database, so that one user cannot cause more queries than its connections allow.
     const release = given.principal ? places.take(String(principal)) : () => {};
     if (!release) {
-      return refusal(429, `more than ${settings.connections} connections at once`, { 'retry-after': '30' });
+      return refusal(429, `this user already has ${settings.connections} open connections`, { 'retry-after': '30' });
     }
     let answer: Response | undefined;
     try {
@@ -84,12 +84,12 @@ export function sse<W extends Watchers>(
       : undefined;
   }
 
-  /** The subscriptions that a request asks for, or why it is not read. */
+  /** Reads the subscriptions of a request, or returns the answer that refuses it. */
   async function read(request: Request): Promise<Question | Response> {
     const { method, headers, url } = request;
     if (method === 'GET') return readQuery(url, settings.subscriptions);
     if (method !== 'POST') return refusal(405, 'GET or POST only', { allow: 'GET, POST' });
-    // A browser tells where a request is from; what does not tell is no page of another site.
+    // Browsers send the origin of a request. A request without it does not come from a page of another site.
     const site = headers.get('sec-fetch-site');
     const origin = headers.get('origin');
     if ((site === 'cross-site' || site === 'same-site') && !isAllowed(origin))
@@ -101,7 +101,7 @@ export function sse<W extends Watchers>(
     return origin !== null && given.cors?.includes(origin) === true;
   }
 
-  /** A browser asks first when a page of another origin sends JSON, or headers of its own. */
+  /** Answers a CORS preflight: browsers send one before a page of another origin may send JSON or custom headers. */
   function preflight(headers: Headers): Response {
     const answer = new Response(null, { status: 204, headers: { 'cache-control': 'private, no-store' } });
     if (!isAllowed(headers.get('origin'))) return answer;
@@ -119,11 +119,11 @@ export function sse<W extends Watchers>(
   ) {
     const asked = performance.now();
     const verdicts = given.authorize ? await judge(given.authorize, request, declared) : [];
-    const down = whyDown(); // by now
+    const down = whyDown(); // again, because `authorize` may have taken long
     if (down) return down;
-    // A client that has gone meanwhile would never be seen to go.
-    if (request.signal.aborted) return refusal(400, 'the client has gone');
-    // One that is not allowed takes nothing from the others.
+    // The signal has already fired, so the hub would never notice that this client has disconnected.
+    if (request.signal.aborted) return refusal(400, 'the client has disconnected');
+    // A denied subscription does not affect the others.
     const wanted = declared.filter((_, at) => verdicts[at] === true);
     const denied = declared.filter((_, at) => verdicts[at] !== true);
     for (const one of denied) hub.deny(identity, one);
@@ -137,7 +137,7 @@ export function sse<W extends Watchers>(
     return new Response(stream, {
       headers: {
         'content-type': 'text/event-stream',
-        // No proxy keeps it, packs it or waits for more of it.
+        // Proxies must not cache, compress or buffer the stream.
         'cache-control': 'private, no-store, no-transform',
         'x-accel-buffering': 'no',
         'x-content-type-options': 'nosniff',
@@ -148,10 +148,10 @@ export function sse<W extends Watchers>(
 
 function deniedText({ watcher, filter }: Wanted): string {
   const rows = filter === undefined ? 'all rows' : JSON.stringify(filter);
-  return `authorize does not allow '${watcher}' for ${rows}: it returns true for what is allowed`;
+  return `authorize denied '${watcher}' for ${rows}: it did not return true`;
 }
 
-/** A browser that reconnects by itself says how far it has come in a header, and asks with the same URL. */
+/** A browser's EventSource reconnects with the same URL and sends its position in a header. */
 function resumed({ asked, refused }: Question, after: string | null): Question {
   if (after === null || after === '') return { asked, refused };
   return { asked: asked.map((one): Asked => ({ ...one, after })), refused };

@@ -1,26 +1,26 @@
 import type { Text, Traits, Wish } from './criterion.ts';
 
-/** The kept changes that have one value in common: a chain from the last one back, which the history holds. */
+/** The kept changes that share one value: a chain from the last one back, stored in the history. */
 export interface Trail {
   readonly text: Text;
   /** The number of the last one. */
   last: number;
   count: number;
-  /** Forgets the trail: its last change is not kept any more. */
+  /** Removes the trail when none of its changes is kept. */
   readonly remove: () => void;
 }
 
 /**
- * Finds the kept changes of one watcher by the new and the old values of its filter columns, without looking at any other.
- * Changes from before a column was filtered by are not found by it: whoever filters by it now did not do so then.
+ * Finds the kept changes of one watcher by new and old values of its filter columns, without a scan. Changes from before the
+ * first filter by a column are not found by that column: no client filtered by it at that time.
  */
 export class Trails {
   readonly all = makeTrail(undefined, () => {});
   readonly #columns: Map<Text, Trail>[] = [];
 
-  /** Those that a change belongs to, and its traits as strings that all changes on a trail share. */
+  /** The trails of a change, and its traits as strings that all changes on a trail share. */
   of({ now, before }: Traits): Traits & { readonly trails: readonly Trail[] } {
-    const current = now.map((text, place) => trailOf(this.#column(place), text)); // undefined as well: that it is not known
+    const current = now.map((text, place) => trailOf(this.#column(place), text)); // undefined, for an unknown value, has a trail too
     const former = before.map((text, place) => (text === undefined ? undefined : trailOf(this.#column(place), text)));
     const others = former.filter((trail, place) => trail !== undefined && trail !== current[place]);
     return {
@@ -30,7 +30,7 @@ export class Trails {
     };
   }
 
-  /** Those that together hold each change that a wish means, or may mean: by the column with the fewest. */
+  /** The trails that contain every change that matches a wish, or may match: by the column with the fewest changes. */
   for(wish: Wish | undefined): readonly Trail[] {
     if (!wish) return [this.all];
     let best: readonly Trail[] | undefined;

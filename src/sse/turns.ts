@@ -5,11 +5,11 @@ interface Waiting {
   readonly resolve: () => void;
 }
 
-/** Hands out turns, one a millisecond: however many want one, the process has time for all else. */
+/** Gives one turn per millisecond, so that the process has time for other work however many clients wait. */
 export class Turns {
   readonly #waiting = new Queue<Waiting>();
 
-  /** `isGone`: whether the turn is not wanted any more. */
+  /** `isGone` returns whether the waiting client no longer needs its turn. */
   next(isGone: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ isGone, resolve });
@@ -17,7 +17,7 @@ export class Turns {
     });
   }
 
-  /** To the first that wants it, and to those before it, who see that they have gone. */
+  /** Gives the turn to the first client that still needs it. Those before it are released as well and stop. */
   #give(): void {
     let turn: Waiting | undefined;
     do {

@@ -1,19 +1,19 @@
-/** What of a value JSON cannot say. `number`: NaN and the infinities, which pg also gives for timestamps. */
+/** Types of values that JSON cannot express. `number`: NaN and the infinities, which pg also returns for timestamps. */
 type ValueType = 'date' | 'bigint' | 'bytes' | 'number';
 
 export interface PlainRow {
-  /** Ready for JSON. */
+  /** Values that JSON can express. */
   readonly values: Readonly<Record<string, unknown>>;
-  /** The columns whose values, or whose array's values, the client turns back. */
+  /** The columns whose values, or array elements, the client converts back. */
   readonly types: Readonly<Record<string, ValueType>>;
 }
 
-/** Dates as ISO 8601, bigints and what is no number in JSON as text, bytes as base64; the rest as JSON has it. */
+/** Converts a row for JSON: dates to ISO 8601, bigints, NaN and infinities to text, bytes to base64. The rest stays as it is. */
 export function plainRow(row: object): PlainRow {
   const types: [string, ValueType][] = [];
   const values = Object.entries(row).map(([column, value]) => {
     let type: ValueType | undefined;
-    // An array of dates may hold infinities: a date for the client, which knows both.
+    // An array of dates may contain infinities. The type stays `date`: the client's reviver handles both.
     const plain = plainValue(value, (found) => (type = type === 'date' ? type : found));
     if (type !== undefined) types.push([column, type]);
     return [column, plain] as const;
@@ -21,7 +21,7 @@ export function plainRow(row: object): PlainRow {
   return { values: Object.fromEntries(values), types: Object.fromEntries(types) };
 }
 
-/** Of one value; `note` is told the type that the client turns it back to. */
+/** Converts one value. `note` is called with the type that the client converts it back to. */
 export function plainValue(value: unknown, note: (type: ValueType) => void = () => {}): unknown {
   switch (typeof value) {
     case 'bigint':
@@ -47,6 +47,6 @@ export function plainValue(value: unknown, note: (type: ValueType) => void = () 
   }
 }
 
-/** A parser of the user's may put a bigint into an object, which JSON.stringify would refuse. */
+/** JSON.stringify refuses bigints, and a user's parser may put one into an object. */
 export const toJson = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));

@@ -6,7 +6,7 @@ import type { Watch } from '../types/watch.ts';
 import { type Criterion, criterion } from './criterion.ts';
 import type { Asked, Question, Refusal } from './query.ts';
 
-/** A subscription that the watchers declare. */
+/** A subscription that fits the declared watchers. */
 export interface Wanted extends Asked {
   readonly criterion: Criterion | undefined;
 }
@@ -15,7 +15,7 @@ export interface Wanted extends Asked {
 export class NotReady extends Error {}
 
 /**
- * Holds what is asked for against what the watchers declare.
+ * Checks requested subscriptions against the declared watchers.
  * @throws NotReady
  */
 export function declared(
@@ -27,7 +27,7 @@ export function declared(
     const { index } = one;
     const details = detailsOf(watch, one.watcher);
     if (!details) {
-      all.push({ index, code: 'UNKNOWN', reason: `there is no watcher ${JSON.stringify(one.watcher)}` });
+      all.push({ index, code: 'UNKNOWN', reason: `unknown watcher ${JSON.stringify(one.watcher)}` });
       return [];
     }
     if (one.filter === undefined) return [{ ...one, criterion: undefined }];
@@ -47,7 +47,7 @@ function detailsOf(watch: Pick<Watch<any>, 'details'>, watcher: string): Watcher
   try {
     return watch.details(watcher);
   } catch (error) {
-    // Not `instanceof`: the watch may be of another copy of the package.
+    // Not `instanceof`: the watch may come from another copy of the package.
     if ((error as WatchError).code === 'CONFIGURATION') return undefined;
     throw error;
   }
@@ -60,6 +60,6 @@ function byColumn(
 ): Readonly<Record<string, Scalar>> {
   const isColumns = typeof filter === 'object' && filter !== null;
   if (primaryKey === undefined && !(isColumns && Object.keys(filter).every((column) => extraColumns.includes(column))))
-    throw new NotReady('the watch has not connected yet: the primary key is not known');
+    throw new NotReady('the watch has not connected yet, so the primary key is not known');
   return isColumns ? filter : { [primaryKey![0]!]: filter };
 }

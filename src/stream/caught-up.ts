@@ -3,13 +3,13 @@ import type { Ledger } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import { nextPause } from './snapshot.ts';
 
-/** What is needed of a connection that streams. */
+/** The part of a streaming connection that `CaughtUp` uses. */
 export interface CaughtUpStream {
   /** Where the server's WAL ends now. */
   readEnd(): Promise<Lsn>;
-  /** Asks the walsender how far it is: a keepalive answers. */
+  /** Asks the walsender for its current position; it answers with a keepalive. */
   ask(): void;
-  /** The end could not be read: the connection must end. */
+  /** The end of WAL could not be read, so the connection must end. */
   failed(error: unknown): void;
 }
 
@@ -18,25 +18,25 @@ interface Waiter {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Those whom one answer of the server is for: they wait for the same position. */
-interface Party {
+/** Waiters that share one target position, read with a single query. */
+interface WaiterGroup {
   readonly waiters: Set<Waiter>;
-  /** Undefined until the server has said where its WAL ends. */
+  /** Undefined until the server has returned its end of WAL. */
   target: Lsn | undefined;
 }
 
 /**
- * Who waits until all that was committed before is handled. The server tells where its WAL ends; then it is a matter of
- * the ledger. An idle walsender is asked how far it is, because it says so by itself only now and then.
+ * Implements waiting until every change committed so far is handled. It reads the server's end of WAL once and then waits
+ * until the ledger has handled everything up to it. An idle walsender reports its position only rarely, so it is asked.
  */
 export class CaughtUp {
   readonly #ledger: Pick<Ledger, 'handled' | 'settled'>;
-  readonly #parties = new Set<Party>();
-  /** The one that the server has not been asked for yet: whoever comes now joins it. */
-  #next: Party | undefined;
+  readonly #groups = new Set<WaiterGroup>();
+  /** The group whose target has not been requested yet; new waiters join it. */
+  #next: WaiterGroup | undefined;
   #stream: CaughtUpStream | undefined;
   #reading = false;
-  /** The walsender was asked and has not said anything since. */
+  /** A request was sent to the walsender and has not been answered. */
   #asked = false;
   #pause = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -52,10 +52,10 @@ export class CaughtUp {
         reject(signal?.aborted ? signal.reason : this.#over?.reason);
         return;
       }
-      const party = this.#join();
+      const group = this.#join();
       const forget = () => {
         if (signal) offAbort(signal, abort);
-        this.#leave(party, waiter);
+        this.#leave(group, waiter);
       };
       const waiter: Waiter = {
         resolve: () => {
@@ -69,16 +69,16 @@ export class CaughtUp {
       };
       const abort = () => waiter.reject(signal?.reason);
       if (signal) onAbort(signal, abort);
-      party.waiters.add(waiter);
+      group.waiters.add(waiter);
       this.#read();
     });
   }
 
-  /** At each connection. `continues`: it goes on in the history that was received so far; else positions say nothing. */
+  /** Called for each connection. `continues`: the server's history is unchanged, so known targets stay valid. */
   connect(stream: CaughtUpStream, continues: boolean): void {
     this.disconnect();
     this.#stream = stream;
-    if (!continues) for (const party of this.#parties) party.target = undefined;
+    if (!continues) for (const group of this.#groups) group.target = undefined;
     this.#read();
     this.check();
   }
@@ -89,51 +89,51 @@ export class CaughtUp {
     this.#reading = false;
   }
 
-  /** The watch has ended: nobody is waited for any more. */
+  /** The watch has ended: rejects everyone who still waits. */
   end(reason: unknown): void {
     this.#over = { reason };
     this.disconnect();
-    for (const { waiters } of this.#parties) for (const waiter of waiters) waiter.reject(reason);
+    for (const { waiters } of this.#groups) for (const waiter of waiters) waiter.reject(reason);
   }
 
-  /** The walsender has said how far it is. */
+  /** The walsender has reported its position. */
   answered(): void {
     this.#asked = false;
     this.check();
   }
 
-  /** More is handled than before. */
+  /** The ledger has handled more than before. */
   check(): void {
-    if (this.#parties.size === 0) return;
+    if (this.#groups.size === 0) return;
     const { handled } = this.#ledger;
     let waiting = false;
-    for (const { target, waiters } of this.#parties) {
+    for (const { target, waiters } of this.#groups) {
       if (target === undefined) continue;
       if (handled !== undefined && handled >= target) for (const waiter of waiters) waiter.resolve();
       else waiting = true;
     }
-    // While handlers are waited for, where the walsender is makes no difference.
+    // While handlers still run, the walsender's position does not matter.
     if (waiting && this.#ledger.settled) this.#ask();
   }
 
-  #join(): Party {
-    if (!this.#next) this.#parties.add((this.#next = { waiters: new Set(), target: undefined }));
+  #join(): WaiterGroup {
+    if (!this.#next) this.#groups.add((this.#next = { waiters: new Set(), target: undefined }));
     return this.#next;
   }
 
-  #leave(party: Party, waiter: Waiter): void {
-    party.waiters.delete(waiter);
-    if (party.waiters.size > 0) return;
-    this.#parties.delete(party);
-    if (this.#next === party) this.#next = undefined;
-    if (this.#parties.size === 0) this.#rest();
+  #leave(group: WaiterGroup, waiter: Waiter): void {
+    group.waiters.delete(waiter);
+    if (group.waiters.size > 0) return;
+    this.#groups.delete(group);
+    if (this.#next === group) this.#next = undefined;
+    if (this.#groups.size === 0) this.#rest();
   }
 
-  /** One question at a time; its answer is for those who waited before it was asked. */
+  /** Sends one query at a time. Its answer counts only for waiters that joined before it was sent. */
   #read(): void {
     const stream = this.#stream;
     if (!stream || this.#reading) return;
-    const asking = [...this.#parties].filter(({ target }) => target === undefined);
+    const asking = [...this.#groups].filter(({ target }) => target === undefined);
     if (asking.length === 0) return;
     this.#reading = true;
     this.#next = undefined;
@@ -141,7 +141,7 @@ export class CaughtUp {
       (end) => {
         if (stream !== this.#stream) return;
         this.#reading = false;
-        for (const party of asking) party.target = end;
+        for (const group of asking) group.target = end;
         this.check();
         this.#read();
       },
@@ -151,7 +151,7 @@ export class CaughtUp {
     );
   }
 
-  /** At once the first time; a walsender that is still on its way is asked less and less often. */
+  /** Asks at once the first time, then at growing intervals while the walsender has not reached the target. */
   #ask(): void {
     if (this.#asked || this.#timer !== undefined || !this.#stream) return;
     const ask = () => {

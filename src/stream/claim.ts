@@ -6,7 +6,7 @@ import { claimed } from '../setup/marker.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import { readSlot } from '../setup/slot.ts';
 
-/** What a worker notes of itself in the publication: that it has the slot, and where the slot stood when it stopped. */
+/** The notes a worker leaves in the publication's comment: that it has the slot, and the slot's position when it stopped. */
 export class Claim {
   readonly #options: ResolvedOptions;
   readonly #claimant: { readonly worker: string; readonly watchers: readonly string[] };
@@ -22,7 +22,7 @@ export class Claim {
     this.#prepared = undefined;
   }
 
-  /** Once for each connection. On a standby, and in a database that is not ours to write to, nothing is noted. */
+  /** Runs once per connection. Writes nothing on a standby, for a temporary slot, or if `manage` does not allow it. */
   async make(control: Session, prepared: Prepared): Promise<void> {
     const { manage, slot } = this.#options;
     const { server, confirmedLsn } = prepared;
@@ -39,7 +39,7 @@ export class Claim {
     }
   }
 
-  /** The stream has ended. */
+  /** Records the slot's position after the stream has ended. */
   async release(client: Client): Promise<void> {
     if (!this.#prepared) return;
     const { server } = this.#prepared;

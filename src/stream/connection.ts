@@ -6,10 +6,10 @@ import type { KeepAliveHost } from './keep-alive.ts';
 import { Source, type SourceOptions, type SourceSink } from './source.ts';
 import type { StatusUpdate } from './status-update.ts';
 
-/** Milliseconds that our own queries wait for a lock, so that a migration of one table does not stop all others. */
+/** Lock timeout of our own queries in milliseconds, so that a migration of one table does not block all the others. */
 const lockTimeout = 2000;
 
-/** What streaming needs besides set-up's session. Each takes several round trips to connect, so that is done while set-up runs. */
+/** Sessions that streaming needs after set-up. Each takes several round trips to connect, so they connect while set-up runs. */
 interface Early {
   readonly questions: Session;
   readonly source: Source;
@@ -17,7 +17,7 @@ interface Early {
   readonly connecting: Promise<void>;
 }
 
-/** What one attempt has open: an ordinary session for each job, and the walsender. It ends with the first that is lost. */
+/** The open sessions of one attempt: an ordinary session per job, and the walsender. The attempt ends when the first is lost. */
 export class Connection implements KeepAliveHost {
   readonly options: ResolvedOptions;
   readonly #sessions = new Set<Session>();
@@ -27,16 +27,16 @@ export class Connection implements KeepAliveHost {
   #source: Source | undefined;
   #ended: Promise<void> | undefined;
   paused = false;
-  /** It was closed by us: what is lost from now on is no failure. */
+  /** Closed by us: a session lost from now on is not an error. */
   closed = false;
 
   constructor(options: ResolvedOptions) {
     this.options = options;
     this.#failed = new Promise<never>((_, reject) => (this.#fail = reject));
-    this.#failed.catch(() => {}); // whoever streams waits for it
+    this.#failed.catch(() => {}); // `stream()` awaits it
   }
 
-  /** Opens the ordinary session whose first task is set-up, which begins it (`readTogether`). `deadline`: milliseconds for each of its tasks. */
+  /** Opens the ordinary session that set-up uses first. Set-up also initializes it (`readTogether`). `deadline`: milliseconds per task. */
   async openControl(deadline: number): Promise<Session> {
     const session = this.#session('control', deadline);
     await session.connect();
@@ -59,8 +59,8 @@ export class Connection implements KeepAliveHost {
   }
 
   /**
-   * Begins to connect the session for questions and the walsender. What of that fails is told by who uses them: first
-   * comes what set-up fails with.
+   * Starts to connect the session for questions and the walsender. Their errors are reported when they are first used, so
+   * that an error of set-up is reported first.
    */
   connectEarly(deadline: number): void {
     const { connection, connectTimeout, slot } = this.options;
@@ -71,7 +71,7 @@ export class Connection implements KeepAliveHost {
     this.#early = { questions, source, asking, connecting };
   }
 
-  /** Lets go of both while another worker has the slot: a server has few walsenders to give. */
+  /** Closes both while another worker has the slot, because a server has few walsenders. */
   closeEarly(): void {
     if (!this.#early) return;
     const { questions, source } = this.#early;
@@ -80,13 +80,13 @@ export class Connection implements KeepAliveHost {
     this.#early = undefined;
   }
 
-  /** Closes a session that is not needed any more. */
+  /** Closes a session before the connection ends. */
   release(session: Session): void {
     this.#sessions.delete(session);
     session.close();
   }
 
-  /** The session for questions that no lock can hold up. `deadline`: milliseconds for each of them. */
+  /** The session for queries that no lock can block. `deadline`: milliseconds per query. */
   async openQuestions(deadline: number): Promise<Session> {
     const { questions, asking } = this.#early!;
     await Promise.race([asking, this.#failed]);
@@ -94,7 +94,7 @@ export class Connection implements KeepAliveHost {
     return this.#rely(questions);
   }
 
-  /** Streams until the first session is lost. Rejects with the cause. */
+  /** Streams until the first session is lost, then rejects with the cause. */
   async stream(options: SourceOptions, sink: SourceSink): Promise<void> {
     const { source, connecting } = this.#early!;
     await Promise.race([connecting, this.#failed]);
@@ -113,7 +113,7 @@ export class Connection implements KeepAliveHost {
     this.#fail(error);
   }
 
-  /** The process of the walsender, as soon as it may have the slot. */
+  /** The walsender's process id, known as soon as it may hold the slot. */
   get pid(): number | undefined {
     return this.#source?.pid;
   }
@@ -137,8 +137,8 @@ export class Connection implements KeepAliveHost {
   }
 
   /**
-   * Ends the stream as the protocol wants it, and cuts it when `enough` resolves before the server has confirmed that.
-   * Returns whether the server has.
+   * Ends the stream according to the protocol. Closes the socket if `enough` resolves before the server confirms the end.
+   * Returns whether the server confirmed it.
    */
   async end(enough: Promise<unknown>): Promise<boolean> {
     this.closed = true;
@@ -148,7 +148,7 @@ export class Connection implements KeepAliveHost {
     return inOrder ?? true;
   }
 
-  /** Cuts everything. */
+  /** Closes all sockets at once. */
   destroy(): void {
     this.closed = true;
     this.#early?.source.destroy();
@@ -171,7 +171,7 @@ export class Connection implements KeepAliveHost {
     return session;
   }
 
-  /** From now on the attempt ends when the session is lost. */
+  /** From now on, losing this session ends the attempt. */
   #rely(session: Session): Session {
     session.lost.catch((error: unknown) => {
       if (this.#sessions.has(session)) this.fail(error);

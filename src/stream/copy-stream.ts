@@ -4,19 +4,19 @@ import { ProtocolError } from '../errors.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import { ReadPace } from './read-pace.ts';
 
-/** Where a large message goes piece by piece. */
+/** Receives a large message piece by piece. */
 export interface LargeMessageSink {
-  /** The next piece of it: `bytes` from `start` up to `end`. */
+  /** The next piece: `bytes` from `start` up to `end`. */
   write(bytes: Buffer, start: number, end: number): void;
 }
 
-/** Where the messages of a replication stream go. Called in the socket's callback: must neither throw nor keep the bytes. */
+/** Receives the messages of a replication stream. Called in the socket's callback: must not throw and must not keep the bytes. */
 export interface CopySink {
   /** One message of the output plugin: `bytes` from `start` up to `end`. */
   message(bytes: Buffer, start: number, end: number): void;
   /**
-   * A message of `length` bytes is coming in, which begins with `type`. Returns where to bring the pieces; undefined: it is
-   * wanted whole.
+   * A message of `length` bytes that begins with `type` is arriving. Returns the receiver of its pieces, or undefined to
+   * get it in one piece.
    */
   large(type: number, length: number): LargeMessageSink | undefined;
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
@@ -25,22 +25,22 @@ export interface CopySink {
 const copyData = 0x64; // 'd'
 const xLogData = 0x77; // 'w'
 const keepalive = 0x6b; // 'k'
-/** Type and length of a message. */
+/** Length of the message header: type and length. */
 const header = 5;
 /** 'w', start and end of WAL, time. */
 const xLogHeader = 25;
-/** Of a message of the output plugin, up to its type. */
+/** Bytes of a plugin message up to and including its type. */
 const beginning = header + xLogHeader + 1;
-/** 'k', end of WAL, time, whether a reply is wanted. */
+/** 'k', end of WAL, time, whether a reply is requested. */
 const keepaliveLength = 18;
-/** Bytes. Larger messages are handed on in pieces, because much of them may be wanted by nobody. */
+/** Bytes. Larger messages are passed on in pieces, because watchers may need only a small part of them. */
 const large = 0x10_0000;
-/** Bytes. PostgreSQL makes none larger (MaxAllocSize). */
+/** Bytes. PostgreSQL never sends a larger message (MaxAllocSize). */
 const longest = 0x4000_0000;
 
 /**
- * Reads a connection in pg's place from START_REPLICATION on. Takes the messages of the copy protocol apart where they
- * lie, a buffer of many at a time, and leaves all other messages to pg.
+ * Reads the socket instead of pg after START_REPLICATION. Parses copy messages directly in the received buffer, many at
+ * a time, and passes all other messages to pg.
  * https://www.postgresql.org/docs/current/protocol-replication.html
  */
 export class CopyStream {
@@ -48,30 +48,30 @@ export class CopyStream {
   readonly #sink: CopySink;
   readonly #others: (bytes: Buffer) => void;
   readonly #pace = new ReadPace();
-  /** Only TCP has room for what piles up: a Unix socket holds some 200 messages, and then the sender waits for us. */
+  /** Only TCP sockets can buffer enough to read in bursts: a Unix socket holds about 200 messages, then the sender blocks. */
   readonly #piles: boolean;
-  /** The beginning of a message whose end has not come yet, and how many bytes it takes to go on. */
+  /** The start of an incomplete message, and the number of bytes needed before parsing can continue. */
   #rest: Buffer[] = [];
   #restLength = 0;
   #needed = 0;
-  /** A large message that is handed on in pieces, and how many of its bytes have not come. */
+  /** A large message that is passed on in pieces, and how many of its bytes are still missing. */
   #large: LargeMessageSink | undefined;
   #largeLeft = 0;
-  /** What was read and not taken apart when reading paused. */
+  /** Bytes that were read but not parsed when reading paused. */
   #held: Buffer | undefined;
   #paused = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
 
-  /** Between two messages: pg must not hold the beginning of one. */
+  /** Must be created between two messages: pg must not hold the start of one. */
   constructor(stream: Duplex, sink: CopySink) {
     this.#stream = stream;
     this.#sink = sink;
     this.#piles = (stream as Partial<Socket>).remotePort !== undefined;
     this.#others = stream.listeners('data')[0] as (bytes: Buffer) => void;
     stream.removeAllListeners('data');
-    // Node tells of each TLS record on its own: what one look at the socket brought is read together.
+    // Node emits one event per TLS record. Waiting for setImmediate reads everything that one poll of the socket brought.
     stream.on('readable', () => {
       this.#soon ??= setImmediate(() => {
         this.#soon = undefined;
@@ -87,17 +87,17 @@ export class CopyStream {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    queueMicrotask(() => this.#readable()); // whoever freed memory is in the middle of a delivery
+    queueMicrotask(() => this.#readable()); // the caller that freed memory is in the middle of a delivery
   }
 
-  /** Nothing is read any more. */
+  /** Stops reading for good. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearImmediate(this.#soon);
   }
 
-  /** We are in the socket's callback, where a throw would be an uncaught exception: it ends the connection. */
+  /** Runs in the socket's callback, where a throw would be an uncaught exception: errors end the connection instead. */
   #readable(): void {
     try {
       this.#read();
@@ -131,7 +131,7 @@ export class CopyStream {
     }
   }
 
-  /** All that is there: Node 26 gives one chunk at a time. To ask for a length would have the stream hold ever more. */
+  /** Reads everything available: Node 26 returns one chunk per call. Passing a length would make the stream buffer more and more. */
   #readAll(): Buffer | null {
     const bytes = this.#stream.read() as Buffer | null;
     if (bytes === null || this.#stream.readableLength === 0) return bytes;
@@ -162,7 +162,7 @@ export class CopyStream {
       const end = start + 1 + length;
       if (end > bytes.length) {
         needed = end - start;
-        // Who is asked for the pieces of a large one is told what it begins with.
+        // The receiver of a large message must be given its type, so wait at least for that.
         if (needed > large && bytes.length - start < beginning) needed = beginning;
         break;
       }
@@ -177,17 +177,17 @@ export class CopyStream {
     }
     this.#restLength = bytes.length - start;
     this.#needed = needed;
-    // A piece of the chunk where that will do, so that a large message before it is not kept in memory.
+    // Keep a slice of the chunk if possible, so that a large message before it is not kept in memory.
     this.#rest = [this.#restLength <= chunk.length ? chunk.subarray(-this.#restLength) : bytes.subarray(start)];
   }
 
   /**
-   * Whether the message that has begun is handed on in pieces. Asked for once the next chunk is there: what came before it
-   * may have made reading pause.
+   * Whether the incomplete message is passed on in pieces. Decided when the next chunk is here, because handling the
+   * messages before it may have paused reading.
    */
   #beginsLarge(): boolean {
     const [rest, more] = this.#rest;
-    if (this.#needed <= large || rest === undefined || more !== undefined) return false; // or it was asked for
+    if (this.#needed <= large || rest === undefined || more !== undefined) return false; // or it was decided before
     if (rest[0] !== copyData || rest[header] !== xLogData) return false;
     const start = beginning - 1;
     this.#large = this.#sink.large(rest[start]!, this.#needed - start);
@@ -199,7 +199,7 @@ export class CopyStream {
     return true;
   }
 
-  /** Returns what follows. */
+  /** Returns the bytes after the large message. */
   #takePiece(chunk: Buffer): Buffer {
     const end = Math.min(this.#largeLeft, chunk.length);
     this.#largeLeft -= end;

@@ -1,4 +1,4 @@
-/** What of the database is no longer as it was prepared for streaming, although nothing in the stream tells of it. Pure. */
+/** Compares the database with its state when streaming began, for differences the replication stream does not report. Pure. */
 import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
 import type { Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
@@ -13,17 +13,17 @@ interface Named {
   readonly name: string;
 }
 
-/** What of tables and replica identities does not fit any more. */
+/** Tables and replica identities that no longer match the watchers. */
 export function drift(needs: PublicationNeeds, bound: readonly BoundWatcher[], found: Seen): WatchError[] {
   const refused = refusals(needs, found);
-  // What the server refuses is told with its SQL already.
+  // A refusal already contains the SQL that repairs the table.
   const others = bound.filter(({ watcher: { table } }) => !refused.some((one) => isNamed(one.table, table)));
   return [...lostTables(needs, found), ...refused.map(({ error }) => error), ...misfits(others, found)];
 }
 
 const isNamed = (table: Named, other: Named) => table.schema === other.schema && table.name === other.name;
 
-/** Tables whose changes the publication does not send under their name, and what became of them. */
+/** Tables whose changes the publication no longer sends under their own name, with the reason. */
 function lostTables({ name, tables, pushedDown }: PublicationNeeds, found: Seen): WatchError[] {
   return tables.flatMap((table) => {
     const now = tableNow(table, found);
@@ -37,12 +37,12 @@ function tableNow(table: Named, { tables }: Seen): Table | undefined {
   return tables.find((one) => isNamed(one, table));
 }
 
-/** Without publish_via_partition_root a partitioned table is not carried under its name: `changedPublication` says so. */
+/** Without publish_via_partition_root a partitioned table is not sent under its own name; `changedPublication` reports that. */
 function isCarried(table: Table, { publication }: Seen): boolean {
   return publication.carried.has(quoteTable(table)) || (table.kind === 'p' && !publication.viaRoot);
 }
 
-/** The partitioned tables that the publication has in place of one of their partitions. */
+/** The partitioned tables that the publication lists instead of one of their partitions. */
 function ancestorsOf({ ancestors }: Table, { publication }: Seen): readonly ListedTable[] | undefined {
   const listed = publication.listed.filter(({ oid }) => ancestors.includes(oid));
   return listed.length > 0 ? listed : undefined;
@@ -59,7 +59,7 @@ function underAnother(publication: string, table: Table, above: readonly ListedT
   );
 }
 
-/** What the publication leaves out, which is then missed in silence. Undefined: nothing. */
+/** What the publication no longer sends, although watchers need it. PostgreSQL raises no error for it. Undefined: nothing. */
 export function changedPublication(needs: PublicationNeeds, found: Seen): WatchError | undefined {
   const needed = needsNow(needs, found);
   const statements = completePublication(needed, found.publication);
@@ -70,12 +70,12 @@ export function changedPublication(needs: PublicationNeeds, found: Seen): WatchE
     {
       solution:
         `What it leaves out is missed until it is repaired. Run: ${script(statements)} ` +
-        `(With manage: 'create', a worker repairs it at its next start, if walwatch made it.) Then bring up to date what depends on the events.`,
+        `(With manage: 'create', a worker repairs it at its next start, if walwatch made it.) Then update everything that depends on the events.`,
     },
   );
 }
 
-/** The same needs of the tables as they are now. Those that are lost are told by themselves, and so are lost columns. */
+/** The same needs for the tables as they are now. Lost tables and lost columns have their own reports. */
 function needsNow(needs: PublicationNeeds, found: Seen): PublicationNeeds {
   const pushedDown = new Map<number, PushedDown>();
   const tables = needs.tables.flatMap((table) => {
@@ -92,33 +92,33 @@ function needsNow(needs: PublicationNeeds, found: Seen): PublicationNeeds {
 function differences(needs: PublicationNeeds, publication: Publication): string[] {
   const missing = [...needs.operations].filter((operation) => !publication.operations.has(operation));
   const rooted = needs.tables.some((table) => table.kind === 'p' || table.ancestors.length > 0);
-  const told: string[] = [];
-  if (missing.length > 0) told.push(`it does not publish ${missing.join(', ')}`);
-  if (rooted && !publication.viaRoot) told.push('publish_via_partition_root is off');
-  if (needs.generatedColumns && !publication.generatedColumns) told.push('publish_generated_columns is off');
+  const list: string[] = [];
+  if (missing.length > 0) list.push(`it does not publish ${missing.join(', ')}`);
+  if (rooted && !publication.viaRoot) list.push('publish_via_partition_root is off');
+  if (needs.generatedColumns && !publication.generatedColumns) list.push('publish_generated_columns is off');
   for (const table of needs.tables) {
     const listed = publication.listed.find(({ oid }) => oid === table.oid);
-    const wanted = needs.pushedDown.get(table.oid);
-    if (!listed || !wanted) continue;
-    const absent = listed.columns && wanted.needed.filter((column) => !listed.columns!.includes(column));
+    const expected = needs.pushedDown.get(table.oid);
+    if (!listed || !expected) continue;
+    const absent = listed.columns && expected.needed.filter((column) => !listed.columns!.includes(column));
     if (absent && absent.length > 0)
-      told.push(`the column list of ${quoteTable(table)} lacks ${absent.map((column) => `'${column}'`).join(', ')}`);
-    if (listed.where !== wanted.where)
-      told.push(`the row filter of ${quoteTable(table)} is ${filter(listed.where)}, not ${filter(wanted.where)}`);
+      list.push(`the column list of ${quoteTable(table)} lacks ${absent.map((column) => `'${column}'`).join(', ')}`);
+    if (listed.where !== expected.where)
+      list.push(`the row filter of ${quoteTable(table)} is ${filter(listed.where)}, not ${filter(expected.where)}`);
   }
-  return told;
+  return list;
 }
 
 const filter = (where: string | undefined): string => (where === undefined ? 'none' : `WHERE ${where}`);
 
-/** Tables that do not fit the watchers any more. The stream tells at their next change, which may be late at night. */
+/** Tables that no longer fit their watchers. The stream would report them only at their next change, perhaps days later. */
 function misfits(bound: readonly BoundWatcher[], { tables, server }: Seen): WatchError[] {
   const there = bound.map(({ watcher }) => watcher).filter(({ table }) => tables.some((one) => isNamed(one, table)));
   const { issues, identity } = bindWatchers(there, tables, server);
   return [
     ...issues.map(
       ({ message, solution = '' }) =>
-        new WatchError('SCHEMA_CHANGED', `a table was changed and does not fit its watcher any more: ${message}`, {
+        new WatchError('SCHEMA_CHANGED', `a table was changed and no longer fits its watcher: ${message}`, {
           solution:
             `The watch ends at the next change of this table. Undo the change, or deploy watchers that fit. ${solution}`.trim(),
         }),

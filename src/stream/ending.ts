@@ -3,33 +3,33 @@ import type { Session } from '../postgres/session.ts';
 import { terminateWalsender } from '../setup/walsender.ts';
 import type { Connection } from './connection.ts';
 
-/** Milliseconds in which a server ends the stream that is not in the middle of a transaction. */
+/** Milliseconds in which the server ends a stream that is between transactions. */
 const endPatience = 30;
-/** Milliseconds until it has taken note of what is acknowledged. */
+/** Milliseconds in which the server records the acknowledged position. */
 const confirmPatience = 80;
-/** Milliseconds for a walsender to end that was told to. */
+/** Milliseconds in which a terminated walsender exits. */
 const terminationPatience = 500;
-/** Milliseconds for the slot to move without a walsender: less than a watch takes to stop. */
+/** Milliseconds for advancing the slot without a walsender; less than a watch may take to stop. */
 const advancePatience = 1500;
-/** Milliseconds between two looks at the slot. */
+/** Milliseconds between two checks of the slot. */
 const interval = 5;
 
 interface SlotFacts {
-  /** A walsender has it. */
+  /** A walsender uses the slot. */
   readonly active: boolean;
-  /** It has not come to the position. */
+  /** The slot has not reached the acknowledged position. */
   readonly behind: boolean;
 }
 
 /**
- * Ends the stream of a connection whose last status update was sent. In the middle of a transaction the server would send
- * all of it first, which may take minutes: there it is cut off.
+ * Ends the stream of a connection after its last status update. In the middle of a transaction the server would first
+ * send all the rest, which may take minutes, so there its walsender is terminated.
  */
 export class Ending {
   readonly #connection: Connection;
   readonly #session: Pick<Session, 'use'>;
   readonly #slot: string;
-  /** What was acknowledged. */
+  /** The acknowledged position. */
   readonly #lsn: string;
 
   constructor(connection: Connection, session: Pick<Session, 'use'>, lsn: string) {
@@ -39,9 +39,9 @@ export class Ending {
     this.#lsn = lsn;
   }
 
-  /** `inside`: in the middle of a transaction, as far as we have read. */
+  /** `inside`: the stream, as far as we have read it, is in the middle of a transaction. */
   async end(inside: boolean): Promise<void> {
-    // There a walsender looks at what we send only when it cannot send more itself, so nothing is read meanwhile.
+    // Inside a transaction a walsender reads our messages only while it cannot send, so we stop reading.
     const known = !inside || (await this.#confirmed());
     const ended = new AbortController();
     const enough = known ? this.#patience(ended.signal).catch(() => {}) : Promise.resolve();
@@ -50,25 +50,25 @@ export class Ending {
     if (!inOrder) await this.#cutOff();
   }
 
-  /** Until a server must have ended the stream that is between transactions: a round trip, at least. */
+  /** Resolves when the server should have ended a stream between transactions: after one round trip at least. */
   async #patience(signal: AbortSignal): Promise<void> {
     await delay(endPatience, undefined, { signal });
     await this.#confirmed();
   }
 
-  /** Whether the slot has come to the position that was acknowledged, or does so in time. A server that cannot be asked has not said so. */
+  /** Whether the slot reaches the acknowledged position in time. False if the server cannot be queried. */
   #confirmed(): Promise<boolean> {
     return this.#look(confirmPatience, ({ behind }) => !behind).catch(() => false);
   }
 
-  /** Ends the walsender, which would keep the slot until it notices that nobody listens, and acknowledges in its place. */
+  /** Terminates the walsender, which would keep the slot until it notices the closed socket, and advances the slot itself. */
   async #cutOff(): Promise<void> {
     const { pid } = this.#connection;
     if (pid === undefined) return;
     await this.#session.use((client) => terminateWalsender(client, this.#slot, pid));
     await this.#look(terminationPatience, ({ active }) => !active);
     const acknowledged = this.#session.use(async (client) => {
-      // It reads the WAL from the slot's restart_lsn on. What takes long is not waited for: it only comes again.
+      // Advancing reads WAL from the slot's restart_lsn on. If it takes too long we give up: the events are delivered again.
       await client.query(`set statement_timeout = ${advancePatience}`);
       await client.query(
         `select pg_catalog.pg_replication_slot_advance(slot_name, $2::pg_catalog.pg_lsn) from pg_catalog.pg_replication_slots
@@ -80,8 +80,8 @@ export class Ending {
     await acknowledged.catch(() => {}); // or another worker was faster
   }
 
-  /** Looks at the slot until it is as wanted, or is gone. Returns whether that came in time. */
-  async #look(time: number, isWanted: (facts: SlotFacts) => boolean): Promise<boolean> {
+  /** Polls the slot until `isDone` or until it no longer exists. Returns whether that happened in time. */
+  async #look(time: number, isDone: (facts: SlotFacts) => boolean): Promise<boolean> {
     for (const deadline = performance.now() + time; ; await delay(interval)) {
       const { rows } = await this.#session.use((client) =>
         client.query<SlotFacts>(
@@ -90,7 +90,7 @@ export class Ending {
           [this.#slot, this.#lsn],
         ),
       );
-      if (!rows[0] || isWanted(rows[0])) return true;
+      if (!rows[0] || isDone(rows[0])) return true;
       if (performance.now() > deadline) return false;
     }
   }

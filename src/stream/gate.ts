@@ -4,51 +4,51 @@ import type { Lsn } from '../postgres/lsn.ts';
 import { nextPause, type TakeSnapshot } from './snapshot.ts';
 import { isVisible, type Snapshot } from './visibility.ts';
 
-/** Milliseconds between two looks at whether memory is free again. */
+/** Milliseconds between two checks of whether memory is free again. */
 const fullPause = 2;
 /**
- * Milliseconds until one more question, while those before it are on their way. Near the server none takes so long. At a
- * distance what was committed meanwhile need not wait for another round trip; and a packet that was lost is sent again
- * once later ones have come through, instead of after TCP's timeout of at least 200 ms.
+ * Milliseconds until another query is sent while earlier ones are unanswered. Near the server an answer takes less.
+ * With a high latency, newer commits then need not wait for another round trip. It also repairs packet loss: TCP
+ * retransmits as soon as later packets arrive, instead of after its timeout of at least 200 ms.
  */
 const spacing = 4;
-/** How many questions are on their way at most. */
-const mostQuestions = 16;
-/** How often in a row it is asked in vain without a pause: most commits are visible a moment after they were sent. */
+/** Maximum number of unanswered queries. */
+const maxQuestions = 16;
+/** Number of queries without progress that are repeated without a pause: most commits become visible a moment after they are sent. */
 const atOnce = 3;
-/** How many of those that wait a standby is asked for at once. */
-const mostXids = 256;
+/** Maximum number of waiting transactions that one query asks a standby about. */
+const maxXids = 256;
 
 /**
- * Holds changes until other sessions can see their transaction, because a walsender may send a commit before it is
- * visible, with synchronous replication much before. One answer of the server lets many transactions pass, and the next
- * question is mostly sent after it; only those that take long are not waited for.
+ * Holds changes until other sessions can see their transaction. A walsender may send a commit before it is visible; with
+ * synchronous replication long before. One answer can release many transactions. The next query is usually sent after
+ * the answer to the one before; only a slow answer is not waited for.
  */
 export class VisibilityGate<T extends Captured> {
   readonly #ledger: Ledger;
   readonly #pass: (change: T) => void;
   readonly #waiting = new Queue<T>();
-  /** Bytes of what waits. */
+  /** Bytes of the waiting changes. */
   #bytes = 0;
-  /** What waits is visible, but there is no memory for its deliveries. */
+  /** The first waiting change is visible, but there is not enough memory to deliver it. */
   #full = false;
   #takeSnapshot: TakeSnapshot | undefined;
   #failed: (error: unknown) => void = () => {};
   #snapshot: Snapshot | undefined;
-  /** The newest transaction known to be visible; all before it are let through already. */
+  /** The newest transaction known to be visible; all before it have been passed on. */
   #visible: LedgerTransaction | undefined;
-  /** Questions on their way. */
+  /** Number of unanswered queries. */
   #questions = 0;
-  /** How many have come here to wait so far. */
+  /** Number of changes that have had to wait so far. */
   #arrived = 0;
-  /** Milliseconds since 1970: since when the first that waits is the first. */
+  /** Milliseconds since 1970 at which the first waiting change became the first. */
   #since = 0;
   /** Says which changes must wait although they are visible. Undefined: none, while no table is read. */
   barrier: { bars(change: T): boolean } | undefined = undefined;
-  /** Until the next question, or the next look at the memory. */
+  /** Until the next query or the next memory check. */
   #timer: NodeJS.Timeout | undefined;
-  /** Answers in a row that have shown nothing, and the pause after the last. */
-  #vain = 0;
+  /** Number of consecutive answers without progress, and the pause after the last one. */
+  #fruitless = 0;
   #pause = 0;
 
   constructor(ledger: Ledger, pass: (change: T) => void) {
@@ -56,24 +56,24 @@ export class VisibilityGate<T extends Captured> {
     this.#pass = pass;
   }
 
-  /** Whether something waits to become visible. */
+  /** Whether a change waits to become visible. */
   get waiting(): boolean {
     return this.holds && !this.#full;
   }
 
-  /** Whether something waits here, for whatever. */
+  /** Whether a change waits here, for visibility or for memory. */
   get holds(): boolean {
     return this.#waiting.length > 0;
   }
 
-  /** Milliseconds since 1970: since when the first that waits has done so. */
+  /** Milliseconds since 1970: since when the first waiting change has waited for visibility. */
   get waitingSince(): number | undefined {
     return this.waiting ? this.#since : undefined;
   }
 
   /**
-   * At each connection; undefined when it is lost. What waits goes on waiting. `failed` hears of a question that was not
-   * answered, and of what was thrown on the way from here: the connection must end.
+   * Called for each connection, and with undefined when it is lost; waiting changes stay. `failed` receives the error of a
+   * query, or of a delivery made from here: the connection must end.
    */
   connect(takeSnapshot: TakeSnapshot | undefined, failed: (error: unknown) => void = () => {}): void {
     this.#stopTimer();
@@ -81,7 +81,7 @@ export class VisibilityGate<T extends Captured> {
     this.#takeSnapshot = takeSnapshot;
     this.#failed = failed;
     this.#snapshot = undefined;
-    this.#questions = this.#vain = this.#pause = 0;
+    this.#questions = this.#fruitless = this.#pause = 0;
     this.#ask();
   }
 
@@ -98,15 +98,15 @@ export class VisibilityGate<T extends Captured> {
     if (this.#timer === undefined) this.#ask();
   }
 
-  /** Drops what waits. */
+  /** Drops the waiting changes. */
   clear(): void {
     for (const change of this.#waiting.drain()) this.#ledger.settle(change);
     this.#bytes = 0;
   }
 
-  /** Of the first transactions that wait. */
+  /** The xids of the first waiting transactions. */
   #xids(): readonly number[] {
-    return [...new Set(this.#waiting.peek(mostXids).map(({ transaction }) => transaction.xid))];
+    return [...new Set(this.#waiting.peek(maxXids).map(({ transaction }) => transaction.xid))];
   }
 
   /** The barrier is open again. */
@@ -133,7 +133,7 @@ export class VisibilityGate<T extends Captured> {
 
   #ask(): void {
     const takeSnapshot = this.#takeSnapshot;
-    if (takeSnapshot === undefined || !this.holds || this.#questions === mostQuestions) return;
+    if (takeSnapshot === undefined || !this.holds || this.#questions === maxQuestions) return;
     this.#questions++;
     const arrived = this.#arrived;
     takeSnapshot(() => this.#xids())
@@ -146,7 +146,7 @@ export class VisibilityGate<T extends Captured> {
     this.#after(Math.max(spacing, this.#pause), () => this.#ask());
   }
 
-  /** `arrived`: how many had when it was asked. */
+  /** `arrived`: the number of changes that had arrived when the query was sent. */
   #answered(snapshot: Snapshot, arrived: number): void {
     this.#questions--;
     this.#snapshot = snapshot;
@@ -154,10 +154,10 @@ export class VisibilityGate<T extends Captured> {
     this.#passOn();
     if (this.#full) return;
     const { length } = this.#waiting;
-    if (length === 0 || length < before) this.#vain = this.#pause = 0;
-    // What was asked before the first one came says nothing about it.
-    else if (arrived > this.#arrived - length && ++this.#vain > atOnce) {
-      // A commit that waits for a synchronous standby may take long: ask less and less often.
+    if (length === 0 || length < before) this.#fruitless = this.#pause = 0;
+    // A query sent before the first waiting change arrived proves nothing about it.
+    else if (arrived > this.#arrived - length && ++this.#fruitless > atOnce) {
+      // A commit that waits for a synchronous standby may take long: query less and less often.
       this.#pause = nextPause(this.#pause);
       this.#after(this.#pause, () => this.#ask());
       return;
@@ -170,7 +170,7 @@ export class VisibilityGate<T extends Captured> {
     let passed = false;
     this.#full = false;
     for (let change = this.#waiting.first(); change && this.#mayPass(change); change = this.#waiting.first()) {
-      // Many subscriptions may hold each of them: what waits here takes much less memory.
+      // Many subscriptions may each keep a copy of a change: waiting here takes much less memory.
       if (this.#ledger.isFullBesides(this.#bytes)) {
         this.#full = true;
         this.#since = Date.now();

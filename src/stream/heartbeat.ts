@@ -3,31 +3,31 @@ import { formatLsn, type Lsn, parseLsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
 import { patience } from './timing.ts';
 
-/** How far the stream is. */
+/** The stream's state, for the decision whether a heartbeat is overdue. */
 export interface StreamFacts {
   readonly paused: boolean;
-  /** The furthest position that the server named. */
+  /** The highest position that the server has reported. */
   readonly write: Lsn;
-  /** Milliseconds without a byte. */
+  /** Milliseconds since the last byte arrived. */
   readonly silence: number;
 }
 
-/** One that was written, or is being written, and has not come back. */
+/** A heartbeat that is being written or has not come back yet. */
 interface Beat {
-  /** Where it is in the WAL; undefined: the server has not said so. */
+  /** Its position in the WAL; undefined until the server has answered. */
   lsn: Lsn | undefined;
-  /** How many were due since, and were not written. */
+  /** Number of heartbeats that were due since then and were not written. */
   missed: number;
 }
 
-/** Writes messages into the WAL that must come back on the stream: then everything in between works. */
+/** Writes messages into the WAL that must come back on the stream, which proves that everything in between works. */
 export class Heartbeat {
   readonly #prefix: string;
   readonly #interval: number;
   readonly #timeout: number;
   #pending: Beat | undefined;
 
-  /** `interval`: milliseconds between two. `timeout`: wal_sender_timeout, within which also a walsender that is busy answers. */
+  /** `interval`: milliseconds between two heartbeats. `timeout`: wal_sender_timeout, within which even a busy walsender answers. */
   constructor(slot: string, interval: number, timeout: number) {
     this.#prefix = `walwatch:heartbeat:${slot}`;
     this.#interval = interval;
@@ -35,15 +35,16 @@ export class Heartbeat {
   }
 
   /** A logical message was received. */
-  heard(prefix: string): void {
+  received(prefix: string): void {
     if (prefix === this.#prefix) this.#pending = undefined;
   }
 
   /**
-   * Writes the next one. The one before may take as long as what is decoded before it; but once the walsender has passed
-   * it, it has been sent.
+   * Writes the next heartbeat, unless the last one is still pending. It may be pending while the walsender decodes
+   * earlier WAL, but not once the walsender has reported a later position.
    *
-   * @throws WatchError CONNECTION when the one before was passed over, or two are due since, and nobody answers
+   * @throws WatchError CONNECTION when the server passed the last heartbeat without sending it, or when it is overdue and
+   * the server does not answer
    */
   async beat(session: Pick<Session, 'use'>, stream: StreamFacts): Promise<void> {
     const { paused, write, silence } = stream;
@@ -51,11 +52,11 @@ export class Heartbeat {
     if (before) {
       before.missed++;
       if (before.lsn === undefined) {
-        // While the stream brings something it is the session's own trouble, or the server's.
+        // If the stream still delivers data, only this session has a problem, or the server is slow.
         if (this.#isLate(before) && (paused || silence >= patience)) throw unanswered(before.missed * this.#interval);
       } else if (!paused) {
         if (write >= before.lsn) throw passedOver(before.lsn);
-        // A walsender that decodes much of which it sends nothing is silent as well, but not for that long.
+        // A walsender that decodes much and sends nothing is silent too, but not for that long.
         if (this.#isLate(before) && silence >= this.#timeout) throw silent(before.lsn, silence);
       }
       return;

@@ -20,46 +20,46 @@ async function readRetainedWal(client: Client, slot: string): Promise<RetainedWa
   return row && { currentLsn: row.current, bytes: row.retained ?? 0 };
 }
 
-/** From how many bytes on to warn: as the user says, else at 80 % of the server's limit. Undefined: never. */
+/** The number of retained bytes above which to warn: the user's setting, or 80 % of the server's limit. Undefined: never. */
 export function warningThreshold(own: number | undefined, maxSlotWalKeepSize: number | undefined): number | undefined {
   return own ?? (maxSlotWalKeepSize === undefined ? undefined : maxSlotWalKeepSize * 0.8);
 }
 
 function walRetained(slot: string, bytes: number, threshold: number, heldBy: string | undefined): WatchError {
-  const culprit =
+  const cause =
     heldBy === undefined
-      ? 'Nothing is unhandled: is a long transaction open (pg_stat_activity.xact_start)?'
-      : `It waits for ${heldBy}.`;
+      ? 'All events are handled. Look for a long transaction (pg_stat_activity.xact_start).'
+      : `The slot waits for ${heldBy}.`;
   return new WatchError(
     'WAL_RETAINED',
-    `the slot '${slot}' holds back ${bytes} bytes of WAL, more than ${Math.round(threshold)}`,
+    `the slot '${slot}' retains ${bytes} bytes of WAL, more than the threshold of ${Math.round(threshold)}`,
     {
-      solution: `${culprit} Past max_slot_wal_keep_size the slot is lost, and without that limit the disk fills.`,
+      solution: `${cause} Beyond max_slot_wal_keep_size the slot is lost; without that limit the disk fills up.`,
     },
   );
 }
 
-/** A subscription holds the slot back. */
+/** The warning that a subscription's unfinished event holds the slot back. */
 export function handlerSlow({ subscription, eventId, since, attempt, error, sql }: HeldBy): WatchError {
   const failing =
     error === undefined ? '' : `, failing (${error instanceof Error ? error.message : 'not with an Error'})`;
   return new WatchError(
     'HANDLER_SLOW',
-    `${subscription} has not finished event ${eventId} since ${since.toISOString()}, attempt ${attempt}${failing}: the slot is held back`,
+    `${subscription} has been handling event ${eventId} since ${since.toISOString()}, attempt ${attempt}${failing}: the slot cannot advance`,
     {
-      solution: `Look at its handler. A \`timeout\` ends attempts that hang, and onError says what then; \`concurrency\` lets other records go on.${sql === undefined ? '' : ` Look at the row: ${sql}`}`,
+      solution: `Check its handler. \`timeout\` ends attempts that hang, and onError decides what happens next; \`concurrency\` lets other records continue.${sql === undefined ? '' : ` Look at the row: ${sql}`}`,
       cause: error,
     },
   );
 }
 
-/** Looks from time to time how much WAL the slot holds back, and warns once when it becomes too much. */
+/** Measures from time to time how much WAL the slot retains, and warns once when it exceeds the threshold. */
 export class RetainedWalMonitor {
   readonly #slot: string;
   readonly #threshold: number | undefined;
   readonly #warn: (warning: WatchError) => void;
   #exceeded = false;
-  /** Held back when it was last looked. */
+  /** Retained bytes at the last inspection. */
   bytes: number | undefined;
 
   constructor(slot: string, threshold: number | undefined, warn: (warning: WatchError) => void) {
@@ -68,7 +68,7 @@ export class RetainedWalMonitor {
     this.#warn = warn;
   }
 
-  /** Returns the server's end of WAL; undefined when there is no such slot. `heldBy` names what is waited for. */
+  /** Returns the server's end of WAL, or undefined if the slot does not exist. `heldBy`: the subscription that the slot waits for. */
   async inspect(
     client: Client,
     maxSlotWalKeepSize: number | undefined,

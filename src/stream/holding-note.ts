@@ -1,19 +1,20 @@
 import { applicationName } from '../setup/judge.ts';
 import type { HeldBy } from '../types/events.ts';
 
-/** PostgreSQL cuts names of sessions there. */
+/** PostgreSQL truncates application names to this length. */
 const longest = 63;
 
-/** An event that fails, as other programs can see it. */
+/** An event that keeps failing, as other programs can see it. */
 export interface HoldingNote {
   readonly eventId: string;
-  /** The one that is on its way or waited for. */
+  /** The attempt that runs now or is waited for. */
   readonly attempt: number;
 }
 
 /**
- * The name of a worker's ordinary session: with the event that holds the slot, if its handler has failed. Every role sees it in
- * pg_stat_activity, and `walwatch status` has nothing else that tells of it. It does not fit if the slot's name is long.
+ * The application name of a worker's ordinary session. It includes the event that holds the slot back if its handler has
+ * failed, because every role can read it in pg_stat_activity and `walwatch status` has no other source. It is left out
+ * if the slot's name is too long for it.
  */
 export function controlName(slot: string, heldBy: HeldBy | undefined): string {
   const name = `${applicationName(slot)}:control`;
@@ -21,7 +22,7 @@ export function controlName(slot: string, heldBy: HeldBy | undefined): string {
   return noted.length > longest ? name : noted;
 }
 
-/** What the name of a session tells. */
+/** Reads the note from a session's application name. */
 export function parseControlName(slot: string, name: string): HoldingNote | undefined {
   const prefix = `${applicationName(slot)}:control `;
   const [, eventId, attempt] =

@@ -17,29 +17,29 @@ import { controlName } from './holding-note.ts';
 import { readIdleSlots, strayWarnings } from '../setup/stray-slots.ts';
 import type { Seen } from './refusals.ts';
 
-/** Milliseconds after which an event that is not done is warned of. */
+/** Milliseconds after which an unfinished event causes a warning. */
 const slowAfter = 10_000;
 
-/** Milliseconds for one query. The session waits less than that for a lock, which a migration may hold for hours. */
+/** Milliseconds per query. The lock timeout is shorter, because a migration may hold a lock for hours. */
 const queryTimeout = 5000;
 
 export interface InspectionHost {
   readonly retainedWal: RetainedWalMonitor;
-  /** The last position that was acknowledged. */
+  /** The last acknowledged position. */
   confirmed(): string | undefined;
   heldBy(): HeldBy | undefined;
   /** Where the server's WAL ends. */
   serverReached(lsn: Lsn): void;
-  /** Takes from the publication what nobody needs. Returns what it ran. */
+  /** Removes tables and columns that no watcher needs from the publication. Returns the statements it ran. */
   narrow(client: Client, prepared: Prepared): Promise<readonly string[]>;
   readonly log: Logger;
   warn(warning: WatchError): void;
   warnOnce(warnings: Iterable<WatchError>): void;
-  /** What was warned of once is over: it is told again if it comes back. */
+  /** The causes of these warnings are gone: warn again if they come back. */
   over(warnings: Iterable<WatchError>): void;
 }
 
-/** What the server says of itself in an inspection. */
+/** The server settings that each inspection reads. */
 interface Vitals {
   readonly inRecovery: boolean;
   readonly synchronousStandbyNames: string;
@@ -47,23 +47,23 @@ interface Vitals {
   readonly maxSlotWalKeepSize: number | undefined;
 }
 
-/** What is looked at from time to time while streaming, because nothing in the stream tells of it. */
+/** Checks the database regularly while streaming, for problems that the stream does not report. */
 export class Inspection {
   readonly #options: ResolvedOptions;
   readonly #host: InspectionHost;
   readonly #texts: FilterTexts = new Map();
-  /** The publication carries just what is needed. */
+  /** The publication has been reduced to what the watchers need. */
   #narrowed = false;
-  /** What the publication left out when streaming began, as `changedPublication` says it. */
+  /** What the publication left out when streaming began, as the message of `changedPublication`. */
   #accepted: string | undefined;
-  /** Slots of earlier names were looked for. */
-  #soughtStrays = false;
-  /** The last one that was warned of. */
+  /** Unused slots of earlier names have been searched for. */
+  #searchedStraySlots = false;
+  /** The last event that a HANDLER_SLOW warning named. */
   #slowEvent: string | undefined;
   #found: readonly WatchError[] = [];
-  /** Sessions that were named after an event that fails, with the name that each has now. */
+  /** Sessions whose application name was changed to name a failing event, with their present name. */
   readonly #names = new WeakMap<Session, string>();
-  /** Over which an inspection has no answer yet. */
+  /** The session on which an inspection is still running. */
   #asked: Session | undefined;
 
   constructor(options: ResolvedOptions, host: InspectionHost) {
@@ -71,21 +71,21 @@ export class Inspection {
     this.#host = host;
   }
 
-  /** What the last inspection found, each told by a warning when it was found first. */
+  /** What the last inspection found. Each problem was reported by a warning when it was first found. */
   get found(): readonly WatchError[] {
     return this.#found;
   }
 
-  /** At each connection, once the slot is ours. */
+  /** Called for each connection, once it has the slot. */
   connected({ needs, publication, tables, server }: Prepared): void {
     this.#narrowed = false;
     this.#accepted = changedPublication(needs, { publication, tables, server })?.message;
   }
 
   /**
-   * A server that does not answer in time, or a lock that it waits for, is warned of, and the next inspection tries again.
+   * A server that answers too late, or a lock that cannot be taken, causes a warning; the next inspection tries again.
    *
-   * @throws WatchError PUBLICATION_LOST, SYNCHRONOUS_STANDBY, and what the session was lost with
+   * @throws WatchError PUBLICATION_LOST, SYNCHRONOUS_STANDBY, and the error with which the session was lost
    */
   async run(session: Session, prepared: Prepared): Promise<void> {
     if (this.#asked === session) return;
@@ -95,25 +95,25 @@ export class Inspection {
       await this.#name(session);
       const synchronous = await session.use((client) => bounded(client, () => this.#begin(client, prepared)));
       const found = await session.use((client) => bounded(client, () => this.#look(client, prepared)));
-      this.#tell([...synchronous, ...found]);
+      this.#report([...synchronous, ...found]);
     } catch (error) {
       if (session.isLost || error instanceof WatchError || endsSession(sqlStateOf(error) ?? '')) throw error;
-      this.#tell([...this.#found.filter(({ code }) => code !== 'SERVER_BUSY'), inspectionFailed(error)]);
+      this.#report([...this.#found.filter(({ code }) => code !== 'SERVER_BUSY'), inspectionFailed(error)]);
     } finally {
       if (this.#asked === session) this.#asked = undefined;
     }
   }
 
   /**
-   * Whether commits have come to wait for our acknowledgement: the setting can change at any time.
+   * Checks whether commits now wait for our acknowledgement: the setting can change at any time.
    *
-   * @throws WatchError SYNCHRONOUS_STANDBY, if we would wait for such a commit to become visible
+   * @throws WatchError SYNCHRONOUS_STANDBY, if walwatch would wait for such a commit to become visible
    */
   async checkSynchronous(session: Session): Promise<void> {
     this.#host.warnOnce(await session.use((client) => this.#synchronous(client)));
   }
 
-  /** For whoever looks at the database: an event that fails is known to nobody else. */
+  /** Writes the failing event into the session's name, for other programs: no other place in the database shows it. */
   async #name(session: Session): Promise<void> {
     const slot = this.#options.slot.name;
     const name = controlName(slot, this.#host.heldBy());
@@ -122,24 +122,24 @@ export class Inspection {
     this.#names.set(session, name);
   }
 
-  /** On a standby nothing commits. */
+  /** On a standby nothing commits, so there is nothing to warn about. */
   async #synchronous(client: Client): Promise<readonly WatchError[]> {
     const { inRecovery, synchronousStandbyNames } = await readVitals(client);
     return inRecovery ? [] : standbyWarnings({ synchronousStandbyNames }, this.#options);
   }
 
-  /** What is written here would wait for our acknowledgement as well. */
+  /** Checks synchronous replication first: our own writes would wait for our acknowledgement too. */
   async #begin(client: Client, prepared: Prepared): Promise<readonly WatchError[]> {
     const synchronous = await this.#synchronous(client);
     if (!this.#narrowed) await this.#narrow(client, prepared);
-    if (!this.#soughtStrays) await this.#seekStrays(client, prepared);
+    if (!this.#searchedStraySlots) await this.#findStraySlots(client, prepared);
     return synchronous;
   }
 
-  /** Once, at the start: who renames a slot forgets the old one. */
-  async #seekStrays(client: Client, { bound, server }: Prepared): Promise<void> {
+  /** Runs once at the start, because a renamed slot leaves its predecessor behind. */
+  async #findStraySlots(client: Client, { bound, server }: Prepared): Promise<void> {
     const { manage, slot } = this.#options;
-    this.#soughtStrays = true;
+    this.#searchedStraySlots = true;
     if (manage !== 'create' || slot.temporary || server.inRecovery) return;
     const watchers = bound.map(({ watcher }) => watcher.name);
     this.#host.warnOnce(strayWarnings(await readIdleSlots(client, slot.name, server), slot.name, watchers));
@@ -153,7 +153,7 @@ export class Inspection {
     if (end !== undefined) this.#host.serverReached(parseLsn(end));
     const standbys = await readStandbySlots(client, slot, server);
     const publication = await readPublication(client, needs.name, server, this.#texts);
-    // From PostgreSQL 18 on changes are passed over in silence while it is missing.
+    // PostgreSQL 18 and later silently skip changes while the publication is missing.
     if (publication?.oid !== publicationOid) {
       throw publicationLost(
         `the publication '${needs.name}' was dropped while it was in use (last acknowledged: ${this.#host.confirmed()})`,
@@ -165,30 +165,33 @@ export class Inspection {
     return [...standbysBehind(slot, standbys), ...this.#changes(needs, found), ...drift(needs, bound, found)];
   }
 
-  /** What the publication has come to leave out since streaming began: then it may have had the filters of another worker. */
+  /** Reports what the publication has come to leave out since streaming began. It may have left something out before, because of another worker's filters. */
   #changes(needs: PublicationNeeds, found: Seen): WatchError[] {
     const changed = changedPublication(needs, found);
     if (changed === undefined) this.#accepted = undefined;
     return changed && changed.message !== this.#accepted ? [changed] : [];
   }
 
-  /** Warns of what was not found the last time. What went away and came back is told again. */
-  #tell(found: readonly WatchError[]): void {
+  /** Warns about new findings. One that disappears and comes back is reported again. */
+  #report(found: readonly WatchError[]): void {
     const messages = new Set(found.map(({ message }) => message));
     this.#host.over(this.#found.filter(({ message }) => !messages.has(message)));
     this.#found = found;
     this.#host.warnOnce(found);
   }
 
-  /** Now that the slot is ours, nobody else needs what our watchers do not. A lock that is not to be had is tried again later. */
+  /** Once we have the slot, no other worker needs the rest of the publication. If the lock is not available, the next inspection tries again. */
   async #narrow(client: Client, prepared: Prepared): Promise<void> {
     const { log } = this.#host;
     try {
       const statements = await this.#host.narrow(client, prepared);
       this.#narrowed = true;
-      if (statements.length > 0) log.info({ statements }, 'the publication carried more than is needed');
+      if (statements.length > 0) log.info({ statements }, 'removed what no watcher needs from the publication');
     } catch (error) {
-      log.warn({ err: error }, 'the publication still carries more than is needed');
+      log.warn(
+        { err: error },
+        'could not remove what no watcher needs from the publication; trying again at the next inspection',
+      );
     }
   }
 
@@ -222,7 +225,7 @@ function inspectionFailed(error: unknown): WatchError {
   const { message } = error as Error;
   return new WatchError('SERVER_BUSY', `the database could not be inspected: ${message}`, {
     solution:
-      'It is tried again within 10 s, and events go on. Until then nothing tells if the publication or a table was changed. Look for locks that are held (pg_locks), or a server that is overloaded.',
+      'walwatch tries again within 10 s; events continue. Until then it does not notice changes of the publication or the tables. Look for held locks (pg_locks) or an overloaded server.',
     cause: error,
   });
 }

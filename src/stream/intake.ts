@@ -11,45 +11,45 @@ import type { UpdateType } from '../types/watchers.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { RecentTransactions, Rewound } from './recent-transactions.ts';
 
-/** What a held change takes in memory besides its values: row, event, context and their places in queues. */
+/** Estimated bytes of memory for a held change in addition to its values: row, event, context and queue entries. */
 const overhead = 512;
 const empty: Tuple = Object.freeze([]);
 const updateTypes = { insert: 'inserted', update: 'updated', delete: 'deleted' } as const;
 
 export interface IntakeHost {
   emit(captured: CapturedChange | CapturedMessage | CapturedCommit): void;
-  /** Whether somebody wants to know where transactions end. */
+  /** Whether a subscription needs to know where transactions end. */
   readonly wantsCommits: boolean;
-  /** Whether somebody wants to hear of messages with this prefix. */
+  /** Whether a subscription wants messages with this prefix. */
   wantsMessages(prefix: string): boolean;
 }
 
 /**
- * Numbers the changes of each transaction, enters transactions into the ledger, and skips what was received before:
- * a new connection begins at the confirmed position and sends again what is still being handled.
+ * Numbers the changes of each transaction, adds transactions to the ledger, and skips those received before: after a
+ * reconnect the server starts at the confirmed position, and so repeats events that are still being handled.
  */
 export class Intake {
   readonly #ledger: Ledger;
   readonly #host: IntakeHost;
   /**
-   * The newest transaction that was begun, and how many of its changes and of its messages were received: apart, because
-   * messages are only sent while somebody wants them.
+   * The newest transaction, and how many of its changes and messages were received. They are counted separately, because
+   * messages are sent only while a subscription wants them.
    */
   #newest: LedgerTransaction | undefined;
   #receivedChanges = 0;
   #receivedMessages = 0;
-  /** The transaction that this connection is in; undefined also while it repeats one that was received whole. */
+  /** The transaction being received; undefined while a completely received one is repeated. */
   #current: LedgerTransaction | undefined;
   #inside = false;
   #xid = 0;
   #committedAt = 0;
-  /** Changes, messages and bytes of the transaction so far, on this connection. */
+  /** Changes, messages and bytes of the current transaction received on this connection. */
   #ordinal = 0;
   #messages = 0;
   #bytes = 0;
   #reached: Lsn = 0n;
   readonly #recent = new RecentTransactions();
-  /** This connection repeats what was received over an earlier one, and has not come to its end. */
+  /** The connection is repeating what an earlier one received, and has not reached the end of that. */
   #repeating = false;
 
   constructor(ledger: Ledger, host: IntakeHost) {
@@ -66,7 +66,7 @@ export class Intake {
     return this.#repeating;
   }
 
-  /** The last transaction that was begun. */
+  /** The newest transaction that has begun. */
   get newest(): LedgerTransaction | undefined {
     return this.#newest;
   }
@@ -76,12 +76,12 @@ export class Intake {
     return this.#reached;
   }
 
-  /** Of the transaction that this connection is in, also of one that is skipped. */
+  /** The xid of the transaction being received, even if it is skipped. */
   get xid(): number {
     return this.#xid;
   }
 
-  /** The transaction that is coming in, also one that is skipped. */
+  /** The transaction being received, even if it is skipped. */
   get receiving(): ReceivingTransaction | undefined {
     if (!this.#inside) return undefined;
     return {
@@ -92,7 +92,7 @@ export class Intake {
     };
   }
 
-  /** So many more bytes came in. */
+  /** `bytes` more bytes have arrived. */
   received(bytes: number): void {
     this.#bytes += bytes;
   }
@@ -102,8 +102,9 @@ export class Intake {
   }
 
   /**
-   * A new connection. `continues`: it goes on in the history that was received so far. `asBefore`: it sends what the one
-   * before sent; once messages are asked for, transactions come that were passed over as empty.
+   * A new connection. `continues`: the server's history is the one received so far. `asBefore`: the server sends the same
+   * kinds of messages as on the connection before. Once logical messages are requested, it also sends transactions that
+   * were left out as empty before.
    */
   connect(continues: boolean, asBefore = true): void {
     this.#current = undefined;
@@ -125,7 +126,7 @@ export class Intake {
     if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
       if (!this.#recent.agrees(begin)) throw new Rewound(begin.finalLsn);
       if (begin.finalLsn === newest.finalLsn) this.#repeating = false;
-      // Received before: skipped when it was received whole, else taken up where it broke off.
+      // Received before: skip it if it was received completely, otherwise continue where it broke off.
       this.#current = begin.finalLsn === newest.finalLsn && newest.endLsn === undefined ? newest : undefined;
       return;
     }
@@ -140,7 +141,7 @@ export class Intake {
   change(message: RowChange, planOf: (relation: Relation) => RelationPlan | undefined, bytes: number): void {
     const ordinal = this.#ordinal++;
     const transaction = this.#current;
-    if (transaction === undefined || ordinal < this.#receivedChanges) return; // over an earlier connection
+    if (transaction === undefined || ordinal < this.#receivedChanges) return; // received on an earlier connection
     this.#receivedChanges = this.#ordinal;
     if (message.tag === 'truncate') {
       for (const relation of message.relations)
@@ -174,7 +175,7 @@ export class Intake {
     this.#reached = commit.endLsn;
   }
 
-  /** A keepalive outside of transactions: the server has come this far without anything for us. */
+  /** A keepalive outside transactions: up to this position there is nothing for us. */
   idle(lsn: Lsn): void {
     const end = this.#newest?.endLsn;
     if (this.#repeating && end !== undefined && lsn >= end) this.#repeating = false;
@@ -182,25 +183,25 @@ export class Intake {
     if (!this.#repeating && lsn > this.#reached) this.#reached = lsn;
   }
 
-  /** What was received in part must be sent again before anything that follows it. */
+  /** A transaction received in part must be repeated before anything that follows it. */
   #refuseJump(next: Lsn): void {
     const newest = this.#newest;
     if (newest !== undefined && newest.endLsn === undefined) {
       throw new WatchError(
         'SLOT_MOVED',
-        `the server does not send the transaction at ${newest.commitLsn} again, of which a part was received, but goes on at ${formatLsn(next)}`,
+        `the transaction at ${newest.commitLsn} was received only in part, but the server continues at ${formatLsn(next)} without repeating it`,
         {
           solution:
-            'Something advanced or recreated the slot: changes may be missing. Bring what depends on them up to date, then start again.',
+            'Another program advanced or re-created the slot, so changes may be missing. Update everything that depends on them, then start the watch again.',
         },
       );
     }
   }
 
-  /** A message outside of transactions is one of its own: begun and ended by a single record, of which the end is known. */
+  /** A message outside transactions counts as a transaction of one record, whose end is its LSN. */
   #outside(message: LogicalMessage, bytes: number): void {
     const newest = this.#newest;
-    const finalLsn = message.lsn - 1n; // somewhere in the record: the next one may begin at its end
+    const finalLsn = message.lsn - 1n; // a position inside the record: the next record may begin at its end
     if (newest !== undefined && finalLsn <= newest.finalLsn) return;
     this.#refuseJump(message.lsn);
     const transaction = this.#ledger.begin({ xid: 0, finalLsn, committedAt: Date.now() }, message.lsn);
@@ -209,7 +210,7 @@ export class Intake {
     this.#ledger.commit(transaction, message.lsn);
   }
 
-  /** Unless nobody wanted it when it was decoded. */
+  /** Skips a message whose prefix had no subscription when it was decoded. */
   #emit(
     transaction: LedgerTransaction,
     ordinal: number,

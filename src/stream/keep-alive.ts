@@ -4,20 +4,20 @@ import type { StatusUpdate } from './status-update.ts';
 import { Silence } from './silence.ts';
 import { deadAfter, lookInterval, statusInterval } from './timing.ts';
 
-/** What is needed of a connection. */
+/** The part of a connection that `KeepAlive` uses. */
 export interface KeepAliveHost {
-  /** Received so far. */
+  /** Bytes received so far. */
   readonly bytesRead: number;
-  /** Nothing is read at the moment, so that silence means nothing. */
+  /** Reading is paused, so silence proves nothing. */
   readonly paused: boolean;
   send(update: StatusUpdate): void;
   fail(error: unknown): void;
 }
 
-/** Least milliseconds between two acknowledgements; one for each transaction would cost more than decoding it. */
+/** Minimum milliseconds between two acknowledgements; one per transaction would cost more than decoding it. */
 const acknowledgeInterval = 10;
 
-/** Sends status updates: from time to time to stay alive, and soon after something was handled. Notices a silent server. */
+/** Sends status updates at intervals to keep the session alive, and soon after events were handled. Detects a silent server. */
 export class KeepAlive {
   readonly #host: KeepAliveHost;
   readonly #positions: Positions;
@@ -35,7 +35,7 @@ export class KeepAlive {
     this.#silence = new Silence(lookInterval(timeout));
   }
 
-  /** A keepalive is asked for every time: an idle server has nothing else to say, and its silence must mean something. */
+  /** Every update requests a keepalive: an idle server sends nothing else, so only a missing reply shows that it is gone. */
   start(): void {
     this.#timer = setInterval(
       () => this.#host.send(this.#positions.update(!this.#host.paused)),
@@ -48,7 +48,7 @@ export class KeepAlive {
     clearTimeout(this.#acknowledgeTimer);
   }
 
-  /** Everything before `handled` is handled: sent soon, together with what follows. */
+  /** Acknowledges everything before `handled` soon, in one update with events handled until then. */
   acknowledge(handled: bigint | undefined): void {
     if (!this.#positions.advance(handled) || this.#acknowledgeTimer !== undefined) return;
     const wait = this.#acknowledgedAt + acknowledgeInterval - performance.now();
@@ -56,7 +56,7 @@ export class KeepAlive {
     else this.#acknowledgeTimer = setTimeout(() => this.flush(), wait);
   }
 
-  /** Sends what is handled now. */
+  /** Acknowledges at once. */
   flush(): void {
     clearTimeout(this.#acknowledgeTimer);
     this.#acknowledgeTimer = undefined;
@@ -64,24 +64,24 @@ export class KeepAlive {
     this.#host.send(this.#positions.update(false));
   }
 
-  /** Asks the server how far it is: a keepalive answers. */
+  /** Asks the server for its current position; it answers with a keepalive. */
   ask(): void {
     this.#host.send(this.#positions.update(true));
   }
 
-  /** The answer to a keepalive that asks for one. `settled`: everything that was received is handled. */
+  /** Answers a keepalive that requests a reply. `settled`: everything received is handled. */
   reply(settled: boolean): void {
     this.#host.send(this.#positions.reply(settled));
   }
 
-  /** Whether bytes arrive. To be called at every `lookInterval`. */
+  /** Checks whether bytes arrive. Must be called every `lookInterval`. */
   look(): void {
     this.#silence.look(this.#host.bytesRead, this.#host.paused);
     const { milliseconds } = this.#silence;
     if (milliseconds >= deadAfter(this.#timeout)) this.#host.fail(silent(milliseconds));
   }
 
-  /** For how long no byte has arrived. */
+  /** How long no byte has arrived. */
   get silence(): Silence {
     return this.#silence;
   }

@@ -1,7 +1,7 @@
 import type { LedgerTransaction } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 
-/** The server's WAL ended there at that time, and this was the newest transaction that had been received. */
+/** The server's end of WAL at a time, and the newest transaction received by then. */
 interface Sample {
   readonly lsn: Lsn;
   readonly at: number;
@@ -9,27 +9,27 @@ interface Sample {
 }
 
 export interface LagFacts {
-  /** Milliseconds since 1970, as all times here. */
+  /** Milliseconds since 1970, like all times in this file. */
   readonly now: number;
-  /** All before this position is handled. */
+  /** Everything before this position is handled. */
   readonly handled: Lsn | undefined;
   /** The oldest transaction that is not handled. */
   readonly oldest: LedgerTransaction | undefined;
-  /** The newest that was received. */
+  /** The newest received transaction. */
   readonly newest: LedgerTransaction | undefined;
   readonly downSince: number | undefined;
 }
 
-const mostSamples = 512;
+const maxSamples = 512;
 
 /**
- * How many seconds the handlers are behind the commits. Bytes say nothing about time, so where the WAL ended is noted
- * from time to time, as PostgreSQL does for pg_stat_replication.
+ * Computes how many seconds the handlers are behind the commits. Bytes of WAL say nothing about time, so the end of WAL
+ * is sampled with its time, as PostgreSQL does for pg_stat_replication.
  */
 export class LagClock {
-  /** Those that are not handled yet, the oldest first. */
+  /** Samples that are not handled yet, oldest first. */
   #samples: Sample[] = [];
-  /** Milliseconds since 1970: since when a server that streams has sent nothing, although it was asked. What was committed since is not known. */
+  /** Milliseconds since 1970: since when the server has not answered while streaming. Later commits are unknown. */
   silentSince: number | undefined;
 
   get samples(): number {
@@ -38,11 +38,11 @@ export class LagClock {
 
   note(lsn: Lsn, at: number, newest: LedgerTransaction | undefined): void {
     this.#samples.push({ lsn, at, newest });
-    // A slot that is held for days: half as many do as well.
-    if (this.#samples.length > mostSamples) this.#samples = this.#samples.filter((_, index) => index % 2 === 0);
+    // A slot that is held back for days: drop every second sample.
+    if (this.#samples.length > maxSamples) this.#samples = this.#samples.filter((_, index) => index % 2 === 0);
   }
 
-  /** Positions of another history say nothing. */
+  /** Positions of another history cannot be compared. */
   clear(): void {
     this.#samples = [];
   }
@@ -51,7 +51,7 @@ export class LagClock {
     if (handled !== undefined) this.#samples = this.#samples.filter(({ lsn }) => lsn > handled);
     const [behind] = this.#samples;
     const since = [oldest?.committedAt.getTime(), behind?.at, downSince, this.silentSince];
-    // Working off a backlog: how old it is shows in what was received of it since.
+    // While a backlog is processed, the commit time of the newest received transaction shows its age.
     if (behind && newest !== behind.newest) since.push(newest?.committedAt.getTime());
     const known = since.filter((time) => time !== undefined);
     return known.length === 0 ? 0 : Math.max(0, now - Math.min(...known)) / 1000;

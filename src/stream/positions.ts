@@ -2,28 +2,28 @@ import { formatLsn, type Lsn, parseLsn } from '../postgres/lsn.ts';
 import type { StatusUpdate } from './status-update.ts';
 
 /**
- * How far the stream has come, and what may be said about it. The one place that knows positions.
+ * The stream's positions: received, handled, acknowledged, and what may be sent to the server. No other file knows them.
  *
- * A connection acknowledges positions that grow and that it has received itself, because the server accepts anything. It
- * begins with 0, which keeps the session alive and moves nothing.
+ * The server accepts any position, so a connection acknowledges only growing positions that it has received itself. It
+ * starts with 0, which keeps the session alive and does not move the slot.
  */
 export class Positions {
-  /** The furthest position outside of transactions that was received, over all connections. */
+  /** The highest received position outside transactions, over all connections. */
   #received: Lsn = 0n;
-  /** The furthest end of WAL that the server named. */
+  /** The highest end of WAL reported by the server. */
   #server: Lsn = 0n;
   /** The last position that this process sent as flushed. Undefined: none, or another worker may have moved the slot since. */
   #acknowledged: Lsn | undefined;
-  /** Where the slot stands. */
+  /** The slot's confirmed position. */
   #confirmed: string | undefined;
 
-  // Of the current connection.
-  /** The furthest position that the server named, also inside a transaction. */
+  // The fields below belong to the current connection.
+  /** The highest position reported by the server, also inside a transaction. */
   #write: Lsn = 0n;
-  /** The furthest position outside of transactions: everything before it was received. */
+  /** The highest position outside transactions: everything before it was received. */
   #reached: Lsn = 0n;
   #flush: Lsn = 0n;
-  /** Where the slot stood. Servers before PostgreSQL 18 would move it back, so nothing before it is acknowledged. */
+  /** The slot's position at the start. Servers before PostgreSQL 18 would move the slot back, so lower positions are never sent. */
   #floor: Lsn = 0n;
 
   get received(): string | undefined {
@@ -34,7 +34,7 @@ export class Positions {
     return this.#acknowledged === undefined ? undefined : formatLsn(this.#acknowledged);
   }
 
-  /** What this connection has acknowledged, or will with the next status update. `0/0`: nothing. */
+  /** What this connection has acknowledged, or will with its next status update. `0/0`: nothing. */
   get flush(): string {
     return formatLsn(this.#flush);
   }
@@ -43,38 +43,38 @@ export class Positions {
     return this.#confirmed;
   }
 
-  /** The furthest position that this connection has heard of. */
+  /** The highest position reported on this connection. */
   get write(): Lsn {
     return this.#write;
   }
 
-  /** Bytes of WAL that are not acknowledged. Undefined: not known yet. */
+  /** Unacknowledged bytes of WAL. Undefined: not known yet. */
   get lag(): number | undefined {
     const end = this.#server > this.#received ? this.#server : this.#received;
     if (this.#confirmed === undefined || end === 0n) return undefined;
     return Math.max(0, Number(end - parseLsn(this.#confirmed)));
   }
 
-  /** A new connection, which begins where the slot stands. */
+  /** A new connection, which starts at the slot's position. */
   connect(confirmed: string | undefined): void {
     this.#write = this.#reached = this.#flush = 0n;
     this.#floor = confirmed === undefined ? 0n : parseLsn(confirmed);
     if (confirmed !== undefined) this.#confirmed = confirmed;
   }
 
-  /** Positions received so far say nothing about what follows: another history, or another worker moved the slot. */
+  /** The received positions have become invalid: the server has another history, or another worker moved the slot. */
   forget(): void {
     this.#received = this.#server = 0n;
     this.#acknowledged = undefined;
   }
 
-  /** A position that the server named, also inside a transaction. */
+  /** The server reported a position, possibly inside a transaction. */
   named(lsn: Lsn): void {
     if (lsn > this.#write) this.#write = lsn;
     this.serverReached(lsn);
   }
 
-  /** A position outside of transactions was reached. */
+  /** The stream reached a position outside transactions. */
   reached(lsn: Lsn): void {
     if (lsn > this.#write) this.#write = lsn;
     if (lsn > this.#reached) this.#reached = lsn;
@@ -94,21 +94,21 @@ export class Positions {
     return true;
   }
 
-  /** What is sent from time to time and after each advance. */
+  /** The status update that is sent at intervals and after each advance. */
   update(replyRequested: boolean): StatusUpdate {
     return { write: this.#write, flush: this.#flush, replyRequested };
   }
 
   /**
-   * The answer to a keepalive that asks for one. While anything is unhandled its flush is 0, because a walsender that
-   * shuts down waits until flush, or write when flush is 0, has reached what it sent.
+   * The answer to a keepalive that requests a reply. While an event is unhandled, its flush is 0: a walsender that shuts
+   * down waits until flush has reached what it sent, or, if flush is 0, until write has.
    * https://github.com/postgres/postgres/blob/REL_17_STABLE/src/backend/replication/walsender.c (WalSndDone)
    */
   reply(settled: boolean): StatusUpdate {
     return { write: this.#write, flush: settled ? this.#flush : 0n, replyRequested: false };
   }
 
-  /** A status update was sent. Returns where the slot stands now; undefined: where it stood before. */
+  /** A status update was sent. Returns the slot's new position, or undefined if it did not change. */
   sent({ flush }: StatusUpdate): string | undefined {
     if (flush === 0n) return undefined;
     this.#acknowledged = flush;

@@ -12,32 +12,32 @@ import type { Prepared } from '../setup/prepare.ts';
 import { Claim } from './claim.ts';
 import { Connection } from './connection.ts';
 import type { WalsenderFacts } from './source.ts';
-import { tellBlocked, waitForSlot } from './standby.ts';
+import { reportBlocked, waitForSlot } from './standby.ts';
 import { Streaming, type StreamParts, type StreamSessions } from './streaming.ts';
 import { answerTimeout, sessionTimeout } from './timing.ts';
 
-/** What the source asks of the watch, and tells it. */
+/** What the source needs from the watch, and reports to it. */
 export interface StreamHost extends SourceListener {
   prepare(client: Client, memory: Memory): Promise<Prepared>;
-  /** Whether somebody wants logical messages. */
+  /** Whether a subscription wants logical messages. */
   wantsMessages(): boolean;
-  /** Drops what was received and is not handled: it comes again, or does not exist any more. Returns how many events. */
+  /** Drops received events that are not handled: they are sent again, or no longer exist. Returns their number. */
   forget(): number;
-  /** The rest of the transaction that was being received will not come. */
+  /** The rest of the transaction being received will not arrive. */
   broken(): void;
   acknowledged(lsn: string): void;
-  /** The slot cannot be made yet. */
+  /** The slot cannot be created yet. */
   blocked(warning: WatchError): void;
-  /** A temporary slot is gone for good: nothing that was kept for it is of use. */
+  /** A temporary slot is gone for good: remove the data that was kept for it. */
   cleanUp(client: Client): Promise<void>;
-  /** Something that does not end the connection failed, and is tried again. */
-  troubled(error: unknown, what: string): void;
+  /** Something failed that does not end the connection and is tried again. */
+  failed(error: unknown, what: string): void;
 }
 
-/** Milliseconds for one query while set-up runs: making a slot waits for transactions. */
+/** Milliseconds for one query during set-up: creating a slot waits for transactions. */
 const setupDeadline = 60_000;
 
-/** The changes of a replication slot. One connection after the other; what belongs to one is made anew for each. */
+/** The changes of a replication slot. It uses one connection at a time, with new objects for each. */
 export class PostgresSource implements ChangeSource {
   readonly #options: ResolvedOptions;
   readonly #parts: StreamParts;
@@ -49,11 +49,11 @@ export class PostgresSource implements ChangeSource {
   #working: Streaming | undefined;
   #prepared: Prepared | undefined;
   #timeline: number | undefined;
-  /** Of the last walsender. */
+  /** The process id of the last walsender. */
   #pid: number | undefined;
   #streamed = false;
   #blockedTimer: NodeJS.Timeout | undefined;
-  /** The current stream has logical messages. */
+  /** The current stream includes logical messages. */
   #messages = false;
   #full = false;
   #waitingForCatalog = false;
@@ -66,7 +66,7 @@ export class PostgresSource implements ChangeSource {
     this.#claim = new Claim(options, { worker: this.#history.worker, watchers });
   }
 
-  /** What is known since the last set-up. */
+  /** The result of the last set-up. */
   get prepared(): Prepared | undefined {
     return this.#prepared;
   }
@@ -92,7 +92,7 @@ export class PostgresSource implements ChangeSource {
       const questions = await connection.openQuestions(answerTimeout(server.walSenderTimeout));
       const blocked = (warning: WatchError) => void (this.#working ?? this.#host.blocked(warning));
       if (slot.temporary)
-        this.#blockedTimer = tellBlocked(control, slot.name, blocked, (error) => connection.fail(error));
+        this.#blockedTimer = reportBlocked(control, slot.name, blocked, (error) => connection.fail(error));
       const messages = this.#host.wantsMessages();
       const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
       await connection.stream(
@@ -110,19 +110,19 @@ export class PostgresSource implements ChangeSource {
       if (removed !== undefined) this.#history.lost(removed);
       throw error;
     } finally {
-      // It may have the slot for a moment longer, although streaming has not begun here.
+      // The walsender may hold the slot for a moment longer, even if streaming never began.
       this.#pid = connection.pid ?? this.#pid;
       this.#disconnected();
       if (!connection.closed) connection.destroy();
     }
   }
 
-  /** Somebody wants messages. The server has to be asked for them when streaming begins. */
+  /** A subscription wants messages. Logical messages are requested when streaming starts, so it starts again. */
   askForMessages(): void {
     if (!this.#working || this.#messages) return;
     this.#connection?.fail(
-      new WatchError('CONNECTION', 'the stream begins again, now with logical messages', {
-        solution: 'Nothing. To avoid it, call onMessage() before start().',
+      new WatchError('CONNECTION', 'the stream restarts in order to receive logical messages', {
+        solution: 'No action is needed. To avoid the restart, call onMessage() before start().',
       }),
     );
   }
@@ -144,7 +144,7 @@ export class PostgresSource implements ChangeSource {
     this.#parts.caughtUp.disconnect();
   }
 
-  /** More is handled than before. */
+  /** The ledger has handled more than before. */
   acknowledge(): void {
     this.#working?.keepAlive.acknowledge(this.#parts.ledger.confirmed);
   }
@@ -176,7 +176,7 @@ export class PostgresSource implements ChangeSource {
 
   async #cleanUp(client: Client): Promise<void> {
     if (this.#options.slot.temporary) {
-      // The walsender may still wait for a transaction before it can make its slot.
+      // The walsender may still be waiting for a transaction before it can create its slot.
       await leaveNothing(client, this.#options, this.#connection?.pid);
       await this.#host.cleanUp(client);
       return;
@@ -201,13 +201,13 @@ export class PostgresSource implements ChangeSource {
     return prepared;
   }
 
-  /** Another worker goes on with the slot: what was received here says nothing about where that will be. */
+  /** Another worker has used the slot, so the positions received here have become invalid. */
   #forget(): void {
     this.#history.forget();
     this.#parts.positions.forget();
   }
 
-  /** Sets up what streaming needs, once no other worker has the slot. */
+  /** Sets up everything for streaming. Waits while another worker has the slot. */
   async #setUp(connection: Connection): Promise<Prepared> {
     const opening = connection.openControl(setupDeadline);
     opening.catch(() => {}); // it is awaited below, unless that fails earlier
@@ -215,7 +215,7 @@ export class PostgresSource implements ChangeSource {
       connection.connectEarly(setupDeadline);
       const control = (this.#control = await opening);
       control.deadline = setupDeadline;
-      // What was true before a wait of hours need not be true after it.
+      // After a wait, perhaps of hours, the database may have changed: set up again.
       const prepared = await this.#prepare(control);
       control.deadline = answerTimeout(prepared.server.walSenderTimeout);
       if (prepared.activePid === undefined) return prepared;
@@ -233,8 +233,8 @@ export class PostgresSource implements ChangeSource {
       standby: (activePid) => {
         if (activePid !== this.#pid) this.#forget();
         this.#host.standby(activePid);
-        // Who comes newly takes over. One that had the slot and lost it does not take it back, or two would fight for
-        // ever; but a session of its own that the server has not given up is in nobody's service.
+        // A new worker takes the slot over. A worker that lost it does not take it back, or two workers would fight for it
+        // endlessly. But it may terminate its own old walsender, which no worker uses any more.
         return takeover === 'terminate' && (!this.#streamed || activePid === this.#pid);
       },
     });
@@ -277,7 +277,7 @@ export class PostgresSource implements ChangeSource {
       acknowledged: (lsn) => this.#host.acknowledged(lsn),
       inspecting: () => {
         this.#claim.make(sessions.control, prepared).catch((error: unknown) => {
-          this.#host.troubled(error, 'noting in the publication which worker has the slot');
+          this.#host.failed(error, 'recording in the publication which worker has the slot');
         });
       },
     });
@@ -298,10 +298,10 @@ export class PostgresSource implements ChangeSource {
       }),
     );
     this.#pace();
-    if (this.#host.wantsMessages()) this.askForMessages(); // since it connected
+    if (this.#host.wantsMessages()) this.askForMessages(); // a subscription may have been added while connecting
   }
 
-  /** Reading pauses while memory is full or the catalog is asked; status updates go on. */
+  /** Pauses reading while memory is full or the catalog is queried. Status updates continue. */
   #pace(): void {
     if (!this.#working) return;
     if (this.#full || this.#waitingForCatalog) this.#connection?.pause();

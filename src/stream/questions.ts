@@ -2,55 +2,55 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import type { Session, Statement } from '../postgres/session.ts';
 import { Silence } from './silence.ts';
 
-/** What is needed of a connection. */
+/** The part of a connection that `Questions` uses. */
 export interface QuestionsHost {
-  /** Opens another session, which takes the place of the one before. */
+  /** Opens another session to replace the present one. */
   open(): Promise<Session>;
-  /** Closes one: that it is lost is no failure. */
+  /** Closes a session; losing it is not an error any more. */
   release(session: Session): void;
 }
 
-/** For questions that no lock can hold up: what is visible, and where the WAL ends. Their session can be replaced. */
+/** Asks questions that no lock can block: which transactions are visible, and the end of WAL. Its session can be replaced. */
 export class Questions implements Pick<Session, 'use' | 'ask'> {
   readonly #host: QuestionsHost;
   readonly #silence: Silence;
   #session: Session;
   #waiting = 0;
   #answers = 0;
-  /** When the present session was opened. */
+  /** The number of answers when the present session was opened. */
   #answersBefore = 0;
   #renewing = false;
 
-  /** `interval`: milliseconds between two looks. */
+  /** `interval`: milliseconds between two checks. */
   constructor(session: Session, host: QuestionsHost, interval: number) {
     this.#session = session;
     this.#host = host;
     this.#silence = new Silence(interval);
   }
 
-  /** As that of a session. */
+  /** Like `Session.use`. */
   use<T>(task: Parameters<typeof Session.prototype.use<T>>[0]): Promise<T> {
     return this.#answerOf((session) => session.use(task));
   }
 
-  /** As that of a session. */
+  /** Like `Session.ask`. */
   ask<Row extends QueryResultRow>(statement: Statement, ...values: readonly string[]): Promise<QueryResult<Row>> {
     return this.#answerOf((session) => session.ask<Row>(statement, ...values));
   }
 
-  /** Whether answers come. */
+  /** Checks whether answers arrive. */
   look(): void {
     this.#silence.look(this.#answers, this.#waiting === 0);
   }
 
-  /** For how long what was asked has had no answer. */
+  /** How long questions have been unanswered. */
   get silence(): Silence {
     return this.#silence;
   }
 
   /**
-   * Asks over a new session. After an outage TCP waits with its next attempt to send for up to as long as the outage took;
-   * a new connection needs two round trips. A session that has not answered anything yet is as new.
+   * Replaces the session. After an outage TCP may wait as long as the outage took before it retransmits; a new connection
+   * needs only two round trips. A session that has not answered anything yet is itself new and is kept.
    */
   async renew(): Promise<void> {
     if (this.#renewing || this.#answers === this.#answersBefore) return;
@@ -62,13 +62,13 @@ export class Questions implements Pick<Session, 'use' | 'ask'> {
       this.#answersBefore = this.#answers;
       this.#host.release(before);
     } catch {
-      // The one that we have may still get an answer, and has a deadline.
+      // Keep the present session: it may still answer, and it has a deadline.
     } finally {
       this.#renewing = false;
     }
   }
 
-  /** What has no answer when the session is replaced is asked again. */
+  /** A question that is unanswered when the session is replaced is asked again on the new one. */
   async #answerOf<T>(ask: (session: Session) => Promise<T>): Promise<T> {
     this.#waiting++;
     try {

@@ -1,34 +1,34 @@
-/** So many reads in so many milliseconds, and so many bytes a millisecond: the sender is not live, but catching up, or busy. */
+/** At least `reads` reads within `within` ms and `rate` bytes per ms: the sender is catching up or busy. */
 const busy = { reads: 32, within: 16, rate: 2048 };
-/** Bytes. Over TLS Node reads so much at once, else four times as much; a full read means that there is more. */
+/** Bytes that Node reads at once over TLS; without TLS four times as many. A full read means that more data is waiting. */
 const fullRead = 16_384;
-/** Reads without a pause at most. */
+/** Maximum number of reads without a pause. */
 const burst = 64;
-/** Bytes a millisecond, over a pause and the reads after it, below which the sender does not keep us busy: it is live again. */
+/** Bytes per ms, over a pause and the reads after it, below which the sender does not keep us busy. */
 const worthwhile = 1024;
-/** So many of them in a row: between transactions it pauses as well. */
-const vainPauses = 8;
+/** Consecutive pauses below `worthwhile` after which the sender counts as live: it also pauses between transactions. */
+const fruitlessPauses = 8;
 /** Milliseconds. */
 const longestPause = 8;
-/** Bytes that may pile up in one pause: less than the sockets of both sides hold, so that the sender never has to wait. */
+/** Maximum bytes to let accumulate in one pause: less than the sockets of both sides hold, so that the sender never blocks. */
 const pile = 200_000;
-/** Bytes a millisecond for which a pause of one millisecond is long enough: who writes less hears sooner. */
+/** Bytes per ms for which a pause of 1 ms is enough. With a slower sender, longer pauses would only add latency. */
 const slow = 500;
 
 /**
- * When to let data pile up. A walsender sends every message on its own; who reads each at once keeps it busy with waking
- * the reader. So while it is catching up, or busy, we look away for a few milliseconds and then read all there is, which
- * halves its work; while it is live, everything is read at once.
+ * Decides when to let data accumulate. A walsender sends every message separately, and waking a reader for each of them
+ * takes much of its time. So while it is catching up or busy, we wait a few milliseconds and then read everything, which
+ * halves its work. While it is live, everything is read at once.
  */
 export class ReadPace {
   #catchingUp = false;
-  /** Of the reads since a moment: while live that of the first of them, else that at which the last pause began. */
+  /** Counters since `#since`: the first read of the present measurement while live, otherwise the start of the last pause. */
   #reads = 0;
   #bytes = 0;
   #since = 0;
-  #vain = 0;
+  #fruitless = 0;
 
-  /** After a read of so many bytes, which ended at `now` (milliseconds). Returns how many to pause before the next one. */
+  /** Called after a read of `bytes` bytes that ended at `now` (milliseconds). Returns the milliseconds to pause before the next read. */
   pauseAfter(bytes: number, now: number): number {
     if (!this.#catchingUp && (this.#reads === 0 || now - this.#since > busy.within)) this.#restart(now);
     this.#reads++;
@@ -37,12 +37,12 @@ export class ReadPace {
     if (!this.#catchingUp) {
       if (this.#reads < busy.reads || rate < busy.rate) return 0;
       this.#catchingUp = true;
-      this.#vain = 0;
+      this.#fruitless = 0;
       return this.#pause(1, now);
     }
     if (bytes >= fullRead && this.#reads < burst) return 0;
-    this.#vain = rate < worthwhile ? this.#vain + 1 : 0;
-    if (this.#vain < vainPauses) return this.#pause(pauseFor(rate), now);
+    this.#fruitless = rate < worthwhile ? this.#fruitless + 1 : 0;
+    if (this.#fruitless < fruitlessPauses) return this.#pause(pauseFor(rate), now);
     this.#catchingUp = false;
     this.#reads = 0;
     return 0;
@@ -60,7 +60,7 @@ export class ReadPace {
   }
 }
 
-/** Whole milliseconds: the more comes, the longer, as far as the sockets can hold it. At least one. */
+/** Whole milliseconds, at least one: longer for a higher rate, as long as the sockets can hold the data. */
 function pauseFor(rate: number): number {
   return Math.max(1, Math.min(longestPause, Math.round(Math.min(rate / slow, pile / rate))));
 }

@@ -8,30 +8,30 @@ import type { Lsn } from '../postgres/lsn.ts';
 
 export interface ReceiverHost {
   plan(relation: Relation): RelationPlan | undefined;
-  /** Called at each description of a relation. A promise: what follows waits until the catalog has answered. */
+  /** Called for each relation description. If it returns a promise, later messages wait until the catalog has been queried. */
   described(relation: Relation): Promise<void> | undefined;
-  /** Called at each description of a type. */
+  /** Called for each type description. */
   type(message: TypeMessage): void;
-  /** Called at each logical message. */
+  /** Called for each logical message. */
   message(prefix: string): void;
-  /** A position outside of transactions was reached. */
+  /** The stream reached a position outside transactions. */
   reached(lsn: Lsn): void;
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
-  /** `waiting`: what is received has to be kept until the catalog has answered, so no more should come. */
+  /** `waiting`: received data is buffered until the catalog has been queried, so reading should pause. */
   wait(waiting: boolean): void;
   failed(error: unknown): void;
 }
 
 type Received = Buffer | { readonly walEnd: Lsn; readonly replyRequested: boolean };
 
-/** Takes what one connection brings, in order: decodes it and hands it on; waits where the catalog must be asked first. */
+/** Takes the messages of one connection in order, decodes them and passes them on. Waits when the catalog must be queried first. */
 export class Receiver {
   readonly #intake: Intake;
   readonly #host: ReceiverHost;
   readonly #decoder: Decoder;
   readonly #plans = new Map<number, { readonly relation: Relation; readonly plan: RelationPlan | undefined }>();
   #failed = false;
-  /** What came in while the catalog was asked; undefined when it is not. */
+  /** Messages received while the catalog is queried; undefined otherwise. */
   #backlog: Received[] | undefined;
 
   constructor(intake: Intake, host: ReceiverHost) {
@@ -56,8 +56,8 @@ export class Receiver {
   }
 
   /**
-   * A message of `length` bytes that comes in pieces. Undefined: it has to be put together, because what is wanted of it
-   * is not known yet.
+   * A message of `length` bytes that arrives in pieces. Undefined: it must be received in one piece, because the columns
+   * that watchers need are not known yet.
    */
   large(type: number, length: number): LargeMessageSink | undefined {
     if (this.#failed || this.#backlog) return undefined;
@@ -76,13 +76,13 @@ export class Receiver {
       }
   }
 
-  /** Nothing is taken any more. */
+  /** Ignores everything from now on. */
   close(): void {
     this.#failed = true;
     this.#backlog = undefined;
   }
 
-  /** We are inside the socket's callback, where a throw would be an uncaught exception. */
+  /** The callers run in the socket's callback, where a throw would be an uncaught exception. */
   #fail(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
@@ -106,7 +106,7 @@ export class Receiver {
     }
   }
 
-  /** `bytes`: what its values take in memory. */
+  /** `bytes`: the memory that its values take. */
   #handle(message: Message, bytes: number): void {
     switch (message.tag) {
       case 'insert':
@@ -135,7 +135,7 @@ export class Receiver {
         if (asked) this.#waitFor(asked);
         break;
       }
-      default: // nothing to be done
+      default: // nothing to do
     }
   }
 
@@ -147,7 +147,7 @@ export class Receiver {
     this.#host.keepalive(walEnd, replyRequested);
   }
 
-  /** Made at the first change after a relation was described, or the catalog was asked. One function, not one for each row. */
+  /** Plans are computed at the first change after a relation description or a catalog query. A single function, so that no row creates one. */
   readonly #planOf = (relation: Relation): RelationPlan | undefined => {
     const known = this.#plans.get(relation.oid);
     if (known?.relation === relation) return known.plan;
@@ -165,7 +165,7 @@ export class Receiver {
   #catchUp(backlog: Received[]): void {
     if (this.#failed) return;
     this.#backlog = undefined;
-    // Also of other relations: a new partition may send less than the others, and all come under their root.
+    // Clear the plans of all relations: partitions share the plan of their root, and a new partition may send fewer columns.
     this.#plans.clear();
     this.#decoder.projectAnew();
     for (let index = 0; index < backlog.length; index++) {
@@ -174,7 +174,7 @@ export class Receiver {
       else this.#takeKeepalive(received.walEnd, received.replyRequested);
       const again = this.#backlog as Received[] | undefined;
       if (again) {
-        again.push(...backlog.slice(index + 1)); // another question: the rest waits for its answer
+        again.push(...backlog.slice(index + 1)); // another catalog query: the rest waits for it
         return;
       }
     }

@@ -2,15 +2,15 @@ import { WatchError } from '../errors.ts';
 import type { Begin } from '../postgres/pgoutput/messages.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 
-/** So many transactions are remembered. */
+/** The number of remembered transactions. */
 const capacity = 1024;
 
 /**
- * The last transactions that were received. A new connection repeats what was not acknowledged; if a transaction is
- * repeated with another xid or time, the server was restored from an earlier state and these are new changes.
+ * The last received transactions. A new connection repeats unacknowledged transactions. If one comes with
+ * another xid or time, the server was restored from an earlier state and these changes are new.
  */
 export class RecentTransactions {
-  // A ring of plain numbers: objects that live for a thousand transactions and then die are the garbage collector's worst case.
+  // A ring of plain numbers: objects that live for a thousand transactions and then die are the worst case for the garbage collector.
   readonly #finalLsns = new BigUint64Array(capacity);
   readonly #xids = new Uint32Array(capacity);
   readonly #times = new Float64Array(capacity);
@@ -36,14 +36,18 @@ export class RecentTransactions {
   }
 }
 
-/** The server sends other transactions at positions that were received before. */
+/** The server sends different transactions at positions that were received before. */
 export class Rewound extends WatchError {
   readonly at: Lsn;
 
   constructor(at: Lsn) {
-    super('CONNECTION', `the server sends another transaction at ${formatLsn(at)} than before: it was restored`, {
-      solution: "walwatch begins again where the slot stands and emits 'gap'.",
-    });
+    super(
+      'CONNECTION',
+      `the server sent a different transaction at ${formatLsn(at)} than before: it was restored from a backup or snapshot`,
+      {
+        solution: "walwatch continues at the slot's position and emits 'gap'.",
+      },
+    );
     this.at = at;
   }
 }

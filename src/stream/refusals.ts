@@ -1,4 +1,4 @@
-/** What makes PostgreSQL refuse the application's own writes because of our publication. Pure. */
+/** Finds the reasons why PostgreSQL refuses the application's own writes because of our publication. Pure. */
 import { quoteIdentifier, quoteTable, type Server, since } from '../postgres/server.ts';
 import type { Leaf, Table } from '../postgres/tables.ts';
 import { WatchError } from '../errors.ts';
@@ -6,10 +6,10 @@ import type { ListedTable, Publication, PublicationNeeds } from '../setup/public
 import { isRefused, script } from '../setup/publication-sql.ts';
 import { addition, only } from '../setup/pushed-down.ts';
 
-/** What an inspection has read of publication and tables. */
+/** What an inspection has read about the publication and the tables. */
 export interface Seen {
   readonly publication: Publication;
-  /** Those that exist of the tables of the watchers. */
+  /** The watched tables that exist. */
   readonly tables: readonly Table[];
   readonly server: Pick<Server, 'major'>;
 }
@@ -19,7 +19,7 @@ export interface Refusal {
   readonly error: WatchError;
 }
 
-/** What makes PostgreSQL refuse the application's own updates and deletes, because the publication has them. */
+/** Reasons why PostgreSQL refuses the application's updates and deletes of published tables. */
 export function refusals(needs: PublicationNeeds, { publication, tables, server }: Seen): Refusal[] {
   const refused = (['update', 'delete'] as const).filter((operation) => publication.operations.has(operation));
   if (refused.length === 0) return [];
@@ -40,22 +40,22 @@ interface Cause {
   readonly solution: string;
 }
 
-/** The primary key or the index of the identity was dropped, or the identity set to NOTHING. Error 55000. */
+/** The primary key or the identity's index was dropped, or the identity set to NOTHING. Error 55000. */
 function identityGone(needs: PublicationNeeds, table: Table): Cause | undefined {
   const { withoutIdentity, primaryKey } = table;
   if (withoutIdentity.length === 0) return undefined;
-  const reason = `${withoutIdentity.map(quoteTable).join(', ')} has no replica identity any more`;
+  const reason = `${withoutIdentity.map(quoteTable).join(', ')} no longer has a replica identity`;
   const before = needs.tables.find((one) => one.schema === table.schema && one.name === table.name)?.primaryKey;
   if (before && !primaryKey && withoutIdentity.every(({ replicaIdentity }) => replicaIdentity === 'default')) {
     const add = `ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (${before.map(quoteIdentifier).join(', ')});`;
-    return { reason, solution: `${add} If it is to have none, set REPLICA IDENTITY FULL.` };
+    return { reason, solution: `${add} If the table should have no primary key, set REPLICA IDENTITY FULL.` };
   }
   const identity = (one: Leaf) => (primaryKey && one.replicaIdentity !== 'default' ? 'DEFAULT' : 'FULL');
   const statements = withoutIdentity.map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY ${identity(one)};`);
   return { reason, solution: statements.join(' ') };
 }
 
-/** PostgreSQL 18 and newer want every column of the identity to be sent. Error 42P10. */
+/** PostgreSQL 18 and later require that every column of the identity is published. Error 42P10. */
 function generatedColumn(table: Table, publication: Publication, server: Pick<Server, 'major'>): Cause | undefined {
   if (server.major < since.generatedColumns) return undefined;
   const full = fullIdentities(table);
@@ -65,12 +65,12 @@ function generatedColumn(table: Table, publication: Publication, server: Pick<Se
   if (full.length === 0 || !column) return undefined;
   const statements = full.map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY DEFAULT;`).join(' ');
   return {
-    reason: `it has REPLICA IDENTITY FULL and the ${column.generated} generated column '${column.name}', which is not sent`,
+    reason: `it has REPLICA IDENTITY FULL and the ${column.generated} generated column '${column.name}', which is not published`,
     solution: statements,
   };
 }
 
-/** Another replica identity under a column list or a row filter. Error 42P10. */
+/** The replica identity was changed and does not match a column list or row filter. Error 42P10. */
 function listOrFilter(
   needs: PublicationNeeds,
   table: Table,
@@ -87,7 +87,7 @@ function listOrFilter(
   const alter = `ALTER PUBLICATION ${quoteIdentifier(needs.name)}`;
   const entry = { columns: undefined, where: filtered ? undefined : listed.where };
   return {
-    reason: `its replica identity was changed, and does not go with the ${list ? 'column list' : 'row filter'} any more`,
+    reason: `its replica identity was changed and no longer fits the ${list ? 'column list' : 'row filter'}`,
     solution: script([`${alter} DROP TABLE ${only(table)}`, `${alter} ADD TABLE ${addition(table, entry)}`]),
   };
 }

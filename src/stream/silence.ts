@@ -1,25 +1,25 @@
 /**
- * For how long a peer that is asked has told nothing. It counts looks, not time: a process that is busy does not listen,
- * and what arrived meanwhile is read only after its timers.
+ * Measures how long a peer has not answered. It counts checks instead of time: a busy process does not read its sockets,
+ * and data that arrived while it was busy is read only after its timers have run.
  */
 export class Silence {
   readonly #interval: number;
-  #heard: number | undefined;
+  #received: number | undefined;
   #looks = 0;
   #since = Date.now();
 
-  /** `interval`: milliseconds between two looks. */
+  /** `interval`: milliseconds between two checks. */
   constructor(interval: number) {
     this.#interval = interval;
   }
 
-  /** `heard`: how much so far. `deaf`: nothing is read, or nothing is asked, so that hearing nothing means nothing. */
-  look(heard: number, deaf: boolean): void {
-    if (heard === this.#heard && !deaf) {
+  /** `received`: a counter that grows with each answer. `ignore`: nothing is read or asked, so silence proves nothing. */
+  look(received: number, ignore: boolean): void {
+    if (received === this.#received && !ignore) {
       this.#looks++;
       return;
     }
-    this.#heard = heard;
+    this.#received = received;
     this.#looks = 0;
     this.#since = Date.now();
   }
@@ -28,7 +28,7 @@ export class Silence {
     return this.#looks * this.#interval;
   }
 
-  /** Milliseconds since 1970: since when; undefined while it lasts less than `patience` milliseconds. */
+  /** Milliseconds since 1970 at which the silence began; undefined while it is shorter than `patience` milliseconds. */
   since(patience: number): number | undefined {
     return this.milliseconds < patience ? undefined : this.#since;
   }

@@ -3,18 +3,18 @@ import type { Session } from '../postgres/session.ts';
 import { isVisible, parseSnapshot, type Snapshot, widenXid } from './visibility.ts';
 
 /**
- * Asks the server what a new snapshot of another session would see. `waiting` gives the xids in question, which only a
- * standby wants to know. Rejects when the connection is lost.
+ * Asks the server which transactions a new snapshot of another session would see. `waiting` returns the xids in question,
+ * which only a standby needs. Rejects when the connection is lost.
  */
 export type TakeSnapshot = (waiting: () => readonly number[]) => Promise<Snapshot>;
 
-/** A standby may be promoted at any time, and does not tell the sessions that are open. */
+/** Also asks whether the server is a standby: it may be promoted at any time without telling open sessions. */
 const snapshotQuery = {
   name: 'walwatch_snapshot',
   text: 'select pg_catalog.pg_current_snapshot()::text as snapshot, pg_catalog.pg_is_in_recovery() as standby',
 };
 
-/** A standby's snapshot does not list the transactions in progress, but it knows which have committed. */
+/** A standby's snapshot does not list running transactions, but a standby knows which transactions have committed. */
 const standbyQuery = {
   name: 'walwatch_standby_snapshot',
   text: `
@@ -29,7 +29,7 @@ interface Row {
   readonly committed?: string | null;
 }
 
-/** Each question is sent at once, whether or not those before it are answered. */
+/** Sends each query at once, even if earlier ones are unanswered. */
 export function snapshotsOf(session: Pick<Session, 'ask'>): TakeSnapshot {
   let last: Snapshot | undefined;
   return async (waiting) => {
@@ -49,12 +49,12 @@ export function snapshotsOf(session: Pick<Session, 'ask'>): TakeSnapshot {
 
 const longestPause = 50;
 
-/** Milliseconds until the next question, after one that was in vain: a commit that waits for a standby may take long. */
+/** Milliseconds until the next query after one without progress. A commit that waits for a standby may take long. */
 export function nextPause(pause: number): number {
   return Math.min(longestPause, pause * 2 || 1);
 }
 
-/** Waits until other sessions see what a transaction did, which may be after its commit was received. */
+/** Waits until other sessions see a transaction, which may be some time after its commit was received. */
 export async function untilVisible(takeSnapshot: TakeSnapshot, xid: number): Promise<void> {
   for (let pause = 0; !isVisible(xid, await takeSnapshot(() => [xid]));) {
     pause = nextPause(pause);

@@ -12,7 +12,7 @@ import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
 import { type CopySink, CopyStream } from './copy-stream.ts';
 import { encodeStatusUpdate, type StatusUpdate } from './status-update.ts';
 
-/** What is inside pg's client and not in its types. */
+/** Internals of pg's client that its types do not declare. */
 interface WalsenderConnection {
   readonly stream: Duplex & { readonly bytesRead: number };
   sendCopyFromChunk(chunk: Buffer): void;
@@ -25,12 +25,12 @@ interface WalsenderClient {
   readonly processID: number;
 }
 
-/** What is private in pg-logical-replication. */
+/** Private members of pg-logical-replication. */
 interface ServiceInside {
   client(): Promise<[Client, unknown]>;
 }
 
-/** What a walsender says of its server. */
+/** What a walsender reports about its server. */
 interface Introduction {
   readonly startedAt: string;
   readonly standby: boolean;
@@ -40,21 +40,21 @@ interface Introduction {
   readonly end: Lsn;
 }
 
-/** What is known of a walsender's server when it begins to stream. */
+/** Facts about the walsender's server when streaming begins. */
 export interface WalsenderFacts {
   readonly systemIdentifier: string;
   readonly timeline: number;
   /** The end of the server's WAL. */
   readonly end: Lsn;
-  /** Where the timeline of the connection before ended. Undefined: it is the same, or that is not known. */
+  /** Where the previous connection's timeline ended. Undefined: the timeline is the same, or its end is unknown. */
   readonly switchedAt: Lsn | undefined;
-  /** Where a temporary slot begins, which is made with the connection. */
+  /** The start position of a temporary slot, which is created with the connection. */
   readonly createdLsn: string | undefined;
-  /** Of the walsender. */
+  /** The walsender's process id. */
   readonly pid: number;
 }
 
-/** Where a source brings what it receives. */
+/** Receives what a source reads. */
 export interface SourceSink extends CopySink {
   started(facts: WalsenderFacts): void;
 }
@@ -63,33 +63,33 @@ export interface SourceOptions {
   readonly slot: { readonly name: string; readonly temporary: boolean };
   readonly publication: string;
   readonly origin: 'any' | 'none';
-  /** Whether the server sends logical messages. */
+  /** Whether to request logical messages. */
   readonly messages: boolean;
   readonly server: Pick<Server, 'major' | 'startedAt'>;
-  /** The timeline of the connection before. */
+  /** The timeline of the previous connection. */
   readonly timeline: number | undefined;
   /** Milliseconds: the session's wal_sender_timeout. */
   readonly timeout: number;
 }
 
 /**
- * One streaming connection, once. pg-logical-replication starts it; what it does with messages and positions is done by
- * us, because its acknowledge() sends LSN + 1, which loses transactions, and for speed.
+ * One streaming connection, used once. pg-logical-replication starts it, but we handle messages and positions ourselves:
+ * for speed, and because its acknowledge() sends LSN + 1, which loses transactions.
  */
 export class Source {
   readonly #client: Client;
   readonly #service: LogicalReplicationService;
-  /** Ours from the beginning, so that it can be cut also while it connects. */
+  /** We create the socket, so that we can destroy it while it is still connecting. */
   #socket: Duplex | undefined;
   #introduction: Introduction | undefined;
   #connection: WalsenderConnection | undefined;
   #copy: CopyStream | undefined;
   #failure: unknown;
   #destroyed = false;
-  /** The process of the walsender, as soon as it may have the slot. */
+  /** The walsender's process id, known as soon as it may hold the slot. */
   pid: number | undefined;
 
-  /** `config`: of the walsender session. */
+  /** `config`: the configuration of the walsender's session. */
   constructor(config: ClientConfig) {
     const makeSocket = config.stream ?? (() => new Socket({ readableHighWaterMark: 16_384 } as object));
     const stream = () => (this.#socket = makeSocket());
@@ -98,7 +98,7 @@ export class Source {
     this.#service = new LogicalReplicationService({}, { acknowledge: { auto: false, timeoutSeconds: 0 } });
   }
 
-  /** Connects. The walsender has no slot yet. */
+  /** Connects, without using a slot yet. */
   async connect(): Promise<void> {
     try {
       await this.#client.connect();
@@ -108,7 +108,7 @@ export class Source {
     }
   }
 
-  /** Streams until the connection ends. Rejects with PostgreSQL's or the socket's error; resolves when the server ended it. */
+  /** Streams until the connection ends. Rejects with an error of PostgreSQL or the socket; resolves if the server ended the stream. */
   async run(options: SourceOptions, sink: SourceSink): Promise<void> {
     const client = this.#client as Client & WalsenderClient;
     this.pid = client.processID;
@@ -126,7 +126,7 @@ export class Source {
       parse: () => {}, // never called: CopyStream takes the messages before it
     };
     try {
-      // Position 0/0: the slot knows its place.
+      // Start at 0/0: the server then starts at the slot's own position.
       await this.#service.subscribe(plugin, options.slot.name, '0/0');
     } catch (error) {
       this.#failure ??= error;
@@ -136,7 +136,7 @@ export class Source {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Bytes received so far: what shows that the peer is alive. */
+  /** Bytes received so far; a growing number shows that the server is alive. */
   get bytesRead(): number {
     return this.#connection?.stream.bytesRead ?? 0;
   }
@@ -153,25 +153,25 @@ export class Source {
     this.#copy?.resume();
   }
 
-  /** Ends the stream as the protocol wants it; then run() settles, unless the server is in the middle of something long. */
+  /** Ends the stream according to the protocol. run() then settles, unless the server is busy with a long task. */
   end(): void {
     this.#connection?.endCopyFrom();
     this.resume();
   }
 
-  /** Ends a connection that has not begun to stream. */
+  /** Closes a connection that has not started streaming. */
   close(): void {
     this.#destroyed = true;
     closeQuietly(this.#client);
   }
 
-  /** Cuts the connection. */
+  /** Closes the socket at once. */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#copy?.close();
     this.#socket?.destroy();
-    this.#service.destroy().catch(() => {}); // it ends a client that is cut already
+    this.#service.destroy().catch(() => {}); // the client's socket is already closed
   }
 
   async #start(options: SourceOptions, sink: SourceSink): Promise<void> {
@@ -179,7 +179,7 @@ export class Source {
     const client = this.#client as Client & WalsenderClient;
     const { connection, processID: pid } = client;
     checkServer(this.#introduction!, server);
-    // Since it connected, which may be long ago, a standby may have become a primary.
+    // Ask a standby again: it may have been promoted since the connection was opened, perhaps long ago.
     const { systemIdentifier, timeline, end } = this.#introduction!.standby
       ? await introduce(client)
       : this.#introduction!;
@@ -221,45 +221,45 @@ async function introduce(client: Client): Promise<Introduction> {
   }; // prettier-ignore
 }
 
-/** An address may lead to several servers: what was found out on one says nothing about another. */
+/** One address may lead to several servers, and facts about one are not valid for another. */
 function checkServer({ startedAt }: Introduction, server: Pick<Server, 'startedAt'>): void {
   if (startedAt === server.startedAt) return;
   throw new WatchError('CONNECTION', 'the ordinary session and the replication stream reached different servers', {
-    solution: 'walwatch tries again. Use an address that leads to one server only, and not to its standbys as well.',
+    solution: 'walwatch tries again. Use an address that always leads to the same server, not to its standbys.',
   });
 }
 
-/** Where the timeline of the connection before ended, if the server is on another one. */
+/** Where the previous connection's timeline ended, if the server is now on another one. */
 async function switchPoint(client: Client, before: number | undefined, timeline: number): Promise<Lsn | undefined> {
   if (before === undefined || before === timeline) return undefined;
-  // One line for each timeline: number, end, reason. It may have been removed.
+  // One line per timeline: number, end, reason. The server may have removed the file.
   const { rows } = await client.query(`TIMELINE_HISTORY ${timeline}`).catch(() => ({ rows: [] }));
   const line = new RegExp(`^${before}\\s+([0-9A-F]+/[0-9A-F]+)`, 'im').exec(String(rows[0]?.content ?? ''));
   return line ? parseLsn(line[1]!) : undefined;
 }
 
-/** Every walsender knows this command; an ordinary session takes it for SQL. */
+/** Every walsender knows this command; an ordinary session would parse it as SQL. */
 function identify(client: Client) {
   return client.query('IDENTIFY_SYSTEM').catch((cause: unknown) => {
     if (sqlStateOf(cause) !== sqlState.syntaxError) throw cause;
-    throw new WatchError('UNSUPPORTED', 'the connection for replication was made as an ordinary one', {
+    throw new WatchError('UNSUPPORTED', 'the replication connection was opened as an ordinary connection', {
       solution:
-        'Something between walwatch and PostgreSQL, such as a pooler, ignores the startup parameter "replication". Connect to the server directly.',
+        'A program between walwatch and PostgreSQL, such as a connection pooler, ignores the startup parameter "replication". Connect to the server directly.',
       cause,
     });
   });
 }
 
-/** Another session was faster with a temporary slot of the same name. */
+/** Another session created a temporary slot of the same name first. */
 function nameIsTaken(error: unknown, name: string): unknown {
   if (sqlStateOf(error) !== sqlState.duplicateObject) return error;
   return new WatchError('SLOT_ACTIVE', `another session has the temporary slot '${name}'`, {
-    solution: 'walwatch tries again. Give each process a slot name of its own, or leave the name out.',
+    solution: 'walwatch tries again. Give each process its own slot name, or omit the name.',
     cause: error,
   });
 }
 
-/** A string of the replication grammar, in which only quotes are special. */
+/** A string in the replication grammar, where only quotes need escaping. */
 function quoteOption(value: string): string {
   return `'${value.replaceAll("'", "''")}'`;
 }

@@ -3,16 +3,16 @@ import type { WatchError } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
 import { slotBlocked } from '../setup/slot-blocked.ts';
 
-/** Milliseconds between two looks at a slot that another worker has. */
+/** Milliseconds between two checks of a slot that another worker has. */
 const standbyInterval = 250;
-/** The same after its session was terminated: it connects again soon, so be there first. */
+/** The same after terminating the other session, which reconnects soon: we must be faster. */
 const terminatedInterval = 5;
-/** Milliseconds between two looks at who makes a temporary slot wait. */
+/** Milliseconds between two checks of which sessions delay a temporary slot. */
 const blockedInterval = 5000;
 
 export interface StandbyHost {
   readonly closed: boolean;
-  /** Another worker has the slot. Returns whether its session is to be ended. */
+  /** Another worker has the slot. Returns whether to terminate its session. */
   standby(activePid: number): boolean;
 }
 
@@ -33,8 +33,8 @@ export async function waitForSlot(session: Session, slot: string, host: StandbyH
   }
 }
 
-/** The walsender makes a temporary slot, and says nothing while it waits for others. Until the timer is cleared. */
-export function tellBlocked(
+/** Reports sessions that delay the creation of a temporary slot, because the walsender does not. Runs until the timer is cleared. */
+export function reportBlocked(
   session: Session,
   slot: string,
   blocked: (warning: WatchError) => void,

@@ -1,10 +1,10 @@
 import type { Lsn } from '../postgres/lsn.ts';
 
-/** What a standby status update says. A `flush` of 0 keeps the session alive without moving the slot. */
+/** The content of a standby status update. A `flush` of 0 keeps the session alive without moving the slot. */
 export interface StatusUpdate {
   readonly write: Lsn;
   readonly flush: Lsn;
-  /** 1: the server is asked to answer, which shows that it is there. */
+  /** Requests an answer, which shows that the server is alive. */
   readonly replyRequested: boolean;
 }
 

@@ -22,7 +22,7 @@ import { snapshotsOf, type TakeSnapshot, untilVisible } from './snapshot.ts';
 import { lookInterval, patience, silentAfter, statusInterval } from './timing.ts';
 import { readWalEnd } from './wal-end.ts';
 
-/** What outlives a connection. */
+/** Objects that outlive a connection. */
 export interface StreamParts {
   readonly watchers: readonly Watcher[];
   readonly ledger: Ledger;
@@ -39,16 +39,16 @@ export interface StreamParts {
 
 /** The ordinary sessions of a connection. */
 export interface StreamSessions {
-  /** For the catalog, which may be locked. */
+  /** For catalog queries, which a lock may block. */
   readonly control: Session;
-  /** For questions that no lock can hold up: what is visible, and where the WAL ends. */
+  /** For questions that no lock can block: which transactions are visible, and the end of WAL. */
   readonly questions: Session;
 }
 
 export interface StreamingHost {
-  /** `waiting`: no more should come until the catalog has answered. */
+  /** `waiting`: reading should pause until the catalog has been queried. */
   wait(waiting: boolean): void;
-  /** The server repeats something else than what was received. */
+  /** The server sends different transactions where it should repeat those received before. */
   rewound(at: Lsn): void;
   acknowledged(lsn: string): void;
   /** Before each inspection. */
@@ -58,10 +58,10 @@ export interface StreamingHost {
 /** Milliseconds for one task of a session beside the stream. */
 const besideDeadline = 60_000;
 const inspectInterval = 10_000;
-/** Milliseconds between two looks at a gate that waits. */
+/** Milliseconds between two checks of a gate that waits. */
 const gateInterval = 1000;
 
-/** What works while one connection streams: made anew for each. */
+/** Everything that works while one connection streams; created for each connection. */
 export class Streaming {
   readonly receiver: Receiver;
   readonly keepAlive: KeepAlive;
@@ -71,7 +71,7 @@ export class Streaming {
   readonly #timeout: number;
   readonly #parts: StreamParts;
   readonly #host: StreamingHost;
-  /** The session of that name, or the one that has replaced it. */
+  /** Uses `sessions.questions`, or the session that has replaced it. */
   readonly #questions: Questions;
   readonly #heartbeat: Heartbeat | undefined;
   readonly #takeSnapshot: TakeSnapshot;
@@ -112,7 +112,7 @@ export class Streaming {
         get paused() {
           return connection.paused;
         },
-        // Whatever it is sent for, what it acknowledges must be known: a slot that is further looks as if somebody had moved it.
+        // Record every acknowledged position: a slot beyond the recorded one looks as if another program had moved it.
         send: (update) => {
           connection.send(update);
           const confirmed = positions.sent(update);
@@ -127,8 +127,8 @@ export class Streaming {
   }
 
   /**
-   * Tells the stages of the new connection. `continues`: what was received before is still what the server sends. `end`:
-   * where its WAL ends, so that what was written meanwhile is lag from the beginning.
+   * Informs the stages about the new connection. `continues`: the server still sends the history received before. `end`:
+   * its end of WAL, so that WAL written while we were disconnected counts as lag from the start.
    */
   connect(continues: boolean, end: Lsn): void {
     const connection = this.#connection;
@@ -171,7 +171,7 @@ export class Streaming {
     };
     inspect();
     this.#every(inspectInterval, inspect);
-    // A session that is not used would not show that its peer is gone.
+    // Without traffic a session would not notice that its peer is gone.
     for (const session of [control, questions]) {
       let idle = true;
       this.#every(statusInterval(this.#timeout), () => {
@@ -192,12 +192,12 @@ export class Streaming {
       this.#every(gateInterval, () => {
         const since = gate.waitingSince;
         if (since === undefined || since === looked || Date.now() - since < gateInterval) return;
-        looked = since; // once for each wait
+        looked = since; // once per wait
         inspection.checkSynchronous(control).catch(failed);
       });
   }
 
-  /** Acknowledges what is handled and ends the stream. */
+  /** Acknowledges everything that is handled and ends the stream. */
   async end(): Promise<void> {
     this.keepAlive.flush();
     this.receiver.close();
@@ -212,14 +212,14 @@ export class Streaming {
     this.receiver.close();
   }
 
-  /** Whether anything arrives. */
+  /** Checks whether data and answers arrive. */
   #look(): void {
     const { keepAlive } = this;
     const questions = this.#questions;
     keepAlive.look();
     questions.look();
     this.#parts.lag.silentSince = keepAlive.silence.since(silentAfter(this.#timeout));
-    // The stream works and the questions do not: their connection is dead, or waits for TCP to send again.
+    // The stream works but the questions are unanswered: their connection is dead, or TCP has not retransmitted yet.
     if (keepAlive.silence.milliseconds === 0 && questions.silence.milliseconds >= patience) void questions.renew();
   }
 
@@ -235,13 +235,13 @@ export class Streaming {
       plan: (relation) => schema.plan(relation),
       type: (message) => schema.types.describe(message),
       described: (relation) => {
-        // The catalog shows a change of the schema only once its transaction is visible.
+        // The catalog shows a schema change only when its transaction is visible.
         const { xid } = intake;
         return schema.described(relation, this.#sessions.control, () => untilVisible(this.#takeSnapshot, xid));
       },
-      message: (prefix) => this.#heartbeat?.heard(prefix),
+      message: (prefix) => this.#heartbeat?.received(prefix),
       reached: (lsn) => {
-        // What is repeated is not acknowledged before it has shown that it is the same.
+        // While the server repeats earlier data, nothing is acknowledged until it has proved to be the same.
         if (intake.repeating) positions.named(lsn);
         else positions.reached(lsn);
         keepAlive.acknowledge(ledger.confirmed);

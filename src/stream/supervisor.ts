@@ -2,22 +2,22 @@ import type { WatchError } from '../errors.ts';
 import { provenAfter, reconnectDelay } from './timing.ts';
 
 interface Attempt {
-  /** Rejects when the connection is lost, resolves when it was closed. */
+  /** Rejects when the connection is lost; resolves when it was closed. */
   run(): Promise<void>;
 }
 
 export interface SupervisorHost {
-  /** A new attempt to connect. */
+  /** Creates a new attempt to connect. */
   attempt(): Attempt;
-  /** Which of walwatch's errors ended an attempt. */
+  /** Finds the WatchError for the error that ended an attempt. */
   classify(cause: unknown): WatchError;
   disconnected(error: WatchError, retryIn: number): void;
 }
 
-/** Repeats connection attempts until one fails for good. */
+/** Repeats connection attempts until one fails permanently. */
 export class Supervisor {
   readonly #host: SupervisorHost;
-  /** Failures since the last success, by code and retry class: a server that is starting up is no longer one that refuses. */
+  /** Failures since the last success, counted per code and retry class: "starting up" and "refused" have separate delays. */
   readonly #failures = new Map<string, number>();
   #proof: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -27,19 +27,19 @@ export class Supervisor {
     this.#host = host;
   }
 
-  /** Streaming has begun. That alone proves nothing: what ends it at once would be tried many times a second. */
+  /** Streaming has begun. That does not count as a success yet: if it always ended at once, we would retry many times a second. */
   began(): void {
     clearTimeout(this.#proof);
     this.#proof = setTimeout(() => this.succeeded(), provenAfter);
   }
 
-  /** The connection has proved itself: the next delay begins small again. */
+  /** The connection has proved to work: the next delay is short again. */
   succeeded(): void {
     clearTimeout(this.#proof);
     this.#failures.clear();
   }
 
-  /** Resolves after stop(). @throws WatchError that is final */
+  /** Resolves after stop(). @throws WatchError when the error is permanent */
   async run(): Promise<void> {
     while (!this.#stopped) {
       try {

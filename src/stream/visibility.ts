@@ -1,10 +1,10 @@
-/** What `pg_current_snapshot()` says. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT */
+/** A parsed `pg_current_snapshot()`. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT */
 export interface Snapshot {
   readonly xmin: number;
   readonly xmax: number;
-  /** In progress between xmin and xmax. Undefined on a standby, which does not list them. */
+  /** Running transactions between xmin and xmax. Undefined on a standby, which does not list them. */
   readonly inProgress: ReadonlySet<number> | undefined;
-  /** On a standby: those that were asked for and have committed. */
+  /** On a standby: the transactions that were asked about and have committed. */
   readonly committed?: ReadonlySet<number>;
 }
 
@@ -21,7 +21,7 @@ export function parseSnapshot(text: string, inRecovery: boolean, committed: read
 
 const wrap = 2 ** 32;
 
-/** Begin's 32-bit xid as the 64-bit one that is nearest to xmax. */
+/** Turns Begin's 32-bit xid into the 64-bit xid that is nearest to xmax. */
 export function widenXid(xid: number, xmax: number): number {
   const near = Math.floor(xmax / wrap) * wrap + xid;
   if (near - xmax > wrap / 2) return near - wrap;
@@ -29,7 +29,7 @@ export function widenXid(xid: number, xmax: number): number {
   return near;
 }
 
-/** Whether a new snapshot of another session sees the transaction's rows. */
+/** Whether a new snapshot of another session sees the transaction. */
 export function isVisible(xid: number, { xmin, xmax, inProgress, committed }: Snapshot): boolean {
   const full = widenXid(xid, xmax);
   if (full < xmin || committed?.has(full)) return true;

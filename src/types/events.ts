@@ -2,38 +2,43 @@ import type { ErrorAction } from './delivery.ts';
 import type { WatchError } from '../errors.ts';
 import type { UpdateType } from './watchers.ts';
 
-/** Where a watch stands. `standby`: another worker has the slot; `failed`: see `error`. */
+/** State of a watch. `'standby'`: another worker has the slot, and this one waits for it. `'failed'`: the watch has ended, see `error`. */
 export type WatchState =
   'idle' | 'connecting' | 'standby' | 'streaming' | 'disconnected' | 'stopping' | 'stopped' | 'failed';
 
-/** What `status()` tells of any watch. */
+/** What `status()` returns for every watch. */
 export interface WatchStatus {
   readonly state: WatchState;
+  /** Number of subscriptions. */
   readonly subscriptions: number;
-  /** Handlers running now. */
+  /** Number of handlers that are running now. */
   readonly running: number;
+  /** When the last event was delivered to a handler. */
   readonly lastEventAt: Date | undefined;
   /** The last connection error, or the error that ended the watch. */
   readonly error: WatchError | undefined;
 }
 
-/** What `status()` tells of a watch that owns a slot. */
+/** What `status()` returns for a watch that reads a slot. */
 export interface SlotWatchStatus extends WatchStatus {
   readonly slot: string;
   readonly publication: string;
+  /** The end of the WAL that this process has received, e.g. `'16/B374D848'`. */
   readonly receivedLsn: string | undefined;
+  /** Everything before this position is handled and acknowledged. The server may remove its WAL. */
   readonly confirmedLsn: string | undefined;
-  /** Bytes of WAL between the server's end and `confirmedLsn`. Undefined while the end is not known: unless it streams, and while the server is silent. */
+  /** Bytes of WAL from `confirmedLsn` to the end of the server's WAL. Undefined while that end is unknown: unless the watch is
+   *  streaming, and while the server does not answer. */
   readonly lagBytes: number | undefined;
-  /** Since when the server has sent nothing although it was asked, while `state` is still `streaming`. Undefined while it answers. */
+  /** Set while `state` is `'streaming'` but the server does not answer: since when. Otherwise undefined. */
   readonly silentSince: Date | undefined;
-  /** Memory taken by changes whose handlers are not done: their watched values, and what goes with them. */
+  /** Bytes of memory used by changes whose handlers are not done: the watched values and their overhead. */
   readonly undeliveredBytes: number;
-  /** The transaction that is coming in. Undefined between transactions. */
+  /** The transaction that is being received. Undefined between transactions. */
   readonly receiving: ReceivingTransaction | undefined;
-  /** Events are held until their transaction is visible to other sessions. */
+  /** Events are held back until other sessions can see their transaction, see the option `visibility`. */
   readonly waitingForVisibility: boolean;
-  /** What keeps `confirmedLsn` from moving: the oldest event not done. */
+  /** The oldest event that is not done. It keeps `confirmedLsn` from moving. */
   readonly heldBy: HeldBy | undefined;
   /** How far the existing rows of subscriptions are read. */
   readonly existing: readonly ExistingStatus[];
@@ -48,28 +53,31 @@ export interface ExistingStatus {
   readonly estimatedRows: number | undefined;
 }
 
-/** How far a transaction has come in. PostgreSQL sends it after its commit, and does not say how large it is. */
+/** A transaction that is being received. PostgreSQL sends it after its commit and does not say how large it is. */
 export interface ReceivingTransaction {
   readonly xid: number;
   readonly committedAt: Date;
-  /** Inserts, updates, deletes and truncates so far: all that the publication sends, also what nobody watches. */
+  /** Inserts, updates, deletes and truncates so far. Counts all that the publication sends, also those without a watcher. */
   readonly changes: number;
-  /** Received so far. */
+  /** Bytes received so far. */
   readonly bytes: number;
 }
 
-/** The oldest event that is not done. */
+/** The oldest event that is not done, and why. */
 export interface HeldBy {
   readonly subscription: string;
   readonly eventId: string;
+  /** When walwatch began to deliver it. */
   readonly since: Date;
+  /** Number of the current or last attempt. */
   readonly attempt: number;
+  /** What the last attempt failed with. Undefined: none has failed. */
   readonly error: unknown;
-  /** Shows the row, to be pasted. Undefined: the row is gone, or there is none. */
+  /** A query that shows the row, to paste into psql. Undefined: the row was deleted, or the event has none. */
   readonly sql?: string | undefined;
 }
 
-/** What `details()` tells of a watcher. */
+/** What `details()` returns for a watcher. */
 export interface WatcherDetails {
   readonly watcher: string;
   readonly type: UpdateType;
@@ -77,7 +85,7 @@ export interface WatcherDetails {
   readonly table: string;
   readonly label: string | undefined;
   readonly primaryKey: readonly string[] | undefined;
-  /** All columns of the table. */
+  /** All columns of the table, by their names in code. */
   readonly columns: readonly string[] | undefined;
   readonly extraColumns: readonly string[];
   readonly triggerColumns: readonly string[];
@@ -86,21 +94,24 @@ export interface WatcherDetails {
   /** Undefined on a remote watch. */
   readonly slot: string | undefined;
   readonly publication: string | undefined;
-  /** With `columnLists`, or a `where` for the table, once started: what the server does before it sends. */
+  /** With `publication.columnLists` or a `where` for the table, after `start()`: what the server leaves out before it sends. */
   readonly pushedDown?: {
-    /** All that is sent of a row, by names in code; undefined: every column. */
+    /** The columns that the server sends, by their names in code. Undefined: all of them. */
     readonly columns: readonly string[] | undefined;
+    /** The row filter. Undefined: all rows are sent. */
     readonly where: string | undefined;
-    /** Why there is no column list although `columnLists` is on. */
+    /** Why `columnLists` has no effect on this table. Undefined: it has, or is off. */
     readonly reason: string | undefined;
   };
 }
 
-/** Events of any watch. */
+/** Events of every watch, for `watch.on()`. */
 export interface WatchEventMap {
+  /** Streaming began. `reconnects`: how many times before, in this process. */
   readonly connected: { readonly reconnects: number };
+  /** The connection was lost. walwatch connects again after `retryIn` milliseconds. */
   readonly disconnected: { readonly error: WatchError | undefined; readonly retryIn: number };
-  /** An attempt failed, and what follows. */
+  /** An attempt to handle an event failed. `action`: what walwatch does now. `retryIn`: milliseconds until the next attempt. */
   readonly handlerFailed: {
     readonly subscription: string;
     readonly eventId: string;
@@ -108,19 +119,23 @@ export interface WatchEventMap {
     readonly error: unknown;
     readonly action: ErrorAction;
     readonly retryIn: number | undefined;
-    /** Shows the row, or the dead letter that it becomes; to be pasted. */
+    /** A query that shows the row, or the dead letter that was written for it, to paste into psql. */
     readonly sql: string | undefined;
   };
-  /** Changes between these positions were not seen; or they were, and do not exist any more because the server was restored or
-   *  promoted without them. A remote watch does not know the positions: `from` is undefined and `to` is empty. */
+  /** Changes between these positions were missed; or they were delivered but no longer exist, because the server was restored or
+   *  promoted without them. Bring what depends on the events up to date. A remote watch does not know the positions: there `from` is
+   *  undefined and `to` is empty. */
   readonly gap: { readonly from: string | undefined; readonly to: string; readonly reason: string };
-  /** Something to look into that does not end the watch. */
+  /** A problem that does not end the watch. See `code` and `solution`. */
   readonly warning: WatchError;
-  /** What ended the watch; the same that `closed` rejects with. */
+  /** The error that ended the watch. `closed` rejects with the same one. */
   readonly error: WatchError;
 }
 
+/** Events of a watch that reads a slot. */
 export interface SlotWatchEventMap extends WatchEventMap {
+  /** Another worker has the slot. This one waits until it is free. */
   readonly standby: { readonly activePid: number };
+  /** The server was told that everything before `lsn` is handled. */
   readonly acknowledged: { readonly lsn: string };
 }

@@ -1,6 +1,6 @@
 /**
- * What the types of a watch follow from: the schema type and the entries of `defineWatchers`. None of it is public;
- * the public API shows it as the types of events, filters and identifiers. `test/types` holds what it must do.
+ * Derives the types of a watch from the schema type and the entries of `defineWatchers`. None of this is public: the public API
+ * exposes it as the types of events, filters and identifiers. `test/types` states what it must do.
  */
 import type {
   DrizzleTable,
@@ -15,7 +15,7 @@ import type {
 export type MapOf<W extends Watchers> = NonNullable<W['$map']>;
 export type Untyped = { readonly [table: string]: { readonly [column: string]: unknown } };
 type Flat<T> = { readonly [K in keyof T]: T[K] } & {};
-/** Kysely's ColumnType → what a select returns, structurally. */
+/** What a select returns for a column: unwraps Kysely's ColumnType by its structure. */
 type Selected<V> = V extends { readonly __select__: infer S } ? S : V;
 export type SchemaOf<T extends DrizzleTable> = T['_']['schema'] extends infer S extends string ? S : 'public';
 
@@ -38,7 +38,7 @@ type RowOf<DB, T> = T extends string
     : T extends DrizzleTable
       ? T['$inferSelect']
       : never;
-/** Primary key as far as types tell: named by `table()`, marked in Drizzle, else `id`; never when there is no such column. */
+/** Primary key as far as the types show it: named by `table()`, marked in Drizzle, otherwise `id`. `never` if the table lacks that column. */
 type KeyOf<DB, T> = T extends string
   ? string extends keyof RowOf<DB, T>
     ? string
@@ -68,17 +68,17 @@ type EventType<Row, PK extends string, X extends string, O> = string extends PK
     : { readonly [C in (PK | X) & keyof Row]: Selected<Row[C]> };
 type Scalar = string | number | bigint | boolean | null;
 type FilterValue<V> = unknown extends V ? Scalar : OrNumber<Extract<Selected<V>, Scalar>>;
-/** A string may be the digits of a number, as pg gives int8: then the number means the same row. */
+/** pg returns int8 as a string of digits. A filter then accepts the number as well. */
 type OrNumber<S> = [string extends S ? S : Extract<S, `${number}` | `${bigint}`>] extends [never]
   ? S
   : S | number | bigint;
 type IsUnion<T, U = T> = T extends U ? ([U] extends [T] ? false : true) : never;
 type FilterType<Row, U, PK extends string, X extends string> = U extends 'truncated'
-  ? "'truncated' concerns the whole table: there is nothing to filter by"
+  ? "'truncated' concerns the whole table and cannot be filtered"
   : string extends PK
     ? Scalar | { readonly [column: string]: Scalar }
     : | (U extends 'inserted'
-          ? "there is no id to subscribe to on 'inserted': filter by extraColumns"
+          ? "'inserted' cannot be filtered by id: filter by extraColumns"
           : IsUnion<PK> extends true
             ? never
             : FilterValue<Row[PK & keyof Row]>)
@@ -90,7 +90,7 @@ type FilterColumns<Row, C extends string> = [C] extends [never]
 export type WatcherMap<DB, Entries extends readonly WatcherEntry[]> = {
   readonly [E in Single<Entries[number]> as Identifier<E>]: SpecOf<DB, E>;
 };
-/** An entry with a list of types is one entry for each of them. */
+/** An entry with a list of types means one entry per type. */
 type Single<E> = E extends readonly [any, UpdateType, ...any]
   ? E
   : E extends readonly [infer T, readonly (infer U)[], ...infer R]
@@ -106,7 +106,7 @@ type SpecOf<DB, E> = E extends readonly [infer T, infer U extends UpdateType, ..
         FilterType<RowOf<DB, T>, U, KeyOf<DB, T>, Extra<OptionsOf<E>>>
       >
   : never;
-/** Each entry itself when it is right (so that right ones cost little to check), else what it must be: names for what is misspelt, a sentence for what cannot be. */
+/** The entry's own type if the entry is right, so that right entries cost little to check. Otherwise what it should be: the known names for a misspelt name, a sentence for everything else. */
 export type Checked<
   DB,
   Entries extends readonly WatcherEntry[],
@@ -134,7 +134,7 @@ type CheckedList<DB, T, L extends readonly UpdateType[], E, P, I> = T extends st
   : CheckedKey<DB, T, L, E, P, I>;
 type CheckedKey<DB, T, U, E, P, I> = [KeyOf<DB, T>] extends [never]
   ? readonly [
-      table: `'${TableName<T>}' has no column 'id': name its key with table(…)`,
+      table: `'${TableName<T>}' has no column 'id': name its primary key with table(…)`,
       type: U,
       options?: WatcherOptions,
     ]
@@ -143,7 +143,7 @@ type CheckedKey<DB, T, U, E, P, I> = [KeyOf<DB, T>] extends [never]
       ? E
       : readonly [table: T, type: U, options?: CheckedOptions<keyof RowOf<DB, T> & string, U, OptionsOf<E>>]
     : readonly [
-        table: `two watchers are called '${Identifier<Single<E>>}': give one a label`,
+        table: `two watchers have the name '${Identifier<Single<E>>}': give one a label`,
         type: U,
         options?: WatcherOptions,
       ];
@@ -154,7 +154,7 @@ type IfRow<U, Then, Else> = U extends readonly (infer V)[]
   : U extends 'truncated'
     ? Else
     : Then;
-type Several = 'a list of types makes several watchers: give the one with a label an entry of its own';
+type Several = 'a list of types makes several watchers: write a separate entry for the one with this option';
 type CheckedOptions<Column extends string, U, O> = {
   readonly label?: U extends readonly unknown[] ? Several : string;
   readonly extraColumns?: IfRow<U, readonly Column[], "'truncated' has no row, so no extraColumns">;
@@ -168,16 +168,16 @@ type CheckedOptions<Column extends string, U, O> = {
   readonly where?: IfRow<U, string, "'truncated' has no row, so no where">;
   readonly absent?: 'throw' | 'omit';
   readonly debug?: boolean;
-} & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `there is no option '${K & string}'` };
+} & { readonly [K in Exclude<keyof O, keyof WatcherOptions>]?: `unknown option '${K & string}'` };
 
-/** Parameters that only a schema type in angle brackets leaves room for: the argument is then refused with what to write. */
+/** Parameters that no call can satisfy. They apply only if a schema type is given in angle brackets: the error then names the second call. */
 export type SecondCall<Database> = unknown extends Database
   ? [never, never, never, never]
-  : ['the list follows in a second call: defineWatchers<DB>()([…])'];
+  : ['pass the list in a second call: defineWatchers<DB>()([…])'];
 
-/** A filter that suits all of several watchers: the keys that all of their filters have. */
+/** The filter that several watchers have in common: the keys that all of their filters have. */
 export type CommonFilter<Map, N extends keyof Map> = [Common<Map, N>] extends [never]
-  ? 'no filter suits all of these watchers: filter by columns that each of them carries'
+  ? 'these watchers have no common filter: use columns that all of them carry'
   : Common<Map, N>;
 type Common<Map, N extends keyof Map> = CommonId<Map, N> | CommonColumns<ColumnsOf<Map, N>>;
 type FilterIn<S> = S extends WatcherSpec<any, any, infer F> ? F : never;
@@ -187,9 +187,9 @@ type ColumnsOf<Map, N extends keyof Map> = N extends unknown
     ? {}
     : Exclude<FilterIn<Map[N]>, Scalar>
   : never;
-/** `Keys` apart, because `keyof` of the union is only what all have. */
+/** `Keys` is a separate parameter: `keyof` of the union in `C` gives only the common keys. */
 type CommonColumns<C, Keys extends keyof C = keyof C> = [Keys] extends [never]
   ? never
   : { readonly [K in Keys]?: All<C extends unknown ? { of: Exclude<C[K], undefined> } : never> };
-/** What is in all of a union of boxes. */
+/** The intersection of what a union of boxes holds. */
 type All<B> = (B extends { of: infer V } ? (value: V) => void : never) extends (value: infer I) => void ? I : never;

@@ -1,13 +1,13 @@
-/** The part of pino that is used. */
+/** The methods of pino's logger that walwatch calls. */
 export interface Logger {
   /** Each step of watchers with `debug`. */
   debug(fields: object, message?: string): void;
-  /** Connections, standing by, schema changes. */
+  /** Connections, standing by for a slot, schema changes. */
   info(fields: object, message?: string): void;
-  /** What to look into: warnings, gaps, failed handlers, lost connections. */
+  /** Problems that do not end the watch: warnings, gaps, failed handlers, lost connections. */
   warn(fields: object, message?: string): void;
-  /** What ended the watch. */
+  /** The error that ended the watch. */
   error(fields: object, message?: string): void;
-  /** If there is one, every line gets the slot's name by it. */
+  /** If present, walwatch calls it once, so that every line carries the slot's name. */
   child?(bindings: Record<string, unknown>): Logger;
 }

@@ -2,7 +2,7 @@ import type { BatchOptions, ExistingOptions, OnError } from './delivery.ts';
 import type { NamesIn, TypeOf } from './lookup.ts';
 import type { Watchers } from './watchers.ts';
 
-/** Options with known names only. `O & Known` alone accepts a misspelt name as soon as there is a right one beside it. */
+/** Accepts only known option names. `O & Known` alone would accept a misspelt name beside a correct one. */
 export type Options<O, Known> = O &
   Known &
   Misspelt<O, Known, ''> &
@@ -10,9 +10,9 @@ export type Options<O, Known> = O &
   Nested<O, 'existing', ExistingOptions> &
   Nested<O, 'onError', Extract<OnError, { readonly attempts: number }>>;
 
-/** The message is an object, because a string would vanish in the intersection with the literals of `O`. */
+/** The message is an object: a string would disappear in the intersection with the literals of `O`. */
 type Misspelt<O, Known, Path extends string> = {
-  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'there is no option': `${Path}${K}` };
+  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'unknown option': `${Path}${K}` };
 };
 
 type Nested<O, Name extends string, Known> = O extends { readonly [K in Name]: infer V extends object }

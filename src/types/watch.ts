@@ -21,16 +21,18 @@ import type { FilterOf, NamesIn, WatcherName, WatcherNames } from './lookup.ts';
 import type { ExistingNeeds, Options } from './options.ts';
 import type { Watchers } from './watchers.ts';
 
-/** What all watches share. Application code takes a `Watch<typeof watchers>` and does not care where its events come from. */
+/** What all watches have in common. Code that takes a `Watch<typeof watchers>` works with a slot and with a relay such as NATS. */
 export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
-  /** Calls `handler` for all rows, or those that match `filter`: an id, or values of primary-key or extra columns.
-   *  At any time; a subscription hears what is read after it, so make those that may miss nothing before `start()`.
-   *  The same handler twice is two subscriptions.
-   *  @throws ConfigurationError at an unknown watcher or filter column; WatchError `STOPPED`.
+  /** Calls `handler` for each change, or only for rows that match `filter`: the value of the primary key, or values of primary-key or
+   *  extra columns. With a list of watchers the handler gets a `Change`. The change is acknowledged when the handler is done.
+   *
+   *  Can be called at any time, but a subscription gets only changes that are read after the call: subscribe before `start()` to get all of them.
+   *  The same handler may be subscribed twice.
+   *  @throws ConfigurationError for an unknown watcher or filter column; WatchError `STOPPED`
    *  @example
    *  ```ts
    *  watch.subscribe('users:updated', { role_id: 7 }, async (event, context) => cache.delete(event.id));
-   *  // A row stream: changes of a record come in commit order, whatever their type.
+   *  // A row stream: all changes of one record arrive in commit order, whatever their type.
    *  watch.subscribe(['users:inserted', 'users:deleted'], async ({ type, event }) => count(type, event.id));
    *  ``` */
   subscribe<
@@ -41,7 +43,7 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
     handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
     options?: Options<O, SubscribeOptions>,
   ): Subscription;
-  /** Only for rows that match `filter`. */
+  /** The same, only for rows that match `filter`. */
   subscribe<
     const N extends (keyof MapOf<W> & string) | readonly [keyof MapOf<W> & string, ...(keyof MapOf<W> & string)[]],
     const O extends SubscribeOptions = {},
@@ -51,16 +53,16 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
     handler: HandlerOf<W, NoInfer<N>, NoInfer<O>>,
     options?: Options<O, SubscribeOptions>,
   ): Subscription;
-  /** Mirrors `subscribe`: ends every subscription of this watcher, filter and handler. Returns whether there was one. */
+  /** Ends every subscription with this watcher and handler and without a filter. Returns whether there was one. */
   unsubscribe<const N extends WatcherNames<W>>(watcher: N, handler: (...args: any) => unknown): boolean;
-  /** Only those that were made with this filter. */
+  /** Ends every subscription with this watcher, filter and handler. */
   unsubscribe<const N extends WatcherNames<W>>(
     watcher: N,
     filter: FilterOf<W, N>,
     handler: (...args: any) => unknown,
   ): boolean;
-  /** The same as an async iterator. Subscribed by this call; an event is done when the loop asks for the next or ends.
-   *  Leaving the loop or aborting ends it normally; the end of the watch by an error throws it.
+  /** Subscribes and returns the changes as an async iterator. A change is acknowledged when the loop asks for the next one or ends.
+   *  Leaving the loop or aborting `signal` ends the subscription without an error. An error that ends the watch is thrown.
    *  @example
    *  ```ts
    *  for await (const { event, context } of watch.events('users:inserted')) await welcome(event.id);
@@ -69,33 +71,38 @@ export interface Watch<W extends Watchers = Watchers> extends AsyncDisposable {
     watcher: N,
     options?: { readonly signal: AbortSignal },
   ): AsyncIterableIterator<ChangeOf<W, NamesIn<W, N>>>;
-  /** Only for rows that match `filter`. */
+  /** The same, only for rows that match `filter`. */
   events<const N extends WatcherNames<W>>(
     watcher: N,
     filter: FilterOf<W, N>,
     options?: { readonly signal: AbortSignal },
   ): AsyncIterableIterator<ChangeOf<W, NamesIn<W, N>>>;
-  /** What a watcher is; facts of the database are undefined before `start()`. */
+  /** Describes a watcher and its table. What only the database knows is undefined before `start()`. */
   details(watcher: WatcherName<W>): WatcherDetails;
-  /** Snapshot; cheap, never throws. */
+  /** A snapshot of the watch's state. Cheap; never throws. */
   status(): WatchStatus;
-  /** Observes the watch itself; a listener is never waited for, and what it throws is logged. Returns the function that removes it.
-   *  An `error` without a listener never crashes the process.
-   *  @throws ConfigurationError when there is no such event */
+  /** Listens to events of the watch itself. Returns a function that removes the listener. The watch does not wait for listeners and
+   *  logs what they throw. An `error` event without a listener does not crash the process.
+   *  @throws ConfigurationError for an unknown event
+   *  @example
+   *  ```ts
+   *  watch.on('gap', ({ from, to, reason }) => log.error({ from, to }, reason));
+   *  ``` */
   on<E extends keyof WatchEventMap>(event: E, listener: (value: WatchEventMap[E]) => void): () => void;
-  /** Resolves once streaming, or when `stop()` was called before that; rejects with what ended the watch before it could stream
-   *  (lost connections are retried, not rejected). A second call returns the same promise. After `stop()` it rejects with
-   *  `STOPPED`: make a new watch. */
+  /** Connects and resolves when streaming has begun, or when `stop()` is called before that. Rejects with the error that ends the watch
+   *  before it streams; an unreachable server is not such an error: walwatch tries again. A second call returns the same promise.
+   *  After `stop()` it rejects with `STOPPED`: create a new watch. */
   start(): Promise<void>;
-  /** Reads no more, lets running handlers finish (up to `stopTimeout`, then aborts their signals), acknowledges, closes. Idempotent, never rejects. */
+  /** Stops reading, waits for running handlers (up to `stopTimeout`, then aborts their signals), acknowledges all handled events and
+   *  closes all connections. Idempotent; never rejects. */
   stop(): Promise<void>;
-  /** Resolved after `stop()`, rejected with the error that ended the watch. Never an unhandled rejection: an error that nobody
-   *  awaits, listens for or logs is given to `process.emitWarning`, and `process.exitCode` becomes 1 if nobody awaits it here or at
-   *  the `start()` that failed. */
+  /** Resolves after `stop()`, rejects with the error that ended the watch. It never causes an unhandled rejection. If the application
+   *  neither awaits it, listens to `error` nor logs, walwatch passes the error to `process.emitWarning`. If it awaits neither this
+   *  promise nor the `start()` that failed, `process.exitCode` becomes 1. */
   readonly closed: Promise<void>;
 }
 
-/** The watch that owns the slot. */
+/** A watch that reads a replication slot: what `createWatch` returns. */
 export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
   /** Like `Watch.subscribe`, and with the option `existing` also delivers the rows that are in the tables already.
    *  @example
@@ -133,9 +140,9 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
     filter: FilterOf<W, N>,
     options?: O & ExistingNeeds<W, N, O>,
   ): ChangesOf<W, N, O>;
-  /** All watched changes of a transaction at once, one transaction after the other. Acknowledged like events. The handler is
-   *  called at the first of them; larger transactions than `highWaterMark` can be read only once, so that a failure in
-   *  the middle of one ends the watch: it comes again after a restart.
+  /** Calls `handler` with all watched changes of a transaction, one transaction after the other. Acknowledged like events.
+   *  The call begins with the first change. A transaction larger than `highWaterMark` is streamed and can be read only once: if the
+   *  handler fails in the middle of it, the watch ends, and the transaction is delivered again after a restart.
    *  @example
    *  ```ts
    *  watch.onTransaction(async (transaction, { commitLsn }) => {
@@ -146,7 +153,8 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
     handler: (transaction: Transaction<W>, context: DeliveryContext & ClientIn<O>) => unknown,
     options?: Options<O, DeliveryOptions>,
   ): Subscription;
-  /** Messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes, acknowledged like events.
+  /** Calls `handler` for messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes.
+   *  Acknowledged like events.
    *  @example
    *  ```ts
    *  watch.onMessage('outbox', async ({ content }, { eventId }) => publish(eventId, content.toString()));
@@ -156,23 +164,24 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
     handler: (message: LogicalMessage, context: DeliveryContext & ClientIn<O>) => unknown,
     options?: Options<O, DeliveryOptions>,
   ): Subscription;
-  /** Resolves when all that was committed before the call has been handled: for tests, and for a graceful hand-over. Waits as long as
-   *  handlers are tried again, and until the watch is streaming. Not to be awaited in a handler, which would wait for itself.
-   *  @throws the signal's reason; WatchError when the watch ends first
+  /** Resolves when everything that was committed before the call is handled: for tests, and before another process takes over. It
+   *  waits for retries, and until the watch is streaming. Do not await it in a handler: it would wait for itself.
+   *  @throws the signal's reason; a WatchError when the watch ends first
    *  @example
    *  ```ts
    *  await pool.query("update users set name = 'Ada' where id = 42");
    *  await watch.caughtUp({ signal: AbortSignal.timeout(5000) });
    *  ``` */
   caughtUp(options?: { readonly signal?: AbortSignal }): Promise<void>;
-  /** For probes: `live` is false only when a restart would help, `ready` while streaming or standing by. Never throws.
+  /** For liveness and readiness probes. `live` is false only if a restart would help. `ready` is true while streaming or standing by
+   *  for the slot. `reasons` says why one of them is false. Never throws.
    *  @example
    *  ```ts
    *  const { ready, reasons } = watch.health();
    *  response.writeHead(ready ? 200 : 503).end(reasons.join('\n'));
    *  ``` */
   health(): { readonly live: boolean; readonly ready: boolean; readonly reasons: readonly string[] };
-  /** Events that their handlers could not handle, with `onError: { attempts, then: 'deadLetter' }`.
+  /** Events that their subscriptions gave up on, with `onError: { attempts, then: 'deadLetter' }`.
    *  @example
    *  ```ts
    *  for await (const letter of watch.deadLetters.list({ subscription: 'mailer' })) console.log(letter.error);

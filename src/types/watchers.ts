@@ -1,27 +1,28 @@
-/** What happened to a row, or for `truncated` to a table. */
+/** What happened to a row; for `truncated`: to a table. */
 export type UpdateType = 'inserted' | 'updated' | 'deleted' | 'truncated';
 
-/** Options of one watcher: the third element of its entry. Column names are those of the schema type (`columnMap` applies). */
+/** Options of one watcher, the third element of its entry. Columns have the names of the schema type; `columnMap` applies. */
 export interface WatcherOptions<Column extends string = string> {
-  /** The watcher's identifier in place of `table:type`. Required with `triggerColumns`. No `:` in it. */
+  /** The watcher's name instead of `table:type`. Required with `triggerColumns`. Must not contain `:`. */
   readonly label?: string;
-  /** Columns besides the primary key that events carry and that subscriptions may filter by. Default: none. */
+  /** Columns that events carry in addition to the primary key. Subscriptions can filter by them. Default: none. */
   readonly extraColumns?: readonly Column[];
-  /** `updated` only: an event only when one of these changed its value. Needs their old values (REPLICA IDENTITY). */
+  /** Only for `updated`: delivers an update only if one of these columns changed. PostgreSQL must send their old values (REPLICA IDENTITY). */
   readonly triggerColumns?: readonly Column[];
-  /** A SQL expression over the row, run by the server (publication row filter, PostgreSQL 15+); every watcher of the table
-   *  must have the same, but `truncated`, which has none. Columns are by their names in the database. Where updates are
-   *  published, a row that comes to match is `inserted`, and one that does not match any more is `deleted`. With watchers of `updated` or `deleted`, only
-   *  columns of the replica identity may be used. After a change it holds for what is written once the slot is taken over. */
+  /** A SQL expression over the row that the server evaluates, with column names of the database, e.g. `"status = 'paid'"`. It becomes
+   *  a row filter of the publication (PostgreSQL 15+), so all watchers of a table must have the same one (`truncated` has none).
+   *  If updates are published, an update that makes a row match arrives as `inserted`, and one that ends the match as `deleted`.
+   *  With watchers of `updated` or `deleted`, only columns of the replica identity may be used. A changed expression applies to what
+   *  is written after the new worker has taken over the slot. */
   readonly where?: string;
-  /** A value that PostgreSQL did not send (see `context.absent`): `'throw'` (default) makes reading it throw
-   *  `VALUE_ABSENT`, so that it is never mistaken for null; `'omit'` leaves it undefined and makes extra columns optional in the type. */
+  /** What reading a value does that PostgreSQL did not send (see `context.absent`): `'throw'` (default) throws `VALUE_ABSENT`, so
+   *  that the value is never mistaken for null; `'omit'` returns undefined and makes extra columns optional in the type. */
   readonly absent?: 'throw' | 'omit';
-  /** Logs each step of this watcher at level `debug`. Default false. */
+  /** Logs each step of this watcher at level `debug`. Default: the watch's `debug`. */
   readonly debug?: boolean;
 }
 
-/** A table that the schema type does not describe; made by `table()`. */
+/** A table that the schema type does not describe. Made by `table()`. */
 export interface TableDefinition<
   Name extends string = string,
   Schema extends string = string,
@@ -31,16 +32,16 @@ export interface TableDefinition<
   readonly tableName: Name;
   /** Default `'public'`. */
   readonly schema?: Schema;
-  /** Column(s) that identify a row. Must be NOT NULL and unique, checked at start. */
+  /** The column or columns that identify a row. They must be NOT NULL and unique; `start()` checks that. */
   readonly primaryKey: PK | readonly PK[];
-  /** Name in code → name in the database, for names that differ (and that `naming` does not give). */
+  /** Name in code → name in the database, for columns whose names differ (and that `naming` does not translate). */
   readonly columnMap?: Readonly<Record<string, string>>;
   /** Never set: carries the row type. */
   readonly $row?: Row;
 }
 
-/** What of a Drizzle table is used (structural: drizzle is never imported). Property names are mapped to column names, also with
- *  `casing`. Identifiers have the name that was given to `pgTable`, without what `pgTableCreator` makes of it. */
+/** The parts of a Drizzle table that walwatch reads; it never imports drizzle. Property names become column names, also with `casing`.
+ *  Identifiers use the name that was passed to `pgTable`, without the prefix that `pgTableCreator` adds. */
 export interface DrizzleTable {
   readonly _: {
     readonly name: string;
@@ -50,36 +51,37 @@ export interface DrizzleTable {
   readonly $inferSelect: Record<string, any>;
 }
 
-/** An entry of `defineWatchers`: `[table, type, options?]`. A list of types makes a watcher of each, with the same options. A string names a table exactly as in the catalog, a first dot parts schema and table. */
+/** An entry of `defineWatchers`: `[table, type, options?]`. A list of types makes one watcher per type, with the same options. A string is the table's exact name in the catalog; its first dot separates schema and table. */
 export type WatcherEntry = readonly [
   table: string | TableDefinition | DrizzleTable,
   type: UpdateType | readonly UpdateType[],
   options?: WatcherOptions,
 ];
 
-/** Whether an event is kept. Synchronous and pure; what it throws counts as a failed handler. */
+/** Decides whether an event is kept. Must be synchronous and pure. If it throws, the event has failed like in a handler. */
 export type Condition = (event: any, previous: any) => boolean;
 
-/** How names in code become names in the database where they differ by a rule: what Kysely's `CamelCasePlugin` does, which may be
- *  given the same object. It holds for tables, schemas, columns and keys in JSON; not for Drizzle tables, `columnMap` and `where`. */
+/** A rule that translates names in code to names in the database: the one of Kysely's `CamelCasePlugin`, with the same options. It
+ *  applies to tables, schemas, columns and the keys of JSON values; not to Drizzle tables, `columnMap` and `where`. */
 export type Naming = 'camelCase' | CamelCaseNaming;
 
-/** The options of Kysely's `CamelCasePlugin`. All are false by default. */
+/** The options of Kysely's `CamelCasePlugin`. All default to false. */
 export interface CamelCaseNaming {
-  /** The database has `USER_ID`. */
+  /** Names in the database are in upper case: `userId` is `USER_ID`. */
   readonly upperCase?: boolean;
   /** `address2` is `address_2`. */
   readonly underscoreBeforeDigits?: boolean;
   /** `userID` is `user_i_d`. */
   readonly underscoreBetweenUppercaseLetters?: boolean;
-  /** Values of JSON keep their keys. */
+  /** Leaves the keys of JSON values as they are. */
   readonly maintainNestedObjectKeys?: boolean;
 }
 
-/** Options of `defineWatchers`, beside the list. */
+/** The second argument of `defineWatchers`. */
 export interface DefineOptions<Map = any> {
+  /** Conditions that this process evaluates, by watcher name. */
   readonly when?: Conditions<Map>;
-  /** Default: names in code are those in the database.
+  /** Default: names in code are the names in the database.
    *  @example
    *  ```ts
    *  const watchers = defineWatchers<DB>()([['userAccounts', 'updated', { extraColumns: ['roleId'] }]], { naming: 'camelCase' });
@@ -88,25 +90,26 @@ export interface DefineOptions<Map = any> {
   readonly naming?: Naming;
 }
 
-/** Checked watchers: what `createWatch` takes. `Map` maps each identifier to a `WatcherSpec`. */
+/** Checked watchers, made by `defineWatchers` for `createWatch`. `Map` maps each identifier to a `WatcherSpec`. */
 export interface Watchers<Map = any> {
   readonly entries: readonly WatcherEntry[];
-  /** In-process conditions by identifier. */
+  /** Conditions that this process evaluates, by watcher name. */
   readonly when?: Readonly<Record<string, Condition>>;
   readonly naming?: Naming;
   /** Never set: carries the types. */
   readonly $map?: Map;
 }
 
-/** Types of one watcher. */
+/** The types of one watcher. */
 export interface WatcherSpec<Type extends UpdateType = UpdateType, Event = any, Filter = any> {
   readonly type: Type;
   readonly event: Event;
   readonly filter: Filter;
 }
 
-/** In-process conditions by identifier: an event is kept when its condition is true. Sees primary key and extra columns, `previous` the
- *  old values as far as they are known. Synchronous and pure; what it throws counts as a failed handler. (`where` runs in the server.)
+/** Conditions by watcher name. An event is kept if its condition returns true. `event` has the primary key and the extra columns,
+ *  `previous` their old values as far as PostgreSQL sent them. Must be synchronous and pure; one that throws fails like a handler.
+ *  To filter in the server, use `where`.
  *  @example
  *  ```ts
  *  { when: { order_paid: (event, previous) => event.status === 'paid' && previous.status !== 'paid' } }

@@ -14,7 +14,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import { refusedStart, stopped } from './outcome.ts';
 import { expectNoStart, expectStart, neverStarted } from './unstarted.ts';
 
-/** What a watch is made of, whatever its source. */
+/** The parts of a watch, for any source. */
 export interface WatchParts {
   readonly watchers: readonly Watcher[];
   readonly lifecycle: Lifecycle;
@@ -27,14 +27,14 @@ export interface WatchParts {
   readonly classify: (cause: unknown) => WatchError;
   /** Milliseconds that `stop()` waits for running handlers. */
   readonly stopTimeout: number;
-  /** Closes what else is open, once no handler is called any more. */
+  /** Closes other resources when no more handlers are called. */
   readonly release?: () => Promise<void>;
 }
 
-/** Milliseconds that the other side has to confirm the end of the stream. */
+/** Milliseconds in which the other side should confirm the end of the stream. */
 const endTimeout = 2000;
 
-/** What all watches have in common: subscribing, lifecycle and status. */
+/** The common part of all watches: subscribing, lifecycle and status. */
 export class WatchCore {
   readonly #parts: WatchParts;
   readonly #iterators: Iterators;
@@ -78,7 +78,7 @@ export class WatchCore {
     return lifecycle.outcome.started;
   }
 
-  /** That it is refused must not end a process which is shutting down; nor may it be silent. */
+  /** A refused start must not end a process that is shutting down with an unhandled rejection, but must not be silent either. */
   #refuseStart(): Promise<void> {
     const { lifecycle, reporter } = this.#parts;
     const error = lifecycle.state === 'failed' ? lifecycle.error! : stopped();
@@ -134,14 +134,14 @@ export class WatchCore {
     for (const name of [watcher].flat()) this.debug(this.#parts.subscriptions.route(name).watcher, message);
   }
 
-  /** A line for those who want to see each step of a watcher. */
+  /** Logs a step of a watcher with `debug`. */
   protected debug({ debug, name, type, table, extraColumns, triggerColumns }: Watcher, message: () => string): void {
     if (!debug) return;
     const fields = { watcher: name, type, schema: table.schema, table: table.name, extraColumns, triggerColumns };
     this.#parts.reporter.log.debug(fields, message());
   }
 
-  /** The watch ends: nobody is waited for any more who waits for what is still to come. */
+  /** The watch has ended: waiting callers such as `caughtUp()` are rejected. */
   protected over(_reason: WatchError): void {}
 
   async #shutDown(state: 'stopping' | 'failed'): Promise<void> {
@@ -150,7 +150,7 @@ export class WatchCore {
     supervisor.stop();
     source.end();
     const handled = dispatcher.close(stopTimeout, stopped());
-    router.transactions.abandon(stopped()); // of one that has not come whole, no more is read
+    router.transactions.cancel(stopped()); // the rest of a partly received transaction will not be read
     await handled;
     await Promise.all([subscriptions.close(), this.#parts.release?.()]);
     await source.close(endTimeout).catch((error: unknown) => {

@@ -40,7 +40,7 @@ import { Lifecycle } from './lifecycle.ts';
 import { SlotWatchCore } from './slot-watch.ts';
 
 /**
- * Makes a watch that owns a replication slot. Opens no connection: `start()` does.
+ * Creates a watch that owns a replication slot. Opens no connection; `start()` does.
  *
  * @example
  * ```ts
@@ -48,18 +48,18 @@ import { SlotWatchCore } from './slot-watch.ts';
  * watch.subscribe('users:updated', (event) => console.log(event.id));
  * await watch.start();
  * ```
- * @throws ConfigurationError for what is wrong without asking the database
+ * @throws ConfigurationError for problems that can be found without the database
  */
 export function createWatch<W extends Watchers>(options: WatchOptions<W>): SlotWatch<W> {
   const resolved = resolveOptions(options);
   const { entries, when, naming } = options.watchers;
   const { watchers, issues } = checkEntries(entries, when, naming);
   throwIssues([...issues, ...conditionIssues(when, watchers)]);
-  const loud = resolved.debug ? watchers.map((watcher) => ({ ...watcher, debug: true })) : watchers;
-  return assemble(resolved, loud, options.logger) as unknown as SlotWatch<W>;
+  const debugged = resolved.debug ? watchers.map((watcher) => ({ ...watcher, debug: true })) : watchers;
+  return assemble(resolved, debugged, options.logger) as unknown as SlotWatch<W>;
 }
 
-/** Puts the stages together: source → intake → gate → router → dispatcher, and back through the ledger. */
+/** Connects the stages: source → intake → gate → router → dispatcher, and back through the ledger. */
 function assemble(
   options: ResolvedOptions,
   watchers: readonly Watcher[],
@@ -77,7 +77,7 @@ function assemble(
     highWaterMark,
     () => {
       source.pause();
-      dispatcher.hurry();
+      dispatcher.sendBatches();
     },
     () => source.resume(),
   );
@@ -117,7 +117,7 @@ function assemble(
   });
   const router: Router = new Router(
     watchers,
-    (subscription, deliverable, obstacle) => dispatcher.deliver(subscription, deliverable, obstacle),
+    (subscription, deliverable, conditionError) => dispatcher.deliver(subscription, deliverable, conditionError),
     reporter.log,
     { ledger, limit: highWaterMark },
     (warning) => reporter.warnOnce([warning]),
@@ -127,7 +127,7 @@ function assemble(
   const intake: Intake = new Intake(ledger, {
     emit: (captured) => (gated ? gate.push(captured) : router.push(captured)),
     get wantsCommits() {
-      return router.transactions.wanted || gate.holds; // who subscribes now is to have what waits there, whole
+      return router.transactions.wanted || gate.holds; // transactions in the gate must stay complete for new subscribers
     },
     wantsMessages: (prefix) => router.messages.has(prefix),
   });
@@ -239,12 +239,12 @@ function assemble(
       },
       forget: () => {
         gate.clear();
-        ledger.forget(); // what is dropped is not handled
-        return dispatcher.abandon(historyLost());
+        ledger.forget(); // first, so that dropped events do not count as handled
+        return dispatcher.discard(historyLost());
       },
       broken: () => router.transactions.forget(),
       cleanUp: async (client) => {
-        // Best effort: the table may be another role's.
+        // Ignore errors: the table may belong to another role.
         if (subscriptions.keepsPositions) await forgetPositions(client, slot).catch(() => {});
       },
       acknowledged: (lsn) => {
@@ -255,7 +255,7 @@ function assemble(
         lifecycle.error = warning;
         reporter.warnOnce([warning]);
       },
-      troubled: (error, what) => reporter.log.warn({ err: error }, `${what} failed; walwatch tries again`),
+      failed: (error, what) => reporter.log.warn({ err: error }, `${what} failed; walwatch tries again`),
     },
   );
   const { onLost, temporary } = options.slot;
@@ -295,7 +295,7 @@ function assemble(
 }
 
 function historyLost(): WatchError {
-  return new WatchError('CONNECTION', 'the server goes on in another history than the one this event comes from', {
-    solution: 'Nothing, for what the server has: it comes again.',
+  return new WatchError('CONNECTION', 'the server no longer has the history that this event comes from', {
+    solution: 'No action is needed: events that the server still has are delivered again.',
   });
 }

@@ -4,19 +4,19 @@ import { Reporter } from '../observe/reporter.ts';
 import type { WatchState } from '../types/events.ts';
 import { Outcome } from './outcome.ts';
 
-/** Where a watch stands and how it came there: tells the log, the listeners, `start()` and `closed`. */
+/** The state of a watch. Informs the log, listeners, `start()` and `closed` about changes. */
 export class Lifecycle implements SourceListener {
   readonly outcome = new Outcome();
   readonly #reporter: Reporter;
   readonly #slot: string;
   state: WatchState = 'idle';
-  /** The last connection error, or what ended the watch. */
+  /** The last connection error, or the error that ended the watch. */
   error: WatchError | undefined;
-  /** Milliseconds since 1970: since when it has not been streaming although it should. */
+  /** Milliseconds since 1970: since when the watch has not been streaming although it should. */
   downSince: number | undefined;
-  /** Of the walsender that has the slot while this watch stands by. */
+  /** The walsender that has the slot while this watch waits as a standby. */
   activePid: number | undefined;
-  /** How often it has been streaming. */
+  /** How many times streaming has begun. */
   connects = 0;
 
   constructor(reporter: Reporter, slot: string) {
@@ -24,7 +24,7 @@ export class Lifecycle implements SourceListener {
     this.#slot = slot;
   }
 
-  /** It is stopping, failing, or has ended. */
+  /** The watch is stopping or failing, or has ended. */
   get over(): boolean {
     return this.state === 'stopping' || this.state === 'stopped' || this.state === 'failed';
   }
@@ -69,7 +69,7 @@ export class Lifecycle implements SourceListener {
     this.outcome.failing(error);
   }
 
-  /** A process that only runs a watch must not end as if all were well, when nobody waits to hear how the watch ended. */
+  /** If nothing awaits the end of the watch, sets the exit code: a process that only runs a watch must not exit with success. */
   failed(error: WatchError): void {
     this.outcome.failed(error);
     if (this.outcome.isAwaited) return;

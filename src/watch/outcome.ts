@@ -1,6 +1,6 @@
 import { WatchError } from '../errors.ts';
 
-/** A promise that knows whether somebody waits for it. Never an unhandled rejection: what nobody hears is told by other means. */
+/** A promise that knows whether something awaits it. It never causes an unhandled rejection; errors are then reported in other ways. */
 class ObservedPromise extends Promise<void> {
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
@@ -8,7 +8,7 @@ class ObservedPromise extends Promise<void> {
 
   isAwaited = false;
 
-  // oxlint-disable-next-line unicorn/no-thenable -- await calls it, because this is no plain promise
+  // oxlint-disable-next-line unicorn/no-thenable -- await calls it, because this is a subclass of Promise
   override then<A = void, B = never>(
     onFulfilled?: ((value: void) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
@@ -18,11 +18,11 @@ class ObservedPromise extends Promise<void> {
   }
 }
 
-/** What `start()` and `closed` give: how the watch began and how it ended. */
+/** The promises behind `start()` and `closed`: how the watch began and how it ended. */
 export class Outcome {
   readonly started: ObservedPromise;
   readonly closed: ObservedPromise;
-  /** Settles with `closed`, for those who are no part of the application. */
+  /** Settles with `closed`; for internal code that must not count as awaiting it. */
   readonly over: Promise<void>;
   #resolveStarted!: () => void;
   #rejectStarted!: (error: unknown) => void;
@@ -43,7 +43,7 @@ export class Outcome {
     for (const promise of [this.over, unobserved(this.started)]) promise.catch(() => {});
   }
 
-  /** Somebody in the application hears of an error that ends the watch. */
+  /** Whether the application would receive an error that ends the watch. */
   get isAwaited(): boolean {
     return this.closed.isAwaited || (!this.#streamed && this.started.isAwaited);
   }
@@ -53,7 +53,7 @@ export class Outcome {
     this.#resolveStarted();
   }
 
-  /** It will not stream any more. */
+  /** The watch will not stream any more. */
   failing(error: WatchError): void {
     this.#rejectStarted(error);
   }
@@ -62,19 +62,19 @@ export class Outcome {
     this.#rejectClosed(error);
   }
 
-  /** In order: who waits for the start has nothing to fear either. */
+  /** A normal stop: whoever awaits `start()` gets no error either. */
   stopped(): void {
     this.#resolveStarted();
     this.#resolveClosed();
   }
 }
 
-/** The same, without counting as one who waits. */
+/** A promise that settles with the given one, without marking it as awaited. */
 function unobserved(promise: Promise<void>): Promise<void> {
   return Promise.prototype.then.call(promise) as Promise<void>;
 }
 
-/** A `start()` that comes too late. */
+/** The result of a `start()` that is called too late. */
 export function refusedStart(error: WatchError): ObservedPromise {
   const refused = new ObservedPromise((_, reject) => reject(error));
   unobserved(refused).catch(() => {});
@@ -83,6 +83,6 @@ export function refusedStart(error: WatchError): ObservedPromise {
 
 export function stopped(): WatchError {
   return new WatchError('STOPPED', 'the watch has been stopped', {
-    solution: 'A watch does not start again: make a new one with createWatch().',
+    solution: 'A stopped watch cannot be started again: create a new one with createWatch().',
   });
 }

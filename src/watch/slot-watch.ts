@@ -53,7 +53,7 @@ export class SlotWatchCore extends WatchCore {
     this.#parts = parts;
   }
 
-  /** They are of use on a watch that is not started, too. */
+  /** Also works on a watch that is never started. */
   get deadLetters(): DeadLetterBox {
     const { reporter, deadLetters } = this.#parts;
     expectNoStart(reporter);
@@ -98,17 +98,17 @@ export class SlotWatchCore extends WatchCore {
     const { options, positions, lag, budget, gate, dispatcher, intake } = this.#parts;
     const status = super.status();
     const { silentSince } = lag;
-    const heard = status.state === 'streaming' && silentSince === undefined;
+    const answering = status.state === 'streaming' && silentSince === undefined;
     return {
       ...status,
       slot: options.slot.name,
       publication: options.publication.name,
       receivedLsn: positions.received,
       confirmedLsn: positions.confirmed,
-      lagBytes: heard ? positions.lag : undefined,
+      lagBytes: answering ? positions.lag : undefined,
       silentSince: silentSince === undefined ? undefined : new Date(silentSince),
       undeliveredBytes: budget.bytes,
-      receiving: status.state === 'streaming' ? intake.receiving : undefined, // the rest comes with all of it, if at all
+      receiving: status.state === 'streaming' ? intake.receiving : undefined, // after a disconnect the server sends it again from the start, if at all
       waitingForVisibility: gate.waiting,
       heldBy: dispatcher.heldBy,
       existing: this.#parts.existing.status,
@@ -169,7 +169,7 @@ export class SlotWatchCore extends WatchCore {
     this.#parts.existing.end(reason);
   }
 
-  /** Undefined where nothing can be said, because nothing is read yet or another worker does it. */
+  /** Undefined if the lag is unknown: nothing has been read yet, or another worker has the slot. */
   #lagSeconds(): number | undefined {
     const { lifecycle, ledger, intake, lag } = this.#parts;
     const { state, downSince } = lifecycle;

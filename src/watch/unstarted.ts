@@ -2,35 +2,35 @@ import { WatchError } from '../errors.ts';
 import { warnAtExit } from '../observe/process-warnings.ts';
 import type { Reporter } from '../observe/reporter.ts';
 
-/** Those of watches that were made and not started yet. Who forgets `start()` hears nothing, and no error either. */
+/** The reporters of watches that are not started yet: a forgotten `start()` would cause neither events nor an error. */
 const unstarted = new Set<Reporter>();
-/** So many watches are named at the exit. */
+/** The number of watches named in the warning at exit. */
 const named = 5;
 
-/** The watch is to be started before it is stopped, and before the process exits. One listener for all of them. */
+/** Expects the watch to be started before it is stopped and before the process exits. One exit listener serves all watches. */
 export function expectStart(reporter: Reporter): void {
-  if (unstarted.size === 0) process.on('exit', tellAtExit);
+  if (unstarted.size === 0) process.on('exit', warnUnstarted);
   unstarted.add(reporter);
 }
 
-/** It was started, or is of use without. Returns whether that was still expected. */
+/** The watch was started, or is useful without `start()`. Returns whether a start was still expected. */
 export function expectNoStart(reporter: Reporter): boolean {
   const expected = unstarted.delete(reporter);
-  if (unstarted.size === 0) process.off('exit', tellAtExit);
+  if (unstarted.size === 0) process.off('exit', warnUnstarted);
   return expected;
 }
 
 export function neverStarted(): WatchError {
-  return new WatchError('NOT_STARTED', 'the watch was never started: its handlers have heard nothing', {
+  return new WatchError('NOT_STARTED', 'the watch was never started, so its handlers received no events', {
     solution: 'Call start().',
   });
 }
 
-/** A process that fails has something else to say. */
-function tellAtExit(code: number): void {
+/** Skipped if the process fails, because its own error matters more. */
+function warnUnstarted(code: number): void {
   if (code !== 0) return;
   const warning = neverStarted();
-  const silent = [...unstarted].filter((reporter) => reporter.unheard('warning'));
+  const silent = [...unstarted].filter((reporter) => reporter.isUnobserved('warning'));
   for (const reporter of unstarted) if (!silent.includes(reporter)) reporter.warn(warning);
   if (silent.length === 0) return;
   const names = silent.slice(0, named).map(({ name }) => name);

@@ -4,7 +4,7 @@ import type { ConfigurationIssue } from '../errors.ts';
 import { candidates } from './drizzle.ts';
 import type { Watcher } from './validate.ts';
 
-/** A Drizzle column without a name of its own that may be one column of the table or another: the wrong one has wrong values. */
+/** Reports a Drizzle column without an explicit name that could be either of two columns. The wrong one would have wrong values. */
 export function ambiguousName(watcher: Watcher, property: string, table: Table): ConfigurationIssue[] {
   const { drizzle } = watcher.table;
   if (!drizzle?.unnamed.includes(property)) return [];
@@ -12,8 +12,8 @@ export function ambiguousName(watcher: Watcher, property: string, table: Table):
   if (names.length < 2) return [];
   const quoted = names.map((name) => `'${name}'`);
   return [{
-    message: `${watcher.name}: '${property}' has no name of its own in Drizzle, and may be ${quoted.join(' or ')} of ${quoteTable(table)}: only drizzle() knows its \`casing\``,
-    solution: `Say which: table(…)({ columnMap: { ${property}: ${quoted.at(-1)} } }), or give the column its name in the Drizzle table.`,
+    message: `${watcher.name}: '${property}' has no explicit name in Drizzle, and could be ${quoted.join(' or ')} of ${quoteTable(table)}: only drizzle() knows its \`casing\``,
+    solution: `Choose one: table(…)({ columnMap: { ${property}: ${quoted.at(-1)} } }), or name the column in the Drizzle table.`,
     watcher: watcher.name,
     table: table.name,
     column: property,

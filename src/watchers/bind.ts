@@ -7,11 +7,11 @@ import { unwatchable } from './unwatchable.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import type { Watcher } from './validate.ts';
 
-/** A watcher together with the table that the database has for it. */
+/** A watcher and its table in the database. */
 export interface BoundWatcher {
   readonly watcher: Watcher;
   readonly table: Table;
-  /** By names in code. */
+  /** Column names in code. */
   readonly primaryKey: readonly string[];
 }
 
@@ -28,8 +28,8 @@ export function codeName(reference: TableReference, column: string): string {
 }
 
 /**
- * Brings watchers and catalog together, and finds all that does not fit; what concerns the replica identity apart.
- * `known`: how they were bound before. A column that was added since does not make their names ambiguous.
+ * Finds the table of each watcher, and everything in it that does not fit. Problems with the replica identity are returned
+ * separately. `known`: the earlier result, if there is one. It keeps names unambiguous when a column was added since.
  */
 export function bindWatchers(
   watchers: readonly Watcher[],
@@ -49,10 +49,10 @@ export function bindWatchers(
     const watcher = table ? withNames(given, has, names) : given;
     if (!table) {
       issues.push({
-        message: `${watcher.name}: there is no table ${quoteTable(watcher.table)}`,
+        message: `${watcher.name}: table ${quoteTable(watcher.table)} does not exist`,
         solution: watcher.table.names
-          ? `That is its name by the \`naming\` of defineWatchers. Outside the schema public write schema.table.`
-          : 'Names are taken literally, upper and lower case included; outside the schema public write schema.table.',
+          ? `\`naming\` of defineWatchers gives it this name. Outside the schema public write schema.table.`
+          : 'Names are used exactly as written, including upper and lower case. Outside the schema public write schema.table.',
         watcher: watcher.name,
         table: watcher.table.name,
       });
@@ -74,7 +74,7 @@ export function bindWatchers(
   return { bound, issues, identity };
 }
 
-/** The watcher with the names of its columns as the table has them. */
+/** The watcher with its column names as they are in the table. */
 export function withNames(
   watcher: Watcher,
   has: (column: string) => boolean,
@@ -97,12 +97,12 @@ function keyIssues(watcher: Watcher, table: Table): ConfigurationIssue[] {
   }
   const key = primaryKey.map((column) => databaseName(watcher.table, column));
   const columns = new Map(table.columns.map((column) => [column.name, column]));
-  if (key.some((column) => !columns.has(column))) return []; // columnIssues says so
+  if (key.some((column) => !columns.has(column))) return []; // columnIssues reports it
   const nullable = key.filter((column) => !columns.get(column)!.notNull);
   if (nullable.length > 0) {
     return [{
       ...where,
-      message: `${watcher.name}: the key column ${nullable.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} may be null`,
+      message: `${watcher.name}: the key column ${nullable.map((column) => `'${column}'`).join(', ')} of ${quoteTable(table)} can be null`,
       solution: nullable.map((column) => `ALTER TABLE ${quoteTable(table)} ALTER COLUMN ${quoteIdentifier(column)} SET NOT NULL;`).join(' '),
     }]; // prettier-ignore
   }
@@ -132,7 +132,7 @@ function columnIssues(
         {
           ...where,
           message: `${watcher.name}: ${quoteTable(table)} has no column '${name}'`,
-          solution: `Its columns: ${known}.`,
+          solution: `The table has: ${known}.`,
         },
       ];
     }
@@ -149,7 +149,7 @@ function columnIssues(
   });
 }
 
-/** The columns of the event, by their names in the database. */
+/** The columns of the event, with their names in the database. */
 function eventColumns({ watcher, primaryKey }: BoundWatcher): string[] {
   return [...primaryKey, ...watcher.extraColumns].map((column) => databaseName(watcher.table, column));
 }
@@ -166,10 +166,10 @@ function identityIssues(
     // Publishing it would make the application's own UPDATE and DELETE fail with 55000.
     const { primaryKey } = table;
     const deferrable = table.deferrableKeys.some((key) => key.join('\0') === primaryKey?.join('\0'));
-    const why = deferrable ? ' (PostgreSQL takes no deferrable primary key for one)' : '';
+    const why = deferrable ? ' (PostgreSQL does not accept a deferrable primary key as one)' : '';
     return [{
       ...where,
-      message: `${watcher.name}: ${quoteTable(table)} has no replica identity${why}, so that PostgreSQL would refuse its updates and deletes once they are published`,
+      message: `${watcher.name}: ${quoteTable(table)} has no replica identity${why}. PostgreSQL would refuse its updates and deletes once they are published`,
       solution: alterIdentity(table, primaryKey && !deferrable ? 'default' : 'full'),
     }]; // prettier-ignore
   }
@@ -177,7 +177,7 @@ function identityIssues(
   if (changes && virtual && table.replicaIdentity === 'full' && server.major >= since.generatedColumns) {
     return [{
       ...where,
-      message: `${watcher.name}: ${quoteTable(table)} has the virtual generated column '${virtual.name}' and REPLICA IDENTITY FULL: PostgreSQL would refuse its updates and deletes once they are published`,
+      message: `${watcher.name}: ${quoteTable(table)} has the virtual generated column '${virtual.name}' and REPLICA IDENTITY FULL. PostgreSQL would refuse its updates and deletes once they are published`,
       solution: `${alterIdentity(table, 'default')} or ALTER TABLE ${quoteTable(table)} DROP COLUMN ${quoteIdentifier(virtual.name)};`,
     }]; // prettier-ignore
   }
@@ -195,7 +195,7 @@ function identityIssues(
   }]; // prettier-ignore
 }
 
-/** For a partitioned table and each of its partitions, because partitions do not inherit it. */
+/** SQL for a table and each of its partitions, because partitions do not inherit the replica identity. */
 export function alterIdentity(table: Table, identity: 'default' | 'full'): string {
   return [table, ...table.leaves]
     .filter((one) => one.replicaIdentity !== identity)
@@ -210,15 +210,15 @@ function partitionIssues(bound: readonly BoundWatcher[]): ConfigurationIssue[] {
       const root = tables.get(oid);
       if (!root) return [];
       return [{
-        message: `${quoteTable(leaf)} is a partition of ${quoteTable(root)}, which is watched as well: changes are published under one of them only`,
-        solution: `Watch ${quoteTable(root)} alone, or its partitions.`,
+        message: `${quoteTable(leaf)} is a partition of ${quoteTable(root)}, which is watched as well: PostgreSQL publishes a change under one of them only`,
+        solution: `Watch either ${quoteTable(root)} or its partitions.`,
         table: leaf.name,
       }]; // prettier-ignore
     }),
   );
 }
 
-/** What may go otherwise than somebody expects, though it is no error. */
+/** Behaviour that may surprise, though it is not an error. */
 export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[]): WatchError[] {
   const { watcher, table, primaryKey } = bound;
   const warnings: WatchError[] = [];
@@ -230,7 +230,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'REPLICA_IDENTITY',
-        `${watcher.name}: a row whose ${names(unknown)} changes is told to the subscriptions to its new value only, because PostgreSQL does not send the old one; that is fine if those to the old value need not know that it left them`,
+        `${watcher.name}: an update that changes ${names(unknown)} reaches only the subscriptions to the new value, because PostgreSQL does not send the old one; this is fine if subscriptions to the old value need not know that the row left them`,
         { solution },
       ),
     );
@@ -242,7 +242,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'VALUE_ABSENT',
-        `${watcher.name}: large values of ${names(notSent)} are not sent when they did not change: such an update goes to every subscription that filters by it, whatever value it wants; that is fine if they are short (a row of up to about 2 kB)`,
+        `${watcher.name}: PostgreSQL does not send a large value of ${names(notSent)} that did not change. Such an update goes to every subscription that filters by it, whatever its value; this is fine if the values are short (a row of up to about 2 kB)`,
         { solution },
       ),
     );
@@ -252,7 +252,7 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'REPLICA_IDENTITY',
-        `${watcher.name}: PostgreSQL does not send the old value of the key ${names(key)}, which is not part of the replica identity: updates are handled one at a time, whatever \`concurrency\` says, and a subscription to one id does not hear that its row has another now`,
+        `${watcher.name}: PostgreSQL does not send the old value of the key ${names(key)}, which is not part of the replica identity. So updates are handled one at a time, whatever \`concurrency\` says, and a subscription to one id is not called when its row gets another id`,
         { solution },
       ),
     );
@@ -263,8 +263,8 @@ export function bindWarnings(bound: BoundWatcher, filteredBy: readonly string[])
     warnings.push(
       new WatchError(
         'VALUE_ABSENT',
-        `${watcher.name}: large values of ${names(toastable)} are not sent when they did not change; reading them then throws VALUE_ABSENT; that is fine if they are short (a row of up to about 2 kB)`,
-        { solution: `${solution} Or set absent: 'omit' on the watcher, and look at context.absent.` },
+        `${watcher.name}: PostgreSQL does not send a large value of ${names(toastable)} that did not change, and reading it then throws VALUE_ABSENT; this is fine if the values are short (a row of up to about 2 kB)`,
+        { solution: `${solution} Or set absent: 'omit' on the watcher, and check context.absent.` },
       ),
     );
   }

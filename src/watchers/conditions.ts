@@ -4,42 +4,46 @@ import type { DefineOptions } from '../types/watchers.ts';
 import { namingOptions } from './naming.ts';
 import type { Watcher } from './validate.ts';
 
-/** What is wrong with the second argument of `defineWatchers`. */
+/** Problems with the second argument of `defineWatchers`. */
 export function optionIssues(options: unknown): ConfigurationIssue[] {
   if (options === undefined) return [];
   const solution = "defineWatchers([…], { when: { 'users:updated': (event, previous) => … } })";
   if (typeof options !== 'object' || options === null)
-    return [{ message: 'the options of defineWatchers are an object', solution }];
+    return [{ message: `the options of defineWatchers must be an object, not ${shown(options)}`, solution }];
   const issues: ConfigurationIssue[] = [];
   unknownKeys(options, ['when', 'naming'] satisfies (keyof DefineOptions)[], 'option of defineWatchers', issues);
   return [...issues, ...namingIssues((options as DefineOptions).naming)];
 }
 
-/** What is wrong with `naming`. */
+/** Problems with `naming`. */
 function namingIssues(naming: unknown): ConfigurationIssue[] {
   if (naming === undefined || naming === 'camelCase') return [];
   if (typeof naming !== 'object' || naming === null)
     return [
-      { message: `naming is ${shown(naming)}`, solution: "naming: 'camelCase', or the options of CamelCasePlugin." },
+      {
+        message: `naming must be 'camelCase' or the options of CamelCasePlugin, not ${shown(naming)}`,
+        solution: "naming: 'camelCase', or naming: { underscoreBeforeDigits: true }",
+      },
     ];
   const issues: ConfigurationIssue[] = [];
   unknownKeys(naming, namingOptions, 'option of naming', issues);
   return issues;
 }
 
-/** What is wrong with conditions. */
+/** Problems with conditions. */
 export function conditionIssues(when: unknown, watchers: readonly Watcher[]): ConfigurationIssue[] {
   if (when === undefined) return [];
   if (typeof when !== 'object' || when === null) {
-    return [{ message: "'when' is an object of conditions by identifier", solution: undefined }];
+    return [
+      { message: `when must be an object of conditions by watcher name, not ${shown(when)}`, solution: undefined },
+    ];
   }
   const known = watchers.map(({ name }) => name);
   return Object.entries(when).flatMap(([name, condition]) => {
     const issue = (message: string, solution: string): ConfigurationIssue => ({ message, solution, watcher: name });
-    if (!known.includes(name))
-      return [issue(`'when' has a condition for '${name}', which no watcher is called`, meant(name, known))];
+    if (!known.includes(name)) return [issue(`\`when\` names an unknown watcher '${name}'`, meant(name, known))];
     if (typeof condition !== 'function')
-      return [issue(`the condition of '${name}' is not a function`, '(event, previous) => boolean')];
+      return [issue(`the condition of '${name}' must be a function`, '(event, previous) => boolean')];
     return [];
   });
 }

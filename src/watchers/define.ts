@@ -6,7 +6,8 @@ import { singleEntries } from './several-types.ts';
 import { checkEntries } from './validate.ts';
 
 /**
- * Declares watchers, typed by a Kysely-style `Database` interface.
+ * Declares which tables and changes to watch, typed by a Kysely-style `Database` interface.
+ *
  *
  * @example
  * ```ts
@@ -16,23 +17,23 @@ import { checkEntries } from './validate.ts';
  *   ['users', 'updated', { label: 'contact_changed', triggerColumns: ['email', 'phone'] }],
  * ]);
  * ```
- * A list of types makes a watcher of each, with the same options: `['orders', ['inserted', 'updated'], { extraColumns: ['status'] }]`.
- * A condition of one's own, beside the entries, keeps an event or not:
+ * A list of types makes one watcher per type, with the same options: `['orders', ['inserted', 'updated'], { extraColumns: ['status'] }]`.
+ * `when` has conditions in JavaScript that decide whether an event is kept:
  * ```ts
  * const orders = defineWatchers<DB>()(
  *   [['orders', 'updated', { label: 'order_paid', extraColumns: ['status'] }]],
  *   { when: { order_paid: (event, previous) => event.status === 'paid' && previous.status !== 'paid' } },
  * );
  * ```
- * @throws ConfigurationError with every problem at once. Needs no database; what the database says is checked by `start()`.
+ * @throws ConfigurationError with every problem that can be found without the database. `start()` checks the rest.
  */
 export function defineWatchers<Database>(): <const Entries extends readonly WatcherEntry[]>(
   entries: Checked<Database, Entries>,
   options?: DefineOptions<WatcherMap<Database, Entries>>,
 ) => Watchers<{ readonly [N in keyof WatcherMap<Database, Entries>]: WatcherMap<Database, Entries>[N] }>;
-/** The list follows in a second call: `defineWatchers<DB>()([…])`. */
+/** The list belongs into a second call: `defineWatchers<DB>()([…])`. */
 export function defineWatchers<Database>(...second: SecondCall<Database>): never;
-/** Declares watchers without a schema type: events are `{ [column]: unknown }`. */
+/** Declares watchers without a schema type. Events are then `{ [column]: unknown }`. */
 export function defineWatchers<const Entries extends readonly WatcherEntry[]>(
   entries: Checked<Untyped, Entries>,
   options?: DefineOptions<WatcherMap<Untyped, Entries>>,

@@ -1,4 +1,4 @@
-/** What the stream's description of a relation means for the watchers and their tables. Pure. */
+/** Compares a relation as the stream describes it with the watchers' tables. Pure. */
 import { quoteTable } from '../postgres/server.ts';
 import type { Relation } from '../postgres/pgoutput/messages.ts';
 import type { Leaf, ReplicaIdentity, Table } from '../postgres/tables.ts';
@@ -15,7 +15,7 @@ export const identityNames: Readonly<Record<Relation['replicaIdentity'], Replica
   n: 'nothing',
 };
 
-/** The watchers by what relations say of themselves, so that none of the others is looked at. */
+/** Finds watchers by what a relation says about itself, without searching all of them. */
 export class BoundIndex {
   readonly all: readonly BoundWatcher[];
   readonly #byOid = new Map<number, BoundWatcher[]>();
@@ -37,7 +37,7 @@ export class BoundIndex {
     }
   }
 
-  /** The watchers of a relation: by OID, because names in old WAL may be old; else by name, because a table may have been made anew. */
+  /** The watchers of a relation. By OID first, because old WAL may have an old name; then by name, because a table may have been re-created. */
   of(relation: Relation): readonly BoundWatcher[] {
     return this.#byOid.get(relation.oid) ?? this.named(relation);
   }
@@ -46,12 +46,12 @@ export class BoundIndex {
     return this.#byName.get(quoteTable(table)) ?? [];
   }
 
-  /** A partition as the table that it belongs to was last seen. */
+  /** A partition as it was when its root was last read. */
   leaf({ oid }: Relation): Leaf | undefined {
     return this.#byLeaf.get(oid)?.leaf;
   }
 
-  /** The watchers that a relation can concern: of this table, or of the root of this partition. */
+  /** The watchers that a relation can affect: those of this table, or of the root of this partition. */
   concernedBy(relation: Relation): readonly BoundWatcher[] {
     return [...this.of(relation), ...(this.#byLeaf.get(relation.oid)?.bound ?? [])];
   }
@@ -73,8 +73,8 @@ export function isNamed(table: Named, other: Named): boolean {
 }
 
 /**
- * Whether a relation is not as the catalog had its table: it was changed, or the WAL is older than the last change.
- * `sent`: the columns that must be there if not all of them are.
+ * Whether a relation differs from the table in the catalog: the table was changed, or the WAL is older than its last change.
+ * `sent`: the columns that the relation must have if it need not have all of them.
  */
 export function isUnknown(relation: Relation, table: Table, types: TypeCatalog, sent?: ReadonlySet<string>): boolean {
   if (!isNamed(table, relation)) return true;
@@ -91,7 +91,7 @@ export function isUnknown(relation: Relation, table: Table, types: TypeCatalog, 
   );
 }
 
-/** Columns that changes do not have although the table does by now: what was written before they were added. */
+/** Warns about columns that a change lacks because it was written before they were added to the table. */
 export function columnWarnings(relation: Relation, bound: readonly BoundWatcher[], whole: boolean): WatchError[] {
   if (bound.length === 0) return [];
   const places = placesOf(relation, bound[0]!.table, whole);
@@ -103,10 +103,10 @@ export function columnWarnings(relation: Relation, bound: readonly BoundWatcher[
     return [
       new WatchError(
         'SCHEMA_CHANGED',
-        `${watcher.name}: changes of ${quoteTable(table)} that were written when it had no column ${names} lack its value: context.absent names it, and reading it throws VALUE_ABSENT, unless the watcher says absent: 'omit'`,
+        `${watcher.name}: changes of ${quoteTable(table)} that were written before it had the column ${names} lack its value. context.absent names it, and reading it throws VALUE_ABSENT unless the watcher has absent: 'omit'`,
         {
           solution:
-            'Nothing, if it was added later. If it had another name then, read the row by its id to get the value.',
+            'Nothing if it was added later. If it had another name then, read the row by its id to get the value.',
         },
       ),
     ];
@@ -114,8 +114,8 @@ export function columnWarnings(relation: Relation, bound: readonly BoundWatcher[
 }
 
 /**
- * Old values that a watcher needs and a relation does not carry, although the table does by now: what was written before
- * its replica identity was changed. What the table itself does not give is told when the watchers are bound to it.
+ * Warns about old values that a watcher needs and a change lacks because it was written before the table's replica identity was
+ * changed. Values that the table still does not give are reported when the watchers are bound.
  */
 export function identityWarnings(relation: Relation, bound: readonly BoundWatcher[]): WatchError[] {
   const carried = new Map(relation.columns.map((column) => [column.name, column.key]));
@@ -126,20 +126,20 @@ export function identityWarnings(relation: Relation, bound: readonly BoundWatche
         : watcher.type === 'updated'
           ? watcher.triggerColumns
           : [];
-    // A column that the relation does not have at all was added later, or dropped: no replica identity gives it.
+    // The relation does not have the column: it was added later or dropped, so no replica identity would give it.
     const missing = needed
       .map((column) => databaseName(watcher.table, column))
       .filter((column) => carried.get(column) === false && table.identityColumns.has(column));
     if (missing.length === 0) return [];
     const what =
       watcher.type === 'updated'
-        ? 'updates are delivered whether or not these changed'
+        ? 'these updates are delivered whether or not the value changed'
         : 'reading it throws VALUE_ABSENT';
     return [
       new WatchError(
         'REPLICA_IDENTITY',
         `${watcher.name}: changes of ${quoteTable(relation)} that were written before its replica identity was changed lack the old value of ${missing.join(', ')}; ${what}`,
-        { solution: 'Nothing: the table has the right replica identity, and later changes carry the value.' },
+        { solution: 'Nothing: the table has the right replica identity now, and later changes have the value.' },
       ),
     ];
   });

@@ -3,13 +3,13 @@ import { type BoundWatcher, codeName } from './bind.ts';
 import type { TableReference } from './table.ts';
 import type { Watcher } from './validate.ts';
 
-/** What of a table is pushed down to the server, by names in the database. */
+/** The columns of a table that the server sends, with their names in the database. */
 export interface PushedDownColumns {
   readonly columns: readonly string[] | undefined;
   readonly reason: string | undefined;
 }
 
-/** What `watch.details()` tells. Columns are by their names in code. */
+/** The result of `watch.details()`. Columns have their names in code. */
 export function describeWatcher(
   watcher: Watcher,
   bound: BoundWatcher | undefined,
@@ -42,7 +42,7 @@ export function describeWatcher(
   };
 }
 
-/** The columns that `naming` has given other names, once the table is known. */
+/** The columns that `naming` renames. Empty until the table is known. */
 function namedByRule({ names }: TableReference, bound: BoundWatcher | undefined): Record<string, string> {
   const columns = names ? (bound?.table.columns ?? []) : [];
   const pairs = columns.map(({ name }) => [names!.toCode(name), name] as const);

@@ -1,5 +1,5 @@
 /**
- * Reads a Drizzle table by its shape alone: drizzle is never imported.
+ * Reads a Drizzle table by its structure; drizzle is never imported.
  * https://github.com/drizzle-team/drizzle-orm/blob/main/drizzle-orm/src/table.ts (the symbols), …/column.ts (the columns)
  */
 const nameSymbol = Symbol.for('drizzle:Name');
@@ -10,25 +10,25 @@ const schemaSymbol = Symbol.for('drizzle:Schema');
 const columnsSymbol = Symbol.for('drizzle:Columns');
 
 interface DrizzleColumn {
-  /** Name in the database, or that of the property: see `keyAsName`. */
+  /** Name in the database. With `keyAsName`: the name of the property. */
   readonly name: string;
-  /** The column was given no name: the `casing` of drizzle() decides how it is written. */
+  /** The column has no explicit name: the `casing` option of drizzle() decides what it is called. */
   readonly keyAsName?: boolean;
   readonly primary: boolean;
   mapFromDriverValue(value: unknown): unknown;
 }
 
 export interface DrizzleShape {
-  /** In the database. */
+  /** Name in the database. */
   readonly name: string;
-  /** In types, which do not see what `pgTableCreator` makes of it. */
+  /** Name in types, which do not know what `pgTableCreator` adds to it. */
   readonly typedName: string;
   readonly schema: string | undefined;
   /** By property name. */
   readonly columns: Readonly<Record<string, DrizzleColumn>>;
 }
 
-/** The parts of a Drizzle table that are used, or undefined when it is none. */
+/** Reads the parts of a Drizzle table that walwatch uses. Undefined: it is not a Drizzle table. */
 export function readDrizzleTable(table: object): DrizzleShape | undefined {
   const symbols = table as { readonly [key: symbol]: unknown };
   const name = symbols[nameSymbol];
@@ -47,8 +47,8 @@ export function readDrizzleTable(table: object): DrizzleShape | undefined {
 type Casing = (name: string) => string;
 
 /**
- * The names in the database of columns that were given none. Only drizzle() knows its `casing`, so the table decides: it is
- * the casing with which it has the most of them. `before`: what was decided then stays if it fits as well as any other.
+ * The database names of columns without an explicit name. Only drizzle() knows its `casing`, so the table decides: the casing that
+ * matches the most of its columns wins. An earlier decision (`before`) is kept if it matches as many columns as any other.
  */
 export function casedNames(
   properties: readonly string[],
@@ -60,7 +60,7 @@ export function casedNames(
   return properties.map((property) => [property, casing!(property)]);
 }
 
-/** The columns of the table that a property may mean, as far as the casing is not decided by all `properties` without a name. */
+/** The columns of the table that a property may refer to, if the names of all `properties` do not decide the casing. */
 export function candidates(
   property: string,
   properties: readonly string[],
@@ -69,7 +69,7 @@ export function candidates(
   return [...new Set(bestCasings(properties, has).map((casing) => casing(property)))].filter(has);
 }
 
-/** Those with which the table has the most columns; several if it has equally many. */
+/** The casings that match the most columns. Several if they match equally many. */
 function bestCasings(properties: readonly string[], has: (name: string) => boolean): readonly Casing[] {
   const found = casings.map((casing) => properties.filter((property) => has(casing(property))).length);
   const most = Math.max(...found);
@@ -93,7 +93,7 @@ const wordsOf = (name: string) =>
   name.replaceAll(/['\u2019]/g, '').match(/[\da-z]+|[A-Z]+(?![a-z])|[A-Z][\da-z]+/g) ?? [];
 
 /**
- * Types that Drizzle's node-postgres driver leaves as text for its columns to map: dates, times, intervals and arrays of them.
+ * Types that Drizzle's node-postgres driver leaves as text, for its columns to convert: dates, times, intervals and arrays of them.
  * https://github.com/drizzle-team/drizzle-orm/blob/main/drizzle-orm/src/node-postgres/session.ts
  */
 export const drizzleTextTypes: ReadonlySet<number> = new Set([1184, 1114, 1082, 1186, 1231, 1115, 1185, 1187, 1182]);

@@ -10,8 +10,8 @@ export type Event = Record<string, unknown>;
 const none: readonly string[] = Object.freeze([]);
 
 /**
- * Makes the value that handlers receive, and names the columns whose values are not known: PostgreSQL did not send them,
- * or they are too long. `change`: what the error about those says of it.
+ * Makes the value that handlers receive, and names the columns whose values are unknown: PostgreSQL did not send them, or they are too
+ * long. `change`: identifies the event in errors about values that are too long.
  */
 export function makeEvent(
   planned: PlannedWatcher,
@@ -37,11 +37,11 @@ export function makeEvent(
     };
     guardAbsent(event, absent, planned.bound, errorOf);
   }
-  // Subscriptions share it, and so do the attempts of one.
+  // All subscriptions and all attempts share it.
   return { event: Object.freeze(event), absent: absent ?? none };
 }
 
-/** Old values of the event's columns, as far as they are known. */
+/** Old values of the event's columns, as far as PostgreSQL sent them. */
 export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | undefined): Event {
   const previous: Event = {};
   for (const column of planned.columns) {
@@ -51,7 +51,7 @@ export function makePrevious(planned: PlannedWatcher, row: Tuple, old: Tuple | u
   return Object.freeze(previous);
 }
 
-/** The primary key as text: what events of one record have in common. Undefined where PostgreSQL did not send it. */
+/** The primary key as text. It is equal for all events of one record. Undefined: PostgreSQL did not send it. */
 export function recordKey(
   columns: readonly PlannedColumn[],
   textOf: (column: PlannedColumn, row: Tuple, old: Tuple | undefined) => TupleValue,
@@ -68,20 +68,20 @@ export function recordKey(
   return key;
 }
 
-/** The error that stands for a value that was not sent. */
+/** The error for a value that was not sent. */
 function absentError({ watcher, table }: BoundWatcher, column: string): WatchError {
   return new WatchError('VALUE_ABSENT', `${watcher.name}: PostgreSQL did not send the value of '${column}'`, {
-    solution: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and look at context.absent.`,
+    solution: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL; or read the row by its id; or set absent: 'omit' and check context.absent.`,
   });
 }
 
-/** The same for a column that the table did not have yet, or under another name. */
+/** The error for a column that the table did not have when the change was written, or that had another name. */
 function unknownThen({ watcher, table }: BoundWatcher, name: string): WatchError {
   const column = databaseName(watcher.table, name);
   return new WatchError(
     'VALUE_ABSENT',
     `${watcher.name}: ${quoteTable(table)} had no column '${column}' when this change was written`,
-    { solution: "Read the row by its id; or set absent: 'omit' and look at context.absent." },
+    { solution: "Read the row by its id; or set absent: 'omit' and check context.absent." },
   );
 }
 
@@ -95,15 +95,15 @@ function oversizedError(
   const size = Number.isFinite(bytes) ? `has ${bytes} bytes` : 'was not relayed';
   return new WatchError(
     'VALUE_ABSENT',
-    `${watcher.name}: the value of ${column} of ${quoteTable(table)}${eventId === undefined ? '' : `, event ${eventId},`} ${size}; a string of JavaScript holds at most ${longestText}`,
+    `${watcher.name}: the value of ${column} of ${quoteTable(table)}${eventId === undefined ? '' : `, event ${eventId},`} ${size}; a JavaScript string holds at most ${longestText}`,
     {
-      solution: `Read it in parts: SELECT substring(${column} FROM 1 FOR 100000000) FROM ${quoteTable(table)} WHERE …; or take '${name}' out of extraColumns.`,
+      solution: `Read it in parts: SELECT substring(${column} FROM 1 FOR 100000000) FROM ${quoteTable(table)} WHERE …; or remove '${name}' from extraColumns.`,
     },
   );
 }
 
 /**
- * Lets the reading of absent columns throw, unless the watcher says otherwise. They are not enumerable, so that the event
+ * Makes reading an absent column throw, unless the watcher has `absent: 'omit'`. These columns are not enumerable, so that the event
  * can still be copied and printed.
  */
 export function guardAbsent(
@@ -123,7 +123,7 @@ export function guardAbsent(
   }
 }
 
-/** As pg does: a column called __proto__ is a column like any other. */
+/** Sets a value like pg does: a column named __proto__ is a column like any other. */
 export function setValue(event: Event, column: string, value: unknown): void {
   if (column === '__proto__') Object.defineProperty(event, column, { value, enumerable: true });
   else event[column] = value;

@@ -1,14 +1,14 @@
 import type { CamelCaseNaming, Naming } from '../types/watchers.ts';
 
-/** How names in code and in the database become each other. */
+/** Translates names between code and database. */
 export interface Names {
   toDatabase(name: string): string;
   toCode(name: string): string;
-  /** What an event shows of a value of JSON. */
+  /** Translates a JSON value: the keys in it. */
   value(json: unknown): unknown;
 }
 
-/** Undefined: names are the same in both, or `naming` is wrong. */
+/** Undefined: names are the same in code and database, or `naming` is invalid. */
 export function namesOf(naming: Naming | null | undefined): Names | undefined {
   const options: unknown = naming === 'camelCase' ? {} : naming;
   return typeof options === 'object' && options !== null ? byPlugin(options) : undefined;
@@ -28,7 +28,7 @@ export const namingOptions = [
 ] as const satisfies readonly (keyof CamelCaseNaming)[]; // prettier-ignore
 
 /**
- * As Kysely's CamelCasePlugin does it, with its options, so that a name means the same column to both.
+ * The rules of Kysely's CamelCasePlugin, with its options, so that a name means the same column to both.
  * https://github.com/kysely-org/kysely/blob/master/src/plugin/camel-case/camel-case.ts
  */
 function snakeCase(name: string, options: CamelCaseNaming): string {
@@ -58,7 +58,7 @@ function camelCase(name: string, { upperCase = false }: CamelCaseNaming): string
 const isDigit = (char: string) => char >= '0' && char <= '9';
 const isUpperCase = (char: string) => char === char.toUpperCase() && char !== char.toLowerCase();
 
-/** The keys of objects in JSON, as the plugin turns those of rows: not of lists in lists. */
+/** Translates the keys of objects in JSON like the plugin does in rows. It leaves out lists in lists. */
 function withKeys(value: unknown, toCode: (key: string) => string): unknown {
   if (Array.isArray(value)) return value.map((one: unknown) => (Array.isArray(one) ? one : withKeys(one, toCode)));
   if (typeof value !== 'object' || value === null) return value;

@@ -9,39 +9,39 @@ import { type ParsedColumn, parsedColumns } from './parsed.ts';
 import { placesOf } from './places.ts';
 import type { UpdateType } from '../types/watchers.ts';
 
-/** A column of an event, and where its value stands in a tuple. */
+/** A column of an event, and the place of its value in a tuple. */
 export interface PlannedColumn {
-  /** In code. */
+  /** Name in code. */
   readonly name: string;
-  /** Index in the tuples of the relation; -1 when they do not carry the column. */
+  /** Index in the tuples of the relation. -1: they do not have the column. */
   readonly slot: number;
-  /** Part of the replica identity, of a partitioned table of that of all partitions: without an old tuple it did not change. */
+  /** Part of the replica identity (of all partitions, for a partitioned table): without an old tuple, it did not change. */
   readonly key: boolean;
-  /** Base type of a domain. */
+  /** The type's OID; for a domain, that of its base type. */
   readonly typeOid: number;
   readonly parse: Parser;
 }
 
-/** What is to be done for one watcher at a change of one relation. */
+/** What one watcher needs when a relation changes. */
 export interface PlannedWatcher {
   readonly bound: BoundWatcher;
   /** Primary key and extra columns. */
   readonly columns: readonly PlannedColumn[];
   readonly primaryKey: readonly PlannedColumn[];
   readonly triggers: readonly PlannedColumn[];
-  /** Watchers with the same number make equal events of a change. Undefined: no other one does. */
+  /** Watchers with the same number make equal events from a change. Undefined: no other watcher does. */
   readonly layout?: number;
 }
 
-/** What is to be done at the changes of one relation: who wants them, and which columns to decode for that. */
+/** What all watchers of a relation need when it changes, and which columns are decoded for that. */
 export interface RelationPlan extends Projection {
   readonly relation: Relation;
   readonly watchers: Readonly<Record<UpdateType, readonly PlannedWatcher[]>>;
-  /** Columns whose values take memory besides their text. */
+  /** Columns whose parsed values take memory in addition to their text. */
   readonly parsed: readonly ParsedColumn[];
 }
 
-/** Compiles what the watchers of a table want of its changes. Undefined: nothing. `whole`: all columns are sent. */
+/** Makes the plan of a relation. Undefined: no watcher needs it. `whole`: all columns are sent. */
 export function planRelation(
   relation: Relation,
   bound: readonly BoundWatcher[],
@@ -65,7 +65,7 @@ export function planRelation(
   };
 }
 
-/** Finds those that make equal events: of the same columns, under the same names, with the same parsers. */
+/** Numbers the watchers that make equal events: from the same columns, with the same names and parsers. */
 function withLayouts(planned: readonly PlannedWatcher[]): readonly PlannedWatcher[] {
   const numberOf = numbering();
   const layouts = planned.map(({ bound: { watcher }, columns }) => {
@@ -80,20 +80,20 @@ function withLayouts(planned: readonly PlannedWatcher[]): readonly PlannedWatche
   });
 }
 
-/** The same number for the same value. */
+/** Gives equal values the same number. */
 function numbering(): (value: unknown) => number {
   const numbers = new Map<unknown, number>();
   return (value) => numbers.get(value) ?? numbers.set(value, numbers.size).size - 1;
 }
 
-/** Partitions may send less in an old row than the identity of their root promises. */
+/** Columns that some partition may not send in an old row, although the replica identity of the root promises them. */
 function unsureColumns(relation: Relation, { table }: BoundWatcher): ReadonlySet<number> | undefined {
   if (table.leaves.length === 0) return undefined;
   const unsure = relation.columns.flatMap(({ name }, index) => (table.identityColumns.has(name) ? [] : [index]));
   return unsure.length === 0 ? undefined : new Set(unsure);
 }
 
-/** The columns that a watcher needs of its table, by their names in the database. */
+/** The columns of its table that a watcher needs, with their names in the database. */
 export function columnsOf({ watcher, primaryKey }: BoundWatcher): string[] {
   const needed = [...primaryKey, ...watcher.extraColumns, ...watcher.triggerColumns];
   return needed.map((column) => databaseName(watcher.table, column));
@@ -131,7 +131,7 @@ function planWatcher(
 /** json, jsonb, and arrays of them. */
 const jsonTypes = new Set<number>([114, 3802, 199, 3807]);
 
-/** What makes a column's value of its text. */
+/** The parser that makes a column's value from its text. */
 export function columnParser(bound: BoundWatcher, name: string, typeOid: number, types: TypeCatalog): Parser {
   return named(bound, name, parserFor(bound, name, typeOid, types));
 }
@@ -143,14 +143,14 @@ function parserFor({ watcher }: BoundWatcher, name: string, typeOid: number, typ
     const parse = types.parser(typeOid);
     return names && jsonTypes.has(typeOid) ? (text) => names.value(parse(text)) : parse;
   }
-  // As Drizzle's driver does: pg's own parsers, but text for dates and times; then the column maps it.
+  // The same as Drizzle's driver: pg's parsers, but text for dates and times. Then the column converts it.
   const parse = drizzleTextTypes.has(typeOid)
     ? (text: string) => text
     : (pg.types.getTypeParser(typeOid, 'text') as Parser);
   return (text) => column.mapFromDriverValue(parse(text));
 }
 
-/** A parser of the user's that throws must not pass for anything else. */
+/** An error that the application's own parser throws must be recognizable as such. */
 function named({ watcher, table }: BoundWatcher, column: string, parse: Parser): Parser {
   return (text) => {
     try {
@@ -164,7 +164,7 @@ function named({ watcher, table }: BoundWatcher, column: string, parse: Parser):
   };
 }
 
-/** A column's text after the change. Undefined: not sent. */
+/** A column's text after the change. Undefined: PostgreSQL did not send it. */
 export function currentText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
   const { slot } = column;
   const text = row[slot];
@@ -172,19 +172,19 @@ export function currentText(column: PlannedColumn, row: Tuple, old: Tuple | unde
   return old[slot]; // unchanged TOAST: the old row has it
 }
 
-/** A column's text before an update. Undefined: not known. */
+/** A column's text before an update. Undefined: unknown. */
 export function previousText(column: PlannedColumn, row: Tuple, old: Tuple | undefined): TupleValue {
   if (old !== undefined) return old[column.slot];
-  return column.key ? row[column.slot] : undefined; // no old row: the identity did not change
+  return column.key ? row[column.slot] : undefined; // no old row: the replica identity did not change
 }
 
-/** Whether an update changed one of the trigger columns, or may have. */
+/** Whether an update changed one of the trigger columns, or may have changed one. */
 export function isTriggered(planned: PlannedWatcher, row: Tuple, old: Tuple | undefined): boolean {
   const { triggers } = planned;
   if (triggers.length === 0) return true;
   return triggers.some((column) => {
     const before = previousText(column, row, old);
-    // Not known although it was checked at start: the identity was changed since. Rather once too often than never.
+    // The start checked that it is sent, so the replica identity was changed since. Deliver the event rather than lose it.
     return before === undefined ? !(old === undefined && column.key) : currentText(column, row, old) !== before;
   });
 }

@@ -13,23 +13,23 @@ import { columnParser, columnsOf, planRelation, type RelationPlan } from './plan
 import type { Watcher } from './validate.ts';
 
 export interface SchemaHost {
-  /** What else is wrong, of what only others know. */
+  /** Problems that only others can find. */
   issues(bound: readonly BoundWatcher[]): readonly ConfigurationIssue[];
-  /** These watchers have got tables, or others than before. */
+  /** These watchers have a table now, or another one than before. */
   bound(bound: readonly BoundWatcher[]): void;
   warn(warnings: Iterable<WatchError>): void;
 }
 
-/** The watchers' tables as the catalog has them, kept in step with what the stream says of them. */
+/** The watchers' tables as the catalog has them, updated when the stream describes a change. */
 export class Schema {
   readonly types: TypeCatalog;
   readonly #watchers: readonly Watcher[];
   readonly #host: SchemaHost;
-  /** Described relations that no watcher's table has to do with. */
+  /** Described relations that no watcher needs. */
   readonly #strangers = new Set<number>();
   #bound = new BoundIndex();
   #server: Pick<Server, 'major'> | undefined;
-  /** Tables of which the server sends only what the watchers need. */
+  /** Tables of which the server sends only the columns that the watchers need. */
   #projected: ReadonlySet<number> = new Set();
 
   constructor(watchers: readonly Watcher[], types: CustomTypesConfig | undefined, host: SchemaHost) {
@@ -38,7 +38,7 @@ export class Schema {
     this.#host = host;
   }
 
-  /** By quoted name. */
+  /** OIDs by quoted name. */
   get tableOids(): ReadonlyMap<string, number> {
     return new Map(this.#bound.all.map(({ table }) => [quoteTable(table), table.oid]));
   }
@@ -56,8 +56,8 @@ export class Schema {
   }
 
   /**
-   * The stream describes a relation. A promise: the catalog must be asked before its changes can be understood, once
-   * the transaction is `visible`.
+   * The stream describes a relation. Returns a promise if the catalog must be read before its changes can be decoded, after the
+   * transaction has become `visible`.
    */
   described(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> | undefined {
     const watchers = this.#bound.of(relation);
@@ -70,19 +70,19 @@ export class Schema {
     return undefined;
   }
 
-  /** No column list leaves out what the table has. */
+  /** Whether no column list leaves out columns of the table. */
   #isWhole(watchers: readonly BoundWatcher[]): boolean {
     return !watchers.some(({ table }) => this.#projected.has(table.oid));
   }
 
-  /** Changes of partitions come under their root, but partitions are described as well, before their first change. */
+  /** Changes of partitions are sent under their root, but the partition is described as well, before its first change. */
   #isNewPartition(relation: Relation): boolean {
     if (this.#strangers.has(relation.oid) || !this.#bound.all.some(({ table }) => table.kind === 'p')) return false;
     const known = this.#bound.leaf(relation);
     return known === undefined || known.replicaIdentity !== identityNames[relation.replicaIdentity];
   }
 
-  /** Parses texts of a watcher's columns as if they had just been received; leaves them as they are when there is no such watcher. */
+  /** Parses the texts of a watcher's columns as if they had just been received. Returns them unchanged if the watcher does not exist. */
   async parse(
     client: Client,
     watcher: string,
@@ -102,7 +102,7 @@ export class Schema {
     return event;
   }
 
-  /** What start() would have found, for who does not stream. */
+  /** Reads the tables for a process that does not stream. `start()` would have read the same. */
   async #lookUp(client: Client): Promise<void> {
     const server = await readServer(client);
     const tables = await readTables(
@@ -116,7 +116,7 @@ export class Schema {
     this.#bound = new BoundIndex(bindWatchers(this.#watchers, tables, server).bound);
   }
 
-  /** Binds the watchers of a relation to what the catalog has by now. Others are not touched: what they get may be older. */
+  /** Binds the watchers of a relation to the current catalog. Leaves other watchers alone: their changes may still be older. */
   async #refresh(relation: Relation, session: Session, visible: () => Promise<void>): Promise<void> {
     await visible();
     const before = this.#bound;
@@ -136,7 +136,7 @@ export class Schema {
         watcher === undefined || (concerned.has(watcher) && !gone.has(watcher));
       const misfits = [...now.issues, ...changedKeys(known, found), ...this.#host.issues(found)].filter(isConcerned);
       if (misfits.length > 0) throw schemaChanged(relation, known, misfits);
-      // A table that was dropped stays as it was last: changes of it may still come.
+      // A dropped table stays as it was: more of its changes may arrive.
       const latest = new Map([...known, ...found].map((one) => [one.watcher.name, one]));
       const bound = new BoundIndex(before.all.map((one) => latest.get(one.watcher.name) ?? one));
       const changed = [...latest.values()];
@@ -147,7 +147,7 @@ export class Schema {
       );
       if (concerned.size === 0) this.#strangers.add(relation.oid);
       this.#host.warn(lostColumns(known, changed));
-      // What PostgreSQL refuses by now is told by the inspection.
+      // The inspection reports tables whose changes PostgreSQL refuses now.
       const refused = (issue: ConfigurationIssue) =>
         changed.some(({ watcher, table }) => watcher.name === issue.watcher && table.withoutIdentity.length > 0);
       this.#host.warn(
@@ -163,7 +163,7 @@ export class Schema {
     });
   }
 
-  /** The tables of all watchers: those that a relation can concern as the catalog has them now, the others as they were. */
+  /** The tables of all watchers: those that a relation can affect as they are in the catalog now, the others as they were. */
   async #readOf(client: Client, relation: Relation): Promise<readonly Table[]> {
     const concerned = [...this.#bound.concernedBy(relation), ...this.#bound.named(relation)];
     const asked = new Map(concerned.map(({ watcher }) => [quoteTable(watcher.table), watcher.table]));
@@ -173,7 +173,7 @@ export class Schema {
     return [...read, ...new Set(others)];
   }
 
-  /** The watchers whose table was dropped. One that was renamed does not fit them any more; a dropped one is told by the inspection. */
+  /** The watchers whose table was dropped; the inspection reports those. A renamed table is not among them: it no longer fits its watchers. */
   async #gone(
     client: Client,
     relation: Relation,

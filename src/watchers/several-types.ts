@@ -1,6 +1,6 @@
 import { type ConfigurationIssue, shown } from '../errors.ts';
 
-/** `['orders', ['inserted', 'updated'], options]` as one entry for each type. What is no list of entries is left as it is. */
+/** Splits `['orders', ['inserted', 'updated'], options]` into one entry per type. Returns anything that is not a list of entries as it is. */
 export function singleEntries(entries: unknown): { single: unknown; issues: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   if (!Array.isArray(entries)) return { single: entries, issues };
@@ -11,11 +11,11 @@ export function singleEntries(entries: unknown): { single: unknown; issues: Conf
       issues.push({ message: `watcher ${index}: ${message}`, solution });
     if (types.length === 0) report('the list of types is empty', "['inserted', 'updated']");
     const twice = types.filter((type, place) => types.indexOf(type) !== place);
-    if (twice.length > 0) report(`the list has ${twice.map(shown).join(', ')} twice`, 'Name each type once.');
+    if (twice.length > 0) report(`the list contains ${twice.map(shown).join(', ')} twice`, 'Name each type once.');
     for (const option of ['label', 'triggerColumns'].filter((name) => Object.hasOwn(Object(rest[0]) as object, name)))
       report(
-        `${option} is for one watcher, and a list of types makes several`,
-        'Give that watcher an entry of its own, with one type.',
+        `${option} belongs to one watcher, but a list of types makes several`,
+        'Write a separate entry with one type for that watcher.',
       );
     return [...new Set(types)].map((type) => [table, type, ...rest]);
   });

@@ -1,31 +1,32 @@
-import { throwIssues } from '../errors.ts';
+import { shown, throwIssues } from '../errors.ts';
 import { refuseUnknownKeys } from '../option-names.ts';
 import { casedNames, type DrizzleShape, readDrizzleTable } from './drizzle.ts';
 import type { Names } from './naming.ts';
 import type { DrizzleKey, SchemaOf } from '../types/inference.ts';
 import type { DrizzleTable, TableDefinition } from '../types/watchers.ts';
 
-/** A table as an entry names it, before the database was asked. Columns are by their names in code. */
+/** The table of an entry, before the database was read. Columns have their names in code. */
 export interface TableReference {
   readonly schema: string;
   readonly name: string;
-  /** What identifiers call it, if that is neither the name nor `schema.name`. */
+  /** Its name in identifiers, if that is neither the name nor `schema.name`. */
   readonly calledInCode?: string;
-  /** Undefined: the table's own primary key, which only the database knows. */
+  /** Undefined: the table's own primary key, to be read from the database. */
   readonly primaryKey: readonly string[] | undefined;
   /** Name in code → name in the database. */
   readonly columnMap: Readonly<Record<string, string>>;
-  /** For columns that are not in `columnMap`. */
+  /** Translates names that are not in `columnMap`. */
   readonly names?: Names;
-  /** Known for a Drizzle table: all its columns, how their values are mapped, and which of them were given no name. */
+  /** For a Drizzle table: all its columns with their converters, and which of them have no explicit name. */
   readonly drizzle: { readonly columns: DrizzleShape['columns']; readonly unnamed: readonly string[] } | undefined;
 }
 
-/** The same in all copies of the package: table() and createWatch() may be of different ones. */
+/** A global symbol, because table() and createWatch() may come from different copies of the package. */
 const drizzleSource = Symbol.for('walwatch:drizzle');
 
 /**
- * Describes a table by hand.
+ * Describes a table that the schema type does not describe, or whose primary key is not `id`.
+ *
  *
  * @example
  * ```ts
@@ -43,8 +44,8 @@ export function table<Row = Record<string, unknown>>(): <
   readonly columnMap?: { readonly [C in keyof Row & string]?: string };
 }) => TableDefinition<Name, NoInfer<Schema>, PK, Row>;
 /**
- * Names the key of a Drizzle table whose types do not show it, i.e. a composite `primaryKey()`, or columns that the database
- * calls otherwise than Drizzle does.
+ * Adds to a Drizzle table what its types do not show: a composite `primaryKey()`, or columns that have other names in the database
+ * than in Drizzle.
  *
  * @example
  * ```ts
@@ -56,7 +57,7 @@ export function table<T extends DrizzleTable>(
 ): <
   const PK extends keyof T['$inferSelect'] & string = DrizzleKey<T['_']['columns']> & keyof T['$inferSelect'],
 >(definition: {
-  /** Default: the column that Drizzle marks. */
+  /** Default: the column that is marked as the primary key in Drizzle. */
   readonly primaryKey?: PK | readonly PK[];
   readonly columnMap?: { readonly [C in keyof T['$inferSelect'] & string]?: string };
 }) => TableDefinition<T['_']['name'], SchemaOf<T>, PK, T['$inferSelect']>;
@@ -70,7 +71,7 @@ export function table(drizzleTable?: object): (definition: any) => TableDefiniti
   if (shape === undefined) {
     throwIssues([
       {
-        message: 'table(…) was given something that is not a Drizzle table',
+        message: `table(…) expects a Drizzle table, not ${shown(drizzleTable)}`,
         solution: "Without Drizzle: table<Row>()({ tableName: 'users', primaryKey: 'id' }).",
       },
     ]);
@@ -78,16 +79,16 @@ export function table(drizzleTable?: object): (definition: any) => TableDefiniti
   return (definition: Partial<TableDefinition> | null | undefined) => {
     refuseUnknownKeys(definition, ['primaryKey', 'columnMap'], 'option of table() for a Drizzle table');
     const { typedName: tableName, schema = 'public' } = shape!;
-    const { primaryKey, columnMap } = definition ?? {}; // a missing key is told with the entry
+    const { primaryKey, columnMap } = definition ?? {}; // a missing key is reported with the entry
     return { tableName, schema, primaryKey, columnMap, [drizzleSource]: shape } as unknown as TableDefinition;
   };
 }
 
-/** Reads the first element of an entry. Returns a string that says what is wrong with it. */
+/** Reads the first element of an entry. Returns a string with the problem if it is invalid. */
 export function referTo(given: unknown, names?: Names): TableReference | string {
   if (typeof given === 'string') return parseName(given, names);
   if (!isObject(given)) {
-    return 'a table is a name, what table() returned, or a Drizzle table';
+    return `a table must be a name, the result of table(), or a Drizzle table, not ${shown(given)}`;
   }
   const shape = readDrizzleTable(given);
   if (shape) return fromDrizzle(shape, undefined, {});
@@ -98,11 +99,12 @@ function parseName(given: string, names: Names | undefined): TableReference | st
   const dot = given.indexOf('.');
   const schema = dot === -1 ? 'public' : given.slice(0, dot);
   const name = given.slice(dot + 1);
-  if (schema === '' || name === '') return `${JSON.stringify(given)} is no table name: 'table' or 'schema.table'`;
+  if (schema === '' || name === '')
+    return `invalid table name ${JSON.stringify(given)}: expected 'table' or 'schema.table'`;
   return { ...named(schema, name, names), primaryKey: undefined, columnMap: {}, drizzle: undefined };
 }
 
-/** A table by its names in code. */
+/** A table, given by its names in code. */
 function named(schema: string, name: string, names: Names | undefined) {
   if (!names) return { schema, name };
   return {
@@ -122,7 +124,7 @@ function fromDrizzle(
   const marked = Object.keys(columns).filter((property) => columns[property]!.primary);
   const primaryKey = key ?? marked;
   if (primaryKey.length === 0)
-    return `the Drizzle table '${name}' marks no primary key: name it with table(${typedName})({ primaryKey: […] })`;
+    return `the Drizzle table '${name}' has no primary key: name it with table(${typedName})({ primaryKey: […] })`;
   const given = Object.entries(columns).map(([property, column]) => [property, column.name] as const);
   const columnMap = { ...Object.fromEntries(given), ...own };
   const unnamed = Object.keys(columns).filter((property) => columns[property]!.keyAsName && !own[property]);
@@ -131,8 +133,8 @@ function fromDrizzle(
 }
 
 /**
- * The same, once it is known which columns the table `has`: they decide about names that Drizzle leaves open. `before`: the
- * `columnMap` that was decided then.
+ * The reference once the table's columns are known (`has`): they decide about names that Drizzle leaves open. `before`: the
+ * `columnMap` of an earlier decision.
  */
 export function settled(
   reference: TableReference,
@@ -153,14 +155,15 @@ function fromDefinition(
   const shape = definition[drizzleSource];
   if (typeof tableName !== 'string' || tableName === '')
     return "table()({ tableName }) is missing: table()({ tableName: 'users', primaryKey: 'id' })";
-  if (typeof schema !== 'string' || schema === '') return `schema of table '${tableName}' is not a name`;
+  if (typeof schema !== 'string' || schema === '')
+    return `schema of table '${tableName}' must be a name, not ${shown(schema)}`;
   const key: readonly unknown[] = Array.isArray(primaryKey) ? primaryKey : [primaryKey];
   const marked = shape !== undefined && primaryKey === undefined;
   if (!marked && (key.length === 0 || !key.every((column) => typeof column === 'string'))) {
-    return `primaryKey of table '${tableName}' is missing: a column's name, or a list of them`;
+    return `primaryKey of table '${tableName}' must be a column's name or a list of names, not ${shown(primaryKey)}`;
   }
   if (!isObject(given) || !Object.values(given).every((name) => name === undefined || typeof name === 'string'))
-    return `columnMap of table '${tableName}' is none: { nameInCode: 'name in the database' }`;
+    return `columnMap of table '${tableName}' must be { nameInCode: 'name in the database' }, not ${shown(given)}`;
   const columnMap = Object.fromEntries(Object.entries(given).filter(([, name]) => (name as unknown) !== undefined));
   if (shape) return fromDrizzle(shape, marked ? undefined : (key as string[]), columnMap);
   const primary = [...new Set(key as string[])];

@@ -7,7 +7,7 @@ const kinds: Readonly<Record<string, string>> = {
   v: 'is a view', m: 'is a materialized view', f: 'is a foreign table', S: 'is a sequence', t: 'is a TOAST table', c: 'is a composite type',
 }; // prettier-ignore
 
-/** What keeps a table from being watched whatever its columns are. */
+/** Reasons why a table cannot be watched, whatever its columns are. */
 export function unwatchable({ name: watcher }: Watcher, table: Table): ConfigurationIssue[] {
   const where = { watcher, table: table.name };
   const kind = kinds[table.kind];
@@ -15,8 +15,8 @@ export function unwatchable({ name: watcher }: Watcher, table: Table): Configura
     return [
       {
         ...where,
-        message: `${watcher}: ${quoteTable(table)} ${kind}, whose changes PostgreSQL does not replicate`,
-        solution: 'Watch the tables it reads from.',
+        message: `${watcher}: ${quoteTable(table)} ${kind}. PostgreSQL does not replicate its changes`,
+        solution: 'Watch the tables that it reads from.',
       },
     ];
   if (table.persistence === 'u') {

@@ -4,7 +4,7 @@ import { type Names, namesOf } from './naming.ts';
 import { identified, referTo, type TableReference } from './table.ts';
 import type { Condition, Naming, UpdateType, WatcherOptions, Watchers } from '../types/watchers.ts';
 
-/** One checked watcher. Columns are by their names in code. */
+/** A checked watcher. Columns have their names in code. */
 export interface Watcher {
   /** The label, or `table:type`. */
   readonly name: string;
@@ -17,7 +17,7 @@ export interface Watcher {
   readonly where: string | undefined;
   readonly absent: 'throw' | 'omit';
   readonly debug: boolean;
-  /** Of `defineWatchers`: whether an event is kept. */
+  /** The condition from `defineWatchers` that decides whether an event is kept. */
   readonly when: Condition | undefined;
 }
 
@@ -26,7 +26,7 @@ const optionNames = [
   'label', 'extraColumns', 'triggerColumns', 'where', 'absent', 'debug',
 ] satisfies (keyof WatcherOptions)[]; // prettier-ignore
 
-/** Finds all that is wrong with the entries without asking the database. */
+/** Finds every problem with the entries that shows without the database. */
 export function checkEntries(
   entries: unknown,
   when?: Watchers['when'],
@@ -34,7 +34,10 @@ export function checkEntries(
 ): { watchers: Watcher[]; issues: ConfigurationIssue[] } {
   const issues: ConfigurationIssue[] = [];
   if (!Array.isArray(entries)) {
-    issues.push({ message: 'watchers are a list of entries', solution: "[['users', 'updated'], …]" });
+    issues.push({
+      message: `watchers must be a list of entries, not ${shown(entries)}`,
+      solution: "[['users', 'updated'], …]",
+    });
     return { watchers: [], issues };
   }
   const names = namesOf(naming);
@@ -44,7 +47,7 @@ export function checkEntries(
     if (taken.has(name))
       issues.push({
         watcher: name,
-        message: `two watchers are called '${name}'`,
+        message: `two watchers have the name '${name}'`,
         solution: 'Give one of them a label.',
       });
     taken.add(name);
@@ -67,15 +70,15 @@ function checkEntry(
       ...(watcher !== undefined && { watcher }),
     });
   if (!Array.isArray(entry) || entry.length < 2 || entry.length > 3) {
-    report('an entry is [table, type, options?]', "['users', 'updated', { extraColumns: ['role_id'] }]");
+    report('an entry must be [table, type, options?]', "['users', 'updated', { extraColumns: ['role_id'] }]");
     return undefined;
   }
   const [given, type, options = {}] = entry as unknown[];
   const table = referTo(given, names);
   if (typeof table === 'string') report(table);
-  if (!updateTypes.includes(type)) report(`${shown(type)} is no update type`, `Known: ${updateTypes.join(', ')}.`);
+  if (!updateTypes.includes(type)) report(`unknown update type ${shown(type)}`, `Known: ${updateTypes.join(', ')}.`);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    report('options are an object');
+    report(`options must be an object, not ${shown(options)}`);
     return undefined;
   }
   if (typeof table === 'string' || !updateTypes.includes(type)) return undefined;
@@ -92,18 +95,18 @@ function checkEntry(
   const name = typeof labelled === 'string' && labelled !== '' ? labelled : identifier(table, type as UpdateType);
   const wrong = (message: string, solution?: string) => report(message, solution, name);
   for (const key of Object.keys(options)) {
-    if (!(optionNames as string[]).includes(key)) wrong(`there is no watcher option '${key}'`, meant(key, optionNames));
+    if (!(optionNames as string[]).includes(key)) wrong(`unknown watcher option '${key}'`, meant(key, optionNames));
   }
   if (labelled !== undefined && (typeof labelled !== 'string' || labelled === '' || labelled.includes(':'))) {
-    wrong(`${shown(labelled)} is no label`, "A name without ':', such as 'contact_changed'.");
+    wrong(`invalid label ${shown(labelled)}`, "Use a name without ':', such as 'contact_changed'.");
   }
-  if (!isNames(extraColumns)) wrong('extraColumns is a list of column names');
-  if (!isNames(triggerColumns)) wrong('triggerColumns is a list of column names');
-  if (absent !== 'throw' && absent !== 'omit') wrong("absent is 'throw' or 'omit'");
+  if (!isNames(extraColumns)) wrong(`extraColumns must be a list of column names, not ${shown(extraColumns)}`);
+  if (!isNames(triggerColumns)) wrong(`triggerColumns must be a list of column names, not ${shown(triggerColumns)}`);
+  if (absent !== 'throw' && absent !== 'omit') wrong(`absent must be 'throw' or 'omit', not ${shown(absent)}`);
   if (!isNames(extraColumns) || !isNames(triggerColumns)) return undefined;
   if (type === 'truncated' && extraColumns.length > 0) wrong("'truncated' has no row, so no extraColumns");
   if (where !== undefined && (typeof where !== 'string' || where.trim() === ''))
-    wrong('where is a SQL expression', "where: 'role_id = 7'");
+    wrong(`where must be a SQL expression, not ${shown(where)}`, "where: 'role_id = 7'");
   else if (where !== undefined && type === 'truncated') wrong("'truncated' has no row, so no where");
   if (triggerColumns.length > 0) {
     if (type !== 'updated') wrong(`triggerColumns is for 'updated', not '${String(type)}'`);
@@ -119,7 +122,7 @@ function checkEntry(
   }; // prettier-ignore
 }
 
-/** A publication has one row filter for each table, so what a watcher leaves out nobody gets. TRUNCATE is not filtered. */
+/** A publication has one row filter per table, so a row that one watcher filters out is missing for all. TRUNCATE is not filtered. */
 function filterIssues(watchers: readonly Watcher[]): ConfigurationIssue[] {
   const tables = new Map<string, Watcher[]>();
   for (const watcher of watchers.filter(({ type }) => type !== 'truncated')) {
@@ -131,15 +134,15 @@ function filterIssues(watchers: readonly Watcher[]): ConfigurationIssue[] {
     if (!other) return [];
     const names = same.map(({ name }) => `'${name}'`).join(', ');
     return [{
-      message: `${other.name}: its where differs from that of '${same[0]!.name}', but PostgreSQL has one row filter for each table`,
-      solution: `Give ${names} the same where. For conditions that differ use when, the second argument of defineWatchers, which is run in this process.`,
+      message: `${other.name}: its where differs from that of '${same[0]!.name}', but PostgreSQL has only one row filter per table`,
+      solution: `Give ${names} the same where. For different conditions use when, the second argument of defineWatchers, which runs in this process.`,
       watcher: other.name,
       table: other.table.name,
     }]; // prettier-ignore
   });
 }
 
-/** `table:type`, with `schema.table:type` outside `public`, by names in code. */
+/** `table:type`, or `schema.table:type` outside `public`, with names in code. */
 function identifier({ schema, name, calledInCode }: TableReference, type: UpdateType): string {
   return `${calledInCode ?? identified(schema, name)}:${type}`;
 }
@@ -157,7 +160,7 @@ function checkDrizzleColumns(
   const { drizzle, name } = table;
   if (!drizzle) return;
   for (const column of columns.filter((given) => !Object.hasOwn(drizzle.columns, given))) {
-    const solution = `Drizzle property names are wanted: ${Object.keys(drizzle.columns).join(', ')}.`;
+    const solution = `Use the property names of the Drizzle table: ${Object.keys(drizzle.columns).join(', ')}.`;
     issues.push({
       message: `${watcher}: the Drizzle table '${name}' has no column '${column}'`,
       solution,

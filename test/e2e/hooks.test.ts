@@ -1,4 +1,4 @@
-/** `walwatch/react` in a browser, in StrictMode, on a watch whose events the test makes up. */
+/** `walwatch/react` in a browser, in StrictMode, with a watch whose events the test emits. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -15,7 +15,7 @@ describe.skipIf(noChromium)('the hooks', () => {
   let fake: FakeWatch;
   let server: Server;
   let url: string;
-  /** What the page asked for. */
+  /** The requests of the page. */
   let loads: string[];
   let pageLoads: string[];
   let aborted: string[];
@@ -63,7 +63,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     server = createServer((request, response) => void answer(request, response));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    // Registered before the page is opened, so it runs when the page is closed: it has no errors then.
+    // Registered before the page is opened, so it runs after the page is closed.
     onTestFinished(async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -71,7 +71,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   });
 
-  /** Opens the page and waits until it has loaded twice: at once, and when its subscriptions had begun. */
+  /** Opens the page and waits until it has loaded twice: at once, and when its subscriptions are active. */
   const opened = async (mayFail?: RegExp) => {
     const page = await browser.open(url, mayFail ? { mayFail } : {});
     await page.getByText('load 2 of 7, fine').waitFor();
@@ -79,7 +79,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     return page;
   };
 
-  test('useLive loads, and again at every matching change and at reset', async () => {
+  test('useLive loads at once, at every matching change and at reset', async () => {
     const page = await opened();
     const shows = (number: number) => page.getByText(`load ${number} of 7, fine`).waitFor();
     fake.emit('users:updated', '0/A/0', { id: 5, name: 'x', role_id: 8 });
@@ -97,7 +97,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
     await until(() => loads.length === 3, { describe: 'a load' });
     for (const n of [2, 3, 4]) fake.emit('users:updated', `0/${n}/0`, { id: 1, name: String(n), role_id: 7 });
-    await page.getByText('a-2,a-3,a-4').waitFor(); // the page has heard of them
+    await page.getByText('a-2,a-3,a-4').waitFor(); // the page has received them
     expect(loads.length).toBe(3);
     load = () => 200;
     finish(200);
@@ -105,16 +105,16 @@ describe.skipIf(noChromium)('the hooks', () => {
     expect(loads.length).toBe(4);
   });
 
-  test('a load that fails is told, beside what was loaded before, until one succeeds', async () => {
+  test('the error of a failed load is shown with the old data until a load succeeds', async () => {
     const page = await opened(/500/);
     load = () => 500;
     fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
     await page.getByText('load 2 of 7, load: 500').waitFor();
     load = () => 200;
-    await page.getByText(/load \d+ of 7, fine/).waitFor(); // though nothing changes
+    await page.getByText(/load \d+ of 7, fine/).waitFor(); // without any change
   });
 
-  test('another filter begins anew: what is being loaded is aborted, and its subscription ends', async () => {
+  test('a new filter aborts the running load and ends the old subscription', async () => {
     const page = await opened();
     load = (role) => (role === '7' ? new Promise<number>(() => {}) : 200);
     fake.emit('users:updated', '0/1/0', { id: 5, name: 'x', role_id: 7 });
@@ -126,7 +126,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     expect(streams.at(-1)).not.toContain('{"role_id":7}');
   });
 
-  test('useWatch calls what the last render gave, and a filter made at each render subscribes once', async () => {
+  test('useWatch calls the callback of the last render, and a new but equal filter object does not subscribe again', async () => {
     const page = await opened();
     const before = streams.length;
     fake.emit('users:updated', '0/1/0', { id: 1, name: 'Ada', role_id: 1 });
@@ -147,7 +147,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     await until(() => streams.at(-1)!.includes('["users:updated",42'), { describe: 'its subscription' });
   });
 
-  test('page 2 is never shown as page 1: what is loaded for other deps is dropped', async () => {
+  test('data of other deps is dropped: page 2 never shows data of page 1', async () => {
     const page = await opened();
     const slow = deferred<number>();
     load = (role) => (role === 'page1' ? slow.promise : 200);
@@ -164,7 +164,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     expect(pageLoads.at(-1)).toBe('page2');
   });
 
-  test('without data of its own, a page shows none of another', async () => {
+  test('a page without data does not show data of another page', async () => {
     const page = await opened();
     await page.locator('#id').click({ force: true });
     await page.getByText(/^page 1: load/).waitFor();
@@ -173,7 +173,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     await page.getByText('page 2: nothing').waitFor();
   });
 
-  test('what is not enabled ends its subscription, keeps its data, and loads again when it is', async () => {
+  test('a disabled hook ends its subscription and keeps its data, and loads again when it is enabled', async () => {
     const page = await opened();
     await page.locator('#id').click({ force: true });
     await page.getByText(/^page 1: load/).waitFor();
@@ -188,7 +188,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     await until(() => pageLoads.length > before + 1, { describe: 'a load by reload' });
   });
 
-  test('components that go take their connection with them', async () => {
+  test('unmounting all components closes their connection', async () => {
     const page = await opened();
     await page.locator('#hide').click({ force: true });
     await until(() => open === 0, { describe: 'the end of the connection' });

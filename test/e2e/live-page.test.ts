@@ -1,4 +1,4 @@
-/** The page of `npm start`, in a browser, while others change the rows. */
+/** The page of `npm start` in a browser, while other sessions change the rows. */
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
@@ -36,7 +36,7 @@ describe.skipIf(noChromium)('the live page', () => {
   }
 
   const rowOf = (page: Page, id: number) => page.locator(`#users tr[data-id="${id}"]`);
-  /** The page is there, and hears of all that happens from now on. */
+  /** Waits until the page is shown and receives changes. */
   const isLive = (page: Page) => page.locator('#status[data-state="streaming"]').waitFor();
 
   beforeAll(async () => {
@@ -47,7 +47,7 @@ describe.skipIf(noChromium)('the live page', () => {
 
   afterAll(() => removeFolder(folder));
 
-  test('shows what SQL inserts, updates and deletes, without being loaded again', async () => {
+  test('shows inserts, updates and deletes of SQL without a reload', async () => {
     const page = await browser.open(pageUrl);
     await isLive(page);
     const id = await newUser('Zoe', 2);
@@ -60,7 +60,7 @@ describe.skipIf(noChromium)('the live page', () => {
     expect(await page.evaluate(`performance.getEntriesByType('navigation').length`)).toBe(1);
   });
 
-  test('a row that leaves the filter disappears, and one that comes to it appears', async () => {
+  test('a row that leaves the filter disappears, and one that enters it appears', async () => {
     const id = await newUser('Wanda', 1);
     const page = await browser.open(pageUrl);
     await isLive(page);
@@ -75,7 +75,7 @@ describe.skipIf(noChromium)('the live page', () => {
     await rowOf(page, id).waitFor({ state: 'detached' });
   });
 
-  test('a record that is chosen tells what changes in it, and nothing of others', async () => {
+  test('a selected record shows its own changes and no others', async () => {
     const [id, other] = [await newUser('Ida', 1), await newUser('Otto', 1)];
     const page = await browser.open(pageUrl);
     await isLive(page);
@@ -90,7 +90,7 @@ describe.skipIf(noChromium)('the live page', () => {
     await record.getByText('deleted', { exact: true }).waitFor();
   });
 
-  test('the row that is chosen does not look like the one under the pointer', async () => {
+  test('the selected row does not look like the row under the pointer', async () => {
     const [id, other] = [await newUser('Chosen', 1), await newUser('Pointed at', 1)];
     const page = await browser.open(pageUrl);
     await isLive(page);
@@ -107,7 +107,7 @@ describe.skipIf(noChromium)('the live page', () => {
     await sql(`delete from users where id in (${id}, ${other})`);
   });
 
-  test('the form runs SQL past the application, with the rights of its role only', async () => {
+  test('the form runs SQL directly, with the rights of its role only', async () => {
     const id = await newUser('Uma', 2);
     const page = await browser.open(pageUrl);
     await isLive(page);
@@ -126,7 +126,7 @@ describe.skipIf(noChromium)('the live page', () => {
     }
   });
 
-  test('the form is for this page only: not for other sites, nor for other names of this address', async () => {
+  test('the form works only on this page: not from other sites, and not under other names of this address', async () => {
     const post = (headers: Record<string, string>, body = '{"sql":"select 1"}') =>
       fetch(`${pageUrl}/sql`, { method: 'POST', headers, body }).then(({ status }) => status);
     expect(await post({ 'content-type': 'application/json' })).toBe(200);
@@ -135,7 +135,7 @@ describe.skipIf(noChromium)('the live page', () => {
     expect(rebound.resume().statusCode).toBe(421);
   });
 
-  test('the server restarts, and the page goes on without a missed change', async () => {
+  test('after a restart of the server the page continues without a missed change', async () => {
     const id = await newUser('Rosa', 2);
     const page = await browser.open(pageUrl, { mayFail: /ERR_|Failed to load resource/ });
     await isLive(page);
@@ -143,11 +143,11 @@ describe.skipIf(noChromium)('the live page', () => {
     expect(await worker.end('SIGKILL')).toBe('SIGKILL');
     const status = page.locator('#status[data-state="lost"]');
     await status.getByText('offline, retrying').waitFor();
-    expect(await status.locator('[data-of="lag"]').textContent()).toBe('–'); // nobody knows
+    expect(await status.locator('[data-of="lag"]').textContent()).toBe('–'); // unknown
     await status
       .locator('[data-of="last"]')
       .getByText(/^\d+ s ago$/)
-      .waitFor(); // it grows older all the same
+      .waitFor(); // its age still grows
     await sql(`update users set role_id = 3 where id = ${id}`);
     const meanwhile = await newUser('Mia', 1);
     await start('off');
@@ -159,20 +159,17 @@ describe.skipIf(noChromium)('the live page', () => {
     expect(await page.evaluate(`performance.getEntriesByType('navigation').length`)).toBe(1);
   });
 
-  test('authorize denies what is not of the users, in the browser too', async () => {
+  test('authorize denies other watchers, in the browser too', async () => {
     const wanted = encodeURIComponent('[["walwatch_example.packages:inserted"]]');
     const response = await fetch(`${pageUrl}/live?watch=${wanted}`);
-    expect([response.status, await response.text()]).toEqual([
-      403,
-      expect.stringContaining('authorize does not allow'),
-    ]);
+    expect([response.status, await response.text()]).toEqual([403, expect.stringContaining('authorize denied')]);
     const page = await browser.open(pageUrl, { mayFail: /403/ });
     const state = await page.evaluate(`new Promise((resolve) => {
       const source = new EventSource('/live?watch=${wanted}');
       source.onopen = () => resolve('open');
       source.onerror = () => resolve(source.readyState);
     })`);
-    expect(state).toBe(2); // closed for good
+    expect(state).toBe(2); // closed
   });
 
   test.each([
@@ -188,11 +185,11 @@ describe.skipIf(noChromium)('the live page', () => {
     expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
     const cut = await page.evaluate(`[...document.querySelectorAll('main *')]
       .filter((one) => one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))`);
-    // What is read aloud only is cut off on purpose.
+    // Text for screen readers is cut off on purpose.
     expect((cut as string[]).filter((html) => !/^<(legend|input)/.test(html))).toEqual([]);
   });
 
-  test('dark and light are what the browser prefers', async () => {
+  test('dark and light mode follow the browser', async () => {
     const ground = async (colorScheme: 'dark' | 'light') => {
       const page = await browser.open(pageUrl, { colorScheme });
       return page.evaluate('getComputedStyle(document.body).backgroundColor');
@@ -200,12 +197,12 @@ describe.skipIf(noChromium)('the live page', () => {
     expect([await ground('light'), await ground('dark')]).toEqual(['rgb(245, 246, 248)', 'rgb(16, 19, 23)']);
   });
 
-  test('changes by itself while another program writes', async () => {
+  test('the page changes while another program writes', async () => {
     expect(await worker.end('SIGTERM')).toBe(0);
     await start('on');
     const page = await browser.open(pageUrl);
     await isLive(page);
-    // Cells are marked when they change, rows when they come, but nothing at the first load.
+    // Changed cells and new rows are marked, but nothing at the first load.
     await page.locator('#users .changed').first().waitFor();
   });
 });

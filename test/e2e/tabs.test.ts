@@ -1,4 +1,4 @@
-/** `walwatch/client` in eight tabs of a browser, over HTTP/1.1, on a watch whose events the test makes up. */
+/** `walwatch/client` in eight tabs of a browser, over HTTP/1.1, with a watch whose events the test emits. */
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,7 +11,7 @@ import { noChromium, useBrowser } from '../support/browser.ts';
 import { type FakeWatch, fakeWatch, type watchers } from '../support/fake-watch.ts';
 import { until } from '../support/until.ts';
 
-/** `heard` are the names of the users in the order in which the page heard of them. */
+/** The page collects the names of the users in the order in which it received them. */
 const source = `
   import { createClient } from './client/index.ts';
   const { searchParams } = new URL(location.href);
@@ -29,7 +29,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
   let fake: FakeWatch;
   let server: Server;
   let url: string;
-  /** The streams that are open, and how many there were. */
+  /** The open streams, and all streams so far. */
   let open: Set<ServerResponse>;
   let streams: { watch: string; cookie: string | undefined }[];
   let authorize: SseOptions<typeof watchers>['authorize'];
@@ -79,7 +79,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
   const list = (page: Page, name: string) => page.evaluate<unknown[]>(name);
   const hears = (page: Page, names: readonly string[]) =>
     until(async () => JSON.stringify(await list(page, 'heard')) === JSON.stringify(names), {
-      describe: `a tab to hear ${names.join()}`,
+      describe: `a tab to receive ${names.join()}`,
     });
   const isConnected = (page: Page) =>
     until(async () => (await list(page, 'told')).includes('connected'), { describe: 'a tab to be connected' });
@@ -97,7 +97,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     return pages;
   }
 
-  test('eight share one stream, each hears what it asked for, and each still loads what it needs', async () => {
+  test('eight tabs share one stream, each receives its events, and each can still send requests', async () => {
     const pages = await openTabs(8, (tab) => ({ ids: [1, 10 + tab] }));
     expect(open.size).toBe(1);
     for (let n = 1; n <= 20; n++) tell(n);
@@ -110,7 +110,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     }
   });
 
-  test('when the tab with the stream closes, another takes over, and nobody misses or hears twice', async () => {
+  test('when the tab with the stream closes, another takes over, and no tab misses an event or receives one twice', async () => {
     const pages = await openTabs(8);
     let n = 0;
     const all: string[] = [];
@@ -135,7 +135,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     expect(await list(pages[0]!, 'told')).not.toContain('reset');
   });
 
-  test('what a tab asked for ends with it', async () => {
+  test('the subscriptions of a tab end with it', async () => {
     const [first, second] = await openTabs(2, (tab) => ({ ids: [1 + tab] }));
     expect(streams.at(-1)!.watch).toContain('["users:updated",2');
     await second!.close();
@@ -146,14 +146,14 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     await hears(first!, ['1:1']);
   });
 
-  test('a subscription that comes in one tab takes nothing from the others, and tells them nothing', async () => {
+  test('a new subscription in one tab does not affect the other tabs', async () => {
     const [first, second] = await openTabs(2);
     tell(1);
     await hears(first!, ['1:1']);
     await hears(second!, ['1:1']);
     await second!.evaluate('void subscribe(2)');
     await until(() => streams.at(-1)!.watch.includes('["users:updated",2'), { describe: 'its subscription' });
-    await until(async () => (await list(second!, 'told')).length === 2, { describe: 'it to be connected' });
+    await until(async () => (await list(second!, 'told')).length === 2, { describe: 'the second tab to be connected' });
     tell(2, 2);
     tell(3);
     await hears(second!, ['1:1', '2:2', '1:3']);
@@ -161,26 +161,26 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     expect(await list(first!, 'told')).toEqual(['connected']);
   });
 
-  test('each tab is judged by the cookies that the browser has when it comes', async () => {
+  test('each tab is authorized by the cookies that the browser has when the tab is opened', async () => {
     const user = ({ headers }: Request) => Number(/user=(\d)/.exec(headers.get('cookie') ?? '')?.[1]);
     authorize = (request, wanted) => wanted.kind === 'id' && wanted.id === user(request);
     const first = await browser.open(`${url}answer`);
     await first.context().addCookies([{ name: 'user', value: '1', url }]);
     await first.goto(query({ ids: [1] }));
     await isConnected(first);
-    // Somebody else signs in, in the same browser.
+    // Another user signs in, in the same browser.
     await first.context().addCookies([{ name: 'user', value: '2', url }]);
     const second = await first.context().newPage();
     await second.goto(query({ ids: [1, 2] }));
     await isConnected(second);
-    await until(async () => (await list(first, 'refused')).length > 0, { describe: 'the first to be refused' });
+    await until(async () => (await list(first, 'refused')).length > 0, { describe: 'the first tab to be refused' });
     tell(1, 1);
     tell(2, 2);
     await hears(second, ['2:2']);
     expect([await list(first, 'heard'), await list(first, 'refused')]).toEqual([[], [[1, 'DENIED']]]);
   });
 
-  test('other names, other urls and tokens do not share', async () => {
+  test('tabs with other names, URLs or tokens do not share', async () => {
     await openTabs(4, (tab) => ({
       options: [{}, { share: 'another user' }, { url: '/live?of=another' }, { headers: { authorization: 'Bearer x' } }][
         tab
@@ -189,30 +189,32 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     expect(open.size).toBe(4);
   });
 
-  test('a tab that finds no place on the shared stream has its own', async () => {
+  test('a tab that does not fit on the shared stream opens its own', async () => {
     const many = (from: number) => Array.from({ length: 15 }, (_, index) => from + index);
     const [first, second] = await openTabs(2, (tab) => ({ ids: many(1 + 100 * tab) }));
-    await until(() => open.size === 2, { describe: 'a stream of its own' });
+    await until(() => open.size === 2, { describe: 'a separate stream' });
     tell(1, 1);
     tell(2, 115);
     await hears(first!, ['1:1']);
     await hears(second!, ['115:2']);
   });
 
-  test('a tab that sleeps with the stream is relieved', async () => {
+  test('another tab takes over from a sleeping tab', async () => {
     const [first, second] = await openTabs(2);
-    // As a suspended process: it keeps its locks and says nothing.
+    // Like a suspended process: it keeps its locks and sends nothing.
     const session = await first!.context().newCDPSession(first!);
     await session.send('Debugger.enable');
     await session.send('Debugger.pause');
     void first!.evaluate('1').catch(() => {});
     const before = streams.length;
-    await until(() => streams.length > before, { describe: 'the second to take over', timeout: 20_000 });
+    await until(() => streams.length > before, { describe: 'the second tab to take over', timeout: 20_000 });
     tell(1);
     await hears(second!, ['1:1']);
     await session.send('Debugger.resume');
     tell(2);
     await hears(second!, ['1:1', '1:2']);
-    await until(async () => (await list(first!, 'heard')).includes('1:2'), { describe: 'the first to hear again' });
+    await until(async () => (await list(first!, 'heard')).includes('1:2'), {
+      describe: 'the first tab to receive events again',
+    });
   });
 });

@@ -1,8 +1,9 @@
-/** What a process that ended in the middle leaves to the next: dead letters, and events that end processes. */
+/** The start after a crash: dead letters that were already written, and events that end the process. */
 import { beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProgram } from '../support/program.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -32,7 +33,7 @@ const letters = (slot: string) =>
   db.sql('select subscription, attempts, error from walwatch.dead_letters where slot = $1', [slot]).catch(() => []);
 
 test.each([false, true])(
-  'an event whose dead letter was written before the process was killed is not handled beside it (transaction: %s)',
+  'an event whose dead letter was written before the process was killed is not handled again (transaction: %s)',
   async (transaction) => {
     const slot = slotName();
     const lines: Line[] = [];
@@ -40,7 +41,7 @@ test.each([false, true])(
       lines.push(line),
     );
     await until(() => lines.some(({ started }) => started), { describe: 'the worker', timeout: 20_000 });
-    await db.sql('insert into other values (1)'); // what holds the slot
+    await db.sql('insert into other values (1)'); // it holds the slot
     await db.sql('insert into jobs values (1)');
     await until(async () => (await letters(slot)).length === 1, { describe: 'the letter' });
     await worker.end('SIGKILL');
@@ -59,52 +60,48 @@ test.each([false, true])(
   },
 );
 
-test(
-  'a handler that ends its process uses up attempts, and its event goes the way that onError says',
-  { timeout: 90_000 },
-  async () => {
-    const slot = slotName();
-    onTestFinished(() => dropSlotAndPublication(db, slot));
-    const lines: Line[] = [];
-    let ended = false;
-    let starts = 0;
-    const run = async () => {
-      lines.length = 0;
-      starts++;
-      const worker = startProgram<Line>('dying', [db.url, slot, 'exits'], (line) => lines.push(line));
-      ended = false;
-      return worker;
-    };
-    let worker = await run();
-    await until(() => lines.some(({ started }) => started), { describe: 'the worker', timeout: 20_000 });
-    await db.sql('insert into jobs values (1), (2), (3)');
-    const called: (readonly [number, number])[] = [];
-    while (!ended && starts < 10) {
-      await until(async () => (await letters(slot)).length > 0 || lines.some(({ id }) => id === 2), {
-        describe: () => `the handler to be called; start ${starts}: ${JSON.stringify(lines)}`,
-        timeout: 20_000,
-      });
-      ended = (await letters(slot)).length > 0;
-      if (ended) break;
-      called.push(...lines.flatMap(({ id, attempt }) => (id === 2 ? [[id, attempt!] as const] : [])));
-      await worker.end('SIGKILL'); // it has ended itself
-      worker = await run();
-    }
-    // Once before anything was noted, then as often as is allowed.
-    expect(called.map(([, attempt]) => attempt)).toEqual([1, 1, 2, 3]);
-    expect(await letters(slot)).toMatchObject([
-      {
-        subscription: 'worker',
-        attempts: 3,
-        error: expect.stringContaining('was called 3 times by processes that ended'),
-      },
-    ]);
-    await until(() => lines.some(({ id }) => id === 3), { describe: 'what is behind it' });
-    await worker.end('SIGKILL');
-  },
-);
+test('a handler that ends its process uses up attempts, and then onError decides', { timeout: 90_000 }, async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const lines = recorder<Line>();
+  let ended = false;
+  let starts = 0;
+  const run = async () => {
+    lines.all.length = 0;
+    starts++;
+    const worker = startProgram<Line>('dying', [db.url, slot, 'exits'], lines);
+    ended = false;
+    return worker;
+  };
+  let worker = await run();
+  await until(() => lines.all.some(({ started }) => started), { describe: 'the worker', timeout: 20_000 });
+  await db.sql('insert into jobs values (1), (2), (3)');
+  const called: (readonly [number, number])[] = [];
+  while (!ended && starts < 10) {
+    await until(async () => (await letters(slot)).length > 0 || lines.all.some(({ id }) => id === 2), {
+      describe: () => `the handler to be called; start ${starts}: ${JSON.stringify(lines.all)}`,
+      timeout: 20_000,
+    });
+    ended = (await letters(slot)).length > 0;
+    if (ended) break;
+    called.push(...lines.all.flatMap(({ id, attempt }) => (id === 2 ? [[id, attempt!] as const] : [])));
+    await worker.end('SIGKILL'); // it has ended on its own
+    worker = await run();
+  }
+  // Once before anything was noted, then as often as is allowed.
+  expect(called.map(([, attempt]) => attempt)).toEqual([1, 1, 2, 3]);
+  expect(await letters(slot)).toMatchObject([
+    {
+      subscription: 'worker',
+      attempts: 3,
+      error: expect.stringContaining('was called 3 times, and each time the process ended'),
+    },
+  ]);
+  await until(() => lines.all.some(({ id }) => id === 3), { describe: 'the event after it' });
+  await worker.end('SIGKILL');
+});
 
-test('a worker that was stopped in order notes nothing at the next start', async () => {
+test('a worker that was stopped normally has no attempts to report at the next start', async () => {
   const slot = slotName();
   const noted = () => db.sql('select subscription, event_id from walwatch.attempts where slot = $1', [slot]);
   const make = () => {
@@ -120,7 +117,7 @@ test('a worker that was stopped in order notes nothing at the next start', async
 });
 
 test(
-  'a lock on the table of dead letters holds up nobody but those who write letters',
+  'a lock on the table of dead letters delays only subscriptions that write letters',
   { timeout: 30_000 },
   async () => {
     const watch = watchOf(watchers);
@@ -179,7 +176,7 @@ test(
     ]);
     works = true;
     expect(await watch.deadLetters.replay()).toBe(1);
-    expect(warnings).toEqual([expect.stringContaining('holds only the beginning of body (65000000 characters)')]);
+    expect(warnings).toEqual([expect.stringContaining('has only the beginning of body (65000000 characters)')]);
     expect(await letters(watch.status().slot)).toMatchObject([{ attempts: 1, error: expect.stringContaining('no') }]);
   },
 );

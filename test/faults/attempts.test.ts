@@ -1,4 +1,4 @@
-/** Whose failure it was: the handler's, its session's, or nobody's. With transaction: true. */
+/** Failures of the handler, of its session, or of neither. With transaction: true. */
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
@@ -31,7 +31,7 @@ const position = async (watch: SlotWatch<any>) =>
     ])
   )[0];
 
-/** What a watch tells of failures. */
+/** The failures and warnings that a watch reports. */
 function told(watch: SlotWatch<any>) {
   const failures: { readonly attempt: number; readonly error: unknown }[] = [];
   const warnings: WatchError[] = [];
@@ -40,7 +40,7 @@ function told(watch: SlotWatch<any>) {
   return { failures, warnings };
 }
 
-test('a handler that goes on after a query has failed has failed, because COMMIT would commit nothing', async () => {
+test('a handler that continues after a failed query has failed, because COMMIT would commit nothing', async () => {
   const watch = watchOf(watchers);
   const { failures } = told(watch);
   await db.sql(`insert into seen values ('once')`);
@@ -58,8 +58,8 @@ test('a handler that goes on after a query has failed has failed, because COMMIT
 test.each([
   ['commits', 'commit', [1, 1]],
   ['rolls back', 'rollback', [1]],
-  ['commits and begins anew in', 'commit; begin', [1, 1]],
-])('a handler that %s the transaction by itself has failed, and moves no position', async (_, statement, effects) => {
+  ['commits and begins again in', 'commit; begin', [1, 1]],
+])('a handler that %s the transaction has failed, and does not move the position', async (_, statement, effects) => {
   const watch = watchOf(watchers);
   const { failures } = told(watch);
   const positions: unknown[] = [];
@@ -76,7 +76,7 @@ test.each([
   expect(await done()).toEqual(effects);
 });
 
-test('a handler that commits by itself and fails then is called again', async () => {
+test('a handler that commits and then fails is retried', async () => {
   const watch = watchOf(watchers);
   watch.subscribe('jobs:inserted', async ({ id }, { client, attempt }) => {
     await client.query('begin');
@@ -91,7 +91,7 @@ test('a handler that commits by itself and fails then is called again', async ()
   expect(await done()).toEqual([1]);
 });
 
-test('a savepoint of the handler is its own', async () => {
+test('a handler may use its own savepoints', async () => {
   const watch = watchOf(watchers);
   const { failures } = told(watch);
   await db.sql(`insert into seen values ('once')`);
@@ -106,7 +106,7 @@ test('a savepoint of the handler is its own', async () => {
   expect([failures, await done()]).toEqual([[], [1]]);
 });
 
-test('a session that was lost while nothing ran is replaced without a word', async () => {
+test('a session that is lost while idle is replaced silently', async () => {
   const watch = watchOf(watchers);
   const { failures, warnings } = told(watch);
   watch.subscribe('jobs:inserted', ({ id }, { client }) => client.query('insert into done values ($1)', [id]), {
@@ -124,7 +124,7 @@ test('a session that was lost while nothing ran is replaced without a word', asy
   expect([failures, warnings, await done()]).toEqual([[], [], [1, 2]]);
 });
 
-test('a session that is lost under a handler: the handler is told and waited for, then the same attempt is made again', async () => {
+test('a handler whose session is lost is aborted and waited for, then the same attempt is made again', async () => {
   const watch = watchOf(watchers);
   const { failures, warnings } = told(watch);
   const attempts: number[] = [];
@@ -136,7 +136,7 @@ test('a session that is lost under a handler: the handler is told and waited for
       await terminateHandlers();
       await until(() => signal.aborted, { describe: 'the signal' });
       expect(signal.reason).toMatchObject({ code: 'CONNECTION' });
-      // It goes on all the same, for longer than until the next attempt.
+      // It continues anyway, for longer than the backoff.
       await db.sql('select pg_sleep(0.3)');
     }
     running--;
@@ -149,7 +149,7 @@ test('a session that is lost under a handler: the handler is told and waited for
   expect(warnings).toMatchObject([{ code: 'CONNECTION', message: expect.stringContaining('worker') }]);
 });
 
-test('a handler that took longer in its transaction than the server allows has failed by itself', async () => {
+test("a handler that exceeds the server's limit for a transaction has failed", async () => {
   await db.sql(`alter database "${db.name}" set idle_in_transaction_session_timeout = '100ms'`);
   try {
     const watch = watchOf(watchers);
@@ -166,7 +166,7 @@ test('a handler that took longer in its transaction than the server allows has f
   }
 });
 
-test('while the server is away nothing uses up attempts', { timeout: 60_000 }, async () => {
+test('while the server is away no attempts are used up', { timeout: 60_000 }, async () => {
   await using cluster = await startCluster();
   const sql = (text: string) => inSession(cluster.url, (client) => client.query(text));
   await sql('create table jobs (id int primary key)');
@@ -195,7 +195,7 @@ test('while the server is away nothing uses up attempts', { timeout: 60_000 }, a
   expect([failures, rows]).toEqual([[], [{ count: 8 }]]);
 });
 
-test('the running query of a handler that is not waited for ends on the server, with its locks', async () => {
+test('when a handler is not waited for, its running query ends on the server and releases its locks', async () => {
   const watch = watchOf(watchers, { stopTimeout: 0 });
   const running = deferred();
   watch.subscribe('jobs:inserted', async (_, { client }) => {
@@ -213,7 +213,7 @@ test('the running query of a handler that is not waited for ends on the server, 
   await db.sql('select from seen');
 });
 
-test('an attempt that took too long ends on the server as well, so that the next one is not held up by it', async () => {
+test('an attempt that timed out ends on the server too, so it does not block the next one', async () => {
   const watch = watchOf(watchers);
   const { failures } = told(watch);
   watch.subscribe('jobs:inserted', async ({ id }, { client, attempt }) => {
@@ -228,7 +228,7 @@ test('an attempt that took too long ends on the server as well, so that the next
   expect(await done()).toEqual([1]);
 });
 
-test('a transaction that was handed over in part is not done, although its handler catches what its loop throws', async () => {
+test('a transaction that was delivered in part is not done, even if its handler catches the error of its loop', async () => {
   const slot = slotName();
   const small = { slot, highWaterMark: 20_000 };
   const read = (watch: SlotWatch<typeof watchers>, each: () => Promise<void>) =>
@@ -260,55 +260,4 @@ test('a transaction that was handed over in part is not done, although its handl
   await second.start();
   await settled(db, second);
   expect(await done()).toHaveLength(3000);
-});
-
-test("a position beyond the server's WAL is refused, with a warning, and what comes is handled", async () => {
-  const slot = slotName();
-  const make = () => {
-    const watch = watchOf(watchers, { slot });
-    watch.subscribe(
-      'jobs:inserted',
-      ({ id }, { client }) => client.query('insert into done values ($1)', [id]),
-      transaction,
-    );
-    return watch;
-  };
-  const first = make();
-  await first.start();
-  await insert(1);
-  await settled(db, first);
-  await first.stop();
-  const [row] = await db.sql('select timeline from walwatch.positions where slot = $1', [slot]);
-  expect(row).toEqual({ timeline: '1' });
-  await db.sql(`update walwatch.positions set commit_lsn = 'FFFF/0', timeline = 7 where slot = $1`, [slot]);
-  const second = make();
-  const { warnings } = told(second);
-  await second.start();
-  await insert(2, 3);
-  await settled(db, second);
-  expect(warnings).toMatchObject([{ code: 'POSITION_REFUSED', message: expect.stringContaining('FFFF/0') }]);
-  expect(await done()).toEqual([1, 2, 3]);
-});
-
-test('a table of positions of an older version is brought up to date, and its positions count', async () => {
-  const slot = slotName();
-  await db.sql('drop schema if exists walwatch cascade');
-  await db.sql('create schema walwatch');
-  await db.sql(`create table walwatch.positions (slot text not null, subscription text not null, system_identifier text not null,
-    commit_lsn pg_lsn not null, ordinal integer not null, primary key (slot, subscription))`);
-  await db.sql(
-    `insert into walwatch.positions select $1, 'worker', system_identifier, pg_current_wal_insert_lsn(), 0 from pg_control_system()`,
-    [slot],
-  );
-  const watch = watchOf(watchers, { slot });
-  watch.subscribe(
-    'jobs:inserted',
-    ({ id }, { client }) => client.query('insert into done values ($1)', [id]),
-    transaction,
-  );
-  const { warnings } = told(watch);
-  await watch.start();
-  await insert(1);
-  await settled(db, watch);
-  expect([await done(), warnings]).toEqual([[1], []]);
 });

@@ -1,4 +1,4 @@
-/** `caughtUp()` where nobody else writes, so that the server has no reason to say how far it is; and on a standby server. */
+/** `caughtUp()` without other writers, so that the server has no reason to report its position; and on a standby server. */
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Client } from 'pg';
 import { createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
@@ -21,7 +21,7 @@ function watching(cluster: Cluster, slot: string) {
   return { watch, seen };
 }
 
-describe('on a server where nobody else writes', () => {
+describe('on a server without other writers', () => {
   let cluster: Cluster;
   let client: Client;
   beforeAll(async () => {
@@ -35,7 +35,7 @@ describe('on a server where nobody else writes', () => {
     };
   });
 
-  /** Writes a record every 15 s, which would help what hangs. */
+  /** Writes a record every 15 s, which would hide a hang. */
   beforeEach(async () => {
     const { rows } = await client.query<{ pid: number }>(
       `select pid from pg_stat_activity where backend_type = 'background writer'`,
@@ -51,7 +51,7 @@ describe('on a server where nobody else writes', () => {
     );
     return BigInt(rows[0]!.bytes);
   };
-  /** Starts a watch, and waits until it has written what it notes at the start. */
+  /** Starts a watch, and waits until it has written its notes of the start. */
   const start = async (watch: SlotWatch<typeof watchers>) => {
     await watch.start();
     const noted = `select from pg_publication where pubname = $1 and obj_description(oid, 'pg_publication') like '%"worker"%'`;
@@ -63,7 +63,7 @@ describe('on a server where nobody else writes', () => {
   const write = (size: number) => client.query(`select pg_logical_emit_message(true, 'test', repeat('x', $1))`, [size]);
   const pageSize = 8192n;
 
-  test('an open transaction, whose changes are not flushed, holds up nobody', async () => {
+  test('an open transaction, whose changes are not flushed, does not delay it', async () => {
     const { watch, seen } = watching(cluster, slotName());
     await start(watch);
     const open = new Client(cluster.url);
@@ -83,7 +83,7 @@ describe('on a server where nobody else writes', () => {
     }
   });
 
-  test('a record that ends with its page, so that the next one is not where it ends, holds up nobody', async () => {
+  test('a record that ends with its page, so that the next one starts later, does not delay it', async () => {
     const { watch } = watching(cluster, slotName());
     await start(watch);
     await watch.caughtUp();
@@ -118,7 +118,7 @@ describe('on a server where nobody else writes', () => {
     await client.query('reset synchronous_commit');
   });
 
-  test('nothing is written for the sake of an answer that is there without', async () => {
+  test('nothing is written when the answer is already there', async () => {
     const { watch } = watching(cluster, slotName());
     await start(watch);
     await watch.caughtUp();
@@ -128,7 +128,7 @@ describe('on a server where nobody else writes', () => {
   });
 });
 
-test.skipIf(version < 16)('on a standby server what it has replayed is handled', { timeout: 60_000 }, async () => {
+test.skipIf(version < 16)('on a standby server everything replayed is handled', { timeout: 60_000 }, async () => {
   const sql = (cluster: Cluster, text: string) => inSession(cluster.url, (client) => client.query(text));
   const primary = await startCluster();
   onTestFinished(() => primary[Symbol.asyncDispose]());

@@ -9,7 +9,7 @@ import { createDatabase } from '../support/database.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 
-// Each test makes servers, which takes long while other tests run.
+// Each test starts servers, which takes long while other tests run.
 vi.setConfig({ testTimeout: 120_000 });
 
 test.each(['fast', 'immediate'] as const)(
@@ -42,7 +42,7 @@ test('a server killed by the system leaves nothing to stop', async () => {
   expect(existsSync(cluster.dataDirectory)).toBe(false);
 });
 
-test('a server that does not start says why, and leaves nothing behind', async () => {
+test('a server that does not start reports why, and leaves nothing behind', async () => {
   const temporary = await mkdtemp(join(tmpdir(), 'walwatch-failing-'));
   onTestFinished(() => rm(temporary, { recursive: true }));
   await chmod(temporary, 0o755); // the server's user passes through
@@ -54,7 +54,7 @@ test('a server that does not start says why, and leaves nothing behind', async (
   expect(await readdir(temporary)).toEqual([]);
 });
 
-test('data in a directory of its own, and a server that still runs on them, are found again', async () => {
+test('a server in a given directory, and its data, are found again', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'walwatch-kept-'));
   const first = await startCluster({ directory });
   await inSession(first.url, (client) => client.query('create table kept ()'));
@@ -68,7 +68,7 @@ test('data in a directory of its own, and a server that still runs on them, are 
   await rm(directory, { recursive: true });
 });
 
-test('settings and who may connect are those of the test', async () => {
+test('the test decides settings and pg_hba.conf', async () => {
   await using cluster = await startCluster({
     settings: { wal_level: 'replica' },
     hba: ['host all nobody 127.0.0.1/32 reject', 'host all all 127.0.0.1/32 trust'],
@@ -84,7 +84,7 @@ test('settings and who may connect are those of the test', async () => {
   expect((await shown).rows).toEqual([{ level: 'replica', timeout: '3s' }]);
 });
 
-test('what a killed process has left, a running server included, goes when the next one starts a server', async () => {
+test('the leftovers of a killed process, running servers included, are removed when the next one starts a server', async () => {
   const cluster = await startCluster();
   const directory = dirname(cluster.dataDirectory);
   const { pid } = spawnSync('true');

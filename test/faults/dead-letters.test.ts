@@ -1,8 +1,9 @@
-/** Events that their handlers could not handle are kept with all that is needed to handle them later. */
+/** Events that could not be handled are kept with everything needed to handle them later. */
 import type { Client } from 'pg';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { isAcknowledged, settled, watchOn } from '../support/watching.ts';
 
@@ -50,7 +51,7 @@ test('after its attempts an event becomes a letter with its values, and is ackno
   ]); // prettier-ignore
 });
 
-test('replay hands letters to the subscription of their name again, removes those that succeed and keeps the others', async () => {
+test('replay passes letters to the subscription of their name again, removes those that succeed and keeps the others', async () => {
   const watch = watchOf(watchers);
   let works: (id: number) => boolean = () => false;
   const calls: unknown[] = [];
@@ -73,7 +74,7 @@ test('replay hands letters to the subscription of their name again, removes thos
   expect(await collect(watch.deadLetters.list())).toEqual([]);
 });
 
-test('a handler that replays may take longer than a session of ours may be idle', async () => {
+test('a replaying handler may take longer than our sessions may be idle', async () => {
   const connection = { connectionString: db.url, options: '-c idle_in_transaction_session_timeout=100ms' };
   const watch = watchOf(watchers, { connection });
   let isReplay = false;
@@ -92,7 +93,7 @@ test('a handler that replays may take longer than a session of ours may be idle'
 });
 
 test.each([false, true])(
-  "replay keeps to the subscription's timeout: what takes longer stays a letter, and in a transaction leaves nothing (transaction: %s)",
+  'replay applies the timeout of the subscription: a letter that times out stays, and its transaction is rolled back (transaction: %s)',
   async (transaction) => {
     await db.sql('create table if not exists replayed (id int)');
     await db.sql('truncate replayed');
@@ -103,7 +104,7 @@ test.each([false, true])(
       const { client } = context as { client?: Client };
       await client?.query('insert into replayed values ($1)', [id]);
       if (patient) return;
-      // It heeds the signal by going on, which does not make it a success.
+      // It reacts to the signal by continuing, which does not count as success.
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
     }, { name: 'mailer', onError, timeout: 1000, transaction } as object); // prettier-ignore
     await watch.start();
@@ -120,7 +121,7 @@ test.each([false, true])(
   },
 );
 
-test('letters are listed and discarded by subscription, watcher or id, also by a watch that does not stream', async () => {
+test('letters are listed and discarded by subscription, watcher or id, even by a watch that does not stream', async () => {
   const watch = watchOf(watchers);
   const fail = () => Promise.reject(new Error('down'));
   watch.subscribe('letters:updated', fail, { name: 'a', onError: { attempts: 1, then: 'deadLetter' } });
@@ -153,9 +154,9 @@ test('letters are listed and discarded by subscription, watcher or id, also by a
 
 test('a letter that cannot be written keeps its event, with a warning, until it can', async () => {
   const watch = watchOf(watchers);
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   let eventId = '';
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe('letters:updated', (_, context) => {
     ({ eventId } = context);
     throw new Error('down');
@@ -164,7 +165,7 @@ test('a letter that cannot be written keeps its event, with a warning, until it 
   await db.sql('create schema if not exists walwatch');
   await db.sql('create table walwatch.dead_letters (of_another_kind int)');
   await db.sql(`update letters set tag = 'x' where id = 1`);
-  await until(() => warnings.some(({ code }) => code === 'DEAD_LETTER'), { describe: 'the warning' });
+  await until(() => warnings.all.some(({ code }) => code === 'DEAD_LETTER'), { describe: 'the warning' });
   expect(isAcknowledged(watch, eventId)).toBe(false);
   expect(watch.status().heldBy).toMatchObject({ subscription: 'mailer' });
   await db.sql('drop table walwatch.dead_letters');
@@ -172,7 +173,7 @@ test('a letter that cannot be written keeps its event, with a warning, until it 
   expect(await collect(watch.deadLetters.list())).toMatchObject([{ eventId }]);
 });
 
-test('two subscriptions under one name are refused where something is kept under it', () => {
+test('two subscriptions with one name are refused if data is stored under it', () => {
   const watch = watchOf(watchers);
   const again = () => watch.subscribe('letters:updated', () => {}, { name: 'mailer', onError });
   const first = again();

@@ -21,7 +21,7 @@ const add = `insert into totals values ($1, 1) on conflict (name) do update set 
 const total = async (name: string) =>
   (await db.sql<{ count: number }>('select count from totals where name = $1', [name]))[0]?.count ?? 0;
 
-test('what the handler writes commits with its position, and is rolled back when the handler fails', async () => {
+test("the handler's writes commit with its position, and are rolled back when it fails", async () => {
   const watch = watchOf(watchers);
   watch.subscribe('sales:inserted', async (_, { client, attempt }) => {
     await client.query(add, ['retried']);
@@ -39,7 +39,7 @@ test('what the handler writes commits with its position, and is rolled back when
   expect(position).toEqual({ subscription: 'retried', known: true });
 });
 
-test('an attempt over its timeout takes no effect, although the handler goes on and succeeds', async () => {
+test('an attempt that times out has no effect, even if the handler continues and succeeds', async () => {
   const watch = watchOf(watchers);
   const aborted = deferred();
   watch.subscribe('sales:inserted', async (_, { client, attempt, signal }) => {
@@ -55,7 +55,7 @@ test('an attempt over its timeout takes no effect, although the handler goes on 
   expect(await total('late')).toBe(1);
 });
 
-test('messages take effect exactly once as well, also those that touch a commit', async () => {
+test('messages take effect exactly once as well, including those adjacent to a commit', async () => {
   const watch = watchOf(watchers);
   watch.onMessage('job', (_, { client }) => client.query(add, ['jobs']), { transaction: true, name: 'jobs' });
   await watch.start();
@@ -68,7 +68,7 @@ test('messages take effect exactly once as well, also those that touch a commit'
   expect(await total('jobs')).toBe(3);
 });
 
-test('one event at a time, under a name of its own', () => {
+test('one event at a time, with its own name', () => {
   const watch = watchOf(watchers);
   const subscribe = (options: object) =>
     watch.subscribe('sales:inserted', () => {}, { transaction: true, ...options } as object);
@@ -95,7 +95,7 @@ test.each([
       return worker;
     };
     let worker = start();
-    // Streaming: a slot that is active may only just be made, and hear nothing of what is written meanwhile.
+    // Streaming: a slot that is active may still be in creation, and miss writes until it is ready.
     const streaming = `select from pg_stat_replication where application_name = $1 and state = 'streaming'`;
     await until(async () => (await db.sql(streaming, [`walwatch/${slot}`])).length === 1, {
       describe: 'the worker',
@@ -124,7 +124,7 @@ test.each([
   },
 );
 
-test('a temporary slot leaves no positions behind: nothing could go on from them', async () => {
+test('a temporary slot stores no positions, because nothing could continue from them', async () => {
   const watch = createWatch({ connection: db.url, slot: { temporary: true }, watchers });
   const handled = deferred();
   watch.subscribe('sales:inserted', () => handled.resolve(), { transaction: true, name: 'passing' });

@@ -146,10 +146,9 @@ test(
     const early = await copyOf('early', 10, { slot });
     await early.watch.start();
     await early.watch.stop();
-    await db.sql('create table late_table (id int primary key, version int not null default 0)');
+    const { watch, copy, subscribe } = await copyOf('late_table', 0, { slot });
     const writer = await db.client();
     await writer.query(`begin; insert into late_table values (1); savepoint a; insert into late_table values (2)`);
-    const { watch, copy, subscribe } = await copyOf('late_table', 0, { slot });
     const subscription = subscribe();
     await watch.start();
     const state = await Promise.race([

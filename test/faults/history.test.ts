@@ -1,4 +1,4 @@
-/** What was received does not belong to what comes next: the server was restored, or others moved the slot. */
+/** The stream continues in another history: the server was restored, or others moved the slot. */
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -33,7 +33,7 @@ const insert = async (table = 'entries') => {
   return next++;
 };
 
-/** What a watch delivers and tells. */
+/** The events and gaps of a watch. */
 function record(watch: SlotWatch<any>, ...names: string[]) {
   const seen: number[] = [];
   const gaps: { from: string | undefined; to: string; reason: string }[] = [];
@@ -56,7 +56,7 @@ async function ownCluster(settings = {}) {
   return { cluster, sql, watch };
 }
 
-test('a snapshot that is restored under a running worker is told as a gap, and no new row is taken for an old one', async () => {
+test('a snapshot that is restored under a running worker is reported as a gap, and no new row is skipped as a known one', async () => {
   const { cluster, sql, watch: make } = await ownCluster();
   const watch = make({});
   const { seen, gaps } = record(watch);
@@ -78,7 +78,7 @@ test('a snapshot that is restored under a running worker is told as a gap, and n
   await settledOn(cluster, watch);
 });
 
-test('a restored server that has gone on beyond what was received is noticed by what it sends, before anything is skipped', async () => {
+test('a restored server with newer WAL is detected by its transactions, before anything is skipped', async () => {
   const { cluster, sql, watch: make } = await ownCluster();
   const proxy = await startProxy(cluster.url);
   onTestFinished(() => proxy[Symbol.asyncDispose]());
@@ -110,7 +110,7 @@ test('a restored server that has gone on beyond what was received is noticed by 
   expect(gaps).toEqual([expect.objectContaining({ reason: expect.stringContaining('restored to an earlier state') })]);
 });
 
-test('a gap is told although streaming fails once after the slot was made anew, also by a new process', async () => {
+test('a gap is reported even if streaming fails once after the slot was re-created, and by a new process too', async () => {
   const { cluster, sql, watch: make } = await ownCluster({ max_wal_senders: 1 });
   /** Takes the only walsender. */
   const occupy = async () => {
@@ -129,7 +129,7 @@ test('a gap is told although streaming fails once after the slot was made anew, 
   const refused = make({ slot: { name: 'worker', onLost: 'recreate' } });
   refused.start().catch(() => {});
   await until(() => refused.status().state === 'disconnected', { describe: 'the refusal' });
-  await refused.stop(); // it could not tell
+  await refused.stop(); // it could not report it
   await free();
   const watch = make({ slot: { name: 'worker', onLost: 'recreate' } });
   const { gaps } = record(watch);
@@ -139,10 +139,10 @@ test('a gap is told although streaming fails once after the slot was made anew, 
   const last = make({});
   const after = record(last);
   await last.start();
-  expect(after.gaps).toEqual([]); // told once
+  expect(after.gaps).toEqual([]); // reported once
 });
 
-test('a worker that comes back after a colleague had the slot and stopped goes on, without SLOT_MOVED', async () => {
+test('a worker that returns after a colleague had the slot and stopped continues, without SLOT_MOVED', async () => {
   const proxy = await startProxy(db.url);
   onTestFinished(() => proxy[Symbol.asyncDispose]());
   const slot = slotName();
@@ -187,7 +187,7 @@ test('a stranger who advances the slot of a running worker ends it with SLOT_MOV
   await expect(watch.closed).rejects.toMatchObject({ code: 'SLOT_MOVED' });
 });
 
-test('a slot that somebody advanced while no worker ran is a gap, which is told once', async () => {
+test('a slot that others advanced while no worker ran is a gap, reported once', async () => {
   const slot = slotName();
   const run = async () => {
     const watch = watchOf(watchers, { slot });
@@ -199,14 +199,14 @@ test('a slot that somebody advanced while no worker ran is a gap, which is told 
   };
   expect(await run()).toEqual([]);
   await insert();
-  expect(await run()).toEqual([]); // what was written while no worker ran is no loss
+  expect(await run()).toEqual([]); // writes while no worker ran are not lost
   await insert();
   await db.sql('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [slot]);
   expect(await run()).toEqual([expect.objectContaining({ reason: expect.stringContaining('was moved from') })]);
   expect(await run()).toEqual([]);
 });
 
-test('a version with fewer watchers acknowledges what others need: the next version that has them is told', async () => {
+test('a version with fewer watchers acknowledges events of the others: the next version that has them gets a gap', async () => {
   const slot = slotName();
   const run = async (deployed: typeof watchers | typeof both, ...names: string[]) => {
     const watch = watchOf(deployed as typeof both, { slot });
@@ -225,7 +225,7 @@ test('a version with fewer watchers acknowledges what others need: the next vers
   expect(last.gaps).toEqual([expect.objectContaining({ reason: expect.stringContaining("'others:inserted'") })]);
 });
 
-test('an address that leads to several servers is noticed: nothing is read from another server than the one that was checked', async () => {
+test('an address of several servers is detected: nothing is read from another server than the one that was checked', async () => {
   const [one, other] = [await ownCluster(), await ownCluster()];
   let sockets = 0;
   const stream = () => {

@@ -1,8 +1,9 @@
-/** Nothing that is watched happens: the slot moves all the same, and says so when it can not. */
+/** No watched table changes: the slot moves anyway, and a warning follows when it cannot. */
 import { beforeAll, expect, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { settled, watchOn } from '../support/watching.ts';
@@ -36,28 +37,28 @@ test('writes to unpublished tables alone move the slot', { timeout: 60_000 }, as
   expect(watch.status()).toMatchObject({ state: 'streaming', heldBy: undefined, lastEventAt: undefined });
 });
 
-test('heartbeats come back, call nobody, and move the slot of an idle server', async () => {
+test('heartbeats are received, call no handler, and move the slot of an idle server', async () => {
   const watch = watchOf(watchers, { heartbeat: 500 });
   const { slot } = watch.status();
-  const disconnects: unknown[] = [];
+  const disconnects = recorder();
   const seen: number[] = [];
-  watch.on('disconnected', (event) => disconnects.push(event));
+  watch.on('disconnected', disconnects);
   watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
   const beats = new Set<string>();
   watch.onMessage(`walwatch:heartbeat:${slot}`, (_, { eventId }) => void beats.add(eventId));
   await watch.start();
   const start = await serverEnd();
   await until(() => beats.size >= 5, { describe: 'heartbeats' });
-  // Past the end that there was, although nobody but the heartbeats writes here.
+  // Past the former end, although only heartbeats are written here.
   await until(() => slotIsPast(slot, start), { describe: 'the slot to move' });
-  expect(disconnects).toEqual([]);
+  expect(disconnects.all).toEqual([]);
   expect(seen).toEqual([]);
 });
 
 test('the warning of retained WAL names the subscription that holds the slot back', { timeout: 60_000 }, async () => {
   const watch = watchOf(watchers, { retainedWalWarning: 1_000_000, stopTimeout: 10 });
-  const warnings: WatchError[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  const warnings = recorder<WatchError>();
+  watch.on('warning', warnings);
   const hang = deferred();
   watch.subscribe('entries:inserted', () => hang.promise, { name: 'the slow one' });
   await watch.start();
@@ -65,7 +66,7 @@ test('the warning of retained WAL names the subscription that holds the slot bac
   await db.sql('insert into entries default values');
   await until(() => watch.status().running === 1, { describe: 'the handler' });
   await db.sql(`insert into unwatched (note) select repeat('x', 1000) from generate_series(1, 3000)`);
-  const warning = await until(() => warnings.find(({ code }) => code === 'WAL_RETAINED'), {
+  const warning = await until(() => warnings.all.find(({ code }) => code === 'WAL_RETAINED'), {
     describe: 'the warning',
     timeout: 30_000,
   });
@@ -76,22 +77,22 @@ test('the warning of retained WAL names the subscription that holds the slot bac
   await settled(db, watch);
 });
 
-test('without a limit of ours the warning comes at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {
+test('without a limit of ours the warning appears at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {
   await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '20MB' } });
   await inSession(cluster.url, (client) =>
     client.query('create table entries (id int generated always as identity primary key)'),
   );
   const watching = async (enough: (watch: SlotWatch, warnings: readonly WatchError[]) => boolean) => {
     const watch = createWatch({ connection: cluster.url, slot: 'kept', watchers });
-    const warnings: WatchError[] = [];
-    watch.on('warning', (warning) => warnings.push(warning));
-    await watch.start(); // it is looked at when streaming begins
-    await until(() => enough(watch, warnings), { describe: 'the first look' });
+    const warnings = recorder<WatchError>();
+    watch.on('warning', warnings);
+    await watch.start(); // it is checked when streaming begins
+    await until(() => enough(watch, warnings.all), { describe: 'the first look' });
     await watch.stop();
-    return warnings;
+    return warnings.all;
   };
   expect(await watching((watch) => watch.status().lagBytes !== undefined)).toEqual([]);
-  // A segment is 16 MB: the slot now holds back one whole one, and something of another.
+  // A segment is 16 MB: the slot now retains one whole segment, and part of another.
   for (let segment = 0; segment < 2; segment++) {
     await inSession(cluster.url, async (client) => {
       await client.query('insert into entries default values');
@@ -101,6 +102,6 @@ test('without a limit of ours the warning comes at 80 % of max_slot_wal_keep_siz
   const [warning] = await watching((_, warnings) => warnings.length > 0);
   expect(warning).toMatchObject({
     code: 'WAL_RETAINED',
-    message: expect.stringMatching(/holds back \d+ bytes of WAL, more than 16777216$/),
+    message: expect.stringMatching(/retains \d+ bytes of WAL, more than the threshold of 16777216$/),
   });
 });

@@ -1,4 +1,4 @@
-/** What others do to the server while a worker streams: locks, settings that are loaded again, standbys that go away. */
+/** The server changes while a worker streams: locks, reloaded settings, standbys that go away. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError, type WatchOptions } from '../../src/index.ts';
 import { wantedVersion } from '../support/binaries.ts';
@@ -43,7 +43,7 @@ async function worker(db: Database, options: Partial<WatchOptions<any>> = {}) {
 } // prettier-ignore
 
 test(
-  'a migration that holds a watched table stops neither the events of others nor the inspection',
+  'a migration that holds a watched table blocks neither events of other tables nor the inspection',
   { timeout: 60_000 },
   async () => {
     const { db } = await serverWithTables();
@@ -65,8 +65,8 @@ test(
   },
 );
 
-describe('synchronous_standby_names that comes to name the worker', () => {
-  test('ends the watch, so that it holds no commit of the server back', { timeout: 60_000 }, async () => {
+describe('when synchronous_standby_names begins to name the worker,', () => {
+  test('the watch ends, so that it does not block commits of the server', { timeout: 60_000 }, async () => {
     const { cluster, db } = await serverWithTables();
     const { watch } = await worker(db);
     await cluster.reload({ synchronous_standby_names: '*' });
@@ -79,23 +79,27 @@ describe('synchronous_standby_names that comes to name the worker', () => {
     await cluster.reload({ synchronous_standby_names: '' });
   });
 
-  test("is a warning with visibility: 'immediate', and over when the name is gone", { timeout: 60_000 }, async () => {
-    const { cluster, db } = await serverWithTables();
-    const { watch, seen, warnings } = await worker(db, { visibility: 'immediate' });
-    await cluster.reload({ synchronous_standby_names: '*' });
-    await until(() => warnings.length > 0, { describe: 'the warning', timeout: nextInspection });
-    expect(warnings).toMatchObject([{ code: 'SYNCHRONOUS_STANDBY' }]);
-    expect(watch.health().reasons).toEqual([expect.stringMatching(/^SYNCHRONOUS_STANDBY: /)]);
-    await db.sql('insert into jobs values (1)');
-    expect(seen).toEqual([1]);
-    await cluster.reload({ synchronous_standby_names: '' });
-    await until(() => watch.health().reasons.length === 0, { describe: 'its end', timeout: nextInspection });
-    expect(warnings).toHaveLength(1);
-  });
+  test(
+    "it is a warning with visibility: 'immediate', which is over when the name is removed",
+    { timeout: 60_000 },
+    async () => {
+      const { cluster, db } = await serverWithTables();
+      const { watch, seen, warnings } = await worker(db, { visibility: 'immediate' });
+      await cluster.reload({ synchronous_standby_names: '*' });
+      await until(() => warnings.length > 0, { describe: 'the warning', timeout: nextInspection });
+      expect(warnings).toMatchObject([{ code: 'SYNCHRONOUS_STANDBY' }]);
+      expect(watch.health().reasons).toEqual([expect.stringMatching(/^SYNCHRONOUS_STANDBY: /)]);
+      await db.sql('insert into jobs values (1)');
+      expect(seen).toEqual([1]);
+      await cluster.reload({ synchronous_standby_names: '' });
+      await until(() => watch.health().reasons.length === 0, { describe: 'its end', timeout: nextInspection });
+      expect(warnings).toHaveLength(1);
+    },
+  );
 });
 
 test.skipIf(version < 17)(
-  'a standby of synchronized_standby_slots that is down holds all events back: warning, health, status and doctor name it',
+  'a standby of synchronized_standby_slots that is down holds back all events: warning, health, status and doctor name it',
   { timeout: 90_000 },
   async () => {
     const { cluster, db } = await serverWithTables();

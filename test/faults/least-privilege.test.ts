@@ -1,4 +1,4 @@
-/** The role of sql/role.sql can do all that manage: 'verify' needs, and nothing else. */
+/** The role of sql/role.sql can do everything that manage: 'verify' needs, and nothing else. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -25,21 +25,21 @@ const asRole = () => {
 };
 
 beforeAll(async () => {
-  // What PostgreSQL grants to everybody must not be what makes it work.
+  // Privileges that PostgreSQL grants to everybody must not be needed.
   await db.sql(`revoke all on database "${db.name}" from public`);
-  await db.sql('revoke create on schema public from public'); // as it is from PostgreSQL 15 on
+  await db.sql('revoke create on schema public from public'); // as by default from PostgreSQL 15
   const text = await read('role.sql');
   await db.sql(text.replaceAll(/\bwalwatch\b/g, role).replaceAll(/\baccounts\b/g, db.name));
   await db.sql(`alter role ${role} password '${password}'`);
   for (const migration of ['001_dead_letters', '002_positions', '004_attempts']) {
-    // As the owner of the database runs them: with the grants at their end.
+    // Run as the owner of the database: with the grants at their end.
     const uncommented = (await read(`migrations/${migration}.sql`)).replaceAll(/^-- (?=GRANT )/gm, '');
     expect(uncommented.match(/^GRANT .* TO walwatch;$/gm)).toHaveLength(2);
     await db.sql(uncommented.replaceAll('TO walwatch;', `TO ${role};`));
   }
 });
 
-/** What the DBA makes for a worker. Dropped, by watchOn, when the test has finished. */
+/** The objects that the DBA creates for a worker. watchOn drops them when the test has finished. */
 async function makeSlot(): Promise<void> {
   await db.sql(
     `create publication ${slot} for table users, packages with (publish = 'insert', publish_via_partition_root = true)`,
@@ -56,7 +56,7 @@ afterAll(() =>
   }),
 );
 
-test('it runs everything: reading, heartbeats, dead letters, positions, a takeover, and comes back after a loss', async () => {
+test('it runs every feature: reading, heartbeats, dead letters, positions, a takeover, and reconnects after a loss', async () => {
   await makeSlot();
   const options = { connection: asRole(), manage: 'verify', heartbeat: 200 } as const;
   const first = watchOf(watchers, { ...options, slot });
@@ -106,7 +106,7 @@ test('it runs everything: reading, heartbeats, dead letters, positions, a takeov
   expect(problems).toHaveLength(1);
 });
 
-test('it can read the watched tables and not write them, and sees nothing of the others', async () => {
+test('it can read the watched tables but not write them, and cannot read the others', async () => {
   await db.sql('create table secrets (id int)');
   await inSession(asRole(), async (client) => {
     await client.query('select from users, packages');
@@ -129,7 +129,7 @@ test('it can read the watched tables and not write them, and sees nothing of the
   });
 });
 
-test('without a table of positions, or the rights on it, the start fails with the SQL that its owner has to run', async () => {
+test('without a table of positions, or the rights on it, the start fails with the SQL for its owner to run', async () => {
   await makeSlot();
   const subscribed = () => {
     const watch = watchOf(watchers, { connection: asRole(), manage: 'verify', slot });
@@ -149,7 +149,7 @@ test('without a table of positions, or the rights on it, the start fails with th
       code: 'CONFIGURATION',
       issues: [{ message: expect.stringContaining(role) }],
     });
-    const [, sql] = /^Let the owner of the database run: (.*)$/.exec(error!.solution!)!;
+    const [, sql] = /^As the owner of the database, run: (.*)$/.exec(error!.solution!)!;
     await db.sql(sql!);
   }
   const { watch, seen } = subscribed();

@@ -1,4 +1,4 @@
-/** The primary is lost with its last transactions, and a copy of it goes on in a history of its own. */
+/** The primary is lost with its last transactions, and a copy of it continues in a different history. */
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const sql = (cluster: Cluster, text: string) =>
   inSession(cluster.url, async (client) => (await client.query(text)).rows as Record<string, unknown>[]);
 
 test(
-  'events of the lost history are dropped and told, and its positions do not keep new events from being handled',
+  'events of the lost history are dropped and reported, and its positions do not stop new events from being handled',
   { timeout: 90_000 },
   async () => {
     await using primary = await startCluster();

@@ -1,4 +1,4 @@
-/** Those who listen are killed, and servers of a NATS cluster: what was not handled comes again, and nothing is lost. */
+/** Remote watches and servers of a NATS cluster are killed: unhandled events are delivered again, and nothing is lost. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
@@ -29,7 +29,7 @@ interface Line {
 }
 
 test(
-  'processes of a group are killed under load: all events are handled, again only what they had taken',
+  'processes of a group are killed under load: all events are handled, and only events that they had taken are handled again',
   { timeout: 90_000 },
   async () => {
     await makeTable();
@@ -74,14 +74,14 @@ test(
       },
     );
     await third.end('SIGTERM');
-    // What was done and perhaps not acknowledged when its process was killed: at most what a process had taken.
+    // Events that were handled but not acknowledged when their process was killed: at most those that it had taken.
     const again = handled().length - 6000;
     expect(again).toBeLessThanOrEqual(2 * 256);
     expect(new Set(handled().map(({ eventId }) => eventId)).size).toBe(6000);
   },
 );
 
-test('a group goes on when the broker was killed under load: all events are handled, and none again in the same process', async () => {
+test('a group continues after the broker was killed under load: all events are handled, and no process handles one twice', async () => {
   await makeTable();
   await using broker = await startBroker();
   const connection = await connectTo(broker.url);
@@ -110,7 +110,7 @@ test('a group goes on when the broker was killed under load: all events are hand
   await settled(db, worker);
   await until(
     async () => {
-      const info = await manager.consumers.info(stream, 'mailer').catch(() => undefined); // it may just be connecting anew
+      const info = await manager.consumers.info(stream, 'mailer').catch(() => undefined); // it may be reconnecting
       return info && info.num_pending + info.num_ack_pending === 0;
     },
     { describe: () => `all to be acknowledged; so far ${handled.length}`, timeout: 25_000 },

@@ -1,37 +1,16 @@
-/** The network fails in every way it can, or the server does not let us in. */
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/** All faults of a network, and servers or poolers that refuse a connection. */
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { Source } from '../../src/stream/source.ts';
-import { type Cluster, startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { errorResponse, startProxy } from '../support/proxy.ts';
-import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
+import { record, watchers } from '../support/connecting.ts';
 
-/** What one attempt connects, side by side. */
+/** The sessions of one attempt, which connect side by side. */
 const sessions = 3;
-const watchers = defineWatchers<{ entries: { id: number; note: string } }>()([
-  ['entries', 'inserted', { extraColumns: ['note'] }],
-]);
 
-/** What happens to a watch, as it tells. */
-function record(watch: SlotWatch<typeof watchers>) {
-  const seen: number[] = [];
-  const connects: number[] = [];
-  const disconnects: { readonly error: WatchError | undefined; readonly state: string; readonly shown: unknown }[] = [];
-  watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
-  watch.on('connected', ({ reconnects }) => connects.push(reconnects));
-  watch.on('disconnected', ({ error }) => {
-    const { state, error: shown } = watch.status();
-    disconnects.push({ error, state, shown });
-  });
-  return { seen, connects, disconnects, codes: () => disconnects.map(({ error }) => error?.code) };
-}
-
-describe('the way to the server', () => {
+describe('faults on the way to the server', () => {
   const db = useDatabase();
   const watchOf = watchOn(db);
   beforeAll(async () => {
@@ -68,7 +47,7 @@ describe('the way to the server', () => {
     expect(new Set(codes())).toEqual(new Set(['CONNECTION']));
   });
 
-  test('a half-open connection is noticed, told, and replaced without loss', async () => {
+  test('a half-open connection is detected, reported, and replaced without loss', async () => {
     const proxy = await proxied();
     const connection = { connectionString: proxy.url, options: '-c wal_sender_timeout=2000' };
     const watch = watchOf(watchers, { connection });
@@ -84,7 +63,7 @@ describe('the way to the server', () => {
       state: 'disconnected',
     });
     expect(disconnects[0]!.shown).toBe(disconnects[0]!.error);
-    // The server has to notice as well, before the slot is free again.
+    // The server has to detect it as well, before the slot is free again.
     await until(() => connects.length === 2, { describe: 'the reconnect' });
     written.push(...(await write(5)));
     await settled(db, watch);
@@ -92,7 +71,7 @@ describe('the way to the server', () => {
     expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
   });
 
-  test('a worker that loses its network inside a transaction of its own keeps no lock on the publication', async () => {
+  test('a worker that loses its network inside one of its transactions keeps no lock on the publication', async () => {
     const proxy = await proxied();
     const connection = { connectionString: proxy.url, options: '-c wal_sender_timeout=2000' };
     const slot = slotName();
@@ -107,12 +86,12 @@ describe('the way to the server', () => {
     await until(async () => (await db.sql(noting)).length > 0, { describe: 'the worker to wait for the lock' });
     proxy.swallow();
     await blocker.query('rollback');
-    // The server's session has the lock now, and nobody to tell it.
+    // The server's session has the lock now, and its client is gone.
     await db.sql(`alter publication "${slot}" set (publish = 'insert')`);
     await watch.stop();
   });
 
-  test('a server that accepts and never answers is given up after connectTimeout, and tried again', async () => {
+  test('a server that accepts and never answers is given up after connectTimeout, and retried', async () => {
     const proxy = await proxied();
     proxy.behave('silent');
     const watch = watchOf(watchers, { connection: proxy.url, connectTimeout: 100 });
@@ -142,7 +121,7 @@ describe('the way to the server', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('a server that is starting up is asked again soon: a restart takes seconds', async () => {
+  test('a server that is starting up is retried soon: a restart takes seconds', async () => {
     const proxy = await proxied();
     proxy.behave(errorResponse('57P03', 'the database system is starting up'));
     const watch = watchOf(watchers, { connection: proxy.url });
@@ -154,7 +133,7 @@ describe('the way to the server', () => {
     await started;
   });
 
-  test('a server that is starting up when we come back is asked again, and nothing is lost', async () => {
+  test('a server that is starting up when we reconnect is retried, and nothing is lost', async () => {
     const proxy = await proxied();
     const watch = watchOf(watchers, { connection: proxy.url });
     const { seen, connects, codes } = record(watch);
@@ -173,19 +152,19 @@ describe('the way to the server', () => {
     expect(seen).toEqual(written);
   });
 
-  test('a walsender that is ended in the moment in which it is ready is a failed attempt, and no uncaught exception', async () => {
+  test('a walsender that is terminated just as it is ready is a failed attempt, and not an uncaught exception', async () => {
     const proxy = await proxied();
     const [ok, ready] = [
       Buffer.from('5200000008 00000000'.replace(' ', ''), 'hex'),
       Buffer.from('5a0000000549', 'hex'),
     ];
-    // In one packet: whoever listens only once the connection is up hears nothing of the error.
+    // In one packet: a listener that is added once the connection is up misses the error.
     proxy.behave(Buffer.concat([ok, ready, errorResponse('57P01', 'terminating connection')]));
     const source = new Source({ connectionString: proxy.url });
     await expect(source.connect()).rejects.toMatchObject({ code: '57P01' });
   });
 
-  test('a pooler that does not know our settings is UNSUPPORTED, and not tried again', async () => {
+  test('a pooler that does not support our settings is UNSUPPORTED, and not retried', async () => {
     const proxy = await proxied();
     proxy.behave(errorResponse('08P01', 'unsupported startup parameter in options: datestyle'));
     const watch = watchOf(watchers, { connection: proxy.url });
@@ -197,7 +176,7 @@ describe('the way to the server', () => {
     expect(proxy.accepted).toBeLessThanOrEqual(sessions); // of one attempt
   });
 
-  test('a request for TLS that is answered with an error, such as out of memory, is tried again', async () => {
+  test('a request for TLS that is answered with an error, such as out of memory, is retried', async () => {
     const proxy = await proxied();
     proxy.behave(errorResponse('53200', 'out of memory'));
     const watch = watchOf(watchers, { connection: `${proxy.url}?sslmode=verify-full` });
@@ -221,7 +200,7 @@ describe('the way to the server', () => {
     expect(proxy.accepted).toBeLessThanOrEqual(sessions); // of one attempt
   });
 
-  test('a database that does not exist is final', async () => {
+  test('a database that does not exist is a permanent error', async () => {
     const url = new URL(db.url);
     url.pathname = '/no_such_database';
     const watch = watchOf(watchers, { connection: url.href });
@@ -229,79 +208,5 @@ describe('the way to the server', () => {
       code: 'AUTHENTICATION',
       message: expect.stringContaining('no_such_database'),
     });
-  });
-});
-
-describe('a server of its own', () => {
-  let cluster: Cluster;
-  beforeAll(async () => {
-    cluster = await startCluster({
-      hba: ['host all postgres 127.0.0.1/32 trust', 'host all all 127.0.0.1/32 scram-sha-256'],
-    });
-    await sql(`create role worker login replication password 'right' connection limit 3`);
-    await sql('grant create on database postgres to worker');
-    await sql('create table entries (id int generated always as identity primary key, note text)');
-    await sql('alter table entries owner to worker');
-    return () => cluster[Symbol.asyncDispose]();
-  });
-  const sql = (text: string) => inSession(cluster.url, (client) => client.query(text));
-  const urlOfWorker = (password: string): string => {
-    const url = new URL(cluster.url);
-    Object.assign(url, { username: 'worker', password });
-    return url.href;
-  };
-  const watchAs = (connection: string): SlotWatch<typeof watchers> => {
-    const watch = createWatch({ connection, slot: slotName(), watchers });
-    onTestFinished(() => watch.stop());
-    return watch;
-  };
-
-  test('a wrong password is final', async () => {
-    const watch = watchAs(urlOfWorker('wrong'));
-    const { disconnects } = record(watch);
-    await expect(watch.start()).rejects.toMatchObject({ code: 'AUTHENTICATION', retry: 'never' });
-    expect(disconnects).toEqual([]);
-    expect(watch.status()).toMatchObject({ state: 'failed', error: { code: 'AUTHENTICATION' } });
-  });
-
-  test('too many connections: tried until there is room', async () => {
-    const hold = new Set(['1', '2', '3']);
-    let release!: () => void;
-    const released = new Promise<void>((resolve) => (release = resolve));
-    const holders = [...hold].map((one) =>
-      inSession(urlOfWorker('right'), async (client) => {
-        await client.query('select');
-        hold.delete(one);
-        await released;
-      }),
-    );
-    await until(() => hold.size === 0, { describe: 'all of the connections that the role may have' });
-    const watch = watchAs(urlOfWorker('right'));
-    const { disconnects } = record(watch);
-    const started = watch.start();
-    await until(() => disconnects.length > 0, { describe: 'the first attempt' });
-    expect(disconnects[0]!.error).toMatchObject({ code: 'SERVER_BUSY', retry: 'slowly' });
-    release();
-    await Promise.all(holders);
-    await started;
-    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
-  });
-
-  test('a server in recovery, which accepts nobody yet, is waited for', { timeout: 60_000 }, async () => {
-    await sql('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
-    // A standby that nobody may read: what a server in recovery says, for as long as the test likes.
-    const signal = join(cluster.dataDirectory, 'standby.signal');
-    await cluster.reload({ hot_standby: false });
-    await writeFile(signal, '', { mode: 0o644 });
-    await cluster.restart('fast');
-    const watch = watchAs(cluster.url);
-    const { disconnects, codes } = record(watch);
-    const started = watch.start();
-    await until(() => disconnects.length > 0, { describe: 'the first attempt' });
-    expect(codes()).toEqual(['SERVER_BUSY']);
-    await rm(signal);
-    await cluster.restart('fast');
-    await started;
-    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
   });
 });

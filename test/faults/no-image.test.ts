@@ -1,4 +1,4 @@
-/** A Docker engine that has no image, and no way to fetch one: the tests use the embedded server, and say so. */
+/** A Docker engine without an image, and no way to fetch one: the tests use the embedded server, and report it. */
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
@@ -13,7 +13,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** As much of Docker's API as is asked for. https://docs.docker.com/reference/api/engine/ */
+/** The requests of Docker's API that are used. https://docs.docker.com/reference/api/engine/ */
 const withoutImages: RequestListener = ({ url = '', method }, response) => {
   const [status, body] = url.startsWith('/info')
     ? [200, { ServerVersion: '28.0.0', OperatingSystem: 'Linux', OSType: 'linux', Architecture: 'x86_64' }]
@@ -23,7 +23,7 @@ const withoutImages: RequestListener = ({ url = '', method }, response) => {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 };
 
-test('Docker without the image: the embedded server, and one line that says why', async () => {
+test('Docker without the image: the embedded server, and one line that tells why', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'walwatch-engine-'));
   const socket = join(folder, 'docker.sock');
   const engine = createServer(withoutImages).listen(socket);
@@ -38,7 +38,11 @@ test('Docker without the image: the embedded server, and one line that says why'
     const { rows } = await inSession(server.url, (client) => client.query('show wal_level'));
     expect(rows).toEqual([{ wal_level: 'logical' }]);
     expect(warn.mock.calls).toEqual([
-      [expect.stringMatching(/^Docker answers, but there is no container of postgres:1\d \(.*no such host.*\): .+$/)],
+      [
+        expect.stringMatching(
+          /^Docker answers, but cannot start a container of postgres:1\d \(.*no such host.*\): .+$/,
+        ),
+      ],
     ]);
   } finally {
     engine.closeAllConnections();

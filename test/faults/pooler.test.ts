@@ -1,4 +1,4 @@
-/** A pooler in the way: what it does not carry must be said, and not be tried for ever. */
+/** A pooler in between: features it does not support must be reported, and not retried. */
 import { beforeAll, expect, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -29,12 +29,12 @@ async function refused(settings: Readonly<Record<string, string>>): Promise<void
 }
 
 test.skipIf(missing).each(['session', 'transaction'])(
-  'PgBouncer with pool_mode = %s is UNSUPPORTED, at once and with what to do',
+  'PgBouncer with pool_mode = %s is UNSUPPORTED, at once and with a solution',
   (mode) => refused({ pool_mode: mode }),
 );
 
-// Without our settings names in our SQL could mean what somebody else has made.
+// Without our settings, names in our SQL could refer to objects that others have created.
 test.skipIf(missing).each([
   ['the settings that we send', 'options'],
   ['also that we want to replicate', 'options,replication'],
-])('so is one that was told to ignore %s', (_, ignored) => refused({ ignore_startup_parameters: ignored }));
+])('so is one that is configured to ignore %s', (_, ignored) => refused({ ignore_startup_parameters: ignored }));

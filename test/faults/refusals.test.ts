@@ -1,4 +1,4 @@
-/** What the server refuses: told by name, final only where waiting cannot help. */
+/** Errors of the server: reported by name, permanent only if waiting cannot help. */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError, type WatchOptions } from '../../src/index.ts';
 import { wantedVersion } from '../support/binaries.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
+import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { slotName } from '../support/watching.ts';
@@ -33,10 +34,10 @@ function watchOn(options: Partial<WatchOptions<typeof watchers>> & { connection:
   return { watch, seen, errors, connects: () => connects };
 }
 
-/** Whoever reads `error` has what was wrong and what to do, and no secret. */
+/** `error` has the cause and the solution, and no secret. */
 const refused = (watch: Watch) => watch.start().catch((error: unknown) => error as WatchError);
 
-describe('WAL that the slot needs is gone from pg_wal, and the catalog does not know', () => {
+describe('WAL that the slot needs is gone from pg_wal, while the catalog still lists it', () => {
   const lose = async (onLost: 'stop' | 'recreate') => {
     const cluster = await withEntries(await startCluster());
     onTestFinished(() => cluster[Symbol.asyncDispose]());
@@ -66,14 +67,14 @@ describe('WAL that the slot needs is gone from pg_wal, and the catalog does not 
     expect(connects()).toBeLessThanOrEqual(1);
   });
 
-  test('onLost: recreate makes a new one, and tells the gap', { timeout: 60_000 }, async () => {
+  test('onLost: recreate creates a new one, and reports the gap', { timeout: 60_000 }, async () => {
     const { cluster, watch, seen, errors } = await lose('recreate');
-    const gaps: unknown[] = [];
-    watch.on('gap', (gap) => gaps.push(gap));
+    const gaps = recorder();
+    watch.on('gap', gaps);
     await watch.start();
-    await until(() => gaps.length > 0, { describe: 'the gap' });
+    await until(() => gaps.all.length > 0, { describe: 'the gap' });
     const lsn = expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/);
-    expect(gaps).toEqual([{ from: lsn, to: lsn, reason: expect.stringContaining('has already been removed') }]);
+    expect(gaps.all).toEqual([{ from: lsn, to: lsn, reason: expect.stringContaining('has already been removed') }]);
     expect(errors.map(({ code }) => code)).toEqual(['SLOT_LOST']);
     const [entry] = await run(cluster, 'insert into entries default values returning id');
     await until(() => seen.length > 0, { describe: 'an event after the gap' });
@@ -81,7 +82,7 @@ describe('WAL that the slot needs is gone from pg_wal, and the catalog does not 
   });
 });
 
-test('max_replication_slots = 0 is what is told', { timeout: 60_000 }, async () => {
+test('max_replication_slots = 0 is reported as the cause', { timeout: 60_000 }, async () => {
   const cluster = await withEntries(await startCluster({ settings: { max_replication_slots: 0 } }));
   onTestFinished(() => cluster[Symbol.asyncDispose]());
   expect(await refused(watchOn({ connection: cluster.url }).watch)).toMatchObject({
@@ -115,7 +116,7 @@ describe('on one server', () => {
   const terminate = (role: string) =>
     sql(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
 
-  test('a role that is read-only by default: a configuration, with the statement to run, which helps', async () => {
+  test('a role that is read-only by default: a configuration error, with the statement that fixes it', async () => {
     const role = await makeRole();
     await sql(`alter role ${role} set default_transaction_read_only = on`);
     const error = await refused(watchOn({ connection: connectionOf(role) }).watch);
@@ -128,7 +129,7 @@ describe('on one server', () => {
     await watchOn({ connection: connectionOf(role) }).watch.start();
   });
 
-  test('an event trigger that refuses publications: its text, its name, and what to do', async () => {
+  test('an event trigger that refuses publications: its text, its name, and a solution', async () => {
     const role = await makeRole();
     await sql(`create function no_ddl() returns event_trigger language plpgsql as $$ begin raise exception 'not on a Friday'; end $$;
                create event trigger no_publications on ddl_command_start when tag in ('CREATE PUBLICATION') execute function no_ddl()`);
@@ -140,15 +141,15 @@ describe('on one server', () => {
     });
   });
 
-  test('no password, where the server asks for one', async () => {
+  test('a missing password, where the server asks for one', async () => {
     const role = await makeRole();
     expect(await refused(watchOn({ connection: connectionOf(role, null as never) }).watch)).toMatchObject({
       code: 'AUTHENTICATION',
-      message: 'the server asks for a password, and `connection` has none',
+      message: 'the server asks for a password, but `connection` has none',
     });
   });
 
-  test('a password function that returns nothing ends a first start, and says so', async () => {
+  test('a password function that returns nothing ends a first start, with an error that names it', async () => {
     const role = await makeRole();
     const nothing = (() => undefined) as unknown as () => string;
     expect(await refused(watchOn({ connection: connectionOf(role, nothing) }).watch)).toMatchObject({
@@ -157,7 +158,7 @@ describe('on one server', () => {
     });
   });
 
-  test('a password function that throws is asked again', async () => {
+  test('a password function that throws is called again', async () => {
     const role = await makeRole();
     let down = true;
     const password = () => {
@@ -191,7 +192,7 @@ describe('on one server', () => {
     expect(seen).toEqual([entry!['id']]);
   });
 
-  test('a database that is gone for a while, after it was streamed from, is waited for', async () => {
+  test('a database that is gone for a while after streaming is waited for', async () => {
     await sql('create database away');
     const url = new URL(cluster.url);
     url.pathname = '/away';
@@ -232,7 +233,7 @@ describe('on one server', () => {
       highWaterMark: 1024 * 1024,
     });
     await watch.start();
-    // The walsender is in this transaction for longer than any of the timeouts: nobody reads for a while.
+    // The walsender stays in this transaction for longer than any of the timeouts, while reading is paused.
     const release = deferred();
     watch.subscribe('entries:inserted', () => release.promise);
     await sql(
@@ -247,7 +248,7 @@ describe('on one server', () => {
   });
 
   test(
-    'SLOT_BLOCKED says what an ordinary role cannot see, and which right ending a session takes',
+    'SLOT_BLOCKED names the hidden session for an ordinary role, and the privilege to end it',
     { timeout: 60_000 },
     async () => {
       const role = await makeRole();

@@ -1,4 +1,4 @@
-/** A worker is killed, at any moment: nothing is lost, and what comes again comes under the same id. */
+/** A worker is killed at any moment: nothing is lost, and repeated events have the same id. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 import { dropSlotAndPublication } from '../support/watching.ts';
 
 const db = useDatabase();
-/** `WALWATCH_ROUNDS=100 npm run test:integration -- test/faults/resume.test.ts` for more of it. */
+/** `WALWATCH_ROUNDS=100 npm run test:integration -- test/faults/resume.test.ts` runs more rounds. */
 const rounds = Number(process.env['WALWATCH_ROUNDS'] ?? 10);
 
 beforeEach(async () => {
@@ -123,7 +123,7 @@ test.for([
     });
     next.kill('SIGTERM');
     await once(next, 'exit');
-    // The whole transaction came again, because none of it was acknowledged.
+    // The whole transaction was delivered again, because none of it was acknowledged.
     expect(lines.filter(({ id }) => id !== undefined).length).toBeGreaterThanOrEqual(105_000);
   },
 );

@@ -2,6 +2,7 @@
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { compareLsn, createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
+import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { slotName } from '../support/watching.ts';
@@ -45,7 +46,7 @@ test('a fast stop of the server ends at once while a handler hangs, and nothing 
   await watch.start();
   const [entry] = await sql(`insert into entries (note) values ('held') returning id`);
   await until(() => watch.status().running === 1, { describe: 'the handler to run' });
-  await cluster.stop('fast'); // rejects when it has not ended after 20 s; without our answer it waits for wal_sender_timeout
+  await cluster.stop('fast'); // rejects if it still runs after 20 s; without our answer it waits for wal_sender_timeout
   await until(() => watch.status().state !== 'streaming', { describe: 'the watch to notice' });
   await cluster.start();
   const [after] = await sql(
@@ -91,18 +92,18 @@ test(
   },
 );
 
-test('a terminated walsender is replaced; disconnected says why and when', async () => {
+test('a terminated walsender is replaced; disconnected has the reason and the time', async () => {
   const watch = watchCluster();
-  const disconnects: unknown[] = [];
+  const disconnects = recorder();
   const connects: number[] = [];
-  watch.on('disconnected', (event) => disconnects.push(event));
+  watch.on('disconnected', disconnects);
   watch.on('connected', ({ reconnects }) => connects.push(reconnects));
   await watch.start();
   await sql(
     `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${watch.status().slot}'`,
   );
   await until(() => connects.length === 2, { describe: 'the reconnect' });
-  expect(disconnects).toEqual([
+  expect(disconnects.all).toEqual([
     { error: expect.objectContaining({ code: 'CONNECTION' }), retryIn: expect.any(Number) },
   ]);
 });

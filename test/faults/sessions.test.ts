@@ -1,4 +1,4 @@
-/** A session that waits for a lock, or whose peer has gone, stops nothing but its own job. */
+/** A session that waits for a lock, or whose peer has gone, delays only its own job. */
 import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchErrorCode } from '../../src/index.ts';
@@ -28,12 +28,12 @@ function listen(watch: SlotWatch<any>) {
   return seen;
 }
 
-test('a migration that holds one watched table stops neither the events of the others nor a worker that starts', async () => {
+test('a migration that holds one watched table delays neither events of the others nor a worker that starts', async () => {
   await db.sql('create table locked (id int primary key); create table free (id int primary key)');
   const watch = watchOf(watchers);
   const seen = listen(watch);
   await watch.start();
-  // It has been there before: making a publication takes a lock on its tables.
+  // It has run before: creating a publication takes a lock on its tables.
   const slot = slotName();
   const before = watchOf(watchers, { slot });
   await before.start();
@@ -71,27 +71,23 @@ async function throughProxy() {
   return { cluster, sql, proxy, make };
 }
 
-test(
-  'the session for the catalog that falls silent is noticed, and nothing is missed',
-  { timeout: 60_000 },
-  async () => {
-    const { sql, proxy, make } = await throughProxy();
-    const watch = make(proxy.url);
-    const seen = listen(watch);
-    const errors: (WatchErrorCode | undefined)[] = [];
-    watch.on('disconnected', ({ error }) => errors.push(error?.code));
-    await watch.start();
-    await sql('insert into free values (1)');
-    await until(() => seen.length === 1, { describe: 'the first event' });
-    proxy.swallow(0);
-    await sql('insert into free values (2)');
-    await until(() => errors.length > 0 && seen.includes(2), {
-      describe: () => JSON.stringify([seen, errors, watch.status()]),
-      timeout: 30_000,
-    });
-    expect(errors[0]).toBe('CONNECTION');
-  },
-);
+test('a silent session for the catalog is detected, and nothing is missed', { timeout: 60_000 }, async () => {
+  const { sql, proxy, make } = await throughProxy();
+  const watch = make(proxy.url);
+  const seen = listen(watch);
+  const errors: (WatchErrorCode | undefined)[] = [];
+  watch.on('disconnected', ({ error }) => errors.push(error?.code));
+  await watch.start();
+  await sql('insert into free values (1)');
+  await until(() => seen.length === 1, { describe: 'the first event' });
+  proxy.swallow(0);
+  await sql('insert into free values (2)');
+  await until(() => errors.length > 0 && seen.includes(2), {
+    describe: () => JSON.stringify([seen, errors, watch.status()]),
+    timeout: 30_000,
+  });
+  expect(errors[0]).toBe('CONNECTION');
+});
 
 test('a standby whose session falls silent still takes over', { timeout: 60_000 }, async () => {
   const { cluster, sql, proxy, make } = await throughProxy();
@@ -108,13 +104,13 @@ test('a standby whose session falls silent still takes over', { timeout: 60_000 
   await until(() => seen.length === 1, { describe: 'the event' });
 });
 
-test('a session that lives long keeps nothing of the tasks that are done', async () => {
+test('a long-lived session keeps nothing of finished tasks', async () => {
   const session = new Session(
     sessionConfig({ connectionString: db.url }, { name: 'walwatch/test', connectTimeout: 5000 }),
   );
   onTestFinished(() => session.close());
   await connectOwn(session);
-  const then = vi.spyOn(session.lost, 'then'); // what Promise.race() calls, and what is called stays until it settles
+  const then = vi.spyOn(session.lost, 'then'); // Promise.race() calls it, and keeps the callbacks until it settles
   const question = { name: 'one', text: 'select 1 as one' };
   for (let times = 0; times < 3; times++) {
     expect((await session.use((client) => client.query('select 1 as one'))).rows).toEqual([{ one: 1 }]);
@@ -123,7 +119,7 @@ test('a session that lives long keeps nothing of the tasks that are done', async
   expect(then).not.toHaveBeenCalled();
 });
 
-test('what runs when the connection is lost fails with it, and so does what comes later', async () => {
+test('running tasks fail when the connection is lost, and so do later ones', async () => {
   const session = new Session(
     sessionConfig({ connectionString: db.url }, { name: 'walwatch/lost', connectTimeout: 5000 }),
   );

@@ -1,4 +1,4 @@
-/** Several workers set up the same things in the same moment, or somebody else's things are in the way. */
+/** Several workers set up the same objects at the same moment, or objects of others are in the way. */
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError, type WatchOptions } from '../../src/index.ts';
 import { resolveOptions } from '../../src/options.ts';
@@ -10,6 +10,7 @@ import { noMemory } from '../../src/setup/memory.ts';
 import { prepare } from '../../src/setup/prepare.ts';
 import { checkEntries } from '../../src/watchers/validate.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -19,7 +20,7 @@ beforeAll(() => db.sql('create table entries (id int primary key); create table 
 const entries = defineWatchers([['entries', 'inserted']]);
 const both = defineWatchers([['entries', 'inserted'], ['others', 'updated']]); // prettier-ignore
 
-/** Starts all in the same moment. One streams, and the others stand by; nobody ends. */
+/** Starts all at the same moment. One streams, the others are on standby, and none ends. */
 async function oneStreams(watches: readonly SlotWatch<any>[]): Promise<SlotWatch<any>> {
   const ended: unknown[] = [];
   for (const watch of watches) {
@@ -29,7 +30,7 @@ async function oneStreams(watches: readonly SlotWatch<any>[]): Promise<SlotWatch
   const states = () => watches.map((watch) => watch.status().state).toSorted();
   const wanted = [...watches.slice(1).map(() => 'standby'), 'streaming'];
   await until(() => ended.length > 0 || String(states()) === String(wanted), {
-    describe: () => `one to stream and the others to stand by: ${states().join()}`,
+    describe: () => `one to stream and the others to be on standby: ${states().join()}`,
     timeout: 30_000,
   });
   expect(ended).toEqual([]);
@@ -38,7 +39,7 @@ async function oneStreams(watches: readonly SlotWatch<any>[]): Promise<SlotWatch
 const replicas = (options: Partial<WatchOptions>, watchers: any = entries) =>
   [1, 2, 3].map(() => watchOf(watchers, options as never));
 
-test('of the replicas of a first deployment one streams, and the others stand by', { timeout: 60_000 }, async () => {
+test('in a first deployment one replica streams, and the others are on standby', { timeout: 60_000 }, async () => {
   for (let round = 0; round < 5; round++) {
     const watches = replicas({ slot: slotName() });
     await oneStreams(watches);
@@ -46,7 +47,7 @@ test('of the replicas of a first deployment one streams, and the others stand by
   }
 });
 
-test('so it is with a transaction open at the start, which is waited for', { timeout: 60_000 }, async () => {
+test('the same with a transaction open at the start, which is waited for', { timeout: 60_000 }, async () => {
   const writer = await db.client();
   await writer.query('begin; insert into others values (1)');
   const slot = slotName();
@@ -59,20 +60,20 @@ test('so it is with a transaction open at the start, which is waited for', { tim
   await streams;
 });
 
-test('so it is where a lost slot is made anew, and the gap is told by the one that streams', async () => {
+test('the same when a lost slot is re-created, and the streaming worker reports the gap', async () => {
   const slot = slotName();
   const first = watchOf(entries, { slot });
   await first.start();
   await first.stop();
   await db.dropSlot(slot);
   const watches = replicas({ slot: { name: slot, onLost: 'recreate' } });
-  const gaps: unknown[] = [];
-  for (const watch of watches) watch.on('gap', (gap) => gaps.push(gap));
+  const gaps = recorder();
+  for (const watch of watches) watch.on('gap', gaps);
   await oneStreams(watches);
-  expect(gaps).toEqual([expect.objectContaining({ reason: `the slot '${slot}' was dropped` })]);
+  expect(gaps.all).toEqual([expect.objectContaining({ reason: `the slot '${slot}' was dropped` })]);
 });
 
-test('so it is where all of them add a table to the publication', async () => {
+test('the same when all of them add a table to the publication', async () => {
   const slot = slotName();
   const first = watchOf(entries, { slot });
   await first.start();
@@ -80,7 +81,7 @@ test('so it is where all of them add a table to the publication', async () => {
   await oneStreams(replicas({ slot }, both));
 });
 
-test('a worker that dies between making a slot anew and telling the gap leaves the gap to the next', async () => {
+test('a worker that dies between re-creating a slot and reporting the gap leaves the gap to the next', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   const { watchers } = checkEntries(entries.entries);
@@ -95,7 +96,7 @@ test('a worker that dies between making a slot anew and telling the gap leaves t
   const { gap, server } = await prepared();
   expect(gap).toMatchObject({ reason: `the slot '${slot}' was dropped`, to: expect.stringContaining('/') });
   expect((await prepared()).gap).toEqual(gap);
-  // What a worker notes that streams, and so has told.
+  // The note of a worker that streams, and so has reported it.
   const claimant = { worker: 'this one', watchers: [] };
   await session.use((client) => changeMarker(client, options, server, (marker) => claimed(marker, claimant, gap!.to)));
   expect((await prepared()).gap).toBeUndefined();
@@ -142,12 +143,12 @@ test("with 'verify' a slot that was dropped is lost, and not one that was never 
     message: expect.stringMatching(/changes after [0-9A-F]+\/[0-9A-F]+/),
   });
   await db.sql(
-    /start anew: .*(SELECT pg_catalog.pg_create_logical_replication_slot\(.*?\));/.exec(error.solution!)![1]!,
+    /then start again: .*(SELECT pg_catalog.pg_create_logical_replication_slot\(.*?\));/.exec(error.solution!)![1]!,
   );
   await watchOf(entries, { slot, manage: 'verify' }).start();
 });
 
-test('a slot that sends prepared transactions is refused at the start, with the SQL that makes it anew', async () => {
+test('a slot that sends prepared transactions is refused at the start, with the SQL that re-creates it', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   await db.sql(`create publication "${slot}" for table entries`);
@@ -165,7 +166,7 @@ const live = () =>
   );
 
 test(
-  'a temporary slot that waits for a transaction says so, and leaves nothing behind',
+  'a temporary slot that waits for a transaction reports it, and leaves nothing behind',
   { timeout: 60_000 },
   async () => {
     const writer = await db.client({ application_name: 'nightly_job' });
@@ -184,7 +185,7 @@ test(
 );
 
 test(
-  'live watches that all lose their connections do not take each other’s publications',
+  'live watches that all lose their connections do not remove each other’s publications',
   { timeout: 60_000 },
   async () => {
     const watches = Array.from({ length: 6 }, () => watchOf(entries, { slot: { temporary: true } }));

@@ -1,4 +1,4 @@
-/** A link on which nothing arrives any more, and nothing is closed: what the watch says of it, and how it comes back. */
+/** A link that delivers nothing but stays open: how the watch reports it, and how it recovers. */
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { internalsOf } from '../../src/observe/internals.ts';
@@ -35,7 +35,7 @@ const eventsOf = (watch: SlotWatch<typeof watchers>) => {
   watch.on('disconnected', ({ error }) => errors.push(error));
   return { seen, errors };
 };
-/** A watch that has handled its first event; in `written`, what its handler is to get. */
+/** A watch that has handled its first event; `written` has the events that its handler must get. */
 const streaming = async () => {
   const { proxy, connection } = await proxied('60s');
   const watch = watchOf(watchers, { connection });
@@ -47,7 +47,7 @@ const streaming = async () => {
 };
 const lagSecondsOf = (watch: SlotWatch<typeof watchers>) => internalsOf(watch).measurements.lagSeconds();
 
-test('a silent link is not ready and tells since when, its lag is not known and grows, and bytes clear it', async () => {
+test('a silent link is not ready and has the time of its last byte, its lag is unknown and grows, and bytes end the silence', async () => {
   const { proxy, connection } = await proxied('3s');
   const watch = watchOf(watchers, { connection });
   const { seen, errors } = eventsOf(watch);
@@ -65,7 +65,7 @@ test('a silent link is not ready and tells since when, its lag is not known and 
   expect(watch.health()).toEqual({
     live: true,
     ready: false,
-    reasons: [`the server has sent nothing since ${silentSince!.toISOString()}, although it was asked`],
+    reasons: [`the server has not answered since ${silentSince!.toISOString()}`],
   });
   proxy.release();
   await until(() => watch.health().ready, { describe: 'the answer' });
@@ -75,7 +75,7 @@ test('a silent link is not ready and tells since when, its lag is not known and 
   expect([seen, errors]).toEqual([written, []]);
 });
 
-test('a server that has nothing to send, and a reader that reads nothing, are not silent', async () => {
+test('a server that has nothing to send, and a paused reader, are not silent', async () => {
   const { connection } = await proxied('2s');
   const watch = watchOf(watchers, { connection, highWaterMark: 1000, stopTimeout: 10 });
   const silences: unknown[] = [];
@@ -91,7 +91,7 @@ test('a server that has nothing to send, and a reader that reads nothing, are no
   };
   await looked(200);
   await write(10, 1000);
-  await until(() => watch.health().reasons.join().includes('reading pauses'), { describe: 'full memory' });
+  await until(() => watch.health().reasons.join().includes('reading is paused'), { describe: 'full memory' });
   await looked(200);
   expect(watch.health().ready).toBe(true);
   hang.resolve();
@@ -100,7 +100,7 @@ test('a server that has nothing to send, and a reader that reads nothing, are no
   expect(errors).toEqual([]);
 });
 
-test('lag is not known before the first connection and after the last', async () => {
+test('lag is unknown before the first connection and after the last', async () => {
   const { proxy, connection } = await proxied('3s');
   proxy.behave('silent');
   const watch = watchOf(watchers, { connection, connectTimeout: 1000 });
@@ -119,7 +119,7 @@ test('lag is not known before the first connection and after the last', async ()
   proxy.behave('forward');
 });
 
-test('what was committed while it was disconnected is lag at once when it streams again', async () => {
+test('commits from while it was disconnected count as lag as soon as it streams again', async () => {
   const { proxy, connection } = await proxied('3s');
   const watch = watchOf(watchers, { connection });
   const lags: (number | undefined)[] = [];
@@ -134,7 +134,7 @@ test('what was committed while it was disconnected is lag at once when it stream
   expect(lags[1]).toBeGreaterThan(100_000);
 });
 
-test('a link that nothing passes any more is given up after two heartbeats, long before the server is', async () => {
+test('a dead link is given up after two heartbeats, long before the server gives up', async () => {
   const { proxy, connection } = await proxied('60s');
   const watch = watchOf(watchers, { connection, heartbeat: 500 });
   const { errors } = eventsOf(watch);
@@ -149,7 +149,7 @@ test('a link that nothing passes any more is given up after two heartbeats, long
   proxy.reset(); // the server would keep the slot for a minute
 });
 
-test('after an outage the gate asks over a new session at once, and does not wait for what TCP still holds back', async () => {
+test('after an outage the gate asks over a new session at once, and does not wait for TCP to retransmit', async () => {
   const { proxy, watch, seen, errors, written } = await streaming();
   proxy.hold(':gate');
   written.push(...(await write()));
@@ -165,10 +165,10 @@ test('after an outage the gate asks over a new session at once, and does not wai
   await settled(db, watch);
   expect(watch.health()).toEqual({ live: true, ready: true, reasons: [] });
   expect(errors).toEqual([]);
-  proxy.release(); // of a session that is not there any more
+  proxy.release(); // of a session that no longer exists
 });
 
-test('when only the connection for questions is dead, the gate asks over a new one while the stream goes on', async () => {
+test('when only the session for questions is dead, the gate asks over a new one while the stream continues', async () => {
   const { proxy, watch, seen, errors, written } = await streaming();
   const accepted = proxy.accepted;
   proxy.hold(':gate');

@@ -10,7 +10,7 @@ import { dropSlotAndPublication, slotName } from '../support/watching.ts';
 const db = useDatabase();
 beforeAll(() => db.sql('create table bulk (id int primary key, note text)'));
 
-/** Runs the program with so many MB of heap; gives the lines that it has printed. */
+/** Runs the program with this many MB of heap; returns the lines that it has printed. */
 function run(
   mode: string,
   amount: number,
@@ -47,14 +47,18 @@ test('a transaction of 2,000,000 rows passes through 128 MB of heap', { timeout:
   expect(lines.at(-1)).toMatchObject({ handled: 2_000_000 });
 });
 
-test('subscriptions by id take little, and an event finds its own among 1,000,000', { timeout: 60_000 }, async () => {
-  const { lines, exited } = run('subscriptions', 1_000_000, 512);
-  expect(await exited).toBe(0);
-  expect(lines).toEqual([{ heard: [999_999], bytes: expect.any(Number) }]);
-  expect(lines[0]!['bytes']).toBeLessThan(400);
-});
+test(
+  'subscriptions by id take little memory, and an event finds its own among 1,000,000',
+  { timeout: 60_000 },
+  async () => {
+    const { lines, exited } = run('subscriptions', 1_000_000, 512);
+    expect(await exited).toBe(0);
+    expect(lines).toEqual([{ heard: [999_999], bytes: expect.any(Number) }]);
+    expect(lines[0]!['bytes']).toBeLessThan(400);
+  },
+);
 
-test('values of 100 MB pass one after another, and nothing is kept of them', { timeout: 180_000 }, async () => {
+test('values of 100 MB pass one after another, and none is kept', { timeout: 180_000 }, async () => {
   const { lines, exited } = run('values', 8, 256);
   expect(await exited).toBe(0);
   expect(lines.map(({ length }) => length)).toEqual(Array.from({ length: 8 }, () => 100_000_000));
@@ -62,7 +66,7 @@ test('values of 100 MB pass one after another, and nothing is kept of them', { t
   for (const { used } of lines) expect(used).toBeLessThan(350_000_000);
 });
 
-test('what nobody wants takes no memory, however large: messages, rows and values', { timeout: 120_000 }, async () => {
+test('unneeded messages, rows and values take no memory, however large', { timeout: 120_000 }, async () => {
   const { lines, exited } = run('unwanted', 300, 128);
   expect(await exited).toBe(0);
   expect(lines).toMatchObject([{ heard: 2 }]);
@@ -70,7 +74,7 @@ test('what nobody wants takes no memory, however large: messages, rows and value
 });
 
 test(
-  'a value too large for JavaScript is told by column, table, event and size, once',
+  'a value too large for JavaScript is reported with column, table, event and size, once',
   { timeout: 120_000 },
   async () => {
     const size = 540_000_000;
@@ -91,7 +95,7 @@ test(
 );
 
 test(
-  'after 200 reconnects and 20,000 subscriptions that came and went nothing is left of them',
+  'after 200 reconnects and 20,000 ended subscriptions no memory is kept for them',
   { timeout: 120_000 },
   async () => {
     const { lines, exited } = run('churn', 200);

@@ -1,10 +1,11 @@
-/** The slot or the publication is in other hands, lost, or not to be had. */
+/** The slot or the publication is in use, lost, or cannot be created. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
 import { deferred, until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
@@ -58,7 +59,7 @@ test('a standby takes over from a worker that is killed, and misses nothing', as
   expect(seen).toContain(id);
 });
 
-test('a slot whose WAL is removed is SLOT_LOST, with the reason; recreated only on demand, with both ends of the gap', async () => {
+test('a slot whose WAL is removed is SLOT_LOST, with the reason; re-created only on request, with both ends of the gap', async () => {
   await using cluster = await startCluster({
     settings: { max_slot_wal_keep_size: '1MB', min_wal_size: '32MB', max_wal_size: '32MB' },
   });
@@ -81,7 +82,7 @@ test('a slot whose WAL is removed is SLOT_LOST, with the reason; recreated only 
     const ended = watch.closed.catch((error: unknown) => error);
     await until(
       async () => {
-        // 16 MB each, and the checkpoint removes what is over the limit, however much a slot needs it.
+        // 16 MB each, and the checkpoint removes WAL beyond the limit, even if a slot needs it.
         await sql(`select pg_logical_emit_message(false, 'filler', ''), pg_switch_wal()`);
         await sql('checkpoint');
         return (await sql(`select wal_status from pg_replication_slots`))[0].wal_status === 'lost';
@@ -95,12 +96,12 @@ test('a slot whose WAL is removed is SLOT_LOST, with the reason; recreated only 
     });
     const again = watchCluster('recreate');
     const seen: number[] = [];
-    const gaps: unknown[] = [];
-    again.on('gap', (gap) => gaps.push(gap));
+    const gaps = recorder();
+    again.on('gap', gaps);
     again.subscribe('entries:inserted', ({ id }) => void seen.push(id));
     await again.start();
     const lsn = expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/);
-    expect(gaps).toEqual([{ from: lsn, to: lsn, reason: expect.stringContaining('wal_removed') }]);
+    expect(gaps.all).toEqual([{ from: lsn, to: lsn, reason: expect.stringContaining('wal_removed') }]);
     await sql('insert into entries default values');
     await until(() => seen.length > 0, { describe: 'the first event after the gap' });
     expect(seen).toEqual([2]);
@@ -110,7 +111,7 @@ test('a slot whose WAL is removed is SLOT_LOST, with the reason; recreated only 
 });
 
 test(
-  'making a slot waits for an open transaction only so long, names it, and leaves no orphan',
+  'creating a slot waits for an open transaction up to a limit, names it, and leaves no orphan',
   { timeout: 60_000 },
   async () => {
     const writer = await db.client({ application_name: 'nightly_job' });
@@ -135,13 +136,13 @@ test(
   },
 );
 
-test('a publication that is dropped while it is in use is PUBLICATION_LOST', { timeout: 60_000 }, async () => {
+test('a publication that is dropped while in use is PUBLICATION_LOST', { timeout: 60_000 }, async () => {
   const watch = watchOf(watchers);
   await watch.start();
   await settled(db, watch);
   const ended = watch.closed.catch((error: unknown) => error);
   await db.sql(`drop publication ${watch.status().publication}`);
-  // Up to 17 decoding fails at the next change; from 18 on the catalog is what tells.
+  // Up to 17 decoding fails at the next change; from 18 on the catalog reveals it.
   await insert();
   expect(await ended).toMatchObject({ code: 'PUBLICATION_LOST' });
 });
@@ -150,7 +151,7 @@ test.each([
   ['more', watchers, both],
   ['fewer', both, watchers],
 ] as const)(
-  'a rolling deploy to a version that watches %s tables: the old one misses nothing',
+  'in a rolling deploy to a version that watches %s tables the old one misses nothing',
   async (_, before, after) => {
     const slot = slotName();
     const [old, next] = [watchOf<any>(before, { slot }), watchOf<any>(after, { slot })];
@@ -185,11 +186,11 @@ test.each([
   },
 );
 
-test('a worker that would be a synchronous standby is refused, and no commit waits for it', async () => {
+test('a worker that would be a synchronous standby is refused, and commits do not wait for it', async () => {
   await using cluster = await startCluster({ settings: { synchronous_standby_names: '*' } });
   const slot = slotName();
   await inSession(cluster.url, async (client) => {
-    // Nobody is there to confirm it.
+    // No standby could confirm it.
     await client.query('set synchronous_commit = local');
     await client.query('create table entries (id int generated always as identity primary key)');
     await client.query(`create publication ${slot} for table entries`);
@@ -208,7 +209,7 @@ test('a worker that would be a synchronous standby is refused, and no commit wai
   await watch.start();
   try {
     expect(warnings).toContain('SYNCHRONOUS_STANDBY');
-    // This commit waits for our acknowledgement, which comes because nothing waits for its visibility.
+    // This commit waits for our acknowledgement, which is sent because visibility is not waited for.
     await inSession(cluster.url, (client) => client.query('insert into entries default values'));
     expect(seen).toEqual([1]);
   } finally {

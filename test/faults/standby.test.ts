@@ -1,4 +1,4 @@
-/** The primary fails, and a physical standby takes its place; or changes are decoded on the standby. */
+/** The primary fails, and a physical standby replaces it; or changes are decoded on the standby. */
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
@@ -14,7 +14,7 @@ const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'ins
 const sql = (cluster: Cluster, text: string) =>
   inSession(cluster.url, async (client) => (await client.query(text)).rows as Record<string, unknown>[]);
 
-/** A watch whose host name leads to another server from one moment on, as a virtual address does. */
+/** A watch whose host name leads to another server from some moment on, as a virtual address does. */
 function movable(first: Cluster, slot: SlotOptions) {
   let { port } = first;
   const stream = () => {
@@ -78,7 +78,7 @@ test.skipIf(version < 17)(
   },
 );
 
-test('without it the slot is lost, which ends the watch loudly', { timeout: 60_000 }, async () => {
+test('without it the slot is lost, which ends the watch with an error', { timeout: 60_000 }, async () => {
   const { primary, standby } = await pair();
   const { watch, seen, moveTo } = movable(primary, { name: 'left_behind' });
   await watch.start();
@@ -191,7 +191,7 @@ async function decodingOnStandby() {
 }
 
 test.skipIf(version < 16)(
-  'a transaction that is open on the primary does not hold up what was committed after it',
+  'a transaction that is open on the primary does not delay later commits',
   { timeout: 60_000 },
   async () => {
     const { primary, watch, seen } = await decodingOnStandby();
@@ -209,7 +209,7 @@ test.skipIf(version < 16)(
 );
 
 test.skipIf(version < 16)(
-  'a standby that is promoted while it streams is judged as a primary from then on',
+  'a standby that is promoted while it streams is treated as a primary from then on',
   { timeout: 60_000 },
   async () => {
     const { standby, watch, seen } = await decodingOnStandby();

@@ -1,4 +1,4 @@
-/** How a worker comes to stream: in few round trips, over sessions that connect side by side, and with no walsender that it does not need. */
+/** Starting takes few round trips, over sessions that connect side by side, and no walsender that it does not need. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { resolveOptions } from '../../src/options.ts';
@@ -41,15 +41,15 @@ async function turnsUntilConnected(slot: string): Promise<readonly number[]> {
 }
 
 describe('round trips', () => {
-  // Each also takes one to connect, and the walsender's last one comes after the last of control: 4 in all without a password.
-  test('a start where everything is in place takes one for set-up, whatever types the columns have', async () => {
+  // Each also takes one to connect, and the walsender's last one follows the last of control: 4 in all without a password.
+  test('a start with everything in place takes one for set-up, whatever types the columns have', async () => {
     await makeTable();
     const slot = slotName();
     await turnsUntilConnected(slot);
     expect(await turnsUntilConnected(slot)).toEqual([
       2, // to log in; to read everything
       2, // to log in; to begin
-      3, // to log in; to introduce itself; to stream
+      3, // to log in; to identify the server; to stream
     ]);
   });
 
@@ -65,7 +65,7 @@ describe('round trips', () => {
     expect(turns[1]!.slice(3)).toEqual([2, 2, 3]);
   });
 
-  test('a first start makes publication and slot in nine more', async () => {
+  test('a first start creates publication and slot in nine more', async () => {
     await makeTable();
     expect(await turnsUntilConnected(slotName())).toEqual([11, 2, 3]);
   });
@@ -82,7 +82,7 @@ test('all sessions of an attempt connect side by side, before the server has ans
   await started;
 });
 
-test('a session that has not got our settings reads under no search path but ours', async () => {
+test('a session that did not get our settings reads with no search path but ours', async () => {
   await makeTable();
   await db.sql(`
     create schema trap; create sequence trap.called;
@@ -100,7 +100,7 @@ test('a session that has not got our settings reads under no search path but our
   expect(is_called).toBe(false);
 });
 
-describe('a server that has one walsender to give', () => {
+describe('a server with a single walsender', () => {
   async function scarce() {
     const cluster = await startCluster({ settings: { max_wal_senders: 1 } });
     onTestFinished(() => cluster[Symbol.asyncDispose]());
@@ -115,7 +115,7 @@ describe('a server that has one walsender to give', () => {
     return { sql, worker };
   }
 
-  test('lets a standby wait, which keeps no session but one, and takes over', async () => {
+  test('lets a standby wait, which keeps a single session, and takes over', async () => {
     const { sql, worker } = await scarce();
     const [first, second] = [worker('shared'), worker('shared')];
     await first.start();
@@ -138,7 +138,7 @@ describe('a server that has one walsender to give', () => {
     expect(errors).toEqual([]);
   });
 
-  test('is SERVER_BUSY for a worker of another slot, which names the limit, and is tried again', async () => {
+  test('is SERVER_BUSY for a worker of another slot, which names the limit, and is retried', async () => {
     const { worker } = await scarce();
     const [first, second] = [worker('one'), worker('two')];
     await first.start();

@@ -23,7 +23,7 @@ const listen = (watch: SlotWatch<any>, watcher = 'entries:inserted') => {
   return seen;
 };
 
-test("takeover: 'terminate' ends the session of the worker that has the slot, and repeats what that had not done", async () => {
+test("takeover: 'terminate' ends the session of the worker that has the slot, and repeats its unhandled events", async () => {
   const slot = slotName();
   const first = watchOf(watchers, { slot, stopTimeout: 10 });
   first.subscribe('entries:inserted', () => new Promise(() => {})); // never done

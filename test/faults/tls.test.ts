@@ -1,4 +1,4 @@
-/** A server is who its certificate says, or there is no connection. */
+/** The certificate of a server must match, or the connection fails. */
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 import { slotName } from '../support/watching.ts';
 
-/** What one attempt connects, side by side. */
+/** The sessions of one attempt, which connect side by side. */
 const sessions = 3;
 const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
   return () => cluster[Symbol.asyncDispose]();
 });
 
-/** A watch that checks the certificate, over a proxy that counts how often it tried. */
+/** A watch that checks the certificate, over a proxy that counts its attempts. */
 const verifying = async (rootCertificate?: string) => {
   const proxy = await startProxy(cluster.url);
   onTestFinished(() => proxy[Symbol.asyncDispose]());
@@ -36,7 +36,7 @@ const verifying = async (rootCertificate?: string) => {
   return { proxy, watch };
 };
 
-test('verify-full with a certificate that is trusted connects, and all sessions are encrypted', async () => {
+test('verify-full with a trusted certificate connects, and all sessions are encrypted', async () => {
   const { watch } = await verifying(await useCertificate(cluster, selfSigned('127.0.0.1')));
   const seen: number[] = [];
   watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
@@ -53,7 +53,7 @@ test('verify-full with a certificate that is trusted connects, and all sessions 
 });
 
 test.each([
-  ['that nobody vouches for', () => selfSigned('127.0.0.1'), false],
+  ['that is not trusted', () => selfSigned('127.0.0.1'), false],
   ['of another host', () => selfSigned('db.example.com'), true],
 ] as const)('a certificate %s is refused by verify-full, without a fallback', async (_, make, trusted) => {
   const path = await useCertificate(cluster, make());
@@ -70,7 +70,7 @@ test.each([
   expect(watch.status()).toMatchObject({ state: 'failed', error: { code: 'TLS' } });
 });
 
-test('certificate and CA file that are replaced while the worker runs are read again, and it comes back', async () => {
+test('certificate and CA file that are replaced while the worker runs are read again, and it reconnects', async () => {
   const path = join(await mkdtemp(join(tmpdir(), 'walwatch-')), 'root.crt');
   onTestFinished(() => rm(dirname(path), { recursive: true }));
   await cp(await useCertificate(cluster, selfSigned('127.0.0.1')), path);
@@ -84,7 +84,7 @@ test('certificate and CA file that are replaced while the worker runs are read a
   proxy.reset();
   await until(() => errors.length >= 2, { describe: 'the new certificate to be refused' });
   expect(errors[1]).toMatchObject({ code: 'TLS', retry: 'slowly' });
-  // Such as a secret that is mounted anew.
+  // For example a mounted secret that was rotated.
   await rm(path);
   await until(() => errors.some((error) => (error as Error).message.includes('cannot be read: ENOENT')), {
     describe: 'the missing file to be told',

@@ -1,4 +1,4 @@
-/** A commit record may begin exactly where the one before it ends: an acknowledgement of one byte more loses it. */
+/** A commit record may begin exactly where the previous one ends: acknowledging one byte more loses it. */
 import { expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -8,12 +8,12 @@ import { dropSlotAndPublication } from '../support/watching.ts';
 const db = useDatabase();
 const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 
-test('of two commits that touch, of which only the first is handled, the second comes again', async () => {
+test('of two adjacent commits, of which only the first is handled, the second is delivered again', async () => {
   await db.sql('create table entries (id int generated always as identity primary key)');
   const slot = `touching_${process.pid}`;
   const [first, second] = [await db.client(), await db.client()];
 
-  /** Whether the two commits of this round touched. */
+  /** Whether the two commits of this round were adjacent. */
   const round = async (): Promise<boolean> => {
     const events: { id: number; commitLsn: string }[] = [];
     const watch = createWatch({ connection: db.url, slot, watchers, stopTimeout: 10 });
@@ -49,7 +49,7 @@ test('of two commits that touch, of which only the first is handled, the second 
   };
 
   onTestFinished(() => dropSlotAndPublication(db, slot));
-  // Other tests write to the same server: now and then something comes between the two records.
+  // Other tests write to the same server: sometimes a record of theirs is between the two.
   let rounds = 0;
   while (!(await round())) expect(++rounds).toBeLessThan(50);
 });

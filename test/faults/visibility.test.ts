@@ -1,4 +1,4 @@
-/** A handler that looks for the row finds it, however late the commit becomes visible. */
+/** A handler that selects the row finds it, however late the commit becomes visible. */
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Client } from 'pg';
 import { compareLsn, createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
@@ -14,7 +14,7 @@ import { slotName, watchOn } from '../support/watching.ts';
 const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 const table = 'create table entries (id int generated always as identity primary key)';
 
-/** Writing to a disk takes its time, and so leaves some between a commit that is sent and one that is visible. */
+/** Writing to a disk takes time, and so leaves some between a commit that is sent and one that is visible. */
 let cluster: Cluster;
 beforeAll(async () => {
   cluster = await startCluster({ settings: { fsync: true } });
@@ -22,7 +22,7 @@ beforeAll(async () => {
   return () => cluster[Symbol.asyncDispose]();
 });
 
-/** Watches while each handler looks for its own row by the id, up to 64 of them at once. */
+/** Watches while each handler selects its own row by the id, up to 64 of them at once. */
 async function look(visibility: 'committed' | 'immediate') {
   const watch = createWatch({ connection: cluster.url, slot: slotName(), watchers, visibility });
   const sessions = [new Client(cluster.url), new Client(cluster.url)];
@@ -45,7 +45,7 @@ async function look(visibility: 'committed' | 'immediate') {
   return finds;
 }
 
-/** Sixteen writers at once, each with so many transactions of so many rows. Returns how many rows they have written. */
+/** Sixteen concurrent writers, each with this many transactions of this many rows. Returns the number of rows written. */
 async function write(transactions: number, rows: number, synchronousCommit = 'on'): Promise<number> {
   const writers = Array.from({ length: 16 }, () =>
     inSession(cluster.url, async (client) => {
@@ -94,7 +94,7 @@ describe('others', () => {
     await db.sql(table);
   });
 
-  test('a transaction that stays open holds up nobody', async () => {
+  test('a transaction that stays open does not delay others', async () => {
     const watch = watchOf(watchers);
     const seen: number[] = [];
     watch.subscribe('entries:inserted', ({ id }) => void seen.push(id));
@@ -116,14 +116,14 @@ describe('others', () => {
   });
 });
 
-describe('at a distance', () => {
+describe('with a slow link', () => {
   const db = useDatabase();
   const watchOf = watchOn(db);
   beforeAll(async () => {
     await db.sql(table);
   });
 
-  /** A watch whose questions arrive, while their answers are held; several of them are on their way. */
+  /** A watch whose questions arrive while their answers are held back, so several are pending. */
   const asking = async () => {
     const proxy = await startProxy(db.url);
     onTestFinished(() => proxy[Symbol.asyncDispose]());
@@ -156,7 +156,7 @@ describe('at a distance', () => {
     expect(seen).toEqual([id]);
   });
 
-  test('a connection that is reset with questions on their way is made again, and the event comes once', async () => {
+  test('a connection that is reset with pending questions is replaced, and the event is delivered once', async () => {
     const { watch, proxy, seen, id } = await asking();
     proxy.reset();
     await until(() => seen.length > 0, { describe: () => `the event: ${JSON.stringify(watch.status())}` });
@@ -165,8 +165,8 @@ describe('at a distance', () => {
   });
 });
 
-describe('commits that wait for a synchronous standby which is not there', () => {
-  // Negative, so that they are not in the way of the others.
+describe('commits that wait for a missing synchronous standby', () => {
+  // Negative, so that they do not collide with the others.
   const ids = async (): Promise<number[]> =>
     inSession(cluster.url, async (client) =>
       (await client.query<{ id: number }>('select id from entries where id < 0 order by id')).rows.map(({ id }) => id),
@@ -211,11 +211,11 @@ describe('commits that wait for a synchronous standby which is not there', () =>
     await commit;
   });
 
-  test("with 'committed' it is held, what follows waits behind it, and all is released in order", async () => {
+  test("with 'committed' it is held, later changes wait behind it, and all are released in order", async () => {
     const { watch, seen } = await watchCluster('committed');
     const hanging = insert(-10);
     await until(() => watch.status().waitingForVisibility, { describe: 'the event to be held' });
-    // These are visible at once, and still come after it.
+    // These are visible at once, and are still delivered after it.
     await insert(-11, 'local');
     const beforeLast = await end();
     await insert(-12, 'off');
@@ -234,7 +234,7 @@ describe('commits that wait for a synchronous standby which is not there', () =>
     expect(watch.status().waitingForVisibility).toBe(false);
   });
 
-  test('who subscribes meanwhile gets what nobody could read yet, also as a whole transaction', async () => {
+  test('a subscription made in the meantime gets the invisible changes, even as a whole transaction', async () => {
     const { watch } = await watchCluster('committed');
     const hanging = insert(-20);
     await until(() => watch.status().waitingForVisibility, { describe: 'the event to be held' });

@@ -15,7 +15,7 @@ const watchers = defineWatchers<{ orders: { id: number; v: number } }>()([
 beforeAll(() => db.sql('create table orders (id int primary key, v int not null)'));
 
 let last = 0;
-/** Rows with new ids, each in a transaction of its own. Returns the ids. */
+/** Inserts rows with new ids, each in its own transaction. Returns the ids. */
 async function write(count: number): Promise<number[]> {
   const first = last + 1;
   last += count;
@@ -26,7 +26,7 @@ async function write(count: number): Promise<number[]> {
 }
 
 test.each(['committed', 'immediate'] as const)(
-  'every event comes once, in order, with its context, across transactions; visibility: %s',
+  'every event is delivered once, in order, with its context, across transactions; visibility: %s',
   async (visibility) => {
     const watch = watchOf(watchers, { visibility });
     const batches: number[][] = [];
@@ -43,13 +43,13 @@ test.each(['committed', 'immediate'] as const)(
     await settled(db, watch);
     expect(batches.flat()).toEqual(ids);
     expect(batches.map(({ length }) => length)).not.toContain(0);
-    expect(Math.max(...batches.map(({ length }) => length))).toBe(7); // they grow while the handler is busy
+    expect(Math.max(...batches.map(({ length }) => length))).toBe(7); // batches grow while the handler is busy
     expect(new Set(contexts.map(({ eventId }) => eventId)).size).toBe(500);
     expect(single.filter((_, index) => index % 2 === 0)).toEqual(ids);
   },
 );
 
-test('`latest` hands over the newest of each row', async () => {
+test('`latest` delivers the newest event of each row', async () => {
   const watch = watchOf(watchers);
   const seen: (readonly { readonly id: number; readonly v: number }[])[] = [];
   watch.subscribe('orders:updated', (events) => void seen.push(events), {
@@ -64,7 +64,7 @@ test('`latest` hands over the newest of each row', async () => {
   expect(seen).toEqual([[{ id: b, v: 100 }, { id: a, v: 0 }]]); // prettier-ignore
 });
 
-test('a batch that is being collected when the watch stops is not acknowledged, and comes again', async () => {
+test('a batch that is being collected when the watch stops is not acknowledged, and delivered again by the next', async () => {
   const slot = slotName();
   const first = watchOf(watchers, { slot });
   first.subscribe('orders:inserted', () => expect.unreachable(), { batch: { size: 1000, wait: 3_600_000 } });
@@ -83,14 +83,14 @@ test('a batch that is being collected when the watch stops is not acknowledged, 
   expect(seen).toEqual(ids);
 });
 
-test('a batch that is larger than the memory does not wait for what can not be read', async () => {
+test('a batch that is larger than the memory does not wait for changes that cannot be read', async () => {
   const watch = watchOf(watchers, { highWaterMark: 20_000 });
   const seen: number[] = [];
   const done = deferred();
   let expected = Infinity;
   watch.subscribe('orders:inserted', (events) => {
     seen.push(...events.map(({ id }) => id));
-    if (seen.length > expected - 100) done.resolve(); // the last ones may wait as long as they were told to
+    if (seen.length > expected - 100) done.resolve(); // the last ones may wait for their full `wait`
   }, { batch: { size: 1_000_000, wait: 3_600_000 } }); // prettier-ignore
   await watch.start();
   expected = 3000;

@@ -1,4 +1,4 @@
-/** A worker as a single file, with walwatch in it, in a folder where there is nothing else. scripts/try-bundlers.mjs tries more bundlers. */
+/** A worker as a single file that contains walwatch, in an otherwise empty folder. scripts/try-bundlers.mjs tries more bundlers. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -31,8 +31,8 @@ async function byEsbuild({ format, minify }: Bundle, outfile: string): Promise<v
     minify,
     outfile,
     logLevel: 'error',
-    tsconfigRaw: {}, // ours leads 'walwatch' to src
-    // pg is CommonJS, and requires modules of Node. docs/deployment.md shows this line.
+    tsconfigRaw: {}, // this repository resolves 'walwatch' to src
+    // pg is CommonJS, and requires modules of Node. docs/how-to/bundlers-and-runtimes.md shows this line.
     ...(format === 'esm' && {
       banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
     }),

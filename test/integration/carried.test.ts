@@ -1,4 +1,4 @@
-/** What a publication carries is read from the catalogs: the same as PostgreSQL's own view, without a lock on any table. */
+/** The tables of a publication are read from the catalogs: the same as in PostgreSQL's own view, without a lock on any table. */
 import { expect, inject, test } from 'vitest';
 import { readPublication } from '../../src/setup/publication.ts';
 import { readTables } from '../../src/postgres/tables.ts';
@@ -44,7 +44,7 @@ test.for([
   const publication = await readPublication(client, name, { major });
   expect([...publication!.carried].toSorted()).toEqual(expected.map(({ table }) => table).toSorted());
 
-  // A migration holds them all.
+  // A migration locks them all.
   const migration = await db.client();
   await migration.query('begin');
   for (const table of ['plain', 'child', 'root', 'root_low', 'root_mid', 'root_mid_1', 'other.root_high', 'other.plain'])
@@ -56,7 +56,7 @@ test.for([
   await migration.query('rollback');
 }); // prettier-ignore
 
-test('a row filter that was read once is not read again while its table is locked, and another one waits for the lock', async ({
+test('a row filter that is already known is not read again while its table is locked, and an unknown one waits for the lock', async ({
   skip,
 }) => {
   const { version: major } = inject('server');

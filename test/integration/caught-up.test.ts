@@ -1,4 +1,4 @@
-/** `caughtUp()`: all that was committed before the call has been handled when it resolves, and it does resolve. */
+/** `caughtUp()`: everything committed before the call is handled when it resolves, and it does resolve. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { defineWatchers, type SlotWatch, WatchError } from '../../src/index.ts';
 import { parseLsn } from '../../src/postgres/lsn.ts';
@@ -20,7 +20,7 @@ const insert = async (): Promise<number> =>
   (await db.sql<{ id: number }>('insert into entries default values returning id'))[0]!.id;
 const newest = async (): Promise<number> => (await db.sql<{ id: number }>('select max(id) as id from entries'))[0]!.id;
 
-/** A watch, and the ids that its handler is done with; it takes a moment for each. */
+/** A watch, and the ids that its handler has finished; it takes a moment for each. */
 function recording(options: Parameters<typeof watchOf>[1] = {}) {
   const watch = watchOf(watchers, options) as SlotWatch<typeof watchers>;
   const seen: number[] = [];
@@ -31,18 +31,18 @@ function recording(options: Parameters<typeof watchOf>[1] = {}) {
   return { watch, seen };
 }
 
-/** Whether the call still waits once the server has sent what was written since. */
+/** Whether the call still waits once the server has sent everything written since. */
 async function waits(promise: Promise<void>, watch: SlotWatch<any>): Promise<boolean> {
   let over = false;
   promise.then(() => (over = true), () => (over = true)); // prettier-ignore
   const [message] = await db.sql<{ lsn: string }>(`select pg_logical_emit_message(true, 'test', '')::text as lsn`);
   await until(() => parseLsn(watch.status().receivedLsn ?? '0/0') >= parseLsn(message!.lsn), {
-    describe: 'the stream to go on',
+    describe: 'the stream to continue',
   });
   return !over;
 }
 
-/** Until the server has told a call where its WAL ends, if nothing else is asked: what is committed then lies behind that. */
+/** Until the server has told a call its end of WAL, if nothing else is pending: later commits are beyond that position. */
 async function hasTarget({ slot }: { readonly slot: string }): Promise<void> {
   await until(
     async () => {
@@ -57,7 +57,7 @@ async function hasTarget({ slot }: { readonly slot: string }): Promise<void> {
 }
 
 describe.each(['committed', 'immediate'] as const)("visibility '%s'", (visibility) => {
-  test('what was committed before the call has been handled', async () => {
+  test('everything committed before the call is handled', async () => {
     const { watch, seen } = recording({ visibility });
     await watch.start();
     for (let round = 0; round < 50; round++) {
@@ -67,14 +67,14 @@ describe.each(['committed', 'immediate'] as const)("visibility '%s'", (visibilit
     }
   });
 
-  test('on a database where nothing happens it resolves', async () => {
+  test('it resolves on a database where nothing happens', async () => {
     const { watch } = recording({ visibility });
     await watch.start();
     for (let round = 0; round < 20; round++) await watch.caughtUp();
   });
 });
 
-test('commits of tables that are not published are passed', async () => {
+test('commits of tables that are not published do not block it', async () => {
   const { watch, seen } = recording();
   await watch.start();
   for (let round = 0; round < 20; round++) {
@@ -84,7 +84,7 @@ test('commits of tables that are not published are passed', async () => {
   expect(seen).toEqual([]);
 });
 
-test('commits that the server has not flushed yet are waited for', async () => {
+test('it waits for commits that the server has not flushed yet', async () => {
   const { watch, seen } = recording();
   await watch.start();
   const client = await db.client();
@@ -96,7 +96,7 @@ test('commits that the server has not flushed yet are waited for', async () => {
   }
 });
 
-test('a transaction that is open holds up nobody, on an otherwise idle server as well', async () => {
+test('an open transaction does not block it, even on an otherwise idle server', async () => {
   const { watch, seen } = recording();
   await watch.start();
   const open = await db.client();
@@ -111,7 +111,7 @@ test('a transaction that is open holds up nobody, on an otherwise idle server as
   expect(seen).toHaveLength(20);
 });
 
-test('several calls at once each wait for what was committed before them', async () => {
+test('several concurrent calls each wait for everything committed before them', async () => {
   const { watch, seen } = recording();
   await watch.start();
   await Promise.all(
@@ -123,7 +123,7 @@ test('several calls at once each wait for what was committed before them', async
   );
 });
 
-test('while others go on writing it resolves', async () => {
+test('it resolves while others continue to write', async () => {
   const { watch, seen } = recording();
   await watch.start();
   await insert();
@@ -145,7 +145,7 @@ test('while others go on writing it resolves', async () => {
   }
 });
 
-test('before start() it waits for the stream, and then for what was committed', async () => {
+test('before start() it waits for the stream, and then for everything committed', async () => {
   const { watch, seen } = recording();
   const caughtUp = watch.caughtUp();
   await watch.start();
@@ -159,7 +159,7 @@ test('before start() it waits for the stream, and then for what was committed', 
   expect([seen, again.seen]).toEqual([[], [id]]);
 });
 
-test('a handler that is tried again is waited for', async () => {
+test('it waits for a handler that is retried', async () => {
   const watch = watchOf(watchers);
   let failures = 0;
   const mended = deferred();
@@ -179,7 +179,7 @@ test('a handler that is tried again is waited for', async () => {
   expect(seen).toEqual([id]);
 });
 
-test('a later commit is not waited for, even if it was begun to be handled before', async () => {
+test('it does not wait for a later commit, even one whose handler already runs', async () => {
   const watch = watchOf(watchers);
   const calls: { readonly id: number; readonly resolve: () => void }[] = [];
   watch.subscribe('entries:inserted', ({ id }) => {
@@ -202,7 +202,7 @@ test('a later commit is not waited for, even if it was begun to be handled befor
   await watch.caughtUp();
 });
 
-test('with concurrency all of what runs is waited for', async () => {
+test('with concurrency it waits for all running handlers', async () => {
   const watch = watchOf(watchers);
   const running = new Map<number, () => void>();
   watch.subscribe('entries:inserted', ({ id }) => new Promise<void>((resolve) => running.set(id, resolve)), { concurrency: 8 }); // prettier-ignore
@@ -217,7 +217,7 @@ test('with concurrency all of what runs is waited for', async () => {
   await caughtUp;
 });
 
-test('it outlasts lost connections', async () => {
+test('it survives lost connections', async () => {
   const proxy = await startProxy(db.url);
   try {
     const { watch, seen } = recording({ connection: proxy.url });
@@ -233,7 +233,7 @@ test('it outlasts lost connections', async () => {
       await until(() => reconnected, { describe: 'the next connection' });
       remove();
     }
-    // One that is called while there is no connection.
+    // A call without a connection.
     proxy.behave('silent');
     proxy.reset();
     await until(() => watch.status().state !== 'streaming', { describe: 'the loss' });

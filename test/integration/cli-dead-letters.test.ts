@@ -1,4 +1,4 @@
-/** dead-letters: looked at and discarded from outside, replayed through the application's own handlers. */
+/** dead-letters: list, show and discard without the application, replay through its handlers. */
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { cli, type CliOptions, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
@@ -14,7 +14,7 @@ let slot: string;
 let options: CliOptions;
 let ids: string[];
 
-/** The handlers write what they are given into the table `calls`, and fail for the name of a row in `broken`. */
+/** The handlers write their events to the table `calls`, and fail for names in the table `broken`. */
 const config = (name: string, more: string) => `
   import { defineConfig, defineWatchers } from 'walwatch';
   import pg from 'pg';
@@ -38,7 +38,7 @@ beforeEach(async () => {
   options = { url: db.url, cwd: await folder({ 'walwatch.config.mjs': config(slot, subscribe) }) };
 });
 
-/** Leaves a letter for each name. */
+/** Creates a dead letter for each name. */
 async function fail(...names: string[]): Promise<void> {
   const watch = watchOf(watchers, { slot });
   watch.subscribe('users:inserted', () => Promise.reject(new Error('no such \u001b[31mmailbox')), {
@@ -55,7 +55,7 @@ async function fail(...names: string[]): Promise<void> {
 
 const left = async () => (await db.sql('select id from walwatch.dead_letters order by id')).map((row) => row['id']);
 
-test('list tells of each what failed and why, show all of one, for people and as JSON', async () => {
+test('list shows each letter with its error, show prints one in full, as text and as JSON', async () => {
   expect(await cli(['dead-letters', 'list'], options)).toMatchObject({ code: 0, stdout: 'No dead letters.\n' });
   expect(await cli(['dead-letters', 'list', '--json'], options)).toMatchObject({ code: 0, stdout: '[]\n' });
   await fail('Ada', 'Grace');
@@ -81,16 +81,16 @@ test('list tells of each what failed and why, show all of one, for people and as
   expect(shown.stdout).toMatch(/event id: [0-9A-F]+\/[0-9A-F]+\/0/);
   expect(shown.stdout).toMatch(/error:\r?\n +Error: no such .*mailbox\r?\n +at /);
   expect(shown.stdout).not.toContain('\u001b[31m');
-  // The slot alone will do.
+  // The slot is enough.
   expect((await cli(['dead-letters', 'list', '--slot', slot], { url: db.url })).stdout).toBe(stdout);
   const unknown = await cli(['dead-letters', 'show', ids[0]!, '999'], options);
-  expect(unknown).toMatchObject({ code: 1, stderr: 'walwatch: there is no dead letter 999\n' });
+  expect(unknown).toMatchObject({ code: 1, stderr: 'walwatch: dead letter 999 not found\n' });
   expect(await cli(['dead-letters', 'list', '--subscription', 'other'], options)).toMatchObject({
     stdout: 'No dead letters.\n',
   });
 });
 
-test('replay hands them to the handlers that the configuration exports, and ends with 1 while some fail', async () => {
+test('replay calls the handlers that the configuration exports, and exits with 1 if a letter fails again', async () => {
   await fail('Ada', 'Grace', 'Joan');
   await db.sql(`insert into broken values ('Grace')`);
   const one = await cli(['dead-letters', 'replay', ids[2]!], options);
@@ -112,7 +112,7 @@ test('replay hands them to the handlers that the configuration exports, and ends
   expect(await cli(['dead-letters', 'replay'], options)).toMatchObject({ code: 0, stdout: 'No dead letters.\n' });
 });
 
-test('replay says where the handlers have to come from, when it has none or not the right ones', async () => {
+test('replay explains how to provide handlers if they are missing or have other names', async () => {
   await fail('Ada');
   const without = await cli(['dead-letters', 'replay'], {
     url: db.url,
@@ -120,7 +120,7 @@ test('replay says where the handlers have to come from, when it has none or not 
   });
   expect(without.code).toBe(2);
   expect(without.stderr).toMatch(
-    /has no export 'subscribe'.*\n {2}export function subscribe\(watch\).*; or watch\.deadLetters\.replay\(\) in the worker/,
+    /does not export 'subscribe'.*\n {2}Add export function subscribe\(watch\).*, or call watch\.deadLetters\.replay\(\) in the worker/,
   );
   const other = subscribe.replace(`'mailer'`, `'sender'`);
   const misnamed = await cli(['dead-letters', 'replay'], {
@@ -128,14 +128,17 @@ test('replay says where the handlers have to come from, when it has none or not 
     cwd: await folder({ 'walwatch.config.mjs': config(slot, other) }),
   });
   expect(misnamed.code).toBe(1);
-  expect(misnamed.stderr).toContain(`there is no subscription 'mailer'`);
+  expect(misnamed.stderr).toContain(`no subscription 'mailer' exists`);
   expect(await left()).toEqual(ids);
 });
 
-test('discard asks, and removes what it has shown and nothing else', async () => {
+test('discard asks, and removes exactly the letters that it has shown', async () => {
   await fail('Ada', 'Grace', 'Joan');
   const piped = await cli(['dead-letters', 'discard', ids[0]!], options);
-  expect(piped).toMatchObject({ code: 2, stderr: expect.stringContaining('no terminal to ask on') });
+  expect(piped).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('confirmation needs a terminal; nothing was changed'),
+  });
   const refused = startOnTerminal(['dead-letters', 'discard', ids[0]!], options);
   await refused.says(/Discard 1\? \[y\/N\]/);
   refused.type('n\n');

@@ -1,4 +1,4 @@
-/** doctor: finds what is wrong, says what to change, and what it says is right. */
+/** doctor: it finds problems, and its fixes work. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { readFacts } from '../../src/cli/facts.ts';
@@ -33,12 +33,12 @@ async function examine(url: string, args: readonly string[], cwd?: string): Prom
 
 const named = (checks: readonly Check[], name: string) => checks.filter((check) => check.name === name);
 
-describe('on a server that is right', () => {
+describe('on a correct server', () => {
   const db = useDatabase();
   const watchOf = watchOn(db);
   beforeAll(() => db.sql('create table bare (line text)'));
 
-  test('the same fault of many tables is told once, with the names of a few; --json has a check for each', async () => {
+  test('the same problem of many tables is printed once, with some names; --json has a check for each', async () => {
     const tables = Array.from({ length: 40 }, (_, index) => `alike_${index}`);
     for (const table of tables) await db.sql(`create table ${table} (id int)`);
     const args = tables.map((table) => `${table}:inserted`);
@@ -55,7 +55,7 @@ describe('on a server that is right', () => {
     expect(setup.stderr).toMatch(/40 problems:[^]*the same for 39 others/);
   });
 
-  test('each requirement is a line with what was found and why it matters, on a terminal and in a pipe', async () => {
+  test('each requirement is a line with the current state and the reason, on a terminal and in a pipe', async () => {
     const slot = slotName();
     onTestFinished(() => dropSlotAndPublication(db, slot));
     const args = ['users:inserted', 'packages:deleted', '--slot', slot];
@@ -69,22 +69,22 @@ describe('on a server that is right', () => {
       "rights for manage: 'create'", 'long transactions', 'other slots',
     ]); // prettier-ignore
     const piped = await cli(['doctor', ...args], { url: db.url });
-    expect(piped.stdout).toMatch(/^✓ wal_level: logical – without logical/m);
+    expect(piped.stdout).toMatch(/^✓ wal_level: logical – below logical, the WAL/m);
     expect(piped.stdout).toMatch(/^! max_slot_wal_keep_size: no limit\n {4}why: .+\n {4}fix: ALTER SYSTEM SET/m);
-    expect(piped.stdout).toMatch(/\n\n✓ no problem, \d warnings?\n$/);
+    expect(piped.stdout).toMatch(/\n\n✓ no problems, \d warnings?\n$/);
     const shown = await onTerminal(['doctor', ...args], { url: db.url });
     expect(shown.code).toBe(0);
     expect(shown.stdout).toContain('\u001b[32m✓\u001b[0m');
   });
 
-  test('without slot and watchers it looks at the server alone, and says so', async () => {
+  test('without slot and watchers it checks only the server, with a warning for each', async () => {
     const { code, checks } = await examine(db.url, []);
     expect(code).toBe(0);
-    expect(named(checks, 'slot')).toMatchObject([{ level: 'warning', found: 'none named' }]);
-    expect(named(checks, 'watchers')).toMatchObject([{ level: 'warning', found: 'none named' }]);
+    expect(named(checks, 'slot')).toMatchObject([{ level: 'warning', found: 'none configured' }]);
+    expect(named(checks, 'watchers')).toMatchObject([{ level: 'warning', found: 'none configured' }]);
   });
 
-  test('what it says of tables, keys and replica identities is the SQL that mends them', async () => {
+  test('the fixes for tables, keys and replica identities are SQL that works', async () => {
     const slot = slotName();
     const cwd = await folder({
       'walwatch.config.mjs': `import { defineWatchers } from 'walwatch';
@@ -99,14 +99,14 @@ describe('on a server that is right', () => {
     expect(named(checks, 'bare:inserted')).toMatchObject([
       { level: 'problem', found: '"public"."bare" has no primary key' },
     ]);
-    expect(named(checks, 'roles:deleted')).toMatchObject([{ level: 'problem', fix: 'Its columns: id, name.' }]);
+    expect(named(checks, 'roles:deleted')).toMatchObject([{ level: 'problem', fix: 'The table has: id, name.' }]);
     expect(named(checks, `slot '${slot}'`)).toMatchObject([{ level: 'problem', found: 'does not exist yet' }]);
     onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
     await db.sql(moved!.fix!);
     expect(named((await examine(db.url, [], cwd)).checks, 'moved')).toMatchObject([{ level: 'ok' }]);
   });
 
-  test('a publication that does not fit the watchers is told with the SQL that makes it fit', async () => {
+  test('a publication that does not fit the watchers is reported with the SQL that fixes it', async () => {
     const slot = slotName();
     onTestFinished(() => dropSlotAndPublication(db, slot));
     const about = async (...watchers: string[]) => {
@@ -118,16 +118,16 @@ describe('on a server that is right', () => {
     await db.sql(missing.fix!.split(';')[0]!);
     expect(await about('users:inserted')).toMatchObject({ level: 'ok' });
     const narrow = await about('users:inserted', 'roles:deleted');
-    // Not a worker's to change: its owner may have other readers.
-    expect(narrow).toMatchObject({ level: 'problem', found: 'does not carry what the watchers need' });
+    // A worker must not change it: it may have other readers.
+    expect(narrow).toMatchObject({ level: 'problem', found: 'lacks something that the watchers need' });
     for (const statement of narrow.fix!.split(';').slice(0, -1)) await db.sql(statement);
     expect(await about('users:inserted', 'roles:deleted')).toMatchObject({ level: 'ok' });
     const wide = await about('roles:deleted');
-    expect(wide).toMatchObject({ level: 'warning', found: 'carries more than the watchers need' });
+    expect(wide).toMatchObject({ level: 'warning', found: 'has more than the watchers need' });
     expect(wide.fix).toContain('DROP TABLE ONLY "public"."users"');
   });
 
-  test('a slot is told with who reads it, and one of another kind or that was dropped is a problem', async () => {
+  test('a slot is shown with its reader; a slot of another plugin or a dropped one is a problem', async () => {
     const slot = slotName();
     const watch = watchOf(defineWatchers([['users', 'inserted']]), { slot });
     await watch.start();
@@ -135,7 +135,7 @@ describe('on a server that is right', () => {
       named((await examine(db.url, ['users:inserted', '--slot', slot])).checks, `slot '${slot}'`)[0]!;
     expect(await about()).toMatchObject({
       level: 'ok',
-      found: expect.stringMatching(/process \d+ sends it to walwatch\//),
+      found: expect.stringMatching(/process \d+ sends changes to walwatch\//),
     });
     await watch.stop();
     await db.dropSlot(slot);
@@ -144,7 +144,7 @@ describe('on a server that is right', () => {
     expect(await about()).toMatchObject({ level: 'problem', found: expect.stringContaining('physical') });
   });
 
-  test('a role without rights is told which, with the grant', async () => {
+  test('missing rights of a role are reported with the GRANT', async () => {
     const role = slotName();
     await db.sql(`create role ${role} login`);
     onTestFinished(() => db.sql(`drop role ${role}`).then(() => {}));
@@ -169,10 +169,10 @@ describe('on a server that is right', () => {
 describe('behind a pooler', () => {
   const db = useDatabase();
 
-  test('it is seen, because another process answers than the one that was introduced', async () => {
+  test('the pooler is found, because another process answers than the one named at connect', async () => {
     const target = new URL(db.url);
     const sockets = new Set<Socket>();
-    // As poolers do, it gives out keys of its own for cancelling queries: BackendKeyData, https://www.postgresql.org/docs/current/protocol-message-formats.html
+    // Like a pooler, it hands out its own keys for cancelling queries: BackendKeyData, https://www.postgresql.org/docs/current/protocol-message-formats.html
     const pooler = createServer((client) => {
       const server = connect(Number(target.port || 5432), target.hostname);
       for (const socket of [client, server])
@@ -198,14 +198,16 @@ describe('behind a pooler', () => {
     url.port = String((pooler.address() as AddressInfo).port);
     const { code, checks } = await examine(url.href, []);
     expect(code).toBe(1);
-    expect(named(checks, 'direct connection')).toMatchObject([{ level: 'problem', found: 'a pooler is in the way' }]);
+    expect(named(checks, 'direct connection')).toMatchObject([
+      { level: 'problem', found: 'the connection goes through a pooler' },
+    ]);
   });
 });
 
-describe('transactions that do not end', () => {
+describe('long transactions', () => {
   const db = useDatabase();
 
-  test('are found, prepared ones too, with the statement that ends them', async () => {
+  test('are reported, prepared ones too, with the statement that ends them', async () => {
     const writer = await db.client();
     await writer.query(`set application_name = 'forgetful'`);
     await writer.query('begin');
@@ -225,7 +227,7 @@ describe('transactions that do not end', () => {
   });
 });
 
-test('on a server that is not, every requirement is told with its setting', async () => {
+test('on a misconfigured server every requirement is reported with its setting', async () => {
   await using cluster = await startCluster({
     settings: {
       wal_level: 'replica', max_replication_slots: 0, max_wal_senders: 0, wal_sender_timeout: 0, max_slot_wal_keep_size: '64MB',
@@ -240,18 +242,18 @@ test('on a server that is not, every requirement is told with its setting', asyn
   expect(level('replication slots')).toEqual([['problem', 'ALTER SYSTEM SET max_replication_slots = 10;\n']]);
   expect(level('walsenders')).toEqual([['problem', 'ALTER SYSTEM SET max_wal_senders = 10;\n-- and']]);
   expect(level('wal_sender_timeout')).toEqual([['warning', "ALTER SYSTEM SET wal_sender_timeout = '60s'; "]]);
-  expect(level('synchronous_standby_names')).toEqual([['problem', '-- Name the standbys that are meant: ALTER SY']]);
+  expect(level('synchronous_standby_names')).toEqual([['problem', '-- Name only real standbys: ALTER SYSTEM SET ']]);
   expect(level('replication connection')).toEqual([['problem', expect.anything()]]);
   expect(named(checks, 'max_slot_wal_keep_size')).toMatchObject([{ level: 'ok', found: '64 MB' }]);
 });
 
-test('what holds the disk is told: an unread slot, near its limit, and another one', async () => {
+test('slots that fill the disk are reported: the unread slot near its limit, and another slot', async () => {
   await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '136MB' } });
   await using db = await createDatabase(cluster.url);
   const args = ['users:inserted', '--slot', 'own'];
   expect((await cli(['setup', ...args, '--yes'], { url: db.url })).code).toBe(0);
   await db.sql(`select pg_create_logical_replication_slot('forgotten', 'pgoutput')`);
-  // Each switch fills up a segment of 16 MB.
+  // Each switch completes a segment of 16 MB.
   for (let i = 0; i < 8; i++) {
     await db.sql(`select pg_logical_emit_message(false, 'x', 'x')`);
     await db.sql('select pg_switch_wal()');
@@ -267,7 +269,7 @@ test('what holds the disk is told: an unread slot, near its limit, and another o
   const [others] = named(checks, 'other slots');
   expect(others).toMatchObject({
     level: 'warning',
-    found: expect.stringMatching(/^'forgotten' holds 1\d\d MB, and nobody reads it$/),
+    found: expect.stringMatching(/^'forgotten' retains 1\d\d MB and has no reader$/),
   });
   expect(others!.fix).toContain(`-- SELECT pg_catalog.pg_drop_replication_slot('forgotten');`);
   await inSession(db.url, (client) => client.query(`select pg_drop_replication_slot('forgotten')`));

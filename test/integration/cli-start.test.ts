@@ -1,4 +1,4 @@
-/** doctor fails for what a start would fail with; and what doctor and setup print can be pasted. */
+/** doctor finds the errors that a start would fail with, and the output of doctor and setup can be pasted. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers } from '../../src/index.ts';
 import { statementsOf } from '../../src/cli/pasteable.ts';
@@ -42,15 +42,15 @@ async function examine(url: string, cwd: string): Promise<{ code: number; checks
 
 const wrong = (checks: readonly Check[]) => checks.filter(({ level }) => level !== 'ok');
 
-/** As psql does it: one after the other. */
+/** Runs statements one after the other, as psql does. */
 async function paste(url: string, sql: string): Promise<void> {
   await inSession(url, async (client) => {
     for (const statement of statementsOf(sql)) await client.query(statement);
   });
 }
 
-describe('what is printed can be pasted, and then the doctor has nothing to say', () => {
-  /** On a server of its own, because settings are changed, and in a database where nothing was set up. */
+describe('after pasting the printed SQL, the doctor finds no problem', () => {
+  /** Uses a separate server, because settings are changed, and a database without any set-up. */
   async function onFreshServer(work: (own: Database, slot: string) => Promise<void>): Promise<void> {
     await using cluster = await startCluster();
     await using own = await createDatabase(cluster.url);
@@ -60,15 +60,15 @@ describe('what is printed can be pasted, and then the doctor has nothing to say'
   }
   const limit = `ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'; SELECT pg_catalog.pg_reload_conf();`;
 
-  test('by setup --print, with what each statement is for', () =>
+  test('with the output of setup --print, which explains each statement', () =>
     onFreshServer(async (own, slot) => {
       await paste(own.url, limit);
       const cwd = await configured(slot, `manage: 'verify',`);
       const { code, stdout, stderr } = await cli(['setup', '--print'], { url: own.url, cwd });
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      expect(stdout).toMatch(/^SET search_path = .*\n-- .*\nSET lock_timeout = '2s';\n-- Not done by a worker: public\.users has to send/);
+      expect(stdout).toMatch(/^SET search_path = .*\n-- .*\nSET lock_timeout = '2s';\n-- A worker does not do this: the WAL must contain/);
       expect(stdout).toMatch(/-- The slot .*\n-- .*\nSET lock_timeout = '10s';\nSELECT pg_catalog\.pg_create_logical/);
-      // All but comments are statements.
+      // Everything except comments is a statement.
       expect(statementsOf(stdout).join('\n').length).toBe(stdout.replaceAll(/^--.*\n/gm, '').replace('timeout; RESET', 'timeout;\nRESET').length - 1);
       await paste(own.url, stdout);
       const { checks } = await examine(own.url, cwd);
@@ -79,7 +79,7 @@ describe('what is printed can be pasted, and then the doctor has nothing to say'
       await verifying.stop();
     })); // prettier-ignore
 
-  test("by doctor's fixes, one after the other", () =>
+  test('with the fixes of doctor, one after the other', () =>
     onFreshServer(async (own, slot) => {
       await own.sql('create table heir () inherits (packages)');
       const cwd = await configured(slot, `manage: 'verify',`);
@@ -99,8 +99,8 @@ describe('what is printed can be pasted, and then the doctor has nothing to say'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
-describe('doctor fails where a start does:', () => {
-  /** A role that may replicate and owns the table, in the test's database. */
+describe('doctor and start fail for the same reason:', () => {
+  /** A role that may replicate, in the test's database. */
   async function roleFor(rights: readonly string[]): Promise<{ role: string; url: string }> {
     const role = slotName();
     await db.sql(`create role ${role} login replication`);
@@ -125,7 +125,7 @@ describe('doctor fails where a start does:', () => {
     await watch.stop();
     return started;
   }
-  /** What it tries again and again is no start either. */
+  /** Resolves if the watch keeps retrying, which counts as a failed start. */
   const failing = (watch: ReturnType<typeof createWatch>) =>
     new Promise<boolean>((resolve) => void watch.on('disconnected', () => resolve(false)));
 
@@ -149,7 +149,7 @@ describe('doctor fails where a start does:', () => {
     expect(await starts(url, slot, 'create')).toBe(name === undefined);
   });
 
-  test('an event trigger that refuses the publication, in its words; one that does not is none of its business', async () => {
+  test('an event trigger that refuses the publication, with its message; other event triggers do not matter', async () => {
     const { url } = await roleFor([create, owner, full]);
     const slot = nameOn(db);
     await db.sql(`
@@ -190,12 +190,12 @@ describe('doctor fails where a start does:', () => {
   }); // prettier-ignore
 });
 
-test('a table whose rows go to tables that inherit from it has no ✓, until those are watched', async () => {
+test('a table with inheriting tables has a warning until those are watched', async () => {
   await db.sql(`create table measures (id int primary key, at date); create table measures_2026 (primary key (id)) inherits (measures)`);
   onTestFinished(() => db.sql('drop table measures cascade').then(() => {}));
   const { stdout } = await cli(['doctor', 'measures:inserted'], { url: db.url });
   expect(stdout).not.toMatch(/^✓ measures/m);
-  expect(stdout).toMatch(/^! measures:inserted: the rows of the tables that inherit from it .*: measures_2026$/m);
+  expect(stdout).toMatch(/^! measures:inserted: changes of the tables that inherit from it are not watched: measures_2026$/m);
   const both = await cli(['doctor', 'measures:inserted', 'measures_2026:inserted'], { url: db.url });
   expect(both.stdout).toMatch(/^✓ measures:inserted: [^]*^✓ measures_2026:inserted/m);
 }); // prettier-ignore

@@ -1,7 +1,7 @@
-/** status: at a glance whether all is well, and why not. */
+/** status: one line says whether the slot is healthy, and if not, why. */
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
-import { cli, folder, onTerminal, startCli, startInWindow, startOnTerminal } from '../support/cli.ts';
+import { cli, onTerminal } from '../support/cli.ts';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase, useDatabase } from '../support/database.ts';
 import { deferred, until } from '../support/until.ts';
@@ -20,7 +20,7 @@ const facts = async (slot: string) => {
   return { code, ...JSON.parse(stdout) };
 };
 
-test('all is well while a worker keeps up, and it is told who that is', async () => {
+test('a slot is healthy while its worker keeps up, and the worker is shown', async () => {
   const slot = slotName();
   const watch = watchOf(watchers, { slot });
   watch.subscribe('users:inserted', () => {});
@@ -36,15 +36,15 @@ test('all is well while a worker keeps up, and it is told who that is', async ()
   const piped = await cli(['status', '--slot', slot], { url: db.url });
   expect(piped.code).toBe(0);
   expect(piped.stdout).toMatch(
-    new RegExp(`^✓ ${slot}: all is well\n  worker +process ${status.activePid}, walwatch/${slot}`),
+    new RegExp(`^✓ ${slot}: healthy\n  worker +process ${status.activePid}, walwatch/${slot}`),
   );
-  expect(piped.stdout).toMatch(/^ {2}lag +.*, 0 s \(nothing waits\)$/m);
+  expect(piped.stdout).toMatch(/^ {2}lag +.*, 0 s \(no event is waiting\)$/m);
   expect(piped.stdout).toMatch(/^ {2}retained WAL +.*no limit \(max_slot_wal_keep_size\)$/m);
   const shown = await onTerminal(['status', '--slot', slot], { url: db.url });
   expect(shown).toMatchObject({ code: 0, stdout: expect.stringContaining('\u001b[32m✓\u001b[0m') });
 });
 
-test('what waits is told with its age, which grows, and looking at it takes nothing away from the worker', async () => {
+test('waiting events are shown with their growing age, and reading them takes nothing from the worker', async () => {
   const slot = slotName();
   const held = deferred();
   const seen: unknown[] = [];
@@ -55,7 +55,7 @@ test('what waits is told with its age, which grows, and looking at it takes noth
   });
   await watch.start();
   await db.sql(`insert into users (name) values ('Ada'), ('Grace')`);
-  await db.sql('delete from packages'); // no row, no change
+  await db.sql('delete from packages'); // the table is empty: no change
   const first = await facts(slot);
   expect(first.waiting.events).toEqual([
     { what: 'users:inserted', committedAt: expect.any(String) },
@@ -71,7 +71,7 @@ test('what waits is told with its age, which grows, and looking at it takes noth
   expect(await facts(slot)).toMatchObject({ lagSeconds: 0, waiting: { events: [] } });
 });
 
-test('a message that waits is told, but none of walwatch itself, and then nothing is well', async () => {
+test('waiting messages are shown, except those of walwatch', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
@@ -89,10 +89,10 @@ test('a message that waits is told, but none of walwatch itself, and then nothin
   expect(timed.lagSeconds).toBeGreaterThan(0);
   const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
   expect(stdout).toMatch(/^ {2}waiting +message:audit, message:outbox \(/m);
-  expect(stdout).not.toContain('nothing waits');
+  expect(stdout).not.toContain('no event is waiting');
 }); // prettier-ignore
 
-test('where nothing waits among what was read, and there is more, it is not said that nothing waits', async () => {
+test('if not all waiting messages could be read, the lag is unknown instead of 0', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
@@ -101,16 +101,16 @@ test('where nothing waits among what was read, and there is more, it is not said
   const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
   expect(stdout).toMatch(/^ {2}waiting +unknown: only the first 200 messages of the protocol were read$/m);
   expect(stdout).toMatch(/^ {2}lag .*, seconds unknown$/m);
-  expect(stdout).not.toMatch(/nothing waits|all is well/);
+  expect(stdout).not.toMatch(/no event is waiting|healthy/);
 });
 
-test('without a worker, without a slot and without a publication it is a problem, and ends with 1', async () => {
+test('a missing worker, slot or publication is a problem, and the exit code is 1', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   expect(await facts(slot)).toMatchObject({
     code: 1,
     level: 'problem',
-    reasons: [`there is no slot '${slot}': walwatch setup makes it`],
+    reasons: [`the slot '${slot}' does not exist: walwatch setup creates it`],
   });
   await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
   expect(await facts(slot)).toMatchObject({
@@ -123,7 +123,7 @@ test('without a worker, without a slot and without a publication it is a problem
   expect(await facts(slot)).toMatchObject({ code: 1, reasons: [`the publication '${slot}' is missing`] });
 });
 
-test('a lost slot is told with the reason', async () => {
+test('a lost slot is reported with the reason', async () => {
   await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '16MB' } });
   await using own = await createDatabase(cluster.url);
   await cli(['setup', 'users:inserted', '--slot', 'lost', '--yes'], { url: own.url });
@@ -141,7 +141,7 @@ test('a lost slot is told with the reason', async () => {
   await own.sql(`select pg_drop_replication_slot('lost')`);
 });
 
-test('without a worker it is told since when, when the server gives up the slot, and what was decoded by way of the disk', async () => {
+test('without a worker, status shows since when, when the slot will be lost, and what decoding wrote to disk', async () => {
   await using cluster = await startCluster({ settings: { logical_decoding_work_mem: '64kB', ...(inject('server').version >= 18 && { idle_replication_slot_timeout: '2h' }) } });
   await using own = await createDatabase(cluster.url);
   const { version } = inject('server');
@@ -154,93 +154,15 @@ test('without a worker it is told since when, when the server gives up the slot,
   expect(code).toBe(1);
   expect(stdout).toMatch(/^ {2}spilled +\d.* of 1 transaction: larger than logical_decoding_work_mem/m);
   if (version >= 17) expect(stdout).toMatch(/^ {2}worker +none since 20\d\d-/m);
-  const idle = 'no worker is connected: the slot is lost after 2 h 0 min without one (idle_replication_slot_timeout)';
+  const idle = 'no worker is connected: after 2 h 0 min without one the slot is lost (idle_replication_slot_timeout)';
   if (version >= 18) expect(stdout).toContain(idle);
   const doctor = await cli(['doctor', 'users:inserted', '--slot', 'idle'], { url: own.url });
-  expect(doctor.stdout).toMatch(/^✓ logical_decoding_work_mem: larger transactions so far: 1, /m);
-  if (version >= 18) expect(doctor.stdout).toMatch(/^! idle_replication_slot_timeout: 2 h 0 min without a worker, and none/m);
+  expect(doctor.stdout).toMatch(/^✓ logical_decoding_work_mem: 1 transaction exceeded it so far, /m);
+  if (version >= 18) expect(doctor.stdout).toMatch(/^! idle_replication_slot_timeout: 2 h 0 min without a worker; the last one disconnected at /m);
   await own.sql(`select pg_drop_replication_slot('idle')`);
 }); // prettier-ignore
 
-const configured = (slot: string) =>
-  folder({
-    'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
-      export default defineConfig({ slot: '${slot}', watchers: defineWatchers([['users', 'inserted']]) });`,
-  });
-
-test('--watch refreshes and shows the last events as they happen, beside the worker, until Ctrl-C', async () => {
-  const slot = slotName();
-  const cwd = await configured(slot);
-  const watch = watchOf(defineWatchers([['users', 'inserted']]), { slot });
-  const handled: unknown[] = [];
-  watch.subscribe('users:inserted', (event: unknown) => void handled.push(event));
-  await watch.start();
-  const running = startCli(['status', '--watch', '--json', '--interval', '0.05'], { url: db.url, cwd });
-  await running.says(/"lastEvents":\[\]/);
-  const beside = `select from pg_stat_replication where application_name like 'walwatch/walwatch\\_live\\_%' and state = 'streaming'`;
-  await until(async () => (await db.sql(beside)).length > 0, { describe: 'it to listen' });
-  await db.sql(`insert into users (name) values ('Ada')`);
-  await running.says(
-    /"lastEvents":\[\{"at":"[^"]+","watcher":"users:inserted","eventId":"[0-9A-F]+\/[0-9A-F]+\/0"\}\]/,
-  );
-  running.child.kill('SIGINT');
-  running.child.kill('SIGINT'); // as npx does
-  const { code, stdout } = await running.ended;
-  expect(code).toBe(0);
-  for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ slot });
-  await until(() => handled.length === 1, { describe: 'the worker to have it too' });
-});
-
-/** The last screen that was drawn, as lines without colours. */
-const screenOf = (output: string) =>
-  output
-    .split('\u001b[H\u001b[J')
-    .at(-1)!
-    // oxlint-disable-next-line no-control-regex
-    .replaceAll(/\u001b\[[\d;]*m|\r/g, '')
-    .split('\n');
-
-test('--watch draws a screen of its own, at once again when the window gets another size, and leaves the last one', async () => {
-  const slot = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, slot));
-  const cwd = await configured(slot);
-  await cli(['setup', '--yes'], { url: db.url, cwd });
-  const shown = startInWindow(['status', '--watch', '--interval', '3600'], { url: db.url, cwd, rows: 24, columns: 80 });
-  await until(() => screenOf(shown.stdout()).length > 5, { describe: () => `a screen in ${shown.stdout()}` });
-  for (const [rows, columns] of [[24, 30], [4, 60], [40, 200]] as const) {
-    const before = shown.stdout().length;
-    await shown.resize(rows, columns);
-    await until(() => shown.stdout().slice(before).includes('\u001b[H\u001b[J'), { describe: 'a new screen' });
-    const lines = screenOf(shown.stdout());
-    // Nothing is wrapped, and nothing scrolls: so all that was there is cleared by the next one.
-    expect(lines.length).toBeLessThanOrEqual(rows);
-    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
-    expect(lines[0]).toMatch(/^✗ /);
-  }
-  shown.type('\u0003'); // Ctrl-C
-  const { code, stdout } = await shown.ended;
-  expect(code).toBe(0);
-  const [, after] = stdout.split('\u001b[?25h\u001b[?1049l');
-  expect(after).toMatch(/no worker is connected[^]*waiting/);
-}); // prettier-ignore
-
-test('--watch ends cleanly with its pipe, and moves no cursor where that cannot be done', async () => {
-  const slot = slotName();
-  onTestFinished(() => dropSlotAndPublication(db, slot));
-  const cwd = await configured(slot);
-  await cli(['setup', '--yes'], { url: db.url, cwd });
-  const env = { TERM: 'dumb' };
-  const dumb = startOnTerminal(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd, env });
-  await until(() => dumb.stdout().split('no worker is connected').length > 2, { describe: 'a second status' });
-  dumb.type('\u0003');
-  expect(await dumb.ended).toMatchObject({ code: 0, stdout: expect.not.stringContaining('\u001b') });
-  const piped = startCli(['status', '--watch', '--interval', '0.05'], { url: db.url, cwd });
-  await piped.says(/no worker is connected/);
-  piped.child.stdout!.destroy();
-  expect(await piped.ended).toMatchObject({ code: 0, stderr: '' });
-});
-
-test('dead letters are told, and then not all is well', async () => {
+test('dead letters are a warning', async () => {
   const slot = slotName();
   const watch = watchOf(watchers, { slot, onError: { attempts: 1, then: 'deadLetter' } });
   watch.subscribe('users:inserted', () => Promise.reject(new Error('no such mailbox')), { name: 'mailer' });
@@ -254,13 +176,15 @@ test('dead letters are told, and then not all is well', async () => {
   }); // prettier-ignore
   const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
   expect(stdout).toMatch(/^! \S+: 2 dead letters\n/);
-  expect(stdout).toMatch(/^ {2}dead letters +2 of mailer; the newest at \d\d:\d\d:\d\d: walwatch dead-letters list$/m);
+  expect(stdout).toMatch(
+    /^ {2}dead letters +2 of mailer, the newest at \d\d:\d\d:\d\d\. See: walwatch dead-letters list$/m,
+  );
   expect(await facts(`${slot}_other`)).toMatchObject({ deadLetters: { of: [] } });
   await watch.stop();
   await db.sql('delete from walwatch.dead_letters');
 });
 
-test('an event that fails is one that waits at first, and is named once its worker has noted it', async () => {
+test('a failing event is listed as waiting at first, and named once its worker has reported it', async () => {
   const slot = slotName();
   const watch = watchOf(watchers, { slot });
   watch.subscribe('users:inserted', () => Promise.reject(new Error('never')));
@@ -268,17 +192,22 @@ test('an event that fails is one that waits at first, and is named once its work
   await db.sql(`insert into users (name) values ('Ada')`);
   await until(() => (watch.status().heldBy?.attempt ?? 0) > 1, { describe: 'a second attempt' });
   const { stdout } = await cli(['status', '--slot', slot], { url: db.url });
-  expect(stdout).not.toContain('all is well');
-  expect(stdout).toMatch(/events wait, the oldest since|the oldest event waits since|the handler of event/);
-  await until(async () => (await facts(slot)).failing !== null, { describe: 'the note', timeout: 20_000 });
+  expect(stdout).not.toContain('healthy');
+  expect(stdout).toMatch(
+    /events are waiting, the oldest for|the oldest event has been waiting for|the handler of event/,
+  );
+  await until(async () => (await facts(slot)).failing !== null, {
+    describe: 'the report of the worker',
+    timeout: 20_000,
+  });
   const status = await facts(slot);
   expect(status).toMatchObject({ level: 'warning', failing: { eventId: watch.status().heldBy!.eventId } });
   expect(status.reasons).toContainEqual(
-    expect.stringMatching(/^the handler of event \S+ fails \(attempt \d+\): see the log of the worker$/),
+    expect.stringMatching(/^the handler of event \S+ fails \(attempt \d+\): see the worker's log$/),
   );
 });
 
-test('a slot that is still being made is told with what it waits for', async () => {
+test('a slot that is still being created is reported with the transaction that it waits for', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   await db.sql(`create publication "${slot}" for table users`);
@@ -293,7 +222,7 @@ test('a slot that is still being made is told with what it waits for', async () 
   await made;
 }); // prettier-ignore
 
-test('what cannot be read is told: a role without rights never hears that all is well', async () => {
+test('facts that cannot be read are a warning: a role without rights never sees "healthy"', async () => {
   const slot = slotName();
   const watch = watchOf(watchers, { slot });
   await watch.start();
@@ -302,19 +231,5 @@ test('what cannot be read is told: a role without rights never hears that all is
   const url = new URL(db.url);
   url.username = slot;
   const { stdout } = await cli(['status', '--slot', slot], { url: url.href });
-  expect(stdout).toMatch(/^! \S+: what waits is not known: (permission denied|must be)/);
-});
-
-test('--watch tells that the server has gone, and goes on when it is back', async () => {
-  await using cluster = await startCluster();
-  const slot = slotName();
-  const running = startCli(['status', '--watch', '--json', '--interval', '0.1', '--slot', slot], { url: cluster.url });
-  await running.says(/there is no slot/);
-  await cluster.stop('fast');
-  await running.says(/"level":"problem","reasons":\["[A-Z_]+: /);
-  const before = running.stdout().length;
-  await cluster.start();
-  await until(() => running.stdout().slice(before).includes('there is no slot'), { describe: 'it to go on' });
-  running.child.kill('SIGINT');
-  expect((await running.ended).code).toBe(0);
+  expect(stdout).toMatch(/^! \S+: the waiting events could not be read: (permission denied|must be)/);
 });

@@ -1,4 +1,4 @@
-/** tail: events as they happen, for people and for programs. */
+/** tail: events as they happen, as text and as JSON lines. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ const lines = (running: Running) =>
   running.stdout().split('\n').slice(0, -1).map((line) => JSON.parse(line)); // prettier-ignore
 const following = (running: Running) => running.says(/walwatch: following /);
 
-/** A slot with its publication, as setup makes them. */
+/** Creates a slot and its publication, as setup does. */
 async function durableSlot(...watchers: string[]): Promise<string> {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
@@ -26,7 +26,7 @@ async function durableSlot(...watchers: string[]): Promise<string> {
 }
 
 describe('over a temporary slot', () => {
-  test('it prints JSON lines in a pipe, with the columns that were asked for, and leaves nothing behind', async () => {
+  test('it prints JSON lines in a pipe, with the columns of --columns, and leaves nothing behind', async () => {
     await db.sql('alter table users replica identity full');
     onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
     const running = startCli(['tail', 'users:inserted', 'users:updated', '--columns', 'name,updated_at'], {
@@ -56,12 +56,12 @@ describe('over a temporary slot', () => {
     expect((await running.ended).code).toBe(0);
     await until(
       async () => (await db.sql(`select from pg_replication_slots where database = $1`, [db.name])).length === 0,
-      { describe: 'its slot to be gone' },
+      { describe: 'its slot to be dropped' },
     );
     expect(await db.sql('select from pg_publication')).toEqual([]);
   });
 
-  test('it prints a line for people on a terminal, in colour, and --json JSON all the same', async () => {
+  test('on a terminal it prints coloured text, and JSON with --json', async () => {
     await db.sql('alter table users replica identity full');
     onTestFinished(() => db.sql('alter table users replica identity default').then(() => {}));
     const shown = startOnTerminal(['tail', 'users:updated', '--columns', 'name'], {
@@ -76,14 +76,14 @@ describe('over a temporary slot', () => {
     await shown.says(
       new RegExp(`\\d\\d:\\d\\d:\\d\\d users:updated {2}id ${id}, name "Gr\\\\u001bace" {2}was name "Ada"`),
     );
-    await coloured.says(/36musers:updated/); // the rest of it is control characters
+    await coloured.says(/36musers:updated/); // the rest consists of control characters
     expect(coloured.stdout()).toContain('\u001b[36musers:updated\u001b[0m');
     await json.says(/^\{"watcher":"users:updated".*\}/m);
     for (const one of [shown, coloured, json]) one.type('\u0003'); // Ctrl-C
     for (const one of [shown, coloured, json]) expect((await one.ended).code).toBe(0);
   });
 
-  test('watchers of a configuration go by their names', async () => {
+  test('watchers of a configuration can be named', async () => {
     const cwd = await folder({
       'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
         export default defineConfig({ slot: 'never_used', watchers: defineWatchers([
@@ -104,7 +104,7 @@ describe('over a temporary slot', () => {
     expect(await db.sql(`select from pg_replication_slots where slot_name = 'never_used'`)).toEqual([]);
   });
 
-  test.skipIf(inject('server').version < 15)('--where lets the server leave out what is not wanted', async () => {
+  test.skipIf(inject('server').version < 15)('--where makes the server filter the rows', async () => {
     const args = ['tail', 'users:inserted', '--columns', 'name', '--where', `name like 'A%'`];
     const running = startCli(args, { url: db.url });
     await following(running);
@@ -115,7 +115,7 @@ describe('over a temporary slot', () => {
     expect((await running.ended).code).toBe(0);
   });
 
-  test('it reads through a publication that is there, and does not touch it', async () => {
+  test('it reads through an existing publication and does not change it', async () => {
     const slot = await durableSlot('users:inserted', 'roles:deleted');
     const running = startCli(['tail', 'users:inserted', '--publication', slot], { url: db.url });
     await following(running);
@@ -126,7 +126,7 @@ describe('over a temporary slot', () => {
     expect(await db.sql('select from pg_publication_tables where pubname = $1', [slot])).toHaveLength(2);
   });
 
-  test('it follows all watchers of a configuration, in commit order, also within a transaction', async () => {
+  test('it follows all watchers of a configuration, in commit order, even within a transaction', async () => {
     const cwd = await folder({
       'walwatch.config.mjs': `import { defineConfig, defineWatchers } from 'walwatch';
         export default defineConfig({ slot: 'never_used', watchers: defineWatchers(
@@ -136,7 +136,7 @@ describe('over a temporary slot', () => {
     });
     const running = startCli(['tail'], { url: db.url, cwd });
     await running.says(/walwatch: following users:inserted, roles:inserted, renamed over/);
-    // Several of one kind at once: each subscription alone would let others pass while it waits.
+    // With one subscription per watcher, another watcher's events could overtake a waiting one.
     await db.sql(`do $$ begin
       for i in 1..20 loop
         insert into users (name) values ('user ' || i), ('other ' || i), ('third ' || i); insert into roles (name) values ('role ' || i || random());
@@ -150,7 +150,7 @@ describe('over a temporary slot', () => {
     expect((await running.ended).code).toBe(0);
   });
 
-  test('no value stops it, and none reaches the terminal as it is', async () => {
+  test('no value stops it, and control characters do not reach the terminal', async () => {
     await db.sql(`create table hostile (id int primary key, at timestamptz, day date, n numeric, f float8, j jsonb, b bytea, t text, ats timestamp[])`);
     onTestFinished(() => db.sql('drop table hostile').then(() => {}));
     const args = ['tail', 'hostile:inserted', '--columns', 'at,day,n,f,j,b,t,ats'];
@@ -176,7 +176,7 @@ describe('over a temporary slot', () => {
     for (const one of [piped, shown]) expect((await one.ended).code).toBe(0);
   }); // prettier-ignore
 
-  test('what does not fit ends it with 1', async () => {
+  test('a watcher that does not fit the table ends it with 1', async () => {
     const { code, stdout, stderr } = await cli(['tail', 'users:updated', '--columns', 'nome'], { url: db.url });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toContain(`"public"."users" has no column 'nome'`);
@@ -184,13 +184,13 @@ describe('over a temporary slot', () => {
 });
 
 describe('over a durable slot', () => {
-  test('only what was printed is acknowledged: what nobody read comes again', async () => {
+  test('only printed events are acknowledged; others are printed the next time', async () => {
     const slot = await durableSlot('users:inserted');
     const first = startCli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
     await following(first);
     const ids = [await insert('printed')];
     await first.says(/"event"/);
-    first.child.stdout!.destroy(); // the reader goes, and this shows at the next event
+    first.child.stdout!.destroy(); // the closed pipe is noticed at the next event
     ids.push(await insert('unread'));
     expect(await first.ended).toMatchObject({ code: 0 });
     ids.push(await insert('written meanwhile'));
@@ -201,7 +201,7 @@ describe('over a durable slot', () => {
     expect(lines(second).map(({ event }) => event.id)).toEqual(ids.slice(1));
   });
 
-  test('it makes no slot: that would keep WAL for ever', async () => {
+  test('it does not create a slot, which would keep WAL forever', async () => {
     const slot = slotName();
     const { code, stderr } = await cli(['tail', 'users:inserted', '--slot', slot], { url: db.url });
     expect(code).toBe(1);
@@ -223,7 +223,7 @@ describe('over a durable slot', () => {
     await worker.says(/"event"/);
     worker.child.kill('SIGINT');
     await following(waiting);
-    expect(worker.stderr()).not.toContain('trying again'); // nobody has ended its session
+    expect(worker.stderr()).not.toContain('trying again'); // its session was not ended
     await insert('Ada');
     await waiting.says(/"event"/);
     waiting.child.kill('SIGINT');
@@ -233,21 +233,21 @@ describe('over a durable slot', () => {
 
 test('`| head -1` ends it cleanly, without a message', async () => {
   const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-  // The exit code of the first of the pipe, on its own line of stderr.
+  // Prints the exit code of tail on its own line of stderr.
   const pipe = `"$0" "${program}" tail users:inserted | head -1; echo "ended \${PIPESTATUS[0]}" >&2`;
   const child = spawn('bash', ['-c', pipe, process.execPath], { env: { ...process.env, DATABASE_URL: db.url } });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const closed = once(child, 'close');
-  await until(() => stderr.includes('following'), { describe: () => `it to follow: ${stderr}`, timeout: 20_000 });
-  // head may take a moment to go once it has its line.
+  await until(() => stderr.includes('following'), { describe: () => `the start: ${stderr}`, timeout: 20_000 });
+  // head may take a moment to exit after its line.
   await until(
     async () => {
       await insert('Ada');
       return stderr.includes('ended');
     },
-    { describe: () => `its end: ${stderr}` },
+    { describe: () => `the end: ${stderr}` },
   );
   await closed;
   expect(stdout.match(/\n/g)).toHaveLength(1);

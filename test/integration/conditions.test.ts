@@ -16,7 +16,7 @@ beforeAll(async () => {
   await db.sql('alter table orders alter note set storage external');
 });
 
-test('only what its condition lets pass is delivered, by old values and new; the rest is acknowledged', async () => {
+test('only events that match its condition are delivered, by old values and new; the rest is acknowledged', async () => {
   await db.sql('alter table orders replica identity full');
   const watchers = defineWatchers<DB>()(
     [
@@ -54,7 +54,7 @@ test('only what its condition lets pass is delivered, by old values and new; the
   ]);
 });
 
-test('what a condition throws goes through onError, and so does a value that it reads and that was not sent', async () => {
+test('an error in a condition goes to onError, and so does reading a value that was not sent', async () => {
   await db.sql('alter table orders replica identity default');
   const [row] = await db.sql<{ id: number }>(
     `insert into orders (status, note) values ('new', repeat('x', 10000)) returning id`,

@@ -1,7 +1,8 @@
-/** Order, concurrency, failing handlers, memory: what happens between a change and its acknowledgement. */
+/** Order, concurrency, failing handlers, memory: everything between a change and its acknowledgement. */
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { deferred, until } from '../support/until.ts';
 import { isAcknowledged, settled, watchOn } from '../support/watching.ts';
 
@@ -58,11 +59,11 @@ test('with concurrency, different records run at once, and those of one record n
   for (let id = 1; id <= 8; id++) expect(rounds.get(id)).toEqual(inOrder);
 });
 
-test('a failing handler is called again until it succeeds, and holds what is behind it, and the slot', async () => {
+test('a failing handler is retried until it succeeds, and holds later events, and the slot', async () => {
   const watch = watchOf(jobs);
   const calls: [id: number, attempt: number, eventId: string][] = [];
-  const failures: unknown[] = [];
-  watch.on('handlerFailed', (failure) => failures.push(failure));
+  const failures = recorder();
+  watch.on('handlerFailed', failures);
   watch.subscribe(
     'jobs:inserted',
     ({ id }, { attempt, eventId }) => {
@@ -73,7 +74,7 @@ test('a failing handler is called again until it succeeds, and holds what is beh
   );
   await watch.start();
   await db.sql('insert into jobs values (1), (2)');
-  await until(() => failures.length > 0, { describe: 'a failure' });
+  await until(() => failures.all.length > 0, { describe: 'a failure' });
   expect(isAcknowledged(watch, calls[0]![2])).toBe(false);
   expect(watch.status()).toMatchObject({
     heldBy: { subscription: 'flaky', attempt: 2, error: new Error('not yet') },
@@ -81,14 +82,14 @@ test('a failing handler is called again until it succeeds, and holds what is beh
   await settled(db, watch);
   expect(calls.map(([id, attempt]) => [id, attempt])).toEqual([[1, 1], [1, 2], [1, 3], [2, 1]]); // prettier-ignore
   expect(new Set(calls.slice(0, 3).map(([, , eventId]) => eventId)).size).toBe(1);
-  expect(failures).toMatchObject([
+  expect(failures.all).toMatchObject([
     { subscription: 'flaky', attempt: 1, action: 'retry', retryIn: expect.any(Number), error: { message: 'not yet' } },
     { subscription: 'flaky', attempt: 2, action: 'retry' },
   ]);
   expect(watch.status().heldBy).toBeUndefined();
 });
 
-test('a subscription that fails does not keep others from their events', async () => {
+test('a failing subscription does not delay the events of others', async () => {
   const watch = watchOf(jobs);
   const gate = deferred();
   const seen: number[] = [];
@@ -102,7 +103,7 @@ test('a subscription that fails does not keep others from their events', async (
   await settled(db, watch);
 });
 
-test("what the user says to skip is skipped after its attempts, and what the user's function says goes", async () => {
+test('an event is skipped after its attempts if the user asked for it, and a function decides for itself', async () => {
   const watch = watchOf(jobs);
   const attempts: number[] = [];
   const decided: [unknown, number][] = [];
@@ -125,7 +126,7 @@ test("what the user says to skip is skipped after its attempts, and what the use
   expect(decided).toEqual([['broken', 1], ['broken', 2]]); // prettier-ignore
 });
 
-test("'stop' ends the watch with HANDLER_FAILED and leaves the event unacknowledged, so that it comes again", async () => {
+test("'stop' ends the watch with HANDLER_FAILED and leaves the event unacknowledged, so that it is delivered again", async () => {
   const slot = `stop_${process.pid}`;
   const first = watchOf(jobs, { slot, onError: { attempts: 1, then: 'stop' } });
   const seen: number[] = [];
@@ -147,7 +148,7 @@ test("'stop' ends the watch with HANDLER_FAILED and leaves the event unacknowled
   expect(seen).toEqual([1, 2]);
 });
 
-test('an attempt over its timeout has failed, its signal is aborted, and the next begins once it has settled', async () => {
+test('an attempt that times out has failed, its signal is aborted, and the next begins once it has settled', async () => {
   const watch = watchOf(jobs);
   const failed = deferred<unknown>();
   const release = deferred();
@@ -178,7 +179,7 @@ test('an attempt over its timeout has failed, its signal is aborted, and the nex
   expect(calls).toEqual([[1, 'begin'], [1, 'end'], [2, 'begin'], [2, 'end']]); // prettier-ignore
 });
 
-test('who unsubscribes while a handler runs is waited for, and gets no further event', async () => {
+test('unsubscribing while a handler runs waits for the handler, and delivers no further event', async () => {
   const watch = watchOf(jobs);
   const release = deferred();
   const seen: number[] = [];
@@ -199,7 +200,7 @@ test('who unsubscribes while a handler runs is waited for, and gets no further e
   expect(seen).toEqual([1]);
 });
 
-test('when undelivered changes fill the memory reading pauses, the session lives on, and nothing is lost', async () => {
+test('when undelivered changes fill the memory reading is paused, the session stays alive, and nothing is lost', async () => {
   const watch = watchOf(jobs, { highWaterMark: 100_000 });
   const release = deferred();
   const seen: number[] = [];
@@ -207,19 +208,19 @@ test('when undelivered changes fill the memory reading pauses, the session lives
     await release.promise;
     seen.push(id);
   });
-  const disconnects: unknown[] = [];
-  watch.on('disconnected', (event) => disconnects.push(event));
+  const disconnects = recorder();
+  watch.on('disconnected', disconnects);
   await watch.start();
   await db.sql(`insert into jobs select n, 0, repeat('x', 1000) from generate_series(1, 5000) n`);
   await until(() => watch.status().undeliveredBytes > 100_000, { describe: 'the memory to be full' });
   const [slot] = await db.sql('select active from pg_replication_slots where slot_name = $1', [watch.status().slot]);
   expect(slot).toEqual({ active: true });
-  // One read of the socket may come in after the pause; 5000 rows of a kilobyte would be far more.
+  // One read of the socket may arrive after the pause; 5000 rows of a kilobyte would be far more.
   expect(watch.status().undeliveredBytes).toBeLessThan(1_000_000);
   release.resolve();
   await settled(db, watch);
   expect(seen).toEqual(Array.from({ length: 5000 }, (_, index) => index + 1));
-  expect(disconnects).toEqual([]);
+  expect(disconnects.all).toEqual([]);
   expect(watch.status().undeliveredBytes).toBe(0);
 });
 

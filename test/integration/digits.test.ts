@@ -1,4 +1,4 @@
-/** Keys that are typed as text because they are bigints: a number means the same row as its digits. */
+/** Keys that are typed as text because they are bigints: a number selects the same row as its digits. */
 import { expect, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -11,7 +11,7 @@ interface DB {
   accounts: { id: string; owner_id: string; code: string; amount: number };
 }
 
-test('42, 42n and its text are the same key, of a bigint and of a text', async () => {
+test("42, 42n and '42' are the same key, of a bigint and of a text", async () => {
   await db.sql('create table accounts (id bigint primary key, owner_id bigint, code text, amount float8)');
   const watch = watchOf(defineWatchers<DB>()([['accounts', 'updated', { extraColumns: ['owner_id', 'code', 'amount'] }]])); // prettier-ignore
   const heard: string[] = [];
@@ -36,7 +36,7 @@ test('42, 42n and its text are the same key, of a bigint and of a text', async (
   expect(ended).toEqual([]);
 });
 
-test('a number that JavaScript has rounded is refused, unless the column has such numbers', async () => {
+test('a number that JavaScript has rounded is refused, unless the column is a float', async () => {
   await db.sql(
     'create table if not exists accounts (id bigint primary key, owner_id bigint, code text, amount float8)',
   );

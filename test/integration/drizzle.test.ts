@@ -1,9 +1,10 @@
-/** For a Drizzle table, events hold what Drizzle's select returns, under Drizzle's names. */
+/** For a Drizzle table, events contain what Drizzle's select returns, under Drizzle's names. */
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { bigint, bigserial, boolean, customType, date, interval, jsonb, numeric, pgEnum, pgSchema, pgTable, primaryKey, text, time, timestamp, uuid } from 'drizzle-orm/pg-core'; // prettier-ignore
 import { beforeAll, expect, test } from 'vitest';
 import { defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -49,21 +50,21 @@ beforeAll(async () => {
   await db.sql('create table shop.stock (part_id text, place text, amount numeric, primary key (part_id, place))');
 });
 
-test('every value of an event is the one that Drizzle selects', async () => {
+test('every value of an event equals the one that Drizzle selects', async () => {
   const columns = ['authorId', 'big', 'price', 'exact', 'publishedAt', 'localTime', 'textTime', 'day', 'textDay', 'clock', 'span', 'draft', 'meta', 'tags', 'times', 'mood', 'shout'] as const; // prettier-ignore
   const watch = watchOf(defineWatchers()([[posts, 'inserted', { extraColumns: columns }]]));
-  const events: unknown[] = [];
-  watch.subscribe('posts:inserted', (event) => void events.push(event));
+  const events = recorder();
+  watch.subscribe('posts:inserted', events);
   await watch.start();
   await db.sql(`insert into posts (author_id, big_value, price, exact, published_at, local_time, text_time, day, text_day, clock, span, draft, meta, tags, times, mood, shout)
     values ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 9007199254740991, 1.50, 1.50, '2026-11-22 10:00:00.123456+02', '2026-11-22 10:00:00.123', '2026-11-22 10:00:00',
             '2026-11-22', '2026-11-22', '24:00', '1 mon 2 days 03:04:05', true, '{"a": 1}', '{a,NULL,"b c"}', '{2026-11-22 10:00:00}', 'happy', 'quiet'), (${Array(17).fill('null').join()})`);
   await settled(db, watch);
   const client = await db.client();
-  expect(events).toEqual(await drizzle(client).select().from(posts).orderBy(posts.postId));
+  expect(events.all).toEqual(await drizzle(client).select().from(posts).orderBy(posts.postId));
 });
 
-test('subscriptions filter by property names, and a key that the types do not show is named with table()', async () => {
+test('subscriptions filter by property names, and table() names a key that the types do not show', async () => {
   const watch = watchOf(
     defineWatchers()([
       [posts, 'updated', { extraColumns: ['authorId'] }],

@@ -1,4 +1,4 @@
-/** examples/cache-invalidator: a real HTTP cache before a real application. */
+/** examples/cache-invalidator: a real HTTP cache in front of a real application. */
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
@@ -6,7 +6,7 @@ import { until } from '../support/until.ts';
 
 const database = useDatabase();
 
-test('pages stay in the cache until what they show has changed: the article, and the lists of its old and new author', async () => {
+test('a page stays in the cache until a row that it shows changes: the article, and the lists of its old and new author', async () => {
   const example = startExample('cache-invalidator', { environment: { DATABASE_URL: database.url } });
   const [, url] = await example.line(/listening on (\S+)\n/);
   await example.line(/watching\n/);

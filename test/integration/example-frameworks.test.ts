@@ -7,14 +7,14 @@ import { until } from '../support/until.ts';
 const database = useDatabase();
 const start = (name: string) => startExample(name, { environment: { DATABASE_URL: database.url } });
 
-/** Its address, once its probe says that the watch streams. */
+/** Its address, once its probe reports that the watch streams. */
 async function ready(example: ReturnType<typeof startExample>): Promise<string> {
   const [, url] = await example.line(/listening on (http:[^\s,]+)/);
   await until(async () => (await fetch(`${url}/readyz`)).ok, { describe: '/readyz' });
   return url!;
 }
 
-test('fastify: a page out of memory is right again after a change that another client made, and the server leaves nothing behind', async () => {
+test('fastify: a page from memory is correct again after a change by another client, and the server leaves nothing behind', async () => {
   const example = start('fastify');
   const url = await ready(example);
   const get = async () => {
@@ -36,13 +36,13 @@ test('fastify: a page out of memory is right again after a change that another c
   expect(await database.sql(`select pubname from pg_publication where pubname like 'walwatch_live%'`)).toEqual([]);
 });
 
-test('fastify: a lost connection empties the cache, because a temporary slot does not remember', async () => {
+test('fastify: a lost connection empties the cache, because a temporary slot is lost with it', async () => {
   const example = start('fastify');
   const url = await ready(example);
   const price = async () => ((await (await fetch(`${url}/products/1`)).json()) as { price: string }).price;
   const before = await price();
   const session = await database.client();
-  // Changed and cut off before the change could be sent: the walsender is ended within the transaction.
+  // The change is cut off before it is sent: the walsender is terminated within the transaction.
   await session.query('begin');
   await session.query('update example.products set price = price + 1 where id = 1');
   await session.query(`select pg_terminate_backend(active_pid, 5000) from pg_replication_slots

@@ -1,4 +1,4 @@
-/** examples/nats-relay, its three roles as processes of their own: the compiled program (`npm run compile`). */
+/** examples/nats-relay with its three roles as separate processes: the compiled program (`npm run compile`). */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -37,7 +37,7 @@ function start(role: string) {
   };
 }
 
-test('the roles of the example hear of each other, and end cleanly', async () => {
+test('events reach all roles of the example, and each role ends cleanly', async () => {
   const connection = await nats.connect();
   onTestFinished(async () => {
     await (await jetstreamManager(connection)).streams.delete(name).catch(() => false);

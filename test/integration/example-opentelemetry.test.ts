@@ -1,4 +1,4 @@
-/** examples/opentelemetry, as a process of its own: the compiled program (`npm run compile`). */
+/** examples/opentelemetry, as a separate process: the compiled program (`npm run compile`). */
 import { beforeAll, expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { runExample } from '../support/example.ts';
@@ -16,7 +16,7 @@ interface PrintedSpan {
   readonly text: string;
 }
 
-/** What ConsoleSpanExporter prints: objects as util.inspect writes them. */
+/** The output of ConsoleSpanExporter: objects as util.inspect writes them. */
 function spansIn(output: string): PrintedSpan[] {
   return output
     .split(/^\{$/m)
@@ -29,7 +29,7 @@ function spansIn(output: string): PrintedSpan[] {
     }));
 }
 
-test('handlers and connections are spans, what fails says why, and spans of a handler are children of its span', async () => {
+test('handlers and connections are spans, failures have their reason, and spans of a handler are children of its span', async () => {
   const worker = runExample('.build/examples/opentelemetry/main.js', [], { DATABASE_URL: db.url });
   await worker.prints(/^streaming$/m);
   await db.sql('insert into orders select from generate_series(1, 2)');

@@ -1,4 +1,4 @@
-/** examples/drizzle, kysely and prisma: each writes by itself, hears of it, and reads the row through its library. */
+/** examples/drizzle, kysely and prisma: each writes rows, receives the events, and reads the row in a handler. */
 import { expect, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { startExample } from '../support/example.ts';
@@ -7,7 +7,7 @@ import { inSession } from '../support/template.ts';
 const database = useDatabase();
 const start = (name: string) => startExample(name, { environment: { DATABASE_URL: database.url } });
 
-test('drizzle: events have property names and Drizzle’s values; a row is there when its handler selects it', async () => {
+test('drizzle: events have property names and Drizzle’s values; a row exists when its handler selects it', async () => {
   const example = start('drizzle');
   await example.line(/inserted 1 On slots\n/);
   await example.line(/published 1 20\d\d-\d\d-\d\dT\S+Z was null\n/);
@@ -16,12 +16,12 @@ test('drizzle: events have property names and Drizzle’s values; a row is there
   await database.sql('delete from example.posts where author_id = 8');
   await database.sql('delete from example.posts where author_id = 7');
   const deleted = await example.line(/deleted (\d+) of author/);
-  expect(deleted[1]).toBe('1'); // the subscription by authorId leaves the other one out
+  expect(deleted[1]).toBe('1'); // the subscription by authorId excludes the other one
   expect(await example.end('SIGTERM')).toBe(0);
   await database.dropSlot('example_drizzle');
 });
 
-test('without DATABASE_URL an example starts a server of its own, which is gone when the example is', async () => {
+test('without DATABASE_URL an example starts a temporary server, which ends with the example', async () => {
   const example = startExample('drizzle', { environment: { DATABASE_URL: '' } });
   const [, url] = await example.line(/database: (postgres:\S+),/);
   await example.line(/published 1 /);
@@ -31,7 +31,7 @@ test('without DATABASE_URL an example starts a server of its own, which is gone 
   await expect(inSession(url!, () => Promise.resolve())).rejects.toThrow('ECONNREFUSED');
 });
 
-test('kysely: a row that comes to a team and leaves it is told to the team’s subscription; an update of nothing is no email_changed', async () => {
+test('kysely: the subscription of a team gets a row that joins it or leaves it; an update that changes nothing is not email_changed', async () => {
   const example = start('kysely');
   await example.line(/inserted 1 Ada 20\d\d\n/);
   await example.line(/email 1 countess@example.org was ada@example.org\n/);
@@ -47,7 +47,7 @@ test('kysely: a row that comes to a team and leaves it is told to the team’s s
   await database.dropSlot('example_kysely');
 });
 
-test('prisma: fields with @map arrive under the names of the model, and Prisma reads the row', async () => {
+test('prisma: fields with @map arrive under the names of the model, and the handler reads the row', async () => {
   const example = start('prisma');
   await example.line(/label 1 red\n/);
   await example.line(/task 1 Write guides 2026-12-01T00:00:00.000Z\n/);

@@ -1,4 +1,4 @@
-/** examples/production-worker, as a process of its own: the compiled program (`npm run compile`). */
+/** examples/production-worker, as a separate process: the compiled program (`npm run compile`). */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -26,7 +26,7 @@ async function start(url: string, under: readonly string[] = []) {
   return { worker, get, ready };
 }
 
-test('its probes and metrics tell how it is, and SIGTERM ends it cleanly', async () => {
+test('its probes and metrics show its state, and SIGTERM ends it cleanly', async () => {
   const proxy = await startProxy(db.url);
   onTestFinished(() => proxy[Symbol.asyncDispose]());
   onTestFinished(() => dropSlotAndPublication(db, 'production_worker'));
@@ -63,7 +63,7 @@ test('its probes and metrics tell how it is, and SIGTERM ends it cleanly', async
   expect(slot).toEqual({ done: true });
 });
 
-test('what no restart of the connection mends ends it with 1', async () => {
+test('an error that a reconnect cannot repair ends it with 1', async () => {
   const url = new URL(db.url);
   url.pathname = '/no_such_database';
   const worker = runExample('.build/examples/production-worker/main.js', [], { DATABASE_URL: url.href, PORT: '0' });
@@ -71,7 +71,7 @@ test('what no restart of the connection mends ends it with 1', async () => {
   expect(worker.output).toContain('no_such_database');
 });
 
-test('as PID 1 of a container it ends with 0 at SIGTERM, whether it has the slot, stands by or waits for the database', async ({
+test('as PID 1 of a container it ends with 0 at SIGTERM: with the slot, on standby, or while it waits for the database', async ({
   skip,
 }) => {
   const asFirst = ['unshare', '--pid', '--fork', '--kill-child'];

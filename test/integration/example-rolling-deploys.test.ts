@@ -10,7 +10,7 @@ import { dropSlotAndPublication } from '../support/watching.ts';
 let cluster: Cluster;
 let database: Database & AsyncDisposable;
 
-// A server of its own, because slots have the examples' names, which are used by other files too.
+// A separate server, because slots have the examples' names, which other test files use too.
 beforeAll(async () => {
   cluster = await startCluster();
   database = await createDatabase(cluster.url);
@@ -36,7 +36,7 @@ class Instance {
     this.#example = runExample(program, [], { DATABASE_URL: database.url, PORT: '0' });
   }
 
-  /** Waits until its server answers, whatever its watch does. */
+  /** Waits until its server answers, whatever the state of its watch. */
   async listening(): Promise<this> {
     [, this.url = ''] = await this.prints(/listening on (http:[^\s,]+)/);
     return this;
@@ -51,7 +51,7 @@ class Instance {
     return { status: response.status, reasons: ((await response.json()) as Health).reasons };
   }
 
-  /** Waits until its probe says so. */
+  /** Waits until its probe reports this. */
   async is(wanted: (health: Health) => boolean, describe: string): Promise<Health> {
     let health: Health | undefined;
     await until(async () => wanted((health = await this.#readyz())), {
@@ -73,7 +73,7 @@ const isStandby = ({ reasons }: Health) => reasons.some((reason) => reason.start
 const own = [['users:updated', { role_id: 7 }]];
 const headers = { cookie: 'session=1.7' };
 
-/** A page on it hears of a change. */
+/** A page that is connected to it gets a change. */
 async function delivers({ url }: Instance): Promise<void> {
   const stream = await openStream(`${url}/live`, own, { headers });
   await stream.has(({ type }) => type === 'position');
@@ -82,11 +82,11 @@ async function delivers({ url }: Instance): Promise<void> {
   await stream.close();
 }
 
-/** The second process answers while the first one has the slot, and goes on where that ended. */
+/** The second process answers while the first one has the slot, and continues where that ended. */
 async function deployLive(program: string, slot: string): Promise<void> {
   const first = await new Instance(program).listening();
   await first.is(isStreaming, 'streaming');
-  const page = await openStream(`${first.url}/live`, own, { headers }); // does not hold up the end
+  const page = await openStream(`${first.url}/live`, own, { headers }); // does not delay the end
 
   const second = await new Instance(program).listening();
   expect((await second.is(isStandby, 'standing by')).status).toBe(200);
@@ -108,14 +108,14 @@ async function deployNest(): Promise<void> {
   const second = await new Instance(program).listening();
   expect((await second.is(isStandby, 'standing by')).status).toBe(200);
   await first.end();
-  await database.sql(`insert into example.orders (customer) values ('Ada')`); // perhaps while neither has the slot
+  await database.sql(`insert into example.orders (customer) values ('Ada')`); // perhaps while no process has the slot
   await second.prints(/confirm 1 Ada\n/);
   await second.is(isStreaming, 'streaming');
   await second.end();
   await dropSlotAndPublication(database, 'example_nestjs');
 }
 
-test('a second process listens and is ready while it stands by, the first ends with 0, and the second takes over', async () => {
+test('a second process listens and is ready while on standby, the first ends with 0, and the second takes over', async () => {
   await Promise.all([
     deployLive('.build/examples/sse-fastify/main.js', 'sse_fastify'),
     deployLive('.build/examples/sse-hono/main.js', 'sse_hono'),
@@ -124,7 +124,7 @@ test('a second process listens and is ready while it stands by, the first ends w
   ]);
 }, 60_000);
 
-test('Fastify: the plugin does not keep the server from listening while the database is down, and `close` ends it', async () => {
+test('Fastify: the server listens while the database is down, and `close` ends it', async () => {
   const nowhere = new URL(database.url);
   nowhere.port = '1';
   const { default: fastify } = await import('fastify');

@@ -1,4 +1,4 @@
-/** examples/testing, run by vitest in a process of its own, against the built package (`npm run compile`). */
+/** examples/testing, run by vitest in a separate process, with the built package (`npm run compile`). */
 import { createRequire } from 'node:module';
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,7 @@ import { runExample } from '../support/example.ts';
 
 const db = useDatabase();
 
-/** As root, PostgreSQL runs as another user, who must get at its programs. */
+/** As root, PostgreSQL runs as another user, who needs access to its programs. */
 async function isOpenToAll(path: string): Promise<boolean> {
   if (((await stat(path)).mode & 0o001) === 0) return false;
   return dirname(path) === path || isOpenToAll(dirname(path));
@@ -31,7 +31,7 @@ test('passes on a server that it starts itself', { timeout: 90_000 }, async (con
 });
 
 test('passes on DATABASE_URL', { timeout: 90_000 }, async () => {
-  await db.sql('drop table users cascade'); // it makes its own
+  await db.sql('drop table users cascade'); // the example makes its own
   const { code, output } = await run({ DATABASE_URL: db.url });
   expect(output).toMatch(/Tests +3 passed/);
   expect(code).toBe(0);

@@ -14,7 +14,7 @@ interface Hook {
   readonly data: { readonly id: number; readonly state?: string; readonly customer?: string };
 }
 
-/** What has arrived with a right signature, and the status it was answered with. */
+/** Webhooks that arrived with a valid signature, and the status that answered them. */
 const arrived: { hook: Hook; id: string; status: number }[] = [];
 let answer: (hook: Hook) => number = () => 204;
 let server: ReturnType<typeof receiver> | undefined;
@@ -33,7 +33,7 @@ afterEach(() => server?.close());
 
 const statusesOf = (id: number) => arrived.filter(({ hook }) => hook.data.id === id).map(({ status }) => status);
 
-test('sends signed events; tries again what the receiver could not take; keeps what it refuses, and replays it', async () => {
+test('sends signed events, retries while the receiver fails, and keeps and replays the ones that it refuses', async () => {
   const environment = { DATABASE_URL: database.url, WEBHOOK_URL: await startReceiver(), WEBHOOK_SECRET: secret };
   let failures = 2;
   answer = ({ data }) => (data.customer === 'Busy' && failures-- > 0 ? 503 : data.customer === 'Gone' ? 410 : 204);
@@ -59,9 +59,9 @@ test('sends signed events; tries again what the receiver could not take; keeps w
   };
   await until(async () => (await letters()).length > 0, { describe: 'the dead letter' });
   expect(await example.end('SIGTERM')).toBe(0);
-  expect(statusesOf(2)).toEqual([410]); // refused for good: one attempt
+  expect(statusesOf(2)).toEqual([410]); // refused permanently: one attempt
   expect(await database.sql('select subscription, attempts from walwatch.dead_letters')).toEqual([
-    { subscription: 'webhook:invoice_created', attempts: 1 },
+    { subscription: 'webhooks', attempts: 1 },
   ]);
 
   answer = () => 204;
@@ -73,7 +73,7 @@ test('sends signed events; tries again what the receiver could not take; keeps w
   await database.dropSlot('example_webhooks');
 });
 
-test('the receiver takes nothing whose signature is wrong or old, and the same event only once', async () => {
+test('the receiver refuses a wrong or old signature, and accepts the same event only once', async () => {
   const url = await startReceiver();
   arrived.length = 0;
   const post = async (change: { body?: string; timestamp?: number; key?: string }) => {

@@ -1,4 +1,4 @@
-/** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
+/** `npm start`, as a separate process: the compiled program (`npm run compile`). */
 import { chmod } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { startCluster } from '../support/cluster.ts';
@@ -6,7 +6,7 @@ import { useDatabase } from '../support/database.ts';
 import { makeFolder, removeFolder, startWorker, type Worker } from '../support/example-worker.ts';
 import { inSession } from '../support/template.ts';
 
-// Each test makes servers, which takes long while other tests run.
+// Each test starts servers, which takes long while other tests run.
 vi.setConfig({ testTimeout: 120_000 });
 
 /** Where a worker without DATABASE_URL keeps its server. */
@@ -31,7 +31,7 @@ const eachWatcher = [
 const insert = (url: string, name: string) =>
   inSession(url, (client) => client.query('insert into walwatch_example.users (name) values ($1)', [name]));
 
-test('prints a line for each watcher, goes on after SIGKILL where it was, and ends cleanly at Ctrl-C', async () => {
+test('prints a line for each watcher, continues after SIGKILL where it stopped, and ends cleanly at Ctrl-C', async () => {
   const environment = { TMPDIR: temporary, DATABASE_URL: '' };
 
   const first = startWorker(environment);
@@ -40,17 +40,17 @@ test('prints a line for each watcher, goes on after SIGKILL where it was, and en
   for (const pattern of eachWatcher) await first.line(pattern);
   expect(await first.end('SIGKILL')).toBe('SIGKILL');
 
-  await insert(url!, 'Written meanwhile');
+  await insert(url!, 'Written in between');
 
   const second = startWorker(environment);
   const resumed = await second.line(/resumed at [0-9A-F]+\/[0-9A-F]+/);
-  const event = await second.line(/users:inserted +id \d+, name "Written meanwhile"/);
+  const event = await second.line(/users:inserted +id \d+, name "Written in between"/);
   expect(event.index).toBeGreaterThan(resumed.index);
   expect(await second.end('SIGINT')).toBe(0);
   await expect(insert(url!, 'too late')).rejects.toThrow('ECONNREFUSED');
 });
 
-test('a second one at the same time, and one whose folder somebody else has made, have servers of their own', async () => {
+test('a second worker, and one whose folder belongs to another user, have separate servers', async () => {
   const environment = { TMPDIR: temporary, DATABASE_URL: '' };
   const folderOf = async (worker: Worker) => (await worker.line(/its data in (\S+)/))[1]!;
 
@@ -74,12 +74,12 @@ test('a second one at the same time, and one whose folder somebody else has made
 const database = useDatabase();
 
 beforeAll(async () => {
-  // A server that is used for more than this test may have it from an example that somebody has run.
+  // A server that others use too may already have it from an example.
   const slots = await database.sql(`select from pg_replication_slots where slot_name = 'walwatch_example'`);
   if (slots.length > 0) throw new Error(`the server already has a slot 'walwatch_example': drop it`);
 });
 
-test('on DATABASE_URL it keeps to its own schema, and SIGTERM ends it cleanly as well', async () => {
+test('on DATABASE_URL it uses only its own schema, and SIGTERM ends it cleanly as well', async () => {
   const worker = startWorker({ DATABASE_URL: database.url });
   await worker.line(/first start at/);
   await insert(database.url, 'Grace');
@@ -89,7 +89,7 @@ test('on DATABASE_URL it keeps to its own schema, and SIGTERM ends it cleanly as
   await database.dropSlot('walwatch_example');
 });
 
-test('a database that stops is one line, and the page keeps its place among the events', async () => {
+test('a database that stops is reported in one line, and the page keeps its place among the events', async () => {
   const cluster = await startCluster();
   onTestFinished(() => cluster[Symbol.asyncDispose]());
   const worker = startWorker({ DATABASE_URL: cluster.url });

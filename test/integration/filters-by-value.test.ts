@@ -1,10 +1,10 @@
-/** A filter with the value that an event shows matches the rows that have it, whatever the type of the column. */
+/** A filter with the value that an event shows matches the rows with that value, whatever the type of the column. */
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { defineWatchers, type SlotWatch, table as tableOf } from '../../src/index.ts';
 import { quoteIdentifier } from '../../src/postgres/server.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { optionalValues, type Samples, sampleTypes, sampleValues } from '../support/sample-values.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
@@ -18,14 +18,14 @@ beforeAll(async () => {
 
 const isScalar = (value: unknown) => ['string', 'number', 'bigint', 'boolean'].includes(typeof value);
 
-/** Inserts each value, subscribes by what the events showed, and inserts them again. */
+/** Inserts each value, subscribes with the values of the events, and inserts them again. */
 async function expectOwnValuesToMatch(name: string, samples: Samples) {
   const columns = samples.map(([type]) => quoteIdentifier(type));
   await db.sql(`create table ${name} (id serial primary key, ${samples.map(([type], index) => `${columns[index]} ${type}`).join(', ')})`); // prettier-ignore
   const watcher = `${name}:inserted`;
   const entry = [name, 'inserted', { extraColumns: samples.map(([type]) => type) }] as const;
   const watch: SlotWatch<any> = watchOf(defineWatchers([entry]));
-  const { events } = recorder(watch, watcher);
+  const { all: events } = recorderOn(watch, watcher);
   await watch.start();
   const insert = async () => {
     for (const [index, [type, ...expressions]] of samples.entries())
@@ -58,7 +58,7 @@ test('the samples of every type', async () => {
   expect(filters).toBeGreaterThan(150);
 });
 
-test('numbers of all sizes, as texts and as numbers of JavaScript', async () => {
+test('numbers of all sizes, as texts and as JavaScript numbers', async () => {
   await db.sql('create table numbers_of_all_sizes (id serial primary key, f8 float8, f4 float4, n numeric)');
   const watcher = 'numbers_of_all_sizes:inserted';
   const watch = watchOf(defineWatchers([['numbers_of_all_sizes', 'inserted', { extraColumns: ['f8', 'f4', 'n'] }]]));
@@ -85,7 +85,7 @@ test('numbers of all sizes, as texts and as numbers of JavaScript', async () => 
   expect([...missed]).toEqual([]);
 });
 
-test('citext in any case, also under a domain and in a key', async ({ skip }) => {
+test('citext in any case, including a domain over it and a key', async ({ skip }) => {
   const found = await db.sql(`select from pg_available_extensions where name = 'citext'`);
   if (found.length === 0) skip('the server has no citext');
   await db.sql('create extension citext');
@@ -97,28 +97,28 @@ test('citext in any case, also under a domain and in a key', async ({ skip }) =>
       [people, 'deleted'],
     ]),
   );
-  const heard: string[] = [];
-  watch.subscribe('people:inserted', { email: 'A@b.C' }, () => void heard.push('email'));
+  const matched: string[] = [];
+  watch.subscribe('people:inserted', { email: 'A@b.C' }, () => void matched.push('email'));
   await watch.start();
-  watch.subscribe('people:deleted', 'ANNA', () => void heard.push('id'));
+  watch.subscribe('people:deleted', 'ANNA', () => void matched.push('id'));
   await db.sql(`insert into people values ('Anna', 'a@B.c')`);
   await db.sql('delete from people');
   await settled(db, watch);
-  expect(heard).toEqual(['email', 'id']);
+  expect(matched).toEqual(['email', 'id']);
   expect(await expectOwnValuesToMatch('of_citext', optionalValues.citext)).toBe(4);
 });
 
-test('moments and scalars in JSON, as JavaScript writes them', async () => {
+test('timestamps and scalars in JSON, as JavaScript writes them', async () => {
   await db.sql('create table moments (id serial primary key, at timestamptz, day date, doc jsonb)');
   const watch = watchOf(defineWatchers([['moments', 'inserted', { extraColumns: ['at', 'day', 'doc'] }]]));
-  const heard: string[] = [];
+  const matched: string[] = [];
   const filters = { at: '2026-02-28T12:30:00.120Z', day: '2026-02-28', doc: 'a "b"' };
   for (const [column, value] of Object.entries(filters))
-    watch.subscribe('moments:inserted', { [column]: value } as never, () => void heard.push(column));
+    watch.subscribe('moments:inserted', { [column]: value } as never, () => void matched.push(column));
   await watch.start();
   await db.sql(
     `insert into moments (at, day, doc) values ('2026-02-28 18:00:00.12+05:30', '2026-02-28', '"a \\"b\\""')`,
   );
   await settled(db, watch);
-  expect(heard.toSorted()).toEqual(['at', 'day', 'doc']);
+  expect(matched.toSorted()).toEqual(['at', 'day', 'doc']);
 });

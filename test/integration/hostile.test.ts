@@ -1,16 +1,17 @@
-/** What an application's configuration, or a DBA's, may hold against a connection that streams for days. */
+/** Settings of an application or a DBA that could disturb a connection that streams for days. */
 import { Socket } from 'node:net';
 import { expect, inject, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { framed } from '../support/copying.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-test("timeouts of the application's queries do not end the stream", async () => {
+test("timeouts for the application's queries do not end the stream", async () => {
   const watch = watchOf(defineWatchers([['users', 'inserted']]), {
     connection: {
       connectionString: db.url,
@@ -19,15 +20,15 @@ test("timeouts of the application's queries do not end the stream", async () => 
       idle_in_transaction_session_timeout: 100,
     },
   });
-  const disconnects: unknown[] = [];
-  watch.on('disconnected', (event) => disconnects.push(event));
+  const disconnects = recorder();
+  watch.on('disconnected', disconnects);
   await watch.start();
   const later = Date.now() + 400;
   await until(() => Date.now() > later, { describe: 'several of the timeouts to be over' });
-  expect(disconnects).toEqual([]);
+  expect(disconnects.all).toEqual([]);
 });
 
-test('a publication that was missing while changes were written is PUBLICATION_LOST, although it is there again', async ({
+test('a publication that was missing while changes were written is PUBLICATION_LOST, although it exists again', async ({
   skip,
 }) => {
   if (inject('server').version >= 18)
@@ -44,7 +45,7 @@ test('a publication that was missing while changes were written is PUBLICATION_L
   await expect(second.closed).rejects.toMatchObject({ code: 'PUBLICATION_LOST' });
 });
 
-test('settings of the role decide nothing about values', async () => {
+test('settings of the role do not affect values', async () => {
   await db.sql(
     `create table written (id int primary key, at timestamptz, span interval, bytes bytea, real float8, day date)`,
   );
@@ -61,8 +62,8 @@ test('settings of the role decide nothing about values', async () => {
     const watch = watchOf(defineWatchers([['written', 'inserted', { extraColumns: columns }]]), {
       connection: url.href,
     });
-    const events: unknown[] = [];
-    watch.subscribe('written:inserted', (event) => void events.push(event));
+    const events = recorder();
+    watch.subscribe('written:inserted', events);
     await watch.start();
     await db.sql(
       `insert into written values (1, '2026-11-22 10:00:00.123456+02', '1 year 2 mons 3 days 04:05:06', '\\x00ff41', 0.1 + 0.2, '2026-11-22')`,
@@ -70,7 +71,7 @@ test('settings of the role decide nothing about values', async () => {
     await settled(db, watch);
     await watch.stop();
     await dropSlotAndPublication(db, watch.status().slot); // the role owns it
-    expect(events).toEqual(await db.sql('select * from written'));
+    expect(events.all).toEqual(await db.sql('select * from written'));
   } finally {
     await db.sql(`drop role ${role}`);
   }
@@ -91,7 +92,7 @@ test.each([
     connection: { connectionString: db.url, stream },
   });
   await watch.start();
-  sockets.at(-1)!.push(bytes); // the walsender's is the last that is opened
+  sockets.at(-1)!.push(bytes); // the walsender's session is the last one to be opened
   await expect(watch.closed).rejects.toMatchObject({ code: 'PROTOCOL' });
-  expect(sockets).toHaveLength(3); // and it was not tried again
+  expect(sockets).toHaveLength(3); // not retried
 });

@@ -1,4 +1,4 @@
-/** Publication and tables are changed by others while a worker streams: within one inspection it says so, with the SQL that repairs it. */
+/** Others change publication and tables while a worker streams: within one inspection it warns, with the SQL that repairs it. */
 import { expect, inject, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -10,7 +10,7 @@ const watchOf = watchOn(db);
 
 interface Change {
   readonly what: string;
-  /** Since which version of PostgreSQL. */
+  /** The first version of PostgreSQL that has it. */
   readonly since?: number;
   readonly columnLists?: boolean;
   /** After `$`, the name of the table. */
@@ -23,7 +23,7 @@ interface Change {
   readonly message: string;
   /** What the application cannot do until it is repaired. */
   readonly refused?: string;
-  /** The `solution` is no SQL. */
+  /** The `solution` is prose, not SQL. */
   readonly undo?: string;
 }
 
@@ -68,10 +68,10 @@ const changes: readonly Change[] = [
     what: 'a table that is taken out',
     sql: 'create table $_other (id int); alter publication # add table $_other; alter publication # drop table $',
     code: 'PUBLICATION_CHANGED',
-    message: '"public"."$" fell out of the publication',
+    message: '"public"."$" is no longer in the publication',
   },
   {
-    what: 'a partition whose root is published in its place',
+    what: 'a partition whose root is published instead',
     columns: '(id int primary key, b int)',
     prepare:
       'create table $_root (id int primary key, b int) partition by range (id); alter table $_root attach partition $ for values from (0) to (10)',
@@ -91,7 +91,7 @@ const changes: readonly Change[] = [
     prepare: 'create unique index $_key on $ (id); alter table $ replica identity using index $_key',
     sql: 'drop index $_key',
     code: 'REPLICA_IDENTITY',
-    message: '"public"."$" has no replica identity any more',
+    message: '"public"."$" no longer has a replica identity',
     refused: 'update $ set b = 1 where id = 1',
   },
   {
@@ -101,7 +101,7 @@ const changes: readonly Change[] = [
       'create table $_low partition of $ for values from (0) to (10); create table $_high partition of $ for values from (10) to (20)',
     sql: 'alter table $_high replica identity nothing',
     code: 'REPLICA_IDENTITY',
-    message: '"public"."$_high" has no replica identity any more',
+    message: '"public"."$_high" no longer has a replica identity',
     refused: 'update $ set b = 1 where id = 11',
   },
   {
@@ -118,7 +118,7 @@ const changes: readonly Change[] = [
     columnLists: true,
     sql: 'alter table $ replica identity full',
     code: 'REPLICA_IDENTITY',
-    message: 'does not go with the column list any more',
+    message: 'no longer fits the column list',
     refused: 'update $ set b = 1 where id = 1',
   },
   {
@@ -127,7 +127,7 @@ const changes: readonly Change[] = [
     columns: '(id int primary key, b int, c int generated always as (b * 2) stored)',
     sql: 'alter table $ replica identity full',
     code: 'REPLICA_IDENTITY',
-    message: `the stored generated column 'c', which is not sent`,
+    message: `the stored generated column 'c', which is not published`,
     refused: 'update $ set b = 1 where id = 1',
   },
   {
@@ -145,7 +145,7 @@ const refusal = (sql: string) =>
     (error: unknown) => (error as { code: string }).code,
   );
 
-test('each of them is warned of once, repaired by its SQL, and is then over', { timeout: 90_000 }, async () => {
+test('each change causes one warning, is repaired by its SQL, and is then over', { timeout: 90_000 }, async () => {
   const { version } = inject('server');
   const cases = changes.filter(({ since = 14 }) => version >= since);
   const watches: { change: Change; own: (text: string) => string; watch: SlotWatch<any>; warnings: WatchError[] }[] =

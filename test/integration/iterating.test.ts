@@ -13,7 +13,7 @@ const watchers = defineWatchers<{ items: { id: number; kind: string } }>()([
 beforeAll(() => db.sql('create table items (id int primary key, kind text)'));
 beforeEach(() => db.sql('delete from items'));
 
-test('a loop gets the events in order, and one is done when the next is asked for', async () => {
+test('a loop gets the events in order, and an event is done when the next one is requested', async () => {
   const watch = watchOf(watchers);
   const events = watch.events('items:inserted', { kind: 'a' });
   await watch.start();
@@ -34,7 +34,7 @@ test('a loop gets the events in order, and one is done when the next is asked fo
   expect(watch.status().subscriptions).toBe(0);
 });
 
-test('leaving the loop ends the subscription, and what was handed out is done', async () => {
+test('leaving the loop ends the subscription, and the delivered event is done', async () => {
   const watch = watchOf(watchers);
   const events = watch.events('items:inserted');
   await watch.start();
@@ -60,7 +60,7 @@ test('an aborted signal ends the loop normally', async () => {
   expect(await events.next()).toEqual({ done: true, value: undefined });
 });
 
-test('stop() ends the loop; what waited behind the event in hand comes again', async () => {
+test('stop() ends the loop; events that waited behind the current one are delivered again', async () => {
   const slot = `iterating_${process.pid}`;
   const first = watchOf(watchers, { slot });
   const events = first.events('items:inserted');

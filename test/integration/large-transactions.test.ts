@@ -1,9 +1,10 @@
-/** In the middle of a transaction that takes long to come in: how far it is, and stopping there. */
+/** In the middle of a transaction that takes long to arrive: its progress, and stopping there. */
 import pg from 'pg';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';
+import { recorder } from '../support/recorder.ts';
 import { deferred, until } from '../support/until.ts';
 import { isAcknowledged, nameOn, settled, watchOn } from '../support/watching.ts';
 
@@ -15,7 +16,7 @@ const watchers = defineWatchers<{ small: { id: number }; big: { id: number } }>(
 ]);
 const rows = 300_000;
 
-/** Nobody waits for the two seconds that the end of a stream may take: who waits for it waits for ever. */
+/** The end of a stream may take two seconds, and the test fails instead of waiting longer. */
 function withoutPatience(): void {
   const { setTimeout } = globalThis;
   vi.stubGlobal('setTimeout', (call: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
@@ -40,11 +41,11 @@ async function tables(): Promise<void> {
 
 const insertBig = () => db.sql(`insert into big select n, repeat('x', 60) from generate_series(1, ${rows}) n`);
 
-/** In the middle of it: some of it has come in, and most has not. */
+/** In the middle of it: some of it has arrived, and most has not. */
 const inTheMiddle = (watch: SlotWatch<any>, changes: number) =>
   until(() => (watch.status().receiving?.changes ?? 0) >= changes, { describe: 'the middle', timeout: 30_000 });
 
-test('inside a large transaction the status tells how many rows and bytes have come, and then nothing any more', async () => {
+test('inside a large transaction the status shows the received rows and bytes, and is empty afterwards', async () => {
   await tables();
   const watch = watchOf(watchers, { visibility: 'immediate' });
   const seen: unknown[] = [];
@@ -69,7 +70,7 @@ test.each([
   ['its handlers keep up', 16 * 1024 * 1024],
   ['reading pauses, because they do not', 100_000],
 ])(
-  'stop() in the middle of a large transaction does not wait for its rest, and what was handled is acknowledged; %s',
+  'stop() in the middle of a large transaction does not wait for its rest, and acknowledges handled events; %s',
   { timeout: 60_000 },
   async (_, highWaterMark) => {
     await tables();
@@ -97,20 +98,20 @@ test.each([
     const [state] = await db.sql('select active from pg_replication_slots where slot_name = $1', [slot]);
     expect(state).toEqual({ active: false });
 
-    // Another worker goes on at once: with the large transaction from its beginning, and without the small one.
+    // Another worker continues at once: with the large transaction from its start, and without the small one.
     const next = watchOf(watchers, { slot });
     const again = { small: 0, big: 0 };
     next.subscribe('small:inserted', () => void again.small++);
     next.subscribe('big:inserted', () => void again.big++);
-    const standbys: unknown[] = [];
-    next.on('standby', (standby) => standbys.push(standby));
+    const standbys = recorder();
+    next.on('standby', standbys);
     await next.start();
     await settled(db, next);
-    expect([again, standbys]).toEqual([{ small: 0, big: rows }, []]);
+    expect([again, standbys.all]).toEqual([{ small: 0, big: rows }, []]);
   },
 );
 
-test('a server that decodes what nobody watches looks at nothing that we send: stop() acknowledges in its place', async () => {
+test('a server that decodes changes of unwatched tables does not read our messages: stop() acknowledges instead', async () => {
   await tables();
   const slot = nameOn(db);
   const watch = watchOf(watchers, { slot, visibility: 'immediate' });
@@ -144,7 +145,7 @@ test('a server that decodes what nobody watches looks at nothing that we send: s
   expect(state).toEqual({ active: false, acknowledged: true });
 });
 
-test('outside of transactions the stream ends in order: the walsender is not cut off', async () => {
+test('outside of transactions the stream ends in order: the walsender is not terminated', async () => {
   await tables();
   const watch = watchOf(watchers);
   watch.subscribe('small:inserted', () => {});

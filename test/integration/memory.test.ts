@@ -1,4 +1,4 @@
-/** `status().undeliveredBytes`: the memory that undelivered changes take, of real values. */
+/** `status().undeliveredBytes`: the memory of undelivered changes, with real values. */
 import { beforeAll, expect, test } from 'vitest';
 import { defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
@@ -8,7 +8,7 @@ import { settled, watchOn } from '../support/watching.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 const mb = 1_000_000;
-/** What a change takes besides its large values. */
+/** The size of a change apart from its large values. */
 const little = 3000;
 
 beforeAll(async () => {
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await db.sql('alter table docs replica identity full');
 });
 
-/** Calls the handler of each change at once, and keeps it from ending until the test has looked. */
+/** Calls the handler of each change at once, and keeps it running until the test has looked. */
 async function holding(columns: readonly string[], subscribe: (watch: SlotWatch<any>, held: Promise<void>) => void) {
   const watch = watchOf(
     defineWatchers(
@@ -28,7 +28,7 @@ async function holding(columns: readonly string[], subscribe: (watch: SlotWatch<
   const held = deferred();
   subscribe(watch, held.promise);
   await watch.start();
-  /** The bytes that `sql` adds, whose changes are held by then. */
+  /** The bytes that the changes of `sql` add while they are held. */
   const adds = async (sql: string, params?: unknown[]) => {
     const before = watch.status().undeliveredBytes;
     await db.sql(sql, params);
@@ -51,7 +51,7 @@ const subscribeToAll = (watch: SlotWatch<any>, held: Promise<void>) => {
 };
 
 test.each([['small enough to come in one piece', 900_000], ['that comes in pieces', 20 * mb]])(
-  'a value that nobody watches takes no memory: %s', { timeout: 60_000 }, async (_, size) => {
+  'a value that no watcher needs takes no memory: %s', { timeout: 60_000 }, async (_, size) => {
     await db.sql('truncate docs');
     const { adds, release } = await holding([], subscribeToAll);
     expect(await adds(`insert into docs values (1, 1, repeat('x', ${size}))`)).toBeLessThan(little);
@@ -79,7 +79,7 @@ test.each([['small enough to come in one piece', 900_000], ['that comes in piece
   },
 ); // prettier-ignore
 
-test('a logical message takes its content, and nothing when nobody wants it', async () => {
+test('a logical message takes as much as its content, and nothing without a subscription', async () => {
   const { adds, release } = await holding([], (watch, held) => {
     watch.onMessage('wanted', () => held, { onError: 'retry' });
   });
@@ -92,7 +92,7 @@ test('a logical message takes its content, and nothing when nobody wants it', as
   await release();
 });
 
-test('the changes of a transaction that its handler has not read take what each of them takes', async () => {
+test('the unread changes of a transaction take as much as each of them', async () => {
   await db.sql('truncate docs');
   const { adds, release } = await holding([], (watch, held) => {
     watch.onTransaction(async (transaction) => {

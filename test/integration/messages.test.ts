@@ -9,7 +9,7 @@ const db = useDatabase();
 const watchOf = watchOn(db);
 const users = defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]);
 
-test('transactional messages arrive in order with the changes, and only those with the very prefix', async () => {
+test('transactional messages arrive in order with the changes, and only those with exactly this prefix', async () => {
   const watch = watchOf(users);
   const heard: string[] = [];
   const contexts: DeliveryContext[] = [];
@@ -39,7 +39,7 @@ test('transactional messages arrive in order with the changes, and only those wi
   expect(first!.xid).toBeGreaterThan(0);
 });
 
-test('a message outside of transactions arrives although its transaction was rolled back, with a position of its own', async () => {
+test('a message outside of transactions has its own position, and arrives although its transaction was rolled back', async () => {
   const watch = watchOf(users);
   const heard: [string, DeliveryContext][] = [];
   watch.onMessage('ping', ({ content, transactional }, context) => {
@@ -60,7 +60,7 @@ test('a message outside of transactions arrives although its transaction was rol
   expect(heard[0]![1].commitLsn).toBe(rows[0]!.lsn); // both are the end of the record
 });
 
-test('a message holds the slot until its handler is done, and comes again under the same id', async () => {
+test('a message holds the slot until its handler is done, and is delivered again under the same id', async () => {
   const slot = slotName();
   const ids: string[] = [];
   const first = watchOf(users, { slot, stopTimeout: 10 });
@@ -69,7 +69,7 @@ test('a message holds the slot until its handler is done, and comes again under 
     return new Promise(() => {}); // never done
   });
   await first.start();
-  // Records that touch: each acknowledgement must be exact, or the next message is lost.
+  // Adjacent records: each acknowledgement must be exact, or the next message is lost.
   await db.sql(`select pg_logical_emit_message(false, 'done', '1'), pg_logical_emit_message(false, 'job', '2')`);
   await db.sql(`select pg_logical_emit_message(true, 'job', '3')`);
   await until(() => ids.length === 1, { describe: 'the first message' });
@@ -99,7 +99,7 @@ test('a subscription to messages ends, and counts, like any other', async () => 
   expect(() => watch.onMessage('x', () => {})).toThrow(expect.objectContaining({ code: 'STOPPED' }));
 });
 
-test('a message outside of transactions and the commit that touches it have ids of their own', async () => {
+test('a message outside of transactions and an adjacent commit have different ids', async () => {
   const watch = watchOf(users);
   const ids: string[] = [];
   watch.onMessage('p', ({ content }, { eventId }) => void ids.push(`${content.toString()} ${eventId}`));
@@ -115,7 +115,7 @@ test('a message outside of transactions and the commit that touches it have ids 
   expect(new Set(ids.map((id) => id.split(' ')[1])).size).toBe(2);
 });
 
-test('the first subscription that is made while streaming hears what is written after it, and no change comes twice', async () => {
+test('the first subscription that is made while streaming gets later messages, and no change is delivered twice', async () => {
   const watch = watchOf(users);
   const changes: unknown[] = [];
   watch.subscribe('users:inserted', ({ id }) => void changes.push(id));

@@ -1,9 +1,9 @@
-/** Tables, schemas and columns may be called anything that PostgreSQL allows. */
+/** Tables, schemas and columns may have any name that PostgreSQL allows. */
 import { expect, test } from 'vitest';
 import { quoteIdentifier, quoteTable } from '../../src/postgres/server.ts';
 import { defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -42,8 +42,11 @@ async function expectDelivered(given: {
       [described, 'truncated', { label: 'empty' }],
     ]),
   );
-  const [inserted, updated, deleted, truncated] = ['in', 'up', 'gone', 'empty'].map((label) => recorder(watch, label));
-  const filtered = recorder(watch, 'in', { [extraColumns[0]!]: 'text 0' });
+  const inserted = recorderOn(watch, 'in');
+  const filtered = recorderOn(watch, 'in', { [extraColumns[0]!]: 'text 0' });
+  const updated = recorderOn(watch, 'up');
+  const deleted = recorderOn(watch, 'gone');
+  const truncated = recorderOn(watch, 'empty');
   await watch.start();
   const insert = `insert into ${where} values (1, ${others.map((_, index) => `'text ${index}'`).join(', ')}) returning *`;
   const inCode = (row: object) =>
@@ -53,13 +56,13 @@ async function expectDelivered(given: {
   await db.sql(`delete from ${where}`);
   await db.sql(`truncate ${where}`);
   await settled(db, watch);
-  expect(inserted!.events).toStrictEqual([inCode(row!)]);
-  expect(filtered.events).toStrictEqual([inCode(row!)]);
-  expect(updated!.events).toStrictEqual([inCode(changed!)]);
-  expect(updated!.contexts[0]!.previous).toStrictEqual(inCode(row!));
-  expect(deleted!.events).toStrictEqual([inCode(changed!)]);
-  expect(truncated!.events).toEqual([{}]);
-  expect(inserted!.contexts[0]).toMatchObject({ schema, table: name });
+  expect(inserted.all).toStrictEqual([inCode(row!)]);
+  expect(filtered.all).toStrictEqual([inCode(row!)]);
+  expect(updated.all).toStrictEqual([inCode(changed!)]);
+  expect(updated.contexts[0]!.previous).toStrictEqual(inCode(row!));
+  expect(deleted.all).toStrictEqual([inCode(changed!)]);
+  expect(truncated.all).toEqual([{}]);
+  expect(inserted.contexts[0]).toMatchObject({ schema, table: name });
 }
 
 test('columns', () => expectDelivered({ schema: 'public', name: 'strange_columns', columns: ['id', ...names] }));
@@ -75,7 +78,7 @@ test.each(names)('a table, its schema and its key %j', async (name) => {
   await expectDelivered({ schema, name, columns: [name, 'other'] });
 });
 
-test('a string names a table exactly as it stands; its first dot parts schema and table', async () => {
+test('a string names a table exactly; its first dot separates schema and table', async () => {
   for (const [given, quoted] of [
     [`Quotes " and '`, `public."Quotes "" and '"`],
     ['Löwe', 'public."Löwe"'],
@@ -84,22 +87,22 @@ test('a string names a table exactly as it stands; its first dot parts schema an
     if (given.startsWith('Schema')) await db.sql('create schema "Schema"');
     await db.sql(`create table ${quoted} (id int primary key)`);
     const watch = watchOf(defineWatchers([[given, 'inserted']]));
-    const { events } = recorder(watch, `${given}:inserted`);
+    const inserted = recorderOn(watch, `${given}:inserted`);
     await watch.start();
     await db.sql(`insert into ${quoted} values (1)`);
     await settled(db, watch);
-    expect(events).toEqual([{ id: 1 }]);
+    expect(inserted.all).toEqual([{ id: 1 }]);
   }
 });
 
-test('a publication may be called anything as well', async () => {
+test('a publication may have any name too', async () => {
   for (const publication of [`"a" 'b' \\, c.D`, 'Ü'.repeat(31)]) {
     const watch = watchOf(defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]), { publication });
-    const { events } = recorder(watch, 'users:inserted');
+    const inserted = recorderOn(watch, 'users:inserted');
     await watch.start();
     await db.sql(`insert into users (name) values ('published')`);
     await settled(db, watch);
-    expect(events).toMatchObject([{ name: 'published' }]);
+    expect(inserted.all).toMatchObject([{ name: 'published' }]);
     await watch.stop();
     await db.sql(`drop publication ${quoteIdentifier(publication)}`);
   }

@@ -1,4 +1,4 @@
-/** What an application writes in camelCase and the database has in snake_case, as Kysely and Drizzle turn the one into the other. */
+/** Names that are camelCase in the application and snake_case in the database, as Kysely and Drizzle convert them. */
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { integer, jsonb, pgSchema, pgTable, pgTableCreator, primaryKey, serial, text } from 'drizzle-orm/pg-core';
 import { CamelCasePlugin, type Generated, Kysely, PostgresDialect } from 'kysely';
@@ -6,6 +6,7 @@ import { Pool } from 'pg';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type CamelCaseNaming, defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -84,7 +85,7 @@ describe('Kysely with its CamelCasePlugin', () => {
       { id, address2: 'Oslo', roleId: 7 },
       { orderId: 1, lineNo: 2, qty: 4 },
     ]);
-    // What the plugin itself gives of the row. It gives userId for what it takes as userID.
+    // The plugin's own result for the row. It returns userId for a column that it accepts as userID.
     const [row] = await kysely.selectFrom('userAccounts').select(['id', 'roleId', 'settings']).execute();
     expect(row).toEqual({ id, roleId: 7, settings });
     expect(watch.details('userAccounts:inserted')).toMatchObject({
@@ -96,7 +97,7 @@ describe('Kysely with its CamelCasePlugin', () => {
     });
   });
 
-  test('a name that the database does not have is told as the database would have it', async () => {
+  test('a missing name is reported as it would be in the database', async () => {
     await db.sql('create table if not exists user_accounts (id serial primary key, role_id int)');
     const watch = watchOf(
       defineWatchers(
@@ -109,7 +110,7 @@ describe('Kysely with its CamelCasePlugin', () => {
     );
     await expect(watch.start()).rejects.toMatchObject({
       issues: [
-        { message: `userAccount:updated: there is no table "public"."user_account"`, solution: expect.stringContaining('naming') },
+        { message: `userAccount:updated: table "public"."user_account" does not exist`, solution: expect.stringContaining('naming') },
         { message: `userAccounts:updated: "public"."user_accounts" has no column 'team_id'` },
       ], // prettier-ignore
     });
@@ -147,8 +148,8 @@ describe('Drizzle', () => {
   ] as const)('with casing %s, the name that compiles works: %s', async (casing, name, posts) => {
     const orm = drizzle(pooled(), casing ? { casing } : {});
     const watch = watchOf(defineWatchers([[posts as typeof prefixed, 'inserted', { extraColumns: ['authorId', 'headLine2', 'itsMeta', 'named'] }]])); // prettier-ignore
-    const heard: unknown[] = [];
-    watch.subscribe(name as 'posts:inserted', { authorId: 7 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe(name as 'posts:inserted', { authorId: 7 }, heard);
     await watch.start();
     const rows = [7, 8].map((authorId) => ({ authorId, headLine2: 'x', itsMeta: { aB: 1 }, named: 'y' }));
     const [first] = await orm
@@ -156,46 +157,46 @@ describe('Drizzle', () => {
       .values(rows)
       .returning();
     await settled(db, watch);
-    expect(heard).toEqual([first]);
+    expect(heard.all).toEqual([first]);
   });
 
-  test("casing 'camelCase', for names in code that have underscores", async () => {
+  test("casing 'camelCase', for names in code that contain underscores", async () => {
     const posts = pgTable('camel_posts', { id: serial().primaryKey(), author_id: integer() });
     const watch = watchOf(defineWatchers([[posts, 'deleted'], [posts, 'inserted', { extraColumns: ['author_id'] }]])); // prettier-ignore
-    const heard: unknown[] = [];
-    watch.subscribe('camel_posts:inserted', { author_id: 7 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('camel_posts:inserted', { author_id: 7 }, heard);
     await watch.start();
     const [row] = await drizzle(pooled(), { casing: 'camelCase' }).insert(posts).values({ author_id: 7 }).returning();
     await settled(db, watch);
-    expect(heard).toEqual([row]);
+    expect(heard.all).toEqual([row]);
   });
 
-  test('columnMap has the last word, and the key is the one that Drizzle marks', async () => {
+  test('columnMap takes precedence, and the key is the one that Drizzle marks', async () => {
     const posts = table(pgTable('mapped_posts', columns))({ columnMap: { authorId: 'writer' } });
     const watch = watchOf(defineWatchers([[posts, 'inserted', { extraColumns: ['authorId', 'headLine2'] }]]));
-    const heard: unknown[] = [];
-    watch.subscribe('mapped_posts:inserted', { authorId: 7 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('mapped_posts:inserted', { authorId: 7 }, heard);
     await watch.start();
     await db.sql(`insert into mapped_posts (writer, head_line2) values (7, 'x'), (8, 'y')`);
     await settled(db, watch);
-    expect(heard).toEqual([{ id: 1, authorId: 7, headLine2: 'x' }]);
+    expect(heard.all).toEqual([{ id: 1, authorId: 7, headLine2: 'x' }]);
   });
 
-  test('a composite key is cased too', async () => {
+  test('a composite key is converted too', async () => {
     const stock = pgTable('stock', { partId: integer(), placeNo: integer(), amount: integer() }, (own) => [
       primaryKey({ columns: [own.partId, own.placeNo] }),
     ]);
     const watch = watchOf(defineWatchers([[table(stock)({ primaryKey: ['partId', 'placeNo'] }), 'updated']]));
-    const heard: unknown[] = [];
-    watch.subscribe('stock:updated', { partId: 1, placeNo: 2 }, (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('stock:updated', { partId: 1, placeNo: 2 }, heard);
     await watch.start();
     await db.sql('insert into stock values (1, 2, 0), (1, 3, 0); update stock set amount = 1');
     await settled(db, watch);
-    expect(heard).toEqual([{ partId: 1, placeNo: 2 }]);
+    expect(heard.all).toEqual([{ partId: 1, placeNo: 2 }]);
     expect(watch.details('stock:updated').primaryKey).toEqual(['partId', 'placeNo']);
   });
 
-  test('a column that no casing gives is told by its name in code', async () => {
+  test('a column that no casing produces is reported by its name in code', async () => {
     const posts = pgTable('app_posts', { ...columns, teamId: integer() });
     const watch = watchOf(defineWatchers([[posts, 'updated', { extraColumns: ['teamId', 'authorId'] }]]));
     await expect(watch.start()).rejects.toThrow(`"public"."app_posts" has no column 'team_id'`);

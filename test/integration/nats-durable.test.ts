@@ -1,4 +1,4 @@
-/** A group of processes that share a durable consumer. Here they are connections of one process; test/faults kills real ones. */
+/** A group of processes with a shared durable consumer. Here they are connections of one process; test/faults kills real processes. */
 import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
@@ -16,7 +16,7 @@ const watchers = defineWatchers<{ jobs: { id: number; record: number } }>()([
   ['jobs', 'inserted', { extraColumns: ['record'] }],
 ]);
 
-/** A worker on a table of its own, and what makes members of the group. */
+/** Makes a worker with its own table, and functions that create members of the group. */
 async function group() {
   await db.sql('drop table if exists jobs');
   await db.sql('create table jobs (id int generated always as identity primary key, record int)');
@@ -29,13 +29,13 @@ async function group() {
   const member = async (options: Partial<RemoteWatchOptions> = {}, warnings: WatchError[] = []) =>
     remoteOf({ connection: await nats.connect(), stream, durable: 'mailer', ...options, watchers }, warnings);
   const manager = await jetstreamManager(connection);
-  /** What the group has not acknowledged. */
+  /** The number of messages that the group has not acknowledged. */
   const open = async () => {
     const { num_pending: waiting, num_ack_pending: begun } = await manager.consumers.info(stream, 'mailer');
     return waiting + begun;
   };
   const allDone = async () => {
-    await settled(db, worker); // all is in the stream
+    await settled(db, worker); // all events are in the stream
     await until(async () => (await open()) === 0, { describe: 'all to be acknowledged', timeout: 20_000 });
   };
   const write = (count: number) =>
@@ -43,7 +43,7 @@ async function group() {
   return { stream, worker, connection, manager, member, open, allDone, write };
 }
 
-test('each event is handled by one process of the group, and all of them work', async () => {
+test('each event is handled by one process of the group, and all processes get events', async () => {
   const { member, allDone, write } = await group();
   const handled: { by: number; id: number }[] = [];
   for (const by of [1, 2]) {
@@ -65,7 +65,7 @@ test('each event is handled by one process of the group, and all of them work', 
   expect(new Set(handled.map(({ by }) => by)).size).toBe(2);
 });
 
-test('what was written while no process of the group ran is waiting for it', async () => {
+test('events from the time when no process of the group ran wait for it', async () => {
   const { member, allDone, write } = await group();
   const first = await member();
   await first.start();
@@ -79,7 +79,7 @@ test('what was written while no process of the group ran is waiting for it', asy
   expect(heard).toEqual([1, 2, 3]);
 });
 
-test('an event is acknowledged after its handler; a process that stops finishes what runs, and gives the rest to the others', async () => {
+test('an event is acknowledged after its handler; a stopping process finishes running handlers and gives the rest to the others', async () => {
   const { member, open, allDone, write, worker } = await group();
   const handled: string[] = [];
   const begun = deferred();
@@ -106,7 +106,7 @@ test('an event is acknowledged after its handler; a process that stops finishes 
   expect(handled).toEqual(['first 1', 'second 2', 'second 3', 'second 4', 'second 5']);
 });
 
-test('in one process the events of a record never overlap or overtake each other, and those of others go on', async () => {
+test('in one process events of a record never overlap or overtake each other, and do not delay other records', async () => {
   const { member, allDone, write } = await group();
   const watch = await member();
   const running = new Map<number, number>();
@@ -144,7 +144,7 @@ test('a handler that fails is called again, until it succeeds', async () => {
   expect(attempts).toEqual([1, 2, 3]);
 });
 
-test('what can not be handled becomes a dead letter in a stream beside the events, and the group goes on', async () => {
+test('a failed event becomes a dead letter in a separate stream, and the group continues', async () => {
   const { member, allDone, write, stream, connection } = await group();
   const handled: number[] = [];
   const watch = await member({ onError: { attempts: 2, then: 'deadLetter' } });
@@ -169,10 +169,10 @@ test('what can not be handled becomes a dead letter in a stream beside the event
   }); // prettier-ignore
 });
 
-test('a dead letter that can not be written is warned of, and its event is kept', async () => {
+test('a dead letter that cannot be written causes a warning, and its event is kept', async () => {
   const { member, open, allDone, write, stream, manager } = await group();
   const name = `${stream}_dead_letters`;
-  // Somebody else's stream of that name.
+  // A foreign stream with that name.
   await manager.streams.add({ name, subjects: [`${name}.something_else`] });
   const warnings: WatchError[] = [];
   const watch = await member({ onError: { attempts: 1, then: 'deadLetter' } }, warnings);
@@ -189,7 +189,7 @@ test('a dead letter that can not be written is warned of, and its event is kept'
   expect((await manager.streams.info(name)).state.messages).toBe(1);
 });
 
-test("with then: 'stop' the watch ends, and the event is there for the next process", async () => {
+test("with then: 'stop' the watch ends, and the next process receives the event", async () => {
   const { member, allDone, write } = await group();
   const first = await member({ onError: { attempts: 1, then: 'stop' } });
   first.subscribe('jobs:inserted', () => {
@@ -206,7 +206,7 @@ test("with then: 'stop' the watch ends, and the event is there for the next proc
   expect(heard).toEqual([1, 2]);
 });
 
-test('a group whose watchers become more hears those as well', async () => {
+test('a group with an added watcher receives its events, too', async () => {
   const { member, open, worker, stream } = await group();
   const first = await member();
   await first.start();
@@ -228,7 +228,7 @@ test('a group whose watchers become more hears those as well', async () => {
   expect(heard).toEqual(['+1', '-1']);
 });
 
-test('a consumer that was made by hand is used as it is: with one event on its way, a group keeps the order strictly', async () => {
+test('a consumer created by hand is used as it is: with one unacknowledged event at a time, a group keeps strict order', async () => {
   const { member, allDone, write, stream, manager } = await group();
   await until(() => manager.streams.info(stream).catch(() => false), { describe: 'the stream' });
   const made = {
@@ -259,5 +259,5 @@ test('a consumer of another kind is refused', async () => {
   await until(() => manager.streams.info(stream).catch(() => false), { describe: 'the stream' });
   await manager.consumers.add(stream, { durable_name: 'mailer', ack_policy: AckPolicy.None });
   const watch = await member();
-  await expect(watch.start()).rejects.toThrow(/no pull consumer with explicit acknowledgement/);
+  await expect(watch.start()).rejects.toThrow(/is not a pull consumer with explicit acknowledgement/);
 });

@@ -1,4 +1,4 @@
-/** Processes of a group that are not alike: of different versions, or ended in the middle of something. */
+/** Groups with processes of different versions, or with a process that crashes. */
 import { AckPolicy } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { expect, onTestFinished, test } from 'vitest';
@@ -34,13 +34,13 @@ async function setting() {
 }
 
 test(
-  'a new version is rolled out and back: events of its new watcher go to those who know it, and none is lost',
+  'in a rolling deploy and rollback, events of a new watcher go to processes that have it, and none is lost',
   { timeout: 60_000 },
   async () => {
     const { member, heard, write, open, manager, stream } = await setting();
     const old = await member(older, 'old');
     const one = await member(newer, 'new');
-    const late = await member(older, 'late'); // an old process is started again
+    const late = await member(older, 'late'); // an old process restarts
     const wide = filtersOf((await manager.consumers.info(stream, 'mailer')).config);
     for (let id = 1; id <= 20; id++) {
       await write('jobs:inserted', id);
@@ -56,8 +56,8 @@ test(
     await late.stop();
     expect(filtersOf((await manager.consumers.info(stream, 'mailer')).config)).toEqual(wide);
     await write('jobs:deleted', 21);
-    await until(() => heard.includes('new -21'), { describe: 'what only the new one knows' });
-    // And back: what comes while only old ones run waits for a new one.
+    await until(() => heard.includes('new -21'), { describe: 'the event of the new watcher' });
+    // The rollback: events of the new watcher wait until a new process runs again.
     await one.stop();
     const again = await member(older, 'again');
     await write('jobs:deleted', 22);
@@ -69,7 +69,7 @@ test(
 );
 
 test(
-  'a group whose consumer is made to bring less by somebody else gets it back, and tells',
+  'a group restores the filter of its consumer after somebody narrowed it, and reports a gap',
   { timeout: 30_000 },
   async () => {
     const { member, manager, stream } = await setting();
@@ -78,12 +78,12 @@ test(
     one.on('gap', ({ reason }) => gaps.push(reason));
     await manager.consumers.update(stream, 'mailer', { filter_subject: `walwatch.${stream}.jobs:inserted.>`, filter_subjects: undefined } as never); // prettier-ignore
     await until(() => gaps.length > 0, { describe: 'a gap' });
-    expect(gaps[0]).toMatch(/bring fewer events/);
+    expect(gaps[0]).toMatch(/changed the filter of the consumer/);
   },
 );
 
 test(
-  'a handler that ends its process is not called for ever: its event becomes a dead letter, others do not',
+  'a handler that crashes its process is not called forever: its event becomes a dead letter, other events do not',
   { timeout: 60_000 },
   async () => {
     const { write, open, letters, manager, stream } = await setting();
@@ -113,7 +113,7 @@ test(
           return;
         }
         dead = true;
-        await connection.close(); // as the end of the process does
+        await connection.close(); // like the end of the process
         await new Promise(() => {});
       });
       await remote.start();
@@ -122,11 +122,11 @@ test(
     await until(async () => (await open('mailer')) === 0, { describe: 'all to be settled' });
     expect(called.filter((id) => id === 1)).toHaveLength(3); // as in the worker: the first is not noted
     expect(handled).toEqual([2, 3]);
-    expect(await letters()).toMatchObject([{ event: { id: '1' }, attempts: 2, error: expect.stringContaining('ended before it had finished') as string }]); // prettier-ignore
+    expect(await letters()).toMatchObject([{ event: { id: '1' }, attempts: 2, error: expect.stringContaining('ended before the handler finished') as string }]); // prettier-ignore
   },
 );
 
-test('an event that was given back many times has lost no attempt', { timeout: 30_000 }, async () => {
+test('giving an event back many times uses up no attempt', { timeout: 30_000 }, async () => {
   const { write, open, heard, member, letters, stream } = await setting();
   const blocked = async () => {
     const remote = remoteOf({ connection: await nats.connect(), stream, watchers: older, durable: 'mailer', onError: { attempts: 1, then: 'deadLetter' } }); // prettier-ignore
@@ -148,12 +148,12 @@ test('an event that was given back many times has lost no attempt', { timeout: 3
   await expect(letters()).rejects.toThrow(/not found/);
 });
 
-test('settings of a consumer that was made by hand are refused where they lose events', async () => {
+test('settings of a consumer created by hand are refused if they would lose events', async () => {
   for (const [config, message] of [
     [{ max_deliver: 3 }, /after 3 deliveries/],
     [{ headers_only: true }, /no values/],
-    [{ inactive_threshold: nanos(60_000) }, /deleted when nobody reads for 60 s/],
-    [{ mem_storage: true }, /forgets where it is/],
+    [{ inactive_threshold: nanos(60_000) }, /deleted after 60 s without a reader/],
+    [{ mem_storage: true }, /loses its position/],
   ] as const) {
     const { member, manager, stream } = await setting();
     await manager.consumers.add(stream, { durable_name: 'mailer', ack_policy: AckPolicy.Explicit, ...config });

@@ -1,4 +1,4 @@
-/** The permissions that docs/nats.md lists suffice, and without them errors say what is missing. */
+/** The permissions that docs/reference/nats.md lists suffice, and without them errors name the missing permission. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
@@ -12,7 +12,7 @@ import { settled, slotName, watchOn } from '../support/watching.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-/** As in docs/nats.md. */
+/** As in docs/reference/nats.md. */
 const permissions = (stream: string, slot: string) => ({
   worker: [`walwatch.${slot}.>`, `$JS.API.STREAM.INFO.${stream}`, `$JS.API.STREAM.CREATE.${stream}`],
   reader: [
@@ -30,7 +30,7 @@ const permissions = (stream: string, slot: string) => ({
   ],
 });
 
-test('worker and readers need no more than the guide says, and nothing is served without it', async () => {
+test('the documented permissions are enough for worker and readers, and each of them is needed', async () => {
   await db.sql('create table guarded (id int primary key)');
   const stream = slotName();
   const { worker: write, reader: read } = permissions(stream, stream);
@@ -45,7 +45,7 @@ test('worker and readers need no more than the guide says, and nothing is served
     onTestFinished(() => connection.close());
     return connection;
   };
-  // The second one makes the group's consumer listen to more.
+  // The second one widens the filter of the group's consumer.
   const watchers = defineWatchers([
     ['guarded', 'inserted'],
     ['guarded', 'deleted'],
@@ -92,10 +92,12 @@ test('worker and readers need no more than the guide says, and nothing is served
   await next.start();
   await db.sql('insert into guarded values (4)');
   await until(() => warnings.length > 0, { describe: 'a warning' });
-  expect(warnings[0]).toMatch(/events are held back.*permissions violation.*guarded:inserted\.4/i);
+  expect(warnings[0]).toMatch(
+    /events cannot be published and the slot does not advance.*permissions violation.*guarded:inserted\.4/i,
+  );
 });
 
-test('answers come to the inbox that the connection names; without it the missing permission is told, and the connection goes on', async () => {
+test('answers use the inbox prefix of the connection; without it the missing permission is reported, and the connection still works', async () => {
   await db.sql('create table boxed (id int primary key)');
   const stream = slotName();
   await using broker = await startBroker({
@@ -148,7 +150,7 @@ test('answers come to the inbox that the connection names; without it the missin
   await expect(remote.start()).rejects.toMatchObject({ code: 'PERMISSION' });
 });
 
-test('JetStream is found in its domain, and under the prefix of its API', async () => {
+test('JetStream is reached in its domain, and under its API prefix', async () => {
   await db.sql('create table elsewhere (id int primary key)');
   await using broker = await startBroker({ jetstream: 'domain: hub' });
   const connection = await connectTo(broker.url);

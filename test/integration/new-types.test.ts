@@ -1,8 +1,8 @@
-/** Types that are made or changed while changes stream: what arrives is still what `select` returns. */
+/** Types that are created or changed while changes stream: events still contain what `select` returns. */
 import { expect, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -14,7 +14,7 @@ async function streaming(type: string) {
   const name = `changing_${++made}`;
   await db.sql(`create table ${name} (id int generated always as identity primary key, v ${type})`);
   const watch = watchOf(defineWatchers([[name, 'inserted', { extraColumns: ['v'] }]]));
-  const { events } = recorder(watch, `${name}:inserted`);
+  const { all: events } = recorderOn(watch, `${name}:inserted`);
   await watch.start();
   const arrived = async () => {
     await settled(db, watch);
@@ -23,7 +23,7 @@ async function streaming(type: string) {
   return {
     name,
     arrived,
-    /** What arrived is what select returns, and what is expected. */
+    /** The events contain what select returns, and the expected values. */
     expectRows: async (expected: readonly unknown[]) => {
       expect(await arrived()).toStrictEqual(expected);
       expect(events).toStrictEqual(await db.sql(`select * from ${name} order by id`));
@@ -42,7 +42,7 @@ test('an enum value that is added', async () => {
   await expectRows(['low', 'high', 'middle']);
 });
 
-test('an enum value arrives as it was called when the row was written', async () => {
+test('an enum value arrives under its name at the time of writing', async () => {
   await db.sql(`create type stage as enum ('draft')`);
   const { name, arrived } = await streaming('stage');
   const client = await db.client();
@@ -54,7 +54,7 @@ test('an enum value arrives as it was called when the row was written', async ()
   expect(await arrived()).toEqual(['draft', 'written']);
 });
 
-test('a domain that is made while streaming is parsed as its base type', async () => {
+test('a domain that is created while streaming is parsed as its base type', async () => {
   const { name, expectRows } = await streaming('int4');
   await db.sql(`insert into ${name} (v) values (1)`);
   await db.sql('create domain later as int4 check (value > 0); create domain latest as later');
@@ -63,7 +63,7 @@ test('a domain that is made while streaming is parsed as its base type', async (
   await expectRows([1, 2]);
 });
 
-test('types made in the transaction that uses them', async () => {
+test('types created in the transaction that uses them', async () => {
   const { name, expectRows } = await streaming('int4[]');
   const client = await db.client();
   await client.query('begin');
@@ -93,7 +93,7 @@ test('a new enum, a composite and a range, in a column that had another type', a
   expect(await arrived()).toEqual(['a', '(1,"x y")', '[0.5,1)']);
 });
 
-test('a composite type as its attributes were when the row was written', async () => {
+test('a composite type with its attributes at the time of writing', async () => {
   await db.sql('create type growing as (a int)');
   const { name, arrived } = await streaming('growing');
   await db.sql(`insert into ${name} (v) values ('(1)')`);

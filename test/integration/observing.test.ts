@@ -1,4 +1,4 @@
-/** What health, metrics and tracing channels say of a watch on a real server. */
+/** Health, metrics and tracing channels of a watch on a real server. */
 import { tracingChannel } from 'node:diagnostics_channel';
 import * as promClient from 'prom-client';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -34,7 +34,7 @@ test('health follows a watch from before its start to its end', async () => {
   expect(await lost).toMatchObject({
     live: true,
     ready: false,
-    reasons: [expect.stringMatching(/^disconnected since \d{4}-.*Z, trying again: CONNECTION, /)],
+    reasons: [expect.stringMatching(/^disconnected since \d{4}-.*Z, retrying: CONNECTION, /)],
   });
   proxy.behave('forward');
   proxy.reset();
@@ -44,7 +44,7 @@ test('health follows a watch from before its start to its end', async () => {
   expect(watch.health()).toMatchObject({ live: false, ready: false });
 });
 
-test('a standby is ready and says who has the slot; one that has failed is not live and says why', async () => {
+test('a standby is ready and shows the owner of the slot; a failed watch is not live and shows why', async () => {
   const slot = slotName();
   const first = watchOf(watchers, { slot });
   first.subscribe('entries:inserted', () => { throw new Error('broken'); }, { onError: { attempts: 1, then: 'stop' } }); // prettier-ignore
@@ -53,7 +53,7 @@ test('a standby is ready and says who has the slot; one that has failed is not l
   second.start().catch(() => {}); // it may be stopped before it streams
   await until(() => second.status().state === 'standby', { describe: 'the standby' });
   const [row] = await db.sql<{ pid: number }>('select active_pid as pid from pg_replication_slots where slot_name = $1', [slot]); // prettier-ignore
-  const reasons = [`standing by: process ${row!.pid} of the server has the slot '${slot}'`];
+  const reasons = [`standing by: server process ${row!.pid} has the slot '${slot}'`];
   expect(second.health()).toEqual({ live: true, ready: true, reasons });
   await insert();
   await expect(first.closed).rejects.toMatchObject({ code: 'HANDLER_FAILED' });
@@ -61,7 +61,7 @@ test('a standby is ready and says who has the slot; one that has failed is not l
   expect(first.health().reasons[0]).toMatch(/^ended by an error: HANDLER_FAILED, /);
 });
 
-test('an event that fails is told with its subscription, and the watch stays ready', async () => {
+test('a failing event is reported with its subscription, and the watch stays ready', async () => {
   const watch = watchOf(watchers);
   const mended = deferred();
   let attempts = 0;
@@ -73,13 +73,13 @@ test('an event that fails is told with its subscription, and the watch stays rea
   await insert();
   await until(() => attempts === 2, { describe: 'the second attempt' });
   expect(watch.health()).toMatchObject({ live: true, ready: true });
-  expect(watch.health().reasons.join()).toMatch(/^the slot is held by subscription mailer since .*, attempt 2$/);
+  expect(watch.health().reasons.join()).toMatch(/^subscription mailer has held back the slot since .*, attempt 2$/);
   mended.resolve();
   await watch.caughtUp();
   expect(watch.health().reasons).toEqual([]);
 });
 
-test('metrics say what happens: events, retries, what is held, and how far behind it is', async () => {
+test('metrics count events and retries, and show held events and lag', async () => {
   const proxy = await proxied();
   const watch = watchOf(watchers, { connection: proxy.url });
   const registry = new promClient.Registry();
@@ -118,7 +118,7 @@ test('metrics say what happens: events, retries, what is held, and how far behin
   await until(async () => (await value('walwatch_lag_seconds'))! > before, { describe: 'the lag to grow' });
   hold.resolve();
   await watch.caughtUp();
-  // What was committed after the call may still be on its way.
+  // Commits after the call may still be in flight.
   await until(async () => (await value('walwatch_undelivered_bytes')) === 0, { describe: 'all to be delivered' });
   await until(async () => (await value('walwatch_lag_seconds')) === 0, { describe: 'the lag to be over' });
 
@@ -127,7 +127,7 @@ test('metrics say what happens: events, retries, what is held, and how far behin
   await until(async () => (await value('walwatch_reconnects_total')) === 1, { describe: 'the reconnect' });
 });
 
-test('tracing channels tell of connections and handlers of this very watch', async () => {
+test('tracing channels publish connections and handlers of this watch only', async () => {
   const proxy = await proxied();
   const watch = watchOf(watchers, { connection: proxy.url });
   const { slot } = watch.status();

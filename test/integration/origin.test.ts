@@ -1,16 +1,16 @@
-/** What was itself replicated carries an origin: `origin: 'none'` leaves it out. */
+/** Replicated changes carry an origin: `origin: 'none'` leaves them out. */
 import { readFileSync } from 'node:fs';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { ConfigurationError, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorder, recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
 const watchers = defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]);
 
-/** A session whose writes count as replicated from elsewhere, as those of a subscription do. */
+/** A session whose writes count as replicated from elsewhere, like those of a subscription. */
 async function replicatingSession() {
   const origin = `elsewhere_${process.pid}`; // of the whole server
   const client = await db.client();
@@ -23,31 +23,32 @@ async function replicatingSession() {
   return client;
 }
 
-test("'none' leaves out what was replicated, 'any' delivers it, and both go past it", async ({ skip }) => {
+test("'none' leaves out replicated changes, 'any' delivers them, and both move past them", async ({ skip }) => {
   if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
   const [local, all, byDefault] = [{ origin: 'none' } as const, { origin: 'any' } as const, {}].map((options) => {
     const watch = watchOf(watchers, options);
-    return { watch, ...recorder(watch, 'users:inserted') };
+    const names = recorder(({ name }: { readonly name?: unknown }) => name);
+    watch.subscribe('users:inserted', names);
+    return { watch, names };
   });
   for (const { watch } of [local!, all!, byDefault!]) await watch.start();
   const replicating = await replicatingSession();
   await db.sql(`insert into users (name) values ('here')`);
   await replicating.query(`insert into users (name) values ('elsewhere')`);
-  // A transaction of a time when the position at the origin is known.
+  // A transaction with a known position at the origin.
   await replicating.query(`begin; select pg_replication_origin_xact_setup('0/100', now());
     insert into users (name) values ('elsewhere too'); commit`);
   await db.sql(`insert into users (name) values ('here again')`);
   for (const { watch } of [local!, all!, byDefault!]) await settled(db, watch);
-  const names = (events: readonly any[]) => events.map(({ name }) => name);
-  expect(names(local!.events)).toEqual(['here', 'here again']);
-  expect(names(all!.events)).toEqual(['here', 'elsewhere', 'elsewhere too', 'here again']);
-  expect(byDefault!.events).toEqual(all!.events);
+  expect(local!.names.all).toEqual(['here', 'here again']);
+  expect(all!.names.all).toEqual(['here', 'elsewhere', 'elsewhere too', 'here again']);
+  expect(byDefault!.names.all).toEqual(all!.names.all);
 });
 
-/** The SQL of a page that silences a session, under a name of this test's own: origins belong to the whole server. */
+/** The SQL of a page that silences a session, under a name of this test only: origins belong to the whole server. */
 async function quietly(): Promise<void> {
   const origin = `quiet_${process.pid}`;
-  const page = readFileSync('docs/from-ectowatch.md', 'utf8');
+  const page = readFileSync('docs/migrate/ectowatch.md', 'utf8');
   const [, sql] = /```sql\n(SELECT pg_replication_origin_create[^]*?)```/.exec(page)!;
   const session = await db.client();
   for (const statement of sql!.replaceAll("'quiet'", `'${origin}'`).split(/;.*\n/).filter(Boolean))
@@ -55,20 +56,20 @@ async function quietly(): Promise<void> {
   await session.query('select pg_replication_origin_drop($1)', [origin]);
 }
 
-test('what docs/from-ectowatch.md does to silence a session works, and session_replication_role does not', async ({
+test('the SQL in docs/migrate/ectowatch.md silences a session, and session_replication_role does not', async ({
   skip,
 }) => {
   if (inject('server').version < 16) skip("origin: 'none' came with PostgreSQL 16");
   await db.sql(`insert into users (id, name, email) values (100, 'Ada', 'Ada@example.org')`);
   const watch = watchOf(defineWatchers([['users', 'updated', { extraColumns: ['email'] }]]), { origin: 'none' });
-  const { events } = recorder(watch, 'users:updated');
+  const updated = recorderOn(watch, 'users:updated');
   await watch.start();
   await quietly(); // an update of all rows
   await db.sql(
-    `begin; set local session_replication_role = replica; update users set email = 'heard' where id = 100; commit`,
+    `begin; set local session_replication_role = replica; update users set email = 'published' where id = 100; commit`,
   );
   await settled(db, watch);
-  expect(events).toEqual([{ id: 100, email: 'heard' }]);
+  expect(updated.all).toEqual([{ id: 100, email: 'published' }]);
   expect(await db.sql('select from users where email <> lower(email)')).toEqual([]);
 });
 
@@ -81,12 +82,12 @@ test("before PostgreSQL 16 'none' is refused", async ({ skip }) => {
   await expect(watch.closed).rejects.toThrow(ConfigurationError);
 });
 
-test('what was replicated arrives on every version when nobody asks for less', async () => {
+test('by default replicated changes arrive on every version', async () => {
   const watch = watchOf(watchers);
-  const { events } = recorder(watch, 'users:inserted');
+  const inserted = recorderOn(watch, 'users:inserted');
   await watch.start();
   const replicating = await replicatingSession();
   await replicating.query(`insert into users (name) values ('elsewhere')`);
   await settled(db, watch);
-  expect(events).toMatchObject([{ name: 'elsewhere' }]);
+  expect(inserted.all).toMatchObject([{ name: 'elsewhere' }]);
 });

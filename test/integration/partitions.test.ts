@@ -1,7 +1,8 @@
-/** Partitioned tables, inheritance, and columns that are computed. */
+/** Partitioned tables, inheritance, and generated columns. */
 import { expect, inject, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -32,7 +33,7 @@ function record(watch: SlotWatch<any>, table: string) {
 
 const all = (table: string) => defineWatchers([[table, 'inserted'], [table, 'updated'], [table, 'deleted'], [table, 'truncated']]); // prettier-ignore
 
-test('a partitioned table is watched by its root, whichever partition a row is in, also of nested ones', async () => {
+test('a partitioned table is watched by its root, whichever partition a row is in, nested ones included', async () => {
   const root = await partitioned();
   const watch = watchOf(all(root));
   const heard = record(watch, root);
@@ -49,7 +50,7 @@ test('a partitioned table is watched by its root, whichever partition a row is i
   ]); // prettier-ignore
 });
 
-test('a row that moves to another partition is deleted there and inserted here, as PostgreSQL writes it', async () => {
+test('a row that moves to another partition is a delete and an insert, as PostgreSQL writes it', async () => {
   const root = await partitioned();
   const watch = watchOf(all(root));
   const heard = record(watch, root);
@@ -76,7 +77,7 @@ test('a partition can be watched alone; together with its root it is refused', a
   });
 });
 
-test('partitions that are attached and detached while streaming come and go with their rows to be', async ({
+test('changes in partitions that are attached while streaming are delivered, until they are detached', async ({
   skip,
 }) => {
   if (inject('server').version < 15)
@@ -126,14 +127,14 @@ test('old values need REPLICA IDENTITY FULL on the root and on each partition', 
   ]);
 });
 
-test('a new partition that sends less than the others is warned of, and what it does not send is never null', async () => {
+test('a new partition that sends less than the others causes a warning, and missing values are never null', async () => {
   const root = await partitioned('full');
   const watch = watchOf(
     defineWatchers([[root, 'updated', { label: 'kind_changed', triggerColumns: ['kind'], extraColumns: ['kind'] }]]),
   );
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const heard: unknown[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe('kind_changed', (event, { previous }) => void heard.push([event, previous]));
   await watch.start();
   await db.sql(`create table ${root}_high partition of ${root} for values from (20) to (30)`);
@@ -141,11 +142,11 @@ test('a new partition that sends less than the others is warned of, and what it 
   await db.sql(`update ${root} set n = 1`);
   await settled(db, watch);
   expect(heard).toEqual([[{ id: 21, kind: 'a' }, { id: 21 }]]); // prettier-ignore
-  expect(warnings.map(({ code }) => code)).toContain('REPLICA_IDENTITY');
-  expect(warnings.find(({ code }) => code === 'REPLICA_IDENTITY')!.solution).toContain(`${root}_high`);
+  expect(warnings.all.map(({ code }) => code)).toContain('REPLICA_IDENTITY');
+  expect(warnings.all.find(({ code }) => code === 'REPLICA_IDENTITY')!.solution).toContain(`${root}_high`);
 });
 
-test('old values that a new partition does not send are absent, not null, and every filter by them hears of the row', async () => {
+test('old values that a new partition does not send are absent, not null, and every filter by them gets the row', async () => {
   const root = await partitioned('full');
   const watch = watchOf(defineWatchers([[root, 'deleted', { extraColumns: ['kind', 'n'] }]]));
   const heard: unknown[] = [];
@@ -156,7 +157,7 @@ test('old values that a new partition does not send are absent, not null, and ev
   await db.sql(`insert into ${root} values (1, 'a', null); delete from ${root}`);
   await db.sql(`create table ${root}_high partition of ${root} for values from (20) to (30)`);
   await db.sql(`insert into ${root} values (21, 'a', 5); delete from ${root}`);
-  // A value that comes is known.
+  // A value that is sent is known.
   await db.sql(`insert into ${root} values (2, 'b', 7); delete from ${root}`);
   await settled(db, watch);
   expect(heard).toEqual([
@@ -166,7 +167,7 @@ test('old values that a new partition does not send are absent, not null, and ev
   ]); // prettier-ignore
 });
 
-test('a table hears of its own rows, not of those of tables that inherit from it', async () => {
+test('a table reports its own rows, not those of tables that inherit from it', async () => {
   await db.sql('create table base (id int primary key)');
   await db.sql('create table child (more int) inherits (base)');
   const watch = watchOf(all('base'));
@@ -182,7 +183,7 @@ test('a table hears of its own rows, not of those of tables that inherit from it
   expect(published).toEqual([{ tablename: 'base' }]);
 });
 
-test('identity columns are columns like others; stored generated ones come from PostgreSQL 18 on, and are refused before', async () => {
+test('identity columns are ordinary columns; stored generated ones need PostgreSQL 18, and are refused before', async () => {
   await db.sql(
     'create table computed (id int generated always as identity primary key, a int, twice int generated always as (a * 2) stored)',
   );
@@ -194,16 +195,16 @@ test('identity columns are columns like others; stored generated ones come from 
       message: expect.stringContaining('generated column'),
     });
   } else {
-    const heard: unknown[] = [];
-    watch.subscribe('computed:inserted', (event) => void heard.push(event));
+    const heard = recorder();
+    watch.subscribe('computed:inserted', heard);
     await watch.start();
     await db.sql('insert into computed (a) values (21)');
     await db.sql('update computed set a = 1');
     await settled(db, watch);
-    expect(heard).toEqual([{ id: 1, twice: 42 }]);
+    expect(heard.all).toEqual([{ id: 1, twice: 42 }]);
     await watch.stop();
   }
-  // Watched for something else, the application's own updates must go on working.
+  // Even with other watchers on the table, the application's own updates must still succeed.
   const other = watchOf(all('computed'));
   const heard = record(other, 'computed');
   await other.start();

@@ -1,5 +1,5 @@
 /**
- * The bar of fidelity: the events, applied to an empty copy of the tables, make the copy equal to the original, for any
+ * The measure of correctness: events applied to an empty copy of the tables make the copy equal to the original, for any
  * workload. The workloads are random; a failing one is printed with its seed (`WALWATCH_SEED=… npm run test:integration`).
  */
 import fc from 'fast-check';
@@ -12,7 +12,7 @@ import { settled, watchOn } from '../support/watching.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-/** Tables of the workload: their keys, and how a value is written. REPLICA IDENTITY FULL, so that TOAST is whole. */
+/** Tables of the workload: their keys, and how a value is written. REPLICA IDENTITY FULL, so that TOAST is complete. */
 const columns = ['a', 'b', 'big', 'note'];
 const schema = `
   create type state as enum ('new', 'done');
@@ -35,7 +35,7 @@ const tables = ['plain', 'composite', 'routed', 'parted'] as const;
 
 type Row = Record<string, unknown>;
 
-/** Rows by table and id, as the events tell. */
+/** Rows by table and id, built from the events. */
 class Replica {
   readonly rows = new Map<string, Map<number, Row>>(tables.map((table) => [table, new Map()]));
 

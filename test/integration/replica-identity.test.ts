@@ -1,14 +1,15 @@
-/** What PostgreSQL sends of old values depends on the replica identity; what is not sent is never null and never wrong. */
+/** The replica identity decides which old values PostgreSQL sends; a value that is not sent is never null and never wrong. */
 import { expect, test } from 'vitest';
 import { defineWatchers, type EventContext, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
 let number = 0;
 
-/** A table with the wanted identity: id, a routing column that may be null, and one that the index covers. */
+/** A table with the given identity: id, a routing column that may be null, and one that the index covers. */
 async function tableWith(identity: 'default' | 'full' | 'index' | 'nothing'): Promise<string> {
   const table = `identity_${identity}_${++number}`;
   await db.sql(`create table ${table} (id int primary key, role_id int, code int not null, note text)`);
@@ -26,7 +27,7 @@ const everyType = (table: string) =>
   ]);
 
 test.for(['default', 'full', 'index'] as const)(
-  'with identity %s inserts, updates and deletes are told, also of a changed key',
+  'with identity %s inserts, updates and deletes are delivered, and changes of the key',
   async (identity) => {
     const table = await tableWith(identity);
     const watch = watchOf(everyType(table));
@@ -37,8 +38,8 @@ test.for(['default', 'full', 'index'] as const)(
         (event, { type: what, previous }) => void heard.push([what, event, previous]),
       );
     }
-    const ids: unknown[] = [];
-    watch.subscribe(`${table}:updated`, 1, (event) => void ids.push(event));
+    const ids = recorder();
+    watch.subscribe(`${table}:updated`, 1, ids);
     await watch.start();
     await db.sql(`insert into ${table} values (1, 7, 1, 'n')`);
     await db.sql(`update ${table} set note = 'm'`);
@@ -51,19 +52,19 @@ test.for(['default', 'full', 'index'] as const)(
       ['updated', { id: 2 }, { id: 1 }],
       ['deleted', { id: 2 }, {}],
     ]);
-    expect(ids).toEqual([{ id: 1 }, { id: 2 }]);
+    expect(ids.all).toEqual([{ id: 1 }, { id: 2 }]);
   },
 );
 
 test('with identity nothing, inserts can be watched alone; with updates or deletes the table is refused', async () => {
   const table = await tableWith('nothing');
   const watch = watchOf(defineWatchers([[table, 'inserted']]));
-  const heard: unknown[] = [];
-  watch.subscribe(`${table}:inserted`, (event) => void heard.push(event));
+  const heard = recorder();
+  watch.subscribe(`${table}:inserted`, heard);
   await watch.start();
   await db.sql(`insert into ${table} values (1, 7, 1)`);
   await settled(db, watch);
-  expect(heard).toEqual([{ id: 1 }]);
+  expect(heard.all).toEqual([{ id: 1 }]);
   await watch.stop();
   await expect(watchOf(everyType(table)).start()).rejects.toMatchObject({
     code: 'CONFIGURATION',
@@ -87,9 +88,9 @@ test.for([
     await expect(watch.start()).rejects.toMatchObject({ code: 'CONFIGURATION', issues: [{ solution: full }, { solution: full }] });
     return;
   }
-  const heard: unknown[] = [];
-  watch.subscribe('triggered', (event) => void heard.push(event));
-  watch.subscribe(`${table}:deleted`, { [column]: 5 }, (event) => void heard.push(event));
+  const heard = recorder();
+  watch.subscribe('triggered', heard);
+  watch.subscribe(`${table}:deleted`, { [column]: 5 }, heard);
   await watch.start();
   await db.sql(`insert into ${table} values (1, 1, 1)`);
   await db.sql(`update ${table} set note = 'untriggered'`);
@@ -97,15 +98,15 @@ test.for([
   await db.sql(`delete from ${table}`);
   await settled(db, watch);
   const row = column === 'id' ? { id: 5 } : { id: 1 };
-  expect(heard).toEqual([row, { ...row, [column]: 5 }]);
+  expect(heard.all).toEqual([row, { ...row, [column]: 5 }]);
 }); // prettier-ignore
 
-test('an association whose old value is not sent routes by the new one alone, which a warning says', async () => {
+test('without the old value an association is routed by the new one alone, with a warning', async () => {
   const table = await tableWith('default');
   const watch = watchOf(defineWatchers([[table, 'updated', { extraColumns: ['role_id'] }]]));
   const heard: string[] = [];
-  const warnings: WatchError[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  const warnings = recorder<WatchError>();
+  watch.on('warning', warnings);
   watch.subscribe(`${table}:updated`, { role_id: 1 }, () => void heard.push('old'));
   watch.subscribe(`${table}:updated`, { role_id: 2 }, () => void heard.push('new'));
   await watch.start();
@@ -113,12 +114,12 @@ test('an association whose old value is not sent routes by the new one alone, wh
   await db.sql(`update ${table} set role_id = 2`);
   await settled(db, watch);
   expect(heard).toEqual(['new']);
-  expect(warnings).toMatchObject([
+  expect(warnings.all).toMatchObject([
     { code: 'REPLICA_IDENTITY', solution: `ALTER TABLE "public"."${table}" REPLICA IDENTITY FULL;` },
   ]);
 });
 
-test('an identity that is made smaller while streaming is warned of, and updates are rather told once too often', async () => {
+test('an identity that is reduced while streaming causes a warning, and duplicates are preferred to losses', async () => {
   const table = await tableWith('full');
   const watch = watchOf(
     defineWatchers([
@@ -126,10 +127,10 @@ test('an identity that is made smaller while streaming is warned of, and updates
       [table, 'deleted', { extraColumns: ['role_id'] }],
     ]),
   );
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const contexts: EventContext[] = [];
   const deleted: { event: object; absent: readonly string[]; thrown: unknown }[] = [];
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   watch.subscribe('moved', (_, context) => void contexts.push(context));
   watch.subscribe(`${table}:deleted`, (event, { absent }) => {
     let thrown: unknown;
@@ -153,10 +154,10 @@ test('an identity that is made smaller while streaming is warned of, and updates
   expect(deleted).toEqual([
     { event: { id: 1 }, absent: ['role_id'], thrown: expect.objectContaining({ code: 'VALUE_ABSENT' }) },
   ]);
-  expect(warnings.map(({ code }) => code)).toEqual(['REPLICA_IDENTITY', 'REPLICA_IDENTITY']);
+  expect(warnings.all.map(({ code }) => code)).toEqual(['REPLICA_IDENTITY', 'REPLICA_IDENTITY']);
 });
 
-test('where the value that decides a route was not sent, every filtered subscription hears of it, and it is told', async () => {
+test('without the value that decides a route, every filtered subscription gets the event, with a warning', async () => {
   const table = await tableWith('full');
   const watch = watchOf(defineWatchers([[table, 'deleted', { extraColumns: ['role_id'] }]]));
   const warnings: string[] = [];

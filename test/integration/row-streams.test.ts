@@ -13,23 +13,23 @@ const watchOf = watchOn(db);
 const tables = ['plain', 'routed'] as const;
 const columns = ['a', 'b', 'big', 'note'];
 
-interface Heard {
+interface Delivered {
   readonly id: string;
-  /** Undefined: a truncate, which concerns all of the table. */
+  /** Undefined: a truncate, which affects the whole table. */
   readonly records: readonly string[] | undefined;
   readonly table: string;
 }
 
-function heardOf({ watcher, type, event, context }: Change): Heard {
+function deliveredOf({ watcher, type, event, context }: Change): Delivered {
   const { table, eventId, previous } = context;
   const ids = type === 'truncated' ? undefined : [event.id, ...(type === 'updated' ? [previous['id']] : [])];
   return { id: `${eventId} ${watcher}`, table, records: ids?.map((id) => `${table} ${id}`) };
 }
 
-const concerns = (record: string) => (heard: Heard) =>
-  heard.records?.includes(record) ?? record.startsWith(`${heard.table} `);
+const concerns = (record: string) => (one: Delivered) =>
+  one.records?.includes(record) ?? record.startsWith(`${one.table} `);
 
-/** Of some changes the first attempt fails. */
+/** Some changes fail at their first attempt. */
 const isUnlucky = ({ context: { eventId, attempt } }: Change) => attempt === 1 && /[37]$/.test(eventId);
 
 /** How long its handler takes: some take much longer than others. */
@@ -51,7 +51,7 @@ class Copy {
 }
 
 test(
-  'per record the delivered sequence is the committed one, at any concurrency, in batches, and when handlers fail',
+  'per record the delivered order is the commit order, at any concurrency, in batches, and when handlers fail',
   { timeout: 120_000 },
   async () => {
     await db.sql(`
@@ -74,27 +74,27 @@ test(
       ...['inserted', 'updated', 'deleted', 'truncated'].map((type) => `${table}:${type}`),
       `${table}_noted`,
     ]);
-    const committed: Heard[] = [];
-    watch.subscribe(names as never, ((change: Change) => void committed.push(heardOf(change))) as never);
+    const committed: Delivered[] = [];
+    watch.subscribe(names as never, ((change: Change) => void committed.push(deliveredOf(change))) as never);
 
     const streams = [
     { concurrency: 1 }, { concurrency: 4 }, { concurrency: 64 },
     { batch: { size: 1 } }, { concurrency: 4, batch: { size: 7 } }, { concurrency: 16, batch: { size: 200, wait: 5 } },
   ].map((options) => {
-    const delivered: Heard[] = [];
-    const running = new Set<Heard>();
+    const delivered: Delivered[] = [];
+    const running = new Set<Delivered>();
     const overlaps: string[] = [];
     watch.subscribe(names as never, (async (given: Change | readonly Change[]) => {
       const changes = [given].flat() as Change[];
-      const heard = changes.map(heardOf);
-      for (const one of heard)
+      const called = changes.map(deliveredOf);
+      for (const one of called)
         for (const other of running)
           if (one.records?.some((record) => concerns(record)(other)) ?? one.table === other.table) overlaps.push(`${one.id} overlaps ${other.id}`);
-      for (const one of heard) running.add(one);
+      for (const one of called) running.add(one);
       for (let turns = turnsOf(changes[0]!); turns > 0; turns--) await turn();
-      for (const one of heard) running.delete(one);
+      for (const one of called) running.delete(one);
       if (changes.some(isUnlucky)) throw new Error('unlucky');
-      delivered.push(...heard);
+      delivered.push(...called);
     }) as never, options as never);
     return { options, delivered, overlaps };
   }); // prettier-ignore
@@ -114,7 +114,7 @@ test(
           await client.query('commit');
         }
         await settled(db, watch);
-        const records = new Set(committed.flatMap((heard) => heard.records ?? []));
+        const records = new Set(committed.flatMap(({ records }) => records ?? []));
         for (const { options, delivered, overlaps } of streams) {
           expect({ ...options, overlaps }).toEqual({ ...options, overlaps: [] });
           expect(delivered.length).toBe(committed.length);
@@ -178,7 +178,7 @@ test('with transaction: true each of two watchers of a change is handled exactly
   ]);
 });
 
-test('two watchers of a change have a dead letter each, and a replay gives the handler changes', async () => {
+test('two watchers of a change have a dead letter each, and a replay passes changes to the handler', async () => {
   const watchers = await twoWatchers('letters');
   await db.sql('insert into letters values (1, null)');
   const watch: SlotWatch<any> = watchOf(watchers);
@@ -206,9 +206,9 @@ test('an iterator over a list yields its changes in commit order', async () => {
   await watch.start();
   await db.sql('insert into listed values (1), (2)');
   await db.sql('delete from listed where id = 1');
-  const heard: unknown[] = [];
-  for await (const { type, event } of changes) if (heard.push([type, event.id]) === 3) break;
-  expect(heard).toEqual([
+  const yielded: unknown[] = [];
+  for await (const { type, event } of changes) if (yielded.push([type, event.id]) === 3) break;
+  expect(yielded).toEqual([
     ['inserted', 1],
     ['inserted', 2],
     ['deleted', 1],

@@ -1,7 +1,8 @@
-/** What is made, altered and checked before streaming, and how a loss is told from a first start. */
+/** Creating, altering and checking slot and publication before streaming, and detecting losses. */
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { dropSlotAndPublication, existingOf, settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -19,7 +20,7 @@ const publicationOf = async (name: string) => {
   return publication;
 };
 
-test('slot and publication are made when missing, and hold just what is watched', async () => {
+test('slot and publication are created when missing, and publish exactly the watched tables', async () => {
   const watch = watchOf(
     defineWatchers([
       ['users', 'inserted'],
@@ -41,7 +42,7 @@ test('slot and publication are made when missing, and hold just what is watched'
   });
 });
 
-test('other watchers alter the publication: what is new is added, what nobody watches is taken away', async () => {
+test('other watchers alter the publication: new tables are added, tables without a watcher are removed', async () => {
   const slot = slotName();
   const first = watchOf(
     defineWatchers([
@@ -90,7 +91,7 @@ test("with 'verify' nothing is made, and the error holds the SQL to run", async 
   expect(verified.status().state).toBe('streaming');
 });
 
-test('a slot that was dropped is SLOT_LOST, and never silently made anew', async () => {
+test('a slot that was dropped is SLOT_LOST, and never silently re-created', async () => {
   const slot = slotName();
   const first = watchOf(users, { slot });
   await first.start();
@@ -105,15 +106,15 @@ test('a slot that was dropped is SLOT_LOST, and never silently made anew', async
   expect(none).toBeUndefined();
 
   const third = watchOf(users, { slot: { name: slot, onLost: 'recreate' } });
-  const gaps: unknown[] = [];
-  third.on('gap', (gap) => gaps.push(gap));
+  const gaps = recorder();
+  third.on('gap', gaps);
   await third.start();
-  expect(gaps).toEqual([
+  expect(gaps.all).toEqual([
     { from: expect.stringMatching(/\//), to: expect.stringMatching(/\//), reason: expect.stringContaining('dropped') },
   ]);
 });
 
-test('a slot without a marker is adopted, and the marker written then', async () => {
+test('a slot without a marker is adopted, and the marker is written', async () => {
   const slot = slotName();
   await db.sql(`create publication "${slot}" for table users`);
   await db.sql(`comment on publication "${slot}" is 'made by the DBA'`);
@@ -134,7 +135,7 @@ test('a slot without a marker is adopted, and the marker written then', async ()
   expect(marker).toContain(`"slot":"${slot}"`);
 });
 
-test('a publication that is missing although its slot is there is PUBLICATION_LOST', async () => {
+test('a publication that is missing although its slot exists is PUBLICATION_LOST', async () => {
   const slot = slotName();
   const first = watchOf(users, { slot });
   await first.start();
@@ -153,19 +154,19 @@ test('a slot of another plugin or database is refused', async () => {
   });
 });
 
-test('while another worker has the slot this one stands by, and takes over when that is gone', async () => {
+test('while another worker has the slot this one is on standby, and takes over when that worker ends', async () => {
   const slot = slotName();
   const first = watchOf(users, { slot });
   await first.start();
   const second = watchOf(users, { slot });
   const standby = new Promise<number>((resolve) => second.on('standby', ({ activePid }) => resolve(activePid)));
-  const warnings: WatchError[] = [];
-  second.on('warning', (warning) => warnings.push(warning));
+  const warnings = recorder<WatchError>();
+  second.on('warning', warnings);
   const started = second.start();
   const [active] = await db.sql('select active_pid from pg_replication_slots where slot_name = $1', [slot]);
   expect(await standby).toBe(active!['active_pid']);
   expect(second.status().state).toBe('standby');
-  expect(warnings.map(({ code }) => code)).toEqual(['SLOT_ACTIVE']);
+  expect(warnings.all.map(({ code }) => code)).toEqual(['SLOT_ACTIVE']);
   const seen: unknown[] = [];
   second.subscribe('users:inserted', ({ id }) => void seen.push(id));
   await first.stop();
@@ -188,7 +189,7 @@ test('a standby can be stopped', async () => {
   expect(first.status().state).toBe('streaming');
 });
 
-test('a slot that an earlier name left behind is told once, with the SQL that drops it; that of another application is not', async () => {
+test('a slot of an earlier name is reported once, with the SQL that drops it; a slot of another application is not', async () => {
   const [earlier, other, now] = [slotName(), slotName(), slotName()];
   for (const slot of [earlier, other]) {
     const watch = watchOf(slot === other ? defineWatchers([['roles', 'inserted']]) : users, { slot });
@@ -205,18 +206,18 @@ test('a slot that an earlier name left behind is told once, with the SQL that dr
     );
     await watch.stop();
   }
-  const warnings: WatchError[] = [];
+  const warnings = recorder<WatchError>();
   const watch = watchOf(users, { slot: now });
-  watch.on('warning', (warning) => warnings.push(warning));
+  watch.on('warning', warnings);
   await watch.start();
-  await until(() => warnings.length > 0, { describe: 'the warning' });
-  expect(warnings).toMatchObject([{ code: 'STRAY_SLOT', message: expect.stringContaining(`'${earlier}'`) }]);
-  const [, drop] = /(SELECT .*; DROP PUBLICATION [^;]*;)/.exec(warnings[0]!.solution!)!;
+  await until(() => warnings.all.length > 0, { describe: 'the warning' });
+  expect(warnings.all).toMatchObject([{ code: 'STRAY_SLOT', message: expect.stringContaining(`'${earlier}'`) }]);
+  const [, drop] = /(SELECT .*; DROP PUBLICATION [^;]*;)/.exec(warnings.all[0]!.solution!)!;
   for (const statement of drop!.split('; ')) await db.sql(statement);
   expect(await existingOf(db, earlier!)).toEqual({ slot: false, publication: false });
 });
 
-test('a temporary slot leaves nothing behind, neither slot nor publication', async () => {
+test('a temporary slot leaves neither slot nor publication behind', async () => {
   const watch = watchOf(users, { slot: { temporary: true } });
   const { slot } = watch.status();
   const seen: unknown[] = [];
@@ -231,21 +232,21 @@ test('a temporary slot leaves nothing behind, neither slot nor publication', asy
   expect(await publicationOf(slot)).toBeUndefined();
 });
 
-test('a reconnect of a temporary slot is a gap; the publication of a killed process is cleared away by the next', async () => {
+test('a reconnect of a temporary slot is a gap; the publication of a killed process is removed by the next', async () => {
   await db.sql('create publication walwatch_live_1_dead for table users');
   const watch = watchOf(users, { slot: { temporary: true } });
-  const gaps: unknown[] = [];
-  watch.on('gap', (gap) => gaps.push(gap));
+  const gaps = recorder();
+  watch.on('gap', gaps);
   await watch.start();
   expect(await publicationOf('walwatch_live_1_dead')).toBeUndefined();
   await db.sql('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [
     watch.status().slot,
   ]);
-  await until(() => gaps.length === 1, { describe: 'the gap' });
-  expect(gaps).toEqual([expect.objectContaining({ to: expect.stringMatching(/\//) })]);
+  await until(() => gaps.all.length === 1, { describe: 'the gap' });
+  expect(gaps.all).toEqual([expect.objectContaining({ to: expect.stringMatching(/\//) })]);
 });
 
-test('a slot that was advanced behind our back is SLOT_MOVED', async () => {
+test('a slot that was advanced by others is SLOT_MOVED', async () => {
   const watch = watchOf(users);
   const { slot } = watch.status();
   await watch.start();
@@ -261,7 +262,7 @@ test('a slot that was advanced behind our back is SLOT_MOVED', async () => {
   expect(await ended).toMatchObject({ code: 'SLOT_MOVED' });
 });
 
-test('the WAL that a slot holds back is warned of', async () => {
+test('WAL that the slot retains causes a warning', async () => {
   const watch = watchOf(users, { retainedWalWarning: 1 });
   const warned = new Promise<WatchError>((resolve) => watch.on('warning', resolve));
   await watch.start();

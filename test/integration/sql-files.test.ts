@@ -1,4 +1,4 @@
-/** What a DBA runs by hand, in the order in which the files say so. */
+/** The SQL files for a DBA, in the order that the files give. */
 import { readdir, readFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import type { QueryResult } from 'pg';
@@ -10,7 +10,7 @@ import { deferred, until } from '../support/until.ts';
 
 const database = useDatabase();
 
-// Roles and slots belong to the whole server, on which other runs may be at work.
+// Roles and slots belong to the whole server, which other runs may use at the same time.
 const suffix = randomBytes(4).toString('hex');
 const role = `walwatch_${suffix}`;
 const slot = `accounts_worker_${suffix}`;
@@ -19,7 +19,7 @@ const password = randomBytes(12).toString('hex');
 const folder = new URL('../../sql/', import.meta.url);
 const inOrder = ['role.sql', 'replica-identity.sql', 'publication.sql', 'slot.sql', 'lag.sql', 'teardown.sql'];
 
-/** As the header of each file tells: the names replaced. The result of its last query. */
+/** Replaces the names, as the header of each file tells. Returns the result of the last query. */
 async function run(file: string): Promise<QueryResult> {
   const text = await readFile(new URL(file, folder), 'utf8');
   const named = text
@@ -27,7 +27,7 @@ async function run(file: string): Promise<QueryResult> {
     .replaceAll(/\bwalwatch\b/g, role)
     .replaceAll(/\baccounts\b/g, database.name);
   const results = await inSession(database.url, (client) => client.query(named));
-  // pg gives an array for several statements, which its types do not say.
+  // pg returns an array for several statements, contrary to its types.
   const queries = [results as QueryResult | QueryResult[]].flat().filter(({ fields }) => fields.length > 0);
   return queries.at(-1)!;
 }
@@ -67,7 +67,7 @@ test('every file is run here, and is short enough to be reviewed', async () => {
 });
 
 test('each file but the teardown may be run twice', async () => {
-  // What PostgreSQL grants to everybody must not be what makes it work.
+  // Privileges that PostgreSQL grants to everybody must not be needed.
   await database.sql(`revoke all on database "${database.name}" from public`);
   for (const file of inOrder.slice(0, -1)) {
     await run(file);
@@ -115,7 +115,7 @@ test('a watch of the least-privileged role receives events and leaves everything
   expect(await comment()).toEqual([{ comment: null }]);
 });
 
-test('lag.sql tells how far a worker is behind that does not run', async () => {
+test('lag.sql shows the lag of a worker that does not run', async () => {
   const lag = async () => (await run('lag.sql')).rows[0];
   await until(async () => (await lag()).active_pid === null, { describe: 'the slot to be inactive' });
   const before = await lag();
@@ -126,7 +126,7 @@ test('lag.sql tells how far a worker is behind that does not run', async () => {
   expect(Number(after.retained_bytes)).toBeGreaterThanOrEqual(Number(after.lag_bytes));
 });
 
-test('the role may do no more: it can neither read a table that was not granted nor make a publication', async () => {
+test('the role has no other rights: it cannot read a table that was not granted or create a publication', async () => {
   await inSession(urlOfRole(), async (client) => {
     await client.query('select from users');
     await expect(client.query('select from roles')).rejects.toThrow('permission denied');
@@ -134,14 +134,14 @@ test('the role may do no more: it can neither read a table that was not granted 
   });
 });
 
-test('teardown.sql takes away nothing while a worker runs', async () => {
+test('teardown.sql removes nothing while a worker runs', async () => {
   await using watch = watchAsRole();
   await watch.start();
   await expect(run('teardown.sql')).rejects.toThrow('is active');
   expect(await database.sql('select pubname::text from pg_publication')).toEqual([{ pubname: slot }]);
 });
 
-test('teardown.sql leaves nothing, and may be run twice', async () => {
+test('teardown.sql removes everything, and may be run twice', async () => {
   await until(async () => (await run('lag.sql')).rows[0].active_pid === null, { describe: 'the slot to be inactive' });
   await run('teardown.sql');
   await run('teardown.sql');

@@ -1,4 +1,4 @@
-/** The examples of `walwatch/sse`, as they are, on the built package (`npm run compile`). */
+/** The unchanged examples of `walwatch/sse`, with the built package (`npm run compile`). */
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -21,17 +21,20 @@ beforeAll(async () => {
 let close: (() => Promise<unknown>) | undefined;
 afterEach(() => close?.());
 
-/** What each of them must do, however it is served. */
+/** The behaviour that all examples must have. */
 async function follows(url: string): Promise<void> {
   const own = [['users:updated', { role_id: 7 }]];
   const handler = (request: Request) => fetch(request);
   const at = (request: Request) => handler(new Request(request.url.replace('http://localhost/live', url), request));
   for (const asked of [own, [['users:updated']], [['users:updated', 1]], [['users:updated', { name: 'Ada' }]]]) {
-    expect(await ask(at, watchQuery(asked))).toEqual({ status: 403, text: expect.stringContaining('knows nobody') });
+    expect(await ask(at, watchQuery(asked))).toEqual({
+      status: 403,
+      text: expect.stringContaining('returned no user'),
+    });
   }
   const headers = { cookie: 'session=1.7' };
   for (const asked of [[['users:updated', { role_id: 8 }]], [['users:updated']], [['users:updated', { id: 1 }]]]) {
-    const denied = { status: 403, text: expect.stringContaining('authorize does not allow') };
+    const denied = { status: 403, text: expect.stringContaining('authorize denied') };
     expect(await ask(at, watchQuery(asked), { headers })).toEqual(denied);
   }
   const stream = await openStream(url, own, { headers });
@@ -77,14 +80,14 @@ test('Fastify: a session follows the users of its role, and nothing else', async
   await follows(`${await app.listen({ port: 0, host: '127.0.0.1' })}/live`);
 });
 
-test('Next: the route’s GET does the same, on the watch that instrumentation has started', async () => {
+test('Next: the GET route does the same, with the watch that instrumentation has started', async () => {
   vi.stubEnv('DATABASE_URL', database.url);
   const { GET, POST } = await import('../../examples/sse-next/app/live/route.ts');
   const { register } = await import('../../examples/sse-next/instrumentation.ts');
   const { getWatch } = await import('../../examples/sse-next/watch.ts');
   await register();
   const source = getWatch();
-  await source.start(); // the same start: register() has not waited for it
+  await source.start(); // returns the same promise: register() did not wait for it
   try {
     await follows(await serve(toNodeHandler((request) => (request.method === 'GET' ? GET : POST)(request))));
   } finally {

@@ -1,4 +1,4 @@
-/** `sse()` in another process than the worker: on a remote watch. */
+/** `sse()` with a remote watch: in another process than the worker. */
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
@@ -16,7 +16,7 @@ const nats = useNats();
 const watchOf = watchOn(db);
 
 test(
-  'browsers get of a remote watch what they ask for, go on where they were, and load again when events were missed',
+  'browsers receive the events of a remote watch, resume where they were, and load again when events were missed',
   { timeout: 60_000 },
   async () => {
     await db.sql('create table shown (id int primary key, role_id int); alter table shown replica identity full');
@@ -54,7 +54,7 @@ test(
     expect(second.messages.filter(({ type }) => type === 'reset')).toEqual([]);
     expect(second.changes.map(({ event }) => event.id)).toEqual([3]);
 
-    // The stream is lost: nobody knows what was in it, so pages load again.
+    // The stream is lost with unknown contents, so pages load again.
     const manager = await jetstreamManager(connection);
     await manager.streams.delete(slot);
     await manager.streams.add(streamConfig(slot, slot, 1));

@@ -1,4 +1,4 @@
-/** `sse()` on a watch, over HTTP, with PostgreSQL behind it. */
+/** `sse()` over HTTP with a watch of PostgreSQL. */
 import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -43,7 +43,7 @@ async function live(options: Partial<SseOptions<typeof watchers>> = {}, slot = s
 const full = () => database.sql('alter table users replica identity full');
 const roles = () => database.sql(`insert into roles values (7, 'seven'), (8, 'eight') on conflict do nothing`);
 
-test('browsers get by id, by association and of all rows what handlers of the same subscriptions get', async () => {
+test('a browser receives the same events as a handler with the same subscription: by id, by columns, or of all rows', async () => {
   await full();
   await roles();
   const { source, url } = await live();
@@ -61,8 +61,8 @@ test('browsers get by id, by association and of all rows what handlers of the sa
   );
   await database.sql(`update users set name = 'Ada L.' where id = 1`);
   await database.sql(`update users set role_id = 8 where id = 1`); // leaves 7
-  await database.sql(`update users set name = 'A.' where id = 1`); // news to nobody
-  await database.sql(`update users set role_id = 7 where id = 2`); // comes to 7
+  await database.sql(`update users set name = 'A.' where id = 1`); // matches no subscription
+  await database.sql(`update users set role_id = 7 where id = 2`); // enters 7
   await database.sql(`update users set role_id = null where id = 2`);
   await database.sql(`delete from users where id in (1, 2)`);
   await stream.has(({ data }) => data.includes('users:deleted'));
@@ -73,9 +73,9 @@ test('browsers get by id, by association and of all rows what handlers of the sa
       return indexes.map((index) => [index, lastEventId, event]);
     });
   const order = (list: unknown[]) => list.map((one) => JSON.stringify(one)).toSorted();
-  await until(() => handled.length === sent.length, { describe: 'as many for handlers' });
+  await until(() => handled.length === sent.length, { describe: 'as many events in handlers' });
   expect(order(sent)).toEqual(
-    // An infinite timestamp is no number in JSON: pg gives Infinity.
+    // JSON cannot express an infinite timestamp, which pg returns as Infinity.
     order(
       handled.map(([index, id, event]) => [
         index,
@@ -90,11 +90,11 @@ test('browsers get by id, by association and of all rows what handlers of the sa
   await stream.close();
 });
 
-test('a client that reads nothing does not hold the slot, and is cut', async () => {
+test('a client that does not read does not hold the slot back, and is cut off', async () => {
   const source = watch(watchers);
   await source.start();
   const handler = toNodeHandler(sse(source, { authorize: () => true, clientBuffer: 300_000 }));
-  /** Of the clients that are connected. */
+  /** The open connections. */
   const open = new Set<object>();
   const url = await serve((request, response) => {
     open.add(request);
@@ -103,24 +103,24 @@ test('a client that reads nothing does not hold the slot, and is cut', async () 
   });
   const { port, pathname, search } = new URL(url + watchQuery([['users:inserted']]));
   const stuck = connect(Number(port), '127.0.0.1');
-  stuck.on('error', () => {}); // cut
+  stuck.on('error', () => {}); // it is cut off
   onTestFinished(() => void stuck.destroy());
   stuck.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-  await once(stuck, 'readable'); // and nothing is read from here
+  await once(stuck, 'readable'); // nothing is read from now on
   const quick = await openStream(url, [['users:inserted']]);
   expect(open.size).toBe(2);
   const came = () => quick.messages.filter(({ type }) => type === 'message').length;
-  // First the sockets' buffers fill.
+  // First the socket buffers fill.
   for (let n = 1; open.size === 2 && n <= 500; n++) {
     await database.sql(`insert into users (name) select repeat('x', 100000)`);
-    await until(() => came() === n, { describe: 'the quick client to have it' });
+    await until(() => came() === n, { describe: 'the fast client to receive it' });
   }
   expect(open.size).toBe(1);
   await settled(database, source);
   await quick.close();
 });
 
-test('after a restart of the worker a browser is told to reload, and hears all that comes then', async () => {
+test('after a restart of the worker a browser must reload, and receives all later events', async () => {
   const slot = slotName();
   const first = await live({}, slot);
   const before = await openStream(first.url, [['users:inserted']]);
@@ -128,7 +128,7 @@ test('after a restart of the worker a browser is told to reload, and hears all t
   const { lastEventId } = await before.has(({ data }) => data.includes('"before"'));
   await settled(database, first.source);
   await first.source.stop();
-  await before.ended; // the watch has ended: so have its streams
+  await before.ended; // the end of the watch ends its streams
   await database.sql(`insert into users (name) values ('meanwhile')`);
 
   const second = await live({}, slot);
@@ -140,12 +140,12 @@ test('after a restart of the worker a browser is told to reload, and hears all t
   await after.close();
 });
 
-test('a lost connection to the database makes browsers wait, not reload', async () => {
+test('after a lost database connection browsers continue without reloading', async () => {
   const { source, url } = await live();
   const stream = await openStream(url, [['users:inserted']]);
   await database.sql(`insert into users (name) values ('one')`);
   await stream.has(({ data }) => data.includes('"one"'));
-  await settled(database, source); // or it would come again
+  await settled(database, source); // otherwise it would be delivered again
   await database.sql(`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1`, [
     source.status().slot,
   ]);
@@ -155,7 +155,7 @@ test('a lost connection to the database makes browsers wait, not reload', async 
   await stream.close();
 });
 
-test('the adapter answers what is no request of its, what fails, and clients that go while they are judged', async () => {
+test('the Node adapter handles malformed requests, failing handlers, and clients that disconnect during authorize', async () => {
   const source = watch(watchers);
   const first = deferred();
   const verdict = deferred<boolean>();
@@ -185,9 +185,9 @@ test('the adapter answers what is no request of its, what fails, and clients tha
   abortion.abort();
   await gone;
   verdict.resolve(true);
-  // Its place is free as soon as the server has seen it go.
+  // Its place is free as soon as the server notices that it has disconnected.
   const stream = await until(() => openStream(url, [['users:inserted']]).catch(() => undefined), {
-    describe: 'a place for the next',
+    describe: 'a free place',
   });
   await expect(openStream(url, [['users:inserted']])).rejects.toThrow('429');
   await stream.close();

@@ -1,7 +1,8 @@
-/** What start() checks, and what the lifecycle promises. */
+/** The checks of start(), and the guarantees of the lifecycle. */
 import { expect, test, vi } from 'vitest';
 import { ConfigurationError, createWatch, defineWatchers, table, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { deferred, until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -9,7 +10,7 @@ const db = useDatabase();
 const watchOf = watchOn(db);
 const users = defineWatchers([['users', 'inserted']]);
 
-test('all problems of the database are reported at once, each with its remedy', async () => {
+test('all problems of the database are reported at once, each with its solution', async () => {
   await db.sql('create view people_view as select * from users');
   await db.sql('create unlogged table fast_rows (id int primary key)');
   await db.sql('create table keyless (a int)');
@@ -30,12 +31,12 @@ test('all problems of the database are reported at once, each with its remedy', 
   expect(error).toBeInstanceOf(ConfigurationError);
   const { issues } = error as ConfigurationError;
   expect(issues.map(({ message }) => message)).toEqual([
-    expect.stringContaining('there is no table "public"."nowhere"'),
+    expect.stringContaining('table "public"."nowhere" does not exist'),
     expect.stringContaining("has no column 'nickname'"),
     expect.stringContaining('is a view'),
     expect.stringContaining('is unlogged'),
     expect.stringContaining('has no primary key'),
-    expect.stringContaining('\'a\' of "public"."loose" may be null'),
+    expect.stringContaining('\'a\' of "public"."loose" can be null'),
     expect.stringContaining("does not send the old value of 'email'"),
     expect.stringContaining("does not send the old value of 'role_id'"),
   ]);
@@ -46,7 +47,7 @@ test('all problems of the database are reported at once, each with its remedy', 
   expect(watch.status()).toMatchObject({ state: 'failed', error: { code: 'CONFIGURATION' } });
 });
 
-test('start() gives the same promise each time; stop() is idempotent; a stopped watch does not start again', async () => {
+test('start() returns the same promise each time; stop() is idempotent; a stopped watch does not start again', async () => {
   const watch = watchOf(users);
   expect(watch.status().state).toBe('idle');
   const started = watch.start();
@@ -108,7 +109,7 @@ test('stop() lets running handlers finish and acknowledges them, so that a clean
   expect(seen).toEqual([one!['id'], two!['id']]);
 });
 
-test('stop() aborts the signals of handlers that run longer than stopTimeout, and closes all the same', async () => {
+test('stop() aborts the signals of handlers that run longer than stopTimeout, and closes anyway', async () => {
   const watch = watchOf(users, { stopTimeout: 20 });
   const running = deferred<AbortSignal>();
   watch.subscribe('users:inserted', (_, { signal }) => {
@@ -123,21 +124,21 @@ test('stop() aborts the signals of handlers that run longer than stopTimeout, an
   expect(signal.reason).toMatchObject({ code: 'STOPPED' });
 });
 
-test('the end by an error rejects closed and start(), is told to listeners, and is never unhandled', async () => {
+test('an error that ends the watch rejects closed and start(), is passed to listeners, and is never an unhandled rejection', async () => {
   const unhandled = vi.fn();
   process.on('unhandledRejection', unhandled);
   const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
   try {
     const broken = defineWatchers([['nowhere', 'inserted']]);
     const awaited = watchOf(broken);
-    const heard: WatchError[] = [];
-    awaited.on('error', (error) => heard.push(error));
+    const heard = recorder<WatchError>();
+    awaited.on('error', heard);
     await expect(awaited.start()).rejects.toBeInstanceOf(ConfigurationError);
-    await expect(awaited.closed).rejects.toBe(heard[0]);
+    await expect(awaited.closed).rejects.toBe(heard.all[0]);
 
     const quiet = watchOf(broken);
     void quiet.start();
-    await until(() => warning.mock.calls.length > 0, { describe: 'the warning about the watch that nobody asks' });
+    await until(() => warning.mock.calls.length > 0, { describe: 'the warning about the watch that is not awaited' });
     expect(warning).toHaveBeenCalledOnce();
     expect(warning).toHaveBeenCalledWith(expect.stringContaining('nowhere'), {
       type: 'WalwatchWarning',
@@ -153,7 +154,7 @@ test('the end by an error rejects closed and start(), is told to listeners, and 
   }
 });
 
-test('a listener that throws disturbs nobody', async () => {
+test('a listener that throws does not affect others', async () => {
   const lines: string[] = [];
   const line = (_: object, message = '') => void lines.push(message);
   const watch = watchOf(users, { logger: { debug: line, info: line, warn: line, error: line } });
@@ -193,7 +194,7 @@ test('debug on one watcher logs its steps: starting, subscribing, change receive
   expect(lines.find(({ message }) => message.startsWith('delivering'))!.fields['subscription']).toBe('mailer');
 });
 
-test('child loggers carry the slot in every line', async () => {
+test('child loggers have the slot in every line', async () => {
   const bindings: unknown[] = [];
   const nothing = () => {};
   const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
@@ -206,7 +207,7 @@ test('child loggers carry the slot in every line', async () => {
   expect(bindings).toEqual([{ slot: 'bound' }]);
 });
 
-test('options that cannot work are refused at once, all together', () => {
+test('invalid options are refused, all at once', () => {
   const create = () =>
     createWatch({
       connection: db.url,
@@ -224,7 +225,7 @@ test('options that cannot work are refused at once, all together', () => {
   }
 });
 
-test('a server that cannot be reached is tried again, and told of', async () => {
+test('an unreachable server is retried and reported', async () => {
   const watch = createWatch({
     connection: 'postgres://postgres:s3cret@127.0.0.1:1/nowhere',
     slot: 'unreachable',
@@ -237,6 +238,6 @@ test('a server that cannot be reached is tried again, and told of', async () => 
   expect(disconnects[0]).toMatchObject({ error: { code: 'CONNECTION', retry: 'soon' }, retryIn: expect.any(Number) });
   expect(JSON.stringify([disconnects, watch.status()])).not.toContain('s3cret');
   await watch.stop();
-  await started; // stopped before it could stream: in order
+  await started; // stopped before it could stream: a normal end
   expect(watch.status().state).toBe('stopped');
 });

@@ -8,7 +8,7 @@ const streaming = streamTables(db);
 let made = 0;
 const table = () => `t${++made}`;
 
-test('COPY, which writes many rows at once', async () => {
+test('COPY of many rows', async () => {
   const t = table();
   const { changes } = await streaming(t);
   const rows = 5000;
@@ -20,7 +20,7 @@ test('COPY, which writes many rows at once', async () => {
   ]);
 });
 
-test('a statement of many rows is one event for each, in the order of writing', async () => {
+test('a statement on many rows is one event for each, in the order of writing', async () => {
   const t = table();
   const { changes, heard } = await streaming(t);
   await db.sql(`insert into ${t} select i, 'x' from generate_series(1, 1000) i`);
@@ -82,11 +82,11 @@ test('TRUNCATE … CASCADE of several watched tables is one event for each of th
   const truncated = (await changes()).slice(2);
   expect(truncated).toHaveLength(3);
   expect(truncated).toEqual(expect.arrayContaining([parent, child, other].map((t) => ['truncated', t])));
-  // One change of the transaction, which three watchers hear.
+  // One change of the transaction, with events for three watchers.
   expect(new Set(heard.slice(2).map(({ context }) => context.eventId)).size).toBe(1);
 });
 
-test('what triggers write counts, however deep they cascade, and what they change is what arrives', async () => {
+test('writes of triggers count, even nested ones, and rows arrive as triggers changed them', async () => {
   const [first, second] = [table(), table()];
   const { changes } = await streaming(first, second);
   await db.sql(`
@@ -115,7 +115,7 @@ test('what triggers write counts, however deep they cascade, and what they chang
   ]);
 });
 
-test('writes of foreign keys, and of a session that has triggers turned off', async () => {
+test('writes of foreign keys, and of a session with disabled triggers', async () => {
   const [parent, child] = [table(), table()];
   const { changes } = await streaming(parent, child);
   await db.sql(`alter table ${child} add foreign key (id) references ${parent} on delete cascade on update cascade`);
@@ -124,7 +124,7 @@ test('writes of foreign keys, and of a session that has triggers turned off', as
   await db.sql(`delete from ${parent} where id = 2`);
   const replica = await db.client();
   await replica.query(`set session_replication_role = replica`);
-  await replica.query(`delete from ${parent}`); // the child stays, against its foreign key
+  await replica.query(`delete from ${parent}`); // the child stays, in violation of its foreign key
   const all = (await changes()).slice(4);
   expect(all).toEqual([
     ['updated', parent, 3, 'p'],

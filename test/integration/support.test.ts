@@ -17,7 +17,7 @@ test('a database is a clone of the template', async () => {
   expect(await other.sql('select id from users')).toEqual([]);
 });
 
-test('a slot and a session that are left are named', async () => {
+test('slots and sessions that are left behind are reported', async () => {
   const client = await database.client();
   await client.query(`select pg_create_logical_replication_slot('forgotten', 'pgoutput')`);
   const session = await database.client({ application_name: 'sleeper' });
@@ -30,7 +30,7 @@ test('a slot and a session that are left are named', async () => {
   await database.dropSlot('forgotten');
 });
 
-test('a database with a slot left in it is dropped, and says so', async () => {
+test('a database with a slot is dropped with it, with a message', async () => {
   const other = await createDatabase(inject('server').url, 50);
   await other.sql(`select pg_create_logical_replication_slot('forgotten', 'pgoutput')`);
   await expect(other[Symbol.asyncDispose]()).rejects.toThrow('the replication slot "forgotten"');

@@ -1,4 +1,4 @@
-/** Whatever a transaction is made of: what it committed is delivered, in order, and nothing else. */
+/** Whatever a transaction consists of: exactly its committed changes are delivered, in order. */
 import { expect, test } from 'vitest';
 import { streamTables } from '../support/changes.ts';
 import { useDatabase } from '../support/database.ts';
@@ -8,7 +8,7 @@ const streaming = streamTables(db);
 let made = 0;
 const table = () => `t${++made}`;
 
-test('what a savepoint took back is not delivered, what stands before and after it is', async () => {
+test('changes rolled back to a savepoint are not delivered, those before and after it are', async () => {
   const t = table();
   const { changes } = await streaming(t);
   const client = await db.client();
@@ -45,7 +45,7 @@ test('a thousand subtransactions, every other one rolled back, in the order in w
   expect(heard.map(({ context }) => context.ordinal)).toEqual(kept.map((_, index) => index));
 });
 
-test('a prepared transaction is delivered at COMMIT PREPARED, after what was committed meanwhile, or never', async () => {
+test('a prepared transaction is delivered at COMMIT PREPARED, after transactions committed before that, or never', async () => {
   const t = table();
   const { changes } = await streaming(t);
   const client = await db.client();
@@ -54,17 +54,17 @@ test('a prepared transaction is delivered at COMMIT PREPARED, after what was com
   await prepare('committed', 1);
   await prepare('rolled_back', 2);
   expect(await changes()).toEqual([]);
-  await db.sql(`insert into ${t} values (3, 'meanwhile')`);
-  expect(await changes()).toEqual([['inserted', 3, 'meanwhile']]);
+  await db.sql(`insert into ${t} values (3, 'between')`);
+  expect(await changes()).toEqual([['inserted', 3, 'between']]);
   await db.sql(`commit prepared '${t}_committed'`);
   await db.sql(`rollback prepared '${t}_rolled_back'`);
   expect(await changes()).toEqual([
-    ['inserted', 3, 'meanwhile'],
+    ['inserted', 3, 'between'],
     ['inserted', 1, 'committed'],
   ]);
 });
 
-test('a truncate between changes of the same transaction stands in its place', async () => {
+test('a truncate between changes of the same transaction keeps its place', async () => {
   const t = table();
   const { changes } = await streaming(t);
   await db.sql(`insert into ${t} values (1, 'before'); truncate ${t}; insert into ${t} values (1, 'after')`);
@@ -76,7 +76,7 @@ test('transactions without a change move the slot and deliver nothing', async ()
   const { changes } = await streaming(t);
   await db.sql('begin; select pg_current_xact_id(); commit');
   await db.sql(`begin; savepoint a; insert into ${t} values (1, 'x'); rollback to a; commit`);
-  await db.sql(`update ${t} set v = 'nobody'`);
+  await db.sql(`update ${t} set v = 'no row'`);
   await db.sql(`create table ${table()} (id int)`);
   expect(await changes()).toEqual([]);
   await db.sql(`insert into ${t} values (1, 'x')`);

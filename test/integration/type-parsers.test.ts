@@ -1,9 +1,9 @@
-/** The parsers that an application gives pg decide what events hold, and nothing else. */
+/** The application's parsers in pg decide the values of events, and nothing else. */
 import { type ClientConfig, type CustomTypesConfig, types as pgTypes } from 'pg';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -20,7 +20,7 @@ beforeAll(async () => {
     alter table parsed replica identity full`);
 });
 
-/** Delivers a row as inserted, updated and deleted, and compares it with what a client of the same configuration selects. */
+/** Delivers a row as inserted, updated and deleted, and compares it with the result of a client with the same configuration. */
 async function expectSameParsers(config: ClientConfig) {
   const connection = { connectionString: db.url, ...config };
   const watch = watchOf(
@@ -31,9 +31,9 @@ async function expectSameParsers(config: ClientConfig) {
     ]),
     { connection },
   );
-  const inserted = recorder(watch, 'parsed:inserted');
-  const updated = recorder(watch, 'parsed:updated');
-  const deleted = recorder(watch, 'parsed:deleted');
+  const inserted = recorderOn(watch, 'parsed:inserted');
+  const updated = recorderOn(watch, 'parsed:updated');
+  const deleted = recorderOn(watch, 'parsed:deleted');
   await watch.start();
   await db.sql(`insert into parsed values
     (1, 9007199254740993, -7, 'dark', 'light', '{dark,NULL}', '2026-01-01 12:00+00', '{"a": 1}', true, 'x', '{1,2}'),
@@ -42,11 +42,11 @@ async function expectSameParsers(config: ClientConfig) {
   await db.sql('update parsed set id = id');
   await db.sql('delete from parsed');
   await settled(db, watch);
-  expect(inserted.events).toStrictEqual(rows);
-  expect(updated.events).toStrictEqual(rows);
+  expect(inserted.all).toStrictEqual(rows);
+  expect(updated.all).toStrictEqual(rows);
   expect(updated.contexts.map(({ previous }) => previous)).toStrictEqual(rows);
-  expect(deleted.events).toStrictEqual(rows);
-  return inserted.events[0];
+  expect(deleted.all).toStrictEqual(rows);
+  return inserted.all[0];
 }
 
 test("connection.types parses built-in types, domains over them and the application's own", async () => {
@@ -79,13 +79,13 @@ test('pg.types.setTypeParser applies', async () => {
   expect(event).toMatchObject({ big: 9007199254740993n, domain: -7n, document: 'raw {"a": 1}' });
 });
 
-test("parsers that change every type do not change what walwatch's own queries mean", async () => {
+test("parsers that change every type do not affect walwatch's own queries", async () => {
   const types = { getTypeParser: () => (text: string) => ({ text }) } as unknown as CustomTypesConfig;
   const event = await expectSameParsers({ types });
   expect(event).toMatchObject({ id: { text: '1' }, flag: { text: 't' } });
 });
 
-test("global parsers do not change what walwatch's own queries mean either", async () => {
+test("global parsers do not affect walwatch's own queries either", async () => {
   for (const oid of [pgTypes.builtins.INT4, pgTypes.builtins.OID, pgTypes.builtins.JSON]) {
     const before = pgTypes.getTypeParser(oid, 'text');
     onTestFinished(() => pgTypes.setTypeParser(oid, 'text', before));

@@ -1,9 +1,9 @@
-/** Types as they were when a change was written, whatever the catalog says at the moment when it is read. */
+/** Types as they were when a change was written, whatever the catalog contains when it is read. */
 import { expect, test } from 'vitest';
 import { createWatch, defineWatchers } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { createDatabase, useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { settled, slotName, watchOn } from '../support/watching.ts';
 
@@ -22,7 +22,7 @@ test('a domain that was dropped since is parsed as its base type', async () => {
   await db.sql('insert into dropping values (1, 1)');
   await db.sql('alter table dropping alter v type int4; drop domain passing_too; drop domain passing');
   const second = watchOf(watchers, { slot });
-  const { events } = recorder(second, 'dropping:inserted');
+  const { all: events } = recorderOn(second, 'dropping:inserted');
   await second.start();
   await settled(db, second);
   expect(events).toEqual([{ id: 1, v: 1 }]);
@@ -34,7 +34,7 @@ test('a domain whose transaction other sessions do not see yet is parsed as its 
   await other.sql('create table waiting (id int primary key, v int4)');
   const watchers = defineWatchers([['waiting', 'inserted', { extraColumns: ['v'] }]]);
   const watch = createWatch({ connection: other.url, slot: 'unseen', watchers });
-  const { events } = recorder(watch, 'waiting:inserted');
+  const { all: events } = recorderOn(watch, 'waiting:inserted');
   await watch.start();
   await cluster.reload({ synchronous_standby_names: 'nobody' });
   const client = await other.client();
@@ -50,7 +50,7 @@ test('a domain whose transaction other sessions do not see yet is parsed as its 
   expect(events).toEqual([{ id: 1, v: 1 }]);
 });
 
-test('a column called __proto__ is a column like any other', async () => {
+test('a column named __proto__ is an ordinary column', async () => {
   await db.sql(`create table proto (id int primary key, "__proto__" jsonb)`);
   await db.sql('alter table proto replica identity full');
   const watch = watchOf(
@@ -59,15 +59,15 @@ test('a column called __proto__ is a column like any other', async () => {
       ['proto', 'updated', { extraColumns: ['__proto__'] }],
     ]),
   );
-  const inserted = recorder(watch, 'proto:inserted');
-  const updated = recorder(watch, 'proto:updated');
+  const inserted = recorderOn(watch, 'proto:inserted');
+  const updated = recorderOn(watch, 'proto:updated');
   await watch.start();
   await db.sql(`insert into proto values (1, '{"isAdmin": true}')`);
   await db.sql(`update proto set id = 2`);
   await settled(db, watch);
   const row = (id: number) => [['id', id], ['__proto__', { isAdmin: true }]]; // prettier-ignore
-  expect(Object.entries(inserted.events[0])).toEqual(row(1));
-  expect(inserted.events[0].isAdmin).toBeUndefined();
-  expect(Object.entries(updated.events[0])).toEqual(row(2));
+  expect(Object.entries(inserted.all[0])).toEqual(row(1));
+  expect(inserted.all[0].isAdmin).toBeUndefined();
+  expect(Object.entries(updated.all[0])).toEqual(row(2));
   expect(Object.entries(updated.contexts[0]!.previous)).toEqual(row(1));
 });

@@ -1,7 +1,8 @@
-/** A worker that nobody attends tells what somebody must know, ends when it is told to, and with an exit code that says how. */
+/** A worker without a logger and listeners reports what matters, ends in order, and its exit code shows the outcome. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, onTestFinished, test } from 'vitest';
+import { helpFor, type WatchErrorCode } from '../../src/errors.ts';
 import { useDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { nameOn } from '../support/watching.ts';
@@ -25,7 +26,7 @@ function unattended(url: string, slot: string, what: string) {
     ended,
     says: (pattern: RegExp) =>
       until(() => pattern.test(stdout.text + stderr.text), { describe: () => `${pattern}: ${stderr.text}` }),
-    /** Without what Node says of its own options. */
+    /** Without Node's hint about its own options. */
     get warnings() {
       return stderr.text.split('\n').filter((line) => line !== '' && !line.startsWith('(Use `node'));
     },
@@ -35,20 +36,22 @@ function unattended(url: string, slot: string, what: string) {
     },
   };
 }
-const line = (code: string, text: string) =>
-  expect.stringMatching(new RegExp(`^\\(node:\\d+\\) \\[${code}\\] WalwatchWarning: test_\\w+: .*${text}`));
+const line = (code: WatchErrorCode, text: string) =>
+  expect.stringMatching(
+    new RegExp(`^\\(node:\\d+\\) \\[${code}\\] WalwatchWarning: test_\\w+: .*${text}.* See ${helpFor(code)}$`),
+  );
 
 test.each(['wrong', 'wrong, closed', 'wrong, awaited'])(
   'a start that fails ends the process with a non-zero exit code: %s',
   async (what) => {
     const worker = unattended(db.url, nameOn(db), what);
     expect(await worker.ended).toBe(1);
-    if (what === 'wrong') expect(worker.warnings).toEqual([line('CONFIGURATION', 'there is no table')]);
-    else expect(worker.warnings.join('\n')).toContain('there is no table');
+    if (what === 'wrong') expect(worker.warnings).toEqual([line('CONFIGURATION', 'does not exist')]);
+    else expect(worker.warnings.join('\n')).toContain('does not exist');
   },
 );
 
-test('a server that is not there is told once, without the password, and stop() during the start is an end in order', async () => {
+test('an unreachable server is reported once, without the password, and stop() during the start is a normal end', async () => {
   const quiet = unattended(nowhere, 'test_silent', 'silent');
   const workers = ['awaited', 'closed', 'neither'].map((what) => unattended(nowhere, 'test_slot', what));
   await Promise.all(
@@ -64,13 +67,13 @@ test('a server that is not there is told once, without the password, and stop() 
   expect(quiet.warnings).toEqual([]);
 });
 
-test('no server that is named is refused at once', async () => {
+test('a connection without a server is refused at once', async () => {
   const worker = unattended('', 'test_slot', 'neither');
   expect(await worker.ended).toBe(1);
   expect(worker.warnings.join('\n')).toContain('no server is named');
 });
 
-test('a second worker says that it stands by; its start ends in order with stop()', async () => {
+test('a second worker reports that it is on standby; its start ends normally with stop()', async () => {
   const slot = nameOn(db);
   const first = unattended(db.url, slot, 'awaited');
   await first.says(/started/);
@@ -82,7 +85,7 @@ test('a second worker says that it stands by; its start ends in order with stop(
   expect(first.warnings).toEqual([]);
 });
 
-test('a handler that fails is told once, with the SQL that shows its row', async () => {
+test('a failing handler is reported once, with the SQL that shows its row', async () => {
   const worker = unattended(db.url, nameOn(db), 'failing handler');
   await worker.says(/starting/);
   await until(
@@ -97,23 +100,25 @@ test('a handler that fails is told once, with the SQL that shows its row', async
   expect(worker.warnings).toEqual([line('HANDLER_FAILED', `SELECT \\* FROM "public"\\."users" WHERE "id" = '\\d+';`)]);
 });
 
-test('watches that are never started are told at the exit in one line, over one listener', async () => {
+test('watches that are never started are reported at the exit in one line, with a single listener', async () => {
   const worker = unattended(db.url, 'test_slot', 'never');
   expect(await worker.ended).toBe(0);
   await worker.says(/1000 watches, 0 more listeners/);
   expect(worker.warnings).toEqual([
-    expect.stringMatching(/\[NOT_STARTED\] WalwatchWarning: (test_slot, ){4}test_slot and 995 more: .*start\(\)\.$/),
+    expect.stringMatching(
+      /\[NOT_STARTED\] WalwatchWarning: (test_slot, ){4}test_slot and 995 more: .*start\(\)\. See walwatch\/docs\/reference\/errors\.md#not_started$/,
+    ),
   ]);
 });
 
-test('a watch that is never started is told at stop(), but not one that was made for its dead letters', async () => {
+test('a watch that is never started is reported at stop(), unless it was only used for its dead letters', async () => {
   const [worker, letters] = ['never, stopped', 'never, letters'].map((what) => unattended(db.url, 'test_slot', what));
   expect([await worker!.ended, await letters!.ended]).toEqual([0, 0]);
   expect(worker!.warnings).toEqual([line('NOT_STARTED', 'never started')]);
   expect(letters!.warnings).toEqual([]);
 });
 
-test('a start() that comes after stop() is told, and does not end a process that is shutting down', async () => {
+test('a start() after stop() is reported, and does not end a process that is shutting down', async () => {
   const worker = unattended(db.url, 'test_slot', 'stop first');
   expect(await worker.ended).toBe(0);
   expect(worker.warnings).toEqual([line('NOT_STARTED', ''), line('STOPPED', 'has been stopped')]);

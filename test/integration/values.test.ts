@@ -1,9 +1,9 @@
-/** A value of an event is what `select` through pg returns for the same row. */
+/** A value of an event equals what `select` through pg returns for the same row. */
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { quoteIdentifier } from '../../src/postgres/server.ts';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
-import { recorder } from '../support/recorder.ts';
+import { recorderOn } from '../support/recorder.ts';
 import { optionalValues, type Samples, sampleTypes, sampleValues, unwritable } from '../support/sample-values.ts';
 import { dropSlotAndPublication, settled, watchOn } from '../support/watching.ts';
 
@@ -15,14 +15,14 @@ beforeAll(async () => {
   await db.sql(sampleTypes);
 });
 
-/** One column for each type, named after it, and as many rows as there are samples of one. */
+/** One column for each type, named after it, and one row for each sample of a type. */
 async function makeTable(name: string, samples: Samples) {
   const columns = samples.map(([type]) => ({ name: quoteIdentifier(type), type }));
   const definitions = columns.map((column) => `${column.name} ${column.type}`);
   await db.sql(`create table ${name} (id int primary key, ${definitions.join(', ')})`);
   await db.sql(`alter table ${name} replica identity full`);
   const rows = Math.max(...samples.map(([, ...expressions]) => expressions.length)) + 1;
-  // The rows beyond the samples of a type are null.
+  // A type with fewer samples has null in the other rows.
   const value = ([type, ...expressions]: Samples[number], row: number) =>
     row < expressions.length ? `(${expressions[row]})::${type}` : 'null';
   const insert = (row: number) =>
@@ -62,9 +62,9 @@ async function expectEqualValues(name: string, samples: Samples, connection = db
     ]),
     { connection },
   );
-  const inserted = recorder(watch, `${name}:inserted`);
-  const updated = recorder(watch, `${name}:updated`);
-  const deleted = recorder(watch, `${name}:deleted`);
+  const inserted = recorderOn(watch, `${name}:inserted`);
+  const updated = recorderOn(watch, `${name}:updated`);
+  const deleted = recorderOn(watch, `${name}:deleted`);
   await watch.start();
 
   await rows.insert();
@@ -74,10 +74,10 @@ async function expectEqualValues(name: string, samples: Samples, connection = db
   await rows.delete();
   await settled(db, watch);
 
-  expect(inserted.events).toStrictEqual(before);
-  expect(updated.events.toSorted(byId)).toStrictEqual(after);
+  expect(inserted.all).toStrictEqual(before);
+  expect(updated.all.toSorted(byId)).toStrictEqual(after);
   expect(updated.contexts.map(({ previous }) => previous).toSorted(byId)).toStrictEqual(before);
-  expect(deleted.events.toSorted(byId)).toStrictEqual(after);
+  expect(deleted.all.toSorted(byId)).toStrictEqual(after);
   await watch.stop();
   await dropSlotAndPublication(db, watch.status().slot);
 }
@@ -94,7 +94,7 @@ describe('values of every type are what select returns, new, old and deleted', (
       `${type}[]`,
       `array[null, ${values.map((value) => `(${value})::${type}`).join(', ')}]`,
     ]);
-  test('arrays of each of them', () => expectEqualValues('arrays_of_all', arrays));
+  test('arrays of every type', () => expectEqualValues('arrays_of_all', arrays));
 
   test.for(Object.entries(optionalValues))('%s', async ([extension, samples], { skip }) => {
     if (extension === 'xml') {
@@ -108,7 +108,7 @@ describe('values of every type are what select returns, new, old and deleted', (
     await expectEqualValues(`of_${extension}`, samples);
   });
 
-  test('no type of the server is left out', async () => {
+  test('every type of the server is covered', async () => {
     const builtIn = await db.sql<{ name: string }>(
       `select oid::regtype::text as name from pg_type
        where typnamespace = 'pg_catalog'::regnamespace and typtype in ('b', 'r', 'm') and typcategory <> 'A'
@@ -123,7 +123,7 @@ describe('values of every type are what select returns, new, old and deleted', (
   });
 });
 
-test('settings of the role that walwatch connects as change no value', async () => {
+test('settings of the role that walwatch connects as do not affect values', async () => {
   const role = `samples_${process.pid}`;
   await db.sql(`create role ${role} login superuser`);
   onTestFinished(async () => {

@@ -1,22 +1,12 @@
-/** What EctoWatch does, over a replication slot. */
+/** EctoWatch's features, over a replication slot. */
 import { expect, test } from 'vitest';
-import { ConfigurationError, defineWatchers, type EventContext, table } from '../../src/index.ts';
+import { ConfigurationError, defineWatchers, table } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchers = watchOn(db);
-
-/** A handler that keeps what it gets. */
-function recorder() {
-  const events: unknown[] = [];
-  const contexts: EventContext[] = [];
-  const handler = (event: unknown, context: EventContext) => {
-    events.push(event);
-    contexts.push(context);
-  };
-  return { events, contexts, handler };
-}
 
 test('an insert, an update and a delete each reach the subscribers of their type, with the id alone', async () => {
   const watch = watchers(
@@ -29,9 +19,9 @@ test('an insert, an update and a delete each reach the subscribers of their type
   const inserted = recorder();
   const updated = recorder();
   const deleted = recorder();
-  watch.subscribe('users:inserted', inserted.handler);
-  watch.subscribe('users:updated', updated.handler);
-  watch.subscribe('users:deleted', deleted.handler);
+  watch.subscribe('users:inserted', inserted);
+  watch.subscribe('users:updated', updated);
+  watch.subscribe('users:deleted', deleted);
   await watch.start();
 
   const [user] = await db.sql(`insert into users (name, email) values ('Ann', 'ann@example.com') returning id`);
@@ -39,19 +29,19 @@ test('an insert, an update and a delete each reach the subscribers of their type
   await db.sql('delete from users where id = $1', [user!['id']]);
   await settled(db, watch);
 
-  expect(inserted.events).toEqual([user]);
-  expect(updated.events).toEqual([user]);
-  expect(deleted.events).toEqual([user]);
+  expect(inserted.all).toEqual([user]);
+  expect(updated.all).toEqual([user]);
+  expect(deleted.all).toEqual([user]);
 });
 
-test('the context says where an event comes from', async () => {
+test('the context tells where an event comes from', async () => {
   const watch = watchers(
     defineWatchers([
       ['users', 'inserted'],
       ['packages', 'inserted'],
     ]),
   );
-  const { contexts, handler } = recorder();
+  const handler = recorder();
   watch.subscribe('users:inserted', handler);
   watch.subscribe('packages:inserted', handler);
   await watch.start();
@@ -62,8 +52,8 @@ test('the context says where an event comes from', async () => {
   );
   await settled(db, watch);
 
-  expect(contexts.map(({ ordinal }) => ordinal)).toEqual([0, 1, 2]);
-  for (const context of contexts) {
+  expect(handler.contexts.map(({ ordinal }) => ordinal)).toEqual([0, 1, 2]);
+  for (const context of handler.contexts) {
     expect(context.schema).toBe('public');
     expect(context.type).toBe('inserted');
     expect(context.watcher).toBe(`${context.table}:inserted`);
@@ -78,9 +68,9 @@ test('the context says where an event comes from', async () => {
   }
 });
 
-test('extra columns come along, and nothing else does', async () => {
+test('extra columns are added, and no others', async () => {
   const watch = watchers(defineWatchers([['users', 'inserted', { extraColumns: ['role_id', 'name', 'bio'] }]]));
-  const { events, handler } = recorder();
+  const handler = recorder();
   watch.subscribe('users:inserted', handler);
   await watch.start();
   const [role] = await db.sql(`insert into roles (name) values ('admin') returning id`);
@@ -88,10 +78,10 @@ test('extra columns come along, and nothing else does', async () => {
     role!['id'],
   ]);
   await settled(db, watch);
-  expect(events).toEqual([{ id: user!['id'], role_id: role!['id'], name: 'Ben', bio: null }]);
+  expect(handler.all).toEqual([{ id: user!['id'], role_id: role!['id'], name: 'Ben', bio: null }]);
 });
 
-test('a label with trigger columns hears only updates that change one of them', async () => {
+test('a label with trigger columns gets only updates that change one of them', async () => {
   await db.sql('create table contacts (id int primary key, name text, email text, phone text)');
   await db.sql('alter table contacts replica identity full');
   const watch = watchers(
@@ -102,8 +92,8 @@ test('a label with trigger columns hears only updates that change one of them', 
   );
   const changed = recorder();
   const updated = recorder();
-  watch.subscribe('contact_changed', changed.handler);
-  watch.subscribe('contacts:updated', updated.handler);
+  watch.subscribe('contact_changed', changed);
+  watch.subscribe('contacts:updated', updated);
   await watch.start();
   await db.sql(`insert into contacts values (1, 'Cleo', 'c@x', null)`);
   await db.sql(`update contacts set name = 'Cleopatra'`);
@@ -112,12 +102,12 @@ test('a label with trigger columns hears only updates that change one of them', 
   await db.sql(`update contacts set phone = '1'`);
   await db.sql(`update contacts set phone = null`);
   await settled(db, watch);
-  expect(changed.events).toEqual(Array(3).fill({ id: 1, name: 'Cleopatra' }));
+  expect(changed.all).toEqual(Array(3).fill({ id: 1, name: 'Cleopatra' }));
   expect(changed.contexts[0]!.watcher).toBe('contact_changed');
-  expect(updated.events).toHaveLength(5);
+  expect(updated.all).toHaveLength(5);
 });
 
-test('context.previous holds the old values of the event, as far as PostgreSQL sends them', async () => {
+test('context.previous holds the old values of the event, if PostgreSQL sends them', async () => {
   await db.sql('create table full_rows (id int primary key, a text, b text)');
   await db.sql('alter table full_rows replica identity full');
   await db.sql('create table keyed_rows (id int primary key, a text)');
@@ -129,8 +119,8 @@ test('context.previous holds the old values of the event, as far as PostgreSQL s
   );
   const full = recorder();
   const keyed = recorder();
-  watch.subscribe('full_rows:updated', full.handler);
-  watch.subscribe('keyed_rows:updated', keyed.handler);
+  watch.subscribe('full_rows:updated', full);
+  watch.subscribe('keyed_rows:updated', keyed);
   await watch.start();
   await db.sql(`insert into full_rows values (1, 'old', 'x')`);
   await db.sql(`update full_rows set a = 'new'`);
@@ -139,14 +129,14 @@ test('context.previous holds the old values of the event, as far as PostgreSQL s
   await db.sql(`update keyed_rows set id = 2`);
   await settled(db, watch);
   expect(full.contexts.map(({ previous }) => previous)).toEqual([{ id: 1, a: 'old' }]);
-  expect(keyed.events).toEqual([
+  expect(keyed.all).toEqual([
     { id: 1, a: 'new' },
     { id: 2, a: 'new' },
   ]);
   expect(keyed.contexts.map(({ previous }) => previous)).toEqual([{ id: 1 }, { id: 1 }]);
 });
 
-test('a truncate is one event of its table, which other watchers do not hear', async () => {
+test('a truncate is one event of its table, and not one of other watchers', async () => {
   await db.sql('create table emptied (id int primary key)');
   const watch = watchers(
     defineWatchers([
@@ -156,17 +146,17 @@ test('a truncate is one event of its table, which other watchers do not hear', a
   );
   const truncated = recorder();
   const deleted = recorder();
-  watch.subscribe('emptied:truncated', truncated.handler);
-  watch.subscribe('emptied:deleted', deleted.handler);
+  watch.subscribe('emptied:truncated', truncated);
+  watch.subscribe('emptied:deleted', deleted);
   await watch.start();
   await db.sql('insert into emptied values (1), (2)');
   await db.sql('truncate emptied');
   await settled(db, watch);
-  expect(truncated.events).toEqual([{}]);
-  expect(deleted.events).toEqual([]);
+  expect(truncated.all).toEqual([{}]);
+  expect(deleted.all).toEqual([]);
 });
 
-test('tables with composite keys, other schemas and stranger names are watched as they are named', async () => {
+test('composite keys, other schemas and unusual names can be watched', async () => {
   await db.sql('create schema erp');
   await db.sql('create table erp."Order Lines" (order_id int, line int, "QTY" int, primary key (order_id, line))');
   await db.sql('alter table erp."Order Lines" replica identity full');
@@ -187,31 +177,31 @@ test('tables with composite keys, other schemas and stranger names are watched a
   const one = recorder();
   const inserted = recorder();
   const deleted = recorder();
-  watch.subscribe('line_changed', changed.handler);
-  watch.subscribe('line_changed', { order_id: 1, line: 2 }, one.handler);
-  watch.subscribe('erp.Order Lines:inserted', inserted.handler);
-  watch.subscribe('erp.Order Lines:deleted', deleted.handler);
+  watch.subscribe('line_changed', changed);
+  watch.subscribe('line_changed', { order_id: 1, line: 2 }, one);
+  watch.subscribe('erp.Order Lines:inserted', inserted);
+  watch.subscribe('erp.Order Lines:deleted', deleted);
   await watch.start();
   await db.sql('insert into erp."Order Lines" values (1, 1, 10), (1, 2, 20)');
   await db.sql('update erp."Order Lines" set "QTY" = "QTY" + 1');
   await db.sql('delete from erp."Order Lines" where line = 1');
   await settled(db, watch);
-  expect(inserted.events).toEqual([
+  expect(inserted.all).toEqual([
     { order_id: 1, line: 1 },
     { order_id: 1, line: 2 },
   ]);
-  expect(changed.events).toEqual([
+  expect(changed.all).toEqual([
     { order_id: 1, line: 1, qty: 11 },
     { order_id: 1, line: 2, qty: 21 },
   ]);
   expect(changed.contexts[0]!.previous).toEqual({ order_id: 1, line: 1, qty: 10 });
-  expect(one.events).toEqual([{ order_id: 1, line: 2, qty: 21 }]);
-  expect(deleted.events).toEqual([{ order_id: 1, line: 1 }]);
+  expect(one.all).toEqual([{ order_id: 1, line: 2, qty: 21 }]);
+  expect(deleted.all).toEqual([{ order_id: 1, line: 1 }]);
   expect(watch.details('line_changed').columnMap).toEqual({ qty: 'QTY' });
   expect(watch.details('line_changed').columns).toEqual(['order_id', 'line', 'qty']);
 });
 
-test('an empty list of watchers is allowed, and moves the slot all the same', async () => {
+test('an empty list of watchers is allowed, and still moves the slot', async () => {
   const watch = watchers(defineWatchers([]));
   await watch.start();
   await db.sql(`insert into roles (name) values ('unwatched')`);
@@ -219,7 +209,7 @@ test('an empty list of watchers is allowed, and moves the slot all the same', as
   expect(watch.status().state).toBe('streaming');
 });
 
-test('details tell what a watcher is; facts of the database once it has started', async () => {
+test('details describe a watcher, and the database once it has started', async () => {
   const watch = watchers(
     defineWatchers([['users', 'updated', { label: 'users_changed', extraColumns: ['role_id'] }]]),
     { publication: 'p_details' },
@@ -246,9 +236,9 @@ test('details tell what a watcher is; facts of the database once it has started'
   await db.sql('drop publication p_details');
 });
 
-test('changes by any client count: COPY, triggers, other sessions, and those that were rolled back do not', async () => {
+test('changes by any client count: COPY, triggers, other sessions; those that were rolled back do not', async () => {
   const watch = watchers(defineWatchers([['users', 'inserted', { extraColumns: ['name'] }]]));
-  const { events, handler } = recorder();
+  const handler = recorder();
   watch.subscribe('users:inserted', handler);
   await watch.start();
   const client = await db.client();
@@ -262,5 +252,5 @@ test('changes by any client count: COPY, triggers, other sessions, and those tha
   await client.query(`insert into users (name) values ('lost too')`);
   await client.query('rollback');
   await settled(db, watch);
-  expect(events).toMatchObject([{ name: 'kept' }]);
+  expect(handler.all).toMatchObject([{ name: 'kept' }]);
 });

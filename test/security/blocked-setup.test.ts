@@ -1,4 +1,4 @@
-/** Somebody keeps a transaction open, which blocks the slot: setup leaves nothing that nobody knows of. */
+/** An open transaction blocks the slot: a failed setup undoes its changes, or prints the SQL that does. */
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { cli, folder, startCli } from '../support/cli.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
@@ -6,7 +6,7 @@ import { createDatabase, type Database } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { existingOf, nameOn } from '../support/watching.ts';
 
-// A server of its own: the transactions block the slots of all its databases.
+// A separate server: the transactions block the slots of all its databases.
 let cluster: Cluster;
 let db: Database & AsyncDisposable;
 beforeAll(async () => {
@@ -41,7 +41,7 @@ const config = (slot: string, more = '') =>
       ]) });`,
   });
 
-test('a setup that an open transaction blocks leaves everything as it was', { timeout: 60_000 }, async () => {
+test('a setup that an open transaction blocks undoes all its changes', { timeout: 60_000 }, async () => {
   const slot = name();
   const options = { url: db.url, cwd: await config(slot) };
   const before = await identities();
@@ -53,7 +53,7 @@ test('a setup that an open transaction blocks leaves everything as it was', { ti
   expect(await identities()).toEqual(before);
   expect(await exists(slot)).toEqual({ slot: false, publication: false });
 
-  // Nor one that is interrupted while it waits.
+  // The same for a setup that is interrupted while it waits.
   const waiting = startCli(['setup', '--yes'], options);
   waiting.child.stdin!.end();
   await until(async () => (await exists(slot)).slot, { describe: 'the slot to be in the making' });
@@ -68,7 +68,7 @@ test('a setup that an open transaction blocks leaves everything as it was', { ti
 });
 
 test(
-  'what cannot be taken back, because somebody holds the table, is told with the SQL that does',
+  'changes that cannot be undone because of a locked table are reported with the SQL that undoes them',
   { timeout: 60_000 },
   async () => {
     const slot = name();
@@ -81,14 +81,14 @@ test(
     const { code, stderr } = await blocked.ended;
     await writer.query('rollback');
     expect(code).toBe(1);
-    const statements = /As they were: (.*)/.exec(stderr)![1]!;
+    const statements = /To restore them, run: (.*)/.exec(stderr)![1]!;
     await db.sql(statements);
     expect((await identities()).map(({ identity }) => identity)).toEqual(['i', 'd', 'd']);
   },
 );
 
 test.skipIf(inject('server').version < 15)(
-  'identities that a publication needs, which was there before, stay and are told of',
+  'replica identities that an existing publication needs are kept and reported',
   { timeout: 60_000 },
   async () => {
     const slot = name();
@@ -100,7 +100,7 @@ test.skipIf(inject('server').version < 15)(
     expect(code).toBe(1);
     expect(stderr).toContain('ALTER TABLE "public"."users" REPLICA IDENTITY DEFAULT;');
     await writer.query('rollback');
-    // The application may still write.
+    // The application can still write.
     await db.sql(`insert into users (name) values ('a'); update users set name = 'b'; delete from users`);
   },
 );

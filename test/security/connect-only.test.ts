@@ -1,4 +1,4 @@
-/** What a role can do to a worker that may only connect to the database. */
+/** What a role that may only connect to the database can do to a worker. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
@@ -32,13 +32,13 @@ afterAll(() =>
   }),
 );
 
-/** The first error that the watch goes on after, or warns of. */
+/** The first error or warning that the watch survives. */
 async function complaint(watch: ReturnType<typeof createWatch<any>>): Promise<WatchError> {
   const told = new Promise<WatchError>((resolve) => {
     watch.on('disconnected', ({ error }) => error && resolve(error));
     watch.on('warning', resolve);
   });
-  watch.start().catch(() => {}); // it is stopped in the end
+  watch.start().catch(() => {}); // it is stopped at the end
   return told;
 }
 
@@ -54,7 +54,7 @@ const locks = [
 ] as const;
 
 test.each(locks)(
-  'its advisory lock holds up %s only for a while, and the error names it and ends it',
+  'its advisory lock delays %s only for a while, and the error names the lock and how to end it',
   { timeout: 60_000 },
   async (_, [space, object], code, { temporary = false }: { temporary?: boolean }) => {
     const slot = slotName();
@@ -81,7 +81,7 @@ test.each(locks)(
   },
 );
 
-test('nor does a lock of a prepared transaction, which nobody is connected for', { timeout: 60_000 }, async () => {
+test('the same holds for the lock of a prepared transaction, which has no session', { timeout: 60_000 }, async () => {
   // It blocks the slots of all databases of its server.
   await using cluster = await startCluster();
   await using own = await createDatabase(cluster.url);
@@ -109,7 +109,7 @@ test('a large message of another prefix costs the worker nothing', async () => {
     client.query(`select pg_logical_emit_message(true, 'x', repeat('x', 200000000))`),
   );
   await db.sql(`insert into users (name) values ('after')`);
-  await until(() => seen.length === 1, { describe: 'the event behind it', timeout: 30_000 });
+  await until(() => seen.length === 1, { describe: 'the event after it', timeout: 30_000 });
   expect(process.memoryUsage().rss - before).toBeLessThan(150e6);
   await settled(db, watch);
 });
@@ -136,7 +136,7 @@ test('with the optional step of sql/role.sql it cannot forge a message; the appl
     JSON.parse((await cli(['doctor', '--json'], { url: db.url, cwd })).stdout).checks.find(
       ({ name }: { name: string }) => name === 'logical messages',
     );
-  await emit(mallory); // as PostgreSQL has it
+  await emit(mallory); // PostgreSQL's default
   expect(await check()).toMatchObject({ level: 'warning', fix: expect.stringMatching(/^REVOKE EXECUTE/) });
 
   const text = await roleFile();
@@ -173,8 +173,8 @@ test('with the optional step of sql/role.sql it cannot forge a message; the appl
   );
 });
 
-test('after sql/role.sql it can make nothing in the schema public, on PostgreSQL 14 either', async () => {
-  await db.sql('grant create on schema public to public'); // as until PostgreSQL 14, and in databases that were upgraded
+test('after sql/role.sql it can create nothing in the schema public, even on PostgreSQL 14', async () => {
+  await db.sql('grant create on schema public to public'); // the default up to PostgreSQL 14, and in upgraded databases
   await inSession(as(mallory), (client) => client.query('create table public.planted (); drop table public.planted'));
   await db.sql(named(await roleFile()));
   await db.sql(named(await roleFile()));

@@ -16,7 +16,7 @@ import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/w
 const id = randomBytes(4).toString('hex');
 const [mallory, worker, owner, group, member] = ['mallory', 'worker', 'owner', 'group', 'member'].map((one) => `${one}_${id}`) as [string, string, string, string, string]; // prettier-ignore
 
-// Registered before the database is made, so it runs after that is gone, with all that they own.
+// Registered before the database is created, so it runs after the database, with everything that they own, is dropped.
 afterAll(() =>
   inSession(inject('server').url, (client) =>
     client.query(`drop role if exists ${mallory}, ${worker}, ${owner}, ${group}, ${member}`),
@@ -52,7 +52,7 @@ beforeAll(async () => {
   await db.sql(`grant create on database ${db.name} to ${mallory}, ${worker}`);
   await db.sql(`grant create on schema public to ${mallory}`);
   await db.sql(`alter table users owner to ${worker}`);
-  // What mallory wants to be run. Sequences do not roll back.
+  // Shows whether mallory's code ran: sequences do not roll back.
   await db.sql(`create sequence ran; grant all on ran to public`);
 });
 beforeEach(async () => {
@@ -80,7 +80,7 @@ const check = (role: string, table: OwnTable) =>
   );
 const grantAll = `grant all on schema walwatch to public; grant all on all tables in schema walwatch to public`;
 
-describe('the schema is made by a stranger, with a trigger on each table', () => {
+describe('another role created the schema, with a trigger on each table', () => {
   beforeEach(async () => {
     await make(mallory);
     for (const table of tables)
@@ -108,7 +108,7 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
     },
   );
 
-  test('a dead letter is not written, and the event is kept; neither are the attempts noted', async () => {
+  test('dead letters and attempts are not written, and the event is kept', async () => {
     const watch = watchOf(watchers, { connection: as(worker) });
     const warnings: WatchError[] = [];
     watch.on('warning', (warning) => void warnings.push(warning));
@@ -124,7 +124,7 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
       code: 'DEAD_LETTER',
       solution: expect.stringContaining('ALTER SCHEMA walwatch RENAME TO'),
     });
-    expect(told('tried again without an end')).toMatchObject({
+    expect(told('retried without a limit')).toMatchObject({
       message: expect.stringContaining(`the table walwatch.attempts belongs to the role '${mallory}'`),
       solution: expect.stringContaining('ALTER SCHEMA walwatch RENAME TO'),
     });
@@ -137,7 +137,7 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
     expect(await ran()).toBe(false);
   });
 
-  test('the command line refuses it, for a superuser as well', async () => {
+  test('the command line refuses it, even for a superuser', async () => {
     const slot = slotName();
     for (const role of [worker, new URL(db.url).username]) {
       for (const args of [['list'], ['list', '--json'], ['show', '1'], ['discard', '--all', '--yes']]) {
@@ -151,7 +151,7 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
     expect(await ran()).toBe(false);
   });
 
-  test('the doctor tells of each', async () => {
+  test('the doctor reports each table', async () => {
     const { stdout } = await cli(['doctor', '--json'], { url: as(worker) });
     const { checks } = JSON.parse(stdout) as { checks: { name: string; level: string; found: string; fix: string }[] };
     for (const table of tables) {
@@ -164,14 +164,14 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
     expect(await ran()).toBe(false);
   });
 
-  test.each(tables)('neither does the migration of %s take it for its own', async (table) => {
+  test.each(tables)('the migration of %s refuses it, too', async (table) => {
     for (const role of [worker, owner, new URL(db.url).username])
       await expect(run(role, await migration(table))).rejects.toThrow(
         `the schema walwatch belongs to the role '${mallory}'`,
       );
   });
 
-  test('what the solution says is all it takes: the tables are then used, without what was planted', async () => {
+  test('following the solution is enough: the new tables are used, without the planted triggers', async () => {
     const error = await check(worker, 'positions');
     await db.sql(/ run: (.*)$/.exec(error!.solution!)![1]!);
     onTestFinished(() => db.sql('drop schema walwatch_of_a_stranger cascade').then(() => {}));
@@ -185,7 +185,7 @@ describe('the schema is made by a stranger, with a trigger on each table', () =>
   });
 });
 
-test('an empty schema of a stranger is not filled', async () => {
+test('an empty schema of another role is not used', async () => {
   await run(mallory, 'create schema walwatch; grant all on schema walwatch to public');
   const watch = watchOf(watchers, { connection: as(worker) });
   watch.subscribe('users:inserted', () => {}, { name: 'counted', transaction: true });
@@ -193,7 +193,7 @@ test('an empty schema of a stranger is not filled', async () => {
   expect(await db.sql(`select from pg_class where relnamespace = 'walwatch'::regnamespace`)).toEqual([]);
 });
 
-describe("the schema is the worker's, but a stranger may create in it", () => {
+describe("the schema belongs to the worker, but another role may create objects in it", () => {
   const rename = 'ALTER TABLE walwatch.dead_letters RENAME TO dead_letters_of_a_stranger;';
   beforeEach(() => run(worker, 'create schema walwatch', `grant all on schema walwatch to ${mallory}`));
 
@@ -202,7 +202,7 @@ describe("the schema is the worker's, but a stranger may create in it", () => {
     ['a view', 'create view walwatch.dead_letters as select public.evil_value() as slot', rename],
     ['a materialized view', 'create materialized view walwatch.dead_letters as select 1 as slot', rename],
     ['a sequence', 'create sequence walwatch.dead_letters', rename],
-  ])('%s of theirs is not used', async (_, statement, solution) => {
+  ])('%s of that role is not used', async (_, statement, solution) => {
     await run(mallory, statement, 'grant all on all tables in schema walwatch to public');
     const error = await check(worker, 'dead_letters');
     expect(error).toMatchObject({ code: 'PERMISSION', message: expect.stringContaining(`'${mallory}'`) });
@@ -214,7 +214,7 @@ describe("the schema is the worker's, but a stranger may create in it", () => {
   });
 }); // prettier-ignore
 
-describe('the table is ours, but would run the code of a stranger', () => {
+describe('the table belongs to the worker, but would run code of another role', () => {
   beforeEach(() => make(worker));
 
   test.each([
@@ -237,7 +237,7 @@ describe('the table is ours, but would run the code of a stranger', () => {
   });
 }); // prettier-ignore
 
-describe('who is trusted', () => {
+describe('trusted owners', () => {
   const trusted: [string, () => string, () => string][] = [
     ['the role itself', () => worker, () => worker],
     ['a role that it is a member of', () => group, () => worker],
@@ -251,7 +251,7 @@ describe('who is trusted', () => {
     await db.sql(`alter schema walwatch owner to ${makes()}`);
     for (const table of tables) await db.sql(`alter table walwatch.${table} owner to ${makes()}`);
     await db.sql(grantAll);
-    // Views, foreign keys and triggers of theirs are nobody's danger.
+    // Views, foreign keys and triggers of trusted owners are harmless.
     await db.sql(`create view letters as select id, public.evil_value() from walwatch.dead_letters`);
     onTestFinished(() => db.sql('drop view if exists letters').then(() => {}));
     await db.sql(`create function told() returns trigger language plpgsql as 'begin return new; end'`);
@@ -260,7 +260,7 @@ describe('who is trusted', () => {
     for (const table of tables) expect(await check(uses(), table)).toBeUndefined();
   });
 
-  test("not the worker's role by a superuser, who would run whatever that role planted", async () => {
+  test("a superuser does not trust the worker's role, whose planted code it would run", async () => {
     await make(worker);
     const error = await check(new URL(db.url).username, 'dead_letters');
     expect(error!.message).toContain(`belongs to the role '${worker}'`);
@@ -269,7 +269,7 @@ describe('who is trusted', () => {
     expect(await cli(['dead-letters', 'list', '--slot', 'any'], options)).toMatchObject({ code: 0 });
   });
 
-  test("it is found out in a handler's session as well, whose search path is the application's and stays it", async () => {
+  test("foreign code is also detected in a handler's session, and the application's search path is kept", async () => {
     await make(worker);
     await inSession({ connectionString: as(worker), options: '-c search_path=public' }, async (client) => {
       await checkOwnTable(client, 'positions');
@@ -278,7 +278,7 @@ describe('who is trusted', () => {
   });
 });
 
-test('what walwatch makes for itself works as before', async () => {
+test('tables that walwatch creates are used', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   const watch = watchOf(watchers, { connection: as(worker), slot });

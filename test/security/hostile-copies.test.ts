@@ -18,7 +18,7 @@ import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/w
 const id = randomBytes(4).toString('hex');
 const [mallory, worker, dba] = [`mallory_${id}`, `worker_${id}`, `dba_${id}`];
 
-// Registered before the database is made, so it runs after that is gone, with all that they own.
+// Registered before the database is created, so it runs after the database, with everything that they own, is dropped.
 afterAll(() =>
   inSession(inject('server').url, (client) => client.query(`drop role if exists ${mallory}, ${worker}, ${dba}`)),
 );
@@ -35,13 +35,13 @@ const as = (role: string) => {
 const read = (file: string) => readFile(new URL(`../../sql/${file}`, import.meta.url), 'utf8');
 
 beforeAll(async () => {
-  // The helpers' own sessions are not to fall for it.
+  // The test's own sessions must not use the copies.
   const safe = `alter role current_user in database ${db.name} set search_path = pg_catalog, pg_temp`;
   await inSession(db.url, (client) => client.query(safe));
   await db.sql(`create role ${mallory} login`);
   await db.sql(`create role ${worker} login replication`);
   await db.sql(`create role ${dba} login superuser`);
-  // The worst there is: even PostgreSQL's own types and functions of the same arguments come second.
+  // The worst case: even PostgreSQL's own types and functions with the same arguments come second.
   for (const role of [worker, dba]) await db.sql(`alter role ${role} set search_path = "$user", public, pg_catalog`);
   await db.sql(`grant create on schema public to ${mallory}`);
   for (const schema of [worker, dba]) await db.sql(`create schema ${schema} authorization ${mallory}`);
@@ -63,7 +63,7 @@ const forget = async () => {
   await db.sql(`select setval('witness.count', 1, false)`);
 };
 
-test('the copies do run for somebody who is not on guard', async () => {
+test('the copies run in an unprotected session', async () => {
   for (const statement of [
     'select 1::pg_catalog.numeric * 1::pg_catalog.int4',
     `select from pg_catalog.pg_class where 'pg_class'::pg_catalog.regclass = oid`,
@@ -78,14 +78,14 @@ test('the copies do run for somebody who is not on guard', async () => {
   }
 });
 
-describe('none runs', () => {
+describe('no copy runs', () => {
   afterEach(async () => {
     const ran = await seen();
     await forget();
     expect(ran).toEqual({ calls: 0, names: [] });
   });
 
-  /** As psql does: one statement after the other. */
+  /** Runs statements one after the other, as psql does. */
   async function runScript(url: string, sql: string): Promise<void> {
     const statements = sql.replaceAll(/^\s*--.*$/gm, '').match(/\s*(?:DO (\$\w*\$)[^]*?\1;|[^;]+;)/g)!;
     await inSession(url, async (client) => {
@@ -102,7 +102,7 @@ describe('none runs', () => {
       ['packages', 'inserted'],
     ]);
 
-    /** With everything that runs SQL of ours. */
+    /** A worker with all features that run SQL of walwatch. */
     function everything(options: Partial<WatchOptions<typeof watchers>> = {}): {
       watch: SlotWatch<typeof watchers>;
       problems: string[];
@@ -111,7 +111,7 @@ describe('none runs', () => {
       const watch = watchOf(watchers, { connection: role(), heartbeat: 100, ...options });
       const problems: string[] = [];
       const note = ({ code, message }: WatchError) => {
-        // The transactions of other test files may hold up a slot.
+        // Transactions of other test files may delay a slot.
         if (code !== 'SLOT_BLOCKED') problems.push(`${code}: ${message}`);
       };
       watch.on('warning', note);
@@ -147,7 +147,7 @@ describe('none runs', () => {
       expect(done).toEqual({ count: 1 });
       await db.sql('truncate public.effects');
       await watch.stop();
-      // It goes on, with what is left of an earlier process.
+      // A second run, with the dead letters and attempts of an earlier process.
       const again = everything({ slot: watch.status().slot });
       await again.watch.start();
       await write();
@@ -157,7 +157,7 @@ describe('none runs', () => {
       expect([...problems, ...again.problems]).toEqual([]);
     });
 
-    test('with manage: verify, by hand or refused with what to run', async () => {
+    test('with manage: verify, both set up by hand and refused with a solution', async () => {
       const slot = slotName();
       onTestFinished(() => dropSlotAndPublication(db, slot));
       const refused = everything({ slot, manage: 'verify' });
@@ -174,7 +174,7 @@ describe('none runs', () => {
       expect(problems).toEqual([]);
     });
 
-    test('when a lost slot is made anew, and when a worker takes over from another', async () => {
+    test('when a lost slot is re-created, and when a worker takes over from another', async () => {
       const { watch } = everything();
       const { slot } = watch.status();
       await watch.start();
@@ -208,7 +208,7 @@ describe('none runs', () => {
           }`,
       });
 
-    test('by any command of the command line', { timeout: 120_000 }, async () => {
+    test('in any command of the command line', { timeout: 120_000 }, async () => {
       const slot = slotName();
       onTestFinished(() => dropSlotAndPublication(db, slot));
       const options = { url: role(), cwd: await configured(slot) };
@@ -248,7 +248,7 @@ describe('none runs', () => {
       await run(0, 'dead-letters', 'discard', '--all', '--yes');
       await db.sql('truncate public.effects');
 
-      await until(async () => (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length > 0, { describe: 'the worker to have gone' }); // prettier-ignore
+      await until(async () => (await db.sql('select from pg_replication_slots where slot_name = $1 and not active', [slot])).length > 0, { describe: 'the worker to disconnect' }); // prettier-ignore
       const printed = await run(0, 'teardown', '--print');
       expect(printed).toMatch(/^SET search_path = pg_catalog, pg_temp;\n/);
       await run(0, 'teardown', '--yes');
@@ -269,7 +269,7 @@ describe('none runs', () => {
   );
 
   test.each(['001_dead_letters', '002_positions', '004_attempts'])(
-    'by sql/migrations/%s.sql, which leaves the search path of a transaction as it was',
+    'in sql/migrations/%s.sql, which keeps the search path of a transaction',
     async (file) => {
       const text = await read(`migrations/${file}.sql`);
       await db.sql('drop schema if exists walwatch cascade');

@@ -1,4 +1,4 @@
-/** What a client can do with its connection, below HTTP's usual ways. */
+/** Unusual HTTP connections of a client. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -22,7 +22,7 @@ async function serve(handler: (request: Request) => Promise<Response>): Promise<
 
 async function open(port: number, text: string): Promise<{ socket: Socket; text: () => string }> {
   const socket = connect(port, '127.0.0.1');
-  socket.on('error', () => {}); // cut by the server
+  socket.on('error', () => {}); // cut off by the server
   onTestFinished(() => void socket.destroy());
   let got = '';
   socket.on('data', (chunk) => (got += chunk.toString()));
@@ -33,14 +33,14 @@ async function open(port: number, text: string): Promise<{ socket: Socket; text:
 const get = (watch: unknown, headers = 'Host: localhost') =>
   `GET /live${watchQuery(watch)} HTTP/1.1\r\n${headers}\r\n\r\n`;
 
-/** A handler that counts how often it was asked. Everybody is Ada. */
+/** A handler that counts its calls. Every client is Ada. */
 function counted(options: Partial<SseOptions<typeof watchers>> = {}) {
   let asked = 0;
   const handler = sse(fakeWatch().watch, { authorize: () => ++asked > 0, principal: () => 'ada', ...options });
   return { handler, asked: () => asked };
 }
 
-test('requests in one line on one socket (pipelining) give all their places back when it closes', async () => {
+test('pipelined requests on one socket free all their places when it closes', async () => {
   const { handler, asked } = counted({ connections: 20 });
   const port = await serve(handler);
   for (let round = 1; round <= 3; round++) {
@@ -62,11 +62,11 @@ test('requests in one line on one socket (pipelining) give all their places back
   }
 });
 
-test('a socket that has closed before the answer leaves nothing behind', async () => {
+test('a socket that closes before the answer leaves nothing behind', async () => {
   const { handler } = counted({ connections: 1 });
   const port = await serve(async (request) => {
-    await until(() => request.signal.aborted, { describe: 'the client to go' });
-    return handler(new Request(request.url)); // whatever the signal said
+    await until(() => request.signal.aborted, { describe: 'the client to disconnect' });
+    return handler(new Request(request.url)); // without the aborted signal
   });
   const { socket } = await open(port, get(everyone));
   await once(socket, 'connect');
@@ -77,15 +77,15 @@ test('a socket that has closed before the answer leaves nothing behind', async (
   }); // prettier-ignore
 });
 
-test('a response that nobody reads is dropped at the next heartbeat', async () => {
+test('an unread response is dropped at the next heartbeat', async () => {
   const { handler } = counted({ connections: 1, heartbeat: 1 });
   const unread = await handler(new Request(`http://localhost/live${watchQuery(everyone)}`));
   const stream = await until(() => openStream(handler, everyone).catch(() => undefined), { describe: 'its place' });
-  await expect(unread.body!.getReader().read()).rejects.toThrow('nobody reads the response');
+  await expect(unread.body!.getReader().read()).rejects.toThrow('the response is not being read');
   await stream.close();
 });
 
-test('a connection ends at maxAge, not at the heartbeat after it', async () => {
+test('a connection ends at maxAge, not at the next heartbeat', async () => {
   const { handler } = live({ heartbeat: 2_000_000_000, maxAge: 20 });
   await (
     await openStream(handler, everyone)
@@ -98,7 +98,7 @@ test.each([
   ['a fragment in the Host header', 'evil#'],
   ['a user in the Host header', 'user@evil'],
   ['a backslash in the Host header', 'evil\\x'],
-])('%s changes nothing of what is asked for', async (_, host) => {
+])('%s does not change the requested subscriptions', async (_, host) => {
   const urls: string[] = [];
   const port = await serve(async (request) => {
     urls.push(request.url);
@@ -120,7 +120,7 @@ test.each([
   await until(() => text().includes(url), { describe: () => `${url}; there was ${text()}` });
 });
 
-test('no answer is kept by anybody, and what an answer depends on is told', async () => {
+test('answers must not be cached, and Vary names the headers that they depend on', async () => {
   const { handler } = live({ authorize: (_, { kind }) => kind === 'all' });
   for (const asked of [everyone, [['users:updated', 1]], [['nobody']]]) {
     const { headers, body } = await handler(new Request(`http://localhost/live${watchQuery(asked)}`));

@@ -1,4 +1,4 @@
-/** A client that makes the server work. */
+/** A client that causes a lot of work. */
 import { expect, test } from 'vitest';
 import { CatchUp } from '../../src/sse/catch-up.ts';
 import { criterion, FilterColumns } from '../../src/sse/criterion.ts';
@@ -33,12 +33,12 @@ function filled(count: number, wanted: readonly Record<string, string>[]) {
   return { history, returning };
 }
 
-test('a hundred filters that mean nothing of a long history are answered without looking at it', () => {
+test('a hundred filters that match nothing in a long history cost no scan of it', () => {
   const { history, returning } = filled(10_000, filters.slice(0, 100));
   expect(new CatchUp(history, returning, 1e9).run().next()).toEqual({ done: true, value: true });
 });
 
-test('a hundred filters that mean all of it let others have their turn, and are told to load again before long', () => {
+test('a hundred filters that match everything yield to other work, and the client must soon load again', () => {
   const all = filters
     .slice(0, 100)
     .map((filter) => Object.fromEntries(Object.keys(filter).map((key) => [key, 'same'])));
@@ -50,7 +50,7 @@ test('a hundred filters that mean all of it let others have their turn, and are 
   expect([turns, step.value]).toEqual([25, false]);
 });
 
-/** A client that was away for so many changes, and catches up in turns. */
+/** A client that missed this many changes and catches up in turns. */
 async function backAfter(changes: number) {
   const { fake, handler } = live({ clientBuffer: 10_000_000 });
   const asked = [['users:updated', { role_id: 7 }]];
@@ -61,7 +61,7 @@ async function backAfter(changes: number) {
   return { fake, handler, back: await openStream(handler, asked, { lastEventId }) };
 }
 
-test('what happens while a client catches up in turns comes to it once, and after that', async () => {
+test('a change during catch-up is delivered once, after the missed changes', async () => {
   const { fake, handler, back } = await backAfter(5000);
   expect(ids(back)).toEqual([]);
   const other = await openStream(handler, [['users:updated', 5001]]);
@@ -75,7 +75,7 @@ test('what happens while a client catches up in turns comes to it once, and afte
   for (const stream of [back, other]) await stream.close();
 });
 
-test('what is cut off or forgotten while a client catches up makes it load again', async () => {
+test('a client loads again if changes are dropped while it catches up', async () => {
   const { fake, back } = await backAfter(5000);
   fake.tell('gap');
   await back.has(({ type }) => type === 'position');
@@ -83,7 +83,7 @@ test('what is cut off or forgotten while a client catches up makes it load again
   await back.close();
 });
 
-test('turns are given one at a time, and none is lost on those who have gone', async () => {
+test('turns are given one at a time, and none is wasted on a disconnected client', async () => {
   const turns = new Turns();
   const order: number[] = [];
   const gone = new Set<number>([1, 2]);
@@ -95,7 +95,7 @@ test('turns are given one at a time, and none is lost on those who have gone', a
   expect(order).toEqual([0, 3]);
 });
 
-test('511 column sets cost one look at each column of a change, not one for each set', async () => {
+test('511 column sets cost one lookup per column of a change, not one per set', async () => {
   const details = { type: 'updated', table: 'users', primaryKey: ['id'], extraColumns: columnNames } as const;
   const fake = fakeWatch({ 'users:updated': details });
   const handler = sse(fake.watch, { authorize: () => true });

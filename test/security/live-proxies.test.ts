@@ -1,4 +1,4 @@
-/** Hosts in between, and pages of other sites: what they refuse or send takes no page's events in silence. */
+/** Proxies and pages of other sites cannot make a page lose events silently. */
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -46,7 +46,7 @@ function page(options: ClientOptions) {
 
 const names = 'a long name '.repeat(20);
 
-test('a hundred subscriptions, which no URL holds, pass Node’s limit of headers', async () => {
+test('a hundred subscriptions, too many for a URL, work despite Node’s limit for headers', async () => {
   const { fake, handler } = live();
   const url = await serve(handler);
   const { seen, subscribe, connected } = page({ url });
@@ -58,7 +58,7 @@ test('a hundred subscriptions, which no URL holds, pass Node’s limit of header
   expect(seen.failed).toEqual([]);
 });
 
-test.each([414, 431])('a proxy that refuses long URLs with %s: the page goes on by POST', async (status) => {
+test.each([414, 431])('if a proxy refuses long URLs with %s, the page uses POST', async (status) => {
   const { fake, handler } = live();
   const asked: string[] = [];
   const url = await serve((request, response) => {
@@ -74,7 +74,7 @@ test.each([414, 431])('a proxy that refuses long URLs with %s: the page goes on 
   await until(() => seen.heard.includes(2), { describe: 'the event' });
 });
 
-test('a proxy that takes GET only says so to the page, not nothing', async () => {
+test('if a proxy allows only GET, the page gets an error with a solution', async () => {
   const { handler } = live();
   const url = await serve((request, response) => {
     if (request.method !== 'GET') response.writeHead(405).end();
@@ -87,7 +87,7 @@ test('a proxy that takes GET only says so to the page, not nothing', async () =>
   expect(seen.failed[0]!.reason).toContain('let POST requests reach the handler');
 });
 
-test('a network that swallows the stream is noticed, and the page goes on where it was', async () => {
+test('a page notices a network that drops the stream silently, and resumes where it was', async () => {
   const { fake, handler } = live({ heartbeat: 50 });
   await using proxy = await startProxy(await serve(handler));
   const { seen, subscribe, connected } = page({ url: proxy.url });
@@ -99,7 +99,7 @@ test('a network that swallows the stream is noticed, and the page goes on where 
   expect(seen.connected).toBe(2);
 });
 
-test('a POST of another site is refused, and one of an origin that cors names is served', async () => {
+test('a POST of another site is refused, and one of an origin in `cors` is served', async () => {
   const { handler } = live({ cors: ['https://app.example.org'] });
   const url = await serve(handler);
   const post = async (headers: Record<string, string>) => {
@@ -111,7 +111,7 @@ test('a POST of another site is refused, and one of an origin that cors names is
   };
   const json = { 'content-type': 'application/json' };
   const evil = { origin: 'https://evil.example.org', 'sec-fetch-site': 'cross-site' };
-  // What a form or a fetch without a preflight can send.
+  // The content types that a form or a fetch without a preflight can send.
   expect(await post({ ...evil, 'content-type': 'text/plain' })).toEqual([403, undefined]);
   expect(await post({ origin: evil.origin, 'content-type': 'text/plain' })).toEqual([415, undefined]);
   expect(await post({ ...evil, ...json })).toEqual([403, undefined]);
@@ -127,11 +127,11 @@ test('a POST of another site is refused, and one of an origin that cors names is
 test.each([
   ['with its length', { 'content-length': '1000000' }],
   ['in chunks', { 'transfer-encoding': 'chunked' }],
-])('a body that is larger than anything asked for is refused %s, and the connection goes on', async (_, headers) => {
+])('a body above the limit is refused %s, and the connection stays usable', async (_, headers) => {
   const { handler } = live();
   const url = await serve(handler);
   const request = httpRequest(url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers } });
-  request.on('error', () => {}); // of what is left to send
+  request.on('error', () => {}); // of the unsent rest
   request.write('x'.repeat(600_000));
   request.end('x'.repeat(400_000));
   const [response] = await once(request, 'response');
@@ -139,7 +139,7 @@ test.each([
   expect(response.statusCode).toBe(413);
 });
 
-test('thousands of entries are answered with one reason, and only the first hundred are looked at', async () => {
+test('thousands of entries are answered with one reason, and only the first hundred are checked', async () => {
   const asked: unknown[] = [];
   const { handler } = live({ authorize: (_, wanted) => asked.push(wanted) > 0 });
   const url = await serve(handler);

@@ -1,11 +1,11 @@
-/** Who asks for what it may not see, or asks too much at once. */
+/** Clients that request changes they may not see, or too many at once. */
 import { describe, expect, test } from 'vitest';
 import { onlyOwn } from '../../src/sse/index.ts';
 import { ask, openStream, type Stream, watchQuery } from '../support/event-stream.ts';
 import { everyone, ids, live } from '../support/live.ts';
 import { deferred, until } from '../support/until.ts';
 
-describe('onlyOwn allows what is the requester’s own, and nothing else', () => {
+describe('onlyOwn allows only rows with the requester’s value', () => {
   const all = { watcher: 'users:updated', kind: 'all' } as const;
   const id = (value: any) => ({ watcher: 'users:updated', kind: 'id', column: 'id', id: value }) as const;
   const columns = (values: any) => ({ watcher: 'users:updated', kind: 'columns', columns: values }) as const;
@@ -13,7 +13,7 @@ describe('onlyOwn allows what is the requester’s own, and nothing else', () =>
 
   test.each([
     ['role_id', 7, columns({ role_id: 7 })],
-    ['role_id', 7, columns({ role_id: 7, name: 'Ada' })], // fewer of its own
+    ['role_id', 7, columns({ role_id: 7, name: 'Ada' })], // fewer rows
     ['id', 7, id(7)],
     ['id', 7, columns({ id: 7 })],
     ['id', '7', id('7')],
@@ -26,11 +26,11 @@ describe('onlyOwn allows what is the requester’s own, and nothing else', () =>
 
   test.each([
     ['nobody', 'role_id', undefined, columns({ role_id: undefined })],
-    ['nobody, and another column', 'role_id', undefined, columns({ name: 'Ada' })],
-    ['nobody, and all rows', 'role_id', undefined, all],
-    ['nobody, and an id', 'id', undefined, id(7)],
-    ['null is nobody', 'role_id', null, columns({ role_id: null })],
-    ['NaN is nobody', 'role_id', NaN, columns({ role_id: NaN })],
+    ['no user, and another column', 'role_id', undefined, columns({ name: 'Ada' })],
+    ['no user, and all rows', 'role_id', undefined, all],
+    ['no user, and an id', 'id', undefined, id(7)],
+    ['null is not a user', 'role_id', null, columns({ role_id: null })],
+    ['NaN is not a user', 'role_id', NaN, columns({ role_id: NaN })],
     ['all rows', 'role_id', 7, all],
     ['another value', 'role_id', 7, columns({ role_id: 8 })],
     ['another column', 'role_id', 7, columns({ name: 7 })],
@@ -38,7 +38,7 @@ describe('onlyOwn allows what is the requester’s own, and nothing else', () =>
     ['an id that is another column’s', 'role_id', 7, id(7)],
     ['another type', 'role_id', 7, columns({ role_id: '7' })],
     ['true is not 1', 'role_id', 1, columns({ role_id: true })],
-    ['a boolean is no bigint', 'role_id', 1n, columns({ role_id: true })],
+    ['a boolean is not a bigint', 'role_id', 1n, columns({ role_id: true })],
     ['an empty text is not 0', 'role_id', 0, columns({ role_id: '' })],
   ])('denied: %s', async (_, column, own, subscription) => {
     expect(await onlyOwn(column, own)(request, subscription)).toBe(false);
@@ -46,10 +46,10 @@ describe('onlyOwn allows what is the requester’s own, and nothing else', () =>
   });
 });
 
-describe('a right that is given later shows nothing from before', () => {
+describe('a right that is granted later reveals no earlier changes', () => {
   const asked = [['users:updated', { role_id: 7 }]];
   const row = (n: number) => ({ id: n, role_id: 7 });
-  /** Whose requests these are is told by a header. */
+  /** A header names the user of a request. */
   const from = (user: string, lastEventId?: string) => ({
     headers: { 'x-user': user },
     ...(lastEventId !== undefined && { lastEventId }),
@@ -64,7 +64,7 @@ describe('a right that is given later shows nothing from before', () => {
   test.each([
     ['with a principal', { principal }],
     ['without one', {}],
-  ])('%s: Bob is given the role after what he asks for by the id that Ada had', async (_, options) => {
+  ])('%s: Bob is granted the role later, and sends an earlier id of Ada', async (_, options) => {
     const allowed = new Set(['ada']);
     const { fake, handler } = live({ ...options, authorize: (request) => allowed.has(principal(request)!) });
     const ada = await openStream(handler, asked, from('ada'));
@@ -88,7 +88,7 @@ describe('a right that is given later shows nothing from before', () => {
     });
   });
 
-  test('a user who was denied in between begins anew', async () => {
+  test('a user who was denied in between must load again', async () => {
     let allowed = true;
     const { fake, handler } = live({ principal, authorize: () => allowed });
     const first = await openStream(handler, asked, from('ada'));
@@ -104,7 +104,7 @@ describe('a right that is given later shows nothing from before', () => {
     });
   });
 
-  test('a right to some rows is none to others', async () => {
+  test('a right to some rows gives no right to others', async () => {
     const { fake, handler } = live({ principal });
     const first = await openStream(handler, asked, from('ada'));
     const { lastEventId } = await first.has(({ type }) => type === 'position');
@@ -114,7 +114,7 @@ describe('a right that is given later shows nothing from before', () => {
       expect(await caughtUp(await openStream(handler, other, from('ada', lastEventId)))).toEqual({ ids: [], reset: true }); // prettier-ignore
   });
 
-  test('a client that comes back after maxAge begins anew', async () => {
+  test('a client that returns after maxAge must load again', async () => {
     const { fake, handler } = live({ principal, maxAge: 1 });
     const first = await openStream(handler, asked, from('ada'));
     const { lastEventId } = await first.has(({ type }) => type === 'position');
@@ -129,8 +129,8 @@ describe('a right that is given later shows nothing from before', () => {
   });
 });
 
-describe('authorize is asked only within the limits', () => {
-  test('a user who has all connections does not have it asked, and one who is nobody neither', async () => {
+describe('authorize is called only within the limits', () => {
+  test('authorize is not called for a user without free connections, nor without a user', async () => {
     let asked = 0;
     const verdict = deferred<boolean>();
     const { handler } = live({
@@ -143,18 +143,18 @@ describe('authorize is asked only within the limits', () => {
     });
     const headers = { 'x-user': 'ada' };
     const first = [openStream(handler, everyone, { headers }), openStream(handler, everyone, { headers })];
-    await until(() => asked === 2, { describe: 'both to be judged' });
+    await until(() => asked === 2, { describe: 'both calls of authorize' });
     expect(await ask(handler, watchQuery(everyone), { headers })).toMatchObject({ status: 429 });
     expect(await ask(handler, watchQuery(everyone))).toEqual({
       status: 403,
-      text: expect.stringContaining('knows nobody'),
+      text: expect.stringContaining('returned no user'),
     });
     expect(asked).toBe(2);
     verdict.resolve(true);
     for (const stream of first) await (await stream).close();
   });
 
-  test('a hundred subscriptions are judged ten at a time, and none any more for a client that has gone', async () => {
+  test('authorize is called for ten subscriptions at a time, and no longer once the client has disconnected', async () => {
     let asked = 0;
     const verdicts = deferred<boolean>();
     const { handler } = live({
@@ -168,19 +168,19 @@ describe('authorize is asked only within the limits', () => {
     const abortion = new AbortController();
     const hundred = Array.from({ length: 100 }, (_, id) => ['users:updated', id]);
     const gone = ask(handler, watchQuery(hundred), { signal: abortion.signal });
-    await until(() => asked > 0, { describe: 'the first question' });
+    await until(() => asked > 0, { describe: 'the first call' });
     expect(asked).toBe(10);
     abortion.abort();
     expect(await gone).toMatchObject({ status: 400 });
-    // Its place is free although authorize has not answered.
+    // Its place is free, although authorize has not answered.
     const next = openStream(handler, everyone);
-    await until(() => asked === 11, { describe: 'the next to be judged' });
+    await until(() => asked === 11, { describe: 'the next call' });
     verdicts.resolve(true);
     await (await next).close();
     expect(asked).toBe(11);
   });
 
-  test('a client that is cut while it is told what is refused leaves nothing behind', async () => {
+  test('a client that is cut off during its refusals leaves nothing behind', async () => {
     const authorize = (_: Request, { watcher }: { watcher: string }) => watcher === 'users:updated';
     const { fake, handler } = live({ connections: 1, principal: () => 'ada', clientBuffer: 1024, authorize });
     const refused = Array.from({ length: 99 }, (_, n) => ['users:inserted', { name: String(n) }]);
@@ -192,7 +192,7 @@ describe('authorize is asked only within the limits', () => {
     await (await openStream(handler, everyone)).close();
   });
 
-  test('a denial, an error and a client that has gone give their places back', async () => {
+  test('a denial, an error and a disconnected client free their places', async () => {
     let verdict: () => boolean = () => false;
     const { handler } = live({ connections: 1, principal: () => 'ada', authorize: () => verdict() });
     expect(await ask(handler, watchQuery(everyone))).toMatchObject({ status: 403 });
@@ -207,6 +207,6 @@ describe('authorize is asked only within the limits', () => {
     expect(await ask(handler, watchQuery(everyone))).toMatchObject({ status: 429 });
     abortion.abort();
     await (await openStream(handler, everyone)).close();
-    await expect(unread.body!.getReader().read()).rejects.toThrow('the client has gone');
+    await expect(unread.body!.getReader().read()).rejects.toThrow('the client has disconnected');
   });
 });

@@ -1,4 +1,4 @@
-/** Names are names, whatever is in them, and secrets stay where they are. */
+/** Names with any characters are quoted correctly, and secrets are never shown. */
 import { inspect } from 'node:util';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -57,7 +57,7 @@ describe('names', () => {
   });
 
   test.each([`x'; drop table bystander; --`, 'Quoted"Name', String.raw`back\slash`, '../x', 'x y'])(
-    'a slot can not be named %s',
+    'a slot cannot be named %s',
     (slot) => {
       const watchers = defineWatchers([['users', 'inserted']]);
       expect(() => createWatch({ connection: db.url, slot, watchers })).toThrow(
@@ -72,7 +72,7 @@ describe('secrets', () => {
   const encoded = encodeURIComponent(secret);
   const watchers = defineWatchers([['users', 'inserted']]);
 
-  /** All that a watch says until it fails, or has failed to connect: errors with what hangs on them, logs, warnings, status. */
+  /** All output of a watch until it has failed, once or finally: errors with their properties, logs, warnings, status. */
   async function told(connection: WatchOptions['connection']): Promise<string> {
     const said: unknown[] = [];
     const log = (...line: unknown[]) => void said.push(line);
@@ -115,7 +115,7 @@ describe('secrets', () => {
   const expectNoSecret = (text: string) => {
     expect(text).not.toContain(secret);
     expect(text).not.toContain(encoded);
-    // But for the example that a solution gives.
+    // Except for the example in a solution.
     expect(text.replaceAll('postgres://user:password@host:5432/database', '')).not.toMatch(/postgres(ql)?:\/\/\w/);
   };
 
@@ -132,7 +132,7 @@ describe('secrets', () => {
     expect(await cluster.log()).not.toContain(secret);
   });
 
-  test('neither is that of a server that can not be reached', async () => {
+  test('the password for an unreachable server is not repeated either', async () => {
     const text = await told(`postgres://worker:${encoded}@127.0.0.1:1/postgres`);
     expect(text).toContain('CONNECTION');
     expectNoSecret(text);
@@ -144,7 +144,7 @@ describe('secrets', () => {
     `postgres://worker:${secret}@host:port/postgres`,
     `postgres://worker:${encoded}%@127.0.0.1:1/postgres`,
     `postgres://worker:${encoded}@127.0.0.1:1/postgres?sslmode=verify-full&sslrootcert=/no/such/${secret}`,
-  ])('neither is a URL that can not be read: %s', async (url) => {
+  ])('an unreadable URL is not repeated either: %s', async (url) => {
     expectNoSecret(await told(url));
   });
 });

@@ -1,4 +1,4 @@
-/** What somebody does who may publish to the broker, or administers it: nothing is lost without a word, and nobody is stopped. */
+/** Publishers and administrators of the broker can neither lose events silently nor stop a group. */
 import { expect, onTestFinished, test } from 'vitest';
 import { defineWatchers, type Watch, type WatchError } from '../../src/index.ts';
 import { connectTo, startBroker } from '../support/broker.ts';
@@ -18,7 +18,7 @@ async function setting() {
   const stream = slotName();
   deleteLater(connection, stream);
   const events = await eventStream(connection, stream);
-  /** One process of a group, or without `durable` a live one. */
+  /** One process of a group, or without `durable` a process without a group. */
   const watch = async (options: Partial<RemoteWatchOptions> = { durable: 'mailer' }) => {
     const warnings: WatchError[] = [];
     const gaps: string[] = [];
@@ -33,7 +33,7 @@ async function setting() {
 const listen = ({ remote, heard }: { remote: Watch<typeof watchers>; heard: number[] }) =>
   remote.subscribe('jobs:inserted', ({ id }) => void heard.push(id));
 
-/** Waits until no more is asked for. */
+/** Waits until the process requests no more messages. */
 const paused = ({ manager, stream }: EventStream, delivered: number) =>
   until(
     async () => {
@@ -43,7 +43,7 @@ const paused = ({ manager, stream }: EventStream, delivered: number) =>
     { describe: 'reading to pause', timeout: 20_000 },
   );
 
-test('a publisher of malformed messages stops no process of a group: they become dead letters with their bytes', async () => {
+test('malformed messages do not stop a group: they become dead letters with their bytes', async () => {
   const { watch, forge, write, letters, open } = await setting();
   const members = [await watch(), await watch()];
   for (const member of members) {
@@ -71,16 +71,16 @@ test('a publisher of malformed messages stops no process of a group: they become
   );
 });
 
-test('a message of a newer version ends who cannot read it, and is not lost', async () => {
+test('a message of a newer version ends a watch that cannot read it, and is not lost', async () => {
   const { watch, forge, open } = await setting();
   const member = await watch();
   await member.remote.start();
   await forge('jobs:inserted', '{"version":2}');
-  await expect(member.remote.closed).rejects.toThrow(/messages of version 2/);
+  await expect(member.remote.closed).rejects.toThrow(/messages of format version 2/);
   expect(await open('mailer')).toBe(1);
 });
 
-test('what is purged while no process of a group runs is told by the next one, once', async () => {
+test('messages purged while no process of a group runs are reported once, by the next process', async () => {
   const { watch, writeMany, manager, stream } = await setting();
   const first = await watch();
   await first.remote.start();
@@ -98,7 +98,7 @@ test('what is purged while no process of a group runs is told by the next one, o
 });
 
 test(
-  'what is purged while all processes of a group are busy is told at once by one of them',
+  'messages purged while all processes of a group are busy are reported at once by one of them',
   { timeout: 30_000 },
   async () => {
     const { writeMany, manager, stream, watch, write } = await setting();
@@ -118,35 +118,41 @@ test(
     expect(members.flatMap(({ gaps }) => gaps)[0]).toMatch(/2000 messages from 1 to 2000/);
     finish.resolve();
     await write('jobs:inserted', 3000);
-    await until(() => members.some(({ heard }) => heard.includes(3000)), { describe: 'what comes next' });
+    await until(() => members.some(({ heard }) => heard.includes(3000)), { describe: 'the next event' });
   },
 );
 
-test('what is purged before a slow live watch has read it is told', { timeout: 30_000 }, async () => {
-  const events = await setting();
-  const { write, manager, stream, watch } = events;
-  const { remote, gaps, heard } = await watch({});
-  const finish = deferred();
-  remote.subscribe(
-    'jobs:inserted',
-    async ({ id }) => {
-      await finish.promise;
-      heard.push(id);
-    },
-    { concurrency: 100 },
-  );
-  await remote.start();
-  for (let id = 1; id <= 60; id++) await write('jobs:inserted', id, { note: large });
-  await paused(events, 18);
-  await manager.streams.purge(stream);
-  finish.resolve();
-  await write('jobs:inserted', 61);
-  await until(() => heard.includes(61) && gaps.length > 0, { describe: () => `a gap; heard ${heard.length}` });
-  expect(gaps).toEqual([expect.stringContaining(`${61 - heard.length} messages from ${heard.length} to 60`) as string]);
-});
+test(
+  'messages purged before a slow watch without a group has read them are reported',
+  { timeout: 30_000 },
+  async () => {
+    const events = await setting();
+    const { write, manager, stream, watch } = events;
+    const { remote, gaps, heard } = await watch({});
+    const finish = deferred();
+    remote.subscribe(
+      'jobs:inserted',
+      async ({ id }) => {
+        await finish.promise;
+        heard.push(id);
+      },
+      { concurrency: 100 },
+    );
+    await remote.start();
+    for (let id = 1; id <= 60; id++) await write('jobs:inserted', id, { note: large });
+    await paused(events, 18);
+    await manager.streams.purge(stream);
+    finish.resolve();
+    await write('jobs:inserted', 61);
+    await until(() => heard.includes(61) && gaps.length > 0, { describe: () => `a gap; received ${heard.length}` });
+    expect(gaps).toEqual([
+      expect.stringContaining(`${61 - heard.length} messages from ${heard.length} to 60`) as string,
+    ]);
+  },
+);
 
 test(
-  'messages that are deleted from the middle of a stream before they are read are told',
+  'messages deleted from the middle of a stream before they are read are reported',
   { timeout: 30_000 },
   async () => {
     const { watch, writeMany, manager, stream } = await setting();
@@ -166,7 +172,7 @@ test(
 );
 
 test.each(['while it is connected', 'while it is not'])(
-  'the consumer of a group is deleted %s: it is made again where the group was',
+  'the consumer of a group is deleted %s: it is re-created at the position of the group',
   { timeout: 40_000 },
   async (when) => {
     const { writeMany, manager, stream, watch, open } = await setting();
@@ -189,7 +195,7 @@ test.each(['while it is connected', 'while it is not'])(
   },
 );
 
-test('a consumer of a group that somebody made again behind what it had read is told', async () => {
+test('a group reports a consumer that somebody re-created after unread messages', async () => {
   const { writeMany, manager, stream, watch } = await setting();
   const first = await watch();
   await first.remote.start();
@@ -203,7 +209,7 @@ test('a consumer of a group that somebody made again behind what it had read is 
   expect(second.gaps).toEqual([expect.stringMatching(/20 messages from 1 to 20.*consumer was deleted/) as string]);
 });
 
-test('a stream that is deleted and made again while no process of a group runs is told, and read from its beginning', async () => {
+test('a stream re-created while no process of a group runs is reported, and read from its beginning', async () => {
   const { writeMany, manager, stream, watch, make } = await setting();
   const first = await watch();
   await first.remote.start();
@@ -214,12 +220,12 @@ test('a stream that is deleted and made again while no process of a group runs i
   const second = await watch();
   listen(second);
   await second.remote.start();
-  await until(() => second.heard.length === 5, { describe: 'what is in it' });
-  expect(second.gaps).toEqual([expect.stringContaining('deleted and made anew') as string]);
+  await until(() => second.heard.length === 5, { describe: 'its events' });
+  expect(second.gaps).toEqual([expect.stringContaining('deleted and re-created') as string]);
 });
 
 test.each(['mailer', undefined])(
-  'messages as large as the broker takes wait in the broker while a handler is slow (%s)',
+  'messages of the largest size wait in the broker while a handler is slow (%s)',
   { timeout: 60_000 },
   async (durable) => {
     const events = await setting();
@@ -239,7 +245,7 @@ test.each(['mailer', undefined])(
   },
 );
 
-test('an event of nearly max_payload that cannot be handled becomes a letter that says what was cut', async () => {
+test('the dead letter of an event of nearly max_payload names the cut values', async () => {
   await using broker = await startBroker({ config: 'max_payload: 65536' });
   const connection = await connectTo(broker.url);
   onTestFinished(() => connection.close());

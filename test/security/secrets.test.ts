@@ -1,4 +1,4 @@
-/** Somebody reads the log or looks at the terminal: whatever form the connection has, the password is not there. */
+/** Logs and terminal output never contain the password, whatever form the connection has. */
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -13,12 +13,12 @@ beforeEach(() => {
 });
 afterEach(() => void vi.unstubAllEnvs());
 
-/** Parts of passwords that mean something in some form of a connection; none is in any text of ours. */
+/** Parts of passwords with a special meaning in some form of a connection. None occurs in a text of walwatch. */
 const part = fc.constantFrom(
   '@', ' ', ':', '/', '//', '?', '#', '&', '=', '%', '%zz', "'", '"', '\\', ',', ';', '[', ']', '{', '$', '12', 'x=y', 'é', '🔑', '://', ' host=',
 ); // prettier-ignore
 const word = fc.stringMatching(/^[xqzXQZ789]{4,8}$/);
-/** Begins and ends with a word, which must not be found, so that a part of it is not either. */
+/** Begins and ends with a word that must not be found, so that parts of the password are not found either. */
 const passwords = fc.tuple(word, fc.array(part, { maxLength: 4 }), word).map(([first, parts, last]) => ({
   text: `${first}${parts.join('')}${last}`, words: [first, last],
 })); // prettier-ignore
@@ -54,7 +54,7 @@ describe.each(Object.entries(forms))('in %s', (_, form) => {
   const check = (property: (password: { text: string; words: string[] }) => void) =>
     fc.assert(fc.property(passwords, property), { numRuns: 200 });
 
-  test('no message of an option shows it, wherever it was put', () => {
+  test('no error about an option shows it, whichever option contains it', () => {
     check((password) => {
       const url = form(password.text);
       const options = [
@@ -73,7 +73,7 @@ describe.each(Object.entries(forms))('in %s', (_, form) => {
     });
   });
 
-  test('a connection that is accepted has it as the password, and in nothing that is shown', () => {
+  test('an accepted connection uses it as the password, and no output shows it', () => {
     check((password) => {
       const issues: ConfigurationIssue[] = [];
       const { host, port, user, database, application_name: name } = resolveConnection(form(password.text), issues);
@@ -81,11 +81,11 @@ describe.each(Object.entries(forms))('in %s', (_, form) => {
     });
   });
 
-  test('no error of walwatch repeats it from the message of another', () => {
+  test('no error of walwatch repeats it from the message of another error', () => {
     check((password) => {
       const url = form(password.text);
       for (const text of [url, `cannot reach ${url}`, `first line\ncannot reach "${url}"`, `${url}\nsecond line`]) {
-        // Without a scheme, nothing tells where in a text a password with spaces begins.
+        // Without a scheme, the beginning of a password with spaces cannot be found in a text.
         if (!bare.has(form) || !password.text.includes(' ')) {
           expectNone(new WatchError('CONNECTION', text).message, password);
         }
@@ -95,7 +95,7 @@ describe.each(Object.entries(forms))('in %s', (_, form) => {
   });
 });
 
-test('a password that is known is not repeated without its connection either', () => {
+test('a known password is not repeated without its connection either', () => {
   fc.assert(
     fc.property(passwords, (password) => {
       for (const form of ['a URL', 'quoted keywords', 'a parameter'] as const) {
@@ -106,7 +106,7 @@ test('a password that is known is not repeated without its connection either', (
   );
 });
 
-test('of what is no secret, the text is left as it is', () => {
+test('a text without secrets is not changed', () => {
   for (const text of [
     'cannot reach postgres://db.internal:5432/shop, or postgres://ann@db/shop',
     'http://127.0.0.1:8080/path, https://[::1]:5432/x and file:///etc/passwd',
@@ -119,7 +119,7 @@ test('of what is no secret, the text is left as it is', () => {
   expect(redact('postgres://a:x@h/d, or amqp://b:y@i')).toBe('postgres://a:***@h/d, or amqp://b:***@i');
 });
 
-test('a text that somebody makes for it takes no longer than it is long', () => {
+test('the time for a hostile text grows only linearly with its length', () => {
   const hostile = [
     '//',
     '//a:',
@@ -134,7 +134,7 @@ test('a text that somebody makes for it takes no longer than it is long', () => 
     '\\',
     '"password":"',
   ];
-  // Milliseconds where it is linear; hours, and so the end of the test's time, where it is not.
+  // Milliseconds if it is linear; hours, so that the test times out, if it is not.
   for (const one of hostile) redact(one.repeat(200_000), ['hunter2']);
   for (const one of hostile) expect(redact(`${one.repeat(200_000)}@`, ['hunter2'])).not.toContain('hunter2');
 });
@@ -146,7 +146,7 @@ describe('the command line', () => {
   const valid = `export default { slot: 'a', watchers: { entries: [['users', 'updated']] } };`;
 
   test.each(Object.entries(forms))(
-    'shows it of DATABASE_URL neither in the doctor nor in an error: %s',
+    'shows a password of DATABASE_URL neither in the doctor nor in an error: %s',
     async (_, form) => {
       const url = form(secret);
       for (const args of [
@@ -161,7 +161,7 @@ describe('the command line', () => {
     },
   );
 
-  test.each(['PGHOST', 'PGDATABASE', 'PGUSER'])('shows it of %s as little', async (name) => {
+  test.each(['PGHOST', 'PGDATABASE', 'PGUSER'])('does not show a password in %s either', async (name) => {
     const { stdout, stderr } = await cli(['doctor'], {
       env: { PGHOST: '127.0.0.1', PGPORT: '1', [name]: `postgres://ann:${secret}@127.0.0.1/shop` },
     });
@@ -173,14 +173,14 @@ describe('the command line', () => {
     ['throws it', `throw new Error(${JSON.stringify(`no ${url}`)});`],
     ['throws a string', `throw ${JSON.stringify(`no ${url}`)};`],
     ['throws nothing', `throw undefined;`],
-    ['throws what turns into no string', `throw { toString() { throw new Error(${JSON.stringify(url)}); }, url: ${JSON.stringify(url)} };`],
-    ['has a promise that nobody waits for', `Promise.reject(new Error(${JSON.stringify(url)})); await new Promise((r) => setTimeout(r, 1000)); ${valid}`],
+    ['throws an object that cannot be converted to a string', `throw { toString() { throw new Error(${JSON.stringify(url)}); }, url: ${JSON.stringify(url)} };`],
+    ['has an unhandled rejected promise', `Promise.reject(new Error(${JSON.stringify(url)})); await new Promise((r) => setTimeout(r, 1000)); ${valid}`],
     ['fails later', `setTimeout(() => { throw Object.assign(new Error(${JSON.stringify(url)}), { url: ${JSON.stringify(url)} }); }); await new Promise((r) => setTimeout(r, 1000)); ${valid}`],
-    ['is no JavaScript', `const url = ${url};`],
+    ['has a syntax error', `const url = ${url};`],
     ['has a getter that throws', `export default { slot: 'a', get connection() { throw new Error(${JSON.stringify(url)}); } };`],
-    ['takes it for the slot', `export default { slot: ${JSON.stringify(url)}, watchers: { entries: [] } };`],
+    ['uses it as the slot', `export default { slot: ${JSON.stringify(url)}, watchers: { entries: [] } };`],
     ['has it as an object', `export default { slot: 'a', watchers: { entries: [] }, connection: { host: '127.0.0.1', port: 1, password: ${JSON.stringify(secret)} } };`],
-  ])('shows it of no configuration file that %s', async (_, text) => {
+  ])('does not show a password of a configuration file that %s', async (_, text) => {
     const { stdout, stderr, code } = await cli(['status'], { cwd: await folder(config(text)) });
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/^walwatch: /);

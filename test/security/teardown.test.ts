@@ -1,4 +1,4 @@
-/** Somebody else's slot or publication, or a comment that somebody wrote, makes teardown and setup do nothing that was not agreed to. */
+/** A foreign slot or publication, or a forged comment, does not make teardown and setup do more than was confirmed. */
 import { expect, onTestFinished, test } from 'vitest';
 import { cli, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
@@ -15,18 +15,18 @@ const identities = () =>
     `select relname::text as name, relreplident::text as identity from pg_class where relname in ('users', 'packages') order by 1`,
   );
 
-test('a slot without a marker of walwatch is not dropped before somebody has agreed to just that', async () => {
+test('a slot without a walwatch marker is dropped only after explicit confirmation', async () => {
   const slot = name();
   await makeSlot(slot);
   await db.sql(`create publication "${slot}" for table users`);
   for (const flags of [[], ['--yes'], ['--print']]) {
     const { code, stdout, stderr } = await run(slot, ...flags);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(`the slot '${slot}' carries no marker of walwatch, and may be another program's`);
+    expect(stderr).toMatch(`the slot '${slot}' has no walwatch marker and may belong to another program`);
     expect(stderr).toContain('--force');
   }
   const refused = startOnTerminal(['teardown', '--slot', slot], { url: db.url });
-  await refused.says(/pg_drop_replication_slot[^]*carries no marker of walwatch[^]*Run this\?/);
+  await refused.says(/pg_drop_replication_slot[^]*has no walwatch marker[^]*Run this\?/);
   refused.type('n\n');
   expect((await refused.ended).code).toBe(1);
   expect(await exists(slot)).toEqual({ slot: true, publication: true });
@@ -35,7 +35,7 @@ test('a slot without a marker of walwatch is not dropped before somebody has agr
   expect(await exists(slot)).toEqual({ slot: false, publication: true });
 });
 
-test('a comment that claims what is not so is not believed', async () => {
+test('a forged marker in a comment is not trusted', async () => {
   const [slot, other] = [name(), name()];
   await cli(['setup', 'users:inserted', '--slot', other, '--yes'], { url: db.url });
   const [{ comment }] = (await db.sql<{ comment: string }>(
@@ -58,25 +58,25 @@ test('a comment that claims what is not so is not believed', async () => {
   const [{ oid }] = (await db.sql<{ oid: string }>('select oid::text from pg_publication where pubname = $1', [
     slot,
   ])) as [{ oid: string }];
-  // A copy of a real one, and one whose values are all right: the owner is still a stranger.
+  // A copy of a real marker, and one with correct values: the owner is still another role.
   for (const text of [comment, comment.replace(/"publicationOid":\d+/, `"publicationOid":${oid}`)]) {
     await forge(text);
     const { code, stderr } = await run(slot, '--yes');
     expect(code).toBe(2);
-    expect(stderr).toContain('of another role says');
+    expect(stderr).toContain('is in a publication of another role, which may have written it');
     expect(await exists(slot)).toEqual({ slot: true, publication: true });
   }
-  // The publication stays even if the slot may go.
+  // The publication stays even if the slot may be dropped.
   expect((await run(slot, '--yes', '--force')).code).toBe(0);
   expect(await exists(slot)).toEqual({ slot: false, publication: true });
   await mallory.query(`drop publication "${slot}"`);
-  // The copy of a marker in a publication of our own was written for another publication.
+  // A copied marker in our own publication belongs to another publication.
   await makeSlot(slot);
   await db.sql(`create publication "${slot}"`);
   await db.sql(`comment on publication "${slot}" is '${comment.replaceAll(`"${other}"`, `"${slot}"`)}'`);
   expect(await run(slot, '--yes')).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('for another server, database or publication'),
+    stderr: expect.stringContaining('belongs to another server, database or publication'),
   });
   expect(await exists(slot)).toEqual({ slot: true, publication: true });
 });

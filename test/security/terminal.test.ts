@@ -1,4 +1,4 @@
-/** Somebody may choose names, comments and values: they neither drive the terminal that they are shown on, nor become SQL in a script. */
+/** Hostile names, comments and values neither control the terminal nor become SQL in a script. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -13,7 +13,7 @@ import { useDatabase } from '../support/database.ts';
 import { dropSlotAndPublication, settled, slotName } from '../support/watching.ts';
 
 const db = useDatabase();
-/** Clears the screen, sets the title, goes on in a line of its own, in 8-bit controls, and from right to left. */
+/** Clears the screen, sets the title, starts a new line, uses 8-bit controls, and switches to right-to-left. */
 const hostile = 'x\u001b[2J\u001b]0;owned\u0007\n\\! touch /tmp/owned\r✓ all: well\u009b31m\u202e"\'\\';
 const short = '\u001b[2J\n\\! id\u009b\u202e"\'\\';
 
@@ -43,7 +43,7 @@ beforeAll(async () => {
 });
 
 test(
-  'setup, doctor, status, tail, dead-letters and teardown write no control character of others, as text and as JSON',
+  'setup, doctor, status, tail, dead-letters and teardown write no foreign control characters, as text and as JSON',
   { timeout: 120_000 },
   async () => {
     const slot = slotName();
@@ -104,7 +104,7 @@ test(
   },
 );
 
-test('an error that the server or a file writes is harmless, and its further lines are not taken for ours', async () => {
+test('a hostile error of the server or a file is harmless, and its lines do not look like lines of walwatch', async () => {
   const thrown = await cli(['status'], {
     url: db.url,
     cwd: await folder({ 'walwatch.config.mjs': `throw new Error(${JSON.stringify(hostile)});` }),
@@ -128,7 +128,7 @@ test('an error that the server or a file writes is harmless, and its further lin
 const psql = '/usr/bin/psql';
 
 test.skipIf(!existsSync(psql))(
-  'what setup and teardown print is right for psql, and runs nothing else',
+  'the output of setup and teardown works in psql and runs no injected command',
   { timeout: 60_000 },
   async () => {
     const slot = slotName();
@@ -160,17 +160,14 @@ test.skipIf(!existsSync(psql))(
   },
 );
 
-test.skipIf(inject('server').version < 15)(
-  'a row filter that would be another one with escapes is not printed',
-  async () => {
-    const args = ['setup', 'users:inserted', '--slot', slotName(), '--where', `name = '\u001b[2J'`];
-    const { code, stdout, stderr } = await cli([...args, '--print'], { url: db.url });
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toContain('control characters');
-  },
-);
+test.skipIf(inject('server').version < 15)('a row filter that escapes would change is not printed', async () => {
+  const args = ['setup', 'users:inserted', '--slot', slotName(), '--where', `name = '\u001b[2J'`];
+  const { code, stdout, stderr } = await cli([...args, '--print'], { url: db.url });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain('control characters');
+});
 
-test('whatever is in a name or text, PostgreSQL reads it as what it is, and it is on one line', async () => {
+test('PostgreSQL reads every printed name or text as the original, and it is on one line', async () => {
   const anything = fc.string({
     unit: fc.constantFrom(
       '\u001b',
@@ -217,7 +214,7 @@ test('whatever is in a name or text, PostgreSQL reads it as what it is, and it i
   }
 });
 
-test('in JSON the escapes stand for the same characters', () => {
+test('escapes in JSON represent the same characters', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       expect(JSON.parse(printable(JSON.stringify(text)))).toBe(text);

@@ -1,4 +1,4 @@
-/** A volume snapshot: a copy of a server's data that takes its place later. */
+/** A volume snapshot: a copy of a server's data that can replace it later. */
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { Cluster } from './cluster.ts';
 import { own } from './standby.ts';
 
-/** Stops the server for the moment of the copy. Returns a function that puts the copy in place, with the server stopped. */
+/** Stops the server while it copies. Returns a function that restores the copy and leaves the server stopped. */
 export async function backUp(cluster: Cluster): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), 'walwatch-backup-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));

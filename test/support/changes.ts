@@ -4,7 +4,7 @@ import { settled, watchOn } from './watching.ts';
 
 const types = ['inserted', 'updated', 'deleted', 'truncated'] as const;
 
-/** Makes tables `(id int primary key, v text)` with full identity, and watches all that happens to them. */
+/** Creates tables `(id int primary key, v text)` with full identity, and watches all their changes. */
 export function streamTables(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
   const watchOf = watchOn(db);
   return async (...tables: string[]) => {
@@ -23,7 +23,7 @@ export function streamTables(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
     await watch.start();
     return {
       heard,
-      /** All of what was committed, in the order in which it was written, as [type, table if there are several, id, v]. */
+      /** All committed changes, in the order in which they were written, as [type, table if there are several, id, v]. */
       changes: async () => {
         await settled(db, watch);
         // Subscriptions do not wait for each other.

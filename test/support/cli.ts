@@ -1,4 +1,4 @@
-/** The command line as processes of its own: the compiled program (`npm run compile`), in a pipe or on a terminal. */
+/** The command line in separate processes: the compiled program (`npm run compile`), in a pipe or on a terminal. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -11,17 +11,17 @@ const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url)
 const parent = fileURLToPath(new URL('../../.build/', import.meta.url));
 
 export interface CliOptions {
-  /** What it connects to. */
+  /** The server that it connects to. */
   readonly url?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Where it runs: `folder()`. Default: where there is no configuration. */
+  /** The folder that it runs in: `folder()`. Default: one without a configuration. */
   readonly cwd?: string;
 }
 
 export interface Ended {
   readonly code: number;
   readonly stdout: string;
-  /** Of a terminal: all is in `stdout`. */
+  /** On a terminal `stdout` has everything. */
   readonly stderr: string;
 }
 
@@ -35,10 +35,10 @@ export interface Running {
   readonly ended: Promise<Ended>;
 }
 
-/** A folder of a project that has walwatch as a dependency, with these files; deleted when the test has finished. */
+/** A project folder that has walwatch as a dependency, with these files; deleted when the test has finished. */
 export async function folder(files: Readonly<Record<string, string>> = {}): Promise<string> {
   await mkdir(parent, { recursive: true });
-  // Inside of the package, so that 'walwatch' is found.
+  // Inside the package, so that 'walwatch' is found.
   const made = await mkdtemp(join(parent, 'cli-test-'));
   onTestFinished(() => rm(made, { recursive: true }));
   for (const [name, text] of Object.entries(files)) await writeFile(join(made, name), text);
@@ -93,7 +93,7 @@ export async function cli(args: readonly string[], options: CliOptions = {}): Pr
   return ended;
 }
 
-/** Starts it on a terminal, which `script` of util-linux makes. `before`: what its shell runs first. */
+/** Starts it on a terminal, which `script` of util-linux creates. `before`: commands that its shell runs first. */
 export function startOnTerminal(args: readonly string[], options: CliOptions = {}, before = ''): Running {
   const quoted = [process.execPath, program, ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`);
   const env = { TERM: 'xterm-256color', ...environment(options) };
@@ -105,7 +105,7 @@ export async function onTerminal(args: readonly string[], options: CliOptions = 
   return startOnTerminal(args, options).ended;
 }
 
-/** The same in a window of a size, which can be changed: `rows` and `columns` in characters. */
+/** The same in a window whose size can be changed: `rows` and `columns` in characters. */
 export function startInWindow(
   args: readonly string[],
   { rows, columns, ...options }: CliOptions & { readonly rows: number; readonly columns: number },
@@ -121,7 +121,7 @@ export function startInWindow(
   };
 }
 
-/** Whether there is an escape sequence of colours. */
+/** Whether it contains an escape sequence for colours. */
 export function isColoured(text: string): boolean {
   return text.includes('\u001b[');
 }

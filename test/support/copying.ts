@@ -2,7 +2,7 @@
 import { Duplex } from 'node:stream';
 import { type CopySink, CopyStream } from '../../src/stream/copy-stream.ts';
 
-/** A message of PostgreSQL's protocol; `length` is what it says of itself. */
+/** A message of PostgreSQL's protocol; `length` is the length that it declares. */
 export function framed(type: string, body: Buffer, length = body.length + 4): Buffer {
   const head = Buffer.alloc(5);
   head.write(type, 'latin1');
@@ -22,7 +22,7 @@ export function keepalive(walEnd: bigint, replyRequested: boolean): Buffer {
   return framed('d', body);
 }
 
-/** A copy stream over a socket that brings what a test pushes. In `told`: what its sink and pg's listener got, in order. A Unix socket has no port. */
+/** A copy stream over a socket that delivers the bytes of the test. `told`: the calls of its sink and of pg's listener, in order. A Unix socket has no port. */
 export function copying({ remotePort }: { remotePort?: number } = { remotePort: 5432 }) {
   const told: string[] = [];
   const errors: Error[] = [];
@@ -44,9 +44,9 @@ export function copying({ remotePort }: { remotePort?: number } = { remotePort: 
     copy, stream, told, errors,
     /** Called at each message of the output plugin. */
     onMessage: (listener: () => void) => (onMessage = listener),
-    /** Answers for large messages; if not given, they are wanted whole. */
+    /** Accepts large messages in pieces; by default they are assembled. */
     onLarge: (answer: CopySink['large']) => (onLarge = answer),
-    /** Each chunk is read on its own. */
+    /** Each chunk is read separately. */
     bring: async (...chunks: readonly Buffer[]) => {
       for (const chunk of chunks) {
         stream.push(chunk);
@@ -56,7 +56,7 @@ export function copying({ remotePort }: { remotePort?: number } = { remotePort: 
   }; // prettier-ignore
 }
 
-/** Until all that is due now has run, and what that has put off to the end of its turn. */
+/** Until everything that is due now has run, including what it has deferred to the end of its turn. */
 export async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setImmediate(resolve));

@@ -18,9 +18,9 @@ export interface Database {
   readonly name: string;
   /** The rows. Each call may run in another session. */
   sql<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** A session of one's own, connected, closed with the database. */
+  /** A separate session, connected, closed with the database. */
   client(config?: ClientConfig): Promise<Client>;
-  /** Waits until nobody reads it any more, and drops it. */
+  /** Waits until the slot is inactive, and drops it. */
   dropSlot(name: string): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export function useDatabase(): Database {
 }
 
 /**
- * On any server, such as a cluster of the test's own. Disposing of it fails when slots or sessions are left in it, but
+ * On any server, for example a cluster of the test. Disposing of it fails if slots or sessions are left in it, but
  * gives them `patience` milliseconds: the server needs a moment to end a session that its client has closed.
  */
 export async function createDatabase(serverUrl: string, patience = 5_000): Promise<Database & AsyncDisposable> {
@@ -100,13 +100,13 @@ export async function createDatabase(serverUrl: string, patience = 5_000): Promi
   };
 }
 
-/** A session that the server ends, as fault tests make it do, is seen by who uses it next. */
+/** A session that the server ends, as in fault tests, fails at its next use. */
 const ignore = () => {};
 
 async function nothingLeft(client: Client, timeout: number): Promise<void> {
   let left: string[] = [];
   await until(async () => (left = await leftInDatabase(client)).length === 0, {
-    describe: () => `the end of what was left behind: ${left.join('; ')}`,
+    describe: () => `the end of leftovers: ${left.join('; ')}`,
     timeout,
   });
 }

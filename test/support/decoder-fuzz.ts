@@ -1,4 +1,4 @@
-/** One case of the decoder's fuzzing: a stream of messages, most of them injured, and what must hold for each. */
+/** One case of the decoder's fuzzing: a stream of messages, most of them damaged, and the rules that each must obey. */
 import assert from 'node:assert/strict';
 import { ProtocolError } from '../../src/errors.ts';
 import { Decoder } from '../../src/postgres/pgoutput/decoder.ts';
@@ -6,10 +6,10 @@ import type { Message } from '../../src/postgres/pgoutput/messages.ts';
 import { injure, someMessages } from './hostile-messages.ts';
 import { type Random, randomOf } from './random.ts';
 
-/** What came of a message: the message, or an error. */
+/** The result for a message: the message, or an error. */
 type Outcome = Message | { readonly tag: 'error'; readonly error: ProtocolError };
 
-/** What lies around a message: it must not matter. The first would end a string, the others could be read as one. */
+/** The bytes around a message, which must have no effect. The first would end a string, the others could be read as one. */
 const surroundings = [
   { before: 0, size: 0, filler: 0 },
   { before: 9, size: 50, filler: 0x00 },
@@ -18,7 +18,7 @@ const surroundings = [
 
 class CaseFailed extends Error {}
 
-/** How often each outcome was seen: `insert`, `error I`, `error other` … */
+/** How often each outcome occurred: `insert`, `error I`, `error other` … */
 export type Seen = Map<string, number>;
 
 export function fuzzCase(seed: number, index: number, seen: Seen): void {
@@ -27,7 +27,7 @@ export function fuzzCase(seed: number, index: number, seen: Seen): void {
   const injured = messages.map((message) =>
     random.chance(0.4) ? injure(random, message, random.pick(messages)) : message,
   );
-  // From the first injury on, what follows may make no sense although it is whole.
+  // After the first damage an intact message may still make no sense.
   const firstInjury = injured.findIndex((message, at) => message !== messages[at]);
   const wanted = someProjection(random);
   const decoders = surroundings.map(() => new Decoder(wanted));
@@ -59,7 +59,7 @@ function someProjection(random: Random): ConstructorParameters<typeof Decoder>[0
   return ({ columns }) => ({ wanted: columns.flatMap((_, index) => (kind === 1 || index % 2 === 1 ? [index] : [])) });
 }
 
-/** As pg-protocol hands messages out: in the midst of a buffer that it uses again afterwards. */
+/** As pg-protocol passes messages on: inside a buffer that it uses again afterwards. */
 function decodeWithin(decoder: Decoder, message: Buffer, around: (typeof surroundings)[number]): Outcome {
   const buffer = Buffer.alloc(message.length + around.size, around.filler);
   message.copy(buffer, around.before);
@@ -96,7 +96,7 @@ function comparable(outcome: Outcome): unknown {
   return { message, messageType, offset };
 }
 
-/** The least that a message must have been long to hold this: a byte for each value, column, relation and Latin letter. */
+/** The minimum length of a message that contains this: a byte for each value, column, relation and Latin letter. */
 function sizeOf(outcome: Message): number {
   const tuple = (values: readonly unknown[]) =>
     values.reduce<number>((sum, value) => sum + 1 + (typeof value === 'string' ? Math.ceil(value.length / 3) : 0), 0);

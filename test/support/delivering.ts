@@ -14,7 +14,7 @@ import { type Deferred, deferred } from './until.ts';
 
 const plan = planFor(usersTable(), ['users', 'updated']);
 
-/** A dispatcher over a real ledger. Each event that is sent is a transaction of its own, at 0/1, 0/2 and so on. */
+/** A dispatcher over a real ledger. Each event that is sent is a separate transaction, at 0/1, 0/2 and so on. */
 export function dispatching({
   bury = noDatabase,
   hook,
@@ -37,7 +37,7 @@ export function dispatching({
     bury,
   });
   let sent = 0n;
-  /** An update of a record; `oldId`: its primary key was that one before, or null: it is not known. */
+  /** An update of a record; `oldId`: its primary key before, or null: unknown. */
   const send = (recipients: Recipient | readonly Recipient[], id: string, more: SendOptions = {}) => {
     const transaction = ledger.begin({ finalLsn: ++sent, xid: 1, committedAt: 0 });
     const old = more.oldId === undefined ? {} : { old: more.oldId === null ? {} : { id: more.oldId } };
@@ -51,14 +51,14 @@ export function dispatching({
   return { dispatcher, ledger, failures, stops, warnings, send };
 }
 
-const noDatabase = () => Promise.reject(new Error('there is no database'));
+const noDatabase = () => Promise.reject(new Error('this test has no database'));
 
 interface SendOptions {
   readonly oldId?: string | null;
   readonly obstacle?: WatchError;
 }
 
-/** Those of a subscription that was made without options. */
+/** Those of a subscription without options. */
 export function settingsOf(more: Partial<DeliverySettings> = {}): DeliverySettings {
   return {
     name: undefined,
@@ -75,7 +75,7 @@ export function recipient(handler: Recipient['handler'], more: Partial<DeliveryS
   return new ActiveSubscription({ name: 'users:updated', remove: () => {} }, undefined, handler, settingsOf(more));
 }
 
-/** A dispatcher and one subscription, whose handler ends as each test says, call by call. */
+/** A dispatcher and one subscription. The test ends each call of its handler. */
 export function handling(settings: Partial<DeliverySettings> = {}, options: Parameters<typeof dispatching>[0] = {}) {
   const calls: (Deferred<void> & { readonly id: number; readonly attempt: number; readonly signal: AbortSignal })[] =
     [];
@@ -92,7 +92,7 @@ export function afterAttempts(attempts: number, then: 'stop' | 'skip' | 'deadLet
   return { attempts, then };
 }
 
-/** An occurrence outside of any dispatcher. */
+/** An occurrence without a dispatcher. */
 export function occurrence(id = '1', where: Parameters<typeof changeOf>[3] = {}): Occurrence {
   const change = changeOf(plan, 'updated', { row: { id } }, { transaction: transactionAt(0x100n), ...where });
   return new Occurrence(plan.watchers.updated[0]!, change);

@@ -10,14 +10,14 @@ export interface Network {
     addEventListener(type: string, listener: Listener): void;
     close(): void;
   };
-  /** What was asked for. */
+  /** The URLs that were requested. */
   readonly requests: readonly Request[];
   readonly urls: readonly URL[];
   /** Cuts the streams, as a network does. */
   cut(): void;
-  /** Nothing arrives any more on the streams there are, and nobody tells. */
+  /** The open streams deliver nothing any more, and stay open. */
   freeze(): void;
-  /** While true, every attempt fails as one that no server answers. */
+  /** While true, every attempt fails as if no server answered. */
   down: boolean;
 }
 

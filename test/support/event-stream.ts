@@ -1,4 +1,4 @@
-/** Server-sent events as the WHATWG's HTML standard has a browser read them. */
+/** Server-sent events as the HTML standard of the WHATWG defines their parsing. */
 import { until } from './until.ts';
 
 type Handler = (request: Request) => Promise<Response>;
@@ -9,7 +9,7 @@ export interface Message {
   readonly lastEventId: string;
 }
 
-/** Takes a stream apart: `push` returns the messages that are complete. */
+/** Parses a stream: `push` returns the messages that are complete. */
 export class StreamParser {
   lastEventId: string;
   retry: number | undefined;
@@ -55,7 +55,7 @@ export interface Stream {
   /** All but heartbeats. */
   readonly messages: readonly Message[];
   readonly heartbeats: readonly Message[];
-  /** Of changes: the data. */
+  /** The data of changes. */
   readonly changes: readonly { for: number[]; watcher: string; event: any; types?: object; absent?: string[] }[];
   readonly ended: Promise<void>;
   /** Waits for a message that passes. */
@@ -63,7 +63,7 @@ export interface Stream {
   close(): Promise<void>;
 }
 
-/** Asks a handler, or a server by its URL, for these subscriptions, and reads on until it is closed. */
+/** Requests these subscriptions from a handler, or from a server by its URL, and reads until it is closed. */
 export async function openStream(
   from: Handler | string,
   watch: readonly unknown[],
@@ -91,7 +91,7 @@ export async function openStream(
         (message.type === 'heartbeat' ? heartbeats : messages).push(message);
     }
   })();
-  ended.catch(() => {}); // for those who wait for it
+  ended.catch(() => {}); // for pending calls of `next`
   return {
     response,
     parser,
@@ -110,7 +110,7 @@ export async function openStream(
   };
 }
 
-/** Answers that are no streams. */
+/** Answers other than streams. */
 export async function ask(
   handler: Handler,
   query: string,

@@ -1,4 +1,4 @@
-/** `npm start`, as a process of its own: the compiled program (`npm run compile`). */
+/** `npm start`, as a separate process: the compiled program (`npm run compile`). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ const program = fileURLToPath(new URL('../../.build/examples/worker/main.js', im
 
 export interface Worker {
   readonly process: ChildProcess;
-  /** All that it has written so far. */
+  /** Its output so far. */
   readonly output: string;
   /** Waits for a line of its output. */
   line(pattern: RegExp): Promise<RegExpExecArray>;
@@ -55,14 +55,14 @@ export function startWorker(environment: NodeJS.ProcessEnv): Worker {
 
 const isOver = ({ process: { exitCode, signalCode } }: Worker) => exitCode !== null || signalCode !== null;
 
-/** Where a worker without DATABASE_URL is to keep its server: its TMPDIR. */
+/** Where a worker without DATABASE_URL keeps its server: its TMPDIR. */
 export async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'walwatch-npm-start-'));
   await chmod(folder, 0o755); // PostgreSQL runs as another user if we are root
   return folder;
 }
 
-/** Ends what a test that failed has left running, its server included. */
+/** Ends everything that a failed test has left running, its server included. */
 export async function removeFolder(folder: string): Promise<void> {
   for (const worker of workers) if (!isOver(worker)) await worker.end('SIGTERM');
   for (const server of await readdir(folder)) {

@@ -1,4 +1,4 @@
-/** Examples as their users run them: in processes of their own. */
+/** Examples as their users run them: in separate processes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -7,16 +7,16 @@ import { until } from './until.ts';
 
 export interface Example {
   readonly process: ChildProcess;
-  /** All that it has written so far. */
+  /** Its output so far. */
   readonly output: string;
-  /** Waits for something in its output. */
+  /** Waits for a match in its output. */
   prints(pattern: RegExp): Promise<RegExpExecArray>;
   /** Waits for its end: the exit code, or the signal that ended it. */
   ended(): Promise<unknown>;
 }
 
 /**
- * Runs a file of the project with Node; asked to end when the test has finished, if it still runs. `under`: a command that runs
+ * Runs a file of the project with Node, and asks it to end when the test has finished. `under`: a command that runs
  * Node, such as `unshare`.
  */
 export function runExample(
@@ -36,7 +36,7 @@ export function runExample(
   }
   const isOver = () => child.exitCode !== null || child.signalCode !== null;
   onTestFinished(async () => {
-    if (!isOver()) child.kill(under.length > 0 ? 'SIGKILL' : 'SIGTERM'); // `unshare` itself heeds no SIGTERM
+    if (!isOver()) child.kill(under.length > 0 ? 'SIGKILL' : 'SIGTERM'); // `unshare` itself ignores SIGTERM
     await exited;
   });
   return {
@@ -69,7 +69,7 @@ export function startExample(
   return {
     /** Waits for a line of its output. */
     line: (pattern: RegExp) => example.prints(pattern),
-    /** Waits until it ends by itself: the exit code. */
+    /** Waits for its exit code. */
     ended: example.ended(),
     /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
     end(signal: NodeJS.Signals): Promise<unknown> {

@@ -1,4 +1,4 @@
-/** A watch whose events a test makes up: what `sse()` sees of one. */
+/** A watch whose events a test makes up: the part of it that `sse()` uses. */
 import type { SlotWatchEventMap, Watch, WatcherDetails, Watchers, WatchState } from '../../src/index.ts';
 import { defineWatchers } from '../../src/index.ts';
 import { ConfigurationError } from '../../src/errors.ts';
@@ -19,7 +19,7 @@ type Handler = (event: object, context: object) => unknown;
 
 export interface FakeWatch<W extends Watchers = typeof watchers> {
   readonly watch: Watch<W>;
-  /** As PostgreSQL would: to each subscription of the watcher. Returns what the handlers returned. */
+  /** Delivers to each subscription of the watcher. Returns the results of the handlers. */
   emit(watcher: string, eventId: string, event: object, context?: object): unknown[];
   tell(event: keyof SlotWatchEventMap): void;
   state: WatchState;
@@ -38,8 +38,7 @@ export function fakeWatch(details: Partial<Record<string, Partial<WatcherDetails
       },
       details(watcher: string) {
         const found = Object.hasOwn(details, watcher) ? details[watcher] : undefined;
-        if (!found)
-          throw new ConfigurationError([{ message: `there is no watcher '${watcher}'`, solution: undefined }]);
+        if (!found) throw new ConfigurationError([{ message: `unknown watcher '${watcher}'`, solution: undefined }]);
         return { watcher, extraColumns: [], ...found };
       },
       status: () => ({ state: fake.state }),

@@ -1,4 +1,4 @@
-/** Looks rows up by their ids, as handlers do, but those that are asked for while the server answers are asked for together. */
+/** Looks up rows by their ids, as handlers do. Look-ups that start while the server answers share the next query. */
 import type { Client } from 'pg';
 
 interface Search {
@@ -6,7 +6,7 @@ interface Search {
   readonly answer: (found: boolean) => void;
 }
 
-/** Whether `table` has a row of this id, seen by a snapshot that is taken after the call. Each session asks one question at a time. */
+/** Whether `table` has a row with this id, in a snapshot that is taken after the call. Each session runs one query at a time. */
 export function finder(sessions: readonly Client[], table: string): (id: number) => Promise<boolean> {
   const idle = [...sessions];
   let waiting: Search[] = [];
@@ -20,7 +20,7 @@ export function finder(sessions: readonly Client[], table: string): (id: number)
       const { rows } = await session.query<{ id: number }>(`select id from ${table} where id = any ($1)`, [ids]);
       const found = new Set(rows.map(({ id }) => id));
       for (const { id, answer } of asked) answer(found.has(id));
-      // Handlers that were waiting for these answers have the chance to ask for the next rows.
+      // Handlers that waited for these answers get the chance to look up their next rows.
       await Promise.resolve();
     }
     idle.push(session);
@@ -35,6 +35,6 @@ export function finder(sessions: readonly Client[], table: string): (id: number)
       waiting.push({ id, answer });
       if (scheduled || idle.length === 0) return;
       scheduled = true;
-      queueMicrotask(begin); // what is delivered at once is asked for at once
+      queueMicrotask(begin); // events that are delivered together are looked up together
     });
 }

@@ -11,11 +11,11 @@ const plan = planFor(usersTable(), ['users', 'inserted']);
 
 interface Options {
   readonly highWaterMark?: number;
-  /** What becomes of a change that was let through. */
+  /** Changes that have passed. */
   readonly pass?: (change: CapturedChange, ledger: Ledger) => void;
 }
 
-/** A gate that asks a server which answers when it is told to. */
+/** A gate that asks a server which answers when the test lets it. */
 export function gated({ highWaterMark = Infinity, pass = () => {} }: Options = {}) {
   const ledger = new Ledger(new Budget(highWaterMark, () => {}, () => {}), () => {}); // prettier-ignore
   const passed: number[] = [];
@@ -33,12 +33,12 @@ export function gated({ highWaterMark = Infinity, pass = () => {} }: Options = {
       },
       (error) => failures.push(error),
     );
-  /** Of one question. All transactions below `xmax` are visible, but those in progress. */
+  /** Answers one question. All transactions below `xmax` are visible, except those in progress. */
   const answerTo = ({ resolve, promise }: Deferred<Snapshot>, xmax: number, ...inProgress: number[]) => {
     resolve({ xmin: Math.min(xmax, ...inProgress), xmax, inProgress: new Set(inProgress) });
     return promise.then(() => {}); // later than the gate, which has waited longer
   };
-  /** Of the last. */
+  /** Answers the last one. */
   const answer = (xmax: number, ...inProgress: number[]) => answerTo(questions.at(-1)!, xmax, ...inProgress);
   const begin = (xid: number) => ledger.begin({ finalLsn: BigInt(xid), xid, committedAt: 0 });
   const push = (transaction: ReturnType<typeof begin>) => gate.push(changeOf(plan, 'inserted', {}, { transaction }));

@@ -8,7 +8,7 @@ import { createTemplate, inSession } from './template.ts';
 export default async function setup(root: TestProject): Promise<(() => Promise<void>) | undefined> {
   if (!root.vitest.projects.some((project) => ['integration', 'faults', 'security'].includes(project.name)))
     return undefined;
-  // Before the test files that start servers of their own, side by side and against the clock.
+  // Before the test files that start separate servers, side by side and against the clock.
   await nativeFolder(wantedVersion(process.env));
   const server = await startServer();
   await createTemplate(server.url);

@@ -1,7 +1,7 @@
 /**
- * What a role plants that may create in a schema of the search path: a copy of everything in pg_catalog that our SQL names,
- * each for the very types that PostgreSQL's own takes and for those that fit our arguments better. A copy that runs is seen,
- * also after a rollback, because sequences do not roll back.
+ * The objects that a role plants if it may create in a schema of the search path: a copy of everything in pg_catalog that our
+ * SQL names, each for the exact types of PostgreSQL's own and for those that fit our arguments better. A copy that runs is
+ * detected, even after a rollback, because sequences do not roll back.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import type { Database } from './database.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** All that looks like a name in the files that hold SQL of ours; most of it is TypeScript, which does no harm. */
+/** Everything that looks like a name in the files that contain our SQL; most of it is TypeScript, which does no harm. */
 function namesInSources(): ReadonlySet<string> {
   const files = ['src', 'sql'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(root, folder, file)),
@@ -20,14 +20,14 @@ function namesInSources(): ReadonlySet<string> {
   return new Set(text.join('\n').match(/\b[a-z_][a-z0-9_]*\b/g));
 }
 
-/** Types of our arguments and columns, as pg_type has their names. */
+/** Types of our arguments and columns, by their names in pg_type. */
 const types = [
   'text', 'name', 'varchar', 'char', 'bool', 'int2', 'int4', 'int8', 'numeric', 'float8', 'oid', 'regclass', 'pg_lsn', 'xid', 'xid8', 'json', 'jsonb',
   'timestamptz', 'interval', 'inet', '_text', '_name', '_oid', '_int2', 'int2vector',
 ]; // prettier-ignore
 const operators = ['=', '<>', '<', '>', '<=', '>=', '<<=', '+', '-', '*', '/', '||', '->>'];
 
-/** What we may give to a parameter of a function of PostgreSQL. */
+/** The expressions that we may pass as a parameter of a PostgreSQL function. */
 const better: Readonly<Record<string, readonly string[]>> = {
   text: ['name', 'varchar', 'regclass'], name: ['text', 'varchar'], numeric: ['int4', 'int8', 'float8'], int8: ['int4', 'oid'],
   oid: ['int4', 'regclass'], any: ['text', 'name', 'int4', 'int8', 'oid', 'json'], anyelement: ['text', 'name', 'int8', 'json'],
@@ -40,7 +40,7 @@ interface Original {
   readonly returned: string;
 }
 
-/** As the role that plants them. Returns how many there are. */
+/** As the role that plants them. Returns their number. */
 export async function plantCopies(client: Client, schemas: readonly string[]): Promise<number> {
   const names = [...namesInSources()];
   await client.query('set search_path = pg_catalog, pg_temp');
@@ -116,7 +116,7 @@ function evil(add: Add, schema: string, name: string, parameters: readonly strin
   );
 }
 
-/** By a superuser, before: where copies tell that they ran. */
+/** By a superuser, before: where copies record that they ran. */
 export const witness = `
   create schema witness;
   grant usage on schema witness to public;
@@ -130,7 +130,7 @@ export const witness = `
       return true;
     end $$`;
 
-/** What ran, as far as it was committed; `calls` counts the others as well. */
+/** The copies that ran and were committed; `calls` counts the others as well. */
 export async function whatRan(db: Pick<Database, 'sql'>): Promise<{ calls: number; names: string[] }> {
   const [row] = await db.sql<{ calls: string; names: string[] }>(
     `select case when is_called then last_value else 0 end as calls,

@@ -1,4 +1,4 @@
-/** Messages of pgoutput as a random number wants them, and what can happen to them on their way. */
+/** Random messages of pgoutput, and random damage to them. */
 import type { Relation, TupleValue } from '../../src/postgres/pgoutput/messages.ts';
 import * as encode from './pgoutput-messages.ts';
 import type { Random } from './random.ts';
@@ -57,12 +57,12 @@ function someMessage(random: Random, relations: readonly Relation[]): Buffer {
   }
 }
 
-/** Numbers that lengths and counts are not. */
+/** Numbers that are invalid as lengths and counts. */
 const wrongNumbers = ['ff', 'ffff', 'ffffffff', '7fffffff', '80000000', '00000000', '0000', '00', '00010000'];
 
-/** What happens to messages. `other`: another message of the stream. */
+/** The kinds of damage. `other`: another message of the stream. */
 const injuries: readonly ((random: Random, message: Buffer, other: Buffer) => Buffer)[] = [
-  // Nothing but noise, which may begin like a message.
+  // Only noise, which may begin like a message.
   (random) => Buffer.concat([Buffer.from(random.pick(letters)), random.bytes(random.int(64))]),
   // Bits flipped.
   (random, message) => {
@@ -87,13 +87,13 @@ const injuries: readonly ((random: Random, message: Buffer, other: Buffer) => Bu
   // The head of one and the tail of another.
   (random, message, other) =>
     Buffer.concat([message.subarray(0, random.int(message.length)), other.subarray(random.int(other.length))]),
-  // Numbers where there may be a length or a count.
+  // Numbers where a length or a count may be.
   (random, message) => {
     const number = Buffer.from(random.pick(wrongNumbers), 'hex');
     const at = random.int(message.length);
     return Buffer.concat([message.subarray(0, at), number, message.subarray(at + number.length)]);
   },
-  // Something behind its end.
+  // Extra bytes at its end.
   (random, message) => Buffer.concat([message, random.bytes(1 + random.int(8))]),
 ];
 

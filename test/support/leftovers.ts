@@ -1,4 +1,4 @@
-/** What a test may leave behind by mistake, found and named. */
+/** Leftovers of a test, found and named. */
 import type { ClientBase } from 'pg';
 
 /** Slots of the client's database and sessions in it other than the client's own. */
@@ -13,12 +13,12 @@ export async function leftInDatabase(client: Pick<ClientBase, 'query'>): Promise
   return rows.map((row) => row.left);
 }
 
-/** What keeps this process alive, for comparing: timers, sockets, child processes. */
+/** The resources that keep this process alive, for comparing: timers, sockets, child processes. */
 export function resources(): readonly string[] {
   return process.getActiveResourcesInfo();
 }
 
-/** The kinds of resource of which there are more than before. */
+/** The kinds of resource that have become more than before. */
 export function leftInProcess(before: readonly string[], now = resources()): string[] {
   const count = (list: readonly string[], kind: string) => list.filter((one) => one === kind).length;
   return [...new Set(now)]

@@ -1,4 +1,4 @@
-/** A handler of `sse()` on a watch whose events the test makes up. All is allowed unless the test says otherwise. */
+/** A handler of `sse()` on a watch whose events the test makes up. Everything is allowed unless the test restricts it. */
 import { sse, type SseOptions } from '../../src/sse/index.ts';
 import { type FakeWatch, fakeWatch, type watchers } from './fake-watch.ts';
 
@@ -12,6 +12,6 @@ export function live(options: Partial<SseOptions<typeof watchers>> = {}): {
 
 export const everyone = [['users:updated']];
 
-/** Of the changes that came. */
+/** Of the changes received. */
 export const ids = (stream: { messages: readonly { type: string; lastEventId: string }[] }): readonly string[] =>
   stream.messages.filter(({ type }) => type === 'message').map(({ lastEventId }) => lastEventId);

@@ -8,7 +8,7 @@ export interface Nats extends AsyncDisposable {
   readonly url: string;
 }
 
-/** A server that is named, else a container when a Docker engine answers, else the binary `nats-server` (Debian: nats-server). */
+/** A given server, else a container when a Docker engine answers, else the binary `nats-server` (Debian: nats-server). */
 async function startNats(): Promise<Nats> {
   const url = process.env['WALWATCH_TEST_NATS_URL'];
   if (url) return { url, [Symbol.asyncDispose]: async () => {} };

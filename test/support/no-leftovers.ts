@@ -7,7 +7,7 @@ const before = resources();
 
 afterAll(async () => {
   await until(() => leftInProcess(before).length === 0, {
-    describe: () => `the end of what this file left behind: ${leftInProcess(before).join(', ')}`,
+    describe: () => `the end of leftovers of this file: ${leftInProcess(before).join(', ')}`,
     timeout: 5_000,
   });
 });

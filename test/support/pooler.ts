@@ -1,4 +1,4 @@
-/** A real PgBouncer before a server, where the Debian package `pgbouncer` is installed. */
+/** A real PgBouncer in front of a server, if the Debian package `pgbouncer` is installed. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -10,14 +10,14 @@ import { freePort } from './cluster.ts';
 import { until } from './until.ts';
 
 export interface Pooler extends AsyncDisposable {
-  /** The server's, by way of the pooler. */
+  /** The server's URL, through the pooler. */
   readonly url: string;
 }
 
-// Debian puts it where only root looks.
+// Debian installs it where only root looks.
 const path = [process.env['PATH'], '/usr/sbin', '/usr/local/sbin'].join(':');
 
-/** Undefined where it is not installed. */
+/** Undefined if it is not installed. */
 export function poolerVersion(): { readonly major: number; readonly minor: number } | undefined {
   try {
     const text = execFileSync('pgbouncer', ['--version'], { env: { PATH: path }, encoding: 'utf8' });

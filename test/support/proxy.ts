@@ -1,33 +1,33 @@
-/** A TCP proxy before a server, that makes the faults of a network. */
+/** A TCP proxy in front of a server that simulates the faults of a network. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What happens to a new connection. `silent`: accepted, never answered. Bytes: the answer to its first packet, then it is closed. */
+/** The treatment of a new connection. `silent`: accepted, never answered. Bytes: the answer to its first packet, then it is closed. */
 type Behaviour = 'forward' | 'slow' | 'silent' | Buffer;
 
 export interface Proxy extends AsyncDisposable {
-  /** The server's, by way of the proxy. */
+  /** The server's URL, through the proxy. */
   readonly url: string;
   /** Accepted so far. */
   readonly accepted: number;
-  /** How often each connection, in the order in which they were accepted, sent something that the server had yet to answer: its round trips. */
+  /** For each connection, in the order of accepting, how often it sent something that the server had yet to answer: its round trips. */
   readonly turns: readonly number[];
   /** From now on, for new connections. Default `forward`. */
   behave(behaviour: Behaviour): void;
   /** Resets all connections, on both sides. */
   reset(): void;
   /**
-   * Makes connections half-open: they stay, and nothing that is sent on them arrives, not even their end. All of them, or
-   * one of those that are open, by the order in which they were accepted.
+   * Makes connections half-open: they stay open, but deliver nothing, not even their end. All of them, or
+   * one of the open ones, by the order of accepting.
    */
   swallow(index?: number): void;
   /**
-   * Keeps what the server sends on the connections that are open, and loses nothing; what it is sent still arrives. All of
+   * Holds back the server's bytes on the open connections, and loses nothing; bytes to the server still arrive. All of
    * them, or those with `part` in their startup message, such as `:gate` or `replication`.
    */
   hold(part?: string): void;
-  /** Sends on what is held, of all of them or of those. */
+  /** Forwards the bytes held back, on all of them or on those. */
   release(part?: string): void;
 }
 
@@ -35,7 +35,7 @@ interface Link {
   readonly client: Socket;
   readonly upstream: Socket | undefined;
   swallowed: boolean;
-  /** Whose bytes were last. */
+  /** The side that sent last. */
   last: 'client' | 'server';
   turns: number;
   /** The first packet of the client: with TLS a request for it, else its startup message. */
@@ -144,7 +144,7 @@ async function trickle(from: Socket, to: Socket): Promise<void> {
   }
 }
 
-/** What PostgreSQL, or a pooler, sends when it refuses. https://www.postgresql.org/docs/current/protocol-error-fields.html */
+/** The answer of PostgreSQL, or a pooler, when it refuses. https://www.postgresql.org/docs/current/protocol-error-fields.html */
 export function errorResponse(code: string, message: string): Buffer {
   const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0M${message}\0\0`);
   const head = Buffer.alloc(5);

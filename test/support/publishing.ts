@@ -1,4 +1,4 @@
-/** A stream of events without a worker: what relay() would publish, by a test. */
+/** A stream of events without a worker: a test publishes in place of relay(). */
 import { jetstream, type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { streamConfig } from '../../src/nats/stream.ts';
@@ -11,9 +11,9 @@ export interface EventStream {
   readonly write: (watcher: string, id: number, values?: Readonly<Record<string, string>>) => Promise<void>;
   /** Publishes the rows 1 to `count`, or more from there on. */
   readonly writeMany: (watcher: string, count: number, from?: number) => Promise<void>;
-  /** What is published under the subject of an event. */
+  /** The messages under the subject of an event. */
   readonly forge: (watcher: string, payload: string | Uint8Array) => Promise<void>;
-  /** What the group has not acknowledged. */
+  /** The messages that the group has not acknowledged. */
   readonly open: (group: string) => Promise<number>;
   readonly letters: () => Promise<Record<string, unknown>[]>;
   readonly make: (config?: Partial<StreamConfig>) => Promise<void>;

@@ -1,4 +1,4 @@
-/** Numbers that a seed decides, so that what failed can be repeated. */
+/** Numbers that a seed determines, so that a failure can be repeated. */
 export interface Random {
   /** 0 ≤ n < below */
   int(below: number): number;

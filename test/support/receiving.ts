@@ -14,7 +14,7 @@ export const row = (id: string): Buffer => encode.insert(plan.relation.oid, [id,
 export const begin = (lsn: bigint): Buffer => encode.begin(lsn, Date.UTC(2024, 0, 1), 7);
 export const commit = (lsn: bigint): Buffer => encode.commit(lsn, lsn + 8n);
 
-/** A receiver over a real intake and ledger; in `told` is what it told its host, in order, in `emitted` what went on to the gate. */
+/** A receiver over a real intake and ledger. `told`: the calls of its host, in order; `emitted`: the changes for the gate. */
 export function receiving(more: Partial<ReceiverHost> = {}) {
   const told: string[] = [];
   const emitted: CapturedItem[] = [];

@@ -12,12 +12,12 @@ import type { UpdateType, WatcherEntry, Watchers } from '../../src/types/watcher
 import { changeOf, type Values } from './sample-changes.ts';
 import { boundWhen, relationOf } from './sample-tables.ts';
 
-/** What a router needs for subscriptions to whole transactions. */
+/** The parts that a router needs for subscriptions to whole transactions. */
 export function noTransactions() {
   return { ledger: new Ledger(new Budget(Infinity, () => {}, () => {}), () => {}), limit: 1_000_000 }; // prettier-ignore
 }
 
-/** A router over one table; what it delivers is kept. */
+/** A router over one table, which records its deliveries. */
 export function routingFor(table: Table, ...entries: readonly WatcherEntry[]) {
   return routingWhen(undefined, table, ...entries);
 }
@@ -53,7 +53,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
     lines,
     warnings,
     delivered,
-    /** Names of those to whom something was delivered since the last call. */
+    /** The names of the subscriptions that have got something since the last call. */
     receivers: () => delivered.splice(0).map(({ to }) => to),
     subscribe: (name: string | readonly string[], ...rest: readonly unknown[]) => subscriptions.subscribe(name, rest),
     changed: (type: UpdateType, row: Values, old?: Values) =>
@@ -65,7 +65,7 @@ export function routingWhen(when: Watchers['when'], table: Table, ...entries: re
 export const noSession: ExactlyOnceHost = {
   slot: 'test',
   create: false,
-  open: () => Promise.reject(new Error('there is no database')),
+  open: () => Promise.reject(new Error('this test has no database')),
   history: () => ({ systemIdentifier: '', timeline: 0 }),
   warn: () => {},
 };

@@ -7,7 +7,7 @@ import type { UpdateType } from '../../src/types/watchers.ts';
 /** PostgreSQL's texts by column; a column that is left out was not sent. */
 export type Values = Readonly<Record<string, TupleValue>>;
 
-/** The values of the columns that a plan wants, in its order. */
+/** The values of the columns that a plan needs, in its order. */
 export function tupleOf({ relation, wanted }: RelationPlan, values: Values): Tuple {
   return wanted.map((index) => values[relation.columns[index]!.name]);
 }

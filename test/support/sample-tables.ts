@@ -21,7 +21,7 @@ const columns = [
   column('bio', oids.text, { toastable: true, number: 4 }),
 ];
 
-/** `users (id int primary key, email text not null, role_id int, bio text)`, as the catalog has it. */
+/** `users (id int primary key, email text not null, role_id int, bio text)`, as in the catalog. */
 export function usersTable({ replicaIdentity = 'default', ...more }: Partial<Table> = {}): Table {
   const table = {
     oid: 16_400, schema: 'public', name: 'users', kind: 'r', persistence: 'p', ancestors: [], columns,

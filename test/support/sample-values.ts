@@ -1,9 +1,9 @@
-/** Types and values of them, for the tests that compare what arrives with what `select` returns. */
+/** Types and sample values, for the tests that compare events with `select`. */
 
 /** A type, and SQL expressions that can be cast to it. */
 export type Samples = readonly (readonly [type: string, ...expressions: string[]])[];
 
-/** Types of the samples' own, to be made before their tables. */
+/** Types for the samples, to be created before their tables. */
 export const sampleTypes = `
   create type mood as enum ('sad', 'ok', 'so, "so"', 'ü \\ 😀', 'NULL', '');
   create domain positive as int4 check (value > 0);
@@ -33,7 +33,7 @@ export const sampleTypes = `
 
 const text = (...values: string[]) => values.map((value) => `'${value.replaceAll("'", "''")}'`);
 
-/** What texts can hold: quotes, what looks like syntax, controls, and all planes of Unicode. */
+/** Texts with quotes, syntax-like content, control characters, and all planes of Unicode. */
 const texts = text(
   '', ' ', 'plain', `it's "quoted" \\ and {braced}, (too)`, 'NULL', '\t\r\n\u0001\u007f', '\ufeffbyte order mark',
   'äöü ∀ 漢字 \u0301 \ufffd \uffff', '😀👩‍👩‍👧𝒳\u{10ffff}', 'x'.repeat(10_000),
@@ -208,7 +208,7 @@ export const optionalValues: Readonly<Record<'xml' | 'hstore' | 'citext' | 'ltre
   ltree: [['ltree', ...text('', 'Top.Science')]],
 };
 
-/** Types of pg_catalog that no value can be written for, or no column made of. */
+/** Types of pg_catalog without a value that can be written, or without columns. */
 export const unwritable = [
   'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary',
   'gtsvector',

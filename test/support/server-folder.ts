@@ -1,6 +1,6 @@
 /**
  * Where servers keep their data: in the system's folder for temporary files, which others use too. A folder belongs to one
- * user and to one process at a time; a file in it, `used-by-<process id>`, says which.
+ * user and to one process at a time. A file in it, `used-by-<process id>`, names the process.
  */
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -10,7 +10,7 @@ import { programs, serverUser } from './binaries.ts';
 
 const prefix = 'walwatch-';
 
-/** A new folder. What killed processes have left of theirs, servers included, goes. */
+/** A new folder. Removes the folders of killed processes, servers included. */
 export async function temporaryFolder(): Promise<string> {
   for (const name of readdirSync(tmpdir())) {
     if (/^walwatch-\w{6}$/.test(name)) await removeIfAbandoned(join(tmpdir(), name));
@@ -20,7 +20,7 @@ export async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-/** The folder of this name with what an earlier process has left in it, or one beside it while another process uses that. */
+/** The folder with this name and an earlier process's data, or one beside it while another process uses that. */
 export async function lastingFolder(name: string): Promise<string> {
   for (let n = 1; ; n++) {
     const folder = join(tmpdir(), `${prefix}${name}${n === 1 ? '' : `-${n}`}`);
@@ -40,7 +40,7 @@ export function release(folder: string): void {
 
 const claimOf = (folder: string, pid: number) => join(folder, `used-by-${pid}`);
 
-/** Two processes that come at once may both be refused; they never both get it. */
+/** Two processes that start at once may both be refused; they never both get it. */
 function claim(folder: string): boolean {
   writeFileSync(claimOf(folder, process.pid), '');
   const users = usersOf(folder);
@@ -62,11 +62,11 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'; // it is somebody else's
+    return (error as NodeJS.ErrnoException).code === 'EPERM'; // it belongs to another user
   }
 }
 
-/** Anybody may make a folder of this name, and would then decide what our server does. */
+/** Anybody may create a folder with this name, and would then control our server. */
 async function isOurs(folder: string): Promise<boolean> {
   const found = lstatSync(folder);
   const users = [process.getuid?.() ?? found.uid, (await serverUser())?.uid];
@@ -85,11 +85,11 @@ async function removeIfAbandoned(folder: string): Promise<void> {
     }
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   } catch {
-    // Another process removes it at the same time, or it cannot be removed: it is in nobody's way.
+    // Another process removes it at the same time, or it cannot be removed: it does no harm.
   }
 }
 
-/** Whether a server really runs there: the process that a stale postmaster.pid names may by now be any. */
+/** Whether a server really runs there: the process id in a stale postmaster.pid may now belong to any process. */
 async function answers(folder: string): Promise<boolean> {
   const name = readdirSync(folder).find((entry) => /^\.s\.PGSQL\.\d+$/.test(entry));
   if (name === undefined) return false;

@@ -7,7 +7,7 @@ import type { Version } from './postgres-packages.ts';
 export type Choice =
   { readonly kind: 'url'; readonly url: string } | { readonly kind: 'docker' | 'embedded'; readonly version: Version };
 
-/** A server that is named, else a container when a Docker engine answers, else the embedded binaries. */
+/** A given server, else a container when a Docker engine answers, else the embedded binaries. */
 export function chooseServer(environment: NodeJS.ProcessEnv, dockerAnswers: boolean): Choice {
   const url = environment['WALWATCH_TEST_DATABASE_URL'];
   if (url) return { kind: 'url', url };

@@ -9,7 +9,7 @@ import { until } from './until.ts';
 
 const slot = 'physical_standby';
 
-/** Stops the primary for the moment of the copy. Disposing of the standby deletes its data. */
+/** Stops the primary while it copies. Disposing of the standby deletes its data. */
 export async function startStandby(primary: Cluster, settings: Settings = {}): Promise<Cluster> {
   await inSession(primary.url, (client) =>
     client.query('select pg_create_physical_replication_slot($1, true)', [slot]),
@@ -39,7 +39,7 @@ export async function startStandby(primary: Cluster, settings: Settings = {}): P
   };
 }
 
-/** Waits until the standby has replayed all that the primary has written so far. */
+/** Waits until the standby has replayed everything that the primary has written so far. */
 export async function replayed(primary: Cluster, standby: Cluster): Promise<void> {
   const [end] = await inSession(
     primary.url,
@@ -58,7 +58,7 @@ export async function replayed(primary: Cluster, standby: Cluster): Promise<void
   );
 }
 
-/** PostgreSQL refuses data that are not its user's. */
+/** PostgreSQL refuses data that its user does not own. */
 export async function own(path: string): Promise<void> {
   const user = await serverUser();
   if (!user) return;

@@ -1,7 +1,7 @@
 import { onTestFinished, vi } from 'vitest';
 
 /**
- * Until the end of the test nobody waits for longer than some milliseconds. Returns how long they would have waited. Not
+ * Until the end of the test no timer waits for longer than some milliseconds. Returns the original delays. Not
  * for tests with sockets: Node's fetch would give up.
  */
 export function hurried(): readonly number[] {

@@ -31,7 +31,7 @@ interface Options {
   readonly limit?: number;
 }
 
-/** Each change takes 100 bytes, and what holding it costs. */
+/** Each change takes 100 bytes, plus the cost of holding it. */
 export function transacting({ entries = inserted, when, limit = 1_000_000 }: Options = {}) {
   const bound = boundWhen(when, table, ...entries);
   const types = new TypeCatalog(undefined);
@@ -45,7 +45,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
     failed: (failure) => failures.push(failure),
     stop: (error) => stops.push(error),
     warn: (warning) => warnings.push(warning),
-    bury: () => Promise.reject(new Error('there is no database')),
+    bury: () => Promise.reject(new Error('this test has no database')),
   });
   const router = new Router(
     bound.map(({ watcher }) => watcher),
@@ -54,7 +54,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
     { ledger, limit },
   );
   router.bind(bound, types);
-  /** As a gate holds what other sessions do not see yet. */
+  /** Like a gate that holds changes which other sessions do not see yet. */
   let held: (Routed & Captured)[] | undefined;
   const intake: Intake = new Intake(ledger, {
     emit: (captured) => {
@@ -87,7 +87,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
       insert(...ids);
       commit(lsn);
     },
-    /** From now on what is received is held; or, what was held is let through. */
+    /** From now on changes are held; or the held changes pass. */
     hold: () => (held = []),
     release: () => {
       const passing = held ?? [];
@@ -100,7 +100,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
   }; // prettier-ignore
 }
 
-/** A handler that reads all; `read` gets the ids of each transaction that it has read to its end. */
+/** A handler that reads everything; `read` gets the ids of each transaction that it has read completely. */
 export function reading(read: unknown[][]) {
   return async (transaction: AnyTransaction) => {
     const ids: unknown[] = [];

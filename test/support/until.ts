@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface UntilOptions {
-  /** What is awaited, for the failure: `the slot to be inactive`. A function can tell how far it has come. */
+  /** What the test waits for, for the failure: `the slot to be inactive`. A function can show the progress. */
   readonly describe: string | (() => string);
   /** Milliseconds. Default 10 000. */
   readonly timeout?: number;
 }
 
-/** Waits until `condition` gives something truthy, and gives that. What the condition throws fails at once. */
+/** Waits until `condition` returns something truthy, and returns that. An error in the condition fails at once. */
 export async function until<T>(
   condition: () => T | Promise<T>,
   { describe, timeout = 10_000 }: UntilOptions,
@@ -17,7 +17,7 @@ export async function until<T>(
     const value = await condition();
     if (value) return value as Exclude<T, false | null | undefined>;
     if (performance.now() > deadline) {
-      throw new Error(`Waited ${timeout} ms in vain for ${typeof describe === 'string' ? describe : describe()}`);
+      throw new Error(`Waited ${timeout} ms for ${typeof describe === 'string' ? describe : describe()}`);
     }
     await delay(5);
   }

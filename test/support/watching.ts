@@ -11,28 +11,28 @@ export function slotName(): string {
   return `test_${process.pid}_${++made}`;
 }
 
-/** Drops what was made under this name, once its watch has stopped. */
+/** Drops slot and publication of this name, once their watch has stopped. */
 export async function dropSlotAndPublication(db: Pick<Database, 'sql' | 'dropSlot'>, name: string): Promise<void> {
-  // A temporary one goes with its session, perhaps between two queries of ours.
+  // A temporary one goes with its session, perhaps between our two queries.
   const [slot] = await db.sql('select from pg_replication_slots where slot_name = $1 and not temporary', [name]);
   if (slot) await db.dropSlot(name);
   await db.sql(`drop publication if exists "${name}"`);
 }
 
-/** A slot's name, with nothing left of it when the test has finished. */
+/** The name of a slot that is dropped, with its publication, when the test has finished. */
 export function nameOn(db: Pick<Database, 'sql' | 'dropSlot'>): string {
   const name = slotName();
   onTestFinished(() => dropSlotAndPublication(db, name));
   return name;
 }
 
-/** What there is of a slot's name. */
+/** Whether slot and publication of this name exist. */
 export const existingOf = async (db: Pick<Database, 'sql'>, name: string) => ({
   slot: (await db.sql('select from pg_replication_slots where slot_name = $1', [name])).length === 1,
   publication: (await db.sql('select from pg_publication where pubname = $1', [name])).length === 1,
 });
 
-/** Makes watches on the database, each on a slot of its own unless the test names one. */
+/** Creates watches on the database, each with its own slot unless the test names one. */
 export function watchOn(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
   const watches = new Set<SlotWatch<any>>();
   return <W extends Watchers>(watchers: W, options: Partial<WatchOptions<W>> = {}): SlotWatch<W> => {
@@ -49,10 +49,10 @@ export function watchOn(db: Pick<Database, 'url' | 'sql' | 'dropSlot'>) {
   };
 }
 
-/** Resolves when the watch has handled and acknowledged all that was committed before the call. */
+/** Resolves when the watch has handled and acknowledged everything committed before the call. */
 export async function settled(db: Pick<Database, 'sql'>, watch: SlotWatch<any>): Promise<void> {
   const [end] = await db.sql<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
-  // A write that nobody watches moves the server's position past it.
+  // A write that no watcher needs moves the server's position past it.
   await db.sql(`select pg_logical_emit_message(false, 'test', '')`);
   const { slot } = watch.status();
   await until(
@@ -70,7 +70,7 @@ export async function settled(db: Pick<Database, 'sql'>, watch: SlotWatch<any>):
   );
 }
 
-/** Whether the transaction of an event is acknowledged. An idle slot moves by itself, so a position that stays is no proof. */
+/** Whether the transaction of an event is acknowledged. An idle slot moves anyway, so a position that stays proves nothing. */
 export function isAcknowledged(watch: SlotWatch<any>, eventId: string): boolean {
   const commitLsn = eventId.slice(0, eventId.lastIndexOf('/'));
   return compareLsn(watch.status().confirmedLsn ?? '0/0', commitLsn) > 0;

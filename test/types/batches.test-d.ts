@@ -20,7 +20,7 @@ type W = typeof watchers;
 type Event = EventOf<W, 'users:updated'>;
 declare const watch: Watch<W>;
 
-test('with batch a handler gets events and their contexts', () => {
+test('with batch, a handler gets events and their contexts', () => {
   watch.subscribe('users:updated', (events, context) => {
     expectTypeOf(events).toEqualTypeOf<readonly Event[]>();
     expectTypeOf(context.contexts).toEqualTypeOf<readonly ContextOf<W, 'users:updated'>[]>();
@@ -32,7 +32,7 @@ test('with batch a handler gets events and their contexts', () => {
   }, { batch: { size: 500, wait: 50, latest: true }, concurrency: 4 }); // prettier-ignore
 });
 
-test('with a filter as well', () => {
+test('batch works with a filter, too', () => {
   watch.subscribe('users:updated', { role_id: 7 }, (events) => {
     expectTypeOf(events).toEqualTypeOf<readonly Event[]>();
   }, { batch: { size: 500 } }); // prettier-ignore
@@ -41,7 +41,7 @@ test('with a filter as well', () => {
   });
 });
 
-test('with transaction: true the context of the batch has a client', () => {
+test('with transaction: true, the context of a batch has a client', () => {
   watch.subscribe('users:updated', (_, { client, contexts }) => {
     expectTypeOf(client).toEqualTypeOf<Client>();
     expectTypeOf(contexts).toEqualTypeOf<readonly ContextOf<W, 'users:updated'>[]>();
@@ -57,7 +57,7 @@ test('HandlerOf follows the options', () => {
   expectTypeOf<Parameters<Batched>[1]>().toEqualTypeOf<BatchContext<'users:updated', Event, 'updated'> & {}>();
 });
 
-test('refused is', () => {
+test('handlers and options that do not fit together are refused', () => {
   const one = (event: Event) => event.id;
   const many = (events: readonly Event[]) => events.length;
   watch.subscribe('users:updated', many, { batch: { size: 2 } });

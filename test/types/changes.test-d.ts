@@ -17,7 +17,7 @@ const watchers = defineWatchers<DB>()([
 type W = typeof watchers;
 declare const watch: Watch<W>;
 
-test('a change is watcher, event and context of one watcher', () => {
+test('a change has watcher, event and context of one watcher', () => {
   expectTypeOf<ChangeOf<W, 'users:inserted'>>().toEqualTypeOf<
     Change<'users:inserted', EventOf<W, 'users:inserted'>, ContextOf<W, 'users:inserted'>>
   >();
@@ -29,7 +29,7 @@ test('ChangeOf without a name is the union over all watchers', () => {
   >();
 });
 
-test('watcher narrows a union of changes, event and context with it', () => {
+test('checking watcher narrows a union of changes, including event and context', () => {
   const seen = (change: ChangeOf<W>) => {
     switch (change.watcher) {
       case 'users:inserted':
@@ -50,7 +50,7 @@ test('watcher narrows a union of changes, event and context with it', () => {
   expectTypeOf(seen).returns.toEqualTypeOf<1 | 2 | 3>();
 });
 
-test('destructured, watcher still narrows the event', () => {
+test('checking a destructured watcher narrows the event, too', () => {
   const seen = ({ watcher, event }: ChangeOf<W>) => {
     if (watcher === 'invoice_changed') expectTypeOf(event.total).toBeString();
     // @ts-expect-error another watcher's event may not have it
@@ -69,7 +69,7 @@ test('events iterates over the changes of one watcher', async () => {
   expectTypeOf(watch.events('users:deleted')).toEqualTypeOf<AsyncIterableIterator<ChangeOf<W, 'users:deleted'>>>();
 });
 
-test('events takes the filters that subscribe takes, with and without a signal', () => {
+test('events accepts the filters that subscribe accepts, with and without a signal', () => {
   const { signal } = new AbortController();
   type Deleted = AsyncIterableIterator<ChangeOf<W, 'users:deleted'>>;
   expectTypeOf(watch.events('users:deleted', 7)).toEqualTypeOf<Deleted>();
@@ -77,11 +77,11 @@ test('events takes the filters that subscribe takes, with and without a signal',
   watch.events('users:inserted', { email: 'a@example.org' }, { signal });
   // @ts-expect-error not an extra column
   watch.events('users:inserted', { role_id: 7 });
-  // @ts-expect-error no id to ask for on inserted
+  // @ts-expect-error 'inserted' cannot be filtered by id
   watch.events('users:inserted', 7, { signal });
 });
 
-test('events of a union of watchers is narrowed by watcher', async () => {
+test('checking watcher narrows the events of a union of watchers', async () => {
   const either = 'users:inserted' as 'users:inserted' | 'invoice_changed';
   for await (const change of watch.events(either)) {
     if (change.watcher === 'users:inserted') expectTypeOf(change.event.email).toBeString();

@@ -7,7 +7,7 @@ const lines = table<{ order_id: number; line: number; qty: number }>()({
   primaryKey: ['order_id', 'line'],
 });
 
-test('a condition gets the event and its old values as far as they are known, by the name of its watcher', () => {
+test('a condition gets the event and its known old values, by the name of its watcher', () => {
   const watchers = defineWatchers<DB>()(
     [
       ['users', 'updated', { label: 'moved', extraColumns: ['role_id'] }],
@@ -37,7 +37,7 @@ test('a condition gets the event and its old values as far as they are known, by
   expectTypeOf(watchers).toExtend<Watchers>();
 });
 
-test('conditions are for some of the watchers or for none; without a schema type values are unknown', () => {
+test('conditions can be given for some watchers or for none; without a schema type, values are unknown', () => {
   defineWatchers<DB>()([['users', 'updated'], ['users', 'deleted']], { when: { 'users:updated': () => true } }); // prettier-ignore
   defineWatchers<DB>()([['users', 'updated']], {});
   defineWatchers([['anything', 'updated', { extraColumns: ['v'] }]], {
@@ -50,14 +50,14 @@ test('conditions are for some of the watchers or for none; without a schema type
   });
 });
 
-test('refused is', () => {
+test('conditions that do not fit are refused', () => {
   // @ts-expect-error a condition of an unknown watcher
   defineWatchers<DB>()([['users', 'updated']], { when: { 'users:inserted': () => true } });
-  // @ts-expect-error a condition of the watcher's name without its label
+  // @ts-expect-error table:type of a watcher that has a label
   defineWatchers<DB>()([['users', 'updated', { label: 'moved' }]], { when: { 'users:updated': () => true } });
   // @ts-expect-error an asynchronous condition
   defineWatchers<DB>()([['users', 'updated']], { when: { 'users:updated': async () => true } });
-  // @ts-expect-error no function
+  // @ts-expect-error not a function
   defineWatchers<DB>()([['users', 'updated']], { when: { 'users:updated': true } });
   // @ts-expect-error a column that the event does not carry
   defineWatchers<DB>()([['users', 'updated']], { when: { 'users:updated': (event) => event.email !== '' } });
@@ -65,7 +65,7 @@ test('refused is', () => {
   defineWatchers<DB>()([['users', 'updated']], { where: {} });
 });
 
-test('Conditions can be declared apart', () => {
+test('Conditions can be declared separately', () => {
   const watchers = defineWatchers<DB>()([['users', 'updated', { extraColumns: ['email'] }]]);
   type Map = NonNullable<(typeof watchers)['$map']>;
   const when: Conditions<Map> = { 'users:updated': ({ email }) => email.length > 0 };

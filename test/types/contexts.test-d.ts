@@ -11,7 +11,7 @@ const watchers = defineWatchers<DB>()([
 ]);
 type W = typeof watchers;
 
-test("a context names its watcher literally: the identifier, or the label, and the watcher's type", () => {
+test("a context has the watcher's identifier or label, and its type, as literals", () => {
   expectTypeOf<ContextOf<W, 'users:inserted'>>().toExtend<{ watcher: 'users:inserted'; type: 'inserted' }>();
   expectTypeOf<ContextOf<W, 'voided'>>().toExtend<{ watcher: 'voided'; type: 'deleted' }>();
   expectTypeOf<ContextOf<W, 'users:inserted'>['watcher']>().toEqualTypeOf<'users:inserted'>();
@@ -20,7 +20,7 @@ test("a context names its watcher literally: the identifier, or the label, and t
   expectTypeOf<ContextOf<W, 'voided'>['type']>().toEqualTypeOf<'deleted'>();
 });
 
-test("previous has any of the event's columns, and none else", () => {
+test("previous can have any of the event's columns, but no others", () => {
   expectTypeOf<ContextOf<W, 'users:updated'>['previous']>().toEqualTypeOf<{
     readonly id?: number;
     readonly email?: string;
@@ -33,13 +33,13 @@ test("previous has any of the event's columns, and none else", () => {
   expectTypeOf<ContextOf<W, 'users:truncated'>['previous']>().toEqualTypeOf<{}>();
 });
 
-test("absent lists columns of the event, also those that absent: 'omit' makes optional", () => {
+test("absent lists columns of the event, including those that absent: 'omit' makes optional", () => {
   expectTypeOf<ContextOf<W, 'users:updated'>['absent']>().toEqualTypeOf<readonly ('id' | 'email' | 'role_id')[]>();
   expectTypeOf<ContextOf<W, 'omitting'>['absent']>().toEqualTypeOf<readonly ('id' | 'email')[]>();
   expectTypeOf<ContextOf<W, 'users:truncated'>['absent']>().toEqualTypeOf<readonly never[]>();
 });
 
-test('every context tells where the event comes from and which attempt it is', () => {
+test("every context has the event's position and the number of the attempt", () => {
   expectTypeOf<ContextOf<W, 'voided'>>().toExtend<DeliveryContext>();
   expectTypeOf<ContextOf<W, 'voided'>>().toExtend<EventContext>();
   expectTypeOf<
@@ -57,14 +57,14 @@ test('every context tells where the event comes from and which attempt it is', (
   }>();
 });
 
-test('a context has these members, no more', () => {
+test('a context has exactly these members', () => {
   expectTypeOf<keyof ContextOf<W, 'voided'>>().toEqualTypeOf<
     | 'watcher' | 'type' | 'schema' | 'table' | 'eventId' | 'commitLsn' | 'ordinal' | 'xid' | 'committedAt' | 'previous'
     | 'absent' | 'existing' | 'attempt' | 'signal'
   >(); // prettier-ignore
 });
 
-test('contexts of different watchers are told apart by type', () => {
+test('checking type narrows contexts of different watchers', () => {
   const told = (context: ContextOf<W, 'users:inserted'> | ContextOf<W, 'voided'>) => {
     if (context.type === 'deleted') return context.previous.total;
     return context.watcher;

@@ -6,7 +6,7 @@ export interface Address {
   readonly street: string;
 }
 
-/** What kysely-codegen makes of a database: the schema type of these tests. */
+/** The output of kysely-codegen for a database: the schema type of these tests. */
 export interface DB {
   users: {
     id: Generated<number>;
@@ -21,7 +21,7 @@ export interface DB {
     deleted_at: Date | null;
     raw: unknown;
   };
-  /** A key with a brand, outside `public`. */
+  /** A key with a branded type, outside `public`. */
   'billing.invoices': {
     id: ColumnType<UserId, number, never>;
     user_id: number;

@@ -58,12 +58,12 @@ type W = typeof watchers;
 declare const watch: Watch<W>;
 const handler = () => {};
 
-test('a Drizzle table, in any schema, is a DrizzleTable', () => {
+test('a Drizzle table in any schema is a DrizzleTable', () => {
   expectTypeOf(posts).toExtend<DrizzleTable>();
   expectTypeOf(stock).toExtend<DrizzleTable>();
 });
 
-test('watchers of Drizzle tables are called by the names in the database, beside those of the schema type', () => {
+test('watchers of Drizzle tables are named by the names in the database, like those of the schema type', () => {
   expectTypeOf<WatcherName<W>>().toEqualTypeOf<
     | 'blog_posts:inserted'
     | 'blog_posts:updated'
@@ -90,7 +90,7 @@ describe('an event of a Drizzle table', () => {
     expectTypeOf<EventOf<W, 'blog_posts:truncated'>>().toEqualTypeOf<{}>();
   });
 
-  test('has the column that is marked as the primary key, whatever it is called', () => {
+  test('has the column that is marked as the primary key, whatever its name is', () => {
     expectTypeOf<EventOf<W, 'blog_posts:deleted'>>().toEqualTypeOf<{ readonly id: number }>();
     expectTypeOf<EventOf<W, 'erp.parts:updated'>>().toEqualTypeOf<{
       readonly partUid: string;
@@ -106,7 +106,7 @@ describe('an event of a Drizzle table', () => {
     }>();
   });
 
-  test('has the key that table() names where none is marked', () => {
+  test('has the key that table() names if none is marked', () => {
     expectTypeOf<EventOf<W, 'unkeyed:deleted'>>().toEqualTypeOf<{ readonly code: string }>();
   });
 
@@ -116,7 +116,7 @@ describe('an event of a Drizzle table', () => {
   });
 });
 
-test('a filter of a Drizzle table is an id or its scalar properties', () => {
+test('a filter of a Drizzle table is an id or scalar properties', () => {
   expectTypeOf<FilterOf<W, 'blog_posts:updated'>>().toEqualTypeOf<
     | number
     | {
@@ -127,13 +127,13 @@ test('a filter of a Drizzle table is an id or its scalar properties', () => {
       }
   >();
   watch.subscribe('blog_posts:inserted', { authorId: 7 }, handler);
-  // @ts-expect-error there is no id to ask for on inserted
+  // @ts-expect-error 'inserted' cannot be filtered by id
   watch.subscribe('blog_posts:inserted', 7, handler);
   // @ts-expect-error the column's name in the database
   watch.subscribe('blog_posts:inserted', { author_id: 7 }, handler);
 });
 
-test('a filter by a composite key of a Drizzle table names columns', () => {
+test('a filter for a composite key of a Drizzle table names columns', () => {
   expectTypeOf<FilterOf<W, 'erp.stock:updated'>>().toEqualTypeOf<{
     readonly partUid?: string | number | bigint;
     readonly place?: number;
@@ -141,7 +141,7 @@ test('a filter by a composite key of a Drizzle table names columns', () => {
   }>();
 });
 
-test('table() keeps the marked key, and maps columns that the database calls otherwise', () => {
+test('table() keeps the marked key, and maps columns with other names in the database', () => {
   const mapped = defineWatchers([[table(posts)({ columnMap: { authorId: 'writer' } }), 'deleted']]);
   expectTypeOf<EventOf<typeof mapped, 'blog_posts:deleted'>>().toEqualTypeOf<{ readonly id: number }>();
   // @ts-expect-error authorId
@@ -150,13 +150,13 @@ test('table() keeps the marked key, and maps columns that the database calls oth
   table(posts)({ primaryKey: 'id', columMap: { authorId: 'writer' } });
 });
 
-test('a table of pgTableCreator is called by the name that it was given', () => {
+test('a table of pgTableCreator has the name that was passed to it', () => {
   const prefixed = pgTableCreator((name) => `app_${name}`)('users', { id: serial().primaryKey() });
   const named = defineWatchers([[prefixed, 'deleted']]);
   expectTypeOf<WatcherName<typeof named>>().toEqualTypeOf<'users:deleted'>();
 });
 
-describe('refused is', () => {
+describe('defineWatchers refuses', () => {
   test('a column by its name in the database', () => {
     // @ts-expect-error authorId
     defineWatchers([[posts, 'updated', { extraColumns: ['author_id'] }]]);
@@ -167,7 +167,7 @@ describe('refused is', () => {
   test('a Drizzle table whose types show no key, until table() names it', () => {
     // @ts-expect-error its key is composite
     defineWatchers([[stock, 'updated']]);
-    // @ts-expect-error nothing is marked
+    // @ts-expect-error no column is marked
     defineWatchers([[unkeyed, 'deleted']]);
     defineWatchers([[stockByKey, 'updated']]);
   });
@@ -177,7 +177,7 @@ describe('refused is', () => {
     table(stock)({ primaryKey: ['part_uid', 'place'] });
   });
 
-  test('a Drizzle table and a name that are one watcher', () => {
+  test('a Drizzle table and a name that mean the same watcher', () => {
     const users = pgTable('users', { id: serial('id').primaryKey() });
     defineWatchers<DB>()([
       // @ts-expect-error both are 'users:updated'

@@ -21,12 +21,12 @@ const watchers = defineWatchers<DB>()([
 type W = typeof watchers;
 
 describe('an event has', () => {
-  test('the primary key alone, when there are no extra columns', () => {
+  test('only the primary key, without extra columns', () => {
     expectTypeOf<EventOf<W, 'users:inserted'>>().toEqualTypeOf<{ readonly id: number }>();
     expectTypeOf<EventOf<W, 'nothing_more'>>().toEqualTypeOf<{ readonly id: number }>();
   });
 
-  test('primary key and extra columns, nothing else', () => {
+  test('exactly the primary key and the extra columns', () => {
     expectTypeOf<EventOf<W, 'users:updated'>>().toEqualTypeOf<{
       readonly id: number;
       readonly email: string;
@@ -34,7 +34,7 @@ describe('an event has', () => {
     }>();
   });
 
-  test('a primary key that is an extra column as well only once', () => {
+  test('a primary key that is also an extra column only once', () => {
     expectTypeOf<EventOf<W, 'users:deleted'>>().toEqualTypeOf<{ readonly id: number; readonly email: string }>();
   });
 
@@ -47,7 +47,7 @@ describe('an event has', () => {
   });
 });
 
-test("a column's type is what a select returns, not what an insert or update takes", () => {
+test("a column's type is the result of a select, not the input of an insert or update", () => {
   expectTypeOf<EventOf<W, 'values'>>().toEqualTypeOf<{
     readonly id: number;
     readonly state: 'active' | 'blocked';
@@ -60,14 +60,14 @@ test("a column's type is what a select returns, not what an insert or update tak
   }>();
 });
 
-test('a brand of a key is kept', () => {
+test("the brand of a key's type is kept", () => {
   expectTypeOf<EventOf<W, 'billing.invoices:updated'>>().toEqualTypeOf<{
     readonly id: UserId;
     readonly total: string;
   }>();
 });
 
-test("absent: 'omit' makes the extra columns optional, and never the primary key", () => {
+test("absent: 'omit' makes extra columns optional, but never the primary key", () => {
   expectTypeOf<EventOf<W, 'omitting'>>().toEqualTypeOf<{
     readonly id: number;
     readonly email?: string;
@@ -75,11 +75,11 @@ test("absent: 'omit' makes the extra columns optional, and never the primary key
   }>();
 });
 
-test("absent: 'throw' is the default, and leaves extra columns required", () => {
+test("absent: 'throw' is the default, and extra columns are then required", () => {
   expectTypeOf<EventOf<W, 'throwing'>>().toEqualTypeOf<{ readonly id: number; readonly email: string }>();
 });
 
-test('a handler cannot read a column that was not asked for, nor write to the event', () => {
+test('a handler cannot read a column that its watcher does not name, and cannot change the event', () => {
   const read = (event: EventOf<W, 'users:updated'>) => {
     // @ts-expect-error a column of the table, but not of the event
     void event.verified;

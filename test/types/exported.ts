@@ -1,4 +1,4 @@
-/** Exports what a project may export. `declarations.test.ts` and scripts/try-types.mjs make declarations of it. */
+/** Exports that a project may have. `declarations.test.ts` and scripts/try-types.mjs make declarations from them. */
 import { bigint, pgSchema, pgTable, pgTableCreator, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
 import type { ColumnType, Generated } from 'kysely';
 import { createWatch, defineConfig, defineWatchers, table } from 'walwatch';

@@ -23,7 +23,7 @@ const watchers = defineWatchers<DB>()([
   [lines, 'inserted'],
 ]);
 type W = typeof watchers;
-/** A string may be the digits of a number. */
+/** A string type of digits. */
 type Text = string | number | bigint;
 declare const watch: Watch<W>;
 const handler = () => {};
@@ -35,7 +35,7 @@ describe('a filter is', () => {
     watch.subscribe('users:deleted', { id: 7 }, handler);
   });
 
-  test('any of the extra columns, null where the column may be null', () => {
+  test('any of the extra columns, with null if the column is nullable', () => {
     expectTypeOf<FilterOf<W, 'users:updated'>>().toEqualTypeOf<
       number | { readonly id?: number; readonly role_id?: number | null; readonly email?: Text }
     >();
@@ -43,7 +43,7 @@ describe('a filter is', () => {
     watch.subscribe('users:updated', { role_id: null, email: 'a@example.org' }, handler);
   });
 
-  test('of the type of the column, as a select returns it', () => {
+  test("of the column's type in a select", () => {
     expectTypeOf<FilterOf<W, 'billing.invoices:updated'>>().toEqualTypeOf<
       UserId | { readonly id?: UserId; readonly user_id?: number }
     >();
@@ -57,7 +57,7 @@ describe('a filter is', () => {
     watch.subscribe('users:updated', { email: null }, handler);
   });
 
-  test('of scalar columns only; unknown may be any scalar', () => {
+  test('a value of a scalar column; unknown accepts any scalar', () => {
     expectTypeOf<FilterOf<W, 'values'>>().toEqualTypeOf<
       | number
       | {
@@ -68,58 +68,58 @@ describe('a filter is', () => {
           readonly raw?: string | number | bigint | boolean | null;
         }
     >();
-    // @ts-expect-error a Date is not compared
+    // @ts-expect-error a Date cannot be compared
     watch.subscribe('values', { created_at: new Date(0) }, handler);
     // @ts-expect-error nor is JSON
     watch.subscribe('values', { address: { street: '' } }, handler);
   });
 
-  test('null alone for a column that is no scalar but may be null', () => {
+  test('only null for a nullable column that has no scalar type', () => {
     expectTypeOf<FilterOf<W, 'marked'>>().toEqualTypeOf<
       number | { readonly id?: number; readonly deleted_at?: null }
     >();
   });
 
-  test("not affected by absent: 'omit'", () => {
+  test("the same with absent: 'omit'", () => {
     expectTypeOf<FilterOf<W, 'omitting'>>().toEqualTypeOf<number | { readonly id?: number; readonly email?: Text }>();
   });
 
-  test('for a composite key its columns, all or some, and no id', () => {
+  test('all or some columns of a composite key, but no id', () => {
     type Columns = { readonly order_id?: number; readonly line?: number };
     expectTypeOf<FilterOf<W, 'order_lines:updated'>>().toEqualTypeOf<Columns>();
     watch.subscribe('order_lines:updated', { order_id: 1, line: 2 }, handler);
     watch.subscribe('order_lines:updated', { order_id: 1 }, handler);
-    // A new line of a known order: part of the key is known before the row is.
+    // A new line of a known order: a part of the key is known before the row exists.
     watch.subscribe('order_lines:inserted', { order_id: 1 }, handler);
     // @ts-expect-error the key has two columns
     watch.subscribe('order_lines:updated', 1, handler);
   });
 
-  test('for inserted extra columns, but no id', () => {
+  test('extra columns for inserted, but no id', () => {
     watch.subscribe('joined', { role_id: 7 }, handler);
-    // @ts-expect-error nobody knows the id before
+    // @ts-expect-error the id is unknown before the insert
     watch.subscribe('joined', 7, handler);
     // @ts-expect-error not as a column either
     watch.subscribe('joined', { id: 7 }, handler);
   });
 });
 
-test('where there is nothing to filter by, the type says so', () => {
+test('a watcher without possible filters has a type that explains why', () => {
   expectTypeOf<
     FilterOf<W, 'users:truncated'>
-  >().toEqualTypeOf<"'truncated' concerns the whole table: there is nothing to filter by">();
+  >().toEqualTypeOf<"'truncated' concerns the whole table and cannot be filtered">();
   expectTypeOf<
     FilterOf<W, 'users:inserted'>
-  >().toEqualTypeOf<"there is no id to subscribe to on 'inserted': filter by extraColumns">();
+  >().toEqualTypeOf<"'inserted' cannot be filtered by id: filter by extraColumns">();
 });
 
-test('a filter can be declared apart', () => {
+test('a filter can be declared separately', () => {
   const filter: FilterOf<W, 'users:updated'> = { role_id: 7 };
   watch.subscribe('users:updated', filter, handler);
   watch.unsubscribe('users:updated', filter, handler);
 });
 
-test('a key that is typed as a string of digits may be given as a number or bigint', () => {
+test('a key with a string type of digits accepts a number or bigint', () => {
   interface Keys {
     accounts: { id: ColumnType<string, number | bigint | string>; owner_id: string | null; code: `${bigint}` };
     sites: { id: string & { readonly __brand: 'SiteId' }; state: 'on' | 'off'; flag: boolean };
@@ -137,11 +137,11 @@ test('a key that is typed as a string of digits may be given as a number or bigi
       live.subscribe('accounts:updated', id, handler);
     }
     own.subscribe('accounts:updated', { owner_id: null }, handler);
-    // @ts-expect-error true is no digits
+    // @ts-expect-error true is not a number
     own.subscribe('accounts:updated', true, handler);
     // @ts-expect-error nor a key with a brand
     own.subscribe('sites:updated', 42, handler);
-    // @ts-expect-error nor one of some words
+    // @ts-expect-error nor one of several words
     own.subscribe('sites:updated', { state: 42 }, handler);
     // @ts-expect-error nor a boolean
     own.subscribe('sites:updated', { flag: 1 }, handler);

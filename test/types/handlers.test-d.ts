@@ -52,7 +52,7 @@ describe('subscribe infers event and context of an inline handler', () => {
     );
   });
 
-  test('of truncated, whose event is empty', () => {
+  test('for truncated, whose event is empty', () => {
     watch.subscribe('users:truncated', (event, { type }) => {
       expectTypeOf(event).toEqualTypeOf<{}>();
       expectTypeOf(type).toEqualTypeOf<'truncated'>();
@@ -69,7 +69,7 @@ test('one handler for several watchers gets a union', () => {
   });
 });
 
-test('HandlerOf is the handler of a watcher, declared apart', () => {
+test('HandlerOf is the type of a handler that is declared separately', () => {
   const handler: HandlerOf<W, 'users:updated'> = (event, context) => `${event.email} ${context.watcher}`;
   watch.subscribe('users:updated', handler);
   watch.subscribe('users:updated', { email: 'a@example.org' }, handler);
@@ -78,7 +78,7 @@ test('HandlerOf is the handler of a watcher, declared apart', () => {
   >();
 });
 
-test('a handler may want less than it gets: any row with an id, any context', () => {
+test('a handler may need less than it gets: any row with an id, any context', () => {
   const forget = (row: { readonly id: number }) => row.id;
   const log = (event: object, context: { readonly eventId: string }) => [context.eventId, ...Object.keys(event)];
   watch.subscribe('users:inserted', forget);
@@ -87,7 +87,7 @@ test('a handler may want less than it gets: any row with an id, any context', ()
   watch.subscribe('users:truncated', () => {});
 });
 
-test('a handler that wants more than the event has is refused', () => {
+test('a handler that needs more than the event has is refused', () => {
   const mail = (row: { readonly id: number; readonly email: string }) => row.email;
   watch.subscribe('users:updated', mail);
   // @ts-expect-error email is not in extraColumns
@@ -102,7 +102,7 @@ test('a handler of another watcher is refused', () => {
   watch.subscribe('users:updated', handler);
 });
 
-test('onError as a function gets the error and where it happened', () => {
+test("an onError function gets the error and the event's position", () => {
   watch.subscribe('users:updated', () => {}, {
     onError: (error, context) => {
       expectTypeOf(error).toBeUnknown();
@@ -110,11 +110,11 @@ test('onError as a function gets the error and where it happened', () => {
       return context.attempt < 3 ? 'retry' : 'skip';
     },
   });
-  // @ts-expect-error 'ignore' is no action
+  // @ts-expect-error 'ignore' is not an action
   watch.subscribe('users:updated', () => {}, { onError: () => 'ignore' });
 });
 
-test('onError is retry, a function, or what comes after so many attempts', () => {
+test("onError is 'retry', a function, or an action after some attempts", () => {
   expectTypeOf<'retry'>().toExtend<OnError>();
   expectTypeOf<{ attempts: number; then: 'stop' | 'skip' }>().toExtend<OnError>();
   expectTypeOf<{ attempts: number; then: 'retry' }>().not.toExtend<OnError>();
@@ -122,14 +122,14 @@ test('onError is retry, a function, or what comes after so many attempts', () =>
   expectTypeOf<'stop'>().not.toExtend<OnError>();
 });
 
-test('unsubscribe mirrors subscribe, with any handler', () => {
+test('unsubscribe takes the same arguments as subscribe, with any handler', () => {
   const handler: HandlerOf<W, 'users:updated'> = (event) => event.email;
   expectTypeOf(watch.unsubscribe('users:updated', handler)).toBeBoolean();
   expectTypeOf(watch.unsubscribe('users:updated', 7, handler)).toBeBoolean();
   expectTypeOf(watch.unsubscribe('users:updated', { role_id: 7, email: '' }, handler)).toBeBoolean();
 });
 
-test('a subscription ends itself, also at the end of a block', () => {
+test('a subscription can be ended, also by the end of a block', () => {
   using subscription = watch.subscribe('users:inserted', () => {});
   expectTypeOf(subscription).toExtend<Disposable>();
   expectTypeOf<Subscription['unsubscribe']>().toEqualTypeOf<() => void>();

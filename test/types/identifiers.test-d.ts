@@ -2,7 +2,7 @@ import { describe, expectTypeOf, test } from 'vitest';
 import { defineWatchers, table, type UpdateType, type WatcherEntry, type WatcherName } from '../../src/index.ts';
 import type { DB } from './database.ts';
 
-describe('a watcher is called', () => {
+describe('a watcher is named', () => {
   test('table:type in the schema public', () => {
     const watchers = defineWatchers<DB>()([
       ['users', 'inserted'],
@@ -18,12 +18,12 @@ describe('a watcher is called', () => {
     expectTypeOf<WatcherName<typeof watchers>>().toEqualTypeOf<'billing.invoices:updated'>();
   });
 
-  test("without 'public.', when the schema type names that", () => {
+  test("without 'public.' if the schema type has that prefix", () => {
     const watchers = defineWatchers<DB>()([['public.audit_log', 'deleted']]);
     expectTypeOf<WatcherName<typeof watchers>>().toEqualTypeOf<'audit_log:deleted'>();
   });
 
-  test('by its label instead, in any schema and with any other options', () => {
+  test('by its label, in any schema and with any other options', () => {
     const watchers = defineWatchers<DB>()([
       ['users', 'updated', { label: 'contact_changed', triggerColumns: ['email'], extraColumns: ['role_id'] }],
       ['billing.invoices', 'inserted', { label: 'billed' }],
@@ -50,7 +50,7 @@ test('the same table name in two schemas is two watchers', () => {
   expectTypeOf<WatcherName<typeof watchers>>().toEqualTypeOf<'users:updated' | 'archive.users:updated'>();
 });
 
-test('entries can be declared apart, as const', () => {
+test('entries can be declared separately, as const', () => {
   const entries = [
     ['users', 'inserted'],
     ['users', 'updated', { extraColumns: ['email'] }],
@@ -59,7 +59,7 @@ test('entries can be declared apart, as const', () => {
   expectTypeOf<WatcherName<typeof watchers>>().toEqualTypeOf<'users:inserted' | 'users:updated'>();
 });
 
-test('no watchers at all have no names', () => {
+test('an empty list has no names', () => {
   const typed = defineWatchers<DB>()([]);
   const untyped = defineWatchers([]);
   expectTypeOf<WatcherName<typeof typed>>().toBeNever();

@@ -1,4 +1,4 @@
-/** What a browser gets of the watchers' types. */
+/** The watchers' types in a browser. */
 import { expectTypeOf, test } from 'vitest';
 import { createClient, type LiveSource, type Refusal } from '../../src/client/index.ts';
 import { defineWatchers, type Watch } from '../../src/index.ts';
@@ -30,9 +30,9 @@ test('the client is typed by the watchers', () => {
   client.subscribe('order_changed', 'a', (event) => expectTypeOf(event.total).toEqualTypeOf<bigint>());
   // @ts-expect-error no such watcher
   client.subscribe('users:deleted', () => {});
-  // @ts-expect-error no extra column
+  // @ts-expect-error not an extra column
   client.subscribe('users:updated', { name: 'Ada' }, () => {});
-  // @ts-expect-error nothing to subscribe to by id
+  // @ts-expect-error 'inserted' cannot be filtered by id
   client.subscribe('users:inserted', 1, () => {});
   // @ts-expect-error no such event
   client.on('error', () => {});
@@ -54,11 +54,11 @@ test('the hooks are typed by the client', () => {
   }>();
 });
 
-test('an id that is not known yet is undefined for hooks, and nothing for the client', () => {
+test('hooks accept undefined for an id that is not known yet; the client does not', () => {
   const client = createClient<W>({ url: '/live' });
   const { useWatch, useLive } = createHooks(client);
   const id = 1 as number | undefined;
-  // @ts-expect-error not known yet is not all rows
+  // @ts-expect-error an unknown id does not mean all rows
   client.subscribe('users:updated', undefined, () => {});
   // @ts-expect-error not known yet
   client.subscribe('users:updated', id, () => {});
@@ -74,7 +74,7 @@ test('an id that is not known yet is undefined for hooks, and nothing for the cl
   useLive('users:updated', { nobody: id }, async () => 1);
 });
 
-test('what is refused and what fails is typed', () => {
+test('refusals and failures are typed', () => {
   const client = createClient<W>({ url: () => '/live', headers: async () => ({ authorization: 'Bearer x' }) });
   client.on('refused', (refusal) => expectTypeOf(refusal).toEqualTypeOf<Refusal>());
   client.on('failed', ({ status, retryIn }) => {
@@ -83,7 +83,7 @@ test('what is refused and what fails is typed', () => {
   });
   client.on('connected', () => {});
   createClient<W>({ url: new URL('https://example.org'), fetch, share: 'user 7' });
-  // @ts-expect-error a token is a text
+  // @ts-expect-error a token must be a string
   createClient<W>({ url: '/live', headers: { authorization: 7 } });
 });
 
@@ -93,18 +93,18 @@ test('authorize narrows by watcher, and is required', () => {
       expectTypeOf(request).toEqualTypeOf<Request>();
       expectTypeOf(wanted.watcher).toEqualTypeOf<'users:inserted' | 'users:updated' | 'order_changed'>();
       expectTypeOf(wanted.kind).toEqualTypeOf<'all' | 'id' | 'columns'>();
-      // @ts-expect-error which rows are asked for is to be looked at first
+      // @ts-expect-error the requested rows must be checked first
       if (wanted.id === 7) return true;
       if (wanted.watcher === 'order_changed') return wanted.kind === 'id' && wanted.id === 'a';
       return wanted.watcher === 'users:updated' && wanted.kind === 'columns' && wanted.columns.role_id === 7;
     },
   });
   expectTypeOf(handler).toEqualTypeOf<(request: Request) => Promise<Response>>();
-  // @ts-expect-error without authorize nothing would be served
+  // @ts-expect-error authorize is missing
   sse(watch, {});
 });
 
-test('onlyOwn is an authorize of any watchers, alone or within a function', () => {
+test('onlyOwn is an authorize for any watchers, alone or inside a function', () => {
   const roleOf = (request: Request) => (request.headers.has('cookie') ? 7 : undefined);
   sse(watch, { authorize: onlyOwn('role_id', roleOf) });
   sse(watch, {
@@ -112,11 +112,11 @@ test('onlyOwn is an authorize of any watchers, alone or within a function', () =
       wanted.watcher === 'users:updated' && (await onlyOwn('id', roleOf(request))(request, wanted)),
     principal: roleOf,
   });
-  // @ts-expect-error an object is nobody's id
+  // @ts-expect-error an object cannot be an id
   onlyOwn('id', { id: 7 });
 });
 
-test('there is no id to subscribe to on inserted, and nothing but all rows on truncated', () => {
+test('inserted cannot be filtered by id, and truncated not at all', () => {
   const more = defineWatchers<DB>()([
     ['users', 'inserted', { extraColumns: ['name'] }],
     ['users', 'truncated'],

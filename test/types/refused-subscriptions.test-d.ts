@@ -22,7 +22,7 @@ declare const watch: Watch<W>;
 declare const slotWatch: SlotWatch<W>;
 const handler = () => {};
 
-describe('refused in subscribe, unsubscribe and events is', () => {
+describe('subscribe, unsubscribe and events refuse', () => {
   test('an unknown watcher', () => {
     // @ts-expect-error not watched
     watch.subscribe('billing.invoices:updated', handler);
@@ -36,7 +36,7 @@ describe('refused in subscribe, unsubscribe and events is', () => {
     watch.details('roles:updated');
   });
 
-  test('a watcher by a name that is not known', () => {
+  test('a watcher whose name is any string', () => {
     // @ts-expect-error any string
     watch.subscribe('users:updated' as string, handler);
   });
@@ -44,16 +44,16 @@ describe('refused in subscribe, unsubscribe and events is', () => {
   test('a filter column that is neither primary key nor in extraColumns', () => {
     // @ts-expect-error a column of the table, but the event does not carry it
     watch.subscribe('users:updated', { email: 'a@example.org' }, handler);
-    // @ts-expect-error beside one that is right
+    // @ts-expect-error one unknown column and a known one
     watch.subscribe('users:updated', { role_id: 7, email: 'a@example.org' }, handler);
-    // @ts-expect-error in extraColumns of another watcher only
+    // @ts-expect-error an extra column of another watcher only
     watch.unsubscribe('users:deleted', { role_id: 7 }, handler);
-    // @ts-expect-error likewise
+    // @ts-expect-error the same
     watch.events('users:deleted', { role_id: 7 });
   });
 
   test('a filter by a trigger column that is not in extraColumns', () => {
-    // @ts-expect-error triggers, but is not carried
+    // @ts-expect-error a trigger column that the event does not carry
     watch.subscribe('contact_changed', { email: 'a@example.org' }, handler);
   });
 
@@ -63,13 +63,13 @@ describe('refused in subscribe, unsubscribe and events is', () => {
   });
 
   test('an id on inserted', () => {
-    // @ts-expect-error nobody knows it before
+    // @ts-expect-error the id is unknown before the insert
     watch.subscribe('users:inserted', 7, handler);
     // @ts-expect-error nor as a column
     watch.subscribe('users:inserted', { id: 7 }, handler);
-    // @ts-expect-error to unsubscribe neither
+    // @ts-expect-error not in unsubscribe either
     watch.unsubscribe('users:inserted', 7, handler);
-    // @ts-expect-error to iterate neither
+    // @ts-expect-error not in events either
     watch.events('users:inserted', 7);
   });
 
@@ -80,16 +80,16 @@ describe('refused in subscribe, unsubscribe and events is', () => {
     watch.subscribe('users:truncated', { id: 7 }, handler);
     // @ts-expect-error no column
     watch.subscribe('users:truncated', {}, handler);
-    // @ts-expect-error to iterate neither
+    // @ts-expect-error not in events either
     watch.events('users:truncated', { id: 7 });
   });
 
-  test('a filter that is no value', () => {
+  test('a filter without a value', () => {
     // @ts-expect-error an id is never null
     watch.subscribe('users:updated', null, handler);
-    // @ts-expect-error nor undefined: is the value loaded yet?
+    // @ts-expect-error nor undefined: the value may not be loaded yet
     watch.subscribe('users:updated', undefined, handler);
-    // @ts-expect-error one id, or columns
+    // @ts-expect-error either one id, or columns
     watch.subscribe('users:updated', [7, 8], handler);
   });
 
@@ -100,7 +100,7 @@ describe('refused in subscribe, unsubscribe and events is', () => {
     watch.subscribe('users:updated', 7);
   });
 
-  test('an option that does not exist, is misspelt, or stands before the handler', () => {
+  test('an option that does not exist, is misspelt, or comes before the handler', () => {
     // @ts-expect-error concurrency
     watch.subscribe('users:updated', handler, { concurency: 8 });
     // @ts-expect-error timeout, after a filter
@@ -111,7 +111,7 @@ describe('refused in subscribe, unsubscribe and events is', () => {
     watch.subscribe('users:updated', handler, { onError: 'stop' });
   });
 
-  test('a misspelt option beside a right one', () => {
+  test('a misspelt option next to a correct one', () => {
     // @ts-expect-error concurrency
     watch.subscribe('users:updated', handler, { name: 'x', concurency: 8 });
     // @ts-expect-error concurrency, after a filter
@@ -125,12 +125,12 @@ describe('refused in subscribe, unsubscribe and events is', () => {
     // @ts-expect-error timeout
     slotWatch.onTransaction(handler, { name: 'x', timeOut: 1000 });
     const options = { name: 'x', concurency: 8 };
-    // @ts-expect-error also when they are declared apart
+    // @ts-expect-error also if they are declared separately
     watch.subscribe('users:updated', handler, options);
     watch.subscribe('users:updated', handler, { name: 'x', onError: () => 'retry', batch: { size: 8, latest: true } });
   });
 
-  test('a name in EventOf, FilterOf, ContextOf and HandlerOf that is no watcher', () => {
+  test('an unknown watcher in EventOf, FilterOf, ContextOf and HandlerOf', () => {
     // @ts-expect-error not watched
     expectTypeOf<EventOf<W, 'roles:updated'>>();
     // @ts-expect-error not watched

@@ -4,9 +4,9 @@ import type { DB } from './database.ts';
 
 const define = defineWatchers<DB>();
 
-describe('refused in defineWatchers is', () => {
+describe('defineWatchers refuses', () => {
   test('a table that the schema type does not have', () => {
-    // @ts-expect-error 'user' is no table
+    // @ts-expect-error unknown table 'user'
     define([['user', 'updated']]);
     define([
       ['users', 'updated'],
@@ -15,13 +15,13 @@ describe('refused in defineWatchers is', () => {
     ]);
   });
 
-  test('a table by a name that is not known', () => {
+  test('a table whose name is any string', () => {
     // @ts-expect-error any string
     define([['users' as string, 'updated']]);
   });
 
   test('an update type that does not exist', () => {
-    // @ts-expect-error 'update' is none
+    // @ts-expect-error unknown type 'update'
     define([['users', 'update']]);
   });
 
@@ -42,49 +42,49 @@ describe('refused in defineWatchers is', () => {
     define([['users', 'updated', { extraColumns: ['total'] }]]);
   });
 
-  test('a typed table without a column id, until table() names its key', () => {
+  test('a typed table without a column id, unless table() names its key', () => {
     // @ts-expect-error its key is order_id and line
     define([['order_lines', 'updated']]);
     const lines = table<DB['order_lines']>()({ tableName: 'order_lines', primaryKey: ['order_id', 'line'] });
     define([[lines, 'updated']]);
   });
 
-  test('triggerColumns on anything but updated', () => {
+  test('triggerColumns for anything but updated', () => {
     // @ts-expect-error a new row changed nothing
     define([['users', 'inserted', { label: 'a', triggerColumns: ['email'] }]]);
-    // @ts-expect-error nor did one that is gone
+    // @ts-expect-error nor did a deleted one
     define([['users', 'deleted', { label: 'a', triggerColumns: ['email'] }]]);
-    // @ts-expect-error there is no row
+    // @ts-expect-error truncated has no row
     define([['users', 'truncated', { label: 'a', triggerColumns: ['email'] }]]);
   });
 
   test('triggerColumns without a label', () => {
-    // @ts-expect-error 'users:updated' would promise every update
+    // @ts-expect-error 'users:updated' would mean every update
     define([['users', 'updated', { triggerColumns: ['email'] }]]);
   });
 
-  test('extraColumns on truncated', () => {
-    // @ts-expect-error there is no row
+  test('extraColumns for truncated', () => {
+    // @ts-expect-error truncated has no row
     define([['users', 'truncated', { extraColumns: ['email'] }]]);
   });
 
-  test('where on truncated, and one that is no string', () => {
+  test('where for truncated, and a where that is not a string', () => {
     // @ts-expect-error TRUNCATE is not filtered
     define([['users', 'truncated', { where: 'id > 1' }]]);
-    // @ts-expect-error SQL is wanted
+    // @ts-expect-error must be SQL
     define([['users', 'updated', { where: true }]]);
     define([['users', 'updated', { where: 'id > 1' }]]);
   });
 
-  test('a misspelt option, alone or beside right ones', () => {
+  test('a misspelt option, alone or next to correct ones', () => {
     // @ts-expect-error extraColumns
     define([['users', 'updated', { extraColumn: ['email'] }]]);
     // @ts-expect-error triggerColumns
     define([['users', 'updated', { label: 'a', extraColumns: ['email'], trigger_columns: ['email'] }]]);
   });
 
-  test('an option of another type', () => {
-    // @ts-expect-error a list is wanted
+  test('an option with a value of the wrong type', () => {
+    // @ts-expect-error must be a list
     define([['users', 'updated', { extraColumns: 'email' }]]);
     // @ts-expect-error 'throw' or 'omit'
     define([['users', 'updated', { absent: 'null' }]]);
@@ -95,12 +95,12 @@ describe('refused in defineWatchers is', () => {
   });
 });
 
-describe('refused are two watchers of one name:', () => {
+describe('defineWatchers refuses two watchers of the same name:', () => {
   test('the same table and type', () => {
     define([
-      // @ts-expect-error each of them is told
+      // @ts-expect-error both entries are refused
       ['users', 'updated'],
-      // @ts-expect-error whatever the options, which are no part of the name
+      // @ts-expect-error whatever their options are
       ['users', 'updated', { extraColumns: ['email'] }],
       ['users', 'deleted'],
     ]);
@@ -125,7 +125,7 @@ describe('refused are two watchers of one name:', () => {
     ]);
   });
 
-  test('entries declared apart', () => {
+  test('entries that are declared separately', () => {
     const entries = [
       ['users', 'updated'],
       ['users', 'updated'],
@@ -135,18 +135,18 @@ describe('refused are two watchers of one name:', () => {
   });
 });
 
-test('refused is the list in the call that takes the schema type', () => {
+test('the list is refused in the call that takes the schema type', () => {
   const list = [['users', 'updated']] as const;
-  // @ts-expect-error 'the list follows in a second call: defineWatchers<DB>()([…])'
+  // @ts-expect-error 'pass the list in a second call: defineWatchers<DB>()([…])'
   defineWatchers<DB>(list);
   // @ts-expect-error the same
   defineWatchers<DB>([['users', 'updated']]);
 });
 
-test('refused is an option of defineWatchers that it does not have', () => {
+test('an unknown option of defineWatchers is refused', () => {
   // @ts-expect-error naming
   define([['users', 'updated']], { namings: 'camelCase' });
-  // @ts-expect-error 'camelCase' is the only one
+  // @ts-expect-error 'camelCase' is the only string
   define([['users', 'updated']], { naming: 'snake_case' });
   define([['users', 'updated']], { naming: { underscoreBeforeDigits: true } });
 });

@@ -1,4 +1,4 @@
-/** A remote watch is typed by the watchers like the worker's; only what needs the slot is missing. */
+/** A remote watch has the types of its watchers, like the worker's watch. It lacks only what needs a slot. */
 import { expectTypeOf, test } from 'vitest';
 import { defineWatchers, type SlotWatch, type Watch } from '../../src/index.ts';
 import { createRemoteWatch, relay } from '../../src/nats/index.ts';
@@ -8,7 +8,7 @@ const watchers = defineWatchers<DB>()([['users', 'updated', { extraColumns: ['ro
 declare const connection: object;
 declare const worker: SlotWatch<typeof watchers>;
 
-test('application code does not care which of them it is given', () => {
+test('application code works with both kinds of watch', () => {
   const remote = createRemoteWatch({ connection, stream: 'accounts', watchers });
   expectTypeOf(remote).toEqualTypeOf<Watch<typeof watchers>>();
   expectTypeOf(worker).toExtend<Watch<typeof watchers>>();
@@ -21,12 +21,12 @@ test('application code does not care which of them it is given', () => {
 
 test('names, filters and options are checked', () => {
   const remote = createRemoteWatch({ connection, stream: 'accounts', watchers, durable: 'mailer', onError: 'retry' });
-  // @ts-expect-error there is no such watcher
+  // @ts-expect-error unknown watcher
   remote.subscribe('users:inserted', () => {});
-  // @ts-expect-error neither primary key nor an extra column
+  // @ts-expect-error neither a primary key nor an extra column
   remote.subscribe('users:updated', { name: 'x' }, () => {});
   // @ts-expect-error the stream is missing
   createRemoteWatch({ connection, watchers });
-  // @ts-expect-error only the watch that owns the slot can relay
+  // @ts-expect-error only a watch with a slot can relay
   relay(remote, { connection, stream: 'accounts' });
 });

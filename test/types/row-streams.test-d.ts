@@ -1,4 +1,4 @@
-/** Lists of watchers: what their handlers get, and what is refused. */
+/** Lists of watchers: the types of their handlers, and the lists that are refused. */
 import { describe, expectTypeOf, test } from 'vitest';
 import { defineWatchers, type Change, type SlotWatch, type Watch } from '../../src/index.ts';
 
@@ -15,12 +15,12 @@ const watchers = defineWatchers<DB>()([
 declare const watch: SlotWatch<typeof watchers>;
 
 describe('a list of types', () => {
-  test('makes a watcher of each', () => {
+  test('makes one watcher per type', () => {
     watch.subscribe('orders:inserted', (event) => expectTypeOf(event.total).toEqualTypeOf<string>());
     watch.subscribe('orders:updated', (event) => expectTypeOf(event.status).toEqualTypeOf<string>());
   });
 
-  test('is refused with what it cannot have', () => {
+  test('is refused with options for a single watcher', () => {
     defineWatchers<DB>()([
       // @ts-expect-error a list of types makes several watchers
       ['orders', ['inserted', 'updated'], { label: 'x' }],
@@ -38,16 +38,16 @@ describe('a list of types', () => {
       ['orders', ['inserted', 'update']],
     ]);
     defineWatchers<DB>()([
-      // @ts-expect-error two watchers are called 'orders:updated'
+      // @ts-expect-error two watchers have the name 'orders:updated'
       ['orders', ['inserted', 'updated']],
-      // @ts-expect-error two watchers are called 'orders:updated'
+      // @ts-expect-error two watchers have the name 'orders:updated'
       ['orders', 'updated'],
     ]);
   });
 });
 
 describe('a row stream', () => {
-  test('hands over changes, narrowed by type or by watcher', () => {
+  test('delivers changes, narrowed by type or by watcher', () => {
     watch.subscribe(['orders:inserted', 'orders:updated', 'orders:deleted'], (change, context) => {
       expectTypeOf(change.watcher).toEqualTypeOf<'orders:inserted' | 'orders:updated' | 'orders:deleted'>();
       expectTypeOf(context.eventId).toEqualTypeOf<string>();
@@ -60,7 +60,7 @@ describe('a row stream', () => {
     });
   });
 
-  test('hands over arrays of them in batches', () => {
+  test('delivers arrays of changes in batches', () => {
     watch.subscribe(
       ['orders:inserted', 'orders:deleted'],
       (changes, context) => {
@@ -83,34 +83,34 @@ describe('a row stream', () => {
     );
   });
 
-  test('filters by what all of its watchers carry', () => {
+  test('accepts filters by columns that all its watchers have', () => {
     watch.subscribe(['orders:inserted', 'paid'], { status: 'new' }, () => {});
     watch.subscribe(['orders:updated', 'orders:deleted'], 7, () => {});
-    // @ts-expect-error there is no id to subscribe to on 'inserted'
+    // @ts-expect-error 'inserted' cannot be filtered by id
     watch.subscribe(['orders:inserted', 'orders:deleted'], 7, () => {});
     // @ts-expect-error 'total' is not carried by 'paid'
     watch.subscribe(['orders:updated', 'paid'], { total: '1' }, () => {});
-    // @ts-expect-error no filter suits all of these watchers
+    // @ts-expect-error these watchers have no common filter
     watch.subscribe(['orders:inserted', 'users:inserted'], { status: 'new' }, () => {});
   });
 
-  test('is refused with an empty list, a wrong name or a misspelt option', () => {
+  test('is refused if it is empty, or has a wrong name or a misspelt option', () => {
     // @ts-expect-error the list is empty
     watch.subscribe([], () => {});
     // @ts-expect-error Did you mean '"orders:updated"'?
     watch.subscribe(['orders:inserted', 'orders:update'], () => {});
-    // @ts-expect-error there is no option concurency
+    // @ts-expect-error unknown option concurency
     watch.subscribe(['orders:inserted', 'orders:deleted'], () => {}, { name: 'x', concurency: 2 });
   });
 
-  test('is what iterators yield, and ends by the same list', async () => {
+  test('is also the argument of iterators and of unsubscribe', async () => {
     for await (const change of watch.events(['orders:inserted', 'orders:deleted'])) {
       if (change.type === 'inserted') expectTypeOf(change.event.total).toEqualTypeOf<string>();
     }
     expectTypeOf(watch.unsubscribe(['orders:inserted', 'orders:deleted'], () => {})).toEqualTypeOf<boolean>();
   });
 
-  test('is there for any watch', () => {
+  test('works on every kind of watch', () => {
     const any: Watch<typeof watchers> = watch;
     const handler = (change: Change) => void change.event;
     any.subscribe(['orders:inserted', 'orders:deleted'], handler);

@@ -36,20 +36,20 @@ test('table() keeps name, schema, key and row as types', () => {
   expectTypeOf(notes).toEqualTypeOf<TableDefinition<'notes', 'public', 'key', { key: string; body: string }>>();
 });
 
-test('its watchers are called by the name in the database, with the schema outside public', () => {
+test('its watchers have the name in the database, with the schema outside public', () => {
   expectTypeOf<WatcherName<W>>().toEqualTypeOf<
     'erp.Order Lines:updated' | 'qty_changed' | 'notes:deleted' | 'notes:updated'
   >();
 });
 
-test("the schema 'public' is left out when it is named, too", () => {
+test("the schema 'public' is left out, even if it is given", () => {
   const named = defineWatchers([
     [table<Line>()({ tableName: 'lines', schema: 'public', primaryKey: 'line' }), 'deleted'],
   ]);
   expectTypeOf<WatcherName<typeof named>>().toEqualTypeOf<'lines:deleted'>();
 });
 
-test('a table with a schema can be made within the list', () => {
+test('a table with a schema can be declared inside the list', () => {
   const made = defineWatchers([
     [
       table<Line>()({ tableName: 'lines', schema: 'erp', primaryKey: ['order_id', 'line'] }),
@@ -65,12 +65,12 @@ test('a table with a schema can be made within the list', () => {
   }>();
 });
 
-test('a table without a schema is in public, also when it is made within the list', () => {
+test('a table without a schema is in public, even if it is declared inside the list', () => {
   const made = defineWatchers([[table<Line>()({ tableName: 'lines', primaryKey: 'line' }), 'deleted']]);
   expectTypeOf<WatcherName<typeof made>>().toEqualTypeOf<'lines:deleted'>();
 });
 
-test('an event has the whole composite key and the extra columns, by their names in code', () => {
+test('an event has the whole composite key and the extra columns, with their names in code', () => {
   expectTypeOf<EventOf<W, 'erp.Order Lines:updated'>>().toEqualTypeOf<{
     readonly order_id: number;
     readonly line: number;
@@ -80,7 +80,7 @@ test('an event has the whole composite key and the extra columns, by their names
   expectTypeOf<EventOf<W, 'qty_changed'>>().toEqualTypeOf<{ readonly order_id: number; readonly line: number }>();
 });
 
-test('a key of one column need not be called id', () => {
+test('a key of one column can have any name', () => {
   expectTypeOf<EventOf<W, 'notes:deleted'>>().toEqualTypeOf<{ readonly key: string }>();
   expectTypeOf<EventOf<W, 'notes:updated'>>().toEqualTypeOf<{ readonly key: string; readonly body?: string }>();
   expectTypeOf<FilterOf<W, 'notes:deleted'>>().toEqualTypeOf<
@@ -88,7 +88,7 @@ test('a key of one column need not be called id', () => {
   >();
 });
 
-test('a filter by a composite key names columns, extra columns among them', () => {
+test('a filter for a composite key names columns, including extra columns', () => {
   expectTypeOf<FilterOf<W, 'qty_changed'>>().toEqualTypeOf<{ readonly order_id?: number; readonly line?: number }>();
   expectTypeOf<FilterOf<W, 'erp.Order Lines:updated'>>().toEqualTypeOf<{
     readonly order_id?: number;
@@ -98,7 +98,7 @@ test('a filter by a composite key names columns, extra columns among them', () =
   }>();
 });
 
-test('without a row type any key can be named, and values are unknown', () => {
+test('without a row type, any key can be named, and values are unknown', () => {
   const untyped = table()({ tableName: 'legacy', primaryKey: ['a', 'b'] });
   const watched = defineWatchers([[untyped, 'updated', { extraColumns: ['c'] }]]);
   expectTypeOf<EventOf<typeof watched, 'legacy:updated'>>().toEqualTypeOf<{
@@ -108,7 +108,7 @@ test('without a row type any key can be named, and values are unknown', () => {
   }>();
 });
 
-describe('refused in table() is', () => {
+describe('table() refuses', () => {
   test('a key that the row does not have', () => {
     // @ts-expect-error order_id
     table<Line>()({ tableName: 'lines', primaryKey: 'orderId' });
@@ -134,9 +134,9 @@ describe('refused in table() is', () => {
   });
 });
 
-test('a column by its name in the database, or one that the row does not have, is refused as an extra column', () => {
+test('the database name of a mapped column, and an unknown column, are refused as extra columns', () => {
   // @ts-expect-error qty
   defineWatchers([[lines, 'updated', { extraColumns: ['QTY'] }]]);
-  // @ts-expect-error no such column
+  // @ts-expect-error unknown column
   defineWatchers([[lines, 'updated', { label: 'a', triggerColumns: ['price'] }]]);
 });

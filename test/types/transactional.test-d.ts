@@ -8,7 +8,7 @@ const watchers = defineWatchers<{ users: { id: number; role_id: number } }>()([
 ]);
 declare const watch: SlotWatch<typeof watchers>;
 
-test('with transaction: true the context has a client, also beside a function as onError', () => {
+test('with transaction: true, the context has a client, also together with an onError function', () => {
   watch.subscribe('users:updated', (event, context) => {
     expectTypeOf(event.role_id).toEqualTypeOf<number>();
     expectTypeOf(context.client).toEqualTypeOf<Client>();
@@ -26,7 +26,7 @@ test('with transaction: true the context has a client, also beside a function as
   });
 });
 
-test('without it there is none', () => {
+test('the client is missing without it', () => {
   // @ts-expect-error no client
   watch.subscribe('users:updated', (_, { client }) => client);
   // @ts-expect-error no client
@@ -35,9 +35,9 @@ test('without it there is none', () => {
   watch.onMessage('outbox', (_, { client }) => client);
 });
 
-test('onError takes what the manual says, and nothing else', () => {
+test('onError accepts its three forms and nothing else', () => {
   watch.subscribe('users:updated', () => {}, { onError: { attempts: 5, then: 'deadLetter' } });
-  // @ts-expect-error 'retry' for ever is written as such
+  // @ts-expect-error endless retries are written as 'retry'
   watch.subscribe('users:updated', () => {}, { onError: { attempts: 5, then: 'retry' } });
   // @ts-expect-error misspelt
   watch.subscribe('users:updated', () => {}, { concurency: 2 });

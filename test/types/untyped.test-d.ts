@@ -26,7 +26,7 @@ type Scalar = string | number | bigint | boolean | null;
 declare const watch: Watch<W>;
 const handler = () => {};
 
-test('without a schema type, watchers are called as with one', () => {
+test('without a schema type, watchers have the same names as with one', () => {
   expectTypeOf<WatcherName<W>>().toEqualTypeOf<
     | 'users:inserted'
     | 'users:updated'
@@ -46,12 +46,12 @@ test('without a schema type, an event has columns of unknown type', () => {
   expectTypeOf<EventOf<W, 'users:truncated'>>().toEqualTypeOf<{}>();
 });
 
-test('without a schema type, tables that bring their types keep them', () => {
+test('without a schema type, tables that bring their own types keep them', () => {
   expectTypeOf<EventOf<W, 'posts:deleted'>>().toEqualTypeOf<{ readonly key: number }>();
   expectTypeOf<EventOf<W, 'lines:updated'>>().toEqualTypeOf<{ readonly id: number; readonly qty: number }>();
 });
 
-test('without a schema type, a context still names its watcher and type', () => {
+test('without a schema type, a context still has literals for watcher and type', () => {
   expectTypeOf<ContextOf<W, 'role_renamed'>['watcher']>().toEqualTypeOf<'role_renamed'>();
   expectTypeOf<ContextOf<W, 'role_renamed'>['type']>().toEqualTypeOf<'updated'>();
   expectTypeOf<ContextOf<W, 'role_renamed'>['previous']>().toEqualTypeOf<{ readonly [column: string]: unknown }>();
@@ -62,24 +62,24 @@ test('without a schema type, a filter is any id, or any columns with scalar valu
   expectTypeOf<FilterOf<W, 'users:updated'>>().toEqualTypeOf<Scalar | { readonly [column: string]: Scalar }>();
   watch.subscribe('users:updated', 7n, handler);
   watch.subscribe('users:updated', { role_id: 7, site: 'a' }, handler);
-  // @ts-expect-error a Date is not compared
+  // @ts-expect-error a Date cannot be compared
   watch.subscribe('users:updated', { created_at: new Date(0) }, handler);
 });
 
-test('without a schema type, what needs none is still refused', () => {
+test('without a schema type, mistakes that need none are still refused', () => {
   // @ts-expect-error not watched
   watch.subscribe('users:deleted', handler);
-  // @ts-expect-error nothing to filter by
+  // @ts-expect-error truncated accepts no filter
   watch.subscribe('users:truncated', 7, handler);
-  // @ts-expect-error for 'updated' only
+  // @ts-expect-error only for 'updated'
   defineWatchers([['users', 'deleted', { label: 'a', triggerColumns: ['email'] }]]);
-  // @ts-expect-error no label
+  // @ts-expect-error needs a label
   defineWatchers([['users', 'updated', { triggerColumns: ['email'] }]]);
-  // @ts-expect-error there is no row
+  // @ts-expect-error truncated has no row
   defineWatchers([['users', 'truncated', { extraColumns: ['email'] }]]);
   // @ts-expect-error extraColumns
   defineWatchers([['users', 'updated', { extraColumn: ['email'] }]]);
-  // @ts-expect-error no such type
+  // @ts-expect-error unknown type
   defineWatchers([['users', 'changed']]);
   defineWatchers([
     // @ts-expect-error two of one name

@@ -26,14 +26,14 @@ test('createWatch keeps the types of its watchers', () => {
 });
 
 describe('a SlotWatch is', () => {
-  test('the Watch<typeof watchers> that application code takes', () => {
+  test('a Watch<typeof watchers>, which application code takes', () => {
     expectTypeOf<SlotWatch<W>>().toExtend<Watch<W>>();
     const application = (watch: Watch<typeof watchers>) =>
       watch.subscribe('users:updated', (event) => expectTypeOf(event.email).toBeString());
     application(slotWatch);
   });
 
-  test('any Watch, for code that does not care what is watched', () => {
+  test('a Watch, for code that works with any watchers', () => {
     expectTypeOf<SlotWatch<W>>().toExtend<Watch>();
     expectTypeOf<SlotWatch<W>>().toExtend<SlotWatch>();
     expectTypeOf<SlotWatch<W>>().toExtend<SlotWatch<any>>();
@@ -44,7 +44,7 @@ describe('a SlotWatch is', () => {
   });
 });
 
-test('status of a slot tells more than that of a watch', () => {
+test('status() of a slot has more fields than that of other watches', () => {
   expectTypeOf(slotWatch.status()).toEqualTypeOf<SlotWatchStatus>();
   expectTypeOf<SlotWatchStatus['receiving']>().toEqualTypeOf<
     { readonly xid: number; readonly committedAt: Date; readonly changes: number; readonly bytes: number } | undefined
@@ -53,7 +53,7 @@ test('status of a slot tells more than that of a watch', () => {
   expectTypeOf<SlotWatchStatus>().toExtend<WatchStatus>();
 });
 
-test('a watch starts, ends and is disposed of', () => {
+test('a watch can be started, stopped and disposed of', () => {
   expectTypeOf<SlotWatch<W>['start']>().toEqualTypeOf<() => Promise<void>>();
   expectTypeOf<SlotWatch<W>['stop']>().toEqualTypeOf<() => Promise<void>>();
   expectTypeOf<SlotWatch<W>['closed']>().toEqualTypeOf<Promise<void>>();
@@ -61,7 +61,7 @@ test('a watch starts, ends and is disposed of', () => {
   expectTypeOf<SlotWatch<W>['details']>().parameter(0).toEqualTypeOf<WatcherName<W>>();
 });
 
-test('a watch that owns its slot can be waited for and probed', () => {
+test('a watch with a slot has caughtUp() and health()', () => {
   expectTypeOf<SlotWatch<W>['caughtUp']>().toEqualTypeOf<
     (options?: { readonly signal?: AbortSignal }) => Promise<void>
   >();
@@ -71,16 +71,16 @@ test('a watch that owns its slot can be waited for and probed', () => {
   expectTypeOf<Watch<W>>().not.toHaveProperty('caughtUp');
 });
 
-test('metrics are collected from any watch that owns its slot, with prom-client injected', () => {
+test('metrics are collected from any watch with a slot; prom-client is passed in', () => {
   expectTypeOf(collectMetrics).toEqualTypeOf<
     (watch: SlotWatch<any>, promClient: object, options?: { readonly registers?: readonly object[] }) => void
   >();
   void (() => collectMetrics(slotWatch, promClient, { registers: [promClient.register] }));
-  // @ts-expect-error a watch that has no slot
+  // @ts-expect-error a watch without a slot
   void (() => collectMetrics(slotWatch as Watch<W>, promClient));
 });
 
-test('what tracing channels tell is typed', () => {
+test('the messages of tracing channels are typed', () => {
   tracingChannel<unknown, HandlerTrace>('walwatch:handler').asyncEnd.subscribe((message) => {
     expectTypeOf((message as HandlerTrace).context).toEqualTypeOf<DeliveryContext>();
   });
@@ -88,25 +88,25 @@ test('what tracing channels tell is typed', () => {
   expectTypeOf<ConnectionTrace['connects']>().toBeNumber();
 });
 
-test('each event of a watch has its own value, and on() returns what removes the listener', () => {
+test('each event of a watch has its own value, and on() returns a function that removes the listener', () => {
   const remove = slotWatch.on('connected', ({ reconnects }) => expectTypeOf(reconnects).toBeNumber());
   expectTypeOf(remove).toEqualTypeOf<() => void>();
   slotWatch.on('error', (error) => expectTypeOf(error).toEqualTypeOf<WatchError>());
   slotWatch.on('warning', ({ code }) => expectTypeOf(code).toEqualTypeOf<WatchErrorCode>());
   slotWatch.on('acknowledged', ({ lsn }) => expectTypeOf(lsn).toBeString());
   slotWatch.on('gap', ({ from }) => expectTypeOf(from).toEqualTypeOf<string | undefined>());
-  // @ts-expect-error no such event
+  // @ts-expect-error unknown event
   slotWatch.on('reconnected', () => {});
-  // @ts-expect-error of a slot, which not every watch has
+  // @ts-expect-error an event of a slot, which not every watch has
   (slotWatch as Watch<W>).on('acknowledged', () => {});
 });
 
 describe('options of createWatch', () => {
-  test('take a URL or the configuration of pg', () => {
+  test('accept a URL or the configuration of pg', () => {
     expectTypeOf<string | ClientConfig>().toExtend<NonNullable<WatchOptions['connection']>>();
   });
 
-  test('take no client or pool, which have sessions of their own', () => {
+  test('accept no client or pool, because walwatch opens its own sessions', () => {
     const make = (pool: Pool, client: Client, db: NodePgDatabase, kysely: Kysely<DB>, sql: postgres.Sql) => {
       // @ts-expect-error a pool
       createWatch({ slot: 'worker', watchers, connection: pool });
@@ -122,7 +122,7 @@ describe('options of createWatch', () => {
     expectTypeOf(make).toBeFunction();
   });
 
-  test('need a slot and watchers, and have no other names than theirs', () => {
+  test('must include a slot and watchers, and must not have unknown names', () => {
     expectTypeOf<{ slot: string; watchers: W }>().toExtend<WatchOptions<W>>();
     expectTypeOf<{ slot: { temporary: true }; watchers: W }>().toExtend<WatchOptions<W>>();
     // @ts-expect-error watchers are missing
@@ -139,7 +139,7 @@ describe('options of createWatch', () => {
     void (() => createWatch({ slot: 'worker', watchers: [['users', 'updated']] }));
   });
 
-  test("take pino's logger, and what has its shape", () => {
+  test("accept pino's logger, or an object with the same methods", () => {
     expectTypeOf<PinoLogger>().toExtend<Logger>();
     expectTypeOf<PinoLogger<'audit'>>().toExtend<Logger>();
     expectTypeOf<Console>().toExtend<Logger>();
@@ -159,9 +159,10 @@ describe('errors', () => {
     expectTypeOf<string>().not.toExtend<WatchErrorCode>();
   });
 
-  test('tell what to do about them', () => {
+  test('have a solution', () => {
     expectTypeOf<WatchError>().toExtend<Error>();
     expectTypeOf<WatchError['retry']>().toEqualTypeOf<'soon' | 'slowly' | 'never'>();
+    expectTypeOf<WatchError['help']>().toEqualTypeOf<string>();
     expectTypeOf<WatchError['solution']>().toEqualTypeOf<string | undefined>();
     expectTypeOf<WatchError['cause']>().toBeUnknown();
   });
@@ -178,7 +179,7 @@ describe('errors', () => {
   });
 });
 
-test('a watch of an empty list has nothing to subscribe to', () => {
+test('a watch of an empty list accepts no subscription', () => {
   const none = defineWatchers<DB>()([]);
   expectTypeOf(none).toExtend<Watchers>();
   const use = (watch: Watch<typeof none>) => {

@@ -15,7 +15,7 @@ const watchers = defineWatchers<{ users: { id: number; email: string }; posts: {
 type W = typeof watchers;
 declare const watch: SlotWatch<W>;
 
-test('a transaction holds the changes of all watchers, told apart by their names', () => {
+test('a transaction has the changes of all watchers, narrowed by their names', () => {
   watch.onTransaction(async (transaction, context) => {
     expectTypeOf(transaction).toEqualTypeOf<Transaction<W>>();
     expectTypeOf(context.commitLsn).toBeString();
@@ -28,7 +28,7 @@ test('a transaction holds the changes of all watchers, told apart by their names
   });
 });
 
-test('options are those of a delivery', () => {
+test('onTransaction has the options of a delivery', () => {
   watch.onTransaction((_, { client }) => expectTypeOf(client).toEqualTypeOf<Client>(), {
     transaction: true,
     name: 'x',
@@ -39,8 +39,8 @@ test('options are those of a delivery', () => {
   });
   // @ts-expect-error no client without transaction
   watch.onTransaction((_, { client }) => client);
-  // @ts-expect-error one after the other
+  // @ts-expect-error transactions are handled one after the other
   watch.onTransaction(() => {}, { concurrency: 2 });
-  // @ts-expect-error a transaction is no event
+  // @ts-expect-error a transaction is not an event
   watch.onTransaction(() => {}, { batch: { size: 2 } });
 });

@@ -9,25 +9,25 @@ import {
   WatchError,
 } from '../../src/errors.ts';
 
-test('an error has a code, what to do about it, and what caused it', () => {
+test('an error has a code, a solution and a cause', () => {
   const cause = new Error('below');
-  const error = new WatchError('SLOT_LOST', 'gone', { solution: 'start anew', cause });
+  const error = new WatchError('SLOT_LOST', 'gone', { solution: 'start again', cause });
   expect(error).toBeInstanceOf(Error);
   expect(error).toMatchObject({
     name: 'WatchError',
     code: 'SLOT_LOST',
     message: 'gone',
-    solution: 'start anew',
+    solution: 'start again',
     cause,
   });
   expect(new WatchError('STOPPED', 'over')).toMatchObject({ solution: undefined, cause: undefined });
 });
 
-test('an error that is final in one situation may be tried again in another', () => {
+test('an error that is final in one situation may be retried in another', () => {
   expect(new WatchError('TLS', 'x', { retry: 'slowly' }).retry).toBe('slowly');
 });
 
-test('unless it says otherwise, only what may pass by itself is tried again', () => {
+test('by default, only errors that can pass without action are retried', () => {
   const retried = errorCodes.map((code) => [code, new WatchError(code, '').retry] as const);
   expect(Object.fromEntries(retried.filter(([, retry]) => retry !== 'never'))).toEqual({
     CONNECTION: 'soon',
@@ -38,34 +38,34 @@ test('unless it says otherwise, only what may pass by itself is tried again', ()
   });
 });
 
-describe('a configuration that does not fit', () => {
+describe('a configuration error', () => {
   const issue = { message: 'a is wrong', solution: 'do b' };
 
-  test('with one problem reads as that problem', () => {
+  test('with one problem has the text of that problem', () => {
     const error = new ConfigurationError([issue]);
     expect(error).toMatchObject({ name: 'ConfigurationError', code: 'CONFIGURATION', retry: 'never', issues: [issue] });
     expect(error).toMatchObject({ message: 'a is wrong\n    do b', solution: 'do b' });
   });
 
-  test('with several lists them all', () => {
+  test('with several problems lists all of them', () => {
     const error = new ConfigurationError([issue, { message: 'c is wrong', solution: undefined }]);
     expect(error.message).toBe('2 problems:\n  - a is wrong\n    do b\n  - c is wrong');
     expect(error.issues).toHaveLength(2);
     expect(error.solution).toMatch(/issues/);
   });
 
-  test('is thrown when there is a problem, and only then', () => {
+  test('is thrown only if there is a problem', () => {
     expect(() => throwIssues([])).not.toThrow();
     expect(() => throwIssues([issue])).toThrow(ConfigurationError);
   });
 });
 
-describe('whatever was thrown has a text', () => {
+describe('any thrown value has a text', () => {
   test.each([
     ['an error', new TypeError('broken'), 'TypeError: broken'],
     ['a string', 'broken', 'broken'],
     ['nothing', undefined, 'undefined'],
-    ['what does not turn into a string', Object.create(null), '[Object: null prototype] {}'],
+    ['a value that cannot be turned into a string', Object.create(null), '[Object: null prototype] {}'],
   ])('%s', (_, thrown, text) => {
     expect(thrownText(thrown)).toBe(text);
   });
@@ -77,9 +77,9 @@ describe('whatever was thrown has a text', () => {
   });
 });
 
-test('bytes that make no sense name the message and the place', () => {
-  const error = new ProtocolError('I', 5, '4 bytes wanted, 1 left');
+test('a ProtocolError names the message type and the offset', () => {
+  const error = new ProtocolError('I', 5, '4 bytes expected, 1 left');
   expect(error).toBeInstanceOf(WatchError);
   expect(error).toMatchObject({ name: 'ProtocolError', code: 'PROTOCOL', retry: 'never', messageType: 'I', offset: 5 });
-  expect(error.message).toBe('pgoutput message "I", offset 5: 4 bytes wanted, 1 left');
+  expect(error.message).toBe('pgoutput message "I", offset 5: 4 bytes expected, 1 left');
 });

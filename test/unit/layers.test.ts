@@ -1,12 +1,13 @@
-/** ARCHITECTURE.md: imports go down only. */
+/** ARCHITECTURE.md: imports go down only, and files are short. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const source = fileURLToPath(new URL('../../src', import.meta.url));
+const tests = fileURLToPath(new URL('..', import.meta.url));
 
-/** From the bottom to the top. Folders of one line do not know each other. */
+/** From the bottom to the top. Folders in the same line must not import each other. */
 const layers = [
   ['abort-signal.ts', 'alike.ts', 'nearest.ts', 'printable.ts', 'redaction.ts', 'unsafe-integer.ts'],
   ['errors.ts'],
@@ -38,7 +39,7 @@ function* files(folder: string): Iterable<string> {
   }
 }
 
-test('every file of src has its place in the layers, and imports only from its own folder and from below', () => {
+test('every file of src belongs to a layer, and imports only from its own folder and from lower layers', () => {
   const wrong = [...files(source)].flatMap((file) => {
     const from = placeOf(file);
     const imports = [...readFileSync(file, 'utf8').matchAll(/^(?:import|export) [^;]*? from '(\.[^']+)'/gms)];
@@ -51,7 +52,10 @@ test('every file of src has its place in the layers, and imports only from its o
   expect(wrong).toEqual([]);
 });
 
-test('no file of src is longer than 300 lines', () => {
-  const long = [...files(source)].filter((file) => readFileSync(file, 'utf8').split('\n').length > 301);
-  expect(long.map((file) => relative(source, file))).toEqual([]);
+test.each([
+  ['src', source],
+  ['test', tests],
+])('no file of %s is longer than 300 lines', (_, folder) => {
+  const long = [...files(folder)].filter((file) => readFileSync(file, 'utf8').split('\n').length > 301);
+  expect(long.map((file) => relative(folder, file))).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { leftInProcess, resources } from '../support/leftovers.ts';
 import { until } from '../support/until.ts';
 
-test('timers and sockets that were not there before are named', async () => {
+test('timers and sockets that were left behind are named', async () => {
   const before = resources();
   const timers = [setTimeout(() => {}, 60_000), setInterval(() => {}, 60_000)];
   const server = createServer().listen(0);
@@ -13,5 +13,5 @@ test('timers and sockets that were not there before are named', async () => {
 
   for (const timer of timers) clearTimeout(timer);
   server.close();
-  await until(() => leftInProcess(before).length === 0, { describe: 'nothing to be left' });
+  await until(() => leftInProcess(before).length === 0, { describe: 'no timer and no socket' });
 });

@@ -1,4 +1,4 @@
-/** A misspelt name has no effect that anybody would see: each is refused, and told what it was meant to be. */
+/** A misspelt name must not be ignored: each call refuses it and suggests the right one. */
 import * as promClient from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { createClient } from '../../src/client/index.ts';
@@ -13,7 +13,7 @@ const connection = { publish() {}, subscribe() {}, status() {}, closed() {} };
 const remote = () => createRemoteWatch({ connection, stream: 'accounts', watchers });
 const drizzle = { [Symbol.for('drizzle:Name')]: 'users', [Symbol.for('drizzle:Columns')]: {} };
 const handler = () => {};
-/** As JavaScript, or a variable in TypeScript, may give it. */
+/** An argument as JavaScript, or a variable in TypeScript, can pass it. */
 const any = (options: object): any => options;
 
 const calls: readonly (readonly [string, () => unknown, string, string])[] = [
@@ -53,8 +53,8 @@ test.each(calls)('%s', async (_, call, given, meant) => {
   expect(error!.issues[0]!.solution).toMatch(new RegExp(`^Did you mean '${meant}'\\? Known: `));
 });
 
-describe('an event that a watch does not have', () => {
-  test('is refused, with those that there are', () => {
+describe('an unknown event of a watch', () => {
+  test('is refused, and the error lists the known events', () => {
     expect(() => made().on('gaps' as never, handler)).toThrow(
       "a watch has no event 'gaps'\n    Did you mean 'gap'? Known: connected, disconnected, handlerFailed, gap, warning, error, standby, acknowledged.",
     );
@@ -62,35 +62,37 @@ describe('an event that a watch does not have', () => {
     expect(made().on('standby', handler)).toBeTypeOf('function');
   });
 
-  test('is not one of a slot, which code for any watch may listen for', () => {
+  test('may be listened to on a remote watch if it is an event of a slot, so that the same code works for any watch', () => {
     expect(() => remote().on('gaps' as never, handler)).toThrow("a watch has no event 'gaps'");
     expect(remote().on('standby' as never, handler)).toBeTypeOf('function');
   });
 
-  test('is refused without a listener too', () => {
+  test('is refused even if the listener is missing', () => {
     expect(() => made().on('gap', undefined as never)).toThrow("the listener of 'gap' is not a function");
   });
 });
 
-test('a client in a browser refuses them as well', () => {
+test('a client in a browser refuses misspelt names as well', () => {
   const options = any({ url: 'http://localhost/', header: {} });
   expect(() => createClient(options)).toThrow(
-    new TypeError("walwatch/client: 'header' is none of url, withCredentials, headers, fetch, EventSource, share"),
+    new TypeError(
+      "walwatch/client: unknown name 'header'; known: url, withCredentials, headers, fetch, EventSource, share",
+    ),
   );
   const client = createClient({ url: 'http://localhost/' });
   expect(() => client.on('error' as never, handler)).toThrow(
-    "walwatch/client: 'error' is none of connected, disconnected, reset, refused, failed",
+    "walwatch/client: unknown name 'error'; known: connected, disconnected, reset, refused, failed",
   );
   client.close();
 });
 
 describe('defineWatchers<DB>() without its second call', () => {
-  test('is told so by what takes watchers', () => {
+  test('is refused by each function that takes watchers, with a hint', () => {
     const forgotten = defineWatchers() as never;
     for (const make of [
       () => createWatch({ slot: 'a', watchers: forgotten }),
       () => createRemoteWatch({ connection, stream: 'a', watchers: forgotten }),
     ])
-      expect(make).toThrow('watchers is a function: defineWatchers<DB>() takes the list in a second call');
+      expect(make).toThrow('watchers is a function: pass the list in a second call of defineWatchers<DB>()');
   });
 });

@@ -10,15 +10,15 @@ test.each([
   ['lable', 'label'], // two exchanged
   ['extraColumn', 'extraColumns'],
   ['singal', 'signal'],
-])('%s is meant to be %s', (given, meant) => {
+])('%s is recognized as %s', (given, meant) => {
   expect(nearest(given, known)).toBe(meant);
 });
 
-test.each(['existing', 'priority', '', 'x', 'n'])('%j is like none of them', (given) => {
+test.each(['existing', 'priority', '', 'x', 'n'])('%j is recognized as none of them', (given) => {
   expect(nearest(given, known)).toBeUndefined();
 });
 
-test('a command is found with letters that are wrong, exchanged, left out or in upper case', () => {
+test('a command is recognized with wrong, swapped or missing letters, and in upper case', () => {
   const commands = ['doctor', 'setup', 'teardown', 'status', 'tail', 'dead-letters'];
   expect(['docter', 'stauts', 'Setup', 'deadletters', 'tial'].map((name) => nearest(name, commands))).toEqual([
     'doctor', 'status', 'setup', 'dead-letters', 'tail',

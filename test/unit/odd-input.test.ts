@@ -1,4 +1,4 @@
-/** Whatever JavaScript may pass is taken, or refused with a ConfigurationError: never with a TypeError from within. */
+/** Any value that JavaScript can pass is accepted or refused with a ConfigurationError, never with a TypeError from inside. */
 import { integer, pgTable } from 'drizzle-orm/pg-core';
 import { describe, expect, test } from 'vitest';
 import { ConfigurationError } from '../../src/errors.ts';
@@ -9,7 +9,7 @@ const odd: readonly unknown[] = [
   Object.create(null), () => {}, new Date(NaN), new Map(),
 ]; // prettier-ignore
 
-/** What is not refused with a ConfigurationError, but fails. */
+/** The values that fail with anything but a ConfigurationError. */
 function failures(use: (given: never) => unknown): unknown[] {
   return odd.flatMap((given) => {
     try {

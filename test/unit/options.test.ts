@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => void vi.unstubAllEnvs());
 
-test('a slot and watchers are enough: everything else has a default', () => {
+test('slot and watchers are enough: all other options have defaults', () => {
   expect(resolve({})).toEqual({
     connection: {},
     slot: { name: 'worker', temporary: false, takeover: 'wait', onLost: 'stop', failover: false },
@@ -34,7 +34,7 @@ test('a slot and watchers are enough: everything else has a default', () => {
   });
 });
 
-test('what is given is what holds', () => {
+test('given options replace the defaults', () => {
   const given = {
     publication: 'Accounts', manage: 'verify', visibility: 'immediate', onError: () => 'skip', origin: 'none',
     heartbeat: 9, retainedWalWarning: 5, highWaterMark: 0, connectTimeout: 7, stopTimeout: 8, debug: true,
@@ -55,20 +55,20 @@ test('what is given is what holds', () => {
 });
 
 describe('the connection', () => {
-  test('is a URL or the settings of node-postgres; both give the same', () => {
+  test('can be a URL or the settings of node-postgres, with the same result', () => {
     const parts = { user: 'ann', password: 'hunter2', host: 'db', port: 5433, database: 'shop' };
     expect(resolve({ connection: 'postgres://ann:hunter2@db:5433/shop' }).connection).toEqual(parts);
     expect(resolve({ connection: parts }).connection).toEqual(parts);
   });
 
-  test('may mix a URL with other settings, and its URL is never left whole', () => {
+  test('can mix a URL with other settings; the URL is replaced by its parts', () => {
     const types = { getTypeParser: vi.fn() };
     const connection = { connectionString: 'postgres://ann:x@db/shop', types, host: 'other' };
     const parts = { user: 'ann', password: 'x', host: 'db', database: 'shop' };
     expect(resolve({ connection }).connection).toEqual({ ...parts, types });
   });
 
-  test('is DATABASE_URL when it is left out, and else what node-postgres finds by itself', () => {
+  test('defaults to DATABASE_URL, then to the settings that node-postgres finds', () => {
     vi.stubEnv('DATABASE_URL', 'postgres://db/shop');
     expect(resolve({}).connection).toMatchObject({ host: 'db', database: 'shop' });
     expect(resolve({ connection: { host: 'other' } }).connection).toEqual({ host: 'other' });
@@ -81,20 +81,17 @@ describe('the connection', () => {
     { connection: '' },
     { connection: { password: 'x', ssl: true } },
     { connection: { host: undefined } },
-  ])(
-    'is refused when nothing names a server, because node-postgres would take the one of this machine: %j',
-    (options) => {
-      vi.stubEnv('PGHOST', undefined);
-      expect(wrong(options)).toEqual([expect.stringContaining('no server is named')]);
-      for (const name of ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE']) {
-        vi.stubEnv(name, '1');
-        expect(resolve(options)).toBeDefined();
-        vi.stubEnv(name, undefined);
-      }
-    },
-  );
+  ])('is refused if it names no server, because node-postgres would connect to localhost: %j', (options) => {
+    vi.stubEnv('PGHOST', undefined);
+    expect(wrong(options)).toEqual([expect.stringContaining('no server is named')]);
+    for (const name of ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE']) {
+      vi.stubEnv(name, '1');
+      expect(resolve(options)).toBeDefined();
+      vi.stubEnv(name, undefined);
+    }
+  });
 
-  test('may leave the server to node-postgres, where that is said', () => {
+  test('leaves the choice of the server to node-postgres if an object without a server is given', () => {
     vi.stubEnv('PGHOST', undefined);
     for (const connection of [{}, { ssl: true }, { database: 'shop' }])
       expect(resolve({ connection }).connection).toEqual(connection);
@@ -102,23 +99,23 @@ describe('the connection', () => {
 });
 
 describe('a slot', () => {
-  test.each(['Worker', 'worker-1', 'a b', '', 'x'.repeat(64), 'ä', 'a\n'])('is not called %j', (slot) => {
+  test.each(['Worker', 'worker-1', 'a b', '', 'x'.repeat(64), 'ä', 'a\n'])('cannot have the name %j', (slot) => {
     for (const given of [slot, { name: slot }])
       expect(problems({ slot: given, watchers, publication: 'p' })).toEqual([
-        `${JSON.stringify(slot)} is no name for a replication slot`,
+        `${JSON.stringify(slot)} is not a valid name for a replication slot`,
       ]);
   });
 
-  test('may have 63 letters, digits and underscores', () => {
+  test('can have up to 63 lower-case letters, digits and underscores', () => {
     for (const slot of ['x'.repeat(63), '0', '_']) expect(resolve({ slot }).slot.name).toBe(slot);
   });
 
-  test('has to be named, unless it is temporary', () => {
+  test('must have a name, unless it is temporary', () => {
     for (const slot of [undefined, {}, { temporary: false }])
       expect(problems({ slot, watchers, publication: 'p' })).toEqual(['slot is missing']);
   });
 
-  test('that is temporary has a name of its own, with its publication: two live watches never share one', () => {
+  test('gets a unique name if it is temporary, and so does its publication: two live watches never share one', () => {
     const [one, other] = [resolve({ slot: { temporary: true } }), resolve({ slot: { temporary: true } })];
     expect(one.slot).toMatchObject({ temporary: true, name: expect.stringMatching(/^walwatch_live_[a-z0-9_]{1,40}$/) });
     expect(one.publication.name).toBe(one.slot.name);
@@ -127,40 +124,40 @@ describe('a slot', () => {
   });
 });
 
-test('logger: false is silence', () => {
+test('logger: false logs nothing', () => {
   expect(resolve({ logger: false })).toEqual(resolve({}));
 });
 
 test.each([
-  [{ slott: 1 }, "there is no option 'slott'"],
-  [{ slot: { name: 'a', onlost: 'stop' } }, "there is no slot option 'onlost'"],
-  [{ slot: { name: 'a', onLost: 'ignore' } }, "slot.onLost is 'stop' or 'recreate'"],
-  [{ slot: { name: 'a', takeover: 'kill' } }, "slot.takeover is 'wait' or 'terminate'"],
-  [{ heartbeat: -1 }, 'heartbeat is a number of milliseconds, 0 or more'],
-  [{ publication: { nam: 'a' } }, "there is no publication option 'nam'"],
-  [{ publication: { columnLists: 'yes' } }, 'publication.columnLists is true or false'],
-  [{ publication: '' }, '"" is no name for a publication'],
-  [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is no name for a publication`],
-  [{ publication: 'a\0' }, '"a\\u0000" is no name for a publication'],
-  [{ publication: 7 }, '7 is no name for a publication'],
-  [{ manage: 'ignore' }, "manage is 'create' or 'verify'"],
-  [{ visibility: 'later' }, "visibility is 'committed' or 'immediate'"],
-  [{ origin: 'local' }, "origin is 'any' or 'none'"],
-  [{ onError: 'skip' }, 'onError is none of its forms'],
+  [{ slott: 1 }, "unknown option 'slott'"],
+  [{ slot: { name: 'a', onlost: 'stop' } }, "unknown slot option 'onlost'"],
+  [{ slot: { name: 'a', onLost: 'ignore' } }, `slot.onLost must be 'stop' or 'recreate', not "ignore"`],
+  [{ slot: { name: 'a', takeover: 'kill' } }, `slot.takeover must be 'wait' or 'terminate', not "kill"`],
+  [{ heartbeat: -1 }, 'heartbeat must be a number of milliseconds from 0 to 2147483647, not -1'],
+  [{ publication: { nam: 'a' } }, "unknown publication option 'nam'"],
+  [{ publication: { columnLists: 'yes' } }, 'publication.columnLists must be true or false, not "yes"'],
+  [{ publication: '' }, '"" is not a valid name for a publication'],
+  [{ publication: 'ä'.repeat(32) }, `${JSON.stringify('ä'.repeat(32))} is not a valid name for a publication`],
+  [{ publication: 'a\0' }, '"a\\u0000" is not a valid name for a publication'],
+  [{ publication: 7 }, '7 is not a valid name for a publication'],
+  [{ manage: 'ignore' }, `manage must be 'create' or 'verify', not "ignore"`],
+  [{ visibility: 'later' }, `visibility must be 'committed' or 'immediate', not "later"`],
+  [{ origin: 'local' }, `origin must be 'any' or 'none', not "local"`],
+  [{ onError: 'skip' }, `onError must be 'retry', { attempts, then } or a function, not "skip"`],
   [{ watchers: [] }, 'watchers is missing'],
   [{ watchers: undefined }, 'watchers is missing'],
-  [{ highWaterMark: -1 }, 'highWaterMark is a number of bytes, 0 or more'],
-  [{ highWaterMark: '16MB' }, 'highWaterMark is a number of bytes, 0 or more'],
-  [{ retainedWalWarning: Number.NaN }, 'retainedWalWarning is a number of bytes, 0 or more'],
-  [{ connectTimeout: -1 }, 'connectTimeout is a number of milliseconds, 0 or more'],
-  [{ stopTimeout: null }, 'stopTimeout is a number of milliseconds, 0 or more'],
-  [{ logger: { info() {} } }, 'logger has no debug, info, warn and error methods'],
-  [{ logger: null }, 'logger has no debug, info, warn and error methods'],
+  [{ highWaterMark: -1 }, 'highWaterMark must be a number of bytes, 0 or more, not -1'],
+  [{ highWaterMark: '16MB' }, 'highWaterMark must be a number of bytes, 0 or more, not "16MB"'],
+  [{ retainedWalWarning: Number.NaN }, 'retainedWalWarning must be a number of bytes, 0 or more, not NaN'],
+  [{ connectTimeout: -1 }, 'connectTimeout must be a number of milliseconds from 0 to 2147483647, not -1'],
+  [{ stopTimeout: null }, 'stopTimeout must be a number of milliseconds from 0 to 2147483647, not null'],
+  [{ logger: { info() {} } }, 'logger lacks one of the methods debug, info, warn and error'],
+  [{ logger: null }, 'logger lacks one of the methods debug, info, warn and error'],
 ])('refused: %j', (options, message) => {
   expect(wrong(options)).toEqual([message]);
 });
 
-test('all problems are told at once', () => {
+test('all problems are reported at once', () => {
   const options = {
     slot: 'No',
     publication: '',
@@ -177,7 +174,7 @@ test('all problems are told at once', () => {
     expect(problems(none)).toEqual(['createWatch() takes an object of options']);
 });
 
-test('onError has three forms', () => {
+test('onError accepts its three forms and nothing else', () => {
   const right = ['retry', { attempts: 1, then: 'stop' }, { attempts: 5, then: 'skip' }, () => 'retry'];
   const others = ['stop', null, undefined, {}, { attempts: 5 }, { then: 'skip' }, { attempts: 0, then: 'skip' }];
   const more = [

@@ -1,14 +1,14 @@
-/** SQL of ours may be pasted into any session: its functions and tables have their schema. test/security runs it all. */
+/** walwatch's SQL may be pasted into any session, so its functions and tables include their schema. test/security runs it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const source = fileURLToPath(new URL('../../src', import.meta.url));
-/** Sets the search path in the same query. */
+/** These files set the search path in the same query. */
 const sets = ['postgres/own-tables.ts', 'postgres/migrations.ts'];
 
-test("no SQL in src has a function or table of PostgreSQL's by its bare name", () => {
+test('SQL in src names the schema of every function and table of PostgreSQL', () => {
   const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
   const bare = files
     .filter((file) => !sets.includes(file))

@@ -1,4 +1,4 @@
-/** Numbers that timers cannot take, names that are not told twice, and a wildcard in quotes. */
+/** Input that needs care: numbers that are too large for timers, missing names, and a wildcard in quotes. */
 import { expect, test } from 'vitest';
 import { isSynchronousStandby } from '../../src/postgres/server.ts';
 import { ConfigurationError } from '../../src/errors.ts';
@@ -19,12 +19,12 @@ function problems(run: () => unknown): string[] {
 }
 
 // syncrep.c, SyncRepGetStandbyPriority(): strcmp(standby_name, "*") on the name without its quotes.
-test('a quoted * in synchronous_standby_names matches everything too', () => {
+test('a quoted * in synchronous_standby_names matches all names', () => {
   expect(isSynchronousStandby('"*"', 'walwatch/worker')).toBe(true);
   expect(isSynchronousStandby('FIRST 1 (standby1, "*")', 'walwatch/worker')).toBe(true);
 });
 
-test('a timeout that no timer can hold is refused: Node would make it 1 ms', () => {
+test('a timeout that is too long for a timer is refused, because Node would turn it into 1 ms', () => {
   const { subscribe } = routingFor(usersTable(), ['users', 'updated']);
   for (const timeout of [Infinity, 2 ** 31])
     expect(problems(() => subscribe('users:updated', () => {}, { timeout }))).toHaveLength(1);
@@ -35,7 +35,7 @@ test('a timeout that no timer can hold is refused: Node would make it 1 ms', () 
   );
 });
 
-test('a missing slot is told once, not as a publication without a name as well', () => {
+test('a missing slot is reported once, and not also as a publication without a name', () => {
   expect(problems(() => resolveOptions({ connection: {}, watchers } as unknown as WatchOptions))).toEqual([
     'slot is missing',
   ]);

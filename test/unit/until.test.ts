@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { deferred, until } from '../support/until.ts';
 
-test('gives what the condition gives once it is truthy, synchronous or not', async () => {
+test("returns the condition's result when it is truthy, for synchronous and asynchronous conditions", async () => {
   let calls = 0;
   expect(await until(() => ++calls === 3 && calls, { describe: 'three calls' })).toBe(3);
   const later = deferred<string>();
@@ -10,15 +10,15 @@ test('gives what the condition gives once it is truthy, synchronous or not', asy
   expect(await waiting).toBe('done');
 });
 
-test('names what was awaited, and how far it has come', async () => {
+test('a timeout names the awaited condition and its current state', async () => {
   let calls = 0;
   const describe = () => `the moon, asked ${calls} times`;
   await expect(until(() => ++calls < 0, { describe, timeout: 0 })).rejects.toThrow(
-    /in vain for the moon, asked \d+ times/,
+    /Waited \d+ ms for the moon, asked \d+ times/,
   );
 });
 
-test('what the condition throws is not waited away', async () => {
+test('an error of the condition is thrown at once', async () => {
   const broken = () => Promise.reject(new Error('broken'));
   await expect(until(broken, { describe: 'nothing' })).rejects.toThrow('broken');
 });

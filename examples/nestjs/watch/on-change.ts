@@ -3,14 +3,14 @@ import type { FilterOf, HandlerOf, SubscribeOptions, WatcherName, Watchers } fro
 
 export const onChangeKey = Symbol('walwatch:onChange');
 
-/** What the decorator leaves on a method. */
+/** The metadata that the decorator puts on a method. */
 export interface OnChangeMetadata {
   readonly watcher: string;
   readonly filter: unknown;
   readonly options: SubscribeOptions;
 }
 
-/** Makes `@OnChange` for one set of watchers, so that names, filters and the methods' parameters are checked. */
+/** Returns `@OnChange` for one set of watchers, so that the compiler checks names, filters and method parameters. */
 export const onChangeOf =
   <W extends Watchers>() =>
   <N extends WatcherName<W>>(

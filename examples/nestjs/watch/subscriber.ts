@@ -5,7 +5,7 @@ import { onChangeKey, type OnChangeMetadata } from './on-change.ts';
 
 export const WATCH = Symbol('walwatch:watch');
 
-/** Subscribes every method with `@OnChange`, then starts the watch; stops it with the application. */
+/** Subscribes every method with `@OnChange`, starts the watch, and stops it with the application. */
 @Injectable()
 export class Subscriber implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #watch: SlotWatch;
@@ -21,24 +21,24 @@ export class Subscriber implements OnApplicationBootstrap, OnApplicationShutdown
   onApplicationBootstrap(): void {
     const scanner = new MetadataScanner();
     for (const { instance } of this.#discovery.getProviders() as { instance?: Record<string, Method> }[]) {
-      if (!instance || typeof instance !== 'object') continue; // made for each request, or a plain value
+      if (!instance || typeof instance !== 'object') continue; // request-scoped, or a plain value
       for (const name of scanner.getAllMethodNames(Object.getPrototypeOf(instance) as object)) {
         const metadata = this.#reflector.get<OnChangeMetadata | undefined>(onChangeKey, instance[name]!);
         if (metadata) this.#subscribe(metadata, instance, name);
       }
     }
-    // Not awaited, because Nest waits for this hook before it listens: `start()` lasts as long as the database is down or another
+    // Not awaited, because Nest waits for this hook before it listens, and `start()` waits while the database is down or another
     // worker has the slot. Readiness comes from `health()`.
     void this.#watch.start();
   }
 
-  /** Waits for running handlers: what they use must not be closed before, so not in an earlier shutdown hook. */
+  /** Waits for running handlers. Do not close what they use in an earlier shutdown hook. */
   onApplicationShutdown(): Promise<void> {
     return this.#watch.stop();
   }
 
   #subscribe({ watcher, filter, options }: OnChangeMetadata, instance: Record<string, Method>, method: string): void {
-    // A name that stays: class and method.
+    // A stable name: class and method.
     const named = { name: `${instance.constructor.name}.${method}`, ...options };
     const handler = (event: unknown, context: unknown) => instance[method]!(event, context);
     if (filter === undefined) this.#watch.subscribe(watcher, handler, named);

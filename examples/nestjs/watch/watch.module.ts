@@ -4,11 +4,11 @@ import { createWatch, type WatchOptions } from 'walwatch';
 import { Subscriber, WATCH } from './subscriber.ts';
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<WatchOptions>()
-  .setClassMethodName('forRoot') // and with it forRootAsync
+  .setClassMethodName('forRoot') // this also adds forRootAsync
   .setExtras({ isGlobal: true }, (module, { isGlobal }) => ({ ...module, global: isGlobal }))
   .build();
 
-/** Makes the watch and starts it with the application. `@Inject(WATCH)` gives it to a provider. */
+/** Creates the watch and starts it with the application. Inject it into a provider with `@Inject(WATCH)`. */
 @Module({
   imports: [DiscoveryModule],
   providers: [

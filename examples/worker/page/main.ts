@@ -1,4 +1,4 @@
-/** The live page: a table, one record of it, and a form that runs SQL. All that is live comes through `walwatch/client`. */
+/** The live page: a table, one record, and a form that runs SQL. Live updates arrive through `walwatch/client`. */
 import { createClient } from 'walwatch/client';
 import type { watchers } from '../watchers.ts';
 import { RecordView } from './record.ts';
@@ -12,7 +12,7 @@ const record = new RecordView(live);
 const table = new UsersTable(live, (id) => {
   table.mark(id);
   record.show(id);
-  document.querySelector('#record')!.scrollIntoView({ block: 'nearest', behavior: 'smooth' }); // on a phone it is below
+  document.querySelector('#record')!.scrollIntoView({ block: 'nearest', behavior: 'smooth' }); // on a phone the record is below the table
   statement.value = `update users\nset role_id = 1 + role_id % 3\nwhere id = ${id};`;
 });
 
@@ -20,7 +20,7 @@ const reload = () => {
   table.reload();
   record.reload();
 };
-live.on('connected', reload); // what changed before is not told
+live.on('connected', reload); // changes from before the connection are not delivered
 live.on('reset', reload);
 
 document.querySelector('#filter')!.addEventListener('change', (event) => {

@@ -5,7 +5,7 @@ import { coalesced, type User, user } from './server.ts';
 const shown = ['id', 'name', 'email', 'phone', 'role'] as const;
 const mostChanges = 6;
 
-/** One record, and what has changed in it since it was chosen. */
+/** One record, and its changes since it was selected. */
 export class RecordView {
   readonly #live: LiveSource<typeof watchers>;
   readonly #list = document.querySelector<HTMLElement>('#record dl')!;

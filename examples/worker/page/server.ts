@@ -1,4 +1,4 @@
-/** What the page asks its server for, besides the events. */
+/** Requests of the page to its server, other than events. */
 export interface User {
   readonly id: number;
   readonly name: string;
@@ -34,7 +34,7 @@ async function get<T>(path: string): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** Runs `load` again when it is asked for while it runs, and never twice at once, so that what is shown last is the newest. */
+/** If called while `load` runs, runs it once more afterwards. Loads never overlap, so the last result shown is the newest. */
 export function coalesced(load: () => Promise<void>): () => void {
   let running = false;
   let again = false;
@@ -46,7 +46,7 @@ export function coalesced(load: () => Promise<void>): () => void {
         await load();
       }
     } catch {
-      // The server is away: the client tells when it is back, and all is loaded again.
+      // The server is down. When the client reconnects, everything is loaded again.
     } finally {
       running = false;
     }

@@ -6,7 +6,7 @@ const place = document.querySelector<HTMLElement>('#status')!;
 /** Milliseconds since 1970. */
 let lastEventAt: number | undefined;
 
-/** State and lag of the worker, once a second. While the page is not connected it knows neither, and says that it retries. */
+/** Shows state and lag of the worker once a second. While the page is not connected, it shows that it retries. */
 export function showStatus(live: Pick<LiveSource, 'on'>): void {
   let connected = false;
   const lost = () => {
@@ -24,7 +24,7 @@ export function showStatus(live: Pick<LiveSource, 'on'>): void {
     lost();
   };
   live.on('disconnected', disconnected);
-  live.on('failed', disconnected); // also when it has never been connected
+  live.on('failed', disconnected); // also if it was never connected
   const look = () => status().then(show, lost);
   setInterval(() => {
     if (document.hidden) return;
@@ -42,7 +42,7 @@ function show({ state, lagBytes, lastEventAt: last, mayRunSql }: Status): void {
   document.querySelector<HTMLElement>('#sql')!.hidden = !mayRunSql;
 }
 
-/** It grows by itself, whether the worker can be asked or not. */
+/** Updates the age of the last event, also while the worker cannot be reached. */
 function showAge(): void {
   fill('last', lastEventAt === undefined ? '–' : ago(Date.now() - lastEventAt));
 }

@@ -2,7 +2,7 @@ import type { LiveSource } from 'walwatch/client';
 import type { watchers } from '../watchers.ts';
 import { coalesced, type User, users } from './server.ts';
 
-/** The table: all users, or those of one role. Loads again whenever one of them comes, changes or goes. */
+/** The table: all users, or the users of one role. Reloads when one of them is inserted, changed or deleted. */
 export class UsersTable {
   readonly #live: LiveSource<typeof watchers>;
   readonly #choose: (id: number) => void;
@@ -18,7 +18,7 @@ export class UsersTable {
     this.show(undefined);
   }
 
-  /** Subscribes to the users that have this role, come to it or leave it. */
+  /** Subscribes to the users that have, get or lose this role. */
   show(role: number | undefined): void {
     for (const end of this.#ends) end();
     this.#role = role;
@@ -90,6 +90,6 @@ export class UsersTable {
 
 function flash(element: Element): void {
   element.classList.remove('changed');
-  element.getBoundingClientRect(); // the animation begins anew
+  element.getBoundingClientRect(); // forces a layout, so that the animation restarts
   element.classList.add('changed');
 }

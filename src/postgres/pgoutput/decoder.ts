@@ -5,16 +5,16 @@ import type { Message, Projection, Relation, RelationColumn, Tuple, TupleValue }
 import { longestText, noteOversized } from './oversized.ts';
 import { Reader } from './reader.ts';
 
-/** What is wanted of a relation; undefined: nothing. */
+/** The columns that are needed of a relation. Undefined: none. */
 export type Project = (relation: Relation) => Projection | undefined;
 
-/** PostgreSQL counts microseconds from 2000-01-01. */
+/** PostgreSQL counts microseconds since 2000-01-01. */
 const postgresEpoch = 946_684_800_000;
 const ignored = { tag: 'ignored' } as const;
 
 /**
- * Decodes pgoutput, protocol version 1: bytes → messages. Holds nothing but the relations of this connection, which
- * PostgreSQL describes before their first change, and again when they changed.
+ * Decodes pgoutput, protocol version 1: bytes → messages. Its only state is the relations of this connection. PostgreSQL describes
+ * each relation before its first change, and again after it was altered.
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export class Decoder {
@@ -22,7 +22,7 @@ export class Decoder {
   readonly #wantsMessages: (prefix: string) => boolean;
   readonly #relations = new Map<number, KnownRelation>();
   readonly #reader = new Reader();
-  /** What the values of the last message take in memory: what was not wanted takes none. */
+  /** Bytes of memory that the values of the last message take. Values that were skipped take none. */
   kept = 0;
 
   constructor(project: Project, wantsMessages: (prefix: string) => boolean = () => true) {
@@ -30,7 +30,7 @@ export class Decoder {
     this.#wantsMessages = wantsMessages;
   }
 
-  /** A message of `length` bytes that is decoded while it comes in. `type`: its first byte. */
+  /** Starts decoding a message of `length` bytes while it arrives. `type`: its first byte. */
   large(type: number, length: number): LargeMessage {
     return new LargeMessage(type, length, {
       known: (oid) => this.#known(oid),
@@ -39,12 +39,12 @@ export class Decoder {
     });
   }
 
-  /** What is wanted may be something else from now on: it is asked for again. */
+  /** Asks again which columns are needed, because the watchers' needs have changed. */
   projectAnew(): void {
     for (const known of this.#relations.values()) known.forget();
   }
 
-  /** The message from `start` up to `end`. @throws ProtocolError when the bytes make no sense */
+  /** Decodes the message from `start` to `end`. @throws ProtocolError if the bytes make no sense */
   decode(bytes: Buffer, start = 0, end = bytes.length): Message {
     const reader = this.#reader;
     this.kept = 0;
@@ -94,7 +94,7 @@ export class Decoder {
       }
       case 0x59: // 'Y'
         return { tag: 'type', oid: reader.uint32(), schema: reader.string() || 'pg_catalog', name: reader.string() };
-      case 0x4f: // 'O', the origin of what was itself replicated
+      case 0x4f: // 'O', the origin of a replicated transaction
         reader.skip(8);
         reader.string();
         return ignored;
@@ -124,7 +124,7 @@ export class Decoder {
 
   #insert(reader: Reader): Message {
     const known = this.#known(reader.uint32());
-    if (reader.byte() !== newRow) reader.fail("'N' wanted before the new row");
+    if (reader.byte() !== newRow) reader.fail("expected 'N' before the new row");
     return { tag: 'insert', relation: known.relation, new: this.#tuple(reader, known, newRow) };
   }
 
@@ -136,14 +136,14 @@ export class Decoder {
       old = this.#tuple(reader, known, marker);
       marker = reader.byte();
     }
-    if (marker !== newRow) reader.fail("'N' wanted before the new row");
+    if (marker !== newRow) reader.fail("expected 'N' before the new row");
     return { tag: 'update', relation: known.relation, old, new: this.#tuple(reader, known, newRow) };
   }
 
   #delete(reader: Reader): Message {
     const known = this.#known(reader.uint32());
     const marker = reader.byte();
-    if (marker !== keyOnly && marker !== wholeRow) reader.fail("'K' or 'O' wanted before the old row");
+    if (marker !== keyOnly && marker !== wholeRow) reader.fail("expected 'K' or 'O' before the old row");
     return { tag: 'delete', relation: known.relation, old: this.#tuple(reader, known, marker) };
   }
 

@@ -1,13 +1,13 @@
 import type { Projection, Relation } from './messages.ts';
 
-/** What stands before a row: 'K', an old row of which only key columns are sent; 'O', an old row; 'N', a new row. */
+/** Marker before a row. 'K': old row, only its key columns. 'O': old row. 'N': new row. */
 export const keyOnly = 0x4b;
 export const wholeRow = 0x4f;
 export const newRow = 0x4e;
 
 const nothing: readonly number[] = Object.freeze([]);
 
-/** A relation that was described, and what is wanted of its changes. */
+/** A relation that was described, and the columns that are needed of its changes. */
 export class KnownRelation {
   readonly relation: Relation;
   #projected = false;
@@ -18,7 +18,7 @@ export class KnownRelation {
     this.relation = relation;
   }
 
-  /** Asked for at the first change, so that whoever plans has had time to look the relation up. */
+  /** Runs at the first change, when the planner has had time to look the relation up. */
   project(projection: (relation: Relation) => Projection | undefined): void {
     if (this.#projected) return;
     const projected = projection(this.relation);
@@ -31,12 +31,12 @@ export class KnownRelation {
     this.#projected = false;
   }
 
-  /** Whether the column at `index` is wanted. `slot`: how many wanted ones are before it. */
+  /** Whether the column at `index` is needed. `slot`: the number of needed columns before it. */
   wants(slot: number, index: number): boolean {
     return this.#wanted[slot] === index;
   }
 
-  /** What a null in a row means: null, or undefined where it stands for a value that was not sent. Key columns are never null. */
+  /** What a null in a row means: null, or undefined if it replaces a value that was not sent. Key columns are never null. */
   nullOf(marker: number, index: number): null | undefined {
     return marker === keyOnly || (marker === wholeRow && this.#unsure?.has(index)) ? undefined : null;
   }

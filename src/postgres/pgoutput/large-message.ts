@@ -4,20 +4,20 @@ import { bytesPerValue, textBytes } from './memory.ts';
 import type { Message, Tuple, TupleValue } from './messages.ts';
 import { longestText, noteOversized } from './oversized.ts';
 
-/** What is wanted of a large message: in the decoder's place, whole messages. */
+/** What a large message needs from the decoder. */
 export interface Interest {
   /** @throws ProtocolError for a relation that was not described */
   known(oid: number): KnownRelation;
   wantsMessages(prefix: string): boolean;
-  /** For messages of kinds that are small in general. */
+  /** Decodes a whole message: for kinds that are usually small. */
   decode(bytes: Buffer): Message;
 }
 
-/** So many bytes are needed at once; or, below 0, so many are of no interest. */
+/** The next step needs this many bytes at once. If negative: this many bytes are skipped. */
 type Step = number;
 type Steps<T> = Generator<Step, T, Buffer>;
 
-/** Bytes. Nobody subscribes to a longer one. */
+/** Bytes. No subscription has a longer prefix. */
 const longestPrefix = 65_536;
 const nothing = Buffer.alloc(0);
 /** The kinds of messages that may be large. */
@@ -26,29 +26,29 @@ const update = 0x55; // 'U'
 const deletion = 0x44; // 'D'
 const logical = 0x4d; // 'M'
 
-/** The message that is decoded, as its steps see it. */
+/** The message being decoded, as its steps see it. */
 interface Decoding {
   fail(reason: string): never;
-  /** So many bytes of memory are kept. */
+  /** Counts bytes of memory. */
   keep(bytes: number): void;
 }
 
 /**
- * Decodes one message piece by piece while it comes in. What nobody wants of it takes no memory, however large it is,
- * and a wanted value is put together once.
+ * Decodes one message in pieces while it arrives. Unneeded parts take no memory, however large they are, and a needed value is
+ * assembled only once.
  */
 export class LargeMessage {
   readonly #steps: Steps<Message>;
   readonly #type: string;
   readonly #length: number;
   #step: Step;
-  /** What has come of the bytes that are needed at once. */
+  /** The part that has arrived of the bytes that the current step needs. */
   #bytes = nothing;
   #filled = 0;
-  /** Bytes of the message that were read. */
+  /** Number of bytes of the message that were read. */
   #offset = 0;
   #message: Message | undefined;
-  /** What its values take in memory: what was not wanted takes none. */
+  /** Bytes of memory that its values take. Values that were skipped take none. */
   kept = 0;
 
   constructor(type: number, length: number, interest: Interest) {
@@ -61,7 +61,7 @@ export class LargeMessage {
     this.#step = this.#begun(this.#steps.next(nothing));
   }
 
-  /** The next bytes of it, from `start` up to `end`. Returns the message once it is complete. @throws ProtocolError */
+  /** Takes the next bytes, from `start` to `end`. Returns the message when it is complete. @throws ProtocolError */
   write(bytes: Buffer, start: number, end: number): Message | undefined {
     let at = start;
     while (at < end) {
@@ -78,7 +78,7 @@ export class LargeMessage {
     return this.#message ?? this.#fail('the message ends too early');
   }
 
-  /** Makes room for what is needed next. */
+  /** Allocates room for the next step. */
   #begun(result: IteratorResult<Step, Message>): Step {
     this.#filled = 0;
     this.#bytes = nothing;
@@ -88,7 +88,7 @@ export class LargeMessage {
     }
     const step = result.value;
     const left = this.#length - this.#offset;
-    if (Math.abs(step) > left) this.#fail(`${Math.abs(step)} bytes wanted, ${left} left`);
+    if (Math.abs(step) > left) this.#fail(`${Math.abs(step)} bytes expected, ${left} left`);
     if (step === 0) return this.#begun(this.#steps.next(nothing));
     if (step > 0) this.#bytes = Buffer.allocUnsafe(step);
     return step;
@@ -125,7 +125,7 @@ function* logicalMessage(length: number, interest: Interest, on: Decoding): Step
   }
   const prefix = Buffer.from(letters).toString('utf8');
   if (letter !== 0 || !interest.wantsMessages(prefix)) {
-    yield letters.length + 11 - length; // the rest: 11 are type, head, and the letter behind the prefix
+    yield letters.length + 11 - length; // the rest. 11: type, head, and the zero after the prefix
     return { tag: 'message', transactional, lsn, prefix, content: undefined };
   }
   const content = yield (yield 4).readUInt32BE();
@@ -143,8 +143,8 @@ function* rowChange(type: number, interest: Interest, on: Decoding): Steps<Messa
     if (type === deletion) return { tag: 'delete', relation, old };
     marker = (yield 1)[0]!;
   }
-  if (type === deletion) on.fail("'K' or 'O' wanted before the old row");
-  if (marker !== newRow) on.fail("'N' wanted before the new row");
+  if (type === deletion) on.fail("expected 'K' or 'O' before the old row");
+  if (marker !== newRow) on.fail("expected 'N' before the new row");
   const row = yield* tuple(known, marker, on);
   return type === insert ? { tag: 'insert', relation, new: row } : { tag: 'update', relation, old, new: row };
 }

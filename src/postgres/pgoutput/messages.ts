@@ -9,7 +9,7 @@ export interface RelationColumn {
   readonly key: boolean;
 }
 
-/** A table as it was when the following changes were written. */
+/** A table as it was when the changes after this message were written. */
 export interface Relation {
   readonly oid: number;
   readonly schema: string;
@@ -19,19 +19,19 @@ export interface Relation {
   readonly columns: readonly RelationColumn[];
 }
 
-/** PostgreSQL's text of a value; null; or undefined where it is not known: not sent (unchanged TOAST, or not part of the key), or oversized. */
+/** PostgreSQL's text of a value, or null. Undefined: unknown, because it was not sent (unchanged TOAST, or not part of the key) or is too long. */
 export type TupleValue = string | null | undefined;
 
-/** The values of the wanted columns, in the order in which they were wanted. */
+/** The values of the needed columns, in the order of `Projection.wanted`. */
 export type Tuple = readonly TupleValue[];
 
-/** What is to be decoded of the changes of a relation. */
+/** Which columns of a relation are decoded. */
 export interface Projection {
   /** Indexes of the relation's columns, ascending. A tuple's slots are in this order. */
   readonly wanted: readonly number[];
   /**
-   * Indexes of columns that not every partition sends in an old row. Those that do not send null instead, under the
-   * identity of their root, so null means that the value is not known.
+   * Indexes of columns that some partitions do not send in an old row. Under the root's replica identity such a partition sends null
+   * instead, so null means that the value is unknown.
    */
   readonly unsure?: ReadonlySet<number> | undefined;
 }
@@ -47,7 +47,7 @@ export interface Begin {
 export interface Commit {
   readonly tag: 'commit';
   readonly commitLsn: Lsn;
-  /** The position right after the commit record: what is acknowledged. */
+  /** The position right after the commit record: the one to acknowledge. */
   readonly endLsn: Lsn;
 }
 interface RelationMessage {
@@ -62,7 +62,7 @@ interface Insert {
 interface Update {
   readonly tag: 'update';
   readonly relation: Relation;
-  /** Undefined: no column of the identity changed. */
+  /** Undefined: the update changed no column of the replica identity. */
   readonly old: Tuple | undefined;
   readonly new: Tuple;
 }
@@ -79,21 +79,21 @@ interface Truncate {
 export interface LogicalMessage {
   readonly tag: 'message';
   readonly transactional: boolean;
-  /** The end of its record. */
+  /** The end of its WAL record. */
   readonly lsn: Lsn;
   readonly prefix: string;
-  /** Undefined: nobody wants messages with this prefix, so it was not copied. */
+  /** Undefined: no subscription has this prefix, so the content was not copied. */
   readonly content: Buffer | undefined;
 }
-/** Comes before the description of a relation that has a column of a type that is not built in. */
+/** Sent before the description of a relation that has a column with a type that is not built in. */
 export interface TypeMessage {
   readonly tag: 'type';
   readonly oid: number;
-  /** Of a domain: its base type, as it was when the change was written. */
+  /** For a domain: the schema and name of its base type when the change was written. */
   readonly schema: string;
   readonly name: string;
 }
-/** Read and checked, and of no further use. */
+/** Checked, but not needed. */
 interface Ignored {
   readonly tag: 'ignored';
 }

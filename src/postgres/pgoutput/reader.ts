@@ -1,20 +1,20 @@
 import { ProtocolError } from '../../errors.ts';
 
-/** Reads the fields of one message. Never reads outside it: a message that is too short is a `ProtocolError`. */
+/** Reads the fields of one message, and never beyond its end: a message that is too short is a `ProtocolError`. */
 export class Reader {
   #bytes: Buffer = Buffer.alloc(0);
   #start = 0;
   #offset = 0;
   #end = 0;
 
-  /** One reader serves a whole stream, so that a message costs no allocation. */
+  /** One reader serves the whole stream, so that a message needs no allocation. */
   open(bytes: Buffer, start = 0, end = bytes.length): void {
     this.#bytes = bytes;
     this.#start = this.#offset = start;
     this.#end = end;
   }
 
-  /** Within the message. */
+  /** Position within the message. */
   get offset(): number {
     return this.#offset - this.#start;
   }
@@ -57,7 +57,7 @@ export class Reader {
     return this.#bytes.toString('utf8', from, from + length);
   }
 
-  /** A copy, because the bytes belong to a buffer of many messages. Not of Node's pool, of which it would keep 8 KB alive. */
+  /** A copy, because the bytes belong to a buffer with many messages. Not from Node's pool: the copy would keep its 8 KB alive. */
   copy(length: number): Buffer {
     const from = this.#advance(length);
     const copy = Buffer.allocUnsafeSlow(length);
@@ -80,7 +80,7 @@ export class Reader {
 
   #advance(length: number): number {
     const from = this.#offset;
-    if (length > this.#end - from) this.fail(`${length} bytes wanted, ${this.#end - from} left`);
+    if (length > this.#end - from) this.fail(`${length} bytes expected, ${this.#end - from} left`);
     this.#offset = from + length;
     return from;
   }

@@ -7,7 +7,7 @@ import type { watchers } from '../../support/fake-watch.ts';
 const client = createClient<typeof watchers>({ url: '/live' });
 const { useWatch, useLive } = createHooks(client);
 
-/** The number of loads is what the server counts. */
+/** Shows the number of loads that the server counted. */
 function Loads({ role }: { readonly role: number }) {
   const { data, error } = useLive('users:updated', { role_id: role }, async (signal) => {
     const response = await fetch(`/load?role=${role}`, { signal });
@@ -23,7 +23,7 @@ function Events({ prefix }: { readonly prefix: string }) {
   return h('p', { id: 'events' }, events.join());
 }
 
-/** Pages of what a user has; which user is not known at first. */
+/** Pages of a user's data. The user is not known at first. */
 function Pages({
   id,
   page,

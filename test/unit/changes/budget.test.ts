@@ -12,7 +12,7 @@ function budgetOf(highWaterMark: number) {
   return { budget, told, hold };
 }
 
-test('reading pauses once above the mark, not at it, and it is said once', () => {
+test('reading pauses when the memory is above the mark, not at it, and only once', () => {
   const { budget, told, hold } = budgetOf(100);
   hold(100);
   expect([budget.full, told]).toEqual([false, []]);
@@ -21,7 +21,7 @@ test('reading pauses once above the mark, not at it, and it is said once', () =>
   expect([budget.full, budget.bytes, told]).toEqual([true, 151, ['full']]);
 });
 
-test('it goes on once half is free, not before, and it is said once', () => {
+test('reading resumes when half of the memory is free, not earlier, and only once', () => {
   const { budget, told, hold } = budgetOf(100);
   const [some, one, rest] = [hold(69), hold(1), hold(50)];
   budget.settle(some);
@@ -34,13 +34,13 @@ test('it goes on once half is free, not before, and it is said once', () => {
   expect(told).toEqual(['full', 'free', 'full']);
 });
 
-test('a change larger than the budget is admitted when nothing else waits', () => {
+test('a change larger than the budget is accepted if nothing else is held', () => {
   const { budget, told, hold } = budgetOf(0);
   budget.settle(hold(1_000_000));
   expect(told).toEqual(['full', 'free']);
 });
 
-test('every further holder of a change counts as well, so that many slow subscriptions fill the budget', () => {
+test('each further holder of a change counts, too, so that many slow subscriptions fill the budget', () => {
   const { budget, hold } = budgetOf(1_000_000);
   const change = hold(500);
   expect([budget.hold(change), budget.hold(change)]).toEqual([false, false]);

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { Budget, bytesPerHolder } from '../../../src/changes/budget.ts';
 import { type Held, Ledger, type LedgerTransaction } from '../../../src/changes/ledger.ts';
 
-test('whatever the order, confirmed is the end of the longest settled prefix, and never moves back', () => {
+test('in any order, confirmed is the end of the longest settled prefix, and never moves back', () => {
   const step = fc.record({
     kind: fc.constantFrom('begin', 'hold', 'hold again', 'settle', 'settle', 'commit', 'commit', 'idle'),
     pick: fc.nat(),
@@ -13,7 +13,7 @@ test('whatever the order, confirmed is the end of the longest settled prefix, an
       const advance = vi.fn<() => void>();
       const budget = new Budget(Infinity, vi.fn(), vi.fn());
       const ledger = new Ledger(budget, advance);
-      /** In order of the WAL: transactions, and keepalives, which are settled by themselves. */
+      /** In the order of the WAL: transactions, and keepalives, which are always settled. */
       const entries: { lsn: bigint; transaction?: LedgerTransaction }[] = [];
       const held: Held[] = [];
       let open: LedgerTransaction | undefined;

@@ -16,12 +16,12 @@ function ledgerWith() {
 }
 
 describe('confirmed', () => {
-  test('nothing is confirmed before anything was received', () => {
+  test('is undefined before anything was received', () => {
     const { ledger } = ledgerWith();
     expect([ledger.confirmed, ledger.settled]).toEqual([undefined, true]);
   });
 
-  test('is the end of a transaction, not its commit record, and only once it is committed and handled', () => {
+  test('is the end of a transaction, not its commit record, after it is committed and handled', () => {
     const { ledger, begin, hold, advance } = ledgerWith();
     const transaction = begin(100n);
     const change = hold(transaction);
@@ -31,7 +31,7 @@ describe('confirmed', () => {
     expect([ledger.confirmed, ledger.settled, advance.mock.calls.length]).toEqual([108n, true, 1]);
   });
 
-  test('a transaction that nobody is concerned with is handled at its commit', () => {
+  test('includes a transaction without subscriptions at its commit', () => {
     const { ledger, begin } = ledgerWith();
     ledger.commit(begin(100n), 108n);
     expect(ledger.confirmed).toBe(108n);
@@ -53,7 +53,7 @@ describe('confirmed', () => {
     expect(ledger.confirmed).toBe(308n);
   });
 
-  test('a change is handled once all who hold it are done', () => {
+  test('a change is handled when all its holders are done', () => {
     const { ledger, begin, hold, budget } = ledgerWith();
     const transaction = begin(100n);
     const change = hold(transaction);
@@ -66,19 +66,19 @@ describe('confirmed', () => {
     expect([ledger.confirmed, budget.bytes]).toEqual([108n, 0]);
   });
 
-  test('a keepalive counts once all before it is handled', () => {
+  test('a keepalive counts when everything before it is handled', () => {
     const { ledger, begin, hold } = ledgerWith();
     const transaction = begin(100n);
     const change = hold(transaction);
     ledger.commit(transaction, 108n);
     ledger.idle(150n);
-    ledger.idle(140n); // of another connection, which is not as far yet
+    ledger.idle(140n); // from another connection, which has not come so far
     expect(ledger.confirmed).toBeUndefined();
     ledger.settle(change);
     expect(ledger.confirmed).toBe(150n);
   });
 
-  test('a keepalive counts only once all before it is handled, not when a part of it is', () => {
+  test('a keepalive does not count while only a part before it is handled', () => {
     const { ledger, begin, hold } = ledgerWith();
     const changes = [100n, 200n].map((lsn) => {
       const transaction = begin(lsn);
@@ -93,7 +93,7 @@ describe('confirmed', () => {
     expect(ledger.confirmed).toBe(300n);
   });
 
-  test('a keepalive behind what is open, of a connection that begins anew, takes nothing back', () => {
+  test('an older keepalive of a new connection does not move the position back', () => {
     const { ledger, begin, hold } = ledgerWith();
     const transaction = begin(100n);
     const change = hold(transaction);
@@ -103,7 +103,7 @@ describe('confirmed', () => {
     expect(ledger.confirmed).toBe(108n);
   });
 
-  test('a keepalive from before a transaction says nothing about it', () => {
+  test('a keepalive before a transaction does not confirm that transaction', () => {
     const { ledger, begin, hold } = ledgerWith();
     const first = begin(100n);
     const change = hold(first);
@@ -116,14 +116,14 @@ describe('confirmed', () => {
     expect(ledger.confirmed).toBe(208n);
   });
 
-  test('a keepalive behind what was confirmed moves nothing, and is not told', () => {
+  test('a keepalive before the confirmed position is ignored', () => {
     const { ledger, advance } = ledgerWith();
     for (const lsn of [100n, 90n, 100n]) ledger.idle(lsn);
     expect([ledger.confirmed, advance.mock.calls.length]).toEqual([100n, 1]);
   });
 });
 
-test('another history begins with nothing, and what was open has no part in it, but frees its memory', () => {
+test('forgetting the history removes open transactions and frees their memory', () => {
   const { ledger, begin, hold, budget } = ledgerWith();
   ledger.idle(400n);
   const handled = begin(490n);
@@ -137,13 +137,13 @@ test('another history begins with nothing, and what was open has no part in it, 
   expect([ledger.confirmed, budget.bytes]).toEqual([108n, 0]);
 });
 
-test('a transaction tells where and when it was committed', () => {
+test('a transaction has its position and commit time', () => {
   const { ledger } = ledgerWith();
   const transaction = ledger.begin({ finalLsn: 0x16_b374_d848n, xid: 7, committedAt: 1000 });
   expect(transaction).toMatchObject({ commitLsn: '16/B374D848', xid: 7, committedAt: new Date(1000) });
 });
 
-test('thousands of transactions behind a slow one are confirmed together, and a queue that never runs empty stays right', () => {
+test('thousands of transactions after a slow one are confirmed together, even if the queue is never empty', () => {
   const { ledger, begin, hold } = ledgerWith();
   const slow = begin(1n);
   const change = hold(slow);
@@ -156,7 +156,7 @@ test('thousands of transactions behind a slow one are confirmed together, and a 
   expect([ledger.confirmed, ledger.settled]).toEqual([30_001n, true]);
 });
 
-test('nothing is kept of transactions that were handled behind one that is not, whatever came first', () => {
+test('transactions that are handled after an open one take no memory, in any order', () => {
   const { ledger, begin, hold } = ledgerWith();
   const slow = [1n, 2n].map((lsn) => {
     const transaction = begin(lsn);
@@ -167,7 +167,7 @@ test('nothing is kept of transactions that were handled behind one that is not, 
   for (let round = 0; round < 100; round++) {
     const lsns = Array.from({ length: 10 }, (_, index) => BigInt(100 + round * 10 + index));
     const changes = lsns.map((lsn) => hold(begin(lsn)));
-    // Settled before and after their commits, in one order and the other.
+    // Settled before and after their commits, in both orders.
     for (const change of changes.slice(0, 5)) ledger.settle(change);
     for (const change of changes) ledger.commit(change.transaction, change.transaction.finalLsn + 1n);
     ledger.idle(lsns.at(-1)! + 1n);
@@ -180,7 +180,7 @@ test('nothing is kept of transactions that were handled behind one that is not, 
   expect([ledger.size, ledger.confirmed, ledger.settled]).toEqual([0, 1100n, true]);
 });
 
-test('a transaction that somebody keeps does not keep those that were open with it', () => {
+test('a reference to a transaction does not keep its neighbours in memory', () => {
   const { ledger, begin } = ledgerWith();
   const all = [1n, 2n, 3n].map(begin);
   for (const one of all) ledger.commit(one, one.finalLsn);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Queue } from '../../../src/changes/queue.ts';
 
-test('a queue gives what was put in, in that order, as an array would', () => {
+test('a queue returns its items in the order of insertion, like an array', () => {
   const step = fc.oneof(
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('push' as const), count: fc.nat({ max: 1500 }) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('shift' as const), count: fc.nat({ max: 1500 }) }) },

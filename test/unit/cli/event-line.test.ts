@@ -1,4 +1,4 @@
-/** No value stops tail, and none reaches a terminal as anything but text. */
+/** No value stops tail, and every value reaches the terminal as plain text. */
 import { describe, expect, test } from 'vitest';
 import { jsonLine, textLine } from '../../../src/cli/event-line.ts';
 import { lenientTypes } from '../../../src/cli/lenient-types.ts';
@@ -9,14 +9,14 @@ const circular: Record<string, unknown> = {};
 circular['self'] = circular;
 
 const hostile: readonly (readonly [string, unknown])[] = [
-  ['a date that is none', new Date(Number.NaN)],
+  ['an invalid date', new Date(Number.NaN)],
   ['infinity', Infinity],
   ['no number', Number.NaN],
   ['a big number', 10n ** 400n],
-  ['a value that holds itself', circular],
+  ['a value that contains itself', circular],
   ['a value that throws when it is written', { toJSON: () => { throw new Error('never'); } }],
   ['a value that throws when it is read', Object.defineProperty({}, 'a', { enumerable: true, get: () => { throw new Error('never'); } })],
-  ['a value that throws whatever is done', new Proxy({}, { get: () => { throw new Error('never'); }, ownKeys: () => { throw new Error('never'); } })],
+  ['a value that throws on every access', new Proxy({}, { get: () => { throw new Error('never'); }, ownKeys: () => { throw new Error('never'); } })],
   ['escape sequences', '\u001b[2J\u009b31m\u202e\n'],
   ['half a character', '\ud800'],
   ['bytes', Buffer.from([0, 27, 255])],
@@ -45,7 +45,7 @@ describe.each(hostile)('%s', (_, value) => {
 });
 
 describe('in the columns of a terminal', () => {
-  test('long values share what there is, and short ones stay', () => {
+  test('long values share the space, and short ones stay whole', () => {
     const line = textLine({ id: 42, bio: 'x'.repeat(500), note: 'y'.repeat(500) }, context(), 80);
     expect(line).toMatch(/^\d\d:\d\d:\d\d users:updated {2}id 42, bio "x+…, note "y+…$/);
     expect(widthOf(line)).toBeLessThanOrEqual(80);
@@ -58,14 +58,14 @@ describe('in the columns of a terminal', () => {
     expect(line.length).toBeLessThan(50);
   });
 
-  test('a line of too many columns is cut at its end', () => {
+  test('a line with too many columns is cut at its end', () => {
     const event = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`column_${index}`, index]));
     const line = textLine(event, context(), 60);
     expect(widthOf(line)).toBeLessThanOrEqual(60);
     expect(line.endsWith('…')).toBe(true);
   });
 
-  test('what fits is not touched', () => {
+  test('a line that fits is not changed', () => {
     expect(textLine({ id: 42, name: 'Ada' }, context({ previous: { name: 'Ida' } }), 80)).toMatch(
       /id 42, name "Ada" {2}was name "Ida"$/,
     );
@@ -77,7 +77,7 @@ describe('parsers', () => {
   const parse = (text: string, types?: Parameters<typeof lenientTypes>[0], oid = timestamptz): unknown =>
     (lenientTypes(types).getTypeParser(oid, 'text') as (text: string) => unknown)(text);
 
-  test('leave PostgreSQL its text where JavaScript has no such value', () => {
+  test('keep PostgreSQL’s text for values that JavaScript does not have', () => {
     expect(parse('2026-11-26 06:00:00+00')).toEqual(new Date('2026-11-26T06:00:00Z'));
     expect(parse('294276-12-31 23:59:59.999999+00')).toBe('294276-12-31 23:59:59.999999+00');
     expect(parse('infinity')).toBe(Infinity);
@@ -85,7 +85,7 @@ describe('parsers', () => {
     expect(parse('{not json', undefined, 114)).toBe('{not json');
   });
 
-  test('that throw do not stop it', () => {
+  test('that throw do not stop tail', () => {
     const throwing = { getTypeParser: () => () => { throw new Error('never'); } } as never; // prettier-ignore
     expect(parse('2026-11-26', throwing)).toBe('2026-11-26');
   });

@@ -20,20 +20,20 @@ function changes(table: Table, ...entries: unknown[]): string[] {
 
 const changed = ['users', 'updated', { label: 'moved', triggerColumns: ['role_id'] }];
 
-test('an identity that gives what is needed stays', () => {
+test('a sufficient identity stays', () => {
   expect(changes(users, ['users', 'updated'], ['users', 'deleted'])).toEqual([]);
   expect(changes(without, ['users', 'inserted'])).toEqual([]);
 });
 
-test('the least identity that all watchers of a table need is chosen, once', () => {
+test('the smallest identity that is enough for all watchers of a table is chosen, once', () => {
   expect(changes(without, ['users', 'updated'])).toEqual(['ALTER TABLE "public"."users" REPLICA IDENTITY DEFAULT;']);
-  // Each of them alone would ask for less, or for the same again.
+  // Each watcher alone would need less, or the same.
   expect(changes(without, ['users', 'deleted'], changed)).toEqual([
     'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;',
   ]);
 });
 
-test('of a partitioned table, the partitions that have another one are changed with it', () => {
+test('partitions with another identity are changed together with their partitioned table', () => {
   const leaf = { oid: 2, schema: 'public', name: 'users_1', replicaIdentity: 'default' } as const;
   const full = { ...leaf, name: 'users_2', replicaIdentity: 'full' } as const;
   expect(changes({ ...users, kind: 'p', leaves: [leaf, full] }, changed)).toEqual([
@@ -41,7 +41,7 @@ test('of a partitioned table, the partitions that have another one are changed w
   ]);
 });
 
-test('a row filter needs its columns in the identity', () => {
+test('the columns of a row filter must be in the identity', () => {
   const { watchers } = checkEntries([['users', 'updated']]);
   const of = (columns: string[]) =>
     identityChanges(watchers, [users], { major: 17 }, new Map([[users.oid, columns]])).changes;
@@ -49,7 +49,7 @@ test('a row filter needs its columns in the identity', () => {
   expect(of(['role_id'])).toMatchObject([{ to: 'full', altered: { replicaIdentity: 'full' } }]);
 });
 
-test('a deferrable key is no identity, and what no identity gives is told', () => {
+test('a deferrable key cannot be the identity, and a need that no identity meets is reported', () => {
   expect(changes({ ...without, uniqueKeys: [] }, ['users', 'deleted'])).toEqual([
     'ALTER TABLE "public"."users" REPLICA IDENTITY FULL;',
   ]);

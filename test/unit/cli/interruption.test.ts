@@ -1,4 +1,4 @@
-/** One Ctrl-C may be two signals: the terminal sends one to all, and npx forwards its own. */
+/** One Ctrl-C may cause two signals: the terminal sends one to all processes, and npx forwards its own. */
 import { afterEach, expect, test, vi } from 'vitest';
 import { interruption, onSignal } from '../../../src/cli/interruption.ts';
 
@@ -22,7 +22,7 @@ function watched() {
 }
 
 test.each(signals)(
-  'a second %s right after the first is the same, also when the work has ended between them',
+  'a second %s right after the first counts as the same, even if the work has ended between them',
   (name) => {
     const { exit } = watched();
     const first = vi.fn();
@@ -31,13 +31,13 @@ test.each(signals)(
       send(name, 2);
       send(name, 2);
     }
-    expect(send(name, 2)).toBe(true); // somebody listens: it does not end the process
+    expect(send(name, 2)).toBe(true); // there is a listener: the signal does not end the process
     expect(first).toHaveBeenCalledTimes(1);
     expect(exit).not.toHaveBeenCalled();
   },
 );
 
-test('a later one ends the process at once, with the code of a shell', () => {
+test('a later signal ends the process at once with the exit code of a shell', () => {
   const { exit, clock } = watched();
   using end = interruption();
   send('SIGINT', 2);
@@ -49,7 +49,7 @@ test('a later one ends the process at once, with the code of a shell', () => {
   expect(exit).toHaveBeenLastCalledWith(143);
 });
 
-test('nothing stays when no signal came', () => {
+test('without a signal, all listeners are removed', () => {
   {
     using _ = interruption();
   }

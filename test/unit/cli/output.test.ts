@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { formatBytes, formatSeconds, toJson, withoutSecrets } from '../../../src/cli/output.ts';
 
-test('values without a form in JSON are written as PostgreSQL does', () => {
+test('values that JSON cannot express are written as PostgreSQL writes them', () => {
   const values = {
     bytes: Buffer.from([0, 255]),
     big: 9_007_199_254_740_993n,
@@ -15,8 +15,8 @@ test('values without a form in JSON are written as PostgreSQL does', () => {
 });
 
 test('passwords in URLs are not repeated', () => {
-  expect(withoutSecrets('can not reach postgres://worker:a%40b:c/d@host/db, or amqp://x:y@z')).toBe(
-    'can not reach postgres://worker:***@host/db, or amqp://x:***@z',
+  expect(withoutSecrets('cannot reach postgres://worker:a%40b:c/d@host/db, or amqp://x:y@z')).toBe(
+    'cannot reach postgres://worker:***@host/db, or amqp://x:***@z',
   );
   expect(withoutSecrets('postgres://worker@host/db')).toBe('postgres://worker@host/db');
 });

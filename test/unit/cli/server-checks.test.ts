@@ -1,4 +1,4 @@
-/** What a server of any kind would be told; test/integration/cli-doctor.test.ts looks at real ones. */
+/** Checks for all kinds of servers, with made-up facts. test/integration/cli-doctor.test.ts checks real servers. */
 import { expect, test } from 'vitest';
 import type { Server } from '../../../src/postgres/server.ts';
 import type { Check } from '../../../src/cli/checks.ts';
@@ -35,7 +35,7 @@ function about(
   return checks.find((check) => check.name === name)!;
 }
 
-test('a server that is right has no fixes', () => {
+test('a correct server needs no fixes', () => {
   const checks = serverChecks(server, facts, options, none);
   expect(checks.length).toBeGreaterThan(8);
   for (const { level, fix } of checks) expect([level, fix]).toEqual(['ok', undefined]);
@@ -72,7 +72,7 @@ test.each([
   ],
   ['neon_superuser', 'Neon', 'logical replication in the settings', '"worker" may not', '-pooler'],
   ['another', undefined, 'ALTER SYSTEM SET wal_level', 'ALTER ROLE "worker" REPLICATION;', 'PgBouncer'],
-])('on a server with the role %s, it is told as %s has it', (role, name, walLevel, grant, direct) => {
+])('on a server with the role %s, the fixes are those of %s', (role, name, walLevel, grant, direct) => {
   const changed = { server: { walLevel: 'replica', mayReplicate: false }, facts: { roles: [role], pooled: true } };
   expect(about('server version', changed).found).toBe(
     name === undefined ? 'PostgreSQL 17.4' : `PostgreSQL 17.4 on ${name}`,
@@ -86,7 +86,7 @@ test.each([
   expect(about('direct connection', changed)).toMatchObject({ level: 'problem', fix: expect.stringContaining(direct) });
 });
 
-test('an unencrypted connection is a warning, but not within the machine', () => {
+test('an unencrypted connection is a warning, unless the server is on the same machine', () => {
   expect(about('TLS', { facts: { tls: undefined } })).toMatchObject({
     level: 'warning',
     fix: expect.stringContaining('verify-full'),
@@ -94,7 +94,7 @@ test('an unencrypted connection is a warning, but not within the machine', () =>
   expect(about('TLS', { facts: { tls: undefined, local: true } })).toMatchObject({ level: 'ok' });
 });
 
-test('full slots and walsenders are problems only for who has none of them yet', () => {
+test('used-up slots and walsenders are problems only for a worker that has none yet', () => {
   const full = { slots: 10, walsenders: 10 };
   expect(about('replication slots', { facts: full })).toMatchObject({
     level: 'problem',
@@ -106,7 +106,7 @@ test('full slots and walsenders are problems only for who has none of them yet',
   expect(about('walsenders', { facts: full, own })).toMatchObject({ level: 'ok' });
 });
 
-test('rights of an owner are asked for only where the worker makes things itself, and are a problem where it has to', () => {
+test("an owner's rights are checked only with manage: 'create', and are a problem only if something must be created", () => {
   const poor = { ...facts, mayCreate: false, ownsPublication: undefined, foreignTables: ['users', 'erp.orders'] };
   const configuration = (manage: 'create' | 'verify') => ({ resolved: { ...options, manage } }) as Configuration;
   const denied = { statements: ['CREATE PUBLICATION x'], error: { code: '42501' }, refused: undefined };
@@ -121,7 +121,7 @@ test('rights of an owner are asked for only where the worker makes things itself
   expect(startChecks(nothing, configuration('create'), facts, [])).toMatchObject([{ level: 'ok' }]);
 });
 
-test('what would be refused at the start, and no other check has found, is told all the same', () => {
+test('an error that would stop the start is reported if no other check has found it', () => {
   const refused = new WatchError('SLOT_MOVED', 'somebody moved it', { solution: 'Look who.' });
   const start = { statements: [], error: undefined, refused };
   const configuration = { resolved: { ...options, manage: 'verify' } } as Configuration;
@@ -132,7 +132,7 @@ test('what would be refused at the start, and no other check has found, is told 
   expect(startChecks(start, configuration, facts, [problem])).toEqual([]);
 });
 
-test('limits are told where a worker would run into them', () => {
+test('limits are reported if a worker would exceed them', () => {
   const uses = { positions: false, deadLetters: false, attempts: false, messages: false, error: undefined };
   const about = (changed: Partial<ServerFacts>, { active = false, positions = false, writes = false } = {}) =>
     limitChecks(server, { ...facts, ...changed }, options, { uses: { ...uses, positions }, active, writes });
@@ -147,15 +147,15 @@ test('limits are told where a worker would run into them', () => {
   expect(about({ readOnly: true }, { writes: true })).toMatchObject([{ level: 'problem' }]);
 });
 
-test('long transactions are told with who and since when, and with the statements that end them', () => {
+test('long transactions are reported with process, duration and the statements that end them', () => {
   const transactions = [
     { who: 'process 7 (psql)', seconds: 4000, end: 'SELECT pg_catalog.pg_terminate_backend(7);' },
     { who: `the prepared transaction 'x'`, seconds: 90, end: `ROLLBACK PREPARED 'x';` },
   ];
   expect(transactionCheck({ ...facts, transactions })).toMatchObject({
     level: 'warning',
-    found: `process 7 (psql) since 1 h 6 min, the prepared transaction 'x' since 1 min`,
-    fix: `Wait for their end, or end them: SELECT pg_catalog.pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
+    found: `process 7 (psql) for 1 h 6 min, the prepared transaction 'x' for 1 min`,
+    fix: `Wait until they end, or end them: SELECT pg_catalog.pg_terminate_backend(7); ROLLBACK PREPARED 'x';`,
   });
   expect(transactionCheck({ ...facts, seesOthers: false }).found).toContain('pg_read_all_stats');
 });

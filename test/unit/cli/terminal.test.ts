@@ -13,16 +13,16 @@ test.each([
   ['win32', { WT_SESSION: 'a' }, true],
   ['win32', { TERM_PROGRAM: 'vscode' }, true],
   ['win32', { TERM: 'xterm-256color' }, true],
-] as const)('signs beyond ASCII on %s with %j: %s', (platform, environment, shown) => {
+] as const)('non-ASCII characters on %s with %j: %s', (platform, environment, shown) => {
   expect(canShowUnicode(environment, platform)).toBe(shown);
 });
 
-test('a text takes as many columns as a terminal gives it', () => {
+test('the width of a text is the number of its terminal columns', () => {
   expect([widthOf('abc'), widthOf('é'), widthOf('e\u0301'), widthOf('日本'), widthOf('🔑')]).toEqual([3, 1, 1, 4, 2]);
   expect([cut('abcdef', 6), cut('abcdef', 5), cut('日本語', 5)]).toEqual(['abcdef', 'abcd…', '日本…']);
 });
 
-test('what there is is shared out so that short texts stay whole', () => {
+test('space is shared so that short texts stay whole', () => {
   expect(share([2, 3], 10)).toBe(Infinity);
   expect(share([2, 100, 100], 10)).toBe(4);
   expect(share([100], 10)).toBe(10);

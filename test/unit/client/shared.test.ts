@@ -13,7 +13,7 @@ class Channel {
   close() {}
 }
 
-/** Grants each lock that `refused` does not name. */
+/** Grants every lock except those that `refused` matches. */
 const locks = (refused: (name: string, count: number) => boolean = () => false) => {
   let count = 0;
   return {
@@ -24,7 +24,7 @@ const locks = (refused: (name: string, count: number) => boolean = () => false) 
   };
 };
 
-/** A tab, and what was wanted on each of its connections. */
+/** A tab, and the subscriptions of each of its connections. */
 function tab(means: Partial<Parameters<typeof sharedLine>[0]> = {}) {
   const wants: (readonly string[])[][] = [];
   const connect = () => {
@@ -54,7 +54,7 @@ test.each([
       },
     },
   ],
-])('a tab to which the browser refuses %s has a connection of its own', async (_, means) => {
+])('a tab to which the browser refuses %s uses a separate connection', async (_, means) => {
   const { line, wants } = tab(means);
   line.want([entry]);
   line.want([entry, second]);

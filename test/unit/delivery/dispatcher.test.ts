@@ -1,14 +1,13 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { dispatching, occurrence, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { transactionAt } from '../../support/sample-changes.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers({ now: Date.UTC(2024, 0, 1) }));
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ now: Date.UTC(2024, 0, 1) });
 
-test('a handler that is done at once is called at once, and its event handled without being held', () => {
+test('a synchronous handler is called at once, and its event is handled without being held', () => {
   const { dispatcher, ledger, send } = dispatching();
   const handler = vi.fn();
   const one = recipient(handler);
@@ -19,7 +18,7 @@ test('a handler that is done at once is called at once, and its event handled wi
   expect([ledger.confirmed, dispatcher.running, dispatcher.heldBy, one.lane]).toEqual([1n, 0, undefined, undefined]);
 });
 
-test('an event is handled once the promise of its handler has resolved, whatever that gives', async () => {
+test('an event is handled once the promise of its handler resolves, whatever the value', async () => {
   const { dispatcher, ledger, send } = dispatching();
   const done = deferred<unknown>();
   send(recipient(() => done.promise), '1'); // prettier-ignore
@@ -30,7 +29,7 @@ test('an event is handled once the promise of its handler has resolved, whatever
   expect([ledger.confirmed, dispatcher.running]).toEqual([1n, 0]);
 });
 
-test('a thenable is waited for as a promise is', async () => {
+test('a thenable is awaited like a promise', async () => {
   const { ledger, send } = dispatching();
   let finish = () => {};
   const handler = () => ({ then: (resolve: () => void) => void (finish = resolve) });
@@ -46,7 +45,7 @@ test.each([
   ['throws when it is asked', { then() { throw new Error('broken'); } }],
   ['cannot even be looked at', Object.defineProperty({}, 'then', { get() { throw new Error('broken'); } })],
   ['is a function', Object.assign(() => {}, { then: (_: unknown, reject: (error: Error) => void) => reject(new Error('broken')) })],
-])('a thenable that %s is a failure, and the events behind it go on', async (_, thenable) => {
+])('a thenable that %s is a failure, and later events are still delivered', async (_, thenable) => {
   const { ledger, dispatcher, failures, send } = dispatching();
   const one = recipient((event) => (event.id === 2 ? undefined : thenable), { onError: () => 'skip' });
   for (const id of ['1', '3', '2']) send(one, id);
@@ -55,7 +54,7 @@ test.each([
   expect([ledger.confirmed, dispatcher.running, one.lane]).toEqual([3n, 0, undefined]);
 }); // prettier-ignore
 
-test('a thenable that calls back at once is done', async () => {
+test('a thenable that calls back synchronously is done', async () => {
   const { ledger, send } = dispatching();
   const one = recipient(() => ({ then: (resolve: () => void) => resolve() }));
   for (const id of ['1', '2']) send(one, id);
@@ -76,12 +75,12 @@ test('subscriptions do not wait for each other, but the position waits for all o
   expect(ledger.confirmed).toBe(3n);
 });
 
-test('the oldest event that is not handled is named, with whom it waits for', async () => {
+test('the oldest unhandled event is reported with the subscription that it waits for', async () => {
   const { dispatcher, send } = dispatching();
   const done = [deferred(), deferred()];
   const handlers = done.map(({ promise }, index) => recipient(() => promise, { name: `handler ${index}` }));
   send(handlers[0]!, '1');
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   send([...handlers].reverse(), '2');
   const since = new Date(Date.UTC(2024, 0, 1));
   expect(dispatcher.heldBy).toEqual({
@@ -97,7 +96,7 @@ test('the oldest event that is not handled is named, with whom it waits for', as
   expect(dispatcher.heldBy).toBeUndefined();
 });
 
-test('of the events of one transaction the one that comes first is the oldest', () => {
+test('within a transaction the first event is the oldest', () => {
   const { dispatcher } = dispatching();
   const transaction = transactionAt(0x100n);
   for (const ordinal of [5, 3, 4])
@@ -116,16 +115,16 @@ test('of the events of one transaction the one that comes first is the oldest', 
   expect(dispatcher.heldBy).toMatchObject({ eventId: '0/90/9' });
 });
 
-test('a failing event shows its attempt and error in what holds the position', async () => {
+test('the event that holds the position is reported with its attempt and error', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(1);
   const { dispatcher, send } = dispatching();
   const broken = new Error('broken');
   send(recipient(() => Promise.reject(broken)), '1'); // prettier-ignore
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect(dispatcher.heldBy).toMatchObject({ attempt: 3, error: broken });
 });
 
-test('an obstacle goes to onError in place of the handler, also while nothing else waits', async () => {
+test('an obstacle goes to onError instead of the handler, even when no other event waits', async () => {
   const { ledger, failures, send } = dispatching();
   const obstacle = new WatchError('VALUE_ABSENT', 'not sent');
   const handler = vi.fn();
@@ -138,14 +137,14 @@ test('an obstacle goes to onError in place of the handler, also while nothing el
   expect(ledger.confirmed).toBe(1n);
 });
 
-test('the time of the last event is known', () => {
+test('the time of the last event is recorded', () => {
   const { dispatcher, send } = dispatching();
   expect(dispatcher.lastEventAt).toBe(0);
   send(recipient(() => {}), '1'); // prettier-ignore
   expect(dispatcher.lastEventAt).toBe(Date.UTC(2024, 0, 1));
 });
 
-test('closing calls no handler any more, and what was not handled is not confirmed', async () => {
+test('once closing, no handler is called, and unhandled events are not confirmed', async () => {
   const { dispatcher, ledger, send } = dispatching();
   const handler = vi.fn();
   await dispatcher.close(1000, 'stop');
@@ -155,7 +154,7 @@ test('closing calls no handler any more, and what was not handled is not confirm
   expect([ledger.confirmed, vi.getTimerCount()]).toEqual([undefined, 0]);
 });
 
-test('closing waits for the handlers that run, and their events are handled then', async () => {
+test('closing waits for running handlers, and their events count as handled', async () => {
   const { dispatcher, ledger, send } = dispatching();
   const done = deferred();
   const one = recipient(() => done.promise);
@@ -165,31 +164,31 @@ test('closing waits for the handlers that run, and their events are handled then
     closed = true;
     return ledger.confirmed;
   });
-  await vi.advanceTimersByTimeAsync(999);
+  await tick(999);
   expect(closed).toBe(false);
   done.resolve();
   expect(await closing).toBe(1n);
   expect([dispatcher.running, vi.getTimerCount()]).toEqual([0, 0]);
 });
 
-test('closing aborts the signals after its timeout, and waits once more for those who heed that', async () => {
+test('after its timeout closing aborts the signals, and waits once more for handlers that react', async () => {
   const { dispatcher, ledger, send } = dispatching();
   const heeds = (_: unknown, { signal }: { signal: AbortSignal }) =>
     new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   let reason: unknown;
   const heeding = recipient((event, context) => heeds(event, context).then(() => (reason = context.signal.reason)));
-  for (const id of ['1', '2']) send(heeding, id); // the second waits, and has no signal to be aborted
+  for (const id of ['1', '2']) send(heeding, id); // the second event waits, and has no signal to abort
   send(recipient(() => new Promise(() => {})), '2'); // prettier-ignore
   const closing = dispatcher.close(1000, 'stop');
-  await vi.advanceTimersByTimeAsync(999);
+  await tick(999);
   expect(reason).toBeUndefined();
-  await vi.advanceTimersByTimeAsync(1 + 1); // an immediate is one step of the fake clock
+  await tick(1 + 1); // an immediate is one step of the fake clock
   await closing;
   expect(reason).toBe('stop');
   expect([ledger.confirmed, dispatcher.running]).toEqual([1n, 1]);
 });
 
-test('a handler that fails while closing is not tried again, and its event not confirmed', async () => {
+test('a handler that fails while closing is not retried, and its event is not confirmed', async () => {
   const { dispatcher, ledger, send } = dispatching();
   const done = deferred();
   const handler = vi.fn(() => done.promise);
@@ -201,7 +200,7 @@ test('a handler that fails while closing is not tried again, and its event not c
   expect(handler).toHaveBeenCalledTimes(1);
 });
 
-test('closing forgets the retries that would come', async () => {
+test('closing cancels pending retries', async () => {
   const { dispatcher, send } = dispatching();
   send(recipient(() => Promise.reject(new Error('broken'))), '1'); // prettier-ignore
   await tick();
@@ -210,7 +209,7 @@ test('closing forgets the retries that would come', async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('the clock is read once for a change, not for each who is meant by it', () => {
+test('the clock is read once for a change, not once for each recipient', () => {
   const { dispatcher, send } = dispatching();
   const all = Array.from({ length: 100 }, () => recipient(() => {}));
   const now = vi.spyOn(Date, 'now');

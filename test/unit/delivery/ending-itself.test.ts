@@ -1,13 +1,12 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import { dispatching, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 
-test('a handler that ends its own subscription before its first await is still waited for', async () => {
+test('a handler that ends its own subscription before its first await is still awaited', async () => {
   const { send, ledger } = dispatching();
   const done = [deferred(), deferred()];
   const one: ActiveSubscription = recipient((event) => {
@@ -26,7 +25,7 @@ test('a handler that ends its own subscription before its first await is still w
 test.each([
   ['throws', () => { throw new Error('broken'); }],
   ['rejects', () => Promise.reject(new Error('broken'))],
-])('a handler that ends its own subscription and then %s is told of, and not called again', async (_, fail) => {
+])('a handler that ends its own subscription and then %s is reported, and not called again', async (_, fail) => {
   const { send, ledger, failures } = dispatching();
   const calls = vi.fn();
   const one: ActiveSubscription = recipient(() => {
@@ -35,11 +34,11 @@ test.each([
     return fail();
   });
   send(one, '1');
-  await vi.advanceTimersByTimeAsync(60_000);
+  await tick(60_000);
   expect([calls.mock.calls.length, failures.length, ledger.confirmed]).toEqual([1, 1, 1n]);
 }); // prettier-ignore
 
-test('a subscription that has ended is not delivered to, also by who found it before', () => {
+test('a subscription that has ended receives nothing, not even from a caller that found it earlier', () => {
   const { send, ledger } = dispatching();
   const handler = vi.fn();
   const one = recipient(handler);
@@ -49,7 +48,7 @@ test('a subscription that has ended is not delivered to, also by who found it be
   expect(ledger.confirmed).toBe(1n);
 });
 
-test('a handler that runs is timed out also while the watch closes, and no timer stays behind', async () => {
+test('a running handler times out while the watch closes, and no timer is left', async () => {
   const { send, dispatcher } = dispatching();
   let signal!: AbortSignal;
   const hangs = (_: unknown, context: { signal: AbortSignal }) => {
@@ -60,21 +59,21 @@ test('a handler that runs is timed out also while the watch closes, and no timer
   send(recipient(hangs, { timeout: 1_000_000 }), '2');
   const first = dispatcher.heldBy;
   const closing = dispatcher.close(10_000, 'stop');
-  await vi.advanceTimersByTimeAsync(50);
+  await tick(50);
   expect(first?.attempt).toBe(1);
   expect(dispatcher.heldBy?.error).toMatchObject({ code: 'HANDLER_TIMEOUT' });
-  await vi.advanceTimersByTimeAsync(10_000);
+  await tick(10_000);
   await closing;
   expect([signal.reason, vi.getTimerCount()]).toEqual(['stop', 0]);
 });
 
-test('an attempt that fails because the watch stops is not skipped, although its failures are', async () => {
+test('an attempt that fails because the watch stops is not skipped, although onError would skip it', async () => {
   const { dispatcher, send, ledger, failures } = dispatching();
   const heeding = (_: unknown, { signal }: { signal: AbortSignal }) =>
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
   send(recipient(heeding, { onError: { attempts: 1, then: 'skip' } }), '1');
   const closed = dispatcher.close(10, new Error('stopped'));
-  await vi.advanceTimersByTimeAsync(20);
+  await tick(20);
   await closed;
   await tick();
   expect(ledger.confirmed).toBeUndefined();

@@ -1,18 +1,19 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
+import type { Failure, Recipient } from '../../../src/delivery/recipient.ts';
 import { AttemptTrace, type ConnectionTrace, type HandlerTrace } from '../../../src/delivery/tracing.ts';
 import { dispatching, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
+import { recorder } from '../../support/recorder.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 
 const parts = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 
-/** What a channel tells until the end of the test: its part, and the message as it is then. */
+/** Records what a channel publishes until the end of the test: the part, and a copy of the message. */
 function listening<T extends object>(name: string) {
   const told: (readonly [part: string, message: T])[] = [];
   const channel = tracingChannel<T, T>(name);
@@ -26,24 +27,21 @@ function listening<T extends object>(name: string) {
 
 function observing() {
   const hook = new HandlerHook('worker');
-  const attempts: (readonly [name: string, seconds: number, done: boolean])[] = [];
-  const failures: string[] = [];
-  hook.add({
-    attempted: ({ name }, seconds, done) => attempts.push([name, seconds, done]),
-    failed: ({ recipient: { name }, action }) => failures.push(`${name} ${action}`),
-  });
-  return { ...dispatching({ hook }), attempts, failures };
+  const attempted = recorder(({ name }: Recipient, seconds: number, done: boolean) => [name, seconds, done] as const);
+  const failed = recorder(({ recipient: { name }, action }: Failure) => `${name} ${action}`);
+  hook.add({ attempted, failed });
+  return { ...dispatching({ hook }), attempts: attempted.all, failures: failed.all };
 }
 
-test('without observers and listeners it is off', () => {
+test('without observers and listeners the hook is off', () => {
   const hook = new HandlerHook('worker');
   expect(hook.on).toBe(false);
   hook.add({ attempted: () => {}, failed: () => {} });
   expect(hook.on).toBe(true);
 });
 
-describe('observers hear', () => {
-  test('how long a handler took that is done at once, without the event being held', () => {
+describe('observers get', () => {
+  test('the duration of a synchronous handler, without the event being held', () => {
     const { attempts, ledger, send } = observing();
     const hold = vi.spyOn(ledger, 'hold');
     send(recipient(() => void vi.advanceTimersByTime(20)), '1'); // prettier-ignore
@@ -52,15 +50,15 @@ describe('observers hear', () => {
     expect(ledger.confirmed).toBe(1n);
   });
 
-  test('how long a promise took, and each attempt that failed, first and later', async () => {
+  test('the duration of an asynchronous handler, and every failed attempt', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0);
     const { attempts, failures, ledger, send } = observing();
     const done = deferred();
     const results = [() => Promise.reject(new Error('first')), () => { throw new Error('second'); }, () => done.promise]; // prettier-ignore
     send(recipient(() => results.shift()!(), { name: 'mailer' }), '1'); // prettier-ignore
-    await vi.advanceTimersByTimeAsync(1000);
+    await tick(1000);
     expect(ledger.confirmed).toBeUndefined();
-    await vi.advanceTimersByTimeAsync(3000);
+    await tick(3000);
     done.resolve();
     await tick();
     expect(attempts.map(([name, , good]) => [name, good])).toEqual([['mailer', false], ['mailer', false], ['mailer', true]]); // prettier-ignore
@@ -69,17 +67,17 @@ describe('observers hear', () => {
     expect(ledger.confirmed).toBe(1n);
   });
 
-  test('that one which was too late has failed, though it finished', async () => {
+  test('a failure when the handler finishes after its timeout', async () => {
     const { attempts, failures, send } = observing();
     const done = deferred();
     send(recipient(() => done.promise, { timeout: 10, onError: { attempts: 1, then: 'skip' } }), '1'); // prettier-ignore
-    await vi.advanceTimersByTimeAsync(10);
+    await tick(10);
     done.resolve();
     await tick();
     expect([attempts, failures]).toEqual([[['users:updated', 0.01, false]], ['users:updated skip']]);
   });
 
-  test('what begins its work when it is asked for its result is asked once', async () => {
+  test('one result of a lazy thenable, which is awaited only once', async () => {
     const { ledger, send } = observing();
     const { channel } = listening<HandlerTrace>('walwatch:handler');
     let queries = 0;
@@ -93,7 +91,7 @@ describe('observers hear', () => {
 describe('the tracing channel walwatch:handler', () => {
   const traced = () => ({ ...listening<HandlerTrace>('walwatch:handler'), ...dispatching({ hook: new HandlerHook('worker') }) }); // prettier-ignore
 
-  test('tells of a handler that is done at once, with what it was called with', () => {
+  test('publishes a synchronous handler with its arguments', () => {
     const { told, parts, send } = traced();
     let given: unknown;
     send(recipient((event, context) => void (given = [event, context]), { name: 'mailer' }), '1'); // prettier-ignore
@@ -104,7 +102,7 @@ describe('the tracing channel walwatch:handler', () => {
     expect([message.event, message.context]).toEqual(given);
   });
 
-  test('tells when a promise settles', async () => {
+  test('publishes when a promise settles', async () => {
     const { told, parts, send } = traced();
     const done = deferred();
     send(recipient(() => done.promise), '1'); // prettier-ignore
@@ -119,7 +117,7 @@ describe('the tracing channel walwatch:handler', () => {
   test.each([
     ['throws', () => { throw new Error('broken'); }, ['start', 'error', 'end']],
     ['rejects', () => Promise.reject(new Error('broken')), ['start', 'end', 'error', 'asyncStart', 'asyncEnd']],
-  ])('tells why a handler fails that %s, and it has failed', async (_, handler, expected) => {
+  ])('publishes the failure of a handler that %s', async (_, handler, expected) => {
     const { told, parts, failures, send } = traced();
     send(recipient(handler, { onError: { attempts: 1, then: 'skip' } }), '1');
     await tick();
@@ -128,7 +126,7 @@ describe('the tracing channel walwatch:handler', () => {
     expect(failures).toMatchObject([{ error: new Error('broken'), action: 'skip' }]);
   }); // prettier-ignore
 
-  test('gives handlers the context that is bound to its start', async () => {
+  test('gives handlers the async context that is bound to its start', async () => {
     const { channel, send } = traced();
     const storage = new AsyncLocalStorage<HandlerTrace>();
     channel.start.bindStore(storage, (message) => message);
@@ -148,7 +146,7 @@ describe('the tracing channel walwatch:handler', () => {
 describe('the tracing channel walwatch:connection', () => {
   const classify = (cause: unknown) => `classified ${String(cause)}`;
 
-  test('tells when an attempt streams, and nothing more when that connection is lost later', async () => {
+  test('publishes when an attempt streams, and nothing when that connection is lost later', async () => {
     const { told, parts } = listening<ConnectionTrace>('walwatch:connection');
     const connection = deferred();
     const trace = new AttemptTrace('worker', 3, classify);
@@ -162,14 +160,14 @@ describe('the tracing channel walwatch:connection', () => {
     expect(told[0]![1]).toEqual({ slot: 'worker', connects: 3 });
   });
 
-  test('tells why an attempt failed', async () => {
+  test('publishes why an attempt failed', async () => {
     const { told, parts } = listening<ConnectionTrace>('walwatch:connection');
     await expect(new AttemptTrace('worker', 0, classify).run(() => Promise.reject('refused'))).rejects.toBe('refused'); // prettier-ignore
     expect(parts()).toEqual(['start', 'end', 'error', 'asyncStart', 'asyncEnd']);
     expect(told.at(-1)![1].error).toBe('classified refused');
   });
 
-  test('tells nothing of an attempt that nobody listened to when it began', async () => {
+  test('publishes nothing of an attempt that had no listener when it began', async () => {
     const trace = new AttemptTrace('worker', 0, classify);
     await trace.run(() => Promise.resolve());
     const { told } = listening<ConnectionTrace>('walwatch:connection');

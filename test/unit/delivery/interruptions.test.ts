@@ -1,23 +1,16 @@
-/** Failures that are not the handler's, and events of a history that is lost. */
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+/** Failures that the handler did not cause, and events of a lost history. */
+import { describe, expect, test, vi } from 'vitest';
 import { Batch } from '../../../src/delivery/batch.ts';
 import { HandlerContext } from '../../../src/delivery/context.ts';
 import { Interrupted } from '../../../src/delivery/interrupted.ts';
 import { afterAttempts, handling } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime({ random: 1 });
 const lost = new Interrupted('mail', new Error('the connection has ended'));
 
-describe('an attempt that was interrupted', () => {
-  test('is made again with backoff, uses up no attempt, and is told once, not as a failure of the handler', async () => {
+describe('an interrupted attempt', () => {
+  test('is retried with backoff, does not count as an attempt, and is a warning once, not a failure of the handler', async () => {
     const { send, one, calls, failures, warnings, ledger, dispatcher } = handling({
       onError: afterAttempts(1, 'skip'),
     });
@@ -37,7 +30,7 @@ describe('an attempt that was interrupted', () => {
     expect(ledger.confirmed).toBe(1n);
   });
 
-  test('is not made again when its subscription has ended, nor while the watch closes', async () => {
+  test('is not retried when its subscription has ended, nor while the watch closes', async () => {
     const ended = handling();
     ended.send(ended.one, '1');
     ended.one.unsubscribe();
@@ -74,11 +67,11 @@ test('with transaction the timeout counts from the call of the handler, not whil
   await tick();
 });
 
-describe('a history that is lost', () => {
-  test('takes along what has not begun and what waits for its next attempt; what runs may finish, and nothing follows', async () => {
+describe('when a history is lost', () => {
+  test('waiting events and pending retries are dropped; running handlers may finish, and nothing follows', async () => {
     const { send, one, calls, dispatcher, ledger, failures } = handling();
     for (const id of ['1', '2', '3']) send(one, id);
-    expect(dispatcher.abandon('lost')).toBe(2);
+    expect(dispatcher.discard('lost')).toBe(2);
     expect(calls[0]!.signal.aborted).toBe(false);
     calls[0]!.reject(new Error('broken'));
     await tick(1000);
@@ -87,34 +80,34 @@ describe('a history that is lost', () => {
     send(one, '4');
     calls[1]!.reject(new Error('broken'));
     await tick();
-    expect(dispatcher.abandon('lost')).toBe(1);
+    expect(dispatcher.discard('lost')).toBe(1);
     expect([vi.getTimerCount(), ledger.confirmed]).toEqual([0, 4n]);
   });
 
-  test('aborts a handler whose transaction would move a position of it', () => {
+  test('a handler whose transaction would move a position of that history is aborted', () => {
     const { send, one, calls, dispatcher } = handling({ transaction: true });
     send(one, '1');
-    expect(dispatcher.abandon('lost')).toBe(0);
+    expect(dispatcher.discard('lost')).toBe(0);
     expect(calls[0]!.signal.reason).toBe('lost');
   });
 
-  test('drops what is gathered for a batch, and counts events', async () => {
+  test('the events collected for a batch are dropped and counted', async () => {
     const { send, one, dispatcher, ledger } = handling({ batch: { size: 2, wait: 1000, latest: false } });
     for (const id of ['1', '2', '3', '4', '5']) send(one, id);
     expect(dispatcher.deliveries).toBe(3); // two batches and one event
     expect(one.lane!.oldest!.deliverable).toBeInstanceOf(Batch);
-    expect(dispatcher.abandon('lost')).toBe(3);
+    expect(dispatcher.discard('lost')).toBe(3);
     await tick();
     expect(ledger.confirmed).toBeUndefined(); // the first batch runs
   });
 
-  test('ends the writing of a dead letter that could not be written', async () => {
+  test('writing a dead letter that failed before is not retried', async () => {
     const { send, one, calls, dispatcher, ledger } = handling({ onError: afterAttempts(1, 'deadLetter') });
     send(one, '1');
     calls[0]!.reject(new Error('broken'));
     await tick();
     expect(vi.getTimerCount()).toBe(1);
-    expect(dispatcher.abandon('lost')).toBe(1);
+    expect(dispatcher.discard('lost')).toBe(1);
     expect([vi.getTimerCount(), ledger.confirmed]).toEqual([0, 1n]);
   });
 });

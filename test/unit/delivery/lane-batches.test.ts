@@ -1,53 +1,11 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Captured } from '../../../src/changes/ledger.ts';
-import type { BatchOptions } from '../../../src/types/delivery.ts';
-import { WatchError } from '../../../src/errors.ts';
-import { afterAttempts, dispatching, recipient } from '../../support/delivering.ts';
-import { type Deferred, deferred } from '../../support/until.ts';
+import { describe, expect, test } from 'vitest';
+import { useFakeTime } from '../../support/fake-time.ts';
+import { batching, type Call } from '../../support/batching.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime({ random: 1 });
 
-interface Call extends Deferred<void> {
-  readonly events: readonly { readonly id: number }[];
-  readonly context: any;
-}
-
-/** A dispatcher and one subscription to batches, whose handler ends as each test says, call by call. */
-function batching(
-  batch: Partial<BatchOptions>,
-  settings: Parameters<typeof recipient>[1] = {},
-  options: Parameters<typeof dispatching>[0] = {},
-) {
-  const calls: Call[] = [];
-  const one = recipient(
-    (events, context) => {
-      const done = deferred();
-      calls.push({ ...done, events, context });
-      return done.promise;
-    },
-    { ...settings, batch: { size: 100, wait: 0, latest: false, ...batch } },
-  );
-  const delivery = dispatching(options);
-  return {
-    ...delivery, one, calls,
-    /** Ids, batch by batch. */
-    ids: () => calls.map(({ events }) => events.map(({ id }) => id)),
-    sendAll: (...ids: readonly string[]) => {
-      for (const id of ids) delivery.send(one, id);
-    },
-  }; // prettier-ignore
-}
-
-describe('a batch holds', () => {
-  test('what has come together, in order', async () => {
+describe('a batch contains', () => {
+  test('the events that arrive together, in order', async () => {
     const { sendAll, ids } = batching({});
     sendAll('1', '2', '3');
     expect(ids()).toEqual([]);
@@ -55,13 +13,13 @@ describe('a batch holds', () => {
     expect(ids()).toEqual([[1, 2, 3]]);
   });
 
-  test('at most `size` events, which go at once when they are complete', () => {
+  test('at most `size` events, and is delivered as soon as it is full', () => {
     const { sendAll, ids } = batching({ size: 2, wait: 1000 });
     sendAll('1', '2', '3');
     expect(ids()).toEqual([[1, 2]]);
   });
 
-  test('what comes within `wait` of the first', async () => {
+  test('the events that arrive within `wait` of the first', async () => {
     const { sendAll, calls, ids } = batching({ wait: 50 });
     sendAll('1');
     await tick(49);
@@ -73,12 +31,12 @@ describe('a batch holds', () => {
     await tick();
     sendAll('3');
     await tick(49);
-    expect(ids()).toHaveLength(1); // its wait is its own
+    expect(ids()).toHaveLength(1); // it has its full `wait`
     await tick(1);
     expect(ids()).toEqual([[1, 2], [3]]);
   });
 
-  test('all that came while the handler was busy', async () => {
+  test('all events that arrived while the handler was busy', async () => {
     const { sendAll, calls, ids } = batching({ size: 3 });
     sendAll('1');
     await tick();
@@ -95,7 +53,7 @@ describe('a batch holds', () => {
     } // prettier-ignore
   });
 
-  test('all that came while the last batch waited for its next attempt', async () => {
+  test('all events that arrived while the last batch waited for its retry', async () => {
     const { sendAll, calls, ids } = batching({ size: 3 });
     sendAll('1');
     await tick();
@@ -111,7 +69,7 @@ describe('a batch holds', () => {
     expect(ids()).toEqual([[1], [1], [2, 3]]);
   });
 
-  test('an event that waits is not sent before its time because the handler is done', async () => {
+  test('an event that still waits is not delivered early when the handler finishes', async () => {
     const { sendAll, calls, ids } = batching({ size: 2, wait: 100 });
     sendAll('1', '2', '3');
     calls[0]!.resolve();
@@ -153,7 +111,7 @@ describe('a batch holds', () => {
   });
 });
 
-test('events and contexts belong together, and all have the attempt and the signal of the batch', async () => {
+test('events and contexts match, and all have the attempt and the signal of the batch', async () => {
   const { sendAll, calls } = batching({});
   sendAll('7', '8');
   await tick();
@@ -167,8 +125,8 @@ test('events and contexts belong together, and all have the attempt and the sign
   for (const one of context.contexts) expect(one.signal).toBe(context.signal);
 });
 
-describe('acknowledged is', () => {
-  test('all of a batch, and only when it is done', async () => {
+describe('the position moves past', () => {
+  test('all events of a batch, once it is done', async () => {
     const { sendAll, calls, ledger, dispatcher } = batching({ size: 3 });
     sendAll('1', '2', '3');
     await tick();
@@ -179,7 +137,7 @@ describe('acknowledged is', () => {
     expect([ledger.confirmed, dispatcher.heldBy]).toEqual([3n, undefined]);
   });
 
-  test('nothing of what is being collected, which shows in heldBy', async () => {
+  test('no event that is still being collected: heldBy shows the first of them', async () => {
     const { sendAll, ledger, dispatcher } = batching({ wait: 60_000 });
     sendAll('1', '2');
     expect(dispatcher.heldBy).toMatchObject({ subscription: 'users:updated', eventId: '0/1/0', attempt: 1 });
@@ -189,13 +147,13 @@ describe('acknowledged is', () => {
 });
 
 describe('with concurrency', () => {
-  test('batches of different records run at once, up to that many', async () => {
+  test('as many batches run at once as concurrency allows, if they have no record in common', async () => {
     const { sendAll, ids } = batching({ size: 1 }, { concurrency: 2 });
     sendAll('1', '2', '3');
     expect(ids()).toEqual([[1], [2]]);
   });
 
-  test('two with the same record never do, whatever else is in them', async () => {
+  test('two batches with a common record never run at once', async () => {
     const { sendAll, calls, ids } = batching({ size: 2 }, { concurrency: 8 });
     sendAll('1', '2', '2', '3', '4', '5', '3', '5');
     expect(ids()).toEqual([
@@ -204,7 +162,7 @@ describe('with concurrency', () => {
     ]);
     calls[1]!.resolve();
     await tick();
-    expect(ids()).toHaveLength(2); // the last one waits for two
+    expect(ids()).toHaveLength(2); // the last batch waits for two others
     calls[0]!.resolve();
     await tick();
     expect(ids()).toEqual([
@@ -215,215 +173,5 @@ describe('with concurrency', () => {
     calls[2]!.resolve();
     await tick();
     expect(ids().at(-1)).toEqual([3, 5]);
-  });
-});
-
-describe('a failed batch', () => {
-  test('is tried again as a whole, before anything behind it', async () => {
-    const { sendAll, calls, ids, failures, ledger } = batching({ size: 2 });
-    sendAll('1', '2', '3', '4');
-    calls[0]!.reject(new Error('broken'));
-    await tick(100);
-    expect(ids()).toEqual([
-      [1, 2],
-      [1, 2],
-    ]);
-    const { context } = calls[1]!;
-    expect([context.attempt, context.contexts.map(({ attempt }: { attempt: number }) => attempt)]).toEqual([2, [2, 2]]);
-    expect(failures).toMatchObject([{ eventId: '0/1/0', attempt: 1, action: 'retry' }]);
-    calls[1]!.resolve();
-    await tick();
-    expect([ids().at(-1), ledger.confirmed]).toEqual([[3, 4], 2n]);
-  });
-
-  test('is skipped as a whole', async () => {
-    const { sendAll, calls, ids, ledger } = batching({ size: 2 }, { onError: afterAttempts(1, 'skip') });
-    sendAll('1', '2', '3', '4');
-    calls[0]!.reject(new Error('broken'));
-    await tick();
-    expect([ids(), ledger.confirmed]).toEqual([
-      [
-        [1, 2],
-        [3, 4],
-      ],
-      2n,
-    ]);
-  });
-
-  test('ends the watch, and nothing of it is acknowledged', async () => {
-    const { sendAll, calls, stops, ledger } = batching({ size: 2 }, { onError: afterAttempts(1, 'stop') });
-    sendAll('1', '2');
-    calls[0]!.reject(new Error('broken'));
-    await tick();
-    expect(stops).toMatchObject([{ code: 'HANDLER_FAILED' }]);
-    expect(ledger.confirmed).toBeUndefined();
-  });
-
-  test('becomes one letter for each event that was handed over, and holds the slot until all are written', async () => {
-    const letters: [string, number][] = [];
-    const written = deferred();
-    const { sendAll, calls, ledger } = batching(
-      { size: 4, latest: true },
-      { onError: afterAttempts(2, 'deadLetter') },
-      {
-        bury: async ({ deliverable, attempts }) => {
-          letters.push([(deliverable.change as Captured).eventId, attempts]);
-          if (letters.length === 3) await written.promise;
-        },
-      },
-    );
-    sendAll('1', '2', '1', '3');
-    calls[0]!.reject(new Error('broken'));
-    await tick(100);
-    calls[1]!.reject(new Error('broken'));
-    await tick();
-    expect(letters).toEqual([['0/2/0', 2], ['0/3/0', 2], ['0/4/0', 2]]); // prettier-ignore
-    expect(ledger.confirmed).toBeUndefined();
-    written.resolve();
-    await tick();
-    expect(ledger.confirmed).toBe(4n);
-  });
-
-  test('that took too long has its signal aborted, that of each event too', async () => {
-    const { sendAll, calls, failures } = batching({ size: 2 }, { timeout: 1000 });
-    sendAll('1', '2');
-    await tick(1000);
-    const { context } = calls[0]!;
-    for (const { signal } of [context, ...context.contexts])
-      expect(signal.reason).toMatchObject({ code: 'HANDLER_TIMEOUT' });
-    expect(failures).toMatchObject([{ error: { code: 'HANDLER_TIMEOUT' } }]);
-    calls[0]!.resolve();
-    await tick(100);
-    expect(calls[1]!.context).toMatchObject({ attempt: 2, signal: { aborted: false } });
-  });
-
-  test('that throws at once fails like any other', async () => {
-    const { dispatcher, send, failures, ledger } = dispatching();
-    let attempts = 0;
-    const one = recipient(
-      () => {
-        if (++attempts === 1) throw new Error('broken');
-      },
-      { batch: { size: 2, wait: 0, latest: false } },
-    );
-    send(one, '1');
-    await tick(100);
-    expect([failures.length, attempts, ledger.confirmed, dispatcher.running]).toEqual([1, 2, 1n, 0]);
-  });
-});
-
-test('an event whose routing column was not sent goes to onError by itself, in its place', async () => {
-  const obstacle = new WatchError('VALUE_ABSENT', 'absent');
-  const { send, sendAll, one, calls, ids, failures, ledger } = batching(
-    { wait: 1000 },
-    { onError: afterAttempts(1, 'skip') },
-  );
-  sendAll('1', '2');
-  send(one, '3', { obstacle });
-  sendAll('4');
-  expect([ids(), failures]).toEqual([[[1, 2]], []]); // what is before it does not wait any more
-  calls[0]!.resolve();
-  await tick();
-  expect(failures).toMatchObject([{ eventId: '0/3/0', error: obstacle, action: 'skip' }]);
-  expect(ledger.confirmed).toBe(3n);
-  await tick(1000);
-  expect(ids()).toEqual([[1, 2], [4]]);
-});
-
-describe('ending', () => {
-  test('the subscription drops what is being collected, and leaves no timer', async () => {
-    const { sendAll, one, ids, ledger } = batching({ wait: 1000 });
-    sendAll('1', '2');
-    one.unsubscribe();
-    expect([ledger.confirmed, vi.getTimerCount()]).toEqual([2n, 0]);
-    await tick(2000);
-    expect(ids()).toEqual([]);
-  });
-
-  test('the subscription in its own handler drops what was collected meanwhile, not what runs', async () => {
-    const { sendAll, one, calls, ledger } = batching({ size: 2 });
-    sendAll('1', '2', '3');
-    one.unsubscribe();
-    expect(ledger.confirmed).toBeUndefined();
-    calls[0]!.resolve();
-    await tick();
-    expect([ledger.confirmed, calls.length]).toEqual([3n, 1]);
-  });
-
-  test('the watch hands over nothing of what is being collected, and acknowledges nothing of it', async () => {
-    const { sendAll, ids, ledger, dispatcher } = batching({ wait: 1000, size: 3 });
-    sendAll('1', '2');
-    await dispatcher.close(1000, undefined);
-    expect(vi.getTimerCount()).toBe(0);
-    sendAll('3', '4'); // the rest of what was read
-    await tick(2000);
-    expect([ids(), ledger.confirmed, vi.getTimerCount()]).toEqual([[], undefined, 0]);
-  });
-
-  test('the watch waits for the batch that runs, and begins no other', async () => {
-    const { sendAll, calls, ledger, dispatcher } = batching({ size: 2 });
-    sendAll('1', '2', '3', '4', '5');
-    const closed = dispatcher.close(1000, undefined);
-    calls[0]!.resolve();
-    await closed;
-    expect([calls.length, ledger.confirmed, vi.getTimerCount()]).toEqual([1, 2n, 0]);
-  });
-
-  test('the watch leaves no timer behind when the first event comes after it has ended', async () => {
-    const { sendAll, dispatcher } = batching({ wait: 1000 });
-    await dispatcher.close(1000, undefined);
-    sendAll('1');
-    expect(vi.getTimerCount()).toBe(0);
-  });
-});
-
-describe('when memory is full', () => {
-  test('what is collected goes out, because no more comes that would be worth waiting for', async () => {
-    const { sendAll, ids, dispatcher } = batching({ wait: 60_000 });
-    sendAll('1', '2');
-    dispatcher.hurry();
-    sendAll('3'); // what made it full
-    await tick();
-    expect([ids(), vi.getTimerCount()]).toEqual([[[1, 2, 3]], 0]);
-  });
-
-  test('it goes out once the handler is free', async () => {
-    const { sendAll, ids, calls, dispatcher } = batching({ size: 2, wait: 60_000 });
-    sendAll('1', '2', '3');
-    dispatcher.hurry();
-    await tick();
-    expect(ids()).toEqual([[1, 2]]);
-    calls[0]!.resolve();
-    await tick();
-    expect(ids()).toEqual([[1, 2], [3]]);
-  });
-
-  test('what comes while it is full, held by others, is not waited with either, but goes together', async () => {
-    const { sendAll, ids, calls, ledger } = batching({ wait: 60_000 });
-    vi.spyOn(ledger, 'full', 'get').mockReturnValue(true);
-    sendAll('1', '2');
-    await tick();
-    sendAll('3', '4');
-    await tick();
-    calls[0]!.resolve();
-    await tick();
-    expect(ids()).toEqual([
-      [1, 2],
-      [3, 4],
-    ]);
-  });
-
-  test('when it no longer is, they wait again', async () => {
-    const { sendAll, ids, calls, dispatcher } = batching({ wait: 1000 });
-    sendAll('1');
-    dispatcher.hurry();
-    await tick();
-    calls[0]!.resolve();
-    await tick();
-    sendAll('2');
-    await tick(999);
-    expect(ids()).toEqual([[1]]);
-    await tick(1);
-    expect(ids()).toEqual([[1], [2]]);
   });
 });

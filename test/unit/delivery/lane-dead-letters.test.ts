@@ -1,20 +1,13 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { LaneHost } from '../../../src/delivery/lane.ts';
 import { afterAttempts, handling } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { type Deferred, deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ random: 1 });
 const broken = new Error('broken');
 
-/** Letters are written when the test says so. */
+/** The test decides when a dead letter is written. */
 function burying(attempts = 1) {
   const letters: (Deferred<void> & Parameters<LaneHost['bury']>[0])[] = [];
   const bury: LaneHost['bury'] = (dead) => {
@@ -25,11 +18,11 @@ function burying(attempts = 1) {
   return { ...handling({ onError: afterAttempts(attempts, 'deadLetter') }, { bury }), letters };
 }
 
-test('an event that failed too often goes into a letter, with its attempts and its error', async () => {
+test('an event that failed too often becomes a dead letter, with its attempts and its error', async () => {
   const { send, one, calls, letters, failures } = burying(2);
   send(one, '1');
   calls[0]!.reject(new Error('first'));
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect(letters).toEqual([]);
   calls[1]!.reject(broken);
   await tick();
@@ -37,7 +30,7 @@ test('an event that failed too often goes into a letter, with its attempts and i
   expect(failures.map(({ action }) => action)).toEqual(['retry', 'deadLetter']);
 });
 
-test('it is handled once the letter is written, not before, and nothing of its record overtakes', async () => {
+test('the event is handled once its letter is written, not before, and later events of the record wait', async () => {
   const { send, one, calls, letters, ledger, ids } = burying();
   for (const id of ['1', '2']) send(one, id);
   calls[0]!.reject(broken);
@@ -48,16 +41,16 @@ test('it is handled once the letter is written, not before, and nothing of its r
   expect([ids(), ledger.confirmed]).toEqual([[1, 2], 1n]);
 });
 
-test('a letter that can not be written is written again, less and less often; until then the event is kept', async () => {
+test('a letter that cannot be written is retried with backoff, and the event is kept until then', async () => {
   const { send, one, calls, letters, ledger } = burying();
   send(one, '1');
   calls[0]!.reject(broken);
   await tick();
   for (const [index, pause] of [100, 200, 400].entries()) {
     letters[index]!.reject(new Error('no connection'));
-    await vi.advanceTimersByTimeAsync(pause - 1);
+    await tick(pause - 1);
     expect(letters).toHaveLength(index + 1);
-    await vi.advanceTimersByTimeAsync(1);
+    await tick(1);
     expect([letters.length, ledger.confirmed]).toEqual([index + 2, undefined]);
   }
   letters[3]!.resolve();
@@ -65,7 +58,7 @@ test('a letter that can not be written is written again, less and less often; un
   expect([letters.length, calls.length, ledger.confirmed, vi.getTimerCount()]).toEqual([4, 1, 1n, 0]);
 });
 
-test('while the watch closes no letter is begun nor tried again, and the event comes again', async () => {
+test('while the watch closes no letter is started or retried, so the event is delivered again after a restart', async () => {
   const one = burying();
   one.send(one.one, '1');
   const closing = one.dispatcher.close(1000, 'stop');
@@ -83,7 +76,7 @@ test('while the watch closes no letter is begun nor tried again, and the event c
   expect([other.letters.length, other.ledger.confirmed, vi.getTimerCount()]).toEqual([1, undefined, 0]);
 });
 
-test('a letter that waits to be written again is forgotten when the watch closes', async () => {
+test('closing the watch cancels the retry of a letter', async () => {
   const { send, one, calls, letters, dispatcher } = burying();
   send(one, '1');
   calls[0]!.reject(broken);
@@ -95,17 +88,17 @@ test('a letter that waits to be written again is forgotten when the watch closes
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('a letter survives that its subscription ends while it is being written, or waits to be written again', async () => {
+test('a letter is written even if its subscription ends in the meantime', async () => {
   const { send, one, calls, letters, ledger } = burying();
   send(one, '1');
   send(one, '2');
   calls[0]!.reject(broken);
   await tick();
   one.unsubscribe();
-  // What has not begun is dropped; what is on its way into a letter is not.
+  // Waiting events are dropped; the event whose letter is being written is not.
   expect([letters.length, ledger.confirmed]).toEqual([1, undefined]);
   letters[0]!.reject(new Error('no connection'));
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect([letters.length, ledger.confirmed]).toEqual([2, undefined]);
   letters[1]!.resolve();
   await tick();

@@ -1,15 +1,14 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Recipient } from '../../../src/delivery/recipient.ts';
 import { WatchError } from '../../../src/errors.ts';
 import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 const broken = new Error('broken');
 
-describe('a subscription that ends', () => {
-  test('while events wait: they are not delivered any more, and do not hold the position', async () => {
+describe('when a subscription ends', () => {
+  test('waiting events are not delivered, and do not hold the position', async () => {
     const { send, one, calls, ledger } = handling();
     for (const id of ['1', '2', '3']) send(one, id);
     one.unsubscribe();
@@ -18,7 +17,7 @@ describe('a subscription that ends', () => {
     expect([calls.length, ledger.confirmed, one.lane]).toEqual([1, 3n, undefined]);
   });
 
-  test('while its handler runs: that is still waited for', async () => {
+  test('its running handler is still awaited', async () => {
     const { send, one, calls, ledger, dispatcher } = handling({ concurrency: 2 });
     for (const id of ['1', '2', '3']) send(one, id);
     one.unsubscribe();
@@ -30,7 +29,7 @@ describe('a subscription that ends', () => {
     expect([ledger.confirmed, calls.length]).toEqual([3n, 2]);
   });
 
-  test('while a retry waits: it is not made', async () => {
+  test('a pending retry is cancelled', async () => {
     const { send, one, calls, ledger, dispatcher } = handling();
     for (const id of ['1', '2']) send(one, id);
     calls[0]!.reject(broken);
@@ -41,7 +40,7 @@ describe('a subscription that ends', () => {
     expect(calls).toHaveLength(1);
   });
 
-  test('while its handler runs, which fails then: it is told, and not tried again', async () => {
+  test('a running handler that then fails is reported, and not retried', async () => {
     const { send, one, calls, ledger, failures } = handling();
     send(one, '1');
     one.unsubscribe();
@@ -51,10 +50,10 @@ describe('a subscription that ends', () => {
     expect(calls).toHaveLength(1);
   });
 
-  test('while its handler runs over its timeout: that is still waited for, and not tried again', async () => {
+  test('a running handler over its timeout is still awaited, and not retried', async () => {
     const { send, one, calls, ledger } = handling({ timeout: 1000 });
     send(one, '1');
-    await vi.advanceTimersByTimeAsync(1000);
+    await tick(1000);
     one.unsubscribe();
     expect(ledger.confirmed).toBeUndefined();
     calls[0]!.resolve();
@@ -72,8 +71,8 @@ describe('a subscription that ends', () => {
   });
 });
 
-describe('a watch that ends', () => {
-  test('events that wait, or come in still, are not delivered, and hold the position for the next start', async () => {
+describe('when a watch ends', () => {
+  test('events that wait or still arrive are not delivered, and hold the position for the next start', async () => {
     const { send, one, calls, ledger, dispatcher } = handling();
     for (const id of ['1', '2']) send(one, id);
     const closing = dispatcher.close(1000, 'stop');
@@ -97,7 +96,7 @@ describe('a watch that ends', () => {
 describe('a paused subscription', () => {
   const pausable = (handler: Recipient['handler']) => Object.assign(recipient(handler), { paused: true });
 
-  test('lets its events wait until it asks, in order', () => {
+  test('keeps its events until it is resumed, in order', () => {
     const { send, ledger } = dispatching();
     const seen: number[] = [];
     const one = pausable((event) => {
@@ -120,10 +119,10 @@ describe('a paused subscription', () => {
   });
 });
 
-describe('an obstacle, which no attempt can overcome,', () => {
+describe('an event that no attempt can deliver', () => {
   const obstacle = new WatchError('VALUE_ABSENT', 'not sent');
 
-  test('is followed by what onError says in the end, at once, in its turn', async () => {
+  test('goes to the final action of onError at once, in its turn', async () => {
     const { send, one, calls, failures, ledger } = handling({ onError: afterAttempts(2, 'skip') });
     send(one, '1');
     send(one, '2', { obstacle });
@@ -135,10 +134,10 @@ describe('an obstacle, which no attempt can overcome,', () => {
     expect([calls.length, ledger.confirmed]).toEqual([2, 2n]);
   });
 
-  test('holds its event when onError only retries: it is told once, with a warning', async () => {
+  test('is held when onError only retries, and is reported once, with a warning', async () => {
     const { send, one, failures, warnings, ledger, dispatcher } = handling();
     send(one, '1', { obstacle });
-    await vi.advanceTimersByTimeAsync(1_000_000);
+    await tick(1_000_000);
     expect(failures).toMatchObject([{ action: 'retry', retryIn: undefined, error: obstacle }]);
     expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', cause: obstacle }]);
     expect([ledger.confirmed, dispatcher.heldBy]).toMatchObject([undefined, { eventId: '0/1/0', error: obstacle }]);

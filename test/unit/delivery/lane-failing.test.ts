@@ -1,25 +1,18 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { afterAttempts, dispatching, handling, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ random: 1 });
 
 test.each([
     ['throws', () => { throw new Error('broken'); }],
     ['rejects', () => Promise.reject(new Error('broken'))],
-  ])('a handler that %s is called again with backoff, and every failure is told', async (_, handler) => {
+  ])('a handler that %s is retried with backoff, and every failure is reported', async (_, handler) => {
     const { send, failures, ledger, stops } = dispatching();
     const calls = vi.fn(handler);
     send(recipient(calls, { name: 'mail' }), '1');
-    await vi.advanceTimersByTimeAsync(100 + 200 + 399);
+    await tick(100 + 200 + 399);
     expect(calls).toHaveBeenCalledTimes(3);
     expect(failures.map(({ attempt, action, retryIn, eventId }) => [attempt, action, retryIn, eventId])).toEqual([
       [1, 'retry', 100, '0/1/0'],
@@ -30,25 +23,25 @@ test.each([
     expect([ledger.confirmed, stops]).toEqual([undefined, []]);
   }); // prettier-ignore
 
-test('an event is skipped when the user said so, and what is behind it goes on', async () => {
+test('an event is skipped when the user asked for it, and later events are delivered', async () => {
   const { send, one, calls, ledger, stops } = handling({ onError: afterAttempts(2, 'skip') });
   for (const id of ['1', '2']) send(one, id);
   calls[0]!.reject(new Error('broken'));
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   calls[1]!.reject(new Error('broken'));
   await tick();
   expect(calls.map(({ id, attempt }) => [id, attempt])).toEqual([[1, 1], [1, 2], [2, 1]]); // prettier-ignore
   expect([ledger.confirmed, stops, vi.getTimerCount()]).toEqual([1n, [], 0]);
 });
 
-test('an event is skipped also when its handler fails at once, one after the other', () => {
+test('several events whose handlers throw synchronously are skipped one after the other', () => {
   const { send, ledger, failures } = dispatching();
   const one = recipient(() => { throw new Error('broken'); }, { onError: () => 'skip' }); // prettier-ignore
   for (const id of ['1', '2', '3']) send(one, id);
   expect([failures.length, ledger.confirmed, one.lane, vi.getTimerCount()]).toEqual([3, 3n, undefined, 0]);
 });
 
-test('events are skipped as often as need be, without exhausting the stack', async () => {
+test('any number of events can be skipped without exhausting the stack', async () => {
   const { send, ledger, failures } = dispatching();
   const first = deferred();
   const one = recipient(
@@ -64,7 +57,7 @@ test('events are skipped as often as need be, without exhausting the stack', asy
   expect([failures.length, ledger.confirmed]).toEqual([19_999, 20_000n]);
 });
 
-test('what does not even turn into a string stops the watch as well', async () => {
+test('an error that cannot become a string stops the watch too', async () => {
   const { send, one, calls, stops } = handling({ onError: afterAttempts(1, 'stop') });
   send(one, '1');
   calls[0]!.reject(Object.create(null));
@@ -72,7 +65,7 @@ test('what does not even turn into a string stops the watch as well', async () =
   expect(stops).toMatchObject([{ code: 'HANDLER_FAILED', message: expect.stringContaining('null prototype') }]);
 });
 
-test('a failure stops the watch when the user said so, and its event is never confirmed', async () => {
+test('a failure stops the watch when the user asked for it, and its event is never confirmed', async () => {
   const { send, one, calls, ledger, stops } = handling({ onError: afterAttempts(1, 'stop') });
   for (const id of ['1', '2']) send(one, id);
   const broken = new Error('broken');
@@ -82,7 +75,7 @@ test('a failure stops the watch when the user said so, and its event is never co
   expect([calls.length, ledger.confirmed]).toEqual([1, undefined]);
 });
 
-test('nothing is skipped that the user did not say to skip: neither by another word nor by an onError that throws', async () => {
+test('nothing is skipped unless the user asked for it: not by another word, and not by an onError that throws', async () => {
     const [broken, worse] = [new Error('broken'), new Error('worse')];
     for (const [onError, error] of [[() => 'ignore' as 'skip', broken], [() => { throw worse; }, worse]] as const) {
       const { send, ledger, failures } = dispatching();

@@ -1,18 +1,18 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { dispatching, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
 interface Planned {
   readonly id: number;
-  /** The primary key was that one before; null: it is not known. */
+  /** The primary key before the update; null: unknown. */
   readonly oldId: number | null | undefined;
-  /** How each attempt ends, and after how many milliseconds; 0: at once. The last one succeeds. */
+  /** How each attempt ends, and after how many milliseconds; 0: synchronously. The last one succeeds. */
   readonly failures: readonly { readonly after: number }[];
   readonly after: number;
-  /** Milliseconds until the next event comes in. */
+  /** Milliseconds until the next event arrives. */
   readonly pause: number;
 }
 
@@ -30,7 +30,7 @@ const related = (one: Planned, other: Planned) =>
   one.oldId === null || other.oldId === null || recordsOf(one).some((record) => recordsOf(other).includes(record));
 const delay = (after: number) => new Promise<void>((resolve) => setTimeout(resolve, after));
 
-test('whatever the durations, failures and concurrency: events of one record never overlap nor overtake, and all are handled once', async () => {
+test('whatever the durations, failures and concurrency: events of one record never overlap or overtake, and each is handled once', async () => {
   const scenario = fc.tuple(fc.array(planned, { maxLength: 15 }), fc.integer({ min: 1, max: 4 }));
   await fc.assert(
     fc.asyncProperty(scenario, async ([events, concurrency]) => {

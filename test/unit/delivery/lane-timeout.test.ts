@@ -1,18 +1,12 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { handling } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+useFakeTime({ random: 1 });
 
 const hanging = (settings: Parameters<typeof handling>[0]) => handling({ name: 'mail', timeout: 1000, ...settings });
 
-test('an attempt over its timeout has failed: its signal is aborted, and the failure told, with HANDLER_TIMEOUT', async () => {
+test('an attempt that times out has failed: its signal is aborted, and the failure has the code HANDLER_TIMEOUT', async () => {
   const { send, one, calls, failures } = hanging({});
   send(one, '1');
   await vi.advanceTimersByTimeAsync(999);
@@ -41,19 +35,19 @@ test.each(['resolves', 'rejects'])(
   },
 );
 
-test('a handler that is in time, or fails in time, is not timed out later', async () => {
+test('a handler that finishes or fails in time does not time out later', async () => {
   const { send, one, calls, failures } = hanging({});
   for (const id of ['1', '2']) send(one, id);
   await vi.advanceTimersByTimeAsync(500);
   calls[0]!.resolve();
-  await vi.advanceTimersByTimeAsync(999); // the second has a timeout of its own
+  await vi.advanceTimersByTimeAsync(999); // the second attempt has its full timeout
   expect([calls.length, failures]).toEqual([2, []]);
   calls[1]!.resolve();
   await vi.runAllTimersAsync();
   expect(failures).toEqual([]);
 });
 
-test('a handler that fails in time is not timed out later, while its next attempt is awaited', async () => {
+test('a handler that fails in time does not time out while it waits for its next attempt', async () => {
   const { send, one, calls, failures } = hanging({});
   send(one, '1');
   for (const attempt of [1, 2, 3, 4, 5]) {
@@ -64,7 +58,7 @@ test('a handler that fails in time is not timed out later, while its next attemp
   expect(failures.map(({ error }) => (error as Error).message)).toEqual(Array(5).fill('broken'));
 });
 
-test('what is skipped after a timeout is handled only once its handler has settled, so that nothing overlaps', async () => {
+test('an event that is skipped after a timeout is handled only once its handler has settled, so nothing overlaps', async () => {
   const { send, one, calls, ledger } = hanging({ onError: () => 'skip' });
   for (const id of ['1', '2']) send(one, id);
   await vi.advanceTimersByTimeAsync(5000);
@@ -74,7 +68,7 @@ test('what is skipped after a timeout is handled only once its handler has settl
   expect([calls.length, ledger.confirmed]).toEqual([2, 1n]);
 });
 
-test('a stop after a timeout is carried out at once', async () => {
+test('a stop after a timeout takes effect at once', async () => {
   const { send, one, stops, ledger, calls } = hanging({ onError: () => 'stop' });
   send(one, '1');
   await vi.advanceTimersByTimeAsync(1000);

@@ -1,16 +1,9 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { dispatching, handling, recipient } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime({ random: 1 });
 
 test('by default one event runs at a time, in commit order', async () => {
   const { send, one, calls, ids } = handling();
@@ -23,7 +16,7 @@ test('by default one event runs at a time, in commit order', async () => {
     } // prettier-ignore
 });
 
-test('with concurrency so many events of different records run at once, those of one record never', async () => {
+test('with concurrency events of different records run at once, up to that number, and those of one record never', async () => {
   const { send, one, calls, ids } = handling({ concurrency: 2 });
   for (const id of ['1', '1', '2', '3']) send(one, id);
   expect(ids()).toEqual([1, 2]);
@@ -54,32 +47,32 @@ test('an event that changes the primary key waits for both records, and both wai
   expect(ids()).toEqual([1, 2, 2, 1, 2]);
 });
 
-test('a retry keeps the order of its record, and lets others run', async () => {
+test('a retry keeps the order of its record, while others run', async () => {
   const { send, one, calls, ids } = handling({ concurrency: 2 });
   for (const id of ['1', '1', '2', '3']) send(one, id);
   calls[0]!.reject(new Error('broken'));
   await tick();
-  expect(ids()).toEqual([1, 2, 3]); // while it waits it takes no place
+  expect(ids()).toEqual([1, 2, 3]); // a waiting retry does not use up concurrency
   for (const call of calls) call.resolve();
-  await vi.advanceTimersByTimeAsync(100);
+  await tick(100);
   expect(calls.slice(3)).toMatchObject([{ id: 1, attempt: 2 }]);
   calls[3]!.resolve();
   await tick();
   expect(calls.slice(4)).toMatchObject([{ id: 1, attempt: 1 }]);
 });
 
-test('without concurrency a retry holds everything behind it', async () => {
+test('without concurrency a retry holds all later events', async () => {
   const { send, one, calls, ledger } = handling();
   for (const id of ['1', '2']) send(one, id);
   calls[0]!.reject(new Error('broken'));
-  await vi.advanceTimersByTimeAsync(99);
+  await tick(99);
   expect(calls).toHaveLength(1);
-  await vi.advanceTimersByTimeAsync(1);
+  await tick(1);
   expect(calls.slice(1)).toMatchObject([{ id: 1, attempt: 2 }]);
   expect(ledger.confirmed).toBeUndefined();
 });
 
-test('a handler that is sometimes done at once keeps the order as well', async () => {
+test('a handler that is sometimes synchronous keeps the order too', async () => {
   const { send } = dispatching();
   const first = deferred();
   const seen: number[] = [];

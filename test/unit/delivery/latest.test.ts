@@ -17,7 +17,7 @@ const plan = planFor(
 
 type Sent = readonly [type: UpdateType, row: Values, old?: Values];
 
-/** What is left of changes in one batch with `latest: true`, as `watcher: row`. */
+/** Which changes remain in one batch with `latest: true`, as `watcher: row`. */
 function latestOf(...sent: readonly Sent[]): unknown[] {
   const parts = sent.flatMap(([type, row, old], ordinal) => {
     const change = changeOf(plan, type, { row, ...(old && { old }) }, { ordinal });
@@ -32,18 +32,18 @@ function latestOf(...sent: readonly Sent[]): unknown[] {
 const whole = { id: '1', role_id: '7', bio: 'long', email: 'a' };
 
 describe('a batch of the newest changes of a row stream', () => {
-  test('turns an insert that is followed by a delete into the delete', () => {
+  test('contains only the delete of a row that was inserted and deleted', () => {
     expect(latestOf(['inserted', whole], ['deleted', whole])).toEqual([['users:deleted', { id: 1 }]]);
   });
 
-  test('keeps both views of the newest change', () => {
+  test('keeps the newest change of each of its watchers', () => {
     expect(latestOf(['inserted', whole], ['updated', { ...whole, role_id: '8' }])).toEqual([
       ['users:updated', { id: 1, role_id: 8, bio: 'long' }],
       ['renamed', { id: 1, email: 'a' }],
     ]);
   });
 
-  test('keeps the insert that carries a TOASTed value which the newest update does not', () => {
+  test('keeps the insert when it has a TOASTed value that the newest update lacks', () => {
     const { bio: _, ...without } = whole;
     expect(
       latestOf(
@@ -58,7 +58,7 @@ describe('a batch of the newest changes of a row stream', () => {
     ]);
   });
 
-  test('knows records of both keys after an update that changed the key', () => {
+  test('treats old and new key as one record after an update of the key', () => {
     expect(
       latestOf(
         ['inserted', whole],
@@ -72,7 +72,7 @@ describe('a batch of the newest changes of a row stream', () => {
     ]);
   });
 
-  test('keeps a truncate, and what comes after it', () => {
+  test('keeps a truncate and the changes after it', () => {
     expect(latestOf(['inserted', whole], ['truncated', {}], ['inserted', whole])).toEqual([
       ['users:truncated', {}],
       ['users:inserted', { id: 1, role_id: 7, bio: 'long' }],

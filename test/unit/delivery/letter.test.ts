@@ -10,25 +10,25 @@ const letter = (event: Letter['event'], previous: Letter['event'] = {}): Letter 
   },
 }); // prettier-ignore
 
-test('a letter that fits is left as it is', () => {
+test('a letter that fits is unchanged', () => {
   const given = letter({ id: '1', body: 'x'.repeat(5000), none: null });
   expect(fitting(given, 5000, 10_000)).toBe(given);
 });
 
-test('of a value that is too long the beginning is kept, also of its previous one, and its length is told', () => {
+test('an oversized value keeps its beginning and states its length, in the previous values too', () => {
   const found = fitting(letter({ id: '1', body: 'x'.repeat(5001) }, { body: 'y'.repeat(2000) }), 5000, 10_000);
   expect(found.event).toEqual({ id: '1', body: 'x'.repeat(1000) });
   expect(found.context.change!.previous).toEqual({ body: 'y'.repeat(1000) });
   expect(found.context.shortened).toEqual({ body: 5001 });
 });
 
-test('of values that are too long together the longest are shortened, and no more than need be', () => {
+test('among values that are oversized together, the longest are shortened, and only as far as needed', () => {
   const found = fitting(letter({ a: 'a'.repeat(3000), b: 'b'.repeat(4000), c: 'c'.repeat(2000) }), 5000, 6000);
   expect(found.context.shortened).toEqual({ b: 4000 });
   expect(found.event['a']).toHaveLength(3000);
 });
 
-test('a character that takes two places is not cut in half', () => {
+test('a surrogate pair is not cut in half', () => {
   const found = fitting(letter({ a: `${'a'.repeat(999)}😀${'a'.repeat(5000)}` }), 5000, 10_000);
   expect(found.event['a']).toBe('a'.repeat(999));
 });

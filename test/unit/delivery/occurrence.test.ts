@@ -21,7 +21,7 @@ function occurrenceOf(type: UpdateType, row: Values, old?: Values, key?: string[
 const row = { id: '1', role_id: '7', bio: 'x' };
 
 describe('the context', () => {
-  test('tells where the event comes from', () => {
+  test('says where the event comes from', () => {
     expect(occurrenceOf('updated', row).context(2)).toMatchObject({
       watcher: 'erp.users:updated',
       type: 'updated',
@@ -37,7 +37,7 @@ describe('the context', () => {
     });
   });
 
-  test('has the old values of an update only, made once', () => {
+  test('has the old values of an update only, and builds them once', () => {
     const context = occurrenceOf('updated', row, { ...row, role_id: '6' }).context(1);
     expect(context.previous).toEqual({ id: 1, role_id: 6, bio: 'x' });
     expect(context.previous).toBe(context.previous);
@@ -49,7 +49,7 @@ describe('the context', () => {
     expect(occurrenceOf('updated', { id: '1', role_id: '7' }).context(1).absent).toEqual(['bio']);
   });
 
-  test('has a signal of its own, that may be aborted before or after it was read', () => {
+  test('has its own signal, which may be aborted before or after it is read', () => {
     const occurrence = occurrenceOf('updated', row);
     const [first, second, third] = [occurrence.context(1), occurrence.context(2), occurrence.context(3)];
     const { signal } = first;
@@ -60,7 +60,7 @@ describe('the context', () => {
   });
 });
 
-describe('the records that an event concerns', () => {
+describe('the records of an event', () => {
   test('are one, by its primary key', () => {
     const one = occurrenceOf('inserted', row).records;
     expect(one).toHaveLength(1);
@@ -70,7 +70,7 @@ describe('the records that an event concerns', () => {
     expect(occurrenceOf('deleted', { ...row, id: '2' }).records).not.toEqual(one);
   });
 
-  test('are those of their table: other tables have the same keys', () => {
+  test('belong to their table: other tables have the same keys', () => {
     const recordOf = (schema: string, name: string) => {
       const plan = planFor(usersTable({ schema, name }), [`${schema}.${name}`, 'deleted']);
       return new Occurrence(plan.watchers.deleted[0]!, changeOf(plan, 'deleted', { row: { id: '1' } })).records[0];
@@ -79,7 +79,7 @@ describe('the records that an event concerns', () => {
     expect(new Set(names.map(([schema, name]) => recordOf(schema, name)))).toHaveProperty('size', 3);
   });
 
-  test('are two when the primary key changed, also one of several columns', () => {
+  test('are two when the primary key changed, or one column of it', () => {
     const ofId = (id: string) => occurrenceOf('inserted', { ...row, id }).records[0];
     expect(occurrenceOf('updated', { ...row, id: '2' }, row).records).toEqual([ofId('2'), ofId('1')]);
     const [now, before] = occurrenceOf('updated', { ...row, id: '2', email: 'a' }, { ...row, email: 'a' }, [
@@ -93,14 +93,14 @@ describe('the records that an event concerns', () => {
     ]);
   });
 
-  test('are not known for events whose key was not sent, and for truncates: those are barriers', () => {
+  test('are unknown without a key and for truncates: these are barriers', () => {
     for (const one of [occurrenceOf('updated', {}), occurrenceOf('truncated', {})])
       expect([one.records, one.barrier]).toEqual([[], true]);
     for (const type of ['inserted', 'updated', 'deleted'] as const) expect(occurrenceOf(type, row).barrier).toBe(false);
     expect(occurrenceOf('updated', { ...row, id: '2' }, row).barrier).toBe(false);
   });
 
-  test('are not all known for an update whose key is outside the replica identity: it may have had another', () => {
+  test('are partly unknown when the key is outside the replica identity: the old key may differ', () => {
     const keyed = usersTable({ uniqueKeys: [['id'], ['email']] });
     const byEmail = (type: UpdateType, old?: Values) => {
       const plan = planFor(keyed, [table()({ tableName: 'users', primaryKey: 'email' }), type]);
@@ -124,14 +124,14 @@ describe('watchers of the same columns', () => {
     return plan.watchers.updated.map((planned) => new Occurrence(planned, change));
   };
 
-  test('get the same event: it is made once', () => {
+  test('share one event object', () => {
     const [a, b, c, d] = occurrences({ id: '1', bio: 'x', email: 'y' });
     expect([a!.event, d!.event]).toEqual([{ id: 1, bio: 'x' }, { id: 1, email: 'y' }]); // prettier-ignore
     expect([b!.event === a!.event, c!.event === a!.event]).toEqual([true, true]);
     expect([a, b, c, d].map((one) => one!.context(1).watcher)).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  test('but for a value that is absent, which each is told in its own way', () => {
+  test('get separate objects when a value is absent, since each gets its own error', () => {
     const [a, b, c] = occurrences({ id: '1' });
     expect(() => a!.event['bio']).toThrow('a: ');
     expect(() => b!.event['bio']).toThrow('b: ');

@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { positionIssues } from '../../../src/delivery/positions.ts';
 
-test('on a standby, which nobody can write to, a transaction is refused without asking', async () => {
+test('on a read-only standby a transaction is refused without a query', async () => {
   const client = { query: () => Promise.reject(new Error('asked')) } as unknown as Client;
   const issues = await positionIssues(client, { inRecovery: true, role: 'worker' }, true);
   expect(issues).toEqual([
@@ -10,7 +10,7 @@ test('on a standby, which nobody can write to, a transaction is refused without 
   ]);
 });
 
-test('what goes wrong otherwise is no matter of rights', async () => {
+test('other errors are not reported as missing privileges', async () => {
   const lost = new Error('the connection has ended');
   const client = { query: () => Promise.reject(lost) } as unknown as Client;
   await expect(positionIssues(client, { inRecovery: false, role: 'worker' }, true)).rejects.toBe(lost);

@@ -16,18 +16,18 @@ function occurrence(type: UpdateType, row: Values, key: string[] = ['id']): Occu
   return new Occurrence(plan.watchers[type][0]!, changeOf(plan, type, { row }, { transaction: transactionAt(0x10n) }));
 }
 
-describe('the SQL that shows what a handler cannot handle', () => {
+describe('the SQL that shows the row of an event that fails', () => {
   test('finds the row by its key', () => {
     expect(rowSql(occurrence('updated', { id: '42' }))).toBe(`SELECT * FROM "erp"."users" WHERE "id" = '42';`);
   });
 
-  test('does not show a key of text, which may be a session or a token', () => {
+  test('leaves out a text key, which may be a session id or a token', () => {
     expect(rowSql(occurrence('inserted', { id: '42', email: 'secret' }, ['id', 'email']))).toBe(
       `SELECT * FROM "erp"."users" WHERE "id" = '42' AND "email" = $1;`,
     );
   });
 
-  test('is none for a row that is gone, for a truncate, and without the key', () => {
+  test('is missing for a deleted row, for a truncate, and without the key', () => {
     const all = [occurrence('deleted', { id: '1' }), occurrence('truncated', {}), occurrence('updated', {})];
     expect(all.map(rowSql)).toEqual([undefined, undefined, undefined]);
   });

@@ -44,11 +44,11 @@ function reading(state: Partial<State> = {}, { transaction = false, watchers = [
   const change = (
     type: (typeof types)[number],
     xid: number,
-    { row = {}, old }: { row?: { id?: string }; old?: { id: string } } = {},
+    { row, old }: { row?: { id: string }; old?: { id: string } } = {},
   ): CapturedChange => {
     lsn += 0x100n;
     transactionOf = ledger.begin({ xid, finalLsn: lsn, committedAt: 0 });
-    const made = changeOf(plan, type, old ? { row, old } : { row }, { transaction: transactionOf });
+    const made = changeOf(plan, type, { ...(row && { row }), ...(old && { old }) }, { transaction: transactionOf });
     rows.before(made);
     ledger.commit(transactionOf, lsn + 1n);
     return made;

@@ -1,4 +1,4 @@
-/** What a group does when its notes cannot be read. */
+/** A group and its note of the position, readable or not. */
 import { JetStreamApiError } from '@nats-io/jetstream';
 import { PermissionViolationError } from '@nats-io/transport-node';
 import { expect, test, vi } from 'vitest';
@@ -31,21 +31,21 @@ function reading(read: () => Promise<unknown>) {
 const noMessage = () =>
   Promise.reject(new JetStreamApiError({ code: 404, err_code: 10037, description: 'no message found' }));
 
-test('a group without a note is new, and notes where it is', async () => {
+test('a group without a note is new, and writes one', async () => {
   const { group, position } = reading(noMessage);
   expect(await group.recall(position)).toBe(false);
   await group.remember(position);
   expect(server.written).toHaveLength(1);
 });
 
-test('a group knows where it was from its note', async () => {
+test('a group reads its position from its note', async () => {
   const note = { created: 'today', consumer: 'then', next: 7 };
   const { group, position } = reading(() => Promise.resolve({ json: () => note }));
   expect(await group.recall(position)).toBe(true);
   expect(position).toEqual(note);
 });
 
-test('a note that cannot be read just now is not taken for none', async () => {
+test('a note that cannot be read at the moment does not count as missing', async () => {
   const timeout = Object.assign(new Error('timeout'), { name: 'TimeoutError' });
   const unavailable = new JetStreamApiError({ code: 503, err_code: 10008, description: 'temporarily unavailable' });
   for (const failure of [timeout, unavailable, new Error('CONNECTION_CLOSED')]) {
@@ -55,7 +55,7 @@ test('a note that cannot be read just now is not taken for none', async () => {
   }
 });
 
-test('without the permission to read its note a group works, and does not write over it', async () => {
+test('without permission to read its note a group works, and does not overwrite it', async () => {
   const denied = new PermissionViolationError('denied', 'publish', '$JS.API.STREAM.MSG.GET.events_groups');
   const { group, position, warnings } = reading(() => Promise.reject(denied));
   expect(await group.recall(position)).toBe(false);

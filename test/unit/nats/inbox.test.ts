@@ -1,4 +1,4 @@
-/** What a process of a group knows of the messages that come to it. */
+/** How a process of a group recognises redelivered messages. */
 import { expect, test } from 'vitest';
 import { Budget } from '../../../src/changes/budget.ts';
 import { type Captured, LedgerTransaction } from '../../../src/changes/ledger.ts';
@@ -34,7 +34,7 @@ function event(): Captured {
   return { bytes: 10, holders: 0, transaction, ordinal: 0, eventId: 'one' };
 }
 
-test('a message that comes again is known, while it is handled and when it is done', () => {
+test('a redelivered message is known, while it is handled and after it is done', () => {
   const { answers, inbox, message } = receiving();
   const change = event();
   inbox.enter(change, message(5, '1700000000000000001'));
@@ -44,7 +44,7 @@ test('a message that comes again is known, while it is handled and when it is do
   expect(answers).toEqual([`+ACK ${reply(5, '1700000000000000001', 2)}`, `+ACK ${reply(5, '1700000000000000001', 3)}`]);
 });
 
-test('another message in the place of one that is done is not known', () => {
+test('another message with the sequence number of one that is done is not known', () => {
   const { answers, inbox, message } = receiving();
   const change = event();
   inbox.enter(change, message(5, '1700000000000000001'));
@@ -53,7 +53,7 @@ test('another message in the place of one that is done is not known', () => {
   expect(answers).toEqual([`+ACK ${reply(5, '1700000000000000001')}`]);
 });
 
-test('another message in the place of one that is being handled is not acknowledged for it', () => {
+test('another message with the sequence number of one that is being handled is not acknowledged for it', () => {
   const { answers, inbox, message } = receiving();
   const [before, after] = [event(), event()];
   inbox.enter(before, message(5, '1700000000000000001'));

@@ -1,4 +1,4 @@
-/** From the worker's change to JSON and back: whoever looks at the copy sees what the worker saw. */
+/** From the worker's change to JSON and back: the copy equals the original. */
 import { expect, test } from 'vitest';
 import { TypeCatalog } from '../../../src/postgres/types.ts';
 import { Occurrence } from '../../../src/delivery/occurrence.ts';
@@ -81,7 +81,7 @@ test('a copy is marked', () => {
   expect(read(copy())).toEqual({ ...(read(payload) as EventMessage), copy: true });
 });
 
-test('a column that the worker does not send is absent, and warned of, never null', () => {
+test('a column that the worker does not send is absent, never null, and causes a warning', () => {
   const warnings: WatchError[] = [];
   const { event, absent } = received(
     occurrenceOf({ id: '1' }, undefined, ['users', 'updated'], usersTable()),
@@ -95,14 +95,17 @@ test('a column that the worker does not send is absent, and warned of, never nul
   );
 });
 
-test('a watcher that means another table in the worker is an error', () => {
+test('a watcher with another table in the worker is an error', () => {
   const occurrence = occurrenceOf({ id: '1' }, undefined, ['users', 'updated', { label: 'touched' }], usersTable());
   expect(() => received(occurrence, ['roles', 'updated', { label: 'touched' }])).toThrow(/touched.*public\.users/);
 });
 
-test.each(['', 'hello', '[]', 'null', '1', '{"watcher":"users:updated"}'])('%j is no message of ours', (payload) => {
-  expect(read(payload)).toMatch(/^it/);
-});
+test.each(['', 'hello', '[]', 'null', '1', '{"watcher":"users:updated"}'])(
+  '%j is not a walwatch message',
+  (payload) => {
+    expect(read(payload)).toMatch(/^it/);
+  },
+);
 
 const good = JSON.parse(
   writeMessage(occurrenceOf({ id: '1' }, undefined, ['users', 'updated'], usersTable())).payload,
@@ -130,11 +133,11 @@ test.each<[string, object]>([
   expect(read(JSON.stringify({ ...good, ...wrong }))).toBe(reason);
 });
 
-test('a message under the subject of another watcher, or with bytes that are no text, is refused', () => {
+test('a message under the subject of another watcher, or with invalid UTF-8, is refused', () => {
   expect(read(JSON.stringify(good), 'walwatch.slot.roles:updated.1')).toBe('its watcher is "users:updated"');
   expect(readMessage('walwatch.slot.users:updated.1', Buffer.from([0x7b, 0xff, 0x7d]))).toBe('it is not UTF-8');
 });
 
-test('of a newer message only its version is known', () => {
+test('only the version of a newer message is read', () => {
   expect(read(JSON.stringify({ version: 2, what: 'ever' }))).toEqual({ version: 2 });
 });

@@ -1,12 +1,12 @@
-/** When answers come late, out of place or not at all. */
+/** Answers that arrive late, out of order or not at all. */
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Publisher } from '../../../src/nats/publisher.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
-/** A connection that keeps what is published, and answers when the test says so. */
+/** A connection that records published messages and answers when the test asks it to. */
 function publishing() {
   let answer!: (error: null, message: Msg) => void;
   const sent: { subject: string; reply: string; after: string }[] = [];
@@ -44,7 +44,7 @@ function publishing() {
   return { publisher, publish, reply, pass, sent, told, settled, ids };
 }
 
-test('messages are sent without waiting, each behind the one before it, and settle with their answers', async () => {
+test('messages are sent without waiting, each with the id of the one before it, and settle with their answers', async () => {
   const { publish, reply, pass, settled, ids } = publishing();
   for (const id of ['a', 'b', 'c']) publish(id);
   await pass();
@@ -55,7 +55,7 @@ test('messages are sent without waiting, each behind the one before it, and sett
   expect(settled).toEqual(['a', 'b']);
 });
 
-test('a refused message is sent again with all behind it, in order', async () => {
+test('a refused message and all after it are sent again, in order', async () => {
   const { publish, reply, pass, settled, told, ids, sent } = publishing();
   for (const id of ['a', 'b', 'c']) publish(id);
   await pass();
@@ -63,7 +63,7 @@ test('a refused message is sent again with all behind it, in order', async () =>
   reply(1, { description: 'maximum bytes exceeded', err_code: 10_077 });
   reply(2, { description: 'wrong last msg ID: a', err_code: 10_070 });
   expect(told).toEqual(['JetStream: maximum bytes exceeded']);
-  await pass(200); // the pause before the first repetition
+  await pass(200); // the delay before the first retry
   expect(ids().slice(3)).toEqual(['b after anything', 'c after b']);
   for (let index = 3; index < sent.length; index++) reply(index);
   await pass();
@@ -71,7 +71,7 @@ test('a refused message is sent again with all behind it, in order', async () =>
   expect(told.at(-1)).toBe('recovered');
 });
 
-test('what is answered after the patience was over is settled, and what comes then is sent none the less', async () => {
+test('a message that is answered after the timeout settles, and later messages are still sent', async () => {
   const { publish, reply, pass, settled, told, ids } = publishing();
   publish('a');
   await pass();
@@ -85,7 +85,7 @@ test('what is answered after the patience was over is settled, and what comes th
   expect(ids().at(-1)).toBe('b after anything');
 });
 
-test('something else at the end of the stream costs one more run, and no pause', async () => {
+test('another message at the end of the stream costs one more run without a delay', async () => {
   const { publish, reply, pass, told, ids } = publishing();
   for (const id of ['a', 'b']) publish(id);
   await pass();
@@ -96,7 +96,7 @@ test('something else at the end of the stream costs one more run, and no pause',
   expect(told).toEqual([]);
 });
 
-test('once it is to finish, it takes nothing new, and gives up what fails', async () => {
+test('after finish() it accepts no new messages and gives up failed ones', async () => {
   const { publisher, publish, reply, pass, settled } = publishing();
   for (const id of ['a', 'b']) publish(id);
   await pass();

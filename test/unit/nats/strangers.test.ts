@@ -1,4 +1,4 @@
-/** Events for watchers that a process does not know. */
+/** Events for watchers that a process does not have. */
 import { expect, test } from 'vitest';
 import type { StreamMessage } from '../../../src/nats/stream-message.ts';
 import { Strangers } from '../../../src/nats/strangers.ts';
@@ -10,7 +10,7 @@ function settling(wanted: readonly string[] | undefined, alive: readonly string[
     isAlive: (token) => Promise.resolve(alive.includes(token)),
     bury: ({ subject }) => Promise.resolve(void told.push(`letter of ${subject}`)),
     giveUp: (token) => Promise.resolve(told.push(`without ${token}`) > 0 && comesAgain),
-    warn: ({ message }) => told.push(message.replace(/^.*; /, '')),
+    warn: ({ message }) => told.push(message),
   });
   const take = async (token: string, deliveries: number) => {
     strangers.take({
@@ -24,7 +24,7 @@ function settling(wanted: readonly string[] | undefined, alive: readonly string[
   return { take, told };
 }
 
-test('what another process of the group wants is given back for it, and later and later', async () => {
+test('an event for a watcher of another process is given back, each time with a longer delay', async () => {
   const { take, told } = settling(['jobs:deleted']);
   await take('jobs:deleted', 1);
   await take('jobs:deleted', 3);
@@ -36,19 +36,19 @@ test('what another process of the group wants is given back for it, and later an
   ]);
 });
 
-test('what no process of the group ever wanted is passed over', async () => {
+test('an event for a watcher that no process of the group ever had is skipped', async () => {
   const { take, told } = settling(['jobs:deleted']);
   await take('others:deleted', 1);
   expect(told).toEqual(['ack others:deleted']);
 });
 
-test('as long as nobody can say who wants it, it is given back', async () => {
+test('an event is given back while the watchers of the group cannot be read', async () => {
   const { take, told } = settling(undefined);
   await take('others:deleted', 1);
   expect(told).toEqual(['give back others:deleted for 250 ms']);
 });
 
-test('what nobody knows after minutes becomes a dead letter, each of them, and that is told once', async () => {
+test('events without a process for their watcher become dead letters after minutes, with one warning', async () => {
   const { take, told } = settling(['jobs:deleted']);
   await take('jobs:deleted', 100);
   await take('jobs:deleted', 99);
@@ -56,20 +56,20 @@ test('what nobody knows after minutes becomes a dead letter, each of them, and t
   const letter = 'letter of walwatch.slot.jobs:deleted.1';
   expect(told).toEqual([
     'without jobs:deleted',
-    'those that were on their way become dead letters',
+    `no process of the group has the watcher of walwatch.slot.jobs:deleted.1, so the group stops reading its events: events that were already delivered become dead letters`,
     letter,
     'give back jobs:deleted for 3000 ms',
     letter,
   ]);
 });
 
-test('where the rest is passed over, the warning says so', async () => {
+test('the warning says when all later events are skipped', async () => {
   const { take, told } = settling(['jobs:deleted'], [], false);
   await take('jobs:deleted', 100);
-  expect(told[1]).toMatch(/passed over like all that follow$/);
+  expect(told[1]).toMatch(/this event becomes a dead letter, and all later ones are skipped$/);
 });
 
-test('as long as a process with the watcher lives, its events are given back', async () => {
+test('events are given back while a process with their watcher runs', async () => {
   const { take, told } = settling(['jobs:deleted'], ['jobs:deleted']);
   await take('jobs:deleted', 100);
   await take('jobs:deleted', 5000);

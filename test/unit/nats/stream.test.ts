@@ -4,11 +4,11 @@ import { limitIssues, streamConfig, streamIssues } from '../../../src/nats/strea
 
 const good = { ...streamConfig('accounts', 'worker', 1), max_msgs: -1, max_bytes: -1 } as StreamConfig;
 
-test('what relay() makes, it also accepts', () => {
+test('relay() accepts the stream that it creates', () => {
   expect(streamIssues(good, 'worker')).toEqual([]);
 });
 
-test('a stream that is kept shorter, limited in size or more often replicated is accepted: it holds the slot back when it is full', () => {
+test('a stream with a shorter age, a size limit or more replicas is accepted: it holds the slot back when it is full', () => {
   expect(streamIssues({ ...good, max_age: 1e9, max_bytes: 1000, num_replicas: 5 }, 'worker')).toEqual([]);
 });
 
@@ -16,27 +16,27 @@ test.each<[string, Partial<StreamConfig>]>([
   ['has the subjects walwatch.other.>', { subjects: ['walwatch.other.>'] }],
   ['has the subjects walwatch.worker.>, more', { subjects: ['walwatch.worker.>', 'more'] }],
   ['is a work queue', { retention: RetentionPolicy.Workqueue }],
-  ['acknowledges nothing', { no_ack: true }],
-  ['recognises duplicates for 1 s only', { duplicate_window: 1e9 }],
+  ['does not acknowledge messages', { no_ack: true }],
+  ['recognises duplicates for only 1 s', { duplicate_window: 1e9 }],
   ['drops old events when it is full', { discard: DiscardPolicy.Old, max_msgs: 10 }],
-  ['drops events that nobody waits for', { retention: RetentionPolicy.Interest }],
-  ['keeps 1 events of a record', { max_msgs_per_subject: 1 }],
-  ['lets one message drop all before it', { allow_rollup_hdrs: true }],
+  ['drops events that no consumer waits for', { retention: RetentionPolicy.Interest }],
+  ['keeps only 1 events per record', { max_msgs_per_subject: 1 }],
+  ['allows one message to delete all messages before it', { allow_rollup_hdrs: true }],
   ['changes the subjects of events', { subject_transform: { src: '>', dest: 'x.>' } }],
   ['has sources: others', { sources: [{ name: 'others' }] }],
   ['is lost when its server stops', { storage: StorageType.Memory }],
-])('a stream that %s is refused, with what to do', (message, config) => {
+])('a stream that %s is refused, with a solution', (message, config) => {
   const issues = streamIssues({ ...good, ...config }, 'worker');
   expect(issues).toHaveLength(1);
   expect(issues[0]!.message).toContain(`the stream 'accounts' ${message}`);
   expect(issues[0]!.solution).toBeDefined();
 });
 
-test('all that is wrong is said at once', () => {
+test('all problems are reported at once', () => {
   expect(streamIssues({ ...good, no_ack: true, duplicate_window: 0 }, 'worker')).toHaveLength(2);
 });
 
-test('the limits of a stream that walwatch makes can be set', () => {
+test('the limits of a new stream can be set', () => {
   const limits = { maxAge: 3_600_000, maxBytes: 1e9, maxMessages: 1e6, placement: { tags: ['ssd'] } };
   expect(limitIssues(limits)).toEqual([]);
   expect(streamConfig('accounts', 'worker', 1, limits)).toMatchObject({
@@ -52,7 +52,7 @@ test.each<[string, unknown]>([
   ['limits.maxMessages is 0', { maxMessages: 0 }],
   ['limits.replicas is 9', { replicas: 9 }],
   ["limits.placement is 'east'".replaceAll("'", '"'), { placement: 'east' }],
-  ["there is no limit 'max_bytes'", { max_bytes: 1 }],
+  ["unknown limit 'max_bytes'", { max_bytes: 1 }],
 ])('%s: refused', (message, limits) => {
   expect(limitIssues(limits).map((issue) => issue.message)).toEqual([message]);
 });

@@ -8,11 +8,11 @@ const anyText = fc.oneof(
   fc.string({ minLength: 100, maxLength: 300 }),
 );
 
-test('a token of any text is one that NATS takes: not empty, no dot, no wildcard, no white space, not too long', () => {
+test('any text gives a valid token: not empty, no dot, no wildcard, no white space, not too long', () => {
   fc.assert(fc.property(anyText, (text) => /^[A-Za-z0-9_:=-]{1,130}$/.test(subjectToken(text))));
 });
 
-test('different texts have different tokens, and none has that of no key', () => {
+test('different texts have different tokens, and none is the token for events without a key', () => {
   fc.assert(
     fc.property(anyText, anyText, (one, other) => {
       if (one !== other) expect(subjectToken(one)).not.toBe(subjectToken(other));
@@ -33,7 +33,7 @@ test.each([
   expect(subjectToken(text).startsWith(token)).toBe(true);
 });
 
-test('the subject of an event lies under those of its watcher and its slot', () => {
+test('the subjects of a watcher and of a slot match the subjects of their events', () => {
   expect(eventSubject('accounts', subjectToken('erp.Order Lines:updated'), '42')).toBe(
     'walwatch.accounts.erp=2EOrder=20Lines:updated.42',
   );
@@ -41,7 +41,7 @@ test('the subject of an event lies under those of its watcher and its slot', () 
   expect(slotSubject('accounts')).toBe('walwatch.accounts.>');
 });
 
-test('a stream tells its slot by its subjects', () => {
+test('the slot of a stream follows from its subjects', () => {
   expect(slotOf([slotSubject('accounts')])).toBe('accounts');
   expect(slotOf(['orders.>', 'walwatch.*.>'])).toBeUndefined();
   expect(slotOf([])).toBeUndefined();

@@ -8,16 +8,16 @@ function emitting() {
 }
 const lsn = (text: string) => ({ lsn: text });
 
-test('listeners hear their event, in the order in which they were added', () => {
+test('listeners are called in the order in which they were added', () => {
   const { emitter } = emitting();
-  const heard: string[] = [];
-  for (const name of ['a', 'b']) emitter.on('acknowledged', (value) => heard.push(`${name} ${value.lsn}`));
-  emitter.on('connected', () => heard.push('connected'));
+  const calls: string[] = [];
+  for (const name of ['a', 'b']) emitter.on('acknowledged', (value) => calls.push(`${name} ${value.lsn}`));
+  emitter.on('connected', () => calls.push('connected'));
   emitter.emit('acknowledged', lsn('0/1'));
-  expect(heard).toEqual(['a 0/1', 'b 0/1']);
+  expect(calls).toEqual(['a 0/1', 'b 0/1']);
 });
 
-test('a listener that is removed hears no more; the same function may be added twice, and is removed once', () => {
+test('a removed listener is not called again; a function that was added twice is removed once', () => {
   const { emitter } = emitting();
   const listener = vi.fn();
   const [first] = [emitter.on('acknowledged', listener), emitter.on('acknowledged', listener)];
@@ -28,7 +28,7 @@ test('a listener that is removed hears no more; the same function may be added t
   expect(listener).toHaveBeenCalledTimes(3);
 });
 
-test('a listener may add and remove others while it hears', () => {
+test('a listener may add and remove others while it is called', () => {
   const { emitter } = emitting();
   const late = vi.fn();
   const remove = emitter.on('acknowledged', () => {
@@ -41,7 +41,7 @@ test('a listener may add and remove others while it hears', () => {
   expect(late).toHaveBeenCalledTimes(1);
 });
 
-test('a listener that throws or rejects disturbs nobody, and is logged', async () => {
+test('a listener that throws or rejects is logged, and the others are still called', async () => {
   const { emitter, log } = emitting();
   const [thrown, rejected] = [new Error('thrown'), new Error('rejected')];
   emitter.on('acknowledged', () => {
@@ -58,12 +58,12 @@ test('a listener that throws or rejects disturbs nobody, and is logged', async (
   expect(told).toEqual([thrown, rejected]);
 });
 
-test('an error that nobody listens for does not throw; whether somebody does is known', () => {
+test('an error without a listener does not throw; the emitter knows which events have listeners', () => {
   const { emitter } = emitting();
   expect(() => emitter.emit('error', new WatchError('STOPPED', 'x'))).not.toThrow();
-  expect(emitter.heard('error')).toBe(false);
+  expect(emitter.hasListener('error')).toBe(false);
   const remove = emitter.on('error', () => {});
-  expect([emitter.heard('error'), emitter.heard('warning')]).toEqual([true, false]);
+  expect([emitter.hasListener('error'), emitter.hasListener('warning')]).toEqual([true, false]);
   remove();
-  expect(emitter.heard('error')).toBe(false);
+  expect(emitter.hasListener('error')).toBe(false);
 });

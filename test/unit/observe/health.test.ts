@@ -32,25 +32,25 @@ test.each<[WatchState, live: boolean, ready: boolean]>([
 
 const lost = new WatchError('CONNECTION', 'connect ECONNREFUSED');
 
-test('what is lost is told with its time and error, also while it is tried again', () => {
+test('a lost connection is reported with its time and error, even while reconnecting', () => {
   const downSince = now - 90_000;
-  const told = 'disconnected since 2024-01-01T11:58:30.000Z';
+  const since = 'disconnected since 2024-01-01T11:58:30.000Z';
   expect(judge({ state: 'disconnected', error: lost }, { downSince }).reasons).toEqual([
-    `${told}, trying again: CONNECTION, connect ECONNREFUSED`,
+    `${since}, retrying: CONNECTION, connect ECONNREFUSED`,
   ]);
   expect(judge({ state: 'connecting', error: lost }, { downSince }).reasons).toEqual([
-    `connecting again, ${told}: CONNECTION, connect ECONNREFUSED`,
+    `reconnecting, ${since}: CONNECTION, connect ECONNREFUSED`,
   ]);
 });
 
-test('what ended the watch is told', () => {
+test('the error that ended the watch is reported', () => {
   const error = new WatchError('SLOT_LOST', 'the slot is gone');
   expect(judge({ state: 'failed', error }).reasons).toEqual(['ended by an error: SLOT_LOST, the slot is gone']);
 });
 
-test('who has the slot is told while standing by', () => {
+test('the process that has the slot is reported while on standby', () => {
   expect(judge({ state: 'standby' }, { activePid: 4711 }).reasons).toEqual([
-    "standing by: process 4711 of the server has the slot 'worker'",
+    "standing by: server process 4711 has the slot 'worker'",
   ]);
 });
 
@@ -60,42 +60,42 @@ describe('while streaming', () => {
       heldBy: { subscription: 'mailer', eventId: '0/1/0', since: new Date(since), attempt, error },
     });
 
-  test('an event that takes its time is no reason, one that takes 10 s or was tried again is', () => {
+  test('an event is reported after 10 s or when it was retried, not before', () => {
     expect(held(now - 9_999, 1).reasons).toEqual([]);
     expect(held(now - 10_000, 1).reasons).toEqual([
-      'the slot is held by subscription mailer since 2024-01-01T11:59:50.000Z: event 0/1/0, attempt 1',
+      'subscription mailer has held back the slot since 2024-01-01T11:59:50.000Z: event 0/1/0, attempt 1',
     ]);
     expect(held(now, 2).reasons).toHaveLength(1);
   });
 
-  test("a held slot leaves it ready, because a restart would not help, and does not tell the handler's error", () => {
+  test('a held slot stays ready, because a restart would not help, and hides the error of the handler', () => {
     const health = held(now - 60_000, 5, new Error('secret of the application'));
     expect(health).toMatchObject({ live: true, ready: true });
     expect(health.reasons.join()).not.toContain('secret');
   });
 
-  test('full memory is told', () => {
+  test('full memory is reported', () => {
     expect(judge({ undeliveredBytes: 17_000_000 }, { full: true }).reasons).toEqual([
-      'reading pauses: 17000000 bytes of changes are not delivered yet',
+      'reading is paused: 17000000 bytes of changes are undelivered',
     ]);
   });
 
-  test('a transaction that is not visible is told after a second', () => {
+  test('a transaction that is not visible is reported after a second', () => {
     expect(judge({ waitingForVisibility: true }, { waitingSince: now - 999 }).reasons).toEqual([]);
     expect(judge({ waitingForVisibility: true }, { waitingSince: now - 1000 }).reasons).toEqual([
-      'waiting since 2024-01-01T11:59:59.000Z until other sessions can see a transaction',
+      'waiting since 2024-01-01T11:59:59.000Z for a transaction to become visible to other sessions',
     ]);
   });
 
-  test('a silent server makes it unready, with the time of the last byte, and a restart would not help', () => {
+  test('a silent server is live but not ready, with the time of the last byte: a restart would not help', () => {
     expect(judge({ silentSince: new Date(now - 20_000) })).toEqual({
       live: true,
       ready: false,
-      reasons: ['the server has sent nothing since 2024-01-01T11:59:40.000Z, although it was asked'],
+      reasons: ['the server has not answered since 2024-01-01T11:59:40.000Z'],
     });
   });
 
-  test('what the last inspection found is told, and leaves it ready', () => {
+  test('findings of the last inspection are reported, and stay ready', () => {
     const found = [new WatchError('PUBLICATION_CHANGED', 'it does not publish update')];
     const reasons = ['PUBLICATION_CHANGED: it does not publish update'];
     expect(judge({}, { found })).toMatchObject({ ready: true, reasons });

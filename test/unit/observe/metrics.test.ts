@@ -1,5 +1,5 @@
 import * as promClient from 'prom-client';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { HandlerHook } from '../../../src/delivery/handler-hook.ts';
 import { internals, internalsVersion, type Measurements } from '../../../src/observe/internals.ts';
 import { collectMetrics } from '../../../src/observe/metrics.ts';
@@ -7,12 +7,12 @@ import type { SlotWatchStatus } from '../../../src/types/events.ts';
 import { ActiveSubscription } from '../../../src/routing/subscription.ts';
 import type { SlotWatch } from '../../../src/types/watch.ts';
 import { dispatching, settingsOf } from '../../support/delivering.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
-/** A watch as far as metrics look at it, over a real dispatcher. */
+/** The parts of a watch that metrics read, over a real dispatcher. */
 function measured(slot = 'worker') {
   const facts = {
     status: { slot, state: 'streaming', running: 2, undeliveredBytes: 300, lagBytes: 4096, confirmedLsn: '1/10' } as Partial<SlotWatchStatus>,
@@ -31,7 +31,7 @@ function measured(slot = 'worker') {
   return { facts, watch, ...dispatching({ hook, bury: () => Promise.resolve() }) };
 }
 
-/** What Prometheus would read, without comments, zeros of other states and buckets. */
+/** The lines that Prometheus would read, without comments, buckets, and zeros of other states. */
 async function scrape(registry: promClient.Registry): Promise<Record<string, number>> {
   const lines = (await registry.metrics()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))])); // prettier-ignore
@@ -40,7 +40,7 @@ async function scrape(registry: promClient.Registry): Promise<Record<string, num
 const subscription = (handler: () => unknown, more = {}, filter?: number) =>
   new ActiveSubscription({ name: 'users:updated', remove: () => {} }, filter, handler, settingsOf(more));
 
-test('the state of a watch is read when it is asked for', async () => {
+test('the state of a watch is read at each scrape', async () => {
   const registers = [new promClient.Registry()];
   const { facts, watch } = measured();
   collectMetrics(watch, promClient, { registers });
@@ -70,7 +70,7 @@ test('the state of a watch is read when it is asked for', async () => {
   }
 });
 
-test('what is not known has no value, rather than 0', async () => {
+test('unknown values are missing, rather than 0', async () => {
   const registers = [new promClient.Registry()];
   const { facts, watch } = measured();
   Object.assign(facts, { status: { slot: 'worker', state: 'idle', running: 0 }, lag: undefined, retained: undefined });
@@ -105,7 +105,7 @@ test('handlers are counted and timed by watcher', async () => {
   });
 });
 
-test('what is skipped or becomes a dead letter is counted apart', async () => {
+test('skipped events and dead letters are counted separately', async () => {
   const registers = [new promClient.Registry()];
   const { watch, send } = measured();
   collectMetrics(watch, promClient, { registers });
@@ -136,7 +136,7 @@ test('thousands of subscriptions by id are one time series, those with a name ha
 });
 
 describe('several watches', () => {
-  test('share the metrics of a registry, told apart by slot', async () => {
+  test('share the metrics of a registry, with slot as the label', async () => {
     const registers = [new promClient.Registry()];
     const [first, second] = [measured('first'), measured('second')];
     for (const { watch } of [first, second, first]) collectMetrics(watch, promClient, { registers });
@@ -151,7 +151,7 @@ describe('several watches', () => {
     expect(Object.keys(found)).not.toContain('walwatch_lag_bytes{slot="second"}');
   });
 
-  test('are collected anew by a registry that was cleared, and by several registries', async () => {
+  test('are collected again after the registry was cleared, and by several registries', async () => {
     const registers = [new promClient.Registry(), new promClient.Registry()];
     const { watch } = measured();
     collectMetrics(watch, promClient, { registers });
@@ -161,7 +161,7 @@ describe('several watches', () => {
   });
 });
 
-test("without registers it is prom-client's own", async () => {
+test('use the default registry of prom-client when none is given', async () => {
   try {
     collectMetrics(measured().watch, promClient);
     expect(await scrape(promClient.register)).toHaveProperty(['walwatch_lag_bytes{slot="worker"}'], 4096);
@@ -170,7 +170,7 @@ test("without registers it is prom-client's own", async () => {
   }
 });
 
-test('names, types and helps are what a linter of Prometheus wants', async () => {
+test('names, types and help texts satisfy a Prometheus linter', async () => {
   const registry = new promClient.Registry();
   collectMetrics(measured().watch, promClient, { registers: [registry] });
   const metrics = await registry.getMetricsAsJSON();
@@ -182,7 +182,7 @@ test('names, types and helps are what a linter of Prometheus wants', async () =>
   expect(metrics).toHaveLength(15);
 });
 
-test('what is no watch, no prom-client or no registry is refused, all at once', () => {
+test('an invalid watch, prom-client or registry is refused, with all mistakes at once', () => {
   const wrong = () => collectMetrics({} as SlotWatch, { Counter: 1 }, { registers: [{}] });
   expect(wrong).toThrow(
     expect.objectContaining({ code: 'CONFIGURATION', issues: expect.objectContaining({ length: 3 }) }),

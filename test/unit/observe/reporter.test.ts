@@ -14,15 +14,17 @@ function reporting() {
 }
 const warning = (message: string) => new WatchError('REPLICA_IDENTITY', message, { solution: 'x' });
 
-test('what is found anew at each connection is told once', () => {
+test('a warning that is found at each connection is reported once', () => {
   const { reporter, events, log } = reporting();
   for (let connection = 0; connection < 2; connection++) reporter.warnOnce([warning('a'), warning('b')]);
   reporter.warn(warning('a'));
   expect(events.map(([, value]) => (value as Error).message)).toEqual(['a', 'b', 'a']);
   expect(log.warn).toHaveBeenCalledTimes(3);
+  const { code, solution, help } = warning('a');
+  expect(log.warn.mock.calls[0]).toEqual([{ code, solution, help }, 'a']);
 });
 
-test('a worker that stands by says so when it begins to, and when another one has the slot', () => {
+test('a worker on standby reports that it is, and when another worker has the slot', () => {
   const { reporter, events } = reporting();
   for (const pid of [7, 7, 8]) reporter.standby('worker', pid);
   reporter.streaming(0, '0/1', undefined);
@@ -38,7 +40,7 @@ test('a worker that stands by says so when it begins to, and when another one ha
   ]);
 });
 
-test('a connection that is lost or made is told, in the log as well', () => {
+test('a lost connection and a new one are reported, in the log too', () => {
   const { reporter, events, log } = reporting();
   const lost = new WatchError('CONNECTION', 'reset');
   reporter.disconnected(lost, 100);
@@ -48,7 +50,7 @@ test('a connection that is lost or made is told, in the log as well', () => {
   expect(log.info.mock.calls).toEqual([[{ reconnects: 1, confirmedLsn: '0/2' }, 'streaming']]);
 });
 
-test('a gap is told before the connection that has it', () => {
+test('a gap is reported before the connection that has it', () => {
   const { reporter, events, log } = reporting();
   const gap = { from: '0/1', to: '0/2', reason: 'dropped' };
   reporter.streaming(1, '0/2', gap);
@@ -56,7 +58,7 @@ test('a gap is told before the connection that has it', () => {
   expect(log.warn.mock.calls[0]![0]).toBe(gap);
 });
 
-test('a failed handler is told with the name of its subscription, an error with what to do', () => {
+test('a failed handler is reported with the name of its subscription, an error with its solution', () => {
   const { reporter, events, log } = reporting();
   const error = new Error('broken');
   const failure = { eventId: '0/1/0', attempt: 2, error, action: 'retry', retryIn: 200 } as const;
@@ -66,10 +68,10 @@ test('a failed handler is told with the name of its subscription, an error with 
   expect(events[0]).toEqual(['handlerFailed', { subscription: 'mail', ...failure }]);
   expect(events[1]).toEqual(['error', over]);
   expect(log.warn.mock.calls[0]![0]).toMatchObject({ subscription: 'mail', err: error, eventId: '0/1/0' });
-  expect(log.error.mock.calls[0]![0]).toMatchObject({ code: 'REPLICA_IDENTITY', solution: 'x' });
+  expect(log.error.mock.calls[0]![0]).toMatchObject({ code: 'REPLICA_IDENTITY', solution: 'x', help: over.help });
 });
 
-test('the slot is in every line of a logger that can be bound; another is used as it is, and none is silent', () => {
+test('the slot is in every line of a logger that can be bound; another is used unchanged, and without one nothing is logged', () => {
   const log = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() };
   const child = { ...log };
   const pino = { ...log, child: vi.fn(() => child) };

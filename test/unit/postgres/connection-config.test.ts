@@ -1,4 +1,4 @@
-/** What is wrong with `connection` and visible without connecting: said at once, and without its secrets. */
+/** Problems with `connection` that are visible without connecting: they are reported at once and never show a secret. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { selfSigned } from '../../support/certificate.ts';
 beforeEach(() => void vi.stubEnv('PGHOST', undefined));
 afterEach(() => void vi.unstubAllEnvs());
 
-/** As a URL, and as a URL among other settings. Nothing that is said holds the password. */
+/** Checks the connection as a URL and as a URL among other settings, and that no text contains the password. */
 function issuesOf(connection: unknown): ConfigurationIssue[] {
   const issues: ConfigurationIssue[] = [];
   resolveConnection(connection, issues);
@@ -50,7 +50,7 @@ test.each([
   ['postgres:ann:hunter2@db/shop', 'connection does not begin with postgres://, but with "postgres:"'],
   ['db/shop', 'connection does not begin with postgres://'],
   ['//ann:hunter2@db/shop', 'connection does not begin with postgres://'],
-])('a URL of another kind would lead to a host that nobody named: %s', (connection, message) => {
+])('a URL of another kind is refused, because it would lead to another host: %s', (connection, message) => {
   expect(issuesOf(connection)).toEqual([
     { message, solution: expect.stringContaining('postgres://user:password@host') },
   ]);
@@ -60,7 +60,7 @@ test.each([
   'postgres://ann:hunter2@db:notaport/shop',
   'postgres://ann:hunter2@[db',
   'postgres://ann:x,hunter2/y@db/shop',
-])('a URL that cannot be read is refused, with what to do about special characters: %s', (connection) => {
+])('a URL that cannot be parsed is refused, with a hint about special characters: %s', (connection) => {
   expect(issuesOf(connection)).toEqual([
     {
       message: 'connection is not a URL that node-postgres can read',
@@ -83,14 +83,14 @@ test.each([
   ]);
 });
 
-test('several hosts of PGHOST as well', () => {
+test('several hosts in PGHOST are refused, too', () => {
   vi.stubEnv('PGHOST', 'a,b');
   expect(issuesOf({})).toHaveLength(1);
   expect(issuesOf({ host: 'db' })).toEqual([]);
 });
 
-describe('keywords and values, as libpq takes them', () => {
-  test('are refused, with the URL to write instead', () => {
+describe('keywords and values, as in libpq,', () => {
+  test('are refused, and the solution is the URL to write instead', () => {
     expect(issuesOf('host=db port=5433 dbname=shop user=ann password=hunter2')).toEqual([
       {
         message: expect.stringContaining('keywords and values'),
@@ -110,12 +110,12 @@ describe('keywords and values, as libpq takes them', () => {
     ],
     ['host=db junk', undefined],
     ["host='db", undefined],
-  ])('%s is %s', (text, url) => {
+  ])('%s becomes %s', (text, url) => {
     expect(urlOfKeywords(text)).toBe(url);
   });
 });
 
-describe('the files of a URL', () => {
+describe('the files of a URL are refused', () => {
   const written = (content: string) => {
     const directory = mkdtempSync(join(tmpdir(), 'walwatch-'));
     onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -124,18 +124,18 @@ describe('the files of a URL', () => {
     return path;
   };
 
-  test.each(['sslrootcert', 'sslcert', 'sslkey'])('that cannot be read: %s', (name) => {
+  test.each(['sslrootcert', 'sslcert', 'sslkey'])('if they cannot be read: %s', (name) => {
     for (const [path, code] of [['/none/such.pem', 'ENOENT'], [tmpdir(), 'EISDIR']] as const) {
       expect(issuesOf(`postgres://ann:hunter2@db/shop?${name}=${path}`)).toEqual([
         {
           message: `the file of ${name} in connection cannot be read: ${code}`,
-          solution: expect.stringContaining('may read it'),
+          solution: expect.stringContaining('is allowed to read it'),
         },
       ]);
     } // prettier-ignore
   });
 
-  test('that are no certificate, or no key', () => {
+  test('if they contain no certificate or no key', () => {
     for (const name of ['sslcert', 'sslkey']) {
       expect(issuesOf(`postgres://ann:hunter2@db/shop?${name}=${written('garbage')}`)).toEqual([
         { message: expect.stringContaining('cannot be used'), solution: expect.stringContaining('PEM') },
@@ -146,9 +146,12 @@ describe('the files of a URL', () => {
 });
 
 describe('a password', () => {
-  test('is a string or a function; another value is never shown', () => {
+  test('must be a string or a function; the error shows only the type of another value', () => {
     expect(issuesOf({ password: 7_777_777 })).toEqual([
-      { message: 'connection.password is a number', solution: expect.stringContaining('string') },
+      {
+        message: 'connection.password must be a string or a function, not a number',
+        solution: expect.stringContaining('string'),
+      },
     ]);
     for (const password of ['x', '', undefined, null, () => 'x']) expect(issuesOf({ password })).toEqual([]);
   });
@@ -156,7 +159,7 @@ describe('a password', () => {
   const ask = (password: unknown, ...given: unknown[]) =>
     (resolveConnection({ password }, []).password as unknown as (...given: unknown[]) => Promise<string>)(...given);
 
-  test('of a function is asked for at each connection, with what pg knows of it', async () => {
+  test("from a function is requested for each connection, and the function gets pg's argument", async () => {
     const password = vi.fn(async () => 'token');
     await expect(ask(password, { host: 'db' })).resolves.toBe('token');
     expect(password).toHaveBeenCalledWith({ host: 'db' });
@@ -166,13 +169,13 @@ describe('a password', () => {
     [undefined, 'returned undefined'],
     ['', 'returned an empty string'],
     [7_777_777, 'returned a value of type number'],
-  ])('of a function that has none says so: %s', async (value, text) => {
+  ])('is missing if the function returns none, and the error names its result: %s', async (value, text) => {
     const error = await ask(() => value).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'AUTHENTICATION', retry: 'never', message: expect.stringContaining(text) });
     expect((error as Error).message).not.toContain('7777777');
   });
 
-  test('of a function that throws is asked for again', async () => {
+  test('from a function that throws is requested again', async () => {
     const cause = new Error('the token service is down');
     await expect(ask(() => Promise.reject(cause))).rejects.toMatchObject({
       code: 'AUTHENTICATION',
@@ -183,15 +186,15 @@ describe('a password', () => {
   });
 });
 
-test.each([7, true, Symbol('x')])('a connection is not %s', (connection) => {
+test.each([7, true, Symbol('x')])('%s is not accepted as a connection', (connection) => {
   expect(issuesOf(connection)).toEqual([
     {
-      message: expect.stringContaining('connection is a URL or an object of node-postgres'),
+      message: expect.stringContaining('connection must be a URL or an object of node-postgres'),
       solution: expect.any(String),
     },
   ]);
 });
 
-test('a connectionString is a string', () => {
+test('a connectionString must be a string', () => {
   expect(issuesOf({ connectionString: new URL('postgres://ann:hunter2@db/shop') })).toHaveLength(1);
 });

@@ -1,11 +1,9 @@
-/** A client in the place of settings: node-postgres would find none in it, and connect to localhost. */
-import { PrismaPg } from '@prisma/adapter-pg';
+/** A client instead of settings: node-postgres would find no settings in it and connect to localhost. */
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import postgres from 'postgres';
 import { expect, test, vi } from 'vitest';
-import { PrismaClient } from '../../../examples/prisma/generated/client.ts';
 import { resolveOptions } from '../../../src/options.ts';
 import { defineWatchers } from '../../../src/watchers/define.ts';
 
@@ -20,13 +18,14 @@ test.each([
   ['a Drizzle database', drizzle(pool)],
   ['a Drizzle database', drizzle(url)],
   ['a Kysely', new Kysely({ dialect: new PostgresDialect({ pool }) })],
-  ['a Prisma client', new PrismaClient({ adapter: new PrismaPg({ connectionString: url }) })],
+  // The public methods of the client that `prisma generate` makes.
+  ['a Prisma client', { $connect() {}, $disconnect() {}, $transaction() {}, $executeRaw() {}, $queryRaw() {} }],
   ['a postgres.js sql', postgres(url)],
   ['a pool or client', { connect() {}, query() {} }], // such as @neondatabase/serverless
   ['a database client', { initialize() {}, query() {} }], // such as TypeORM
-])('%s is refused, with what to pass', (what, connection) => {
+])('%s is refused, and the solution is a URL or settings', (what, connection) => {
   expect(() => resolve(connection)).toThrow(
-    `connection is ${what}, but walwatch opens sessions of its own\n    Pass the URL that it was made with, or { host, port, user, password, database }`,
+    `connection is ${what}, but walwatch opens its own sessions\n    Pass the URL that it was created with, or { host, port, user, password, database }`,
   );
 });
 
@@ -34,13 +33,13 @@ test.each([
   [{ url }, 'url', 'connectionString'],
   [{ username: 'ann', host: 'db' }, 'username', 'user'],
   [{ hostname: 'db' }, 'hostname', 'host'],
-])('a setting by the name that another library has for it is refused: %j', (connection, alias, name) => {
+])("a setting with another library's name for it is refused: %j", (connection, alias, name) => {
   expect(() => resolve(connection)).toThrow(
     `connection has no setting '${alias}'\n    node-postgres calls it '${name}'.`,
   );
 });
 
-test('settings of pg are taken, with functions in them, and what a pool has besides', () => {
+test('settings of pg are accepted, including functions, and those that only a pool uses', () => {
   const password = vi.fn();
   const settings = { host: 'db', username: 'x', user: 'ann', password, stream: () => undefined, max: 5 };
   expect(resolve(settings).connection).toMatchObject({ host: 'db', user: 'ann', max: 5 });

@@ -4,7 +4,7 @@ import { compareLsn, formatLsn, parseLsn } from '../../../src/postgres/lsn.ts';
 
 const lsn = fc.bigInt(0n, 2n ** 64n - 1n);
 
-test("positions are written and read as PostgreSQL's pg_lsn", () => {
+test("positions are parsed and formatted like PostgreSQL's pg_lsn", () => {
   const examples = { '0/0': 0n, '16/B374D848': 0x16_b374_d848n, '1/A': 0x1_0000_000an, '7FFF/0': 0x7fff_0000_0000n };
   for (const [text, position] of Object.entries(examples)) {
     expect(parseLsn(text)).toBe(position);
@@ -13,11 +13,11 @@ test("positions are written and read as PostgreSQL's pg_lsn", () => {
   expect(parseLsn('ffffffff/ffffffff')).toBe(2n ** 64n - 1n);
 });
 
-test('every position survives being written and read', () => {
+test('every position is the same after formatting and parsing', () => {
   fc.assert(fc.property(lsn, (position) => parseLsn(formatLsn(position)) === position));
 });
 
-test('positions are ordered by their value, not by their text', () => {
+test('positions are ordered by value, not by text', () => {
   expect(['10/0', '9/FF', '9/0', 'A/0'].toSorted(compareLsn)).toEqual(['9/0', '9/FF', 'A/0', '10/0']);
   expect(compareLsn('16/B374D848', '16/b374d848')).toBe(0);
   fc.assert(
@@ -27,9 +27,9 @@ test('positions are ordered by their value, not by their text', () => {
   );
 });
 
-test('what is no position is refused, and named', () => {
+test('text that is not a position is refused, and the error shows it', () => {
   for (const text of ['', '0', '/', '0/', '/0', '0/G', '0x1/0', ' 0/0', '0/0\n', '0/123456789', '123456789/0', '1/2/3'])
-    expect(() => parseLsn(text)).toThrow(`${JSON.stringify(text)} is no LSN`);
+    expect(() => parseLsn(text)).toThrow(`invalid LSN ${JSON.stringify(text)}: expected`);
   expect(() => compareLsn('0/0', 'x')).toThrow(TypeError);
   expect(() => compareLsn('x', '0/0')).toThrow(TypeError);
 });

@@ -7,7 +7,7 @@ import {
   serverIssues,
 } from '../../../src/postgres/server.ts';
 
-describe('a synchronous standby', () => {
+describe('synchronous_standby_names', () => {
   const own = 'walwatch/worker';
 
   test.each([
@@ -21,7 +21,7 @@ describe('a synchronous standby', () => {
     'ANY 1 ( standby1 , * )',
     '2 (standby1, "walwatch/worker")',
     ' ANY 1 ("walwatch/worker")\n',
-  ])('are we under %j', (names) => {
+  ])('matches walwatch: %j', (names) => {
     expect(isSynchronousStandby(names, own)).toBe(true);
   });
 
@@ -35,15 +35,15 @@ describe('a synchronous standby', () => {
     'FIRST 1 (standby1, standby2)',
     'ANY 2 (a, b, c)',
     '"FIRST 1 (walwatch/worker)"',
-  ])('are we not under %j', (names) => {
+  ])('does not match walwatch: %j', (names) => {
     expect(isSynchronousStandby(names, own)).toBe(false);
   });
 
-  test('is known by a quoted name with quotes, commas and parentheses', () => {
+  test('matches a quoted name with quotes, commas and parentheses', () => {
     expect(isSynchronousStandby('"a ""b"", (c)"', 'a "b", (c)')).toBe(true);
   });
 
-  test('is known by the 63 bytes that PostgreSQL keeps of a name', () => {
+  test('matches the first 63 bytes of a name, which PostgreSQL keeps', () => {
     const name = `walwatch/${'x'.repeat(63)}`;
     expect(isSynchronousStandby(name.slice(0, 63), name)).toBe(true);
     expect(isSynchronousStandby(name.slice(0, 62), name)).toBe(false);
@@ -61,7 +61,7 @@ describe('a server', () => {
       solution,
     ]);
 
-  test('that fits has no problem, with all that its version can do', () => {
+  test('has no problem if its version supports all options', () => {
     expect(issues({})).toEqual([]);
     expect(issues({ major: 16, inRecovery: true }, 'none')).toEqual([]);
     expect(issues({ major: 14 })).toEqual([]);
@@ -81,19 +81,19 @@ describe('a server', () => {
     expect(issues({ major: 18, walLevel: 'replica' })).toHaveLength(1);
   });
 
-  test('needs wal_level logical, and a role that may replicate; everything is said at once', () => {
+  test('needs wal_level logical and a role with REPLICATION; all problems are reported at once', () => {
     const found = issues({ walLevel: 'replica', mayReplicate: false, major: 15, inRecovery: true }, 'none');
     expect(found.map(([message]) => message)).toEqual([
-      "wal_level is 'replica', logical decoding needs 'logical'",
-      `the role 'Ann "the" DBA' may not replicate`,
-      "origin: 'none' needs PostgreSQL 16, the server is 15",
+      "wal_level is 'replica', but logical decoding needs 'logical'",
+      `role 'Ann "the" DBA' lacks REPLICATION`,
+      "origin: 'none' needs PostgreSQL 16, but the server is 15",
       'the server is a standby; PostgreSQL 15 decodes only on the primary',
     ]);
     expect(found[1]![1]).toContain('ALTER ROLE "Ann ""the"" DBA" REPLICATION;');
   });
 });
 
-test('names are quoted, whatever is in them', () => {
+test('names with any characters are quoted', () => {
   expect(quoteIdentifier('a "b" c')).toBe('"a ""b"" c"');
   expect(quoteTable({ schema: 'Erp', name: 'order.lines' })).toBe('"Erp"."order.lines"');
 });

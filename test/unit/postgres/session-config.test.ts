@@ -9,11 +9,11 @@ beforeEach(() => void vi.stubEnv('PGOPTIONS', undefined));
 afterEach(() => void vi.unstubAllEnvs());
 const session = { name: 'walwatch/worker', connectTimeout: 7000 };
 
-/** `-c name=value …` as an object; what comes later holds, as it does for PostgreSQL. */
+/** Parses `-c name=value …`; as in PostgreSQL, a later value replaces an earlier one. */
 const settingsOf = (options: string | undefined) =>
   Object.fromEntries((options ?? '').split(' ').flatMap((part) => (part.includes('=') ? [part.split('=')] : [])));
 
-test('how values are written is set with the connection, because roles and databases may hold something else', () => {
+test('settings for the text format of values are part of the connection, because roles and databases can have others', () => {
   expect(settingsOf(sessionConfig({}, session).options)).toMatchObject({
     datestyle: 'ISO',
     intervalstyle: 'postgres',
@@ -25,7 +25,7 @@ test('how values are written is set with the connection, because roles and datab
   });
 });
 
-test('timeouts that are meant for queries of the application do not end the stream, neither in pg nor in the server', () => {
+test("timeouts for the application's queries do not end the stream, neither in pg nor in the server", () => {
   const config = sessionConfig({ statement_timeout: 5000, query_timeout: 5000, lock_timeout: 5000 }, session);
   expect(config).toMatchObject({ statement_timeout: 0, query_timeout: 0, lock_timeout: 0 });
   expect(config.idle_in_transaction_session_timeout).toBe(0);
@@ -37,7 +37,7 @@ test('timeouts that are meant for queries of the application do not end the stre
   });
 });
 
-test('the session has its name, its timeout and its own settings', () => {
+test('a session has its name, its timeout and its own settings', () => {
   const config = sessionConfig(
     { application_name: 'app', keepAlive: false },
     { ...session, settings: { wal_sender_timeout: '3000ms' } },
@@ -46,7 +46,7 @@ test('the session has its name, its timeout and its own settings', () => {
   expect(settingsOf(config.options)).toMatchObject({ wal_sender_timeout: '3000ms' });
 });
 
-test('certificates are read again for each session: they are replaced while a worker runs', () => {
+test('certificates are read again for each session, because they can be replaced while a worker runs', () => {
   const directory = mkdtempSync(join(tmpdir(), 'walwatch-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
   const path = join(directory, 'root.crt');
@@ -67,13 +67,13 @@ test('certificates are read again for each session: they are replaced while a wo
   expect(sessionConfig({ host: 'db', ssl }, session).ssl).toBe(ssl);
 });
 
-test('everything else of the connection stays, and its object is not changed', () => {
+test('other settings of the connection are kept, and its object is not changed', () => {
   const ssl = { rejectUnauthorized: true };
   const connection = Object.freeze({ host: 'db', password: 'x', ssl });
   expect(sessionConfig(connection, session)).toMatchObject({ host: 'db', password: 'x', ssl });
 });
 
-test("the application's own options have the last word, those of the environment only without any", () => {
+test("the application's own options have priority; PGOPTIONS applies only if there are none", () => {
   vi.stubEnv('PGOPTIONS', '-c timezone=CET');
   expect(settingsOf(sessionConfig({}, session).options)).toMatchObject({ timezone: 'CET', datestyle: 'ISO' });
   expect(settingsOf(sessionConfig({ options: '-c role=app' }, session).options)).toMatchObject({
@@ -82,7 +82,7 @@ test("the application's own options have the last word, those of the environment
   });
 });
 
-test("but for the search path: in the application's schemas somebody may have put operators that our SQL would run", () => {
+test("the search path is the exception: the application's schemas could contain operators that walwatch's SQL would run", () => {
   vi.stubEnv('PGOPTIONS', '-c search_path=app');
   for (const connection of [{}, { options: '--search_path=app' }, { options: '-c search_path=app' }]) {
     expect(sessionConfig(connection, session).options).toMatch(/ -c search_path=pg_catalog,pg_temp$/);
@@ -90,7 +90,7 @@ test("but for the search path: in the application's schemas somebody may have pu
   }
 });
 
-test("our own queries are parsed by parsers of our own: the application's are for the values of its events", () => {
+test("walwatch's own queries use walwatch's parsers, because the application's are for the values of its events", () => {
   const types = { getTypeParser: () => () => 'theirs' } as CustomTypesConfig;
   const { getTypeParser } = sessionConfig({ types }, session).types!;
   const parsed = [
@@ -99,7 +99,7 @@ test("our own queries are parsed by parsers of our own: the application's are fo
   expect(parsed).toEqual([true, false, 7, 7, 4_000_000_000, 0.5, { a: [1] }, 't', '9007199254740993']);
 });
 
-test("a session for handlers is the application's own, but its commits are durable", () => {
+test("a session for handlers has the application's configuration, but its commits are durable", () => {
   const types = { getTypeParser: () => () => 'theirs' } as CustomTypesConfig;
   const config = handlerConfig(
     { host: 'db', types, statement_timeout: 5, options: '-c synchronous_commit=off' },

@@ -16,7 +16,7 @@ async function read(more: object) {
 }
 const identity = async (more: object) => [...(await read(more)).identityColumns];
 
-test('a table as the catalog has it', async () => {
+test('a table is read as it is in the catalog', async () => {
   const columns = [
     { name: 'a', number: 1, type: 3_000_000_000, not_null: true, generated: '', toastable: true },
     { name: 'b', number: 3, type: 23, not_null: false, generated: 's', toastable: false },
@@ -32,7 +32,7 @@ test('a table as the catalog has it', async () => {
   }); // prettier-ignore
 });
 
-test('the primary key, and what is unique at every moment, which a deferrable index does not see to', async () => {
+test('the primary key and immediate unique keys are read, and deferrable keys separately', async () => {
   const deferrable = { ...primary, immediate: false };
   expect(await read({})).toMatchObject({ primaryKey: ['id'], uniqueKeys: [['email', 'role_id'], ['id']] });
   expect(await read({ keys: [deferrable] })).toMatchObject({
@@ -42,7 +42,7 @@ test('the primary key, and what is unique at every moment, which a deferrable in
 });
 
 describe('the old values that a change carries are', () => {
-  test('those of the primary key by default, of the index that was chosen, of all columns, or none', async () => {
+  test('those of the primary key by default, of the chosen index, of all columns, or none', async () => {
     expect(await identity({ identity: 'd' })).toEqual(['id']);
     expect(await identity({ identity: 'i' })).toEqual(['email', 'role_id']);
     expect(await identity({ identity: 'f' })).toEqual(names);
@@ -50,13 +50,13 @@ describe('the old values that a change carries are', () => {
     expect((await read({ identity: '?' })).replicaIdentity).toBe('nothing');
   });
 
-  test('none when the index was dropped, or the primary key is deferrable or missing', async () => {
+  test('none if the index was dropped, or the primary key is deferrable or missing', async () => {
     expect(await identity({ identity: 'i', keys: [primary] })).toEqual([]);
     expect(await identity({ keys: [{ ...primary, immediate: false }] })).toEqual([]);
     expect(await identity({ keys: [] })).toEqual([]);
   });
 
-  test('of a partitioned table those that each of its partitions gives', async () => {
+  test('for a partitioned table, those that all of its partitions send', async () => {
     const leaf = { oid: 1, schema: 'public', name: 'users_1', identity: 'f', keys: [] };
     const other = { ...leaf, oid: 2, identity: 'i', keys: [unique] };
     expect(await identity({ identity: 'f', leaves: [leaf] })).toEqual(names);
@@ -69,7 +69,7 @@ describe('the old values that a change carries are', () => {
   });
 });
 
-test('schemas and names are asked for side by side', async () => {
+test('schemas and names are passed as parallel lists', async () => {
   const asked: unknown[] = [];
   const query = (_: string, values: unknown) => (asked.push(values), Promise.resolve({ rows: [] }));
   const wanted = [{ schema: 'public', name: 'users' }, { schema: 'erp', name: 'lines' }]; // prettier-ignore

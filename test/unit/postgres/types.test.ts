@@ -15,7 +15,7 @@ function serving() {
   return { query, client: { query } as unknown as Client };
 }
 
-test('built-in types are known without asking; others are looked up once', async () => {
+test('built-in types are known without a query; others are looked up once', async () => {
   const { client, query } = serving();
   const types = new TypeCatalog(undefined);
   expect([types.knows(oids.text), types.knows(9999), types.knows(10_000), types.knows(domain)]).toEqual([
@@ -29,7 +29,7 @@ test('built-in types are known without asking; others are looked up once', async
   expect([types.knows(domain), types.knows(unknown)]).toEqual([true, true]);
 });
 
-test('a domain has the parser of its base type, as pg would use it; a type that is gone has its own', async () => {
+test('a domain has the parser of its base type, as in pg; a dropped type has its own', async () => {
   const { client } = serving();
   const getTypeParser = vi.fn((oid: number) => (text: string) => `${oid}:${text}`);
   const types = new TypeCatalog({ getTypeParser } as unknown as pg.CustomTypesConfig);
@@ -41,19 +41,19 @@ test('a domain has the parser of its base type, as pg would use it; a type that 
   expect(getTypeParser).toHaveBeenCalledWith(oids.numeric, 'text');
 });
 
-test("without parsers of the user's own, values are parsed as pg does", () => {
+test("without the user's own parsers, values are parsed like in pg", () => {
   const types = new TypeCatalog(undefined);
   for (const [oid, text] of [[oids.int4, '42'], [oids.bool, 't'], [oids.timestamptz, '2024-01-01 00:00:00+00'], [unknown, 'x']] as const)
     expect(types.parser(oid)(text)).toEqual((pg.types.getTypeParser(oid, 'text') as (text: string) => unknown)(text));
 }); // prettier-ignore
 
-test('what the stream says of types that are not known is asked about with them, once', async () => {
+test('unknown types that the stream describes are looked up with their names, once', async () => {
   const { client, query } = serving();
   const types = new TypeCatalog(undefined);
   const describe = (oid: number) => types.describe({ tag: 'type', oid, schema: 'pg_catalog', name: `type_${oid}` });
   for (const oid of [domain, oids.text]) describe(oid);
   await types.resolve(client, [domain, unknown]);
-  describe(domain); // known by now
+  describe(domain); // known now
   await types.resolve(client, [unknown + 1]);
   expect(query.mock.calls.map(([, values]) => values)).toEqual([
     [[domain, unknown], [domain], ['pg_catalog'], [`type_${domain}`]],

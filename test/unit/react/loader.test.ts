@@ -4,7 +4,7 @@ import { createLoader } from '../../../src/react/loader.ts';
 import { hurried } from '../../support/timers.ts';
 import { deferred, until } from '../../support/until.ts';
 
-/** A client whose events the test makes up. */
+/** A client whose events the test emits. */
 function source() {
   const listeners: Record<string, (told?: any) => void> = {};
   const client = {
@@ -30,7 +30,7 @@ function loading(load: (signal: AbortSignal) => Promise<unknown>) {
   return { loader, listeners, tell, shown, stop };
 }
 
-test('a load that fails after a reset is tried again, later each time, and told meanwhile beside what there was', async () => {
+test('a load that fails after a reset is retried with growing delays, and its error is shown with the old data', async () => {
   const waits = hurried();
   vi.spyOn(Math, 'random').mockReturnValue(0);
   onTestFinished(() => void vi.restoreAllMocks());
@@ -47,7 +47,7 @@ test('a load that fails after a reset is tried again, later each time, and told 
   expect(loader.get().error).toBeUndefined();
 });
 
-test('a refusal of this subscription is its error, until it is served, which loads again', async () => {
+test('a refusal of the subscription is shown as its error until it is served, which loads again', async () => {
   let count = 0;
   const { loader, tell } = loading(async () => ++count);
   const denial = { code: 'DENIED', reason: 'not yours' };
@@ -66,14 +66,14 @@ test('a refusal of this subscription is its error, until it is served, which loa
   await until(() => loader.get().data === 3, { describe: 'the load when it is served' });
 });
 
-test('a connection that fails is an error as well, with its status', async () => {
+test('a failed connection is shown as an error with its status', async () => {
   const { loader, tell } = loading(async () => 1);
   await until(() => loader.get().data === 1, { describe: 'the load' });
   tell('failed', { status: 401, reason: 'no session', retryIn: 1000 });
   expect(loader.get()).toMatchObject({ data: 1, error: { message: 'no session', status: 401 } });
 });
 
-test('reload loads again while somebody listens, and nobody hears of a load that has ended since', async () => {
+test('reload loads again while a component is subscribed, and the result of an aborted load is ignored', async () => {
   const pending = [deferred<number>(), deferred<number>()];
   const signals: AbortSignal[] = [];
   const { loader, listeners, stop, shown } = loading((signal) => {
@@ -94,7 +94,7 @@ test('reload loads again while somebody listens, and nobody hears of a load that
   expect(listeners).toEqual({});
 });
 
-test('a load that never ends is given up when another is wanted, as a failure, and tried again', async () => {
+test('a load that never ends fails when another one is due, and is retried', async () => {
   const waits = hurried();
   const signals: AbortSignal[] = [];
   const { loader, tell, shown } = loading(async (signal) => {
@@ -111,7 +111,7 @@ test('a load that never ends is given up when another is wanted, as a failure, a
   expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
 });
 
-test('reload does not wait for the load that is running, whose result is nothing any more', async () => {
+test('reload does not wait for the running load and ignores its result', async () => {
   const pending = [deferred<number>(), deferred<number>()];
   const signals: AbortSignal[] = [];
   const { loader, shown } = loading((signal) => {

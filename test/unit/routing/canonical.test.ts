@@ -4,7 +4,7 @@ import { caseInsensitive } from '../../../src/postgres/types.ts';
 import { canonicalForm } from '../../../src/routing/canonical.ts';
 import { oids } from '../../support/sample-tables.ts';
 
-describe('values that PostgreSQL holds for equal have one form:', () => {
+describe('values that PostgreSQL considers equal have one form:', () => {
   const form = (typeOid: number, texts: readonly string[]) => new Set(texts.map(canonicalForm(typeOid)!));
 
   test('uuids in any case', () => {
@@ -18,7 +18,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
     expect(form(oids.bool, ['2'])).toEqual(new Set(['2']));
   });
 
-  test('blank-padded text without its padding, which only spaces are', () => {
+  test('blank-padded text without its padding, which is spaces only', () => {
     expect(form(oids.bpchar, ['ab', 'ab  '])).toEqual(new Set(['ab']));
     expect(form(oids.bpchar, [' a b\t'])).toEqual(new Set([' a b\t']));
   });
@@ -31,7 +31,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
     expect(form(oids.numeric, ['10', '0.10', 'NaN'])).toEqual(new Set(['10', '0.1', 'NaN']));
   });
 
-  test('of any other type a text is its own form', () => {
+  test('a text of any other type is its own form', () => {
     expect([oids.int4, oids.text, 99_999].map(canonicalForm)).toEqual(Array(3).fill(undefined));
   });
 
@@ -58,7 +58,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
     for (const oid of [700, 701]) expect([...form(oid, others)]).toEqual(others);
   });
 
-  test('moments, as PostgreSQL and JavaScript write them', () => {
+  test('timestamps, as PostgreSQL and JavaScript write them', () => {
     const moment = new Date('2026-02-28T12:30:00.120Z');
     expect(
       form(oids.timestamptz, ['2026-02-28 12:30:00.12+00', moment.toISOString(), '2026-02-28T18:00:00.120+05:30']),
@@ -71,7 +71,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
     expect([...form(oids.timestamptz, others)]).toEqual(others);
   });
 
-  test('scalars in JSON, by what an event shows of them', () => {
+  test('scalars in JSON, compared as an event shows them', () => {
     expect(form(3802, ['"abc"', 'abc'])).toEqual(new Set(['abc']));
     expect(form(3802, ['1', '1.0', '1e0'])).toEqual(new Set(['1']));
     expect(form(3802, ['true', 't'])).toEqual(new Set(['t']));
@@ -85,7 +85,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
     expect(form(caseInsensitive, ['MiXed', 'mixed', 'MIXED'])).toEqual(new Set(['mixed']));
   });
 
-  test('long texts take no time that grows with the square of their length', () => {
+  test('a long text takes time in proportion to its length, not to its square', () => {
     const zeros = '0'.repeat(150_000);
     expect(form(oids.numeric, [`1${zeros}1.1${zeros}1${zeros}`]).size).toBe(1);
     expect(form(oids.bpchar, [`a${' '.repeat(1_000_000)}b`]).size).toBe(1);
@@ -93,7 +93,7 @@ describe('values that PostgreSQL holds for equal have one form:', () => {
   });
 });
 
-test('the form of a type is always the same function, so that nothing is hashed again when it is bound again', () => {
+test('a type has one form function, so binding again does not hash again', () => {
   for (const oid of [16, 114, 700, 701, 1042, 1082, 1184, 1700, 2950, caseInsensitive])
     expect(canonicalForm(oid)).toBe(canonicalForm(oid));
 });

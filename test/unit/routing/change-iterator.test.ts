@@ -29,7 +29,7 @@ function iterating() {
 const id = ({ value }: IteratorResult<{ event: { id: number } }>) => value.event.id;
 
 describe('events', () => {
-  test('come in order, with watcher and context; one that came before it was asked for waits', async () => {
+  test('arrive in order, with watcher and context; an event that arrives before next() waits', async () => {
     const { iterator, send } = iterating();
     send('1', '2');
     expect(await iterator.next()).toMatchObject({
@@ -41,7 +41,7 @@ describe('events', () => {
     expect(id(await third)).toBe(3);
   });
 
-  test('are done when the next is asked for, not when they are handed out', async () => {
+  test('are done when the next one is requested, not when they are returned', async () => {
     const { iterator, ledger, send, dispatcher } = iterating();
     send('1', '2');
     await iterator.next();
@@ -54,7 +54,7 @@ describe('events', () => {
     expect([ledger.confirmed, dispatcher.running]).toEqual([2n, 0]);
   });
 
-  test('that nobody asked for do not pile up as running handlers: they wait, and hold the position', async () => {
+  test('that were not requested yet wait and hold the position, but do not count as running handlers', async () => {
     const { ledger, send, dispatcher } = iterating();
     send('1', '2');
     await settle();
@@ -63,7 +63,7 @@ describe('events', () => {
     ]); // prettier-ignore
   });
 
-  test('that were asked for ahead come in the order of asking, and only the last is held', async () => {
+  test('requested in advance arrive in the order of the requests, and only the last is held', async () => {
     const { iterator, ledger, send } = iterating();
     const asked = [iterator.next(), iterator.next(), iterator.next()];
     send('1', '2', '3', '4');
@@ -86,7 +86,7 @@ describe('events', () => {
 });
 
 describe('leaving the loop', () => {
-  test('ends the subscription: its event is done, and what waits is dropped', async () => {
+  test('ends the subscription: its event is done, and waiting events are dropped', async () => {
     const { iterator, route, send, ledger } = iterating();
     send('1', '2');
     await iterator.next();
@@ -96,7 +96,7 @@ describe('leaving the loop', () => {
     expect(await iterator.next()).toEqual(over);
   });
 
-  test('answers those who still wait for an event', async () => {
+  test('answers pending requests', async () => {
     const { iterator } = iterating();
     const asked = [iterator.next(), iterator.next()];
     await iterator.return();
@@ -105,7 +105,7 @@ describe('leaving the loop', () => {
 });
 
 describe('the subscription ends', () => {
-  test('by unsubscribing or a signal: the loop ends normally, once the event at hand is done', async () => {
+  test('by unsubscribing or a signal: the loop ends normally, once the current event is done', async () => {
     const { iterator, subscription, send, ledger } = iterating();
     send('1', '2');
     await iterator.next();
@@ -117,7 +117,7 @@ describe('the subscription ends', () => {
     expect(ledger.confirmed).toBe(2n);
   });
 
-  test('while somebody waits for an event, and what else ends with it still ends', async () => {
+  test('while a request is pending, and other listeners of the end still run', async () => {
     const told: string[] = [];
     const route = new Route(watchersFor(['users', 'updated'])[0]!);
     let subscription!: ActiveSubscription;
@@ -131,7 +131,7 @@ describe('the subscription ends', () => {
     expect([await asked, told]).toEqual([over, ['signal let go of']]);
   });
 
-  test('before it began, by a signal that was aborted: nothing comes', async () => {
+  test('before it began, by an aborted signal: no event arrives', async () => {
     const route = new Route(watchersFor(['users', 'updated'])[0]!);
     const iterator = new Iterators(new Promise(() => {})).open((handler) => {
       const ended = new ActiveSubscription(route, undefined, handler, settingsOf());
@@ -150,7 +150,7 @@ describe('the watch ends', () => {
     expect([await asked, await iterator.next()]).toEqual([over, over]);
   });
 
-  test('by an error: it is thrown once, to the first who waits', async () => {
+  test('by an error: it is thrown once, to the first pending request', async () => {
     const { iterator, end } = iterating();
     const asked = [iterator.next(), iterator.next()];
     end.reject(new Error('ended'));
@@ -158,7 +158,7 @@ describe('the watch ends', () => {
     expect([await asked[1], await iterator.next()]).toEqual([over, over]);
   });
 
-  test('by an error while nobody waits: the next who asks hears of it', async () => {
+  test('by an error without a pending request: the next request throws it', async () => {
     const { iterator, end } = iterating();
     end.reject(new Error('ended'));
     await settle();
@@ -167,7 +167,7 @@ describe('the watch ends', () => {
   });
 });
 
-test('nothing is kept of an iterator that has ended, however it ended; the others end with the watch', async () => {
+test('an iterator that has ended is released, however it ended; the others end with the watch', async () => {
   const { iterators, iterator, open, end } = iterating();
   const rest = open();
   const aborted = iterators.open((handler) => {

@@ -24,7 +24,7 @@ const combinations = Array.from({ length: 256 }, (_, bits) => names.filter((_nam
 );
 const rowOf = (value: string) => ({ id: '1', ...Object.fromEntries(names.map((name) => [name, value])) });
 
-test('a change makes hardly a key for combinations that nobody wants it by, and one for each that somebody does', () => {
+test('a change needs few keys for combinations without a match, and one for each combination with a match', () => {
   const { bind, subscribe, changed, receivers } = watching();
   bind();
   for (const columns of combinations) {
@@ -38,7 +38,7 @@ test('a change makes hardly a key for combinations that nobody wants it by, and 
   expect(receivers()).toHaveLength(2 * combinations.length);
 });
 
-test('whatever is subscribed to and ended, those are found whose values are the row\'s, now or before', () => {
+test('subscriptions are found by the new or old values of the row, whatever was subscribed and ended before', () => {
   const value = fc.constantFrom(null, 'ab', 'AB', 'c', 'x'.repeat(40), `${'x'.repeat(39)}y`);
   const filter = fc.dictionary(fc.constantFrom('a', 'b', 'c'), value, { minKeys: 1 });
   const row = fc.record({ a: value, b: value, c: value });
@@ -59,7 +59,7 @@ test('whatever is subscribed to and ended, those are found whose values are the 
   );
 }); // prettier-ignore
 
-test('a combination with a value that was not sent is looked into, as one that may be wanted', () => {
+test('a combination with a value that was not sent is looked up, because it may match', () => {
   const { bind, subscribe, changed, receivers } = watching('default');
   bind();
   for (const other of ['x', 'y']) subscribe('users:updated', { b: other, c: 'unknown' }, noop);
@@ -67,7 +67,7 @@ test('a combination with a value that was not sent is looked into, as one that m
   expect(receivers()).toEqual(['users:updated {"b":"x","c":"unknown"}']);
 });
 
-test('a column that was filtered by before it was known that there is no such column does not disturb the others', () => {
+test('a filter by a column that turns out to be missing does not disturb the others', () => {
   const { bind, subscribe, changed, receivers, router } = watching();
   const route = router.routes.get('users:updated')!;
   const like = subscribe('users:updated', { b: 'x', c: 'x' }, noop);
@@ -80,7 +80,7 @@ test('a column that was filtered by before it was known that there is no such co
   expect(receivers()).toEqual(['users:updated {"b":"x","c":"x"}']);
 });
 
-test('a sieve has what was put in, and little else', () => {
+test('a sieve contains the values added to it, and few others', () => {
   const number = (index: number) => mixed(fingerprint(`value ${index}`), 7);
   for (const count of [1, 64, 1000, 5000]) {
     const sieve = new Sieve(count);
@@ -93,7 +93,7 @@ test('a sieve has what was put in, and little else', () => {
   }
 });
 
-test('fingerprints tell texts apart by their length, their beginning and their end', () => {
+test('fingerprints distinguish texts by length, beginning and end', () => {
   const long = 'y'.repeat(1000);
   const texts = [null, '', 'a', 'b', 'ab', 'ba', long, `${long}y`, `x${long.slice(1)}`, `${long.slice(1)}x`];
   expect(new Set(texts.map(fingerprint)).size).toBe(texts.length);

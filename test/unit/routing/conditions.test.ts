@@ -10,7 +10,7 @@ const updated = ['users', 'updated', { extraColumns: ['role_id', 'bio'] }] as co
 const row = { id: '1', role_id: '7', email: 'a@b', bio: 'b' };
 
 describe('a condition', () => {
-  test('sees the event, and the old values as far as they are known', () => {
+  test('sees the event, and the old values that are known', () => {
     for (const [table, previous] of [
       [full, { id: 1, role_id: 6 }],
       [usersTable(), { id: 1 }],
@@ -23,7 +23,7 @@ describe('a condition', () => {
     }
   });
 
-  test('keeps an event from everybody, filtered or not, when it is not true', () => {
+  test('withholds an event from all subscribers, filtered or not, when it is false', () => {
     const when = { 'users:updated': (event: any, previous: any) => event.role_id !== previous.role_id };
     const { subscribe, changed, receivers } = routingWhen(when, full, updated);
     subscribe('users:updated', noop, { name: 'all' });
@@ -35,7 +35,7 @@ describe('a condition', () => {
     expect(receivers()).toEqual(['all', 'id', 'role']);
   });
 
-  test('counts as true or false like any value in JavaScript', () => {
+  test('counts as true or false like any JavaScript value', () => {
     const { subscribe, changed, receivers } = routingWhen(
       { 'users:updated': ((event: any) => event.bio) as never },
       full,
@@ -49,7 +49,7 @@ describe('a condition', () => {
     expect(receivers()).toEqual(['all']);
   });
 
-  test('is asked once for each event, and not at all when nobody is meant', () => {
+  test('is evaluated once for each event, and not at all when it has no subscribers', () => {
     const when = vi.fn<() => boolean>(() => false);
     const { subscribe, changed } = routingWhen({ 'users:updated': when }, full, updated);
     changed('updated', row);
@@ -61,7 +61,7 @@ describe('a condition', () => {
     expect(when).toHaveBeenCalledOnce();
   });
 
-  test('is that of its own watcher only, also for labels and for names that objects have by nature', () => {
+  test('belongs to one watcher, even with labels and with names that objects inherit', () => {
     const { subscribe, changed, receivers } = routingWhen({ quiet: () => false }, full, updated, [
       'users', 'updated', { label: 'quiet' },
     ], ['users', 'updated', { label: 'constructor' }]); // prettier-ignore
@@ -70,7 +70,7 @@ describe('a condition', () => {
     expect(receivers()).toEqual(['users:updated', 'constructor']);
   });
 
-  test('is asked after the trigger columns', () => {
+  test('is evaluated after the trigger columns', () => {
     const when = vi.fn<() => boolean>(() => true);
     const { subscribe, changed, receivers } = routingWhen({ mailed: when }, full, [
       'users', 'updated', { label: 'mailed', triggerColumns: ['email'] },
@@ -82,7 +82,7 @@ describe('a condition', () => {
     expect(receivers()).toEqual(['mailed']);
   });
 
-  test('is heeded by watchers with debug', () => {
+  test('applies to watchers with debug', () => {
     const { subscribe, changed, receivers, lines } = routingWhen({ 'users:updated': (event) => event.id === 2 }, full, [
       'users',
       'updated',
@@ -96,7 +96,7 @@ describe('a condition', () => {
   });
 });
 
-describe('what a condition throws is a failure of everybody who is meant, and of nobody else:', () => {
+describe('an error in a condition is a failure for every subscriber of the event, and for no other:', () => {
   const throwing = (thrown: unknown) => () => {
     throw thrown;
   };
@@ -111,14 +111,14 @@ describe('what a condition throws is a failure of everybody who is meant, and of
     expect(delivered.map(({ to, obstacle }) => [to, obstacle])).toEqual([['all', broken], ['one', broken]]); // prettier-ignore
   });
 
-  test('also undefined', () => {
+  test('undefined', () => {
     const { subscribe, changed, delivered } = routingWhen({ 'users:updated': throwing(undefined) }, full, updated);
     subscribe('users:updated', noop);
     changed('updated', row);
     expect(delivered).toMatchObject([{ obstacle: expect.any(TypeError) }]);
   });
 
-  test('an absent column that it reads', () => {
+  test('a read of an absent column', () => {
     const { subscribe, changed, delivered } = routingWhen(
       { 'users:updated': (event) => event.bio !== null },
       usersTable(),
@@ -137,10 +137,12 @@ describe('what a condition throws is a failure of everybody who is meant, and of
     );
     subscribe('users:updated', noop);
     changed('updated', row);
-    expect(delivered).toMatchObject([{ obstacle: { message: 'users:updated: its condition is not synchronous' } }]);
+    expect(delivered).toMatchObject([
+      { obstacle: { message: 'users:updated: the condition must be synchronous, but it returned a promise' } },
+    ]);
   });
 
-  test('the next event is judged anew', () => {
+  test('the next event is evaluated normally', () => {
     let calls = 0;
     const { subscribe, changed, delivered } = routingWhen(
       {
@@ -159,7 +161,7 @@ describe('what a condition throws is a failure of everybody who is meant, and of
   });
 });
 
-test('a routing column that was not sent and a condition: only what the condition lets pass is delivered', () => {
+test('with a routing column that was not sent, the condition still decides which events are delivered', () => {
   const { subscribe, changed, delivered } = routingWhen(
     { 'users:updated': (event) => event.role_id === 7 },
     usersTable(),
@@ -172,10 +174,10 @@ test('a routing column that was not sent and a condition: only what the conditio
   expect(delivered).toMatchObject([{ to: 'filtered', obstacle: undefined }]);
 });
 
-describe('refused, all at once, is', () => {
+describe('are refused, all at once:', () => {
   const define = (...given: readonly unknown[]) => problemsOf(() => defineWatchers(...(given as [never])));
 
-  test('a condition of an unknown watcher, one that is no function, and whatever is wrong with the entries', () => {
+  test('a condition of an unknown watcher, one that is not a function, and every mistake in the entries', () => {
     const when = { 'users:updated': noop, 'users:update': noop, 'users:inserted': 'id > 7' };
     const problems = define(
       [
@@ -195,7 +197,7 @@ describe('refused, all at once, is', () => {
     expect(define([['users', 'updated']], { when: odd })).toHaveLength(1);
   });
 
-  test('watchers with odd conditions that were made by hand', () => {
+  test('watchers with strange conditions that were made by hand', () => {
     for (const when of [null, 7, { 'users:updated': 7 }, { unknown: noop }]) {
       const watchers = { entries: [['users', 'updated']], when } as never;
       expect(problemsOf(() => createWatch({ slot: 'x', connection: {}, watchers }))).toHaveLength(1);
@@ -203,7 +205,7 @@ describe('refused, all at once, is', () => {
   });
 });
 
-test('conditions that are changed afterwards change nothing', () => {
+test('conditions that are changed afterwards have no effect', () => {
   const when: Record<string, () => boolean> = { 'users:updated': () => true };
   const watchers = defineWatchers([['users', 'updated']], { when });
   when['users:updated'] = () => false;

@@ -1,9 +1,8 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { gated } from '../../support/gating.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = () => vi.advanceTimersByTimeAsync(0);
+const tick = useFakeTime();
 
 test('later changes of a transaction that passed pass at once', async () => {
   const { gate, passed, questions, connect, begin, push, answer } = gated();
@@ -13,7 +12,7 @@ test('later changes of a transaction that passed pass at once', async () => {
   await answer(11);
   for (let times = 0; times < 2; times++) push(transaction);
   gate.connect(undefined);
-  push(transaction); // known to be visible, whatever the connection
+  push(transaction); // known to be visible, over any connection
   expect([passed, questions.length]).toEqual([[10, 10, 10, 10], 1]);
 });
 
@@ -26,7 +25,7 @@ test('without a connection changes wait, and the next connection is asked at onc
   expect(passed).toEqual([10]);
 });
 
-test('an answer of a lost connection says nothing: the new one is asked', async () => {
+test('an answer of a lost connection does not count: the new one is asked', async () => {
   const { gate, passed, questions, connect, send, answer } = gated();
   connect();
   expect(questions).toEqual([]);
@@ -41,7 +40,7 @@ test('an answer of a lost connection says nothing: the new one is asked', async 
   expect(passed).toEqual([10]);
 });
 
-test('what was visible over a lost connection is not taken for visible over the next', async () => {
+test('visibility over a lost connection is not assumed for the next', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   send(10);
@@ -51,7 +50,7 @@ test('what was visible over a lost connection is not taken for visible over the 
   expect([passed, questions.length]).toEqual([[10], 2]);
 });
 
-test('a question that fails with its connection disturbs nothing, nor does a pause that was going on', async () => {
+test('a question that fails with its connection, and a pause before the loss, disturb nothing', async () => {
   const { gate, passed, questions, connect, send, answer } = gated();
   connect();
   send(10);
@@ -67,42 +66,42 @@ test('a question that fails with its connection disturbs nothing, nor does a pau
   expect(passed).toEqual([10]);
 });
 
-test('questions that were on their way when the connection was lost say nothing, and are none of the next one', async () => {
+test('questions that were pending when the connection was lost do not count for the next one', async () => {
   const { gate, passed, failures, questions, connect, send, answerTo, answer } = gated();
   connect();
   send(10);
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   const lost = [...questions];
   expect(lost.length).toBeGreaterThan(2);
   gate.connect(undefined);
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   expect(questions).toHaveLength(lost.length);
   await answerTo(lost[0]!, 20);
   connect();
   await answerTo(lost[1]!, 20);
   for (const { reject } of lost.slice(2)) reject(new Error('the connection has ended'));
-  await vi.advanceTimersByTimeAsync(1000);
+  await tick(1000);
   expect([passed, failures, questions.length]).toEqual([[], [], lost.length * 2]);
   await answer(11);
   expect(passed).toEqual([10]);
 });
 
-test('the pauses begin small again with each connection', async () => {
+test('the pauses start small again with each connection', async () => {
   const { questions, connect, send, answer } = gated();
   connect();
   send(10);
   for (const pause of [0, 0, 0, 1, 2, 4]) {
     await answer(20, 10);
-    await vi.advanceTimersByTimeAsync(pause);
+    await tick(pause);
   }
   connect();
   for (let times = 0; times < 4; times++) await answer(20, 10);
   const before = questions.length;
-  await vi.advanceTimersByTimeAsync(1);
+  await tick(1);
   expect(questions.length - before).toBe(1);
 });
 
-test('what is cleared is never passed on, and holds nothing', async () => {
+test('cleared changes never pass, and hold nothing', async () => {
   const { gate, ledger, passed, connect, send, answer } = gated();
   connect();
   for (const xid of [10, 11]) send(xid);

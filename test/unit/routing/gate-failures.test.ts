@@ -13,7 +13,7 @@ const visible: Snapshot = { xmin: 100, xmax: 100, inProgress: new Set() };
 const gated = (pass: () => void) =>
   new VisibilityGate(new Ledger(new Budget(Infinity, vi.fn(), vi.fn()), vi.fn()), pass);
 
-test('what throws on its way from the gate, such as a type parser, ends the connection and not the process', async () => {
+test('an exception after the gate, for example of a type parser, ends the connection and not the process', async () => {
   const unhandled = vi.fn();
   process.on('unhandledRejection', unhandled);
   const broken = new Error('the type parser threw');
@@ -28,7 +28,7 @@ test('what throws on its way from the gate, such as a type parser, ends the conn
   expect([failed.mock.calls, unhandled.mock.calls.length]).toEqual([[[broken]], 0]);
 });
 
-test('a question that fails while the connection lives (pg_cancel_backend) ends the connection, instead of holding everything for ever', async () => {
+test('a question that fails while the connection lives (pg_cancel_backend) ends the connection, instead of holding everything', async () => {
   const gate = gated(vi.fn());
   const failed = vi.fn();
   const cancelled = new Error('canceling statement due to user request');
@@ -38,7 +38,7 @@ test('a question that fails while the connection lives (pg_cancel_backend) ends 
   expect(failed.mock.calls).toEqual([[cancelled]]);
 });
 
-test('a question of a connection that is lost already ends no other one', async () => {
+test('a question that fails after its connection was lost does not end another one', async () => {
   const gate = gated(vi.fn());
   const [first, second] = [vi.fn(), vi.fn()];
   gate.connect(() => Promise.reject(new Error('lost')), first);

@@ -14,16 +14,16 @@ test('a scalar is a string, a number, a bigint, a boolean or null', () => {
 });
 
 describe('the key of one value', () => {
-  test('is a number where the text is what PostgreSQL writes for a natural number of up to nine digits', () => {
+  test('is a number if the text is what PostgreSQL writes for a natural number of up to nine digits', () => {
     expect(['0', '7', '42', '999999999'].map(keyOf)).toEqual([0, 7, 42, 999_999_999]);
   });
 
-  test('is otherwise the text', () => {
+  test('is the text otherwise', () => {
     const others = ['', '007', '00', '-1', '+1', '1.0', '1e3', ' 1', '1 ', '1000000000', '\u0661', 'a1', 'NaN'];
     expect(others.map(keyOf)).toEqual(others);
   });
 
-  test('differs where the texts differ', () => {
+  test('differs if the texts differ', () => {
     const texts = fc.oneof(fc.string({ maxLength: 4, unit: fc.constantFrom('0', '1', '9', '-', ' ') }), fc.nat().map(String)); // prettier-ignore
     fc.assert(
       fc.property(texts, texts, (one, other) => {
@@ -34,7 +34,7 @@ describe('the key of one value', () => {
   });
 });
 
-test('a key of several values is the same for the same values, and no other', () => {
+test('a key of several values is equal for equal values, and for no others', () => {
   const texts = fc.array(fc.option(fc.string({ maxLength: 3, unit: fc.constantFrom('a', '1', ':', ';', '-') })), { minLength: 2, maxLength: 3 }); // prettier-ignore
   fc.assert(
     fc.property(texts, texts, (one, other) => {

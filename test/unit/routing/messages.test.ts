@@ -23,7 +23,7 @@ function listening() {
   return { router, subscriptions, delivered, send };
 }
 
-test('a message goes to those who want its prefix, literally, in the order of subscribing', () => {
+test('a message is delivered to the subscriptions with exactly its prefix, in the order of subscribing', () => {
   const { subscriptions, delivered, send, router } = listening();
   for (const name of ['a', 'b']) subscriptions.subscribeToMessages('outbox', () => {}, { name });
   subscriptions.subscribeToMessages('outbox.x', () => {}, undefined);
@@ -32,7 +32,7 @@ test('a message goes to those who want its prefix, literally, in the order of su
   expect(router.subscriptions).toBe(3);
 });
 
-test('it ends by unsubscribing, by its signal, or before it began', () => {
+test('a subscription ends by unsubscribing, by its signal, or before it began', () => {
   const { subscriptions, delivered, send, router } = listening();
   const controller = new AbortController();
   const one = subscriptions.subscribeToMessages('outbox', () => {}, undefined);
@@ -48,7 +48,7 @@ test('it ends by unsubscribing, by its signal, or before it began', () => {
   expect([delivered.length, router.subscriptions]).toEqual([1, 0]);
 });
 
-test('everything that is wrong is said at once', () => {
+test('all mistakes are reported at once', () => {
   const { subscriptions, router } = listening();
   const subscribe = (...given: unknown[]) =>
     (subscriptions.subscribeToMessages as (...all: unknown[]) => unknown).call(subscriptions, ...given);

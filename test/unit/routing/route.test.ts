@@ -8,8 +8,8 @@ const watching = (replicaIdentity: 'default' | 'full' = 'default') =>
   routingFor(usersTable({ replicaIdentity }), updated);
 const row = { id: '1', role_id: '7', email: 'a@b' };
 
-describe('an update goes to', () => {
-  test('who wants all rows, this id, or these values; all of them must be equal', () => {
+describe('an update is delivered to', () => {
+  test('subscriptions to all rows, to this id, or to these values, of which all must be equal', () => {
     const { bind, subscribe, changed, receivers } = watching();
     bind();
     subscribe('users:updated', noop);
@@ -31,7 +31,7 @@ describe('an update goes to', () => {
     ]);
   });
 
-  test('the order of the columns in a filter makes no difference', () => {
+  test('filters in any order of their columns', () => {
     const { subscribe, changed, receivers } = watching();
     subscribe('users:updated', { role_id: 7, email: 'a@b' }, noop);
     subscribe('users:updated', { email: 'a@b', role_id: 7 }, noop);
@@ -39,7 +39,7 @@ describe('an update goes to', () => {
     expect(receivers()).toHaveLength(2);
   });
 
-  test('null matches null, and neither the text null nor an empty one', () => {
+  test('null where the value is null, not where it is empty or the text null', () => {
     const { subscribe, changed, receivers } = watching();
     for (const value of [null, 'null', '']) subscribe('users:updated', { email: value }, noop);
     for (const value of [null, 'null']) subscribe('users:updated', { email: value, role_id: 7 }, noop);
@@ -61,7 +61,7 @@ describe('an update goes to', () => {
     expect(receivers()).toEqual(['users:updated {"role_id":7}']);
   });
 
-  test('the subscribers of the new value only, when the old one is not known', () => {
+  test('the subscribers of the new value only, when the old one is unknown', () => {
     const { subscribe, changed, receivers } = watching();
     for (const role of [7, 8]) subscribe('users:updated', { role_id: role }, noop);
     changed('updated', { ...row, role_id: '8' });
@@ -78,14 +78,14 @@ describe('an update goes to', () => {
 });
 
 describe('a value that was not sent', () => {
-  test('is taken from the old row, when there is one', () => {
+  test('is taken from the old row, if possible', () => {
     const { subscribe, changed, delivered } = watching('full');
     subscribe('users:updated', { email: 'a@b' }, noop);
     changed('updated', { id: '1', role_id: '7' }, row);
     expect(delivered).toMatchObject([{ event: { email: 'a@b' }, obstacle: undefined }]);
   });
 
-  test('goes to all who filter by it and whose other values match: rather once too often than never', () => {
+  test('otherwise matches every filter by it whose other values match: a duplicate is better than a loss', () => {
     const { subscribe, changed, delivered, warnings } = watching();
     subscribe('users:updated', noop);
     for (const filter of [1, 2, { email: 'a@b' }, { email: 'c@d' }, { role_id: 7, email: 'x' }, { role_id: 7 }])
@@ -100,23 +100,23 @@ describe('a value that was not sent', () => {
       ['users:updated {"role_id":7,"email":"x"}', undefined],
       ['users:updated {"role_id":7}', undefined],
     ]);
-    // Told once for each watcher.
+    // Reported once for each watcher.
     changed('updated', { id: '1', role_id: '7' });
     expect(warnings).toMatchObject([{ code: 'VALUE_ABSENT', message: expect.stringContaining("users:updated: PostgreSQL did not send the value of 'email'") }]); // prettier-ignore
   });
 });
 
-test('of a value that was not sent, those who are meant by the old values hear as well', () => {
+test('does not exclude the subscribers of the old values', () => {
   const { subscribe, changed, receivers } = watching();
   for (const role of [6, 7, 8]) subscribe('users:updated', { role_id: role, email: 'x' }, noop);
   changed('updated', { id: '1', role_id: '7' }, { id: '1', role_id: '6' });
   expect(receivers()).toEqual(['users:updated {"role_id":6,"email":"x"}', 'users:updated {"role_id":7,"email":"x"}']);
 });
 
-describe('a subscription that is made by a handler does not hear of the change that the handler was called for,', () => {
+describe('a subscription made by a handler does not get the change that the handler was called for,', () => {
   const kinds = { 'all rows': [], 'an id': [1], 'a value': [{ role_id: 7 }], 'two values': [{ role_id: 7, email: 'a@b' }] } as const; // prettier-ignore
 
-  test.each(Object.entries(kinds))('made for %s; it hears of the next one', (_, filter) => {
+  test.each(Object.entries(kinds))('made for %s; it gets the next one', (_, filter) => {
     for (const [, made] of Object.entries(kinds)) {
       const { subscribe, changed, receivers } = watching();
       let first = true;
@@ -133,7 +133,7 @@ describe('a subscription that is made by a handler does not hear of the change t
     }
   });
 
-  test.each(Object.entries(kinds))('not even when it takes the place of one for %s that ended', (_, filter) => {
+  test.each(Object.entries(kinds))('not even when it replaces one for %s that ended', (_, filter) => {
     const { subscribe, changed, receivers } = watching();
     const again = (): void => {
       const one = subscribe('users:updated', ...filter, () => {
@@ -148,7 +148,7 @@ describe('a subscription that is made by a handler does not hear of the change t
     }
   });
 
-  test('nor of the same change for another watcher, nor where a value was not sent', () => {
+  test('nor the same change through another watcher, nor when a value was not sent', () => {
     const { subscribe, changed, receivers } = routingFor(usersTable(), updated, [
       'users', 'updated', { label: 'other', extraColumns: ['email'] },
     ]); // prettier-ignore
@@ -166,7 +166,7 @@ describe('a subscription that is made by a handler does not hear of the change t
   });
 });
 
-describe('keys compare as PostgreSQL does, by the type of the column,', () => {
+describe('keys compare as in PostgreSQL, by the type of the column,', () => {
   const uuid = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11';
   const table = usersTable({
     columns: [
@@ -193,7 +193,7 @@ describe('keys compare as PostgreSQL does, by the type of the column,', () => {
     if (when === 'before') bind();
     changed('updated', values);
     expect(receivers()).toHaveLength(filters.length);
-    bind(); // at each connection
+    bind(); // again at each connection
     changed('updated', values);
     expect(receivers()).toHaveLength(filters.length);
     for (const one of all) one.unsubscribe();
@@ -202,7 +202,7 @@ describe('keys compare as PostgreSQL does, by the type of the column,', () => {
   });
 });
 
-test('the columns that subscriptions filter by are known, as long as there is one', () => {
+test('the columns used in filters are known while a subscription has them', () => {
   const { router, subscribe } = watching();
   expect(router.routes.get('users:updated')!.filteredBy).toEqual([]);
   const all = [{ role_id: 7, email: 'a' }, { role_id: 8 }, 1].map((filter) => subscribe('users:updated', filter, noop));

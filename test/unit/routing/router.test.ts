@@ -5,7 +5,7 @@ import { usersTable } from '../../support/sample-tables.ts';
 const noop = () => {};
 const row = { id: '1', role_id: '7', email: 'a@b' };
 
-test('each watcher hears its type of change, with its own columns', () => {
+test('each watcher gets its type of change, with its own columns', () => {
   const { subscribe, changed, delivered } = routingFor(
     usersTable({ replicaIdentity: 'full' }),
     ['users', 'inserted'],
@@ -26,7 +26,7 @@ test('each watcher hears its type of change, with its own columns', () => {
   ]);
 });
 
-test('an update that changed none of the trigger columns is nothing to their watcher', () => {
+test('an update that changed none of the trigger columns is skipped for their watcher', () => {
   const { subscribe, changed, receivers } = routingFor(
     usersTable({ replicaIdentity: 'full' }),
     ['users', 'updated', { label: 'mailed', triggerColumns: ['email'] }],
@@ -39,9 +39,9 @@ test('an update that changed none of the trigger columns is nothing to their wat
   expect(receivers()).toEqual(['mailed', 'users:updated']);
 });
 
-test('one event is made for all subscriptions of a watcher, and none when there is nobody', () => {
+test('one event is built for all subscriptions of a watcher, and none without subscriptions', () => {
   const { subscribe, changed, delivered } = routingFor(usersTable(), ['users', 'updated']);
-  changed('updated', { id: 'no number, which nobody reads' });
+  changed('updated', { id: 'not a number, but never parsed' });
   for (const filter of [1, 2]) subscribe('users:updated', filter, noop);
   for (let times = 0; times < 2; times++) subscribe('users:updated', noop);
   changed('updated', row);
@@ -49,20 +49,23 @@ test('one event is made for all subscriptions of a watcher, and none when there 
   expect(new Set(delivered.map(({ event }) => event)).size).toBe(1);
 });
 
-describe('subscriptions come and go while a change is delivered', () => {
+describe('while a change is delivered', () => {
   const watching = () => routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id'] }]);
 
-  test.each([[[]], [[{ role_id: 7 }]]])('one that ends itself disturbs no other (filter: %j)', (filter) => {
-    const { subscribe, changed, receivers } = watching();
-    const first = subscribe('users:updated', ...filter, () => first.unsubscribe());
-    for (let times = 0; times < 2; times++) subscribe('users:updated', ...filter, noop);
-    changed('updated', row);
-    expect(receivers()).toHaveLength(3);
-    changed('updated', row);
-    expect(receivers()).toHaveLength(2);
-  });
+  test.each([[[]], [[{ role_id: 7 }]]])(
+    'a subscription that ends itself does not disturb others (filter: %j)',
+    (filter) => {
+      const { subscribe, changed, receivers } = watching();
+      const first = subscribe('users:updated', ...filter, () => first.unsubscribe());
+      for (let times = 0; times < 2; times++) subscribe('users:updated', ...filter, noop);
+      changed('updated', row);
+      expect(receivers()).toHaveLength(3);
+      changed('updated', row);
+      expect(receivers()).toHaveLength(2);
+    },
+  );
 
-  test.each([[[]], [[{ role_id: 7 }]]])('one that is made meanwhile hears what comes next (filter: %j)', (filter) => {
+  test.each([[[]], [[{ role_id: 7 }]]])('a new subscription gets the next change (filter: %j)', (filter) => {
     const { subscribe, changed, receivers } = watching();
     subscribe('users:updated', ...filter, () => void subscribe('users:updated', ...filter, noop));
     changed('updated', row);
@@ -72,7 +75,7 @@ describe('subscriptions come and go while a change is delivered', () => {
   });
 });
 
-test('how many subscriptions there are is known', () => {
+test('subscriptions are counted', () => {
   const { router, subscribe } = routingFor(usersTable(), ['users', 'updated'], ['users', 'inserted']);
   const all = [
     subscribe('users:updated', noop),
@@ -87,7 +90,7 @@ test('how many subscriptions there are is known', () => {
   expect(router.subscriptions).toBe(0);
 });
 
-test('a watcher with debug logs what it receives and to whom that goes, before it goes', () => {
+test('a watcher with debug logs a change and its recipients, before it is delivered', () => {
   const { subscribe, changed, lines } = routingFor(
     usersTable(),
     ['users', 'updated', { debug: true }],
@@ -105,11 +108,11 @@ test('a watcher with debug logs what it receives and to whom that goes, before i
   ]);
 });
 
-test('what throws on the way to the subscriptions ends the watch: the event does not come again over the next connection', () => {
+test('an exception during routing ends the watch: the event is not delivered again over the next connection', () => {
   const { subscribe, changed } = routingFor(usersTable(), ['users', 'inserted']);
   const broken = new TypeError('broken');
   subscribe('users:inserted', () => {
-    throw broken; // here in place of the dispatcher
+    throw broken; // here instead of in the dispatcher
   });
   expect(() => changed('inserted', row)).toThrow(
     expect.objectContaining({ code: 'PROTOCOL', retry: 'never', message: 'the event 0/100/0 could not be routed: TypeError: broken', cause: broken }),

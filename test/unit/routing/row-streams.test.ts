@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { table } from '../../../src/watchers/table.ts';
 import { problemsOf } from '../../support/problems.ts';
+import { recorder } from '../../support/recorder.ts';
 import { routingFor } from '../../support/routing.ts';
 import { usersTable } from '../../support/sample-tables.ts';
 
@@ -16,7 +17,7 @@ const watching = () =>
   );
 
 describe('a row stream', () => {
-  test('hears all changes of its watchers in commit order', () => {
+  test('gets all changes of its watchers in commit order', () => {
     const { subscribe, bind, changed, delivered } = watching();
     bind();
     subscribe(all, noop);
@@ -30,7 +31,7 @@ describe('a row stream', () => {
     ]);
   });
 
-  test('hears a change once for each of its watchers that wants it', () => {
+  test('gets a change once for each matching watcher', () => {
     const { subscribe, bind, changed, delivered } = watching();
     bind();
     subscribe(['users:updated', 'renamed'], noop);
@@ -41,7 +42,7 @@ describe('a row stream', () => {
     ]);
   });
 
-  test('filters by what each of its watchers carries', () => {
+  test('filters by the columns of each of its watchers', () => {
     const { subscribe, bind, changed, receivers } = watching();
     bind();
     subscribe(all, { role_id: 7 }, noop, { name: 'sevens' });
@@ -51,7 +52,7 @@ describe('a row stream', () => {
     expect(receivers()).toEqual(['sevens', 'sevens']); // the update leaves the filter, the delete is outside of it
   });
 
-  test('counts as one subscription, and is called after its watchers', () => {
+  test('counts as one subscription, and is named after its watchers', () => {
     const { subscribe, router } = watching();
     const subscription = subscribe(all, noop);
     expect([router.subscriptions, subscription.name]).toEqual([1, all.join(', ')]);
@@ -60,7 +61,7 @@ describe('a row stream', () => {
     expect([router.subscriptions, [...router.routes.values()].map(({ count }) => count)]).toEqual([0, [0, 0, 0, 0]]);
   });
 
-  test('ends by its list and handler, apart from subscriptions to one of its watchers', () => {
+  test('ends by its list and handler, separately from subscriptions to one of its watchers', () => {
     const { subscribe, subscriptions, router } = watching();
     subscribe(all, noop);
     subscribe('users:inserted', noop);
@@ -70,7 +71,7 @@ describe('a row stream', () => {
     expect(subscriptions.unsubscribe('users:inserted', [noop])).toBe(1);
   });
 
-  test('may keep dead letters under its name, alone', () => {
+  test('may keep dead letters under its name, if the name is unique', () => {
     const { subscribe, subscriptions } = watching();
     subscribe(all, noop, { name: 'search', onError: { attempts: 1, then: 'deadLetter' } });
     expect([subscriptions.isUnique('search'), subscriptions.named('search')?.name]).toEqual([true, 'search']);
@@ -79,18 +80,17 @@ describe('a row stream', () => {
   });
 });
 
-test('the handler of a row stream is given changes, and those of a batch with the context of each', () => {
+test('the handler of a row stream gets changes, and that of a batch the context of each change', () => {
   const { subscribe } = watching();
-  const heard: unknown[] = [];
-  const handler = (...given: readonly unknown[]) => void heard.push(given);
+  const handler = recorder((...given: readonly unknown[]) => given);
   const context = { watcher: 'users:updated', type: 'updated' };
   subscribe(all, handler).handler({ id: 1 }, context);
-  expect(heard).toEqual([[{ ...context, event: { id: 1 }, context }, context]]);
-  heard.length = 0;
+  expect(handler.all).toEqual([[{ ...context, event: { id: 1 }, context }, context]]);
+  handler.all.length = 0;
   const inserted = { watcher: 'users:inserted', type: 'inserted' };
   const whole = { contexts: [inserted, context] };
   subscribe(all, handler, { batch: { size: 2 } }).handler([{ id: 1 }, { id: 2 }], whole);
-  expect(heard).toEqual([
+  expect(handler.all).toEqual([
     [
       [
         { ...inserted, event: { id: 1 }, context: inserted },
@@ -106,7 +106,7 @@ describe('a list of watchers is refused', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe([], noop))).toEqual(['the list of watchers is empty']);
     expect(problemsOf(() => subscribe(['users:insert', 'renamed', 'renamed', 7 as never], noop))).toEqual([
-      "the list names the watcher 'renamed' twice",
+      "the list contains the watcher 'renamed' twice",
       "there is no watcher 'users:insert'",
       "there is no watcher '7'",
     ]);
@@ -115,17 +115,17 @@ describe('a list of watchers is refused', () => {
   test('with a filter that one of the watchers cannot have', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe([...all, 'renamed'], { role_id: 7 }, noop))).toEqual([
-      "renamed: 'role_id' is neither primary key nor in extraColumns",
+      "renamed: 'role_id' is neither part of the primary key nor in extraColumns",
     ]);
   });
 
-  test('when two watchers of a table have different keys, which tell records apart', () => {
+  test('when two watchers of a table have different keys for its records', () => {
     const keyed = usersTable({ replicaIdentity: 'full', uniqueKeys: [['id'], ['email']] });
     const byEmail = table()({ tableName: 'users', primaryKey: ['email'] });
     const byId = table()({ tableName: 'users', primaryKey: ['id'] });
     const { subscribe } = routingFor(keyed, [byId, 'inserted'], [byEmail, 'deleted']);
     expect(problemsOf(() => subscribe(['users:inserted', 'users:deleted'], noop))).toEqual([
-      "'users:inserted' and 'users:deleted' name different primary keys of public.users: (id) and (email)",
+      "'users:inserted' and 'users:deleted' have different primary keys of public.users: (id) and (email)",
     ]);
   });
 });

@@ -13,7 +13,7 @@ const noop = () => {};
 const subscription = (filter: Filter) => new ActiveSubscription(route, filter, noop, settingsOf());
 const shapeBy = (...columns: readonly string[]) => new Shape(columns, new Fingerprints());
 
-/** Who is found under a key. */
+/** The subscriptions under a key. */
 function foundAt(shape: Shape, key: Key | undefined): readonly ActiveSubscription[] {
   const found = shape.at(key ?? null);
   return found === undefined ? [] : found instanceof SubscriptionList ? found.active : [found];
@@ -39,7 +39,7 @@ describe('subscriptions are found by one look-up', () => {
     expect([find('1'), find('2'), find('3'), find(null)]).toEqual([[0, 2, 3], [1], [], []]);
   });
 
-  test('and taken out again, whichever of them; what was found before stays as it was', () => {
+  test('and any of them can be removed; an earlier result stays unchanged', () => {
     const { shape, all, find } = shapeOf(1, 1, 1);
     const before = foundAt(shape, 1);
     end(shape, all[1]!);
@@ -50,7 +50,7 @@ describe('subscriptions are found by one look-up', () => {
     expect([find('1'), shape.empty]).toEqual([[], true]);
   });
 
-  test('whatever is added and removed, what is there is found', () => {
+  test('the subscriptions that are present are found, whatever was added and removed', () => {
     fc.assert(
       fc.property(fc.array(fc.record({ add: fc.boolean(), id: fc.nat({ max: 3 }), pick: fc.nat() })), (steps) => {
         const shape = shapeBy();
@@ -70,7 +70,7 @@ describe('subscriptions are found by one look-up', () => {
 });
 
 describe('once the types are known', () => {
-  test('equal values are found under one key, those from before as well', () => {
+  test('equal values are found under one key, earlier ones too', () => {
     const { shape, all, find } = shapeOf('AB', 'ab', 'c');
     shape.bind([oids.uuid]);
     expect([find('ab'), find('AB'), find('C')]).toEqual([[0, 1], [0, 1], [2]]);
@@ -79,7 +79,7 @@ describe('once the types are known', () => {
     expect(find('ab')).toEqual([1]);
   });
 
-  test('and become others, values are found as those want it', () => {
+  test('and when they change, values are found by the new types', () => {
     const { shape, find } = shapeOf('AB', 'ab');
     shape.bind([oids.uuid]);
     shape.bind([oids.text]);
@@ -87,7 +87,7 @@ describe('once the types are known', () => {
   });
 });
 
-test('a key of several columns is that of all of them, in the order of their names', () => {
+test('a composite key consists of all its columns, in the order of their names', () => {
   const shape = shapeBy('a', 'b');
   const one = subscription({ b: 2, a: null });
   shape.add(one);
@@ -113,12 +113,12 @@ test('null is null, whatever the types are', () => {
   expect(foundAt(double, double.key([null, 'ab']))).toEqual([other]);
 });
 
-test('a key of which a value is not known is not known', () => {
+test('a key with an unknown value is unknown', () => {
   const shape = shapeBy('a', 'b');
   expect([shape.key(['1', undefined]), shape.key([undefined, null])]).toEqual([undefined, undefined]);
 });
 
-test('its columns are found in each relation anew', () => {
+test('the columns of a filter are looked up in each relation again', () => {
   const shape = shapeBy('email', 'role_id');
   const entry = (...extraColumns: string[]) => ['users', 'updated', { extraColumns }] as const;
   const plans = [entry('role_id', 'email'), entry('email', 'bio', 'role_id')].map(

@@ -12,7 +12,7 @@ const watching = () =>
   routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id', 'email'] }], ['users', 'inserted']);
 
 describe('a signal', () => {
-  test('ends the subscriptions that have not ended before', () => {
+  test('ends the subscriptions that are still active', () => {
     const { subscribe, changed, receivers } = watching();
     const controller = new AbortController();
     const one = subscribe('users:updated', noop, { signal: controller.signal });
@@ -25,7 +25,7 @@ describe('a signal', () => {
     expect(receivers()).toEqual([]);
   });
 
-  test('has one listener, however many it is for, and none once the last of them has ended', () => {
+  test('has one listener for all its subscriptions, and none once the last one has ended', () => {
     const { subscribe, subscriptions } = watching();
     const { signal } = new AbortController();
     const listen = vi.spyOn(signal, 'addEventListener');
@@ -45,7 +45,7 @@ describe('a signal', () => {
     expect(listen).toHaveBeenCalledTimes(2);
   });
 
-  test('that was aborted before makes a subscription that has ended', () => {
+  test('that is already aborted creates an ended subscription', () => {
     const { subscribe, router } = watching();
     const one = subscribe('users:updated', noop, { signal: AbortSignal.abort() });
     expect([one.active, router.subscriptions]).toEqual([false, 0]);
@@ -53,7 +53,7 @@ describe('a signal', () => {
   });
 });
 
-describe('what it takes to end subscriptions grows with their number, and not faster:', () => {
+describe('the cost of ending subscriptions grows linearly with their number:', () => {
   const kinds = {
     'all rows': [],
     'one id': [1],
@@ -62,7 +62,7 @@ describe('what it takes to end subscriptions grows with their number, and not fa
   } as const;
   const orders = { first: (at: number) => at, last: (at: number, count: number) => count - 1 - at };
 
-  /** How often the subscriptions of a list are looked at while all of them end. */
+  /** How often the subscriptions of a list are visited while all of them end. */
   function looks(filter: readonly unknown[], count: number, order: (at: number, count: number) => number): number {
     const { subscribe } = watching();
     let looked = 0;
@@ -88,7 +88,7 @@ describe('what it takes to end subscriptions grows with their number, and not fa
     },
   ); // prettier-ignore
 
-  test('nor are those with other handlers looked at, when they end by their handlers', () => {
+  test('those with other handlers are not visited when subscriptions end by their handler', () => {
     const { subscribe, subscriptions } = watching();
     let looked = 0;
     const handlers = Array.from({ length: 2000 }, () => () => {});
@@ -100,7 +100,7 @@ describe('what it takes to end subscriptions grows with their number, and not fa
     expect(looked).toBeLessThan(8 * 2000);
   });
 
-  test('those that have ended are not kept for longer than as many others', () => {
+  test('ended subscriptions are released before they outnumber the active ones', () => {
     const list = new SubscriptionList();
     const all = Array.from({ length: 100 }, () => ({ active: true }) as ActiveSubscription);
     for (const one of all) list.add(one);
@@ -125,7 +125,7 @@ describe('unsubscribe', () => {
     expect(receivers()).toEqual(['users:updated', 'users:updated {"role_id":7}']);
   });
 
-  test('is the same as disposing of the subscription, which may be done twice', () => {
+  test('is the same as disposing of the subscription, and can be repeated', () => {
     const { subscribe, router } = watching();
     {
       using _one = subscribe('users:updated', noop);
@@ -136,7 +136,7 @@ describe('unsubscribe', () => {
   });
 });
 
-test('what an iterator is given: a filter or none, and options or none', () => {
+test('the arguments of an iterator: a filter or none, and options or none', () => {
   const { subscriptions } = watching();
   const signal = new AbortController().signal;
   const filters = [

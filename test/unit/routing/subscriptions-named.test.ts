@@ -10,7 +10,7 @@ const noop = () => {};
 const watching = () => routingFor(usersTable(), ['users', 'updated'], ['users', 'inserted']);
 const letters = { onError: afterAttempts(3, 'deadLetter') };
 
-describe('a name under which something is kept', () => {
+describe('a name under which data is stored', () => {
   test.each([
     ['positions', { transaction: true }],
     ['dead letters', letters],
@@ -18,14 +18,14 @@ describe('a name under which something is kept', () => {
     const { subscribe, router } = watching();
     subscribe('users:updated', noop, options);
     expect(problemsOf(() => subscribe('users:updated', noop, options))).toEqual([
-      `two subscriptions are called 'users:updated', under which ${what} are kept`,
+      `two subscriptions have the name 'users:updated', but ${what} are stored by subscription name`,
     ]);
     expect(problemsOf(() => subscribe('users:updated', noop, { ...options, name: 'mail' }))).toEqual([]);
     expect(problemsOf(() => subscribe('users:inserted', noop, { ...options, name: 'mail' }))).toHaveLength(1);
     expect(router.subscriptions).toBe(2);
   });
 
-  test('is free again when that has ended', () => {
+  test('is free again when that subscription has ended', () => {
     const { subscribe } = watching();
     subscribe('users:updated', noop, letters).unsubscribe();
     const controller = new AbortController();
@@ -35,7 +35,7 @@ describe('a name under which something is kept', () => {
     expect(problemsOf(() => subscribe('users:updated', noop, letters))).toEqual([]);
   });
 
-  test('may be shared with those under which nothing is kept', () => {
+  test('may be shared with subscriptions that store nothing', () => {
     const { subscribe } = watching();
     subscribe('users:updated', noop, letters);
     for (let times = 0; times < 2; times++) expect(problemsOf(() => subscribe('users:updated', noop))).toEqual([]);
@@ -43,7 +43,7 @@ describe('a name under which something is kept', () => {
     expect(problemsOf(() => subscribe('users:updated', noop, letters))).toHaveLength(1);
   });
 
-  test('belongs to one, of messages as well', () => {
+  test('is unique among subscriptions to messages too', () => {
     const { subscribe, subscriptions } = watching();
     subscribe('users:updated', noop, { ...letters, name: 'mail' });
     const more = { ...letters, name: 'mail' };
@@ -51,7 +51,7 @@ describe('a name under which something is kept', () => {
   });
 });
 
-test('iterators, which cannot be named, each have a name of their own where something would be kept under it', () => {
+test('iterators, which have no names, get a number where data would be stored under the name', () => {
   const { router, subscribe } = watching();
   const subscriptions = new Subscriptions(router, letters, noSession);
   const iterate = () => subscriptions.iterate('users:updated', [], noop);
@@ -63,7 +63,7 @@ test('iterators, which cannot be named, each have a name of their own where some
   expect(subscribe('users:updated', noop).name).toBe('users:updated');
 });
 
-test('the number of an iterator that has ended is given to the next; a name that is taken, and one that was never used, are not', () => {
+test('the number of an ended iterator is used again; a number that is taken or was never used is not', () => {
   const { router } = watching();
   const subscriptions = new Subscriptions(router, letters, noSession);
   const iterate = (options: object[] = []) => subscriptions.iterate('users:updated', options, noop);
@@ -76,7 +76,7 @@ test('the number of an iterator that has ended is given to the next; a name that
   expect(numbers([iterate(), iterate()])).toEqual([3, 5]);
 });
 
-test('a subscription is found by its name: that under which something is kept first', () => {
+test('a subscription is found by its name, one that stores data first', () => {
   const { subscribe, subscriptions } = watching();
   subscribe('users:updated', noop, { name: 'mail' });
   const kept = subscribe('users:updated', noop, { ...letters, name: 'mail' });
@@ -86,7 +86,7 @@ test('a subscription is found by its name: that under which something is kept fi
   expect(names.map((name) => subscriptions.named(name))).toEqual([kept, plain, message, undefined]);
 });
 
-test('a subscription without options, of which there are many, holds nothing; one with letters calls the handler itself', () => {
+test('a subscription without options holds nothing extra, since there are many; one with dead letters calls the handler directly', () => {
   const { subscribe } = watching();
   expect(subscribe('users:updated', noop)).toMatchObject({ onEnd: undefined, exactlyOnce: undefined, handler: noop });
   expect(subscribe('users:updated', noop, letters)).toMatchObject({ exactlyOnce: undefined, handler: noop });
@@ -107,11 +107,11 @@ test('with a transaction events are handled one at a time', () => {
   const { subscribe } = watching();
   expect(subscribe('users:updated', noop, { transaction: true }).settings).toEqual(settingsOf({ transaction: true }));
   expect(problemsOf(() => subscribe('users:inserted', noop, { transaction: true, concurrency: 2 }))).toEqual([
-    'transaction: true handles one event at a time, so it goes without concurrency',
+    'transaction: true handles one event at a time and cannot be combined with concurrency',
   ]);
 });
 
-test('a handler inside of a transaction is found by the function that was subscribed', () => {
+test('a handler inside a transaction is found by the function that was subscribed', () => {
   const { subscribe, subscriptions } = watching();
   const one = subscribe('users:updated', noop, { transaction: true });
   expect([one.handler === noop, one.userHandler === noop]).toEqual([false, true]);

@@ -10,7 +10,7 @@ const noop = () => {};
 const watching = () =>
   routingFor(usersTable(), ['users', 'updated', { extraColumns: ['role_id'] }], ['users', 'inserted']);
 
-describe('subscribe reads', () => {
+describe('subscribe accepts', () => {
   test('a handler, or a filter and a handler, each with options or without', () => {
     const { subscribe } = watching();
     const settings = settingsOf();
@@ -26,13 +26,13 @@ describe('subscribe reads', () => {
     }); // prettier-ignore
   });
 
-  test('options that leave something out, which has its default then', () => {
+  test('options that omit something, which then has its default', () => {
     const { subscribe } = watching();
     expect(subscribe('users:updated', noop, {}).settings).toEqual(settingsOf());
     expect(subscribe('users:updated', noop, { timeout: 0.5 }).settings).toEqual(settingsOf({ timeout: 0.5 }));
   });
 
-  test('onError of its own, before that of the watch', () => {
+  test('onError of the subscription, before that of the watch', () => {
     const { subscribe } = watching();
     expect(subscribe('users:updated', noop, { onError: afterAttempts(2, 'skip') }).settings.onError).toEqual(
       afterAttempts(2, 'skip'),
@@ -55,10 +55,10 @@ describe('subscribe reads', () => {
 });
 
 describe('subscribe refuses', () => {
-  test('an unknown watcher, naming those that there are', () => {
+  test('an unknown watcher, with the list of known ones', () => {
     const { subscribe } = watching();
     expect(() => subscribe('users:deleted', noop)).toThrow(
-      "there is no watcher 'users:deleted'\n    Known: users:updated, users:inserted.",
+      "there is no watcher 'users:deleted'\n    Known watchers: users:updated, users:inserted.",
     );
   });
 
@@ -70,20 +70,20 @@ describe('subscribe refuses', () => {
   });
 
   test.each([
-    [{ concurrency: 0 }, 'concurrency is a whole number, 1 or more'],
-    [{ concurrency: 1.5 }, 'concurrency is a whole number, 1 or more'],
-    [{ concurrency: '8' }, 'concurrency is a whole number, 1 or more'],
-    [{ timeout: 0 }, 'timeout is a number of milliseconds, above 0'],
-    [{ timeout: Number.NaN }, 'timeout is a number of milliseconds, above 0'],
-    [{ timeout: '5s' }, 'timeout is a number of milliseconds, above 0'],
-    [{ name: '' }, 'name is a non-empty string'],
-    [{ name: 7 }, 'name is a non-empty string'],
-    [{ signal: {} }, 'signal is an AbortSignal'],
-    [{ onError: 'ignore' }, 'onError is none of its forms'],
-    [{ onError: null }, 'onError is none of its forms'],
-    [{ concurency: 8 }, "there is no subscribe option 'concurency'"],
-    [null, 'the options of subscribe are an object'],
-    [5, 'the options of subscribe are an object'],
+    [{ concurrency: 0 }, 'concurrency must be a whole number, 1 or more, not 0'],
+    [{ concurrency: 1.5 }, 'concurrency must be a whole number, 1 or more, not 1.5'],
+    [{ concurrency: '8' }, 'concurrency must be a whole number, 1 or more, not "8"'],
+    [{ timeout: 0 }, 'timeout must be a number of milliseconds above 0 and at most 2147483647, not 0'],
+    [{ timeout: Number.NaN }, 'timeout must be a number of milliseconds above 0 and at most 2147483647, not NaN'],
+    [{ timeout: '5s' }, 'timeout must be a number of milliseconds above 0 and at most 2147483647, not "5s"'],
+    [{ name: '' }, 'name must be a non-empty string, not ""'],
+    [{ name: 7 }, 'name must be a non-empty string, not 7'],
+    [{ signal: {} }, 'signal must be an AbortSignal, not {}'],
+    [{ onError: 'ignore' }, `onError must be 'retry', { attempts, then } or a function, not "ignore"`],
+    [{ onError: null }, "onError must be 'retry', { attempts, then } or a function, not null"],
+    [{ concurency: 8 }, "unknown subscribe option 'concurency'"],
+    [null, 'the options of subscribe must be an object, not null'],
+    [5, 'the options of subscribe must be an object, not 5'],
   ])('the options %j', (options, message) => {
     const { subscribe, router } = watching();
     expect(problemsOf(() => subscribe('users:updated', noop, options))).toEqual([message]);
@@ -92,7 +92,9 @@ describe('subscribe refuses', () => {
 
   test('a function for a filter', () => {
     const { subscribe } = watching();
-    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([expect.stringContaining('is no filter')]);
+    expect(problemsOf(() => subscribe('users:updated', noop, noop))).toEqual([
+      expect.stringContaining('is not a filter'),
+    ]);
   });
 
   test('everything at once: filter, handler and options', () => {
@@ -101,7 +103,7 @@ describe('subscribe refuses', () => {
     expect(problemsOf(() => subscribe('users:updated', ...rest))).toHaveLength(5);
   });
 
-  test('one value for a key of several columns, as soon as that is known', () => {
+  test('one value for a composite key, as soon as the key is known', () => {
     const keyed = table()({ tableName: 'users', primaryKey: ['id', 'email'] });
     const { subscribe } = routingFor(usersTable(), [keyed, 'updated']);
     expect(problemsOf(() => subscribe('users:updated', 1, noop))).toEqual([
@@ -110,15 +112,15 @@ describe('subscribe refuses', () => {
     expect(problemsOf(() => subscribe('users:updated', { id: 1, email: 'a' }, noop))).toEqual([]);
   });
 
-  test('a filter after all that is undefined: a value that is not loaded is not everything', () => {
+  test('undefined as a filter: a value that is not loaded must not select everything', () => {
     const { subscribe } = watching();
     expect(problemsOf(() => subscribe('users:updated', undefined, noop))).toEqual([
-      'users:updated: undefined is no filter',
+      'users:updated: undefined is not a filter',
     ]);
   });
 });
 
-test('filters that were given before the primary key was known are checked once it is', () => {
+test('filters from before the primary key was known are checked once it is', () => {
   const table = usersTable({ primaryKey: ['role_id', 'email'] });
   const { subscribe, subscriptions } = routingFor(table, ['users', 'updated']);
   for (const filter of [1, { role_id: 1, email: 'a' }, { email: 'a', bio: 'b' }])
@@ -127,11 +129,11 @@ test('filters that were given before the primary key was known are checked once 
   const found = subscriptions.issues(boundTo(table, ['users', 'updated']), new TypeCatalog(undefined));
   expect(found.map(({ message }) => message)).toEqual([
     'users:updated: the primary key has 2 columns, not one',
-    "users:updated: 'bio' is neither primary key nor in extraColumns",
+    "users:updated: 'bio' is neither part of the primary key nor in extraColumns",
   ]);
 });
 
-test('a number above 2^53 is judged when the type of its column is known: at bind, or at once after it', () => {
+test('a number above 2^53 is checked when the type of its column is known: at bind, or at once after it', () => {
   const columns = [
     column('id', 20, { number: 1, notNull: true }),
     column('amount', oids.numeric, { number: 2 }),
@@ -150,7 +152,7 @@ test('a number above 2^53 is judged when the type of its column is known: at bin
       "'team_id' is -9007199254740992, ",
     ]);
     bind();
-    expect(issues()).toEqual([]); // judged once
+    expect(issues()).toEqual([]); // checked once
     subscribe('users:updated', { amount: 1e16 }, noop);
     for (const filter of wrong)
       expect(problemsOf(() => subscribe('users:updated', filter, noop))).toMatchObject([

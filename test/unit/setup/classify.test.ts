@@ -7,12 +7,12 @@ const names = { slot: 'worker', publication: 'accounts' };
 const classify = (error: unknown, now: Partial<Circumstances> = {}) => classifyFor(error, { ...names, ...now });
 const failure = (message: string, more: object = {}) => Object.assign(new Error(message), more);
 
-test('an error of walwatch stays what it is', () => {
+test('an error of walwatch is not changed', () => {
   const error = new WatchError('SLOT_LOST', 'gone');
   expect(classify(error)).toBe(error);
 });
 
-describe('errors that walwatch knows by their SQLSTATE', () => {
+describe('errors with a SQLSTATE that walwatch knows', () => {
   test.each([
     ['28P01', 'AUTHENTICATION', 'never', 'never'],
     ['28000', 'AUTHENTICATION', 'never', 'never'],
@@ -47,7 +47,7 @@ describe('errors that walwatch knows by their SQLSTATE', () => {
 });
 
 test.each(['42601', '42710', '42704', '22023', '0A000', 'XX000', 'XX001', '58030', '55000', '23505', 'HV000', 'F0000'])(
-  '%s, of which walwatch knows nothing, never ends a watch: it is retried slowly, and its code is shown',
+  '%s, which walwatch does not know, never ends a watch: it is retried slowly, and its code is shown',
   (code) => {
     const cause = failure('what the server said', { code });
     expect(classify(cause)).toMatchObject({
@@ -59,21 +59,21 @@ test.each(['42601', '42710', '42704', '22023', '0A000', 'XX000', 'XX001', '58030
   },
 );
 
-describe('what is said of slots', () => {
+describe('errors about slots', () => {
   test.each([
     ['42704', 'ReplicationSlotAcquire'],
     ['55000', 'ReplicationSlotAcquire'],
     ['55000', 'RaiseSlotInvalidationError'],
     ['55000', 'CreateDecodingContext'],
     ['55000', 'StartLogicalReplication'],
-  ])('%s of %s: the catalog decides whether the slot is lost, at the next attempt', (code, routine) => {
+  ])('%s of %s: the next attempt reads from the catalog whether the slot is lost', (code, routine) => {
     const error = classify(failure('weg', { code, routine, detail: 'darum' }), { streamed: true });
     expect(error).toMatchObject({ code: 'SERVER_BUSY', retry: 'soon', message: 'weg: darum' });
     expect(error.solution).toContain('SELECT * FROM pg_catalog.pg_replication_slots;');
     expect(error.solution).not.toContain('pg_drop_replication_slot');
   });
 
-  test('a slot that is being synchronized to a standby is intact: the server has to be promoted', () => {
+  test('a slot that is being synchronized to a standby is not lost: the server has to be promoted', () => {
     const detail = 'This replication slot is being synchronized from the primary server.';
     const cause = failure('cannot use replication slot', { code: '55000', routine: 'CreateDecodingContext', detail });
     for (const streamed of [false, true]) {
@@ -98,7 +98,7 @@ describe('what is said of slots', () => {
     expect(stillStandby('x')).toMatchObject({ code: 'SERVER_BUSY', retry: 'soon' });
   });
 
-  test('max_replication_slots = 0 is what is told, and not a lost slot', () => {
+  test('max_replication_slots = 0 is reported as such, not as a lost slot', () => {
     const cause = failure('replication slots can only be used if max_replication_slots > 0', {
       code: '55000',
       routine: 'CheckSlotRequirements',
@@ -111,14 +111,14 @@ describe('what is said of slots', () => {
     expect(classify(cause, { streamed: true })).toMatchObject({ code: 'SERVER_ERROR', retry: 'slowly' });
   });
 
-  test('a slot that another worker has is not lost, though the same function says so', () => {
+  test('a slot that another worker has is not lost, although the same function reports it', () => {
     const active = failure('replication slot is active', { code: '55006', routine: 'ReplicationSlotAcquire' });
     expect(classify(active)).toMatchObject({ code: 'SLOT_ACTIVE', retry: 'soon' });
   });
 });
 
-describe('changes that nobody can have any more', () => {
-  test('a publication that was missing: with what to do', () => {
+describe('changes that are lost for good', () => {
+  test('after a missing publication: the solution re-creates slot and publication', () => {
     const error = classify(failure('weg', { code: '42704', routine: 'get_publication_oid' }));
     expect(error).toMatchObject({ code: 'PUBLICATION_LOST', retry: 'never', message: 'weg' });
     expect(error.solution).toContain("pg_drop_replication_slot('worker')");
@@ -136,14 +136,14 @@ describe('changes that nobody can have any more', () => {
     },
   );
 
-  test('another file that is missing is not a lost slot', () => {
+  test('but not if another file is missing', () => {
     const cause = failure('could not open file', { code: '58P01', routine: 'SnapBuildRestore' });
     expect(classify(cause)).toMatchObject({ code: 'SERVER_ERROR', retry: 'slowly' });
   });
 });
 
-describe('a database that refuses to be written to', () => {
-  test('because of default_transaction_read_only: a configuration, with the SQL to run', () => {
+describe('a database that refuses writes', () => {
+  test('because of default_transaction_read_only is a configuration error with the SQL to run', () => {
     const cause = failure('cannot execute CREATE PUBLICATION in a read-only transaction', {
       code: '25006',
       routine: 'PreventCommandIfReadOnly',
@@ -154,7 +154,7 @@ describe('a database that refuses to be written to', () => {
     expect(error.solution).toContain('ALTER ROLE');
   });
 
-  test('because of an event trigger, whatever SQLSTATE it chose: its text and place', () => {
+  test('because of an event trigger, with any SQLSTATE, is an error with its text and place', () => {
     const where = 'PL/pgSQL function no_ddl() line 3 at RAISE\nSQL statement';
     for (const code of ['P0001', 'P0004', '42501', '22023']) {
       const error = classify(failure('no DDL here', { code, routine: 'exec_stmt_raise', where }));
@@ -167,8 +167,8 @@ describe('a database that refuses to be written to', () => {
 describe('a password', () => {
   const wrong = failure('password authentication failed', { code: '28P01' });
 
-  test('of a function: one that is refused after a first stream is told, and asked for again', () => {
-    // Amazon RDS says 28000 of an IAM token that has expired.
+  test('from a function: if it is refused after a first stream, that is reported, and a new one is requested', () => {
+    // Amazon RDS uses 28000 for an expired IAM token.
     for (const cause of [wrong, failure('PAM authentication failed', { code: '28000' })]) {
       expect(classify(cause, { passwordFunction: true })).toMatchObject({ code: 'AUTHENTICATION', retry: 'never' });
       const later = classify(cause, { passwordFunction: true, streamed: true });
@@ -186,14 +186,14 @@ describe('a password', () => {
     });
   });
 
-  test('that is fixed and refused is final at any time', () => {
+  test('that is fixed and refused is always final', () => {
     expect(classify(wrong, { streamed: true })).toMatchObject({ code: 'AUTHENTICATION', retry: 'never' });
   });
 
   test.each([
     'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string',
     'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string',
-  ])('that is missing is said to be: %s', (text) => {
+  ])('that is missing is reported as such: %s', (text) => {
     expect(classify(failure(text))).toMatchObject({
       code: 'AUTHENTICATION',
       retry: 'never',
@@ -202,7 +202,7 @@ describe('a password', () => {
     });
   });
 
-  test('whose exchange goes wrong is AUTHENTICATION', () => {
+  test('whose exchange fails is AUTHENTICATION', () => {
     const cause = failure('SASL: SCRAM-SERVER-FINAL-MESSAGE: server signature does not match');
     expect(classify(cause)).toMatchObject({ code: 'AUTHENTICATION', retry: 'never', cause });
   });
@@ -218,21 +218,21 @@ describe('TLS', () => {
     failure('wrong version number', { code: 'EPROTO' }),
     failure('The server does not support SSL connections'),
   ])(
-    'that is refused or not trusted is final at a first start; later the certificates may be replaced: $message',
+    'that is refused or not trusted is final at a first start; later it is retried, because certificates can be replaced: $message',
     (cause) => {
       expect(classify(cause)).toMatchObject({ code: 'TLS', retry: 'never', cause });
       expect(classify(cause, { streamed: true })).toMatchObject({ code: 'TLS', retry: 'slowly', cause });
     },
   );
 
-  test('that the server answers with an error, for want of memory or processes, is tried again', () => {
+  test('that the server refuses for lack of memory or processes is retried', () => {
     const cause = failure('There was an error establishing an SSL connection');
     expect(classify(cause)).toMatchObject({ code: 'CONNECTION', retry: 'soon', cause });
   });
 });
 
 describe('something between walwatch and PostgreSQL', () => {
-  test('that refuses our settings is UNSUPPORTED', () => {
+  test("that refuses walwatch's settings is UNSUPPORTED", () => {
     const cause = failure('unsupported startup parameter in options: datestyle', { code: '08P01' });
     expect(classify(cause)).toMatchObject({
       code: 'UNSUPPORTED',
@@ -241,7 +241,7 @@ describe('something between walwatch and PostgreSQL', () => {
     });
   });
 
-  test('that cannot reach its server, as PgBouncer says it, is tried again', () => {
+  test('that cannot reach its server, such as PgBouncer, is retried', () => {
     expect(classify(failure('server login failed', { code: '08P01' }))).toMatchObject({
       code: 'CONNECTION',
       retry: 'soon',
@@ -249,7 +249,7 @@ describe('something between walwatch and PostgreSQL', () => {
   });
 });
 
-test('a server older than 14, which does not know our settings, is told to be', () => {
+test("a server older than 14, which does not know walwatch's settings, is reported as too old", () => {
   const cause = failure('unrecognized configuration parameter "idle_session_timeout"', { code: '42704' });
   expect(classify(cause)).toMatchObject({
     code: 'UNSUPPORTED',
@@ -261,7 +261,7 @@ test('a server older than 14, which does not know our settings, is told to be', 
 test.each([
   failure('Cannot create a string longer than 0x1fffffe8 characters', { code: 'ERR_STRING_TOO_LONG' }),
   new RangeError('Invalid string length'),
-])('a value that no string can hold comes again for ever: final, $message', (cause) => {
+])('a value that is too long for a string would be sent again and again, so it is final: $message', (cause) => {
   expect(classify(cause)).toMatchObject({
     code: 'UNSUPPORTED',
     retry: 'never',
@@ -270,14 +270,14 @@ test.each([
   });
 });
 
-test('what is not known is a lost connection, which is tried again', () => {
+test('an unknown error is a lost connection, and is retried', () => {
   for (const code of ['ECONNREFUSED', 'ENOTFOUND', 'EPIPE', 'ECONNRESET', undefined])
     expect(classify(failure('Connection terminated', { code }))).toMatchObject({ code: 'CONNECTION', retry: 'soon' });
   expect(classify('a string')).toMatchObject({ code: 'CONNECTION', message: 'a string' });
   expect(classify(undefined)).toMatchObject({ code: 'CONNECTION', message: 'undefined' });
 });
 
-test('a host with several addresses gives the message of the first', () => {
+test('for a host with several addresses the first error is shown', () => {
   const cause = new AggregateError([
     failure('connect ECONNREFUSED ::1:5432'),
     failure('connect ECONNREFUSED 127.0.0.1'),

@@ -26,7 +26,7 @@ interface Given {
   lost?: string;
 }
 
-const worker = 'this one';
+const worker = 'this worker';
 
 function judge({ slot, marker, acknowledged, pid, lost }: Given): SlotVerdict {
   const watchers = ['users:inserted'];
@@ -35,14 +35,14 @@ function judge({ slot, marker, acknowledged, pid, lost }: Given): SlotVerdict {
 
 const resume = { kind: 'resume', colleague: false, gap: undefined };
 
-/** A walsender that has begun, at WAL position 100, on timeline 1. */
+/** A walsender that begins at WAL position 100 on timeline 1. */
 function streams(history: History, more: Partial<StreamFacts> = {}) {
   return history.stream({
     systemIdentifier: 's', timeline: 1, end: 0x100n, switchedAt: undefined, received: '0/80', createdLsn: undefined, ...more,
   }); // prettier-ignore
 }
 
-describe('gaps are loud', () => {
+describe('a lost slot is never mistaken for a first start', () => {
   test('no marker and no slot: a first start', () => {
     expect(judge({})).toEqual({ kind: 'create' });
   });
@@ -51,16 +51,16 @@ describe('gaps are loud', () => {
     expect(judge({ slot })).toEqual({ kind: 'adopt' });
   });
 
-  test('marker and slot: it goes on', () => {
+  test('marker and slot: the worker resumes', () => {
     expect(judge({ slot, marker })).toEqual(resume);
     expect(judge({ slot, marker, acknowledged: '0/20' })).toEqual(resume);
   });
 
-  test('a marker and no slot: it was dropped, and what was written since it was made can not be had', () => {
+  test('a marker and no slot: it was dropped, and everything since its creation is lost', () => {
     expect(judge({ marker })).toEqual({ kind: 'lost', from: '0/5', reason: "the slot 'worker' was dropped" });
   });
 
-  test('a template clone copies the marker but never the slot: a first start', () => {
+  test('a clone of a template database has the marker but no slot: a first start', () => {
     expect(judge({ marker: { ...marker, databaseOid: 6 } })).toEqual({ kind: 'create' });
   });
 
@@ -71,14 +71,14 @@ describe('gaps are loud', () => {
     expect(judge({ marker: { ...elsewhere, databaseOid: 6 } })).toEqual({ kind: 'lost', from: '0/5', reason });
   });
 
-  test('a slot that is gone on a reconnect was dropped while it was in use, with or without a marker', () => {
+  test('no slot at a reconnect: it was dropped while it was in use, with or without a marker', () => {
     const lost = { kind: 'lost', from: '0/18', reason: "the slot 'worker' was dropped while it was in use" };
     expect(judge({ acknowledged: '0/18' })).toEqual(lost);
     expect(judge({ acknowledged: '0/18', marker })).toEqual(lost);
     expect(judge({ acknowledged: '0/18', marker: { ...marker, databaseOid: 6 } })).toEqual(lost);
   });
 
-  test('an invalidated slot is lost from where it stood, with or without a marker', () => {
+  test('an invalidated slot: lost from its last position, with or without a marker', () => {
     const invalidated = { ...slot, invalidationReason: 'idle_timeout' };
     const lost = { kind: 'lost', from: '0/20', reason: "the slot 'worker' was invalidated: idle_timeout" };
     expect(judge({ slot: invalidated })).toEqual(lost);
@@ -93,11 +93,11 @@ describe('gaps are loud', () => {
 describe('a slot that is further than this process acknowledged', () => {
   const moved = { slot: { ...slot, confirmedFlushLsn: '0/30' }, acknowledged: '0/20' };
 
-  test('was moved by a colleague when another worker is in the marker: what was received is forgotten, nothing is missing', () => {
+  test('was moved by another worker if the marker names one: received changes are forgotten, and nothing is missing', () => {
     expect(judge({ ...moved, marker: { ...marker, worker: 'another' } })).toEqual({ ...resume, colleague: true });
   });
 
-  test('was moved by a stranger when this worker is in the marker', () => {
+  test('was moved by a stranger if the marker names this worker', () => {
     expect(judge({ ...moved, marker: { ...marker, worker } })).toMatchObject({
       kind: 'moved',
       certain: true,
@@ -106,7 +106,7 @@ describe('a slot that is further than this process acknowledged', () => {
     });
   });
 
-  test('may have been moved by either when no worker is in the marker', () => {
+  test('may have been moved by either if the marker names no worker', () => {
     expect(judge({ ...moved, marker })).toMatchObject({ kind: 'moved', certain: false });
     expect(judge(moved)).toMatchObject({ kind: 'moved', certain: false });
   });
@@ -115,23 +115,23 @@ describe('a slot that is further than this process acknowledged', () => {
     const taken = { ...moved.slot, activePid: 7 };
     const ours = { ...moved, slot: taken, marker: { ...marker, worker } };
     expect(judge(ours)).toEqual(resume);
-    // A session of its own that the server has not given up is nobody else.
+    // A session of this worker that the server has not ended yet is not another worker.
     expect(judge({ ...ours, pid: 7 }).kind).toBe('moved');
   });
 
-  test('was made anew when the marker has a gap', () => {
+  test('was re-created if the marker has a gap', () => {
     const gap = { from: '0/18', to: '0/30', reason: 'it was dropped' };
     expect(judge({ ...moved, marker: { ...marker, worker, gap } })).toEqual(resume);
   });
 });
 
-test('a slot is being created as long as it has no position', () => {
+test('a slot without a position is still being created', () => {
   expect(judge({ slot: { ...slot, confirmedFlushLsn: undefined, restartLsn: undefined } })).toEqual({
     kind: 'beingCreated',
   });
 });
 
-test('a slot whose WAL is gone is lost, though the catalog does not say so, until it was made anew', () => {
+test('a slot whose WAL is gone is lost, although the catalog does not show it, until it is re-created', () => {
   expect(judge({ slot, marker, lost: 'its WAL was removed' })).toEqual({
     kind: 'lost',
     from: '0/20',
@@ -142,13 +142,13 @@ test('a slot whose WAL is gone is lost, though the catalog does not say so, unti
   );
 });
 
-test('a slot that was being made anew when the process ended is still lost', () => {
+test('a slot that was being re-created when the process ended is still lost', () => {
   expect(judge({ marker: { ...marker, gap: { from: '0/3', reason: 'it was invalidated' } } })).toEqual({
     kind: 'lost', from: '0/3', reason: 'it was invalidated',
   }); // prettier-ignore
 });
 
-test('a slot that is further than it was when its last worker stopped was moved meanwhile', () => {
+test('a slot that moved since its last worker stopped was moved by someone else', () => {
   const stopped = { ...marker, worker: 'the last one', stopped: '0/18' };
   expect(judge({ slot, marker: stopped })).toMatchObject({
     kind: 'moved',
@@ -158,7 +158,7 @@ test('a slot that is further than it was when its last worker stopped was moved 
   expect(judge({ slot, marker: { ...stopped, stopped: '0/20' } })).toEqual(resume);
 });
 
-test('what a version with fewer watchers acknowledged is a gap for a version that has them', () => {
+test('changes that a version with fewer watchers acknowledged are a gap for a version that has these watchers', () => {
   const first = claimed(marker, { worker: 'a', watchers: ['users:inserted', 'users:updated'] }, '0/6');
   const fewer = claimed(first, { worker: 'b', watchers: ['users:updated'] }, '0/10');
   expect(fewer.paused).toEqual({ 'users:inserted': '0/10' });
@@ -173,7 +173,7 @@ test('what a version with fewer watchers acknowledged is a gap for a version tha
   expect(claimed(fewer, { worker: 'c', watchers: ['users:inserted', 'users:updated'] }, '0/20').paused).toEqual({});
 });
 
-test('a gap is kept until it was told, and then taken out of the marker', () => {
+test('a gap is kept until it was reported, and then removed from the marker', () => {
   const gap = { from: '0/5', to: '0/20', reason: 'the slot was dropped' };
   const history = new History();
   history.begin(gap);
@@ -191,32 +191,32 @@ describe('a stream', () => {
     return history;
   };
 
-  test('begins with nothing to continue, and continues what was received from the same server', () => {
+  test('begins with nothing to continue, and then continues the changes of the same server', () => {
     const history = new History();
     expect(streams(history)).toBe('anew');
     expect([streams(history), history.gap]).toEqual(['continue', undefined]);
   });
 
-  test('of a server whose WAL ends before what was received: it was restored to an earlier state', () => {
+  test('of a server whose WAL ends before the received position: it was restored to an earlier state', () => {
     const history = streaming();
     expect(streams(history, { end: 0x70n })).toBe('lost');
     expect(history.gap).toMatchObject({ from: '0/70', to: '0/80', reason: expect.stringContaining('restored') });
   });
 
-  test('that repeats other transactions than before: it was restored, and has gone on since', () => {
+  test('that repeats positions with other transactions: it was restored, and has written since', () => {
     const history = streaming();
     history.rewound('0/80', 0x60n);
     expect(streams(history)).toBe('lost');
     expect(history.gap).toMatchObject({ from: '0/60', to: '0/80' });
   });
 
-  test('of a promoted server that has all that was received: nothing is missing, but it comes again', () => {
+  test('of a promoted server that has all received changes: nothing is missing, but they are sent again', () => {
     const history = streaming();
     expect(streams(history, { timeline: 2, switchedAt: 0x80n })).toBe('lost');
     expect(history.gap).toBeUndefined();
   });
 
-  test('of a promoted server without the last changes, however far it has gone on since: a gap', () => {
+  test('of a promoted server without the last changes, however much it has written since: a gap', () => {
     const history = streaming();
     expect(streams(history, { timeline: 2, switchedAt: 0x60n })).toBe('lost');
     expect(history.gap).toMatchObject({ from: '0/60', to: '0/80', reason: expect.stringContaining('promoted') });
@@ -231,7 +231,7 @@ describe('a stream', () => {
     expect(history.gap).toMatchObject({ from: '0/80', to: '0/100' });
   });
 
-  test('of a temporary slot that was made anew is a gap, but what was received is still delivered', () => {
+  test('of a re-created temporary slot is a gap, but received changes are still delivered', () => {
     const history = new History();
     expect(streams(history, { createdLsn: '0/90' })).toBe('anew');
     expect(history.gap).toBeUndefined();
@@ -240,14 +240,14 @@ describe('a stream', () => {
     expect(streams(history, { createdLsn: '0/70', end: 0x70n })).toBe('lost');
   });
 
-  test('after another worker had the slot: what was received comes from there again, or was handled', () => {
+  test('after another worker had the slot: received changes are sent again, or were handled', () => {
     const history = streaming();
     history.forget();
     expect([streams(history, { received: undefined }), history.gap]).toEqual(['lost', undefined]);
     expect(streams(history)).toBe('continue');
-    // Who moved the slot may have been somebody on another cluster.
+    // The slot may have been moved on another cluster.
     history.forget();
     expect(streams(history, { received: undefined, systemIdentifier: 'other' })).toBe('lost');
-    expect(history.gap).toMatchObject({ reason: 'the address leads to another database cluster' });
+    expect(history.gap).toMatchObject({ reason: 'the address now leads to another database cluster' });
   });
 });

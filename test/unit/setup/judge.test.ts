@@ -1,4 +1,4 @@
-/** Facts in, the next step out: nothing is read or written here. */
+/** Facts in, the next step out: these tests read and write nothing. */
 import { describe, expect, test } from 'vitest';
 import type { ConfigurationError } from '../../../src/errors.ts';
 import { type ResolvedOptions, resolveOptions, type WatchOptions } from '../../../src/options.ts';
@@ -35,7 +35,7 @@ function publication(comment: string | null, more: Partial<Publication> = {}): P
   }; // prettier-ignore
 }
 
-/** As it is once walwatch has made the publication; `more` changes it. */
+/** The verdict for the state after walwatch has created the publication; `more` changes that state. */
 function verdictOf(more: Partial<Facts> = {}, options: Partial<WatchOptions> = {}, memory: Partial<Memory> = {}) {
   const resolved: ResolvedOptions = resolveOptions({
     connection: {},
@@ -53,23 +53,23 @@ function verdictOf(more: Partial<Facts> = {}, options: Partial<WatchOptions> = {
 const noted = (more: Partial<Marker> = {}) => publication(withMarker(createdComment, { ...marker, ...more }));
 
 describe('a first start', () => {
-  test('makes the publication, then the slot, and then streams', () => {
+  test('creates the publication, then the slot, and then streams', () => {
     expect(verdictOf({ publication: undefined })).toMatchObject({ step: { kind: 'publication' } });
     expect(verdictOf()).toMatchObject({ step: { kind: 'create slot' } });
     expect(verdictOf({ publication: noted(), slot })).toMatchObject({ verdict: 'ready', gap: undefined });
   });
 
-  test('that crashed between slot and marker notes the slot', () => {
+  test('that crashed between slot and marker adds the slot to the marker', () => {
     expect(verdictOf({ slot })).toMatchObject({ step: { kind: 'note slot', adopted: true } });
   });
 
-  test('waits while somebody makes the slot', () => {
+  test('waits while another session creates the slot', () => {
     const unfinished = { ...slot, confirmedFlushLsn: undefined, restartLsn: undefined, activePid: 7 };
     expect(verdictOf({ slot: unfinished })).toMatchObject({ verdict: 'wait' });
     expect(verdictOf({ slot: unfinished, publication: noted() })).toMatchObject({ verdict: 'wait' });
   });
 
-  test("with 'verify' names all the SQL at once", () => {
+  test("with manage: 'verify' reports all SQL at once", () => {
     const { verdict, error } = verdictOf({ publication: undefined }, { manage: 'verify' }) as unknown as {
       verdict: string;
       error: ConfigurationError;
@@ -82,7 +82,7 @@ describe('a first start', () => {
 describe('a lost slot', () => {
   const lost = { publication: noted() };
 
-  test("is told with where it was made, also with 'verify' and on a standby, which it never calls a first start", () => {
+  test("is reported with the position of its creation, also with 'verify' and on a standby, and never called a first start", () => {
     for (const more of [
       lost,
       { ...lost, manage: 'verify' as const },
@@ -98,12 +98,12 @@ describe('a lost slot', () => {
     });
   });
 
-  test('is replaced on demand; the gap is known from before the first statement until it was told', () => {
+  test("is re-created with onLost: 'recreate'; the gap is stored before the first statement, and kept until it was reported", () => {
     const again = { slot: { name: 'worker', onLost: 'recreate' } } as const;
     const gap = { from: '0/5', reason: "the slot 'worker' was dropped" };
     const replace = { step: { kind: 'replace slot', ...gap } };
     expect(verdictOf(lost, again)).toMatchObject(replace);
-    // A crash after it was noted, after the slot was made, and after that was noted.
+    // A crash after the gap was stored, after the slot was created, and after the slot was stored.
     expect(verdictOf({ publication: noted({ gap }) }, again)).toMatchObject(replace);
     expect(verdictOf({ publication: noted({ gap }), slot }, again)).toMatchObject({
       step: { kind: 'note slot', adopted: false },
@@ -118,13 +118,13 @@ describe('a lost slot', () => {
 describe('on a standby before its promotion', () => {
   const standby = { manage: 'verify', server: { ...server, inRecovery: true } } as const;
 
-  test('a copy of the slot is not lost: it is tried again', () => {
+  test('a copy of the slot is not lost: walwatch retries', () => {
     expect(verdictOf({ ...standby, publication: noted(), slot: { ...slot, synced: true } })).toMatchObject({
       error: { code: 'SERVER_BUSY', retry: 'soon' },
     });
   });
 
-  test('a process that has streamed waits, whatever the version', () => {
+  test('a process that has streamed waits, in any version', () => {
     const memory = { acknowledged: '0/8', pid: 3, publicationOid: 9, onPrimary: true };
     for (const major of [15, 17]) {
       const facts = { ...standby, server: { ...standby.server, major }, publication: noted() };
@@ -136,10 +136,10 @@ describe('on a standby before its promotion', () => {
   });
 });
 
-describe('a publication that walwatch did not make', () => {
+describe('a publication that walwatch did not create', () => {
   const foreign = (more: Partial<Publication>) => ({ publication: publication('of the billing team', more) });
 
-  test('gets missing tables, and nothing else', () => {
+  test('gets missing tables, and no other change', () => {
     expect(verdictOf(foreign({ listed: [], carried: new Set() }))).toMatchObject({ step: { kind: 'publication' } });
     const all = new Set(['insert', 'update', 'delete'] as const);
     expect(verdictOf(foreign({ operations: all }))).toMatchObject({ step: { kind: 'create slot' } });
@@ -155,11 +155,11 @@ describe('a publication that walwatch did not make', () => {
       { listed: [{ ...publication(null).listed[0]!, where: '(id > 7)' }] },
       'DROP TABLE ONLY "public"."users"',
     ],
-  ])('is refused with the SQL where %s', (_, more, sql) => {
+  ])('is refused, and the error has the SQL, if %s', (_, more, sql) => {
     expect(verdictOf(foreign(more))).toMatchObject({
       error: {
         code: 'CONFIGURATION',
-        message: expect.stringContaining('did not make it'),
+        message: expect.stringContaining('did not create it'),
         solution: expect.stringContaining(sql),
       },
     });
@@ -167,7 +167,7 @@ describe('a publication that walwatch did not make', () => {
   });
 });
 
-test('a temporary slot asks for nothing but its publication, and makes that anew when it is gone', () => {
+test('a temporary slot needs only its publication, which is re-created if it is gone', () => {
   const temporary = { slot: { temporary: true } } as const;
   const memory = { publicationOid: 8, pid: 3, acknowledged: '0/8' };
   expect(verdictOf({ publication: undefined }, temporary, memory)).toMatchObject({ step: { kind: 'publication' } });
@@ -175,21 +175,21 @@ test('a temporary slot asks for nothing but its publication, and makes that anew
   expect(verdictOf({}, { ...temporary, manage: 'verify' })).toMatchObject({ verdict: 'ready' });
 });
 
-describe('a table that the worker before watched and the publication has lost', () => {
+describe('a table that the previous worker watched and the publication lost', () => {
   const lost = (found: Publication | undefined, watchers?: readonly string[], table = users) =>
     lostTables({
       publication: found, marker: watchers && { ...marker, watchers }, bound: boundTo(table, ['users', 'inserted']),
     } as Partial<Facts> as Facts); // prettier-ignore
   const without = publication(null, { carried: new Set() });
 
-  test('is told, and no other', () => {
+  test('is reported, but no other table', () => {
     expect(lost(without, ['users:inserted'])).toMatchObject([{ code: 'PUBLICATION_CHANGED' }]);
     expect(lost(publication(null), ['users:inserted'])).toEqual([]);
     expect(lost(without, ['posts:inserted'])).toEqual([]);
     expect([lost(without), lost(undefined, ['users:inserted'])]).toEqual([[], []]);
   });
 
-  test('is not a partitioned one, which is carried under the names of its partitions', () => {
+  test('is not a partitioned table that is carried under the names of its partitions', () => {
     const leaves = { ...without, viaRoot: false };
     expect(lost(leaves, ['users:inserted'], usersTable({ kind: 'p' }))).toEqual([]);
   });

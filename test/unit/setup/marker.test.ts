@@ -19,28 +19,28 @@ const marker: Marker = {
 };
 const slotNames = fc.stringMatching(/^[a-z0-9_]{1,63}$/);
 
-test('a comment holds one marker for each slot, and remembers all that is in them', () => {
+test('a comment has one marker per slot, and parsing returns all of them', () => {
   const other = { ...marker, slot: 'mail_worker', createdLsn: '0/2' };
   const comment = withMarker(withMarker(null, marker), other);
   expect(parseComment(comment)).toEqual({ text: '', created: false, markers: [marker, other] });
 });
 
-test('a comment of ours alone begins with its marker', () => {
+test('a comment without other text begins with its marker', () => {
   expect(withMarker(null, marker)).toMatch(/^walwatch: /);
 });
 
-test('a newer marker of a slot takes the place of its older one', () => {
+test('a newer marker of a slot replaces the older one', () => {
   const newer = { ...marker, createdLsn: '1/0' };
   expect(parseComment(withMarker(withMarker(null, marker), newer)).markers).toEqual([newer]);
 });
 
-test("the user's own comment stays as it is", () => {
+test("the user's own comment is kept", () => {
   const comment = withMarker(withMarker('feeds the cache\nask Ann', marker), { ...marker, slot: 'b' });
   expect(comment.startsWith('feeds the cache\nask Ann\n')).toBe(true);
   expect(parseComment(comment).text).toBe('feeds the cache\nask Ann');
 });
 
-test('whatever the user wrote and whichever slots there are, both are found again', () => {
+test('any text of the user and any markers are found again', () => {
   fc.assert(
     fc.property(fc.string(), fc.uniqueArray(slotNames, { minLength: 1 }), (text, slots) => {
       let comment: string | null = text;
@@ -54,7 +54,7 @@ test('whatever the user wrote and whichever slots there are, both are found agai
   );
 });
 
-test('what only looks like a marker is text of the user', () => {
+test('text that only resembles a marker belongs to the user', () => {
   const broken: readonly unknown[] = [
     { ...marker, version: 2 },
     { ...marker, slot: 1 },
@@ -73,15 +73,15 @@ test('what only looks like a marker is text of the user', () => {
     expect(parseComment(text)).toEqual({ text, markers: [] });
 });
 
-test('no comment is no marker', () => {
+test('an empty comment has no marker', () => {
   expect(parseComment(null)).toEqual({ text: '', markers: [] });
 });
 
-describe('whose a publication is', () => {
+describe('walwatch owns a publication', () => {
   const names = { publication: 'accounts_worker', slot: 'accounts_worker' };
   const own = (comment: string | null, more = {}) => isMadeByWalwatch(parseComment(comment), { ...names, ...more });
 
-  test('one that walwatch made says so, whoever else reads it and whatever its name is', () => {
+  test('that it created, whoever else reads it and whatever its name is', () => {
     expect(own(createdComment)).toBe(true);
     expect(own(withMarker(withMarker(createdComment, marker), { ...marker, slot: 'b' }), { publication: 'x' })).toBe(
       true,
@@ -89,20 +89,20 @@ describe('whose a publication is', () => {
     expect(own(withoutMarker(withMarker(createdComment, marker), marker.slot))).toBe(true);
   });
 
-  test('one that was there before the first slot is not ours, and stays so', () => {
+  test('but never one that existed before the first slot', () => {
     expect(own(null)).toBe(false);
     const noted = withMarker('made by the DBA', marker);
     expect(own(noted)).toBe(false);
     expect(own(withoutMarker(noted, marker.slot))).toBe(false);
   });
 
-  test('one of a version that did not note it is ours where the slot has its name and is alone', () => {
+  test("of an older version that did not store this, if it has the slot's name and no other slot uses it", () => {
     const older = `walwatch: ${JSON.stringify(marker)}`;
     expect(own(older)).toBe(true);
     expect(own(older, { publication: 'app' })).toBe(false);
     expect(own(older, { slot: 'b' })).toBe(false);
     expect(own(withMarker(older, { ...marker, slot: 'b' }))).toBe(false);
-    // A newer marker of the same slot decides nothing.
+    // A newer marker of the same slot makes no difference.
     expect(own(withMarker(older, { ...marker, gap: { reason: 'dropped' } }))).toBe(true);
   });
 });

@@ -1,4 +1,4 @@
-/** Column lists and row filters in the statements that make and alter a publication. */
+/** Column lists and row filters in the statements that create and alter a publication. */
 import { describe, expect, test } from 'vitest';
 import type { ListedTable, Operation, Publication, PublicationNeeds } from '../../../src/setup/publication.ts';
 import {
@@ -47,7 +47,7 @@ describe('a column list', () => {
     return columnList(table, bound, { major }, { columnLists: true, wholesale });
   };
 
-  test('holds what the watchers need and the replica identity, in the order of the table', () => {
+  test('contains the columns of the watchers and of the replica identity, in the order of the table', () => {
     expect(listOf({ replicaIdentity: 'index' })).toEqual({
       columns: ['id', 'email', 'role_id'],
       needed: ['id', 'email', 'role_id'],
@@ -55,13 +55,13 @@ describe('a column list', () => {
     });
   });
 
-  test('holds the identities of all partitions', () => {
+  test('contains the replica identities of all partitions', () => {
     const leaf = { oid: 7, schema, name: 'low', replicaIdentity: 'index' as const };
     const table = { kind: 'p', leaves: [leaf], identityUnion: new Set(['id', 'bio']) };
     expect(listOf(table).columns).toEqual(['id', 'role_id', 'bio']);
   });
 
-  test('is not possible where PostgreSQL would refuse it, or the writes of the application', () => {
+  test("is impossible if PostgreSQL would refuse it, or refuse the application's writes", () => {
     const leaf = { oid: 7, schema, name: 'low', replicaIdentity: 'full' as const };
     const computed = column('key', oids.int4, { generated: 'stored' });
     const generated = { columns: [...users.columns, computed], identityUnion: new Set(['id', 'key']) };
@@ -74,14 +74,14 @@ describe('a column list', () => {
   });
 });
 
-describe('before the slot is acquired', () => {
-  test('a new publication or table comes with its list and filter', () => {
+describe('before the worker has the slot', () => {
+  test('a new publication or table gets its list and filter', () => {
     const both = needs({ columns: ['id', 'a"b'], ...paid });
     expect(createPublication(both)).toContain(`FOR TABLE ONLY "public"."users" ("id", "a""b") WHERE ((id > 7)) WITH`);
     expect(widenPublication(both, empty)).toEqual([relisted(' ("id", "a""b") WHERE ((id > 7))')[1]]);
   });
 
-  test('columns are added to those that the old worker has, and no list stays no list', () => {
+  test('columns are added to those of the old worker, and a table without a list gets none', () => {
     const wanted = needs({ columns: ['id', 'a'] });
     expect(widenPublication(wanted, having({ columns: ['id', 'b'] }))).toEqual(relisted(' ("id", "b", "a")'));
     expect(widenPublication(wanted, having({ columns: ['a', 'b', 'id'] }))).toEqual([]);
@@ -89,14 +89,14 @@ describe('before the slot is acquired', () => {
     expect(widenPublication(needs({}), having({ columns: ['id', 'b'] }))).toEqual(relisted(''));
   });
 
-  test('a filter stays as it is, also when the list changes', () => {
+  test('a filter is not changed, even if the list changes', () => {
     expect(widenPublication(needs({ where: '(id > 8)' }), having(paid))).toEqual([]);
     expect(widenPublication(needs({ columns: ['a'] }), having({ columns: ['b'], ...paid }))).toEqual(
       relisted(' ("b", "a") WHERE ((id > 7))'),
     );
   });
 
-  test('a filter that would make PostgreSQL refuse updates goes before they are published, and comes only after they were', () => {
+  test('a filter that would make PostgreSQL refuse updates is removed before they are published, and added only after they are not', () => {
     const outside = { ...paid, outside: ['id'] };
     expect(widenPublication(needs(outside, ['update']), having(outside)).slice(1)).toEqual(relisted(''));
     expect(widenPublication(needs(outside, ['insert']), having(outside))).toEqual([]);
@@ -110,8 +110,8 @@ describe('before the slot is acquired', () => {
   });
 });
 
-describe('when the slot is acquired', () => {
-  test('lists and filters become just what is needed', () => {
+describe('when the worker has the slot', () => {
+  test('lists and filters contain only needed columns and rows', () => {
     const wanted = needs({ columns: ['id', 'a'], ...paid });
     const all = relisted(' ("id", "a") WHERE ((id > 7))');
     for (const now of [{}, { columns: ['id', 'a', 'b'], ...paid }, { columns: ['id', 'a'], where: '(id > 8)' }])
@@ -131,19 +131,19 @@ describe('a publication that is only verified', () => {
     expect(completePublication(needs({ needed: ['id', 'a'] }), having({ columns: ['id'] }))).toEqual(relisted(''));
   });
 
-  test('must have the filter that is wanted, or none if none is', () => {
+  test("must have exactly the watchers' filter, or none if they have none", () => {
     expect(completePublication(needs(paid), having(paid))).toEqual([]);
     expect(completePublication(needs(paid), having({}))).toEqual(relisted(' WHERE ((id > 7))'));
     expect(completePublication(needs({}), having(paid))).toEqual(relisted(''));
   });
 });
 
-test('statements that somebody is to run are run together or not at all', () => {
+test('statements to run by hand form one transaction', () => {
   expect(script(['A'])).toBe('A;');
   expect(script(['A', 'B'])).toBe('BEGIN; A; B; COMMIT;');
 });
 
-test('an expression is compared without what PostgreSQL adds to it, and no further', () => {
+test('expressions are compared without what PostgreSQL adds to them, but without other differences', () => {
   expect(bare(`((state = 'a'::text) AND (at > '2026-01-01 00:00:00'::timestamp without time zone))`)).toBe(
     bare(`state='a' and at > '2026-01-01 00:00:00'`),
   );

@@ -34,7 +34,7 @@ function publication(more: Partial<Publication> = {}): Publication {
 }
 const empty = publication({ listed: [], carried: new Set() });
 
-describe('what the watchers need', () => {
+describe('the watchers need', () => {
   test('each table once, and the operations of all of them', () => {
     const bound = [
       ...boundTo(users, ['users', 'inserted'], ['users', 'updated']),
@@ -47,7 +47,7 @@ describe('what the watchers need', () => {
     expect(publicationNeeds('accounts', bound.slice(0, 1), { major: 18 }).operations).toEqual(new Set(['insert']));
   });
 
-  test('stored generated columns, where the server sends them: when they are wanted, or are part of the identity', () => {
+  test('stored generated columns, if the server sends them: when a watcher or the replica identity has them', () => {
     const computed = column('total', oids.int4, { generated: 'stored' });
     const table = (more: Partial<Table>) => usersTable({ columns: [...users.columns, computed], ...more });
     const needed = (major: number, more: Partial<Table>, extraColumns: string[]) => {
@@ -62,50 +62,50 @@ describe('what the watchers need', () => {
   });
 });
 
-describe('making one', () => {
-  test('it carries the tables and operations that are needed, partitions under their root', () => {
+describe('a new publication', () => {
+  test('has the needed tables and operations, with partitions under their root', () => {
     expect(createPublication(needs(['insert', 'delete']))).toBe(
       `CREATE PUBLICATION "accounts" FOR TABLE ONLY "public"."users" WITH (publish = 'insert, delete', publish_via_partition_root = true)`,
     );
   });
 
-  test('names are quoted, whatever is in them', () => {
+  test('has quoted names, whatever they contain', () => {
     expect(createPublication({ ...needs(['insert'], [users, lines]), name: 'My "own"' })).toBe(
       `CREATE PUBLICATION "My ""own""" FOR TABLE ONLY "public"."users", ONLY "erp"."Order ""Lines""" WITH (publish = 'insert', publish_via_partition_root = true)`,
     );
   });
 
-  test('generated columns are part of it, when they are needed', () => {
+  test('sends generated columns if they are needed', () => {
     expect(createPublication({ ...needs(['insert']), generatedColumns: true })).toContain(
       `publish_via_partition_root = true, publish_generated_columns = stored)`,
     );
   });
 
-  test('without watchers it is empty', () => {
+  test('is empty without watchers', () => {
     expect(createPublication(needs([], []))).toBe(
       `CREATE PUBLICATION "accounts" WITH (publish = '', publish_via_partition_root = true)`,
     );
   });
 });
 
-describe('widening one', () => {
-  test('nothing is changed where nothing is missing', () => {
+describe('widening a publication', () => {
+  test('changes nothing if nothing is missing', () => {
     expect(widenPublication(needs(['insert']), publication())).toEqual([]);
   });
 
-  test('a missing table is added', () => {
+  test('adds a missing table', () => {
     expect(widenPublication(needs(['insert'], [users, lines]), publication())).toEqual([
       'ALTER PUBLICATION "accounts" ADD TABLE ONLY "erp"."Order ""Lines"""',
     ]);
   });
 
-  test('a missing operation is added to those that others may need', () => {
+  test('adds a missing operation to those that others may need', () => {
     expect(widenPublication(needs(['update', 'insert']), publication({ operations: new Set(['truncate']) }))).toEqual([
       `ALTER PUBLICATION "accounts" SET (publish = 'truncate, update, insert', publish_via_partition_root = true)`,
     ]);
   });
 
-  test('missing generated columns are added, and are not taken away again', () => {
+  test('adds missing generated columns, and never removes them', () => {
     const generated = { ...needs(['insert']), generatedColumns: true };
     expect(widenPublication(generated, publication())).toEqual([
       `ALTER PUBLICATION "accounts" SET (publish = 'insert', publish_via_partition_root = true, publish_generated_columns = stored)`,
@@ -116,24 +116,24 @@ describe('widening one', () => {
     expect(narrowPublication(generated, wide)).toEqual([expect.stringContaining('publish_generated_columns = stored')]);
   });
 
-  test('a table that it carries for another reason than its name is not added: of all tables, or of a schema', () => {
+  test('does not add a table that it carries for another reason than its name: all tables, or a schema', () => {
     const ofSchema = publication({ listed: [], carried: new Set(['"public"."users"']) });
     expect(widenPublication(needs(['insert']), ofSchema)).toEqual([]);
     expect(widenPublication(needs(['insert']), { ...empty, allTables: true })).toEqual([]);
   });
 
-  test('a table that is listed but carries no rows of its own is not added twice', () => {
+  test('does not add a table twice that is listed but not carried', () => {
     expect(widenPublication(needs(['insert']), publication({ carried: new Set() }))).toEqual([]);
   });
 
-  test('a table that was made anew under the same name is another table', () => {
+  test('treats a re-created table with the same name as another table', () => {
     const older = publication({ listed: [{ ...listing(users), oid: 1 }], carried: new Set() });
     expect(widenPublication(needs(['insert']), older)).toEqual([
       'ALTER PUBLICATION "accounts" ADD TABLE ONLY "public"."users"',
     ]);
   });
 
-  test('partitions are published under their root, as soon as one is watched', () => {
+  test('publishes partitions under their root as soon as one of them is watched', () => {
     const set = `ALTER PUBLICATION "accounts" SET (publish = 'insert', publish_via_partition_root = true)`;
     const leaf = { ...users, ancestors: [9] };
     const byLeaf = publication({ viaRoot: false });
@@ -144,26 +144,26 @@ describe('widening one', () => {
   });
 });
 
-describe('narrowing one', () => {
-  test('nothing is changed where all is needed', () => {
+describe('narrowing a publication', () => {
+  test('changes nothing if everything is needed', () => {
     expect(narrowPublication(needs(['insert']), publication())).toEqual([]);
     expect(narrowPublication(needs(['insert', 'update']), publication())).toEqual([]);
   });
 
-  test('a table that nobody watches any more is dropped', () => {
+  test('removes a table that has no watcher any more', () => {
     expect(narrowPublication(needs(['insert']), publication({ listed: [listing(users), listing(lines)] }))).toEqual([
       'ALTER PUBLICATION "accounts" DROP TABLE ONLY "erp"."Order ""Lines"""',
     ]);
   });
 
-  test('an operation that nobody watches any more is dropped', () => {
+  test('removes an operation that has no watcher any more', () => {
     const wide = publication({ operations: new Set(['insert', 'update']) });
     expect(narrowPublication(needs(['insert']), wide)).toEqual([
       `ALTER PUBLICATION "accounts" SET (publish = 'insert', publish_via_partition_root = true)`,
     ]);
   });
 
-  test('what is narrowed needs no widening, and what was widened no narrowing', () => {
+  test('and widening it do not undo each other', () => {
     const wide = publication({
       operations: new Set(['insert', 'update', 'delete', 'truncate']),
       listed: [listing(users), listing(lines)],
@@ -173,16 +173,16 @@ describe('narrowing one', () => {
   });
 });
 
-test('a comment is a quoted literal, whatever is in it', () => {
+test('a comment is a quoted literal, whatever it contains', () => {
   expect(commentOnPublication('My "own"', `it's`)).toBe(`COMMENT ON PUBLICATION "My ""own""" IS 'it''s'`);
   expect(commentOnPublication('a', '\\')).toBe(`COMMENT ON PUBLICATION "a" IS  E'\\\\'`);
 });
 
-test('a table that fell out is told with what happened and how to add it', () => {
+test('a table that the publication lost is reported with the reason and the statement that adds it', () => {
   const error = fallenOut('accounts', lines, 17_000);
   expect(error).toMatchObject({
     code: 'PUBLICATION_CHANGED',
-    message: expect.stringContaining('made anew (OID 17000)'),
+    message: expect.stringContaining('re-created (OID 17000)'),
   });
   expect(error.solution).toContain('ALTER PUBLICATION "accounts" ADD TABLE ONLY "erp"."Order ""Lines""";');
   expect(fallenOut('accounts', lines, undefined).message).toContain('was dropped or renamed');

@@ -14,39 +14,39 @@ const slot: Slot = {
   twoPhase: false,
 };
 describe('a slot is invalidated', () => {
-  test('when the server says why', () => {
+  test('if the server reports a reason', () => {
     expect(invalidation({ ...slot, invalidationReason: 'wal_level_insufficient', walStatus: 'lost' })).toBe(
       'wal_level_insufficient',
     );
   });
 
-  test('when WAL that it needs is gone, which servers before 17 say without a reason', () => {
+  test('if its WAL is gone, which servers before 17 report without a reason', () => {
     expect(invalidation({ ...slot, walStatus: 'lost' })).toBe('wal_removed');
   });
 
-  test('when it has no restart_lsn any more', () => {
+  test('if it has no restart_lsn any more', () => {
     expect(invalidation({ ...slot, restartLsn: undefined })).toBe('it has no restart_lsn');
   });
 
-  test('but not while it is being created, and not while its WAL may still be had', () => {
+  test('but not while it is being created, or while its WAL is still there', () => {
     expect(invalidation({ ...slot, restartLsn: undefined, confirmedFlushLsn: undefined })).toBeUndefined();
     for (const walStatus of ['reserved', 'extended', 'unreserved', null])
       expect(invalidation({ ...slot, walStatus })).toBeUndefined();
   });
 });
 
-describe('a slot that somebody else made', () => {
+describe('a slot that someone else created', () => {
   const issue = (more: Partial<Slot>, failover = false, major = 17) =>
     slotIssues({ name: 'worker', failover }, { ...slot, ...more }, { database: 'shop', major });
 
-  test('with failover must have been made with it', () => {
+  test('must have failover if the option asks for it', () => {
     expect(issue({ failover: true }, true)).toEqual([]);
     expect(issue({}, true)).toMatchObject([
       { solution: expect.stringContaining('ALTER_REPLICATION_SLOT worker (FAILOVER true)') },
     ]);
   });
 
-  test('with two_phase is refused, with the SQL that the version has', () => {
+  test("with two_phase is refused, with the SQL for the server's version", () => {
     expect(issue({ twoPhase: true }, false, 18)).toMatchObject([
       { message: expect.stringContaining('two_phase'), solution: expect.stringContaining('(TWO_PHASE false);') },
     ]);
@@ -60,7 +60,7 @@ describe('a slot that somebody else made', () => {
     ]);
   });
 
-  test('fits when it is one of pgoutput in this database', () => {
+  test('is accepted if it uses pgoutput in this database', () => {
     expect(issue({})).toEqual([]);
   });
 
@@ -68,16 +68,16 @@ describe('a slot that somebody else made', () => {
     [{ plugin: null, database: null }, "'worker' is a physical replication slot"],
     [{ plugin: 'wal2json' }, "the slot 'worker' uses the plugin wal2json, not pgoutput"],
     [{ database: 'mail' }, "the slot 'worker' belongs to the database 'mail', not 'shop'"],
-  ])('%j: refused, with what to do', (more, message) => {
+  ])('%j: refused, and the solution drops it', (more, message) => {
     const solution = expect.stringContaining("pg_drop_replication_slot('worker')");
     expect(issue(more)).toEqual([{ message, solution }]);
   });
 });
 
-test('the loss names the reason, the last position and the way out', () => {
+test('SLOT_LOST names the reason, the last position and the way out', () => {
   const error = slotLost('worker', 'it was dropped', '0/18');
   expect(error).toMatchObject({ code: 'SLOT_LOST', retry: 'never' });
-  expect(error.message).toBe('it was dropped; changes after 0/18 can not be had any more');
+  expect(error.message).toBe('it was dropped; changes after 0/18 are lost');
   expect(error.solution).toContain("onLost: 'recreate'");
   expect(slotLost('worker', 'it was dropped', undefined).message).toContain('after an unknown position');
   const byHand = slotLost('worker', 'it was dropped', '0/18', 'SELECT make');

@@ -18,7 +18,7 @@ const own = slot({ name: 'new_name', confirmed: '0/300' }, { createdLsn: '0/200'
 const told = (...idle: readonly IdleSlot[]) =>
   strayWarnings([own, ...idle], 'new_name', ['users:inserted', 'posts:deleted']);
 
-test('a slot of an earlier name is told with the SQL that drops it and its publication, and what it costs', () => {
+test('a slot with an earlier name is reported with the SQL that drops it and its publication, and with the WAL that it keeps', () => {
   expect(told(slot())).toMatchObject([
     {
       code: 'STRAY_SLOT',
@@ -30,12 +30,18 @@ test('a slot of an earlier name is told with the SQL that drops it and its publi
   ]);
 });
 
-describe('a publication is not to be dropped', () => {
+describe('the publication is not dropped', () => {
   const old = { ...marker, slot: 'old_name', createdLsn: '0/10' };
   test.each([
-    ['ours now, under a name of its own', { publication: 'app', comment: withMarker(createdComment, old) }],
-    ['that another slot uses too', { comment: withMarker(withMarker(createdComment, old), { ...old, slot: 'third' }) }],
-    ['that walwatch did not make', { comment: withMarker('made by hand', old) }],
+    [
+      'if this worker uses it now, under another name',
+      { publication: 'app', comment: withMarker(createdComment, old) },
+    ],
+    [
+      'if another slot uses it too',
+      { comment: withMarker(withMarker(createdComment, old), { ...old, slot: 'third' }) },
+    ],
+    ['if walwatch did not create it', { comment: withMarker('made by hand', old) }],
   ])('%s', (_, more) => {
     const ours = { ...own, publication: 'app' };
     const [warning] = strayWarnings([ours, slot(more)], 'new_name', ['users:inserted']);
@@ -44,24 +50,28 @@ describe('a publication is not to be dropped', () => {
   });
 });
 
-describe('a slot of another application is not called stray', () => {
+describe('a slot of another application is not reported', () => {
   test.each([
-    ['its watchers are others', {}, { watchers: ['users:inserted', 'orders:updated'] }],
-    ['no worker has noted its watchers', {}, { watchers: [] }],
-    ['it has moved since our own was made, so that its worker is only stopped', { confirmed: '0/201' }, {}],
-    ['it is being made', { confirmed: null }, {}],
-    ['its note was copied with the database', {}, { databaseOid: 6 }],
-    ['its note is of another server', {}, { systemIdentifier: '8' }],
-    ['it has no note', { comment: 'the slot old_name' }, {}],
-  ] satisfies [string, Partial<IdleSlot>, Partial<Marker>][])('when %s', (_, more, noted) => {
+    ['its watchers differ', {}, { watchers: ['users:inserted', 'orders:updated'] }],
+    ['no worker has stored its watchers', {}, { watchers: [] }],
+    [
+      "it has moved since this worker's slot was created, so that its worker is only stopped",
+      { confirmed: '0/201' },
+      {},
+    ],
+    ['it is being created', { confirmed: null }, {}],
+    ['its comment was copied with the database', {}, { databaseOid: 6 }],
+    ['its comment belongs to another server', {}, { systemIdentifier: '8' }],
+    ['it is not in the comment', { comment: 'the slot old_name' }, {}],
+  ] satisfies [string, Partial<IdleSlot>, Partial<Marker>][])('if %s', (_, more, noted) => {
     expect(told(slot(more, noted))).toEqual([]);
   });
 
-  test('unless nobody has read it for a day: it was renamed while both versions ran', () => {
+  test('unless no worker has read it for a day: it was renamed while both versions ran', () => {
     expect(told(slot({ confirmed: '0/201', long: true }))).toHaveLength(1);
   });
 
-  test('nor is any where nothing is known of our own', () => {
+  test("if this worker's own slot is unknown", () => {
     expect(strayWarnings([slot()], 'new_name', ['users:inserted'])).toEqual([]);
   });
 });

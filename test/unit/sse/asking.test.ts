@@ -5,7 +5,7 @@ import { fakeWatch } from '../../support/fake-watch.ts';
 import { everyone, live } from '../../support/live.ts';
 
 describe('nothing is served without authorize', () => {
-  test('without one, everything is denied, and the answer says how to allow', async () => {
+  test('everything is denied, and the answer says how to allow subscriptions', async () => {
     const handler = sse(fakeWatch().watch, undefined as never);
     expect(await ask(handler, watchQuery(everyone))).toEqual({
       status: 403,
@@ -13,7 +13,7 @@ describe('nothing is served without authorize', () => {
     });
   });
 
-  test('it is asked for each subscription, and what it does not allow takes nothing from the others', async () => {
+  test('authorize is called for each subscription, and a denied one does not affect the others', async () => {
     const asked: unknown[] = [];
     const { fake, handler } = live({
       authorize: async (_, wanted) => {
@@ -41,44 +41,47 @@ describe('nothing is served without authorize', () => {
     expect(fake.subscriptions('users:updated')).toBe(0);
   });
 
-  test('only true allows', async () => {
+  test('only true allows a subscription', async () => {
     const { handler } = live({ authorize: () => 'yes' as never });
     expect((await ask(handler, watchQuery(everyone))).status).toBe(403);
   });
 
-  test('an authorize that throws serves nothing, and its error is the caller’s', async () => {
+  test('if authorize throws, nothing is served and the caller gets the error', async () => {
     const { handler } = live({ authorize: () => Promise.reject(new Error('no session store')) });
     await expect(ask(handler, watchQuery(everyone))).rejects.toThrow('no session store');
   });
 });
 
-describe('what is asked for is limited to what the watchers declare', () => {
+describe('only declared watchers and columns can be subscribed to', () => {
   const { handler } = live();
   test.each([
-    [[['nobody:updated']], `there is no watcher "nobody:updated"`],
-    [[['__proto__']], `there is no watcher "__proto__"`],
-    [[['users:updated', { password: 'x' }]], `'password' is neither primary key nor in extraColumns`],
-    [[['users:updated', JSON.parse('{"__proto__":1}')]], `'__proto__' is neither primary key nor in extraColumns`],
+    [[['others:updated']], `unknown watcher "others:updated"`],
+    [[['__proto__']], `unknown watcher "__proto__"`],
+    [[['users:updated', { password: 'x' }]], `'password' is neither part of the primary key nor in extraColumns`],
+    [
+      [['users:updated', JSON.parse('{"__proto__":1}')]],
+      `'__proto__' is neither part of the primary key nor in extraColumns`,
+    ],
     [[['users:updated', {}]], 'the filter names no column'],
-    [[['users:inserted', 1]], `there is no id to subscribe to on 'inserted'`],
-    [[['users:truncated', 1]], 'there is nothing to filter by'],
+    [[['users:inserted', 1]], `'inserted' cannot be filtered by id`],
+    [[['users:truncated', 1]], 'cannot be filtered'],
     [[['lines:updated', 1]], 'the primary key has 2 columns'],
   ])('%j is a 400 with the reason', async (watch, reason) => {
     expect(await ask(handler, watchQuery(watch))).toEqual({ status: 400, text: expect.stringContaining(reason) });
   });
 
-  test('a 400 names all that is wrong', async () => {
+  test('a 400 names every problem', async () => {
     const { text } = await ask(handler, watchQuery([['nobody'], ['users:updated', { a: 1, b: 2 }]]));
     expect(text.trim().split('\n')).toHaveLength(3);
   });
 
-  test('an id whose column only the database knows is asked to come again', async () => {
+  test('an id is answered with Retry-After while the name of its column is not known yet', async () => {
     expect((await ask(handler, watchQuery([['unbound:updated', 1]]))).status).toBe(503);
     const stream = await openStream(handler, [['unbound:updated', { role_id: 1 }]]);
     await stream.close();
   });
 
-  test('only GET and POST', async () => {
+  test('methods other than GET and POST are refused', async () => {
     expect(await ask(handler, watchQuery(everyone), { method: 'PUT' })).toMatchObject({ status: 405 });
   });
 });
@@ -88,7 +91,7 @@ describe('a POST with JSON', () => {
   const post = (handler: (request: Request) => Promise<Response>, body: string, headers: object = json) =>
     ask(handler, '', { method: 'POST', body, headers: { ...headers } });
 
-  test('asks for more than a URL holds', async () => {
+  test('can contain more subscriptions than a URL', async () => {
     const { fake, handler } = live();
     const watch = Array.from({ length: 100 }, (_, id) => ['users:updated', { id, name: 'x'.repeat(1000) }]);
     const stream = await openStream((request) => handler(new Request('http://localhost/live', {
@@ -102,28 +105,28 @@ describe('a POST with JSON', () => {
 
   test.each([
     ['{"watch":[]}', json, 400, 'one or more'],
-    ['[["users:updated"]]', json, 400, 'is a list of subscriptions'],
-    ['null', json, 400, 'is a list of subscriptions'],
+    ['[["users:updated"]]', json, 400, 'must be a list of one or more subscriptions'],
+    ['null', json, 400, 'must be a list of one or more subscriptions'],
     ['{', json, 400, 'the body is not JSON'],
     ['', json, 400, 'the body is not JSON'],
     [`{"watch":["${'x'.repeat(300_000)}"]}`, json, 413, 'larger than 262144 bytes'],
     ['{"watch":[["users:updated"]]}', { 'content-type': 'text/plain' }, 415, 'application/json'],
     ['{"watch":[["users:updated"]]}', {}, 415, 'application/json'],
-    ['{"watch":[["nobody"]]}', json, 400, 'there is no watcher "nobody"'],
+    ['{"watch":[["others"]]}', json, 400, 'unknown watcher "others"'],
   ])('%.40s is refused with a reason', async (body, headers, status, reason) => {
     const { handler } = live();
     expect(await post(handler, body, headers)).toEqual({ status, text: expect.stringContaining(reason) });
   });
 
-  test('tells which subscription for which reason, when all are refused, if the client reads JSON', async () => {
+  test('is answered with the reason for each subscription if all are refused and the client accepts JSON', async () => {
     const { handler } = live({ authorize: () => false });
-    const body = '{"watch":[["users:updated",1],["nobody"],["users:updated",1]]}';
+    const body = '{"watch":[["users:updated",1],["others"],["users:updated",1]]}';
     const { status, text } = await post(handler, body, { ...json, accept: 'text/event-stream, application/json' });
     expect([status, JSON.parse(text)]).toEqual([
       403,
       {
         refused: [
-          { for: [1], code: 'UNKNOWN', reason: 'there is no watcher "nobody"' },
+          { for: [1], code: 'UNKNOWN', reason: 'unknown watcher "others"' },
           { for: [0, 2], code: 'DENIED', reason: expect.stringContaining("'users:updated' for 1") },
         ],
       },
@@ -131,8 +134,8 @@ describe('a POST with JSON', () => {
   });
 });
 
-describe('connections by principal', () => {
-  test('are limited, and given back when they end', async () => {
+describe('connections of one principal', () => {
+  test('are limited, and an ended connection frees its place', async () => {
     const { handler } = live({ connections: 2, principal: (request) => request.headers.get('x-user')! });
     const user = (name: string) => ({ headers: { 'x-user': name } });
     const streams = [
@@ -142,7 +145,7 @@ describe('connections by principal', () => {
     ];
     expect(await ask(handler, watchQuery(everyone), user('ada'))).toEqual({
       status: 429,
-      text: 'more than 2 connections at once\n',
+      text: 'this user already has 2 open connections\n',
     });
     await streams[0]!.close();
     streams.push(await openStream(handler, everyone, user('ada')));
@@ -150,7 +153,7 @@ describe('connections by principal', () => {
   });
 });
 
-test('all wrong options are told at once', () => {
+test('all wrong options are reported at once', () => {
   const wrong = { subscriptions: 0, heartbeat: 0, replay: -1, cors: ['*'], connections: 3, authorise: () => true };
   expect(() => sse(fakeWatch().watch, wrong as never)).toThrow(/6 problems/);
 });

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { ask, openStream, watchQuery } from '../../support/event-stream.ts';
 import { everyone, ids, live } from '../../support/live.ts';
 
-describe('a client that comes back', () => {
-  test('gets what it missed, from Last-Event-ID on', async () => {
+describe('a client that reconnects', () => {
+  test('receives the missed changes after its Last-Event-ID', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, everyone);
     for (const n of [1, 2, 3]) fake.emit('users:updated', `0/A/${n}`, { id: n });
@@ -14,7 +14,7 @@ describe('a client that comes back', () => {
     await back.close();
   });
 
-  test('misses nothing even if it had heard of nothing yet', async () => {
+  test('misses nothing, even if it had received no change before', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, everyone);
     const { lastEventId } = await stream.has(({ type }) => type === 'position');
@@ -26,7 +26,7 @@ describe('a client that comes back', () => {
     await back.close();
   });
 
-  test('is told to reload when the buffer no longer reaches back, or never did', async () => {
+  test('must reload when the buffer does not contain its last event', async () => {
     const { fake, handler } = live({ replay: 2 });
     await (await openStream(handler, everyone)).close();
     for (const n of [1, 2, 3, 4]) fake.emit('users:updated', `0/A/${n}`, { id: n });
@@ -42,7 +42,7 @@ describe('a client that comes back', () => {
     await back.close();
   });
 
-  test('is told to reload when a watcher was not listened to at the time', async () => {
+  test('must reload when a watcher had no subscription at that time', async () => {
     const { fake, handler } = live();
     await (await openStream(handler, everyone)).close();
     fake.emit('users:updated', '0/A/0', { id: 1 });
@@ -52,7 +52,7 @@ describe('a client that comes back', () => {
     await back.close();
   });
 
-  test('goes on in one subscription and begins in another', async () => {
+  test('resumes one subscription and begins another', async () => {
     const { fake, handler } = live();
     await (await openStream(handler, everyone)).close();
     for (const n of [1, 2]) fake.emit('users:updated', `0/A/${n}`, { id: n });
@@ -64,7 +64,7 @@ describe('a client that comes back', () => {
     await back.close();
   });
 
-  test('hears a change of two watchers, of which it had only seen one', async () => {
+  test('receives a change that concerns two watchers, of which it had seen only one', async () => {
     const { fake, handler } = live();
     const both = [['users:inserted'], ['users:updated']];
     await (await openStream(handler, both)).close();
@@ -77,19 +77,19 @@ describe('a client that comes back', () => {
   });
 });
 
-describe('changes that the watch has not seen', () => {
-  test('after a gap everybody is told to reload, and nobody goes on from before', async () => {
+describe('changes that the watch has missed', () => {
+  test('after a gap every client must reload, and no client can resume from before', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, everyone);
     fake.emit('users:updated', '0/A/0', { id: 1 });
     fake.tell('gap');
-    await stream.has(({ type, data }) => type === 'reset' && data === 'changes were not seen');
+    await stream.has(({ type, data }) => type === 'reset' && data === 'changes were missed');
     const back = await openStream(handler, everyone, { lastEventId: '0/A/0' });
     await back.has(({ type }) => type === 'reset');
     for (const one of [stream, back]) await one.close();
   });
 
-  test('a worker that becomes a standby ends its streams and takes no others', async () => {
+  test('a worker that becomes a standby ends its streams and accepts no new ones', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, everyone);
     fake.state = 'standby';

@@ -9,6 +9,6 @@ test('another path, another parameter or another header may be another user', ()
   expect(new Set(all).size).toBe(4);
 });
 
-test('what a client asks for, and what browsers change, is the same user', () => {
+test('the list of subscriptions, and headers that browsers change, do not change the identity', () => {
   expect(of('/a/live?t=1&watch=x', { 'last-event-id': '1' })).toBe(of('/a/live?watch=y&t=1', { origin: 'http://b' }));
 });

@@ -63,7 +63,7 @@ test('any other text is a BadRequest, never another error', { timeout: 30_000 },
 });
 
 test(
-  'whatever is asked, the answer is a stream of a declared watcher or a refusal, and the process lives',
+  'any request is answered with a stream of a declared watcher or a refusal, and does not crash the process',
   { timeout: 30_000 },
   async () => {
     const allowed: unknown[] = [];
@@ -98,10 +98,10 @@ test(
 
 test.each([
   ['', `the parameter 'watch' is missing`],
-  ['watch=[["a"]]&watch=[["a"]]', `given 2 times`],
+  ['watch=[["a"]]&watch=[["a"]]', `occurs 2 times`],
   [`watch=${'x'.repeat(20_000)}`, 'longer than 16384 characters'],
   ['watch=[', 'is not JSON'],
-  ['watch={}', 'is a list of subscriptions'],
+  ['watch={}', 'must be a list of one or more subscriptions'],
   ['watch=[]', 'one or more'],
 ])('%.40s: %s', (query, reason) => {
   expect(() => readQuery(urlOf(query), 100)).toThrow(reason);
@@ -112,11 +112,11 @@ test.each([
   ['watch=["a"]', 'entry 0: not [watcher, filter?, after?]'],
   ['watch=[[1]]', 'the watcher is not a string'],
   ['watch=[["a",[1]]]', 'the filter is a list'],
-  ['watch=[["a",{"b":{}}]]', 'no string, number, boolean or null'],
-  ['watch=[["a",9007199254740993]]', 'too large for JSON: write it as a string'],
+  ['watch=[["a",{"b":{}}]]', 'not a string, number, boolean or null'],
+  ['watch=[["a",9007199254740993]]', 'too large for JSON: send it as a string'],
   ['watch=[["a",{"b":1e999}]]', 'too large for JSON'],
-  ['watch=[["a",1,2]]', `'after' is the id of an event`],
-])('%.40s: the entry is refused, the others are not: %s', (query, reason) => {
+  ['watch=[["a",1,2]]', `'after' must be a string, the id of an event`],
+])('%.40s: only this entry is refused: %s', (query, reason) => {
   const { asked, refused } = readQuery(urlOf(query.replace('watch=[', 'watch=[["first"],')), 101);
   expect(refused.at(-1)!.reason).toContain(reason.replace('entry 0', 'entry 1').replace('100', '101'));
   expect(asked[0]).toMatchObject({ index: 0, watcher: 'first' });

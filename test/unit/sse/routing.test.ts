@@ -35,7 +35,7 @@ test.each([
   expect(isMeant(traits(columns, row), wish)).toBe(meant);
 });
 
-test('a bigint of a row is what a client writes as text', () => {
+test('a bigint of a row equals the same number as text', () => {
   const columns = new FilterColumns();
   const wish = columns.wish(criterion({ id: '9007199254740993' }));
   expect(isMeant(traits(columns, { id: 9007199254740993n }), wish)).toBe(true);
@@ -47,7 +47,7 @@ const filter = fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom(1, '1', 
 const wishOf = (columns: FilterColumns, given: Values) =>
   Object.keys(given).length === 0 ? undefined : columns.wish(criterion(given));
 
-/** What `isMeant` is to say, from the rows themselves. */
+/** The expected result of `isMeant`, computed from the rows. */
 function meantBy(given: Values, values: Values, previous: Values): boolean | 'unknown' {
   const pairs = (some: Values) => Object.keys(given).map((column) => [some[column], given[column]] as const);
   const equal = (is: unknown, wanted: unknown) => is === wanted || (is === 1 && wanted === '1') || (is === '1' && wanted === 1); // prettier-ignore
@@ -114,7 +114,7 @@ test('a client that comes back gets what it would have got live, whatever else h
   );
 });
 
-test('whoever goes on from an id misses nothing that came after it, or is told that it cannot go on', () => {
+test('a client that resumes from an id misses nothing after it, or learns that it cannot resume', () => {
   const step = fc.oneof(
     { weight: 20, arbitrary: fc.record({ id: fc.nat(30).map((n) => `0/${n.toString(16)}/0`), size: fc.nat(5000) }) },
     { weight: 1, arbitrary: fc.constant('cut' as const) },
@@ -123,13 +123,13 @@ test('whoever goes on from an id misses nothing that came after it, or is told t
     fc.property(fc.nat(6), fc.nat(20_000), fc.array(step, { maxLength: 60 }), (limit, bytes, steps) => {
       const history = new History(limit, bytes);
       const trails = new Trails();
-      /** By their bytes, which are each change's own, as numbers. */
+      /** The numbers of the changes, found by their bytes, which are unique. */
       const names = new Map<Uint8Array, number>();
       const since = (number: number) =>
         [...history.back(trails.all, number)].map(([, one]) => names.get(one.body)!).toReversed();
       let all: number[] = [];
       const sizes: number[] = [];
-      /** Ids that a client may have, and how many changes had gone by when it got them. */
+      /** Ids that a client may have, and the number of changes before it got them. */
       let known: (readonly [id: string, seen: number])[] = [[history.position, 0]];
       const dead: string[] = [];
       for (const one of steps) {
@@ -164,14 +164,14 @@ test('whoever goes on from an id misses nothing that came after it, or is told t
   );
 });
 
-test('a buffer that is large enough does go on, from every id that it holds', () => {
+test('with a large enough buffer a client can resume from every id in it', () => {
   const history = new History(10, 10_000);
   const start = history.position;
   for (const id of ['0/A/0', '0/A/1', '0/A/1', '0/B/0']) history.add(change(id), new Trails());
   expect([start, '0/A/0', '0/A/1', '0/B/0', '0/C/0'].map((id) => history.after(id))).toEqual([1, 2, 3, 5, undefined]);
 });
 
-test('what is forgotten leaves nothing behind to look it up by', () => {
+test('a dropped change leaves nothing behind in the indexes', () => {
   const columns = new FilterColumns();
   const wish = columns.wish(criterion({ id: 1 }));
   const history = new History(2, 1e9);

@@ -3,7 +3,7 @@ import { openStream, watchQuery } from '../../support/event-stream.ts';
 import { everyone, ids, live } from '../../support/live.ts';
 
 describe('a stream', () => {
-  test('has headers that keep proxies and browsers from packing and keeping it, and no CORS', async () => {
+  test('has headers against compression and caching, and no CORS headers', async () => {
     const { handler } = live();
     const stream = await openStream(handler, everyone, { headers: { origin: 'https://elsewhere.example.org' } });
     expect(Object.fromEntries(stream.response.headers)).toEqual({
@@ -16,7 +16,7 @@ describe('a stream', () => {
     await stream.close();
   });
 
-  test('CORS is for the origins that are named, refusals included', async () => {
+  test('has CORS headers for the configured origins, on refusals too', async () => {
     const { handler } = live({ cors: ['https://app.example.org'], authorize: () => false });
     const headers = async (origin: string) =>
       (await handler(new Request(`http://localhost/${watchQuery(everyone)}`, { headers: { origin } }))).headers;
@@ -27,7 +27,7 @@ describe('a stream', () => {
     expect((await headers('https://evil.example.org')).get('vary')).toBe('Cookie, Authorization, Origin');
   });
 
-  test('a preflight allows JSON and headers of the page’s own, for the origins that are named', async () => {
+  test('is allowed by a preflight with JSON and custom headers, for the configured origins', async () => {
     const { handler } = live({ cors: ['https://app.example.org'] });
     const preflight = async (origin: string) =>
       handler(
@@ -49,7 +49,7 @@ describe('a stream', () => {
     expect([...denied.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
   });
 
-  test('carries the eventId as its id, and tells for which subscriptions a change is', async () => {
+  test('sends each change with its eventId and the subscriptions that it is for', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, [
       ['users:updated', 1],
@@ -67,7 +67,7 @@ describe('a stream', () => {
     await stream.close();
   });
 
-  test('brings a row that leaves the filter, and one that comes', async () => {
+  test('sends a row that leaves the filter and one that enters it', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, [['users:updated', { role_id: 7 }]]);
     fake.emit('users:updated', '0/A/0', { id: 1, role_id: 8 }, { previous: { id: 1, role_id: 7 } });
@@ -78,7 +78,7 @@ describe('a stream', () => {
     await stream.close();
   });
 
-  test('never holds the slot back: its handler returns at once, whatever becomes of the clients', async () => {
+  test('never holds the slot back: its handler returns at once, whatever its clients do', async () => {
     const { fake, handler } = live();
     const stream = await openStream(handler, everyone);
     const circular: Record<string, unknown> = { id: 1 };
@@ -86,7 +86,7 @@ describe('a stream', () => {
     const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
     expect(fake.emit('users:updated', '0/A/0', { id: 1 })).toEqual([undefined]);
     expect(fake.emit('users:updated', '0/B/0', circular)).toEqual([undefined]);
-    expect((await warned).message).toContain('users:updated, 0/B/0: not to be written as JSON');
+    expect((await warned).message).toContain('users:updated, 0/B/0: the event cannot be written as JSON');
     await stream.has(({ type, data }) => type === 'reset' && data.includes('0/B/0'));
     await stream.close();
   });
@@ -98,7 +98,7 @@ describe('a stream', () => {
     for (const stream of streams) await stream.close();
   });
 
-  test('whether a filter means a change is not known when its value was not sent: the client is told to reload', async () => {
+  test('makes a client reload if the value that its filter needs was not sent', async () => {
     const { fake, handler } = live();
     const filtered = await openStream(handler, [['users:updated', { role_id: 7 }]]);
     const all = await openStream(handler, everyone);
@@ -113,7 +113,7 @@ describe('a stream', () => {
     for (const stream of [filtered, all, again]) await stream.close();
   });
 
-  test('beats: events that tell when the next comes, and how far the client is when others’ events went by', async () => {
+  test('sends heartbeats with the time until the next one, and the position if other clients received events', async () => {
     const { fake, handler } = live({ heartbeat: 1 });
     const stream = await openStream(handler, [['users:updated', 1]]);
     fake.emit('users:updated', '0/A/0', { id: 2 });
@@ -124,14 +124,14 @@ describe('a stream', () => {
     await stream.close();
   });
 
-  test('ends after maxAge, so that authorize is asked again', async () => {
+  test('ends after maxAge, so that authorize is called again', async () => {
     const { handler } = live({ heartbeat: 1, maxAge: 1 });
     await (
       await openStream(handler, everyone)
     ).ended;
   });
 
-  test('a client that does not read is bounded by bytes, then cut, and told to reload when it comes back', async () => {
+  test('of a client that does not read is cut off at a number of bytes, and the client must reload when it returns', async () => {
     const { fake, handler } = live({ clientBuffer: 10_000 });
     const slow = await handler(new Request(`http://localhost/${watchQuery(everyone)}`));
     const quick = await openStream(handler, everyone);
@@ -140,7 +140,7 @@ describe('a stream', () => {
       await quick.has(({ lastEventId }) => lastEventId === `0/${n}/0`);
     }
     const reader = slow.body!.getReader();
-    await expect(reader.read()).rejects.toThrow('the client is too slow: more than 10000 bytes');
+    await expect(reader.read()).rejects.toThrow('the client reads too slowly: more than 10000 bytes');
     const back = await openStream(handler, everyone, { lastEventId: quick.messages[0]!.lastEventId });
     await back.has(({ type }) => type === 'reset');
     expect(back.changes).toEqual([]);

@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { revive } from '../../../src/client/values.ts';
 import { plainRow, toJson } from '../../../src/sse/values.ts';
 
-/** What a listener in the browser gets of it. */
+/** The event as a listener in the browser receives it. */
 function sent(row: object) {
   const { values, types } = plainRow(row);
   const message = JSON.parse(JSON.stringify({ values: JSON.parse(toJson(values)), types }));
   return { ...message, revived: revive({ ...message.values }, message.types) };
 }
 
-test('dates, bigints, bytes and what is no number in JSON arrive as what they were', () => {
+test('dates, bigints, bytes, NaN and infinities arrive with their types', () => {
   const row = {
     at: new Date('2026-02-03T04:05:06.789Z'),
     big: 9007199254740993n,
@@ -41,12 +41,12 @@ test('dates, bigints, bytes and what is no number in JSON arrive as what they we
   expect(revived).toEqual({ ...row, bytes: new Uint8Array(row.bytes) });
 });
 
-test('what JSON has is left as it is, text that looks like a date included', () => {
+test('values that JSON can express stay as they are, even text that looks like a date', () => {
   const row = { id: 1, text: '2026-02-03T04:05:06.789Z', none: null, json: { a: [1, 'b'] }, yes: true, list: ['x'] };
   expect(sent(row)).toEqual({ values: row, types: {}, revived: row });
 });
 
-test('a bigint within an object of the user’s own parser is text', () => {
+test('a bigint inside an object of a user’s parser becomes text', () => {
   expect(toJson(plainRow({ pair: { first: 1n } }).values)).toBe('{"pair":{"first":"1"}}');
 });
 

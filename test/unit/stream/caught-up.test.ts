@@ -1,12 +1,11 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { CaughtUp } from '../../../src/stream/caught-up.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { type Deferred, deferred } from '../../support/until.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
-const tick = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+const tick = useFakeTime();
 
-/** A ledger as each test says, and a stream whose questions are answered by it. */
+/** A ledger that the test sets, and a stream that the test answers for. */
 function catchingUp({ streaming = true } = {}) {
   const ledger: { handled: bigint | undefined; settled: boolean } = { handled: undefined, settled: true };
   const caughtUp = new CaughtUp(ledger);
@@ -34,7 +33,7 @@ function catchingUp({ streaming = true } = {}) {
   return { ledger, caughtUp, reads, stream, over, wait, handle };
 }
 
-test('waits until the position is handled at which the WAL ended, and not for a byte more', async () => {
+test('waits until the end of WAL at the time of the call is handled, and not a byte longer', async () => {
   const { reads, over, wait, handle } = catchingUp();
   wait('a');
   reads[0]!.resolve(100n);
@@ -47,22 +46,22 @@ test('waits until the position is handled at which the WAL ended, and not for a 
   expect(over).toEqual(['a']);
 });
 
-test('what is handled already when the server answers is enough', async () => {
+test('resolves when that position is already handled as the server answers', async () => {
   const { reads, over, wait, handle, stream } = catchingUp();
   handle(100n);
   wait('a');
   await tick();
-  expect(over).toEqual([]); // nobody knows yet
+  expect(over).toEqual([]); // before the server has answered
   reads[0]!.resolve(100n);
   await tick();
   expect(over).toEqual(['a']);
   expect(stream.ask).not.toHaveBeenCalled();
 });
 
-test('an answer is only for those who were there before the question', async () => {
+test('an answer is valid only for calls made before the question', async () => {
   const { reads, over, wait, handle } = catchingUp();
   wait('a');
-  wait('b'); // commits may have come between the first question and this call
+  wait('b'); // commits may have happened between the first question and this call
   reads[0]!.resolve(100n);
   await tick();
   handle(100n);
@@ -77,13 +76,13 @@ test('an answer is only for those who were there before the question', async () 
   expect(over).toEqual(['a', 'b']);
 });
 
-test('an idle walsender is asked at once, and again while it is on its way, but less and less often', async () => {
+test('an idle walsender is asked at once, and again until it gets there, less and less often', async () => {
   const { reads, caughtUp, stream, over, wait, handle } = catchingUp();
   wait('a');
   reads[0]!.resolve(100n);
   await tick();
   expect(stream.ask).toHaveBeenCalledTimes(1);
-  handle(50n); // not asked twice before it has answered
+  handle(50n); // not asked again before it has answered
   await tick(1000);
   expect(stream.ask).toHaveBeenCalledTimes(1);
   const asks: number[] = [];
@@ -101,7 +100,7 @@ test('an idle walsender is asked at once, and again while it is on its way, but 
   expect([over, vi.getTimerCount()]).toEqual([['a'], 0]);
 });
 
-test('while handlers are waited for, nothing is asked', async () => {
+test('while handlers run, the walsender is not asked', async () => {
   const { ledger, reads, caughtUp, stream, wait, handle } = catchingUp();
   ledger.settled = false;
   wait('a');
@@ -111,11 +110,11 @@ test('while handlers are waited for, nothing is asked', async () => {
   await tick(1000);
   expect([stream.ask.mock.calls, vi.getTimerCount()]).toEqual([[], 0]);
   ledger.settled = true;
-  handle(90n); // the handler is done: now only the walsender can tell that nothing follows
+  handle(90n); // the handler is done: now only the walsender knows that nothing follows
   expect(stream.ask).toHaveBeenCalledTimes(1);
 });
 
-test('a connection that goes on where the last one was has the same ends; another history has its own', async () => {
+test('a connection that continues the history keeps the position; another history needs a new one', async () => {
   const { caughtUp, reads, stream, over, wait, handle } = catchingUp();
   wait('a');
   reads[0]!.resolve(100n);
@@ -133,7 +132,7 @@ test('a connection that goes on where the last one was has the same ends; anothe
   expect(over).toEqual(['a']);
 });
 
-test('the answer of a lost connection counts no more, and its failure ends nothing', async () => {
+test('the answer of a lost connection does not count, and its failure rejects nothing', async () => {
   const { caughtUp, reads, stream, over, wait, handle } = catchingUp();
   wait('a');
   caughtUp.disconnect();
@@ -149,7 +148,7 @@ test('the answer of a lost connection counts no more, and its failure ends nothi
   expect(next.failed.mock.calls).toEqual([[broken]]);
 });
 
-test('without a connection it waits for one', async () => {
+test('without a connection the call waits for one', async () => {
   const { caughtUp, reads, stream, over, wait, handle } = catchingUp({ streaming: false });
   wait('a');
   handle(100n);
@@ -161,7 +160,7 @@ test('without a connection it waits for one', async () => {
   expect(over).toEqual(['a']);
 });
 
-test('the end of the watch rejects all, those who come later included, and leaves no timer', async () => {
+test('the end of the watch rejects all calls, later ones included, and leaves no timer', async () => {
   const { caughtUp, reads, over, wait } = catchingUp();
   wait('a');
   reads[0]!.resolve(100n);
@@ -174,7 +173,7 @@ test('the end of the watch rejects all, those who come later included, and leave
   expect([over, vi.getTimerCount()]).toEqual([['a: over', 'b: over', 'c: over'], 0]);
 });
 
-test('a signal rejects its own caller with its reason, and listens no longer than it has to', async () => {
+test('a signal rejects its own call with its reason, and its listener is removed afterwards', async () => {
   const { reads, over, wait, handle } = catchingUp();
   const [first, second] = [new AbortController(), new AbortController()];
   const removed = vi.spyOn(second.signal, 'removeEventListener');
@@ -192,7 +191,7 @@ test('a signal rejects its own caller with its reason, and listens no longer tha
   expect(removed).toHaveBeenCalledTimes(1);
 });
 
-test('a signal has one listener, however many wait with it, and one answer of the server is for all of them', async () => {
+test('calls that share a signal share one listener, and calls that wait together share one answer of the server', async () => {
   const { reads, over, wait, handle, stream } = catchingUp();
   const controller = new AbortController();
   const listen = vi.spyOn(controller.signal, 'addEventListener');

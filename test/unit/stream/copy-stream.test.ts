@@ -1,20 +1,16 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { ProtocolError } from '../../../src/errors.ts';
-import { ReadPace } from '../../../src/stream/read-pace.ts';
 import { copying, framed, keepalive, turn, xLogData } from '../../support/copying.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-/** Reads are never tight, so none is put off, unless a test says otherwise. */
+/** Each read is 10 ms after the last one, so none is delayed, unless a test sets another clock. */
 let now: () => number;
+useFakeTime({ toFake: ['setTimeout', 'clearTimeout'] });
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   let time = 0;
   now = () => (time += 10);
   vi.spyOn(performance, 'now').mockImplementation(() => now());
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
 });
 
 const notice = framed('N', Buffer.from('hello'));
@@ -28,14 +24,14 @@ const calls = [
   'keepalive 5', 'message two', `pg ${done.toString('hex')}`,
 ]; // prettier-ignore
 
-describe('the same messages are told however they are cut', () => {
-  test('not at all', async () => {
+describe('the messages are the same when the bytes are cut', () => {
+  test('nowhere', async () => {
     const { bring, told } = copying();
     await bring(all);
     expect(told).toEqual(calls);
   });
 
-  test('in two, at each byte', async () => {
+  test('into two, at each byte', async () => {
     for (let at = 1; at < all.length; at++) {
       const { bring, told } = copying();
       await bring(all.subarray(0, at), all.subarray(at));
@@ -43,7 +39,7 @@ describe('the same messages are told however they are cut', () => {
     }
   });
 
-  test('byte by byte', async () => {
+  test('after every byte', async () => {
     const { bring, told } = copying();
     await bring(...Array.from(all, (byte) => Buffer.from([byte])));
     expect(told).toEqual(calls);
@@ -63,7 +59,7 @@ describe('the same messages are told however they are cut', () => {
   });
 });
 
-test('a large message is put together once, not again with each chunk of it', async () => {
+test('a large message is assembled once, not again with each chunk', async () => {
   const { bring, told } = copying();
   const message = Buffer.concat([xLogData(Buffer.alloc(4_000_000, 'x')), keepalive(1n, false)]);
   const concat = vi.spyOn(Buffer, 'concat');
@@ -73,7 +69,7 @@ test('a large message is put together once, not again with each chunk of it', as
   expect(copied).toBeLessThan(message.length * 1.5);
 });
 
-test('the memory of a large message is not kept for the beginning of the next', async () => {
+test('the memory of a large message is not kept for the start of the next', async () => {
   const { bring, told } = copying();
   const large = xLogData(Buffer.alloc(1_000_000, 'x'));
   const next = keepalive(7n, false);
@@ -86,12 +82,12 @@ test('the memory of a large message is not kept for the beginning of the next', 
   expect(kept!.buffer.byteLength).toBeLessThan(large.length);
 });
 
-describe('a large message that is handed on in pieces', () => {
+describe('a large message that is delivered in pieces', () => {
   const type = 'I';
   const message = xLogData(Buffer.from(type + 'x'.repeat(1_100_000)));
   const follow = Buffer.concat([keepalive(1n, false), xLogData(Buffer.from('next'))]);
 
-  test('comes whole and in order however it is cut, and what follows is read as ever', async () => {
+  test('arrives complete and in order wherever it is cut, and the messages after it are read as usual', async () => {
     for (const first of [1, 4, 5, 6, 29, 30, 31, 32, 500_000, message.length - 1]) {
       const { bring, told, onLarge } = copying();
       let taken = '';
@@ -107,7 +103,7 @@ describe('a large message that is handed on in pieces', () => {
     }
   });
 
-  test('is asked for when its next piece is there, not while reading pauses because of what came before it', async () => {
+  test('is offered when its next piece has arrived, not while reading is paused by an earlier message', async () => {
     const { bring, told, copy, onLarge, onMessage } = copying();
     onMessage(() => copy.pause());
     onLarge(() => {
@@ -125,7 +121,7 @@ describe('a large message that is handed on in pieces', () => {
     expect(told).toEqual(['message one', 'large', 'keepalive 1', 'message next']);
   });
 
-  test('is asked for once, and put together when it is wanted whole', async () => {
+  test('is offered once, and assembled when its receiver declines pieces', async () => {
     const { bring, told, onLarge } = copying();
     let asked = 0;
     onLarge(() => void asked++);
@@ -134,7 +130,7 @@ describe('a large message that is handed on in pieces', () => {
     expect([asked, told[0]!.length, told.length]).toEqual([1, 'message '.length + 1_100_001, 3]);
   });
 
-  test('messages of pg are never: they are left to it', async () => {
+  test('does not exist among other message types: pg reads those', async () => {
     const { bring, told, onLarge } = copying();
     onLarge(() => ({ write: () => {} }));
     const rows = framed('D', Buffer.alloc(1_200_000, 'x'));
@@ -143,55 +139,7 @@ describe('a large message that is handed on in pieces', () => {
   });
 });
 
-describe('paused', () => {
-  test('it reads no further chunk until it is resumed, and then all', async () => {
-    const { bring, told, copy, onMessage } = copying();
-    onMessage(() => copy.pause());
-    await bring(xLogData(Buffer.from('one')), keepalive(1n, false), keepalive(2n, false));
-    expect(told).toEqual(['message one']);
-    copy.resume();
-    await turn();
-    expect(told).toEqual(['message one', 'keepalive 1', 'keepalive 2']);
-  });
-
-  test('it stops behind the message at hand, also within a chunk: each of them may take much memory', async () => {
-    const { bring, told, copy, onMessage } = copying();
-    onMessage(() => copy.pause());
-    await bring(Buffer.concat([all, all]).subarray(0, -3));
-    for (const end of [1, 4, 6, 8, 11, 13]) {
-      expect(told).toEqual([...calls, ...calls].slice(0, end));
-      copy.resume();
-      await turn();
-    }
-    await bring(all.subarray(-3));
-    expect(told).toEqual([...calls, ...calls]);
-  });
-
-  test('it goes on in the middle of a message', async () => {
-    const { bring, told, copy } = copying();
-    await bring(all.subarray(0, 40));
-    copy.pause();
-    await bring(all.subarray(40));
-    const before = told.length;
-    expect(before).toBeLessThan(calls.length);
-    copy.resume();
-    await turn();
-    expect(told).toEqual(calls);
-  });
-
-  test('resuming what is not paused does nothing, and resuming within a message does not read in its midst', async () => {
-    const { bring, told, copy, onMessage } = copying();
-    onMessage(() => {
-      copy.pause();
-      copy.resume();
-    });
-    copy.resume();
-    await bring(all);
-    expect(told).toEqual(calls);
-  });
-});
-
-describe('bytes that make no sense end the connection with a ProtocolError', () => {
+describe('invalid bytes end the connection with a ProtocolError', () => {
   const copyData = (text: string) => framed('d', Buffer.from(text, 'latin1'));
   test.each([
     ['a negative length', framed('d', Buffer.alloc(8), -1)],
@@ -211,13 +159,13 @@ describe('bytes that make no sense end the connection with a ProtocolError', () 
     expect([told, stream.destroyed]).toEqual([['keepalive 9'], true]);
   });
 
-  test('also while it is put together from pieces', async () => {
+  test('even while a message is assembled from pieces', async () => {
     const { bring, errors } = copying();
     await bring(...Array.from(framed('d', Buffer.alloc(8), 2), (byte) => Buffer.from([byte])));
     expect(errors).toEqual([expect.any(ProtocolError)]);
   });
 
-  test('also after a pause, or a wait for more to pile up', async () => {
+  test('even after a pause, or after a delayed read', async () => {
     now = () => 0;
     const { bring, errors, told, copy } = copying();
     for (let count = 0; vi.getTimerCount() === 0; count++) {
@@ -235,7 +183,7 @@ describe('bytes that make no sense end the connection with a ProtocolError', () 
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('whatever a listener throws ends the connection and is no uncaught exception', async () => {
+  test('an exception of a listener ends the connection and is not uncaught', async () => {
     const { bring, errors, onMessage } = copying();
     const broken = new Error('broken');
     onMessage(() => {
@@ -244,88 +192,4 @@ describe('bytes that make no sense end the connection with a ProtocolError', () 
     await bring(all);
     expect(errors).toEqual([broken]);
   });
-});
-
-describe('while the server is catching up', () => {
-  const catchUp = async () => {
-    now = () => 0; // no break between the reads
-    const one = copying();
-    while (vi.getTimerCount() === 0) await one.bring(keepalive(1n, false));
-    return one;
-  };
-
-  test('what comes piles up until a timer has run, and is then read at once, in order', async () => {
-    const { bring, told } = await catchUp();
-    const before = told.length;
-    expect(before).toBeGreaterThan(16);
-    await bring(keepalive(2n, false), keepalive(3n, true));
-    expect(told).toHaveLength(before);
-    vi.advanceTimersByTime(1);
-    expect(told.slice(before)).toEqual(['keepalive 2', 'keepalive 3 ?']);
-  });
-
-  test('nothing piles up in a Unix socket, which holds little: the server would wait for us', async () => {
-    now = () => 0;
-    const { bring, told } = copying({});
-    for (let count = 0; count < 1000; count++) await bring(keepalive(1n, false));
-    expect(told).toHaveLength(1000);
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  test('closing clears the timer, and nothing is read any more', async () => {
-    const { bring, told, copy } = await catchUp();
-    const before = told.length;
-    copy.close();
-    expect(vi.getTimerCount()).toBe(0);
-    copy.pause();
-    copy.resume();
-    await bring(keepalive(2n, false));
-    expect(told).toHaveLength(before);
-  });
-
-  test('a pause is kept when the timer runs', async () => {
-    const { bring, told, copy } = await catchUp();
-    copy.pause();
-    await bring(keepalive(2n, false));
-    vi.runOnlyPendingTimers();
-    expect(told.at(-1)).toBe('keepalive 1');
-    copy.resume();
-    await turn();
-    expect(told.at(-1)).toBe('keepalive 2');
-  });
-});
-
-describe('what one turn brings', () => {
-  const inPieces = async () => {
-    const one = copying();
-    for (let at = 0; at < all.length; at += 10) {
-      one.stream.push(all.subarray(at, at + 10));
-      await new Promise<void>((resolve) => process.nextTick(resolve)); // Node tells of each record before it decrypts the next
-    }
-    await turn();
-    return one;
-  };
-
-  test('is read together, as the records of TLS do that come one by one', async () => {
-    const pace = vi.spyOn(ReadPace.prototype, 'pauseAfter');
-    const { told } = await inPieces();
-    expect(told).toEqual(calls);
-    expect(pace.mock.calls.map(([bytes]) => bytes)).toEqual([all.length]);
-  });
-
-  test('leaves the limit of the stream as it is: what piles up does so in the socket, not in our memory', async () => {
-    const { stream, bring } = copying();
-    const limit = stream.readableHighWaterMark;
-    await bring(xLogData(Buffer.alloc(2 * limit)));
-    expect(stream.readableHighWaterMark).toBe(limit);
-  });
-});
-
-test('nothing is read after close(), not even what was about to be', async () => {
-  const { copy, stream, told } = copying();
-  stream.push(all);
-  await Promise.resolve();
-  copy.close();
-  await turn();
-  expect(told).toEqual([]);
 });

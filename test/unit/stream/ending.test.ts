@@ -3,7 +3,7 @@ import type { Session } from '../../../src/postgres/session.ts';
 import type { Connection } from '../../../src/stream/connection.ts';
 import { Ending } from '../../../src/stream/ending.ts';
 
-/** A connection that ends in order, and in `steps` what it was told. */
+/** A connection that ends in order or not at all, and `steps` with the calls it got. */
 function connectionOf(inOrder: boolean, pid?: number) {
   const steps: string[] = [];
   const connection = {
@@ -21,7 +21,7 @@ function connectionOf(inOrder: boolean, pid?: number) {
 const lost: Pick<Session, 'use'> = { use: () => Promise.reject(new Error('the connection has ended')) };
 
 test.each([true, false])(
-  'a server that cannot be asked is still told that the stream ends, inside a transaction: %s',
+  'a server that cannot be queried is still asked to end the stream, inside a transaction: %s',
   async (inside) => {
     const { connection, steps } = connectionOf(true);
     await new Ending(connection, lost, '0/1').end(inside);
@@ -29,7 +29,7 @@ test.each([true, false])(
   },
 );
 
-test('a server that cannot be asked and does not end the stream is not waited for', async () => {
+test('a server that neither answers nor ends the stream is not waited for', async () => {
   const { connection, steps } = connectionOf(false);
   await new Ending(connection, lost, '0/1').end(true);
   expect(steps).toEqual(['end']);

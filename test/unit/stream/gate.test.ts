@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { CapturedChange } from '../../../src/changes/change.ts';
 import type { Ledger } from '../../../src/changes/ledger.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 import { gated } from '../../support/gating.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
 test('a change waits until a new snapshot sees its transaction, and is not handled before', async () => {
   const { gate, ledger, passed, connect, send, answer } = gated();
@@ -15,7 +15,7 @@ test('a change waits until a new snapshot sees its transaction, and is not handl
   expect([passed, gate.waiting, ledger.confirmed]).toEqual([[10], false, 11n]);
 });
 
-test('while answers come soon one question is on its way at a time, and one answer lets many transactions pass, in order', async () => {
+test('with quick answers one question is pending at a time, and one answer lets many transactions pass, in order', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   for (const xid of [12, 10, 11]) send(xid);
@@ -24,7 +24,7 @@ test('while answers come soon one question is on its way at a time, and one answ
   expect([passed, questions.length]).toEqual([[12, 10, 11], 1]);
 });
 
-test("a message outside of transactions is nobody's to see: it passes at once, but overtakes nothing", async () => {
+test('a message outside of transactions passes without a question, but does not overtake', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   send(0);
@@ -36,7 +36,7 @@ test("a message outside of transactions is nobody's to see: it passes at once, b
   expect(passed).toEqual([0, 10, 0]);
 });
 
-test('what an answer has shown to be visible passes at once, without another question', async () => {
+test('a transaction that an answer has shown to be visible passes at once, without another question', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   send(10);
@@ -47,7 +47,7 @@ test('what an answer has shown to be visible passes at once, without another que
   expect([passed, questions.length]).toEqual([[10, 11, 14], 2]);
 });
 
-test('nothing overtakes: what is visible waits behind what is not', async () => {
+test('nothing overtakes: a visible change waits behind an invisible one', async () => {
   const { passed, connect, send, answer } = gated();
   connect();
   send(12);
@@ -59,7 +59,7 @@ test('nothing overtakes: what is visible waits behind what is not', async () => 
   expect(passed).toEqual([12, 10]);
 });
 
-test('while something passes the server is asked again at once; three times in vain as well, then less and less often', async () => {
+test('while changes pass the server is asked again at once; after three answers that let nothing pass, less and less often', async () => {
   const { passed, questions, connect, send, answer } = gated();
   connect();
   for (const xid of [10, 11]) send(xid);
@@ -74,14 +74,14 @@ test('while something passes the server is asked again at once; three times in v
     pauses.push(pause);
   }
   expect(pauses).toEqual([0, 0, 0, 1, 2, 4, 8, 16, 32, 50, 50, 50]);
-  send(12); // does not hurry it
+  send(12); // arrivals do not hurry it
   expect(questions).toHaveLength(14);
   await answer(20);
   expect([passed, vi.getTimerCount()]).toEqual([[10, 11, 12], 0]);
 });
 
-describe('at a distance', () => {
-  test('the next questions are sent while the first is on its way, from time to time and not without end', async () => {
+describe('with slow answers', () => {
+  test('more questions are sent while the first is pending, at intervals and up to a limit', async () => {
     const { passed, questions, connect, send, answerTo } = gated();
     connect();
     send(10);
@@ -93,7 +93,7 @@ describe('at a distance', () => {
     expect(sent).toEqual(Array.from({ length: 16 }, (_, index) => index * 4));
     send(11);
     expect(questions).toHaveLength(16);
-    await answerTo(questions[0]!, 11); // asked before 11 came
+    await answerTo(questions[0]!, 11); // asked before 11 arrived
     expect([passed, questions.length]).toEqual([[10], 17]);
     await answerTo(questions[1]!, 12);
     expect(passed).toEqual([10, 11]);
@@ -101,7 +101,7 @@ describe('at a distance', () => {
     expect(questions).toHaveLength(17); // nothing waits
   });
 
-  test('what comes is asked about at the next time, at once when nothing is on its way', async () => {
+  test('a new change is asked about in the next interval, or at once when no question is pending', async () => {
     const { passed, questions, connect, send, answerTo } = gated();
     connect();
     send(10);
@@ -117,7 +117,7 @@ describe('at a distance', () => {
     expect(questions).toHaveLength(3);
   });
 
-  test('an answer that was asked for before a transaction came is no reason to ask less often', async () => {
+  test('an answer to a question from before a transaction arrived does not slow down the questions', async () => {
     const { passed, questions, connect, send, answerTo } = gated();
     connect();
     send(10);
@@ -129,7 +129,7 @@ describe('at a distance', () => {
   });
 });
 
-test('since when it waits is known of what is the first now', async () => {
+test('the waiting time is that of the first change that waits now', async () => {
   const { gate, connect, send, answer } = gated();
   connect();
   const begin = Date.now();
@@ -144,7 +144,7 @@ test('since when it waits is known of what is the first now', async () => {
   expect(gate.waitingSince).toBeUndefined();
 });
 
-describe('what waited is let through only as far as its deliveries find memory:', () => {
+describe('waiting changes pass only as memory for their deliveries allows:', () => {
   /** Ten subscriptions hold each change. */
   const fanOut = () => {
     const held: CapturedChange[] = [];
@@ -158,7 +158,7 @@ describe('what waited is let through only as far as its deliveries find memory:'
     return { ...one, settle: (count: number) => held.splice(0, count).forEach((change) => one.ledger.settle(change)) };
   };
 
-  test('the rest waits, in order, until some have settled, and that is no waiting for visibility', async () => {
+  test('the rest waits, in order, until some have settled, and does not count as waiting for visibility', async () => {
     const { gate, passed, connect, send, answer, settle, questions } = fanOut();
     connect();
     for (let xid = 1; xid <= 8; xid++) send(xid);
@@ -166,7 +166,7 @@ describe('what waited is let through only as far as its deliveries find memory:'
     const first = passed.length;
     expect(first).toBeLessThan(5);
     expect([gate.waiting, gate.waitingSince]).toEqual([false, undefined]);
-    send(9); // comes behind them, although it is visible
+    send(9); // arrives after them, although it is visible
     vi.advanceTimersByTime(100);
     expect(passed).toHaveLength(first);
     for (let round = 0; round < 10; round++) {
@@ -177,7 +177,7 @@ describe('what waited is let through only as far as its deliveries find memory:'
     expect(questions).toHaveLength(1);
   });
 
-  test('what only waits here does not count: it can become less only by being let through', async () => {
+  test('memory of changes that only wait here does not stop them: only letting them pass can free it', async () => {
     const { passed, connect, send, answer } = gated({ highWaterMark: 3 });
     connect();
     for (let xid = 1; xid <= 100; xid++) send(xid);
@@ -185,7 +185,7 @@ describe('what waited is let through only as far as its deliveries find memory:'
     expect(passed).toHaveLength(100);
   });
 
-  test('a connection that is lost meanwhile lets nothing through', async () => {
+  test('a connection that is lost in the meantime lets nothing pass', async () => {
     const { gate, passed, connect, send, answer, settle } = fanOut();
     connect();
     for (let xid = 1; xid <= 8; xid++) send(xid);
@@ -200,7 +200,7 @@ describe('what waited is let through only as far as its deliveries find memory:'
     expect(passed.slice(0, first + 1)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].slice(0, first + 1));
   });
 
-  test('what is thrown on the way ends the connection, and is no uncaught exception', async () => {
+  test('an exception in a later stage ends the connection, and is not uncaught', async () => {
     let broken = false;
     const held: CapturedChange[] = [];
     const { failures, connect, send, answer, ledger } = gated({

@@ -7,7 +7,7 @@ const prefix = 'walwatch:heartbeat:worker';
 const interval = 5000;
 const timeout = 60_000;
 
-/** A server that writes each heartbeat at 0/64, at once or when it is told to. */
+/** A server that writes each heartbeat at 0/64, at once or when the test lets it. */
 function server() {
   const unanswered: (() => void)[] = [];
   let answering = true;
@@ -39,18 +39,18 @@ function server() {
   };
 }
 
-test('the next one is written when the one before has come back', async () => {
+test('the next heartbeat is written when the last one has come back', async () => {
   const facts = server();
   await facts.beat();
-  facts.heartbeat.heard('walwatch:heartbeat:another');
+  facts.heartbeat.received('walwatch:heartbeat:another');
   await facts.beat();
   expect(facts.written).toBe(1);
-  facts.heartbeat.heard(prefix);
+  facts.heartbeat.received(prefix);
   await facts.beat();
   expect(facts.written).toBe(2);
 });
 
-test('one that the server has passed and that has not come back ends the connection', async () => {
+test('a heartbeat that the server has passed but not sent back ends the connection', async () => {
   const { beat } = server();
   await beat();
   await beat({ write: parseLsn('0/63') });
@@ -60,7 +60,7 @@ test('one that the server has passed and that has not come back ends the connect
   });
 });
 
-test('a query that has had no answer for two heartbeats ends the connection, also while reading pauses', async () => {
+test('a query without an answer for two heartbeats ends the connection, even while reading is paused', async () => {
   for (const paused of [false, true]) {
     const { beat, isSilent } = server();
     isSilent();
@@ -74,7 +74,7 @@ test('a query that has had no answer for two heartbeats ends the connection, als
   }
 });
 
-test('while the stream brings something, a query without an answer is no reason', async () => {
+test('while the stream delivers data, a query without an answer does not end the connection', async () => {
   const { beat, isSilent } = server();
   isSilent();
   void beat();
@@ -82,7 +82,7 @@ test('while the stream brings something, a query without an answer is no reason'
   await expect(beat({ silence: 10_000 })).rejects.toMatchObject({ code: 'CONNECTION' });
 });
 
-test('two heartbeats that are shorter than a hiccup of the network are no reason', async () => {
+test('very short heartbeats allow for a hiccup of the network', async () => {
   const heartbeat = new Heartbeat('worker', 100, timeout);
   const session = { use: () => new Promise<never>(() => {}) };
   const beat = () => heartbeat.beat(session, { paused: false, write: 0n, silence: 60_000 });
@@ -91,11 +91,11 @@ test('two heartbeats that are shorter than a hiccup of the network are no reason
   await expect(beat()).rejects.toMatchObject({ code: 'CONNECTION' });
 });
 
-test('one that waits behind a large transaction is waited for: while anything arrives, and while reading pauses', async () => {
+test('a heartbeat behind a large transaction is waited for: while data arrives, and while reading is paused', async () => {
   const { beat } = server();
   await beat();
   for (let missed = 0; missed < 100; missed++) {
-    await beat({ silence: timeout - 1 }); // a walsender that decodes what it does not send
+    await beat({ silence: timeout - 1 }); // a walsender that decodes changes it does not send
     await beat({ silence: timeout, paused: true });
     await beat({ write: parseLsn('0/64'), paused: true });
   }
@@ -105,18 +105,18 @@ test('one that waits behind a large transaction is waited for: while anything ar
   });
 });
 
-test('an answer that comes after its heartbeat, and after the next one, is not taken for that of the next one', async () => {
+test('an answer that arrives after its heartbeat, and after the next one, does not count for the next one', async () => {
   const { heartbeat, beat, isSilent, answer } = server();
   isSilent();
   const first = beat();
-  heartbeat.heard(prefix);
+  heartbeat.received(prefix);
   void beat();
   answer();
   await first;
   await beat({ write: parseLsn('0/64') });
 });
 
-test('none is written while reading pauses', async () => {
+test('no heartbeat is written while reading is paused', async () => {
   const facts = server();
   await facts.beat({ paused: true });
   expect(facts.written).toBe(0);

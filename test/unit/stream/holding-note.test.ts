@@ -3,7 +3,7 @@ import { controlName, parseControlName } from '../../../src/stream/holding-note.
 
 const heldBy = { subscription: 'mailer', eventId: '16/B374D848/0', since: new Date(0), attempt: 4, error: undefined };
 
-test('an event that has failed is told by the name of a session, as far as there is room', () => {
+test('the name of a session shows the event that has failed, as far as there is room', () => {
   expect(controlName('worker', undefined)).toBe('walwatch/worker:control');
   expect(controlName('worker', { ...heldBy, attempt: 1 })).toBe('walwatch/worker:control');
   const name = controlName('worker', heldBy);

@@ -36,7 +36,7 @@ const table = {
   keys: [{ primary: true, identity: false, immediate: true, columns: ['id'] }],
 }; // prettier-ignore
 
-/** An inspection of a server that answers as told, or fails. */
+/** An inspection of a server that gives the answers of the test, or fails. */
 function inspecting() {
   const server = { synchronous: '', recovery: false, publication: publication as object | undefined, failure: undefined as unknown }; // prettier-ignore
   const steps: string[] = [];
@@ -79,7 +79,7 @@ function inspecting() {
 const locked = Object.assign(new Error('canceling statement due to lock timeout'), { code: '55P03' });
 
 describe('an inspection', () => {
-  test('bounds what it asks, and restores the session', async () => {
+  test('sets a statement timeout, and restores the session', async () => {
     const { run, steps, told } = inspecting();
     await run();
     expect(steps[0]).toBe('set statement_timeout = 5000');
@@ -87,7 +87,7 @@ describe('an inspection', () => {
     expect(told).toEqual([]);
   });
 
-  test('that gets no answer in time is a warning, keeps what was found before, and is over with the next answer', async () => {
+  test('without an answer in time is a warning and keeps the earlier findings, until the next answer', async () => {
     const { server, run, inspection, over } = inspecting();
     await run();
     server.publication = { ...publication, pubinsert: false };
@@ -115,7 +115,7 @@ describe('an inspection', () => {
     await expect(run()).rejects.toBe(locked);
   });
 
-  test('ends the watch when the publication was dropped or made anew', async () => {
+  test('ends the watch when the publication was dropped or re-created', async () => {
     for (const now of [undefined, { ...publication, oid: 8 }]) {
       const { server, run } = inspecting();
       server.publication = now;
@@ -123,7 +123,7 @@ describe('an inspection', () => {
     }
   });
 
-  test('looks at synchronous_standby_names before it writes anything, and not on a standby', async () => {
+  test('checks synchronous_standby_names before it writes anything, and not on a standby', async () => {
     const { server, session, run, steps, inspection } = inspecting();
     server.synchronous = '*';
     await expect(run()).rejects.toBeInstanceOf(WatchError);
@@ -138,7 +138,7 @@ describe('an inspection', () => {
     });
   });
 
-  test('tells of a change that was made before the first of them', async () => {
+  test('reports a change that was made before the first inspection', async () => {
     const { server, run, inspection } = inspecting();
     inspection.connected(prepared);
     server.publication = { ...publication, pubinsert: false };
@@ -146,7 +146,7 @@ describe('an inspection', () => {
     expect(inspection.found.map(({ code }) => code)).toEqual(['PUBLICATION_CHANGED']);
   });
 
-  test('accepts what the publication left out when it was set up, until it was in order once', async () => {
+  test('accepts what the publication left out at set-up, until it was complete once', async () => {
     const { server, run, inspection } = inspecting();
     inspection.connected({ ...prepared, publication: { ...prepared.publication, operations: new Set() } });
     const codes = async () => {
@@ -162,7 +162,7 @@ describe('an inspection', () => {
     expect(await codes()).toEqual(['PUBLICATION_CHANGED']);
   });
 
-  test('is not begun while the one before has no answer', async () => {
+  test('does not start while the previous one has no answer', async () => {
     const { run, steps } = inspecting();
     await Promise.all([run(), run()]);
     expect(steps.filter((step) => step === 'narrow')).toHaveLength(1);

@@ -38,7 +38,7 @@ function intaking() {
   };
 }
 
-test('messages are counted apart, so that they do not renumber changes', () => {
+test('messages have their own numbers, so they do not renumber changes', () => {
   const { begin, commit, insert, message, ids } = intaking();
   begin(0x100n);
   message(1n);
@@ -76,7 +76,7 @@ test('a message outside of transactions is acknowledged exactly at its end, once
   expect(ledger.confirmed).toBe(0x150n);
 });
 
-test('a transaction whose commit record begins where a message ends is another one', () => {
+test('a transaction whose commit record begins where a message ends is a different one', () => {
   const { begin, commit, insert, message, ids } = intaking();
   message(0x150n, false);
   begin(0x150n);
@@ -112,7 +112,7 @@ test('a reconnect delivers no message twice, inside or outside of transactions',
   expect([ledger.confirmed, ledger.settled]).toEqual([0x150n, true]);
 });
 
-test('messages that nobody wants are counted and acknowledged, but not passed on', () => {
+test('messages without a subscription are counted and acknowledged, but not delivered', () => {
   const { begin, commit, message, ids, ledger, received } = intaking();
   begin(0x10n);
   message(0x8n, true, 'nobody');
@@ -125,8 +125,8 @@ test('messages that nobody wants are counted and acknowledged, but not passed on
   expect([ledger.settled, ledger.confirmed]).toEqual([true, 0x30n]);
 });
 
-describe('messages are only sent while somebody wants them:', () => {
-  test('a transaction that was received in part without them goes on with all of its changes, none twice', () => {
+describe('the server sends messages only while a subscription needs them:', () => {
+  test('a transaction received in part without messages continues with all of its changes, none twice', () => {
     const { intake, begin, commit, insert, message, ids } = intaking();
     begin(0x100n);
     for (let count = 0; count < 3; count++) insert();
@@ -140,7 +140,7 @@ describe('messages are only sent while somebody wants them:', () => {
     expect(ids()).toEqual(['0/100/0', '0/100/1', '0/100/2', '0/100/m0', '0/100/m1', '0/100/3', '0/100/4']);
   });
 
-  test('one that was received in part with them goes on without them, and with them again', () => {
+  test('a transaction received in part with messages continues without them, and then with them again', () => {
     const { intake, begin, commit, insert, message, ids } = intaking();
     const send = (withMessages: boolean, rows: number) => {
       begin(0x100n);

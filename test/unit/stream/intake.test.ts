@@ -45,7 +45,7 @@ test('ordinals count every change that the publication carries, watched or not, 
   expect(ids()).toEqual(['0/100/0=a', '0/100/2=c', '0/200/1=e']);
 });
 
-test('a change comes with its rows, and with the overhead that holding it costs', () => {
+test('a change has its rows, and counts the overhead of holding it', () => {
   const { intake, begin, changes } = intaking();
   begin(0x100n);
   const messages: RowChange[] = [
@@ -63,7 +63,7 @@ test('a change comes with its rows, and with the overhead that holding it costs'
   ]);
 });
 
-test('a truncate of several tables is one change, heard by the watchers of each', () => {
+test('a truncate of several tables is one change, for the watchers of each table', () => {
   const { intake, begin, changes, insert } = intaking();
   const posts: Relation = { ...relation, oid: 2, name: 'posts' };
   const planOfPosts = { ...plan, relation: posts };
@@ -78,7 +78,7 @@ test('a truncate of several tables is one change, heard by the watchers of each'
   ]);
 });
 
-test('a change that no watcher wants is not held', () => {
+test('a change without an interested watcher is not held', () => {
   const updatesOnly = planFor(usersTable(), ['users', 'updated']);
   const { intake, begin, commit, changes, ledger } = intaking();
   begin(0x100n);
@@ -88,7 +88,7 @@ test('a change that no watcher wants is not held', () => {
   expect(ledger.confirmed).toBe(0x108n);
 });
 
-test('inside is between Begin and Commit, also for a transaction that is skipped', () => {
+test('`inside` is true between Begin and Commit, even for a transaction that is skipped', () => {
   const { intake, begin, commit } = intaking();
   const seen = [intake.inside];
   for (let connection = 0; connection < 2; connection++) {
@@ -103,7 +103,7 @@ test('inside is between Begin and Commit, also for a transaction that is skipped
   expect([...seen, intake.inside]).toEqual([false, true, false, true, false, false]);
 });
 
-test('a reconnect delivers nothing twice: what was received whole is skipped', () => {
+test('a reconnect delivers nothing twice: complete transactions are skipped', () => {
   const { intake, ledger, changes, begin, commit, insert, ids } = intaking();
   const send = () => {
     for (const lsn of [0x100n, 0x200n]) {
@@ -123,7 +123,7 @@ test('a reconnect delivers nothing twice: what was received whole is skipped', (
   expect(ledger.confirmed).toBe(0x308n);
 });
 
-test('a partly received transaction is taken up where it broke off, however often the connection is lost', () => {
+test('a partly received transaction continues where it stopped, however often the connection is lost', () => {
   const { intake, ledger, changes, begin, commit, insert, ids } = intaking();
   begin(0x100n);
   for (const id of ['a', 'b']) insert(id);
@@ -143,7 +143,7 @@ test('a partly received transaction is taken up where it broke off, however ofte
   expect(ledger.confirmed).toBe(0x108n);
 });
 
-test('a whole transaction that comes again before a partly received one adds nothing to that', () => {
+test('a complete transaction that is sent again before a partly received one adds nothing to it', () => {
   const { intake, begin, commit, insert, ids } = intaking();
   const sendFirst = () => {
     begin(0x100n);
@@ -160,7 +160,7 @@ test('a whole transaction that comes again before a partly received one adds not
   expect(ids().slice(3)).toEqual(['0/200/0=d', '0/200/1=e']);
 });
 
-test('the xid is that of the transaction at hand, also while it is skipped', () => {
+test('the xid is that of the current transaction, even while it is skipped', () => {
   const { intake, commit } = intaking();
   for (const xid of [7, 8, 7]) {
     intake.begin({ tag: 'begin', finalLsn: BigInt(xid), committedAt: 0, xid });
@@ -178,7 +178,7 @@ test('a partly received transaction that the server does not send again was skip
   expect(() => begin(0x200n)).toThrow(moved);
 });
 
-test('in another history nothing is known, and equal positions are other transactions', () => {
+test('in another history all is new, and equal positions are other transactions', () => {
   const { intake, ledger, begin, commit, insert, ids } = intaking();
   begin(0x200n);
   insert('a');
@@ -190,7 +190,7 @@ test('in another history nothing is known, and equal positions are other transac
   expect(ids()).toEqual(['0/200/0=a', '0/100/0=b']);
 });
 
-test('a keepalive outside of transactions is handled once all before it is', () => {
+test('a keepalive outside of transactions is handled once everything before it is', () => {
   const { intake, ledger, changes, begin, commit, insert } = intaking();
   intake.idle(0x50n);
   expect(ledger.confirmed).toBe(0x50n);

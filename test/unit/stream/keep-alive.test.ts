@@ -1,28 +1,29 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { KeepAlive } from '../../../src/stream/keep-alive.ts';
 import { Positions } from '../../../src/stream/positions.ts';
 import type { StatusUpdate } from '../../../src/stream/status-update.ts';
 import { deadAfter, lookInterval, statusInterval } from '../../../src/stream/timing.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
+import { recorder } from '../../support/recorder.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
 const timeout = 3000;
 
 function keepAlive() {
-  const sent: StatusUpdate[] = [];
-  const failed: unknown[] = [];
+  const sent = recorder<StatusUpdate>();
+  const failed = recorder();
   const host = {
     bytesRead: 0,
     paused: false,
-    send: (update: StatusUpdate) => void sent.push(update),
-    fail: (error: unknown) => void failed.push(error),
+    send: sent,
+    fail: failed,
   };
-  return { sent, failed, host, keepAlive: new KeepAlive(host, new Positions(), timeout) };
+  return { sent: sent.all, failed: failed.all, host, keepAlive: new KeepAlive(host, new Positions(), timeout) };
 }
 
-test('every status update asks, so that an idle server is never silent; one that nobody reads the answer of does not', () => {
+test('every status update asks for an answer, so that an idle server is never silent; not while reading is paused', () => {
   const { sent, host, keepAlive: alive } = keepAlive();
   alive.start();
   vi.advanceTimersByTime(2 * statusInterval(timeout));

@@ -1,4 +1,4 @@
-/** What a captured change counts for: what is kept of it in memory, not what was received. */
+/** The bytes a captured change counts for: those that are kept in memory, not those that were received. */
 import { expect, test } from 'vitest';
 import type { CapturedMessage } from '../../../src/changes/message.ts';
 import * as encode from '../../support/pgoutput-messages.ts';
@@ -18,7 +18,7 @@ const long = 'x'.repeat(500_000);
 
 type Values = readonly (string | null | undefined)[];
 
-/** Receives changes of the table with these columns watched. Returns what they count for. */
+/** Receives changes of the table with these columns watched. Returns the bytes they count for. */
 function bytesOf(extraColumns: readonly string[], ...messages: readonly Buffer[]): readonly number[] {
   const plan = planFor(
     table,
@@ -35,7 +35,7 @@ function bytesOf(extraColumns: readonly string[], ...messages: readonly Buffer[]
 const insert = (...row: Values) => encode.insert(table.oid, row);
 const [least] = bytesOf([], insert('1', null, null, null, null));
 
-test('a value that nobody watches counts for nothing, in a new row or an old one', () => {
+test('a value that is not watched counts for nothing, in a new row or an old one', () => {
   expect(
     bytesOf(
       [],
@@ -46,7 +46,7 @@ test('a value that nobody watches counts for nothing, in a new row or an old one
   ).toEqual([least, expect.closeTo(least!, -3), least]);
 });
 
-test('a value that is watched counts with its length, once for each row that holds it', () => {
+test('a watched value counts with its length, once for each row that holds it', () => {
   const [inserted, updated, unchanged, deleted] = bytesOf(
     ['bio'],
     insert('1', null, long, null, null),
@@ -60,13 +60,13 @@ test('a value that is watched counts with its length, once for each row that hol
   expect(deleted! - least!).toBeCloseTo(long.length, -3);
 });
 
-test('of an old row of which only the key is sent, the key counts', () => {
+test('of an old row that is only a key, the key counts', () => {
   const sent = ['1', null, null, null, null];
   const [keyOnly] = bytesOf(['bio'], encode.update(table.oid, ['2', null, null, null, null], ['K', sent]));
   expect(keyOnly! - least!).toBeLessThan(500);
 });
 
-test('a text with a single character beyond ASCII takes two bytes for each', () => {
+test('a text with a character beyond ASCII takes two bytes for each of its characters', () => {
   const [narrow, wide] = bytesOf(
     ['bio'],
     insert('1', null, long, null, null),
@@ -75,7 +75,7 @@ test('a text with a single character beyond ASCII takes two bytes for each', () 
   expect(wide! - narrow!).toBeCloseTo(long.length, -3);
 });
 
-test('many small values count for more than their texts: each is a string, and has its places in row and event', () => {
+test('many small values count for more than their texts: each is a string, with places in row and event', () => {
   const columns = Array.from({ length: 1000 }, (_, index) => column(`c${index}`, oids.int4));
   const wide = usersTable({ columns: [...table.columns, ...columns] });
   const plan = planFor(wide, ['users', 'inserted', { extraColumns: columns.map(({ name }) => name) }]);
@@ -86,7 +86,7 @@ test('many small values count for more than their texts: each is a string, and h
   expect(emitted[0]!.bytes).toBeGreaterThan(50_000);
 });
 
-test('what is parsed into objects counts as well, by its text', () => {
+test('the objects that values are parsed into count as well, by their text', () => {
   const text = JSON.stringify({ text: long });
   const [unwatched] = bytesOf([], insert('1', null, null, text, null));
   const [json] = bytesOf(['data'], insert('1', null, null, text, null));

@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Positions } from '../../../src/stream/positions.ts';
 
-test('a new connection says 0 until its first positions, which moves nothing', () => {
+test('a new connection reports 0 until its first positions, which moves nothing', () => {
   const positions = new Positions();
   expect(positions.update(false)).toEqual({ write: 0n, flush: 0n, replyRequested: false });
   expect(positions.advance(undefined)).toBe(false);
-  // Confirmed over an earlier connection: this one received nothing yet.
+  // Confirmed over an earlier connection: this one has received nothing yet.
   expect(positions.advance(100n)).toBe(false);
   expect(positions.update(true)).toEqual({ write: 0n, flush: 0n, replyRequested: true });
 });
@@ -16,7 +16,7 @@ test('a position is never acknowledged beyond what this connection received', ()
   positions.reached(50n);
   expect(positions.advance(100n)).toBe(true);
   expect(positions.update(false).flush).toBe(50n);
-  // Named inside a transaction: what comes before it was not all received.
+  // Reported inside a transaction: not everything before it was received.
   positions.named(90n);
   expect(positions.advance(100n)).toBe(false);
   expect(positions.update(false)).toMatchObject({ write: 90n, flush: 50n });
@@ -25,7 +25,7 @@ test('a position is never acknowledged beyond what this connection received', ()
   expect(positions.update(false).flush).toBe(100n);
 });
 
-test('a position behind one that was reached takes nothing back', () => {
+test('a position before the reached one changes nothing', () => {
   const positions = new Positions();
   for (const lsn of [50n, 40n]) positions.reached(lsn);
   positions.advance(100n);
@@ -41,7 +41,7 @@ test('there is something to send only when the position moved', () => {
   expect(positions.update(false).flush).toBe(40n);
 });
 
-test('a keepalive is answered with flush 0 while anything is unhandled, and write as far as the server has come', () => {
+test('a keepalive is answered with flush 0 while events are unhandled, and with write at the position of the server', () => {
   const positions = new Positions();
   positions.reached(50n);
   positions.advance(40n);
@@ -50,7 +50,7 @@ test('a keepalive is answered with flush 0 while anything is unhandled, and writ
   expect(positions.reply(true)).toEqual({ write: 60n, flush: 40n, replyRequested: false });
 });
 
-test('whatever happens, write and flush never move back, and flush is at most what was reached and confirmed', () => {
+test('write and flush never move back, and flush never exceeds the reached and confirmed positions', () => {
   const position = fc.bigInt(0n, 1000n);
   const step = fc.oneof(
     fc.record({ kind: fc.constant('named' as const), at: position }),
@@ -76,7 +76,7 @@ test('whatever happens, write and flush never move back, and flush is at most wh
   );
 });
 
-test('a connection acknowledges nothing before the position at which its slot stands', () => {
+test('a connection acknowledges nothing before the position of its slot', () => {
   const positions = new Positions();
   positions.connect('0/64');
   positions.reached(0x50n); // a walsender reads again from where its oldest open transaction began
@@ -85,7 +85,7 @@ test('a connection acknowledges nothing before the position at which its slot st
   expect([positions.advance(0x100n), positions.update(false).flush]).toEqual([true, 0x70n]);
 });
 
-test('a new connection forgets what the one before received, the watch does not', () => {
+test('a new connection forgets what the last one received, the watch does not', () => {
   const positions = new Positions();
   positions.reached(0x50n);
   positions.advance(0x50n);

@@ -3,7 +3,7 @@ import type { Session } from '../../../src/postgres/session.ts';
 import { Questions } from '../../../src/stream/questions.ts';
 import { deferred } from '../../support/until.ts';
 
-/** A session that answers with its name, each time it is let to. */
+/** A session that answers with its name, each time the test lets it. */
 class FakeSession {
   readonly name: string;
   readonly lost = deferred<never>();
@@ -53,7 +53,7 @@ function questions() {
   return { sessions, released, opened, questions: one, ask, answered };
 }
 
-test('what has no answer when its session is replaced is asked again, over the new one', async () => {
+test('a question without an answer is asked again when its session is replaced', async () => {
   const { sessions, released, questions: one, ask, answered } = questions();
   await answered();
   const answers = [ask(), ask()];
@@ -64,14 +64,14 @@ test('what has no answer when its session is replaced is asked again, over the n
   expect(await Promise.all(answers)).toEqual(['next', 'next']);
 });
 
-test('an error of the present session is an error', async () => {
+test('an error of the current session is an error', async () => {
   const { sessions, ask } = questions();
   const answer = ask();
   sessions[0]!.lost.reject(new Error('reset'));
   await expect(answer).rejects.toThrow('reset');
 });
 
-test('a session that has not answered anything is as good as a new one, and one is opened at a time', async () => {
+test('a session that has not answered anything yet is not replaced, and only one is opened at a time', async () => {
   const { sessions, questions: one, ask, answered } = questions();
   await one.renew();
   expect(sessions).toHaveLength(1);
@@ -82,7 +82,7 @@ test('a session that has not answered anything is as good as a new one, and one 
   expect(sessions).toHaveLength(2);
 });
 
-test('when no other session can be opened, the one that there is goes on', async () => {
+test('when no other session can be opened, the current one stays', async () => {
   const { sessions, released, opened, questions: one, ask, answered } = questions();
   await answered();
   opened.fails = true;
@@ -93,7 +93,7 @@ test('when no other session can be opened, the one that there is goes on', async
   expect(released).toEqual([]);
 });
 
-test('it is silent only while something was asked', async () => {
+test('it counts as silent only while a question is pending', async () => {
   const { sessions, questions: one, ask } = questions();
   for (let looks = 0; looks < 10; looks++) one.look();
   expect(one.silence.milliseconds).toBe(0);

@@ -6,14 +6,14 @@ import { deferred } from '../../support/until.ts';
 
 const settle = () => new Promise((resolve) => process.nextTick(resolve));
 
-/** A catalog that answers when it is told to, once for each question. */
+/** A catalog that answers each question once, when the test lets it. */
 function slowCatalog(questions: number) {
   const answers = Array.from({ length: questions }, () => deferred());
   let asked = 0;
   return { answers, described: () => answers[asked++]?.promise };
 }
 
-test('while the catalog is asked nothing overtakes: what comes in waits, keepalives too, and reading pauses', async () => {
+test('while the catalog is queried nothing overtakes: messages and keepalives wait, and reading is paused', async () => {
   const { answers, described: ask } = slowCatalog(1);
   const { receiver, told } = receiving({ described: ask });
   receiver.message(described);
@@ -29,7 +29,7 @@ test('while the catalog is asked nothing overtakes: what comes in waits, keepali
   expect(told.at(-1)).toBe('keepalive 600');
 });
 
-test('what waits is a copy, because the buffer is used again', async () => {
+test('waiting messages are copies, because the buffer is used again', async () => {
   const { answers, described: ask } = slowCatalog(1);
   const { receiver, told, failures } = receiving({ described: ask });
   receiver.message(described);
@@ -43,7 +43,7 @@ test('what waits is a copy, because the buffer is used again', async () => {
   expect(told).toContain('0/100/0=1');
 });
 
-test('a second question while catching up keeps the order as well, and reading goes on after the last answer only', async () => {
+test('a second query while catching up keeps the order too, and reading continues only after the last answer', async () => {
   const { answers, described: ask } = slowCatalog(2);
   const { receiver, told } = receiving({ described: ask });
   receiver.message(described);
@@ -51,13 +51,13 @@ test('a second question while catching up keeps the order as well, and reading g
   answers[0]!.resolve();
   await settle();
   expect(told).toEqual(['wait', '0/100/0=1', 'wait']);
-  receiver.message(row('3')); // was on its way when reading paused
+  receiver.message(row('3')); // already arriving when reading was paused
   answers[1]!.resolve();
   await settle();
   expect(told).toEqual(['wait', '0/100/0=1', 'wait', '0/100/1=2', '0/100/2=3', 'go on']);
 });
 
-test('a catalog that does not answer, and bytes that make no sense among what waited, end the connection', async () => {
+test('a catalog that does not answer, and invalid bytes among the waiting messages, end the connection', async () => {
   const { answers, described: ask } = slowCatalog(2);
   const one = receiving({ described: ask });
   one.receiver.message(described);
@@ -73,21 +73,24 @@ test('a catalog that does not answer, and bytes that make no sense among what wa
   expect(one.told).toEqual(['wait']);
 });
 
-test.each(['resolves', 'rejects'])('closed while the catalog is asked: nothing follows when it %s', async (outcome) => {
-  const { answers, described: ask } = slowCatalog(1);
-  const { receiver, told, failures } = receiving({ described: ask });
-  receiver.message(described);
-  receiver.message(begin(256n));
-  receiver.close();
-  if (outcome === 'resolves') answers[0]!.resolve();
-  else answers[0]!.reject(new Error('lost'));
-  await settle();
-  receiver.message(row('1'));
-  receiver.keepalive(500n, true);
-  expect([told, failures]).toEqual([['wait'], []]);
-});
+test.each(['resolves', 'rejects'])(
+  'closed while the catalog is queried: nothing follows when it %s',
+  async (outcome) => {
+    const { answers, described: ask } = slowCatalog(1);
+    const { receiver, told, failures } = receiving({ described: ask });
+    receiver.message(described);
+    receiver.message(begin(256n));
+    receiver.close();
+    if (outcome === 'resolves') answers[0]!.resolve();
+    else answers[0]!.reject(new Error('lost'));
+    await settle();
+    receiver.message(row('1'));
+    receiver.keepalive(500n, true);
+    expect([told, failures]).toEqual([['wait'], []]);
+  },
+);
 
-test('once the catalog has answered, everything is planned anew: a new partition changes what is known of its root', async () => {
+test('once the catalog has answered, everything is planned again: a new partition changes the facts about its root', async () => {
   const { answers, described: ask } = slowCatalog(2);
   let asked = 0;
   const { receiver } = receiving({
@@ -109,7 +112,7 @@ test('once the catalog has answered, everything is planned anew: a new partition
   expect(asked).toBe(2);
 });
 
-test('a message in pieces is taken whole while the catalog is asked, because what is wanted of it is not known', () => {
+test('a message in pieces is assembled while the catalog is queried, because its needed columns are not known yet', () => {
   const { described: ask } = slowCatalog(1);
   const { receiver } = receiving({ described: ask });
   expect(receiver.large(0x49, 2_000_000)).toBeDefined();

@@ -5,21 +5,22 @@ import * as encode from '../../support/pgoutput-messages.ts';
 import { Intake } from '../../../src/stream/intake.ts';
 import type { Receiver } from '../../../src/stream/receiver.ts';
 import { begin, commit, described, plan, receiving, row } from '../../support/receiving.ts';
+import { recorder } from '../../support/recorder.ts';
 import { relationOf, usersTable } from '../../support/sample-tables.ts';
 
-test('a transaction goes through in order, and is reached before it may be confirmed', () => {
+test('a transaction passes in order, and is reached before it may be confirmed', () => {
   const { receiver, told } = receiving();
   for (const bytes of [described, begin(256n), row('1'), row('2'), commit(256n)]) receiver.message(bytes);
   expect(told).toEqual(['0/100/0=1', '0/100/1=2', 'reached 264', 'confirmed 264']);
 });
 
-test('a keepalive outside of transactions moves the position; it is reached before it is confirmed and answered last', () => {
+test('a keepalive outside of transactions is reached, confirmed, and answered last', () => {
   const { receiver, told } = receiving();
   receiver.keepalive(500n, true);
   expect(told).toEqual(['reached 500', 'confirmed 500', 'keepalive 500 ?']);
 });
 
-test('a keepalive inside a transaction is only told: its position may be the start of the commit record', () => {
+test('a keepalive inside a transaction is only answered: its position may be the start of the commit record', () => {
   const { receiver, told, ledger } = receiving();
   for (const bytes of [described, begin(256n), row('1')]) receiver.message(bytes);
   receiver.keepalive(300n, true);
@@ -27,14 +28,14 @@ test('a keepalive inside a transaction is only told: its position may be the sta
   expect(ledger.confirmed).toBeUndefined();
 });
 
-test('types and origins are read and passed over', () => {
+test('types and origins are read and skipped', () => {
   const { receiver, told, failures } = receiving();
   receiver.message(encode.type(1, 'public', 'mood'));
   receiver.message(encode.origin(1n, 'x'));
   expect([told, failures]).toEqual([[], []]);
 });
 
-test('a message outside of transactions is reached and confirmed at its end, exactly; one inside is part of its transaction', () => {
+test('a message outside of transactions is reached and confirmed exactly at its end; one inside is part of its transaction', () => {
   const { receiver, told } = receiving();
   receiver.message(encode.logicalMessage(false, 100n, 'cache', Buffer.alloc(0)));
   receiver.message(begin(256n));
@@ -54,13 +55,13 @@ test('a plan is made at the first change after each description, not before and 
   expect(planned).toEqual([plan.relation, plan.relation]);
 });
 
-test('columns that nobody wants are not decoded', () => {
+test('columns that no watcher needs are not decoded', () => {
   const { receiver, told } = receiving({ plan: () => undefined });
   for (const bytes of [described, begin(256n), row('1'), commit(256n)]) receiver.message(bytes);
   expect(told).toEqual(['reached 264', 'confirmed 264']);
 });
 
-test('whatever throws inside the socket callback ends the connection instead, once, and nothing is taken any more', () => {
+test('an exception inside the socket callback ends the connection instead, once, and nothing is read afterwards', () => {
   const { receiver, told, failures } = receiving();
   expect(() => receiver.message(Buffer.from('?'))).not.toThrow();
   receiver.message(begin(256n));
@@ -70,7 +71,7 @@ test('whatever throws inside the socket callback ends the connection instead, on
   expect(told).toEqual([]);
 });
 
-test('a plan that can not be made, and a keepalive that can not be told, end the connection too', () => {
+test('a plan that cannot be made, and a keepalive that cannot be answered, end the connection too', () => {
   const broken = new Error('broken');
   const throws = () => {
     throw broken;
@@ -82,7 +83,7 @@ test('a plan that can not be made, and a keepalive that can not be told, end the
   expect([...one.failures, ...other.failures]).toEqual([broken, broken]);
 });
 
-test('a table of another shape is decoded as its own description says', () => {
+test('a table of another shape is decoded by its own description', () => {
   const narrow = relationOf(usersTable({ columns: usersTable().columns.slice(0, 2) }));
   const { receiver, told, failures } = receiving();
   for (const bytes of [
@@ -96,25 +97,25 @@ test('a table of another shape is decoded as its own description says', () => {
   expect([told, failures]).toEqual([['0/100/0=1', '0/100/1=2'], []]);
 });
 
-test('types are told as they are described, and messages by their prefix before they are delivered', () => {
-  const heard: unknown[] = [];
+test('types are reported as they are described, and messages by their prefix before they are delivered', () => {
+  const heard = recorder();
   const { receiver, told } = receiving({
-    type: (type) => heard.push(type),
+    type: heard,
     message: (prefix) => told.push(`message ${prefix}`),
   });
   receiver.message(encode.type(16_500, 'public', 'mood'));
   receiver.message(encode.logicalMessage(false, 100n, 'cache', Buffer.alloc(0)));
-  expect(heard).toEqual([{ tag: 'type', oid: 16_500, schema: 'public', name: 'mood' }]);
+  expect(heard.all).toEqual([{ tag: 'type', oid: 16_500, schema: 'public', name: 'mood' }]);
   expect(told).toEqual(['reached 100', 'message cache', '0/64/n0=cache', 'confirmed 100']);
 });
 
-describe('a message that comes in pieces', () => {
+describe('a message that arrives in pieces', () => {
   const bring = (receiver: Receiver, bytes: Buffer) => {
     const large = receiver.large(bytes[0]!, bytes.length)!;
     for (let at = 0; at < bytes.length; at += 7) large.write(bytes, at, Math.min(at + 7, bytes.length));
   };
 
-  test('is handled as one that comes whole, and its position counts although nobody wants it', () => {
+  test('is handled like any other, and its position counts although it has no subscription', () => {
     const { receiver, told } = receiving();
     receiver.message(described);
     receiver.message(begin(256n));
@@ -128,7 +129,7 @@ describe('a message that comes in pieces', () => {
     ]); // prettier-ignore
   });
 
-  test('and makes no sense ends the connection, once', () => {
+  test('and is invalid ends the connection, once', () => {
     const { receiver, failures } = receiving();
     receiver.message(described);
     bring(receiver, Buffer.concat([row('1'), Buffer.from('more')]));
@@ -137,7 +138,7 @@ describe('a message that comes in pieces', () => {
   });
 });
 
-test('rows are handed on with one and the same function, not with one made for each', () => {
+test('all rows are delivered by the same function: none is made for each row', () => {
   const change = vi.spyOn(Intake.prototype, 'change');
   onTestFinished(() => change.mockRestore());
   const { receiver } = receiving();

@@ -1,9 +1,9 @@
-/** `status().receiving`: how far the transaction has come in that is being received. */
+/** `status().receiving`: the received part of a transaction that is still arriving. */
 import { expect, test } from 'vitest';
 import * as encode from '../../support/pgoutput-messages.ts';
 import { begin, commit, described, plan, receiving, row } from '../../support/receiving.ts';
 
-test('between transactions nothing is being received; inside one, its changes and bytes so far', () => {
+test('between transactions it is undefined; inside one it has the changes and bytes so far', () => {
   const { receiver, intake } = receiving();
   receiver.message(described);
   expect(intake.receiving).toBeUndefined();
@@ -18,7 +18,7 @@ test('between transactions nothing is being received; inside one, its changes an
   expect(intake.receiving).toMatchObject({ changes: 0, bytes: 0 });
 });
 
-test('changes of tables that nobody watches count, and so do those that were received over an earlier connection', () => {
+test('changes of tables without a watcher count, and so do those received over an earlier connection', () => {
   const { receiver, intake } = receiving({ plan: () => undefined });
   for (const bytes of [described, begin(256n), row('1'), row('2')]) receiver.message(bytes);
   expect(intake.receiving).toMatchObject({ changes: 2 });
@@ -28,7 +28,7 @@ test('changes of tables that nobody watches count, and so do those that were rec
   expect(intake.receiving).toMatchObject({ changes: 1, bytes: row('1').length });
 });
 
-test('in the middle of a value that comes in pieces the bytes move already', () => {
+test('in the middle of a value that arrives in pieces the bytes already increase', () => {
   const { receiver, intake } = receiving();
   for (const bytes of [described, begin(256n)]) receiver.message(bytes);
   const message = encode.insert(plan.relation.oid, ['1', 'a@b', null, 'x'.repeat(100_000)]);

@@ -10,19 +10,19 @@ function received(count: number): RecentTransactions {
   return recent;
 }
 
-test('a transaction that is repeated as it was agrees', () => {
+test('a transaction that is repeated unchanged agrees', () => {
   const recent = received(10);
   for (let n = 1; n <= 10; n++) expect(recent.agrees(at(n))).toBe(true);
 });
 
-test('another xid, another time, or a position between two that were received tell of a restored server', () => {
+test('another xid, another time, or a position between two received ones reveal a restored server', () => {
   const recent = received(10);
   expect(recent.agrees(at(5, 6))).toBe(false);
   expect(recent.agrees({ ...at(5), committedAt: 6 })).toBe(false);
   expect(recent.agrees({ ...at(5), finalLsn: 550n })).toBe(false);
 });
 
-test('the last 1,024 are remembered; what is older counts as the same', () => {
+test('the last 1,024 transactions are remembered; older ones count as the same', () => {
   const recent = received(3000);
   const oldest = 3000 - 1023;
   expect(recent.agrees(at(oldest, 1))).toBe(false);
@@ -31,7 +31,7 @@ test('the last 1,024 are remembered; what is older counts as the same', () => {
   expect(recent.agrees(at(oldest - 1, 1))).toBe(true);
 });
 
-test('after clear() nothing is remembered, not even what the ring still holds', () => {
+test('after clear() none is remembered, not even those that the ring still holds', () => {
   const recent = received(3000);
   recent.clear();
   expect(recent.agrees(at(2500, 1))).toBe(true);

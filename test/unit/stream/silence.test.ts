@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Silence } from '../../../src/stream/silence.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+useFakeTime();
 
-test('it begins with the look that heard something last, and ends with the next byte', () => {
+test('silence begins with the last look that saw a byte, and ends with the next byte', () => {
   const silence = new Silence(500);
   silence.look(10, false);
   const heardAt = Date.now();
@@ -19,7 +19,7 @@ test('it begins with the look that heard something last, and ends with the next 
   expect([silence.milliseconds, silence.since(1)]).toEqual([0, undefined]);
 });
 
-test('who does not listen hears nothing, and judges nobody, nor by what was before', () => {
+test('while looks are paused the server never counts as silent, and earlier looks do not count', () => {
   const silence = new Silence(500);
   for (let looks = 0; looks < 100; looks++) silence.look(10, true);
   expect(silence.milliseconds).toBe(0);
@@ -27,10 +27,10 @@ test('who does not listen hears nothing, and judges nobody, nor by what was befo
   expect(silence.milliseconds).toBe(500);
 });
 
-test('a process that was busy for a minute has not listened: the server is not silent for that', () => {
+test('a process that was busy for a minute was not looking: the server does not count as silent', () => {
   const silence = new Silence(500);
   silence.look(10, false);
   vi.advanceTimersByTime(60_000);
-  silence.look(10, false); // the timer comes before what arrived is read
+  silence.look(10, false); // the timer runs before the arrived data is read
   expect(silence.milliseconds).toBe(500);
 });

@@ -7,18 +7,18 @@ import { isVisible } from '../../../src/stream/visibility.ts';
 vi.mock('node:timers/promises', () => ({ setTimeout: vi.fn(() => Promise.resolve()) }));
 beforeEach(() => void vi.mocked(delay).mockClear());
 
-/** A server on which the transaction 10 is in progress for so many questions. */
+/** A server on which transaction 10 is in progress for this number of queries. */
 function taking(inProgress: number) {
   let asked = 0;
   return () => Promise.resolve({ xmin: 10, xmax: 20, inProgress: new Set(asked++ < inProgress ? [10] : []) });
 }
 
-test('what is visible at once is not waited for', async () => {
+test('a visible transaction is not waited for', async () => {
   await untilVisible(taking(0), 10);
   expect(delay).not.toHaveBeenCalled();
 });
 
-test('what is not is asked about less and less often, every 50 ms at last', async () => {
+test('an invisible transaction is asked about less and less often, in the end every 50 ms', async () => {
   await untilVisible(taking(8), 10);
   expect(vi.mocked(delay).mock.calls.flat()).toEqual([1, 2, 4, 8, 16, 32, 50, 50]);
 });
@@ -34,14 +34,14 @@ function answering(...rows: object[]) {
   return { ask, take: snapshotsOf({ ask } as unknown as Session) };
 }
 
-test("a snapshot is PostgreSQL's", async () => {
+test('a snapshot has the xids that PostgreSQL reports', async () => {
   const { ask, take } = answering({ snapshot: '10:20:12', standby: false });
   for (let times = 0; times < 2; times++)
     expect(await take(() => [15])).toEqual({ xmin: 10, xmax: 20, inProgress: new Set([12]) });
   expect(ask.mock.calls.map((call) => call.length)).toEqual([1, 1]);
 });
 
-test('a standby does not list what is in progress, but says of the transactions in question which have committed', async () => {
+test('a standby does not list transactions in progress, but answers which of those in question have committed', async () => {
   const { ask, take } = answering(
     { snapshot: '10:20:', standby: true },
     { snapshot: '10:20:', standby: true, committed: '15' },
@@ -52,7 +52,7 @@ test('a standby does not list what is in progress, but says of the transactions 
   expect([15, 16, 9].map((xid) => isVisible(xid, snapshot))).toEqual([true, false, true]);
 });
 
-test('a standby that was promoted is judged as a primary from the next answer on, also while questions are on their way', async () => {
+test('a promoted standby is treated as a primary from the next answer on, even for pending questions', async () => {
   const { take } = answering(
     { snapshot: '10:20:', standby: true },
     { snapshot: '10:20:12', standby: false, committed: null },

@@ -1,21 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { WatchError } from '../../../src/errors.ts';
 import { classify } from '../../../src/setup/classify.ts';
 import { Supervisor } from '../../../src/stream/supervisor.ts';
 import { provenAfter } from '../../../src/stream/timing.ts';
+import { useFakeTime } from '../../support/fake-time.ts';
 
 const names = { slot: 'worker', publication: 'accounts' };
 const classified = { classify: (cause: unknown) => classify(cause, names) };
 const lost = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, 'random').mockReturnValue(1);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+useFakeTime({ random: 1 });
 
 /** `outcomes`: how each attempt ends; a pending promise is a connection that is up. */
 function supervise(outcomes: readonly (() => Promise<void>)[]) {
@@ -31,7 +25,7 @@ function supervise(outcomes: readonly (() => Promise<void>)[]) {
 const up = () => new Promise<void>(() => {});
 const fails = () => Promise.reject(lost());
 
-test('a lost connection is tried again, less and less often', async () => {
+test('a lost connection is retried with backoff', async () => {
   const { supervisor, delays, attempts } = supervise([fails, fails, fails, up]);
   void supervisor.run();
   await vi.advanceTimersByTimeAsync(99);
@@ -43,7 +37,7 @@ test('a lost connection is tried again, less and less often', async () => {
   expect(delays).toEqual([100, 200, 400]);
 });
 
-describe('the next delay begins small again', () => {
+describe('the delay starts small again', () => {
   /** Streams for `milliseconds`, then fails. */
   const streams = (supervisor: () => Supervisor, milliseconds: number) => async () => {
     supervisor().began();
@@ -51,7 +45,7 @@ describe('the next delay begins small again', () => {
     return fails();
   };
 
-  test('once a stream has proved itself: something was acknowledged, …', async () => {
+  test('after a stream that acknowledged something', async () => {
     const { supervisor, delays } = supervise([
       fails,
       fails,
@@ -67,14 +61,14 @@ describe('the next delay begins small again', () => {
     expect(delays).toEqual([100, 200, 100]);
   });
 
-  test('… or it lasted', async () => {
+  test('after a stream that lasted', async () => {
     const { supervisor, delays } = supervise([fails, fails, streams(() => supervisor, provenAfter + 1), up]);
     void supervisor.run();
     await vi.advanceTimersByTimeAsync(1000 + provenAfter);
     expect(delays).toEqual([100, 200, 100]);
   });
 
-  test('but not when it dies soon after it began: that would be repeated many times a second', async () => {
+  test('but not after a stream that dies soon: that would be repeated many times a second', async () => {
     const short = streams(() => supervisor, provenAfter / 10);
     const { supervisor, delays } = supervise([short, short, short, short, up]);
     void supervisor.run();
@@ -87,14 +81,14 @@ describe('the next delay begins small again', () => {
 
 const busy = (code: string) => () => Promise.reject(Object.assign(new Error('not now'), { code }));
 
-test('a busy server is tried again slowly', async () => {
+test('a busy server is retried slowly', async () => {
   const { supervisor, delays } = supervise([busy('53300'), busy('53300'), up]);
   void supervisor.run();
   await vi.advanceTimersByTimeAsync(3000);
   expect(delays).toEqual([1000, 2000]);
 });
 
-test('failures of one kind do not delay those of another: a server that was down and now starts is back in seconds', async () => {
+test('failures of one kind do not delay those of another: a server that restarts is back in seconds', async () => {
   const { supervisor, delays } = supervise([
     fails,
     fails,
@@ -110,7 +104,7 @@ test('failures of one kind do not delay those of another: a server that was down
   expect(delays).toEqual([100, 200, 400, 100, 200, 1000, 800]);
 });
 
-test('a final error ends it at once, also when it comes later', async () => {
+test('a permanent error ends it at once, even after other attempts', async () => {
   const wrongPassword = Object.assign(new Error('password authentication failed'), { code: '28P01' });
   const { supervisor, delays, attempts } = supervise([fails, () => Promise.reject(wrongPassword), up]);
   const run = expect(supervisor.run()).rejects.toMatchObject({ code: 'AUTHENTICATION', cause: wrongPassword });
@@ -119,7 +113,7 @@ test('a final error ends it at once, also when it comes later', async () => {
   expect([attempts(), delays.length]).toEqual([2, 1]);
 });
 
-test('an attempt that can not even be made counts as a failed one', async () => {
+test('an attempt that cannot even be created counts as a failed one', async () => {
   const error = new WatchError('CONFIGURATION', 'no');
   const supervisor = new Supervisor({
     ...classified,
@@ -131,7 +125,7 @@ test('an attempt that can not even be made counts as a failed one', async () => 
   await expect(supervisor.run()).rejects.toBe(error);
 });
 
-test('after stop() no attempt follows, and run() resolves: while connected, …', async () => {
+test('stop() while connected: no attempt follows, and run() resolves', async () => {
   const { supervisor, attempts, delays } = supervise([
     () => {
       supervisor.stop();
@@ -143,7 +137,7 @@ test('after stop() no attempt follows, and run() resolves: while connected, …'
   expect([attempts(), delays]).toEqual([1, []]);
 });
 
-test('… while it waits for the next attempt, without waiting any longer, …', async () => {
+test('stop() before the next attempt: run() resolves without waiting', async () => {
   const { supervisor, attempts } = supervise([fails, up]);
   const run = supervisor.run();
   await vi.advanceTimersByTimeAsync(50);
@@ -152,7 +146,7 @@ test('… while it waits for the next attempt, without waiting any longer, …',
   expect([attempts(), vi.getTimerCount()]).toEqual([1, 0]);
 });
 
-test('… or in the very moment in which the loss is told', async () => {
+test('stop() while a loss is being reported: no attempt follows', async () => {
   let attempts = 0;
   const supervisor: Supervisor = new Supervisor({
     ...classified,

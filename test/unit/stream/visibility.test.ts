@@ -4,12 +4,12 @@ import { isVisible, parseSnapshot, widenXid } from '../../../src/stream/visibili
 
 const wrap = 2 ** 32;
 const xmaxima = fc.integer({ min: 3, max: 2 ** 50 });
-/** A transaction that lies at most half a wrap from xmax, as PostgreSQL sees to. */
+/** A transaction at most half a wrap from xmax, as PostgreSQL ensures. */
 const near = xmaxima.chain((xmax) =>
   fc.tuple(fc.constant(xmax), fc.integer({ min: Math.max(0, xmax - wrap / 2 + 1), max: xmax + wrap / 2 - 1 })),
 );
 
-test("a snapshot is read as PostgreSQL writes it; a standby's list is not known", () => {
+test('a snapshot is parsed as PostgreSQL writes it; the list of a standby is unknown', () => {
   expect(parseSnapshot('10:20:10,14', false)).toEqual({ xmin: 10, xmax: 20, inProgress: new Set([10, 14]) });
   expect(parseSnapshot('10:10:', false)).toEqual({ xmin: 10, xmax: 10, inProgress: new Set() });
   expect(parseSnapshot('4294967296:4294967300:4294967298', false).inProgress).toEqual(new Set([4_294_967_298]));
@@ -36,12 +36,12 @@ test('a transaction that ended before the snapshot is visible, one in progress o
   expect(seen).toEqual([99, 100, 101, 103, 109]);
 });
 
-test('on a standby only what is older than xmin is known to be visible', () => {
+test('on a standby only transactions older than xmin are known to be visible', () => {
   const snapshot = parseSnapshot('100:110:', true);
   expect([99, 100, 105, 110].filter((xid) => isVisible(xid, snapshot))).toEqual([99]);
 });
 
-test('visibility does not stumble over the wraparound of xids', () => {
+test('visibility is correct across the wraparound of xids', () => {
   const after = parseSnapshot(`${wrap + 5}:${wrap + 10}:${wrap + 5}`, false);
   expect(isVisible(wrap - 1, after)).toBe(true); // just before the wraparound
   expect(isVisible(5, after)).toBe(false); // in progress

@@ -22,7 +22,7 @@ describe('start() and closed', () => {
     await Promise.all([outcome.started, outcome.closed, outcome.over]);
   });
 
-  test('resolve when the watch is stopped before it streams: that is an end in order', async () => {
+  test('resolve when the watch is stopped before it streams: that is a normal end', async () => {
     const outcome = new Outcome();
     outcome.stopped();
     await Promise.all([outcome.started, outcome.closed]);
@@ -42,7 +42,7 @@ describe('start() and closed', () => {
   });
 });
 
-describe('an error is heard', () => {
+describe('an error is noticed', () => {
   const failed = (wait: (outcome: Outcome) => unknown) => {
     const outcome = new Outcome();
     wait(outcome);
@@ -51,7 +51,7 @@ describe('an error is heard', () => {
     return immediately().then(() => outcome.isAwaited);
   };
 
-  test('by nobody who has only called start(), or looked at closed', async () => {
+  test('by no caller that has only called start(), or read closed', async () => {
     expect(await failed(({ started, closed }) => [started, closed])).toBe(false);
   });
 
@@ -60,12 +60,12 @@ describe('an error is heard', () => {
     ['catch', (promise: Promise<void>) => promise.catch(() => {})],
     ['finally', (promise: Promise<void>) => promise.finally(() => {}).catch(() => {})],
     ['Promise.race', (promise: Promise<void>) => Promise.race([promise, new Promise(() => {})])],
-  ])('by who waits with %s', async (_, wait) => {
+  ])('by a caller that waits with %s', async (_, wait) => {
     for (const which of ['started', 'closed'] as const)
       expect(await failed((outcome) => Promise.resolve(wait(outcome[which])).catch(() => {}))).toBe(true);
   });
 
-  test('by who awaits', async () => {
+  test('by a caller that awaits', async () => {
     const waiting = async (promise: Promise<void>) => {
       await promise;
     };
@@ -73,7 +73,7 @@ describe('an error is heard', () => {
     expect(await failed((outcome) => waiting(outcome.started).catch(() => {}))).toBe(true);
   });
 
-  test('not by who has awaited start(), once it has streamed', async () => {
+  test('by no caller that has only awaited start(), once it has streamed', async () => {
     const outcome = new Outcome();
     outcome.streaming();
     await outcome.started;
@@ -82,12 +82,12 @@ describe('an error is heard', () => {
     expect(outcome.isAwaited).toBe(false);
   });
 
-  test('not by what is no part of the application', async () => {
+  test('by no code of walwatch itself', async () => {
     expect(await failed(({ over }) => over.catch(() => {}))).toBe(false);
   });
 });
 
-test('a start() that is refused rejects, and is no unhandled rejection', async () => {
+test('a start() that is refused rejects without an unhandled rejection', async () => {
   const refused = refusedStart(stopped());
   await immediately();
   expect(refused.isAwaited).toBe(false);

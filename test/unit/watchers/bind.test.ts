@@ -12,8 +12,8 @@ const users = usersTable();
 const changed = (name: string, more: Partial<Column>) =>
   usersTable({ columns: users.columns.map((one) => (one.name === name ? { ...one, ...more } : one)) });
 
-describe('a watcher gets', () => {
-  test('the table of its schema and name, and its primary key unless it names one', () => {
+describe('a watcher is bound to', () => {
+  test("the table with its schema and name, and to that table's primary key unless it names another key", () => {
     const erp = usersTable({ oid: 2, schema: 'erp' });
     const { bound, issues } = bind([erp, users], ['users', 'inserted'], ['erp.users', 'updated']);
     expect(issues).toEqual([]);
@@ -23,7 +23,7 @@ describe('a watcher gets', () => {
     ]);
   });
 
-  test('its columns by their names in code', () => {
+  test('the columns that its names in code refer to', () => {
     const byHand = table<{ key: number; role: number }>()({
       tableName: 'users', primaryKey: 'key', columnMap: { key: 'id', role: 'role_id' },
     }); // prettier-ignore
@@ -34,8 +34,8 @@ describe('a watcher gets', () => {
 });
 
 describe('a table is refused', () => {
-  test('that there is not', () => {
-    expect(messages([users], ['Users', 'updated'])).toEqual(['Users:updated: there is no table "public"."Users"']);
+  test('if it does not exist', () => {
+    expect(messages([users], ['Users', 'updated'])).toEqual(['Users:updated: table "public"."Users" does not exist']);
     expect(bind([users], ['Users', 'updated']).bound).toEqual([]);
   });
 
@@ -43,64 +43,64 @@ describe('a table is refused', () => {
     ['v', 'is a view'],
     ['m', 'is a materialized view'],
     ['f', 'is a foreign table'],
-  ])('of kind %s, with one problem and no more', (kind, what) => {
+  ])('if it is of kind %s, with no other problem', (kind, what) => {
     const view = usersTable({ kind, primaryKey: undefined, uniqueKeys: [], replicaIdentity: 'nothing' });
     expect(messages([view], ['users', 'updated', { extraColumns: ['none'] }])).toEqual([
-      `users:updated: "public"."users" ${what}, whose changes PostgreSQL does not replicate`,
+      `users:updated: "public"."users" ${what}. PostgreSQL does not replicate its changes`,
     ]);
   });
 
   test.each([
     ['u', 'is unlogged', 'ALTER TABLE "public"."users" SET LOGGED;'],
     ['t', 'is temporary', 'Watch a permanent table.'],
-  ])('of persistence %s, whose changes are not in the WAL', (persistence, what, solution) => {
+  ])('if it has persistence %s: its changes are not in the WAL', (persistence, what, solution) => {
     const { issues } = bind([usersTable({ persistence })], ['users', 'updated']);
     expect(issues).toMatchObject([{ message: expect.stringContaining(what), solution, table: 'users' }]);
   });
 
-  test('but neither an ordinary nor a partitioned one', () => {
+  test('but not if it is an ordinary or a partitioned table', () => {
     for (const kind of ['r', 'p']) expect(messages([usersTable({ kind })], ['users', 'updated'])).toEqual([]);
   });
 
-  test('without a primary key, unless one is named', () => {
+  test('if it has no primary key and the watcher names none', () => {
     const keyless = usersTable({ primaryKey: undefined, replicaIdentity: 'full' });
     expect(messages([keyless], ['users', 'inserted'])).toEqual(['users:inserted: "public"."users" has no primary key']);
     expect(messages([keyless], [table()({ tableName: 'users', primaryKey: 'id' }), 'inserted'])).toEqual([]);
   });
 
-  test('that is watched together with its partition', () => {
+  test('if it is watched together with its partition', () => {
     const root = usersTable({ kind: 'p' });
     const leaf = usersTable({ oid: 2, name: 'users_1', ancestors: [7, root.oid] });
     const other = usersTable({ oid: 3, name: 'users_2', ancestors: [root.oid] });
     expect(messages([root, leaf], ['users', 'updated'], ['users', 'inserted'], ['users_1', 'inserted'])).toEqual([
-      '"public"."users_1" is a partition of "public"."users", which is watched as well: changes are published under one of them only',
+      '"public"."users_1" is a partition of "public"."users", which is watched as well: PostgreSQL publishes a change under one of them only',
     ]);
     expect(messages([leaf, other], ['users_1', 'inserted'], ['users_2', 'inserted'])).toEqual([]);
   });
 });
 
-describe('a key that is named is refused', () => {
+describe('a key that a watcher names is refused', () => {
   const keyed = (tables: readonly Table[], ...primaryKey: string[]) =>
     bind(tables, [table()({ tableName: 'users', primaryKey }), 'inserted']).issues;
 
-  test('when it may be null', () => {
+  test('if it can be null', () => {
     const unique = usersTable({ uniqueKeys: [['role_id', 'bio']] });
     expect(keyed([unique], 'role_id', 'bio')).toMatchObject([
       {
-        message: `users:inserted: the key column 'role_id', 'bio' of "public"."users" may be null`,
+        message: `users:inserted: the key column 'role_id', 'bio' of "public"."users" can be null`,
         solution:
           'ALTER TABLE "public"."users" ALTER COLUMN "role_id" SET NOT NULL; ALTER TABLE "public"."users" ALTER COLUMN "bio" SET NOT NULL;',
       },
     ]);
   });
 
-  test('when a part of it may be', () => {
+  test('if a part of it can be null', () => {
     expect(keyed([users], 'id', 'bio')).toMatchObject([
       { message: expect.stringContaining("the key column 'bio' of") },
     ]);
   });
 
-  test('when it is not unique', () => {
+  test('if it is not unique', () => {
     expect(keyed([users], 'email')).toMatchObject([
       {
         message: `users:inserted: 'email' of "public"."users" is not unique`,
@@ -110,23 +110,23 @@ describe('a key that is named is refused', () => {
     expect(keyed([usersTable({ uniqueKeys: [['email', 'role_id']] })], 'email')).toHaveLength(1);
   });
 
-  test('but not when it holds a unique key, with more columns or not', () => {
+  test('but not if it contains a unique key, with or without other columns', () => {
     expect(keyed([users], 'email', 'id')).toEqual([]);
     expect(keyed([usersTable({ uniqueKeys: [['email']] })], 'email')).toEqual([]);
   });
 
-  test('and not when it is unique at the end of each transaction: a deferrable key, primary or not', () => {
+  test('but not if it is unique at the end of each transaction: a deferrable key, primary or not', () => {
     const deferrable = usersTable({ uniqueKeys: [], deferrableKeys: [['id'], ['email']] });
     for (const key of ['id', 'email']) expect(keyed([deferrable], key)).toEqual([]);
   });
 
-  test('when there is no such column, and then for nothing else', () => {
+  test('if its column does not exist, and then for no other reason', () => {
     expect(keyed([users], 'uid')).toMatchObject([{ message: `users:inserted: "public"."users" has no column 'uid'` }]);
   });
 });
 
 describe('a column is refused', () => {
-  test('that there is not, once, by its name in the database', () => {
+  test('if it does not exist: once, with its name in the database', () => {
     const byHand = table<{ id: number; role: number }>()({
       tableName: 'users', primaryKey: 'id', columnMap: { role: 'ROLE' },
     }); // prettier-ignore
@@ -138,7 +138,7 @@ describe('a column is refused', () => {
     expect(issues).toEqual([
       {
         message: `x: "public"."users" has no column 'ROLE'`,
-        solution: 'Its columns: id, email, role_id, bio.',
+        solution: 'The table has: id, email, role_id, bio.',
         watcher: 'x',
         table: 'users',
         column: 'ROLE',
@@ -146,7 +146,7 @@ describe('a column is refused', () => {
     ]);
   });
 
-  test('that there is not, whatever it was named for', () => {
+  test('if it does not exist, whatever it is needed for', () => {
     const full = usersTable({ replicaIdentity: 'full' });
     const missing = `x: "public"."users" has no column 'age'`;
     expect(messages([full], ['users', 'updated', { label: 'x', extraColumns: ['age'] }])).toEqual([missing]);
@@ -156,7 +156,7 @@ describe('a column is refused', () => {
   test.each([
     ['stored', 17, 'a generated column'],
     ['virtual', 18, 'a virtual generated column'],
-  ] as const)('that is generated and %s, which PostgreSQL %i does not send', (generated, major, what) => {
+  ] as const)('if it is generated and %s: PostgreSQL %i does not send it', (generated, major, what) => {
     const watchers = watchersFor(['users', 'inserted', { extraColumns: ['role_id'] }]);
     const { issues } = bindWatchers(watchers, [changed('role_id', { generated })], { major });
     expect(issues).toMatchObject([
@@ -164,7 +164,7 @@ describe('a column is refused', () => {
     ]);
   });
 
-  test('but not a stored generated one from PostgreSQL 18 on, nor one that nobody watches', () => {
+  test('but not if it is stored and generated from PostgreSQL 18 on, or if no watcher needs it', () => {
     const stored = [changed('role_id', { generated: 'stored' })];
     const watchers = watchersFor(['users', 'inserted', { extraColumns: ['role_id'] }]);
     expect(bindWatchers(watchers, stored, { major: 18 }).issues).toEqual([]);

@@ -1,4 +1,4 @@
-/** A Drizzle table under the names that its types have, and what they are in the database. */
+/** Drizzle tables: the names in their types, and the names in the database. */
 import { toCamelCase, toSnakeCase } from 'drizzle-orm/casing';
 import { aliasedTable } from 'drizzle-orm';
 import { integer, pgSchema, pgTable, pgTableCreator, text } from 'drizzle-orm/pg-core';
@@ -18,7 +18,7 @@ const has =
     names.includes(name);
 
 describe('a table', () => {
-  test('of pgTableCreator is called by the name in its types', () => {
+  test('of pgTableCreator has the name of its types', () => {
     const users = pgTableCreator((name) => `app_${name}`)('users', columns);
     expect(named(users)).toMatchObject({ name: 'users:updated', table: { schema: 'public', name: 'app_users' } });
     expect(named(table(users)({ primaryKey: 'roleId' }))).toMatchObject({
@@ -27,21 +27,21 @@ describe('a table', () => {
     });
   });
 
-  test('of a schema is called schema.table', () => {
+  test('of a schema has the name schema.table', () => {
     const users = pgSchema('erp').table('users', columns);
     expect(named(users)).toMatchObject({ name: 'erp.users:updated', table: { schema: 'erp', name: 'users' } });
   });
 
-  test('under an alias is still the same table', () => {
+  test('with an alias is still the same table', () => {
     const users = aliasedTable(pgTable('users', columns), 'u');
     expect(named(users)).toMatchObject({ name: 'u:updated', table: { name: 'users' } });
   });
 });
 
-describe('a column without a name of its own', () => {
+describe('a column without an explicit name', () => {
   const reference = referTo(pgTable('users', columns)) as TableReference;
 
-  test('is written as the table has it', () => {
+  test('gets the casing that the table has', () => {
     const now = (...names: string[]) => settled(reference, has(...names)).columnMap;
     const byName = 'BY NAME';
     expect(now('id', 'roleId', 'address2')).toEqual({ id: 'id', roleId: 'roleId', address2: 'address2', byName });
@@ -49,7 +49,7 @@ describe('a column without a name of its own', () => {
     expect(now()).toEqual({ id: 'id', roleId: 'roleId', address2: 'address2', byName });
   });
 
-  test('is written like the others, also where the table has the other name as well', () => {
+  test('gets the casing of the other columns, even if the table also has the other name', () => {
     const { columnMap } = settled(
       referTo(pgTable('users', { ...columns, teamId: integer() })) as TableReference,
       has('id', 'role_id', 'roleId', 'team_id'),
@@ -57,14 +57,14 @@ describe('a column without a name of its own', () => {
     expect(columnMap).toMatchObject({ roleId: 'role_id', teamId: 'team_id' });
   });
 
-  test('is what columnMap says, if it says so', () => {
+  test('gets the name that columnMap gives it', () => {
     const mapped = table(pgTable('users', columns))({ columnMap: { roleId: 'group', byName: 'by_name' } });
     expect(named(mapped)).toMatchObject({ table: { primaryKey: ['id'] } });
     const { columnMap } = settled(named(mapped).table, has('id', 'role_id', 'group'));
     expect(columnMap).toMatchObject({ id: 'id', roleId: 'group', byName: 'by_name' });
   });
 
-  test('becomes what Drizzle makes of it', () => {
+  test('gets the name that Drizzle would give it', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: fc.constantFrom(...Array.from("abXYZ019_'$")), minLength: 1, maxLength: 12 }),
@@ -77,7 +77,7 @@ describe('a column without a name of its own', () => {
   });
 });
 
-describe('a column that may be one column of the table or another, as it is written in both ways', () => {
+describe('a column that exists in the table in both casings', () => {
   const shape = { id: integer().primaryKey(), userId: integer() };
   const both = usersTable({
     columns: ['id', 'userId', 'user_id'].map((name) => column(name, oids.int4, { notNull: true })),
@@ -89,17 +89,17 @@ describe('a column that may be one column of the table or another, as it is writ
     issues.map(({ message }) => message),
   ];
 
-  test('is told, with both, instead of taken for one of them', () => {
+  test('is an error that names both, so that the wrong one is never used', () => {
     for (const properties of [shape, { ...shape, user_name: text() }])
       expect(bind(pgTable('users', properties), { extraColumns: ['userId'] }).issues).toMatchObject([
         {
-          message: `users:inserted: 'userId' has no name of its own in Drizzle, and may be 'userId' or 'user_id' of "public"."users": only drizzle() knows its \`casing\``,
+          message: `users:inserted: 'userId' has no explicit name in Drizzle, and could be 'userId' or 'user_id' of "public"."users": only drizzle() knows its \`casing\``,
           solution: expect.stringContaining(`columnMap: { userId: 'user_id' }`),
         },
       ]);
   });
 
-  test('is what columnMap or Drizzle says, or is not asked about if no watcher needs it', () => {
+  test('is decided by columnMap or Drizzle, and is accepted if no watcher needs it', () => {
     const extraColumns = ['userId'];
     for (const name of ['userId', 'user_id']) {
       const mapped = table(pgTable('users', shape))({ columnMap: { userId: name } });
@@ -110,7 +110,7 @@ describe('a column that may be one column of the table or another, as it is writ
     expect(bind(pgTable('users', shape)).issues).toEqual([]);
   });
 
-  test('stays what it was while the watch runs, when the other one is added', () => {
+  test('keeps its name while the watch runs, even if the other column is added', () => {
     const users = pgTable('users', shape);
     const extraColumns = ['userId'];
     for (const name of ['userId', 'user_id']) {

@@ -19,19 +19,19 @@ function making(
 }
 
 describe('an event', () => {
-  test('is the primary key and the extra columns, nothing else, with parsed values and nulls', () => {
+  test('has exactly the primary key and the extra columns, with parsed values and nulls', () => {
     const { event } = making({ label: 'x', extraColumns: ['role_id', 'bio'], triggerColumns: ['email'] }, 'full');
     expect(event({ id: '1', role_id: '7', bio: null, email: 'a@b' })).toEqual({
       event: { id: 1, role_id: 7, bio: null }, absent: [],
     }); // prettier-ignore
   });
 
-  test('can not be changed, because subscriptions share it', () => {
+  test('is frozen, because subscriptions share it', () => {
     const { event } = making({ extraColumns: ['bio'] });
     for (const row of [{ id: '1', bio: 'x' }, { id: '1' }]) expect(Object.isFrozen(event(row).event)).toBe(true);
   });
 
-  test('has a column called __proto__ as it has any other', () => {
+  test('can have a column named __proto__ like any other', () => {
     const table = usersTable({ columns: [...usersTable().columns, column('__proto__')], replicaIdentity: 'full' });
     const plan = planFor(table, ['users', 'updated', { extraColumns: ['__proto__'] }]);
     const [planned] = plan.watchers.updated;
@@ -44,7 +44,7 @@ describe('an event', () => {
     }
   });
 
-  test('takes what was not sent from the old row, when that has it', () => {
+  test('takes a value that was not sent from the old row, if that has it', () => {
     const { event } = making({ extraColumns: ['bio', 'role_id'] }, 'full');
     expect(event({ id: '1', role_id: '7' }, { id: '1', role_id: '6', bio: 'long' })).toEqual({
       event: { id: 1, role_id: 7, bio: 'long' }, absent: [],
@@ -63,19 +63,19 @@ describe('a value that was not sent', () => {
     expect(() => event['bio']).toThrow("users:updated: PostgreSQL did not send the value of 'bio'");
   });
 
-  test('does not keep the event from being copied and written, without it', () => {
+  test('does not prevent copying and serializing the event without it', () => {
     const { event } = making({ extraColumns: ['bio', 'role_id'] }).event(row);
     expect({ ...event }).toEqual({ id: 1, role_id: 7 });
     expect(JSON.stringify(event)).toBe('{"id":1,"role_id":7}');
     expect('bio' in event).toBe(true);
   });
 
-  test('is left out when the watcher says so', () => {
+  test("is undefined if the watcher has absent: 'omit'", () => {
     const { event, absent } = making({ extraColumns: ['bio', 'role_id'], absent: 'omit' }).event(row);
     expect([absent, 'bio' in event, event['bio']]).toEqual([['bio'], false, undefined]);
   });
 
-  test('may be the key itself', () => {
+  test('can be the key itself', () => {
     const { event, absent } = making({}).event({});
     expect(absent).toEqual(['id']);
     expect(() => event['id']).toThrow("did not send the value of 'id'");
@@ -83,20 +83,20 @@ describe('a value that was not sent', () => {
 });
 
 describe('previous', () => {
-  test('holds the old values of the event, all of them with FULL', () => {
+  test('has the old values of the event, all of them with REPLICA IDENTITY FULL', () => {
     const { previous } = making({ extraColumns: ['role_id', 'bio'] }, 'full');
     expect(previous({ id: '2', role_id: '8', bio: 'new' }, { id: '1', role_id: '7', bio: null })).toEqual({
       id: 1, role_id: 7, bio: null,
     }); // prettier-ignore
   });
 
-  test('holds what is known of them: a key that did not change is', () => {
+  test('has the old values that are known: a key that did not change is known', () => {
     const { previous } = making({ extraColumns: ['role_id'] });
     expect(previous({ id: '1', role_id: '8' })).toEqual({ id: 1 });
     expect(previous({ id: '2', role_id: '8' }, { id: '1' })).toEqual({ id: 1 });
   });
 
-  test('can not be changed', () => {
+  test('is frozen', () => {
     expect(Object.isFrozen(making({}).previous({ id: '1' }))).toBe(true);
   });
 });
@@ -106,14 +106,14 @@ describe('the key of a record', () => {
   const keyOf = (...texts: (string | null | undefined)[]) =>
     recordKey(columns(texts.length), ({ slot }, row) => row[slot], texts, undefined);
 
-  test('is the same for the same values, and no other', () => {
+  test('is equal for equal values only', () => {
     const keys = [['a', 'b'], ['ab', ''], ['', 'ab'], ['a1:b', ''], ['1:a', 'b'], ['a', '1:b']].map((texts) => keyOf(...texts)); // prettier-ignore
     expect(new Set(keys).size).toBe(keys.length);
     expect(keyOf('a', 'b')).toBe(keyOf('a', 'b'));
     expect(keyOf('42')).toBe('42');
   });
 
-  test('is not known when a part of it is not', () => {
+  test('is unknown if a part of it is unknown', () => {
     const unknown = [keyOf(undefined), keyOf(null), keyOf('a', undefined), keyOf(null, 'b')];
     expect(unknown).toEqual(Array(4).fill(undefined));
   });

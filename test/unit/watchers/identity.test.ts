@@ -18,7 +18,7 @@ const missing = (...entry: [UpdateType, WatcherOptions?]) =>
   );
 
 describe('old values are needed', () => {
-  test('of the trigger columns', () => {
+  test('of trigger columns', () => {
     expect(missing('updated', { label: 'x', triggerColumns: ['id', 'email', 'role_id'] })).toEqual([
       ["'email', 'role_id'"],
       ["'role_id'"],
@@ -35,7 +35,7 @@ describe('old values are needed', () => {
     expect(missing('deleted')).toEqual([[], [], []]);
   });
 
-  test("of a deleted row's key, which an index identity need not cover", () => {
+  test("of a deleted row's key, which REPLICA IDENTITY USING INDEX may not cover", () => {
     const byName = table()({ tableName: 'users', primaryKey: 'role_id' });
     const keyed = usersTable({
       uniqueKeys: [['role_id']],
@@ -48,12 +48,12 @@ describe('old values are needed', () => {
     ]);
   });
 
-  test("of no other: neither an update's extra columns nor an insert's", () => {
+  test("of no other columns: neither of an update's extra columns nor of an insert's", () => {
     expect(missing('updated', { extraColumns: ['role_id'] })).toEqual([[], [], []]);
     expect(missing('inserted', { extraColumns: ['role_id'] })).toEqual([[], [], []]);
   });
 
-  test('by their names in the database, with the exact remedy', () => {
+  test('under their names in the database, and the solution is the exact statement', () => {
     const byHand = table<{ id: number; role: number }>()({
       tableName: 'users', primaryKey: 'id', columnMap: { role: 'role_id' },
     }); // prettier-ignore
@@ -68,14 +68,14 @@ describe('old values are needed', () => {
   });
 });
 
-describe('a table without any identity', () => {
-  test('is also one whose primary key is deferrable: FULL is what helps, named key or not', () => {
+describe('a table without a replica identity', () => {
+  test('can have a deferrable primary key: the solution is FULL, with or without a named key', () => {
     const deferrable = usersTable({ uniqueKeys: [], deferrableKeys: [['id']], identityColumns: new Set() });
     for (const source of ['users', table()({ tableName: 'users', primaryKey: 'id' })]) {
       const { issues, identity } = bindWatchers(watchersFor([source, 'updated']), [deferrable], { major: 17 });
       expect(issues).toEqual([]);
       expect(identity).toMatchObject([
-        { message: expect.stringContaining('no deferrable primary key'), solution: full },
+        { message: expect.stringContaining('does not accept a deferrable primary key'), solution: full },
       ]);
     }
   });
@@ -90,14 +90,14 @@ describe('a table without any identity', () => {
       ]);
   });
 
-  test('is not even when only another watcher needs updates, because a publication has one list of operations', () => {
+  test('is refused even if only another watcher needs updates, because a publication has one list of operations', () => {
     const posts = usersTable({ oid: 2, name: 'posts' });
     const watchers = watchersFor(['users', 'inserted'], ['posts', 'updated']);
     const { identity } = bindWatchers(watchers, [usersTable({ replicaIdentity: 'nothing' }), posts], { major: 17 });
     expect(identity).toMatchObject([{ watcher: 'users:inserted', table: 'users' }]);
   });
 
-  test('may be watched for inserts and truncates', () => {
+  test('can be watched for inserts and truncates', () => {
     expect(problems('nothing', ['users', 'inserted'], ['users', 'truncated'])).toEqual([]);
   });
 
@@ -123,7 +123,7 @@ describe('a partitioned table', () => {
       solution,
     ]);
 
-  test('needs the identity in each of its partitions, which do not inherit it', () => {
+  test('needs the replica identity in each of its partitions, because they do not inherit it', () => {
     const leaves = [leaf('users_1', 'full'), leaf('users_2', 'default')];
     const partitioned = usersTable({ kind: 'p', leaves, replicaIdentity: 'full', identityColumns: new Set(['id']) });
     expect(identityOf(partitioned, ['users', 'deleted', { extraColumns: ['role_id'] }])).toEqual([
@@ -139,7 +139,7 @@ describe('a partitioned table', () => {
   });
 });
 
-test('a virtual generated column is part of FULL, for which PostgreSQL 18 refuses updates and deletes', () => {
+test('a virtual generated column is part of FULL, and PostgreSQL 18 then refuses updates and deletes', () => {
   const virtual = column('total', oids.int4, { generated: 'virtual' });
   const identityOf = (major: number, replicaIdentity: ReplicaIdentity, type: UpdateType) => {
     const table = usersTable({ columns: [...usersTable().columns, virtual], replicaIdentity });
@@ -160,38 +160,38 @@ test('a virtual generated column is part of FULL, for which PostgreSQL 18 refuse
     expect(identityOf(major, identity, type)).toEqual([]);
 });
 
-describe('it is no error, but a warning,', () => {
+describe('walwatch only warns', () => {
   const warnings = (entry: WatcherEntry, filteredBy: string[], replicaIdentity: ReplicaIdentity = 'default') =>
     bindWarnings(boundTo(usersTable({ replicaIdentity }), entry)[0]!, filteredBy);
 
-  test('that who filters by a column without an old value does not hear of rows that leave', () => {
+  test('if a filter uses a column without an old value: its subscription does not learn of rows that leave', () => {
     const entry = ['users', 'updated', { extraColumns: ['role_id', 'email'] }] as const;
     expect(warnings(entry, ['role_id', 'email', 'id'])).toMatchObject([
       {
         code: 'REPLICA_IDENTITY',
-        message: expect.stringContaining("whose 'role_id', 'email' changes"),
+        message: expect.stringContaining("an update that changes 'role_id', 'email' reaches only"),
         solution: full,
       },
     ]);
     expect(warnings(entry, ['role_id', 'email'], 'index')).toMatchObject([
-      { message: expect.stringContaining("whose 'role_id' changes") },
+      { message: expect.stringContaining("an update that changes 'role_id' reaches only") },
     ]);
     expect(warnings(entry, ['role_id'], 'full')).toEqual([]);
     expect(warnings(entry, ['id'])).toEqual([]);
     expect(warnings(entry, [])).toEqual([]);
   });
 
-  test('that large values may be absent, unless the watcher says what to do then', () => {
+  test("if large values may be absent and the watcher has no absent: 'omit'", () => {
     const entry = (absent: 'throw' | 'omit') =>
       ['users', 'updated', { extraColumns: ['bio', 'role_id'], absent }] as const;
     expect(warnings(entry('throw'), [])).toMatchObject([
-      { code: 'VALUE_ABSENT', message: expect.stringContaining("large values of 'bio' are not sent") },
+      { code: 'VALUE_ABSENT', message: expect.stringContaining("does not send a large value of 'bio'") },
     ]);
     expect(warnings(entry('omit'), [])).toEqual([]);
     expect(warnings(entry('throw'), [], 'full')).toEqual([]);
   });
 
-  test('for updates only: an insert is whole, and a delete was checked', () => {
+  test('about updates: an insert is complete, and a delete was checked', () => {
     expect(warnings(['users', 'inserted', { extraColumns: ['bio'] }], ['bio'])).toEqual([]);
     expect(warnings(['users', 'deleted'], ['id'])).toEqual([]);
   });

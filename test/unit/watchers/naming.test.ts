@@ -1,4 +1,4 @@
-/** Names in code and in the database, where they differ by a rule: as Kysely's CamelCasePlugin has it. */
+/** Names that differ between code and database by a rule, the one of Kysely's CamelCasePlugin. */
 import fc from 'fast-check';
 import { CamelCasePlugin } from 'kysely';
 import { describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { table } from '../../../src/watchers/table.ts';
 import { checkEntries } from '../../../src/watchers/validate.ts';
 import type { CamelCaseNaming } from '../../../src/types/watchers.ts';
 
-/** Its methods are for subclasses. */
+/** Makes the plugin's protected methods public. */
 class Plugin extends CamelCasePlugin {
   readonly toDatabase = (name: string) => this.snakeCase(name);
   readonly toCode = (name: string) => this.camelCase(name);
@@ -20,7 +20,7 @@ const flags = ['upperCase', 'underscoreBeforeDigits', 'underscoreBetweenUppercas
 const options = fc.subarray(flags).map((on): CamelCaseNaming => Object.fromEntries(on.map((flag) => [flag, true])));
 const name = fc.string({ unit: fc.constantFrom(...Array.from('abXYZ019__ü$ ')), minLength: 1, maxLength: 12 });
 
-test('every name becomes what the plugin makes of it, with each of its options', () => {
+test('every name is translated like the plugin does, with each of its options', () => {
   fc.assert(
     fc.property(options, name, (given, one) => {
       const [own, plugin] = [namesOf(given)!, new Plugin(given)];
@@ -30,14 +30,14 @@ test('every name becomes what the plugin makes of it, with each of its options',
   );
 });
 
-test('keys in JSON become what the plugin makes of them', () => {
+test('keys in JSON are translated like the plugin does', () => {
   const json = fc.letrec((tie) => ({
     value: fc.oneof({ maxDepth: 4 }, fc.integer(), fc.constant(null), tie('object'), fc.array(tie('value'))),
     object: fc.dictionary(fc.constantFrom('a_b', 'aB', 'a1', 'A_B', '_c', 'd_'), tie('value'), { maxKeys: 3 }),
   })).value;
   fc.assert(
     fc.property(options, json, (given, value) => {
-      // Not with list in lists, whose objects the plugin leaves alone at each second level.
+      // Not lists in lists: the plugin skips the objects of every second level.
       const plain = JSON.parse(JSON.stringify(value)) as unknown;
       expect(namesOf(given)!.value(plain)).toEqual(new Plugin(given).value(plain));
     }),
@@ -51,7 +51,7 @@ describe("with naming: 'camelCase'", () => {
     return watchers[0]!;
   };
 
-  test('tables and schemas are written in code as columns are, and identifiers are those of the code', () => {
+  test('tables and schemas are translated like columns, and identifiers use the names in code', () => {
     expect(named(['userAccounts', 'updated'])).toMatchObject({
       name: 'userAccounts:updated',
       table: { schema: 'public', name: 'user_accounts' },
@@ -62,7 +62,7 @@ describe("with naming: 'camelCase'", () => {
     });
   });
 
-  test('table() too, but what columnMap says stays as it is', () => {
+  test('table() is translated as well, but names in columnMap are not', () => {
     const lines = table()({ tableName: 'orderLines', primaryKey: ['orderId', 'line'], columnMap: { line: 'LINE no' } });
     expect(named([lines, 'updated'])).toMatchObject({
       name: 'orderLines:updated',
@@ -70,7 +70,7 @@ describe("with naming: 'camelCase'", () => {
     });
   });
 
-  test('is kept with the watchers, for every watch that they are given to', () => {
+  test('the rule is kept with the watchers, for every watch that uses them', () => {
     expect(defineWatchers([['userAccounts', 'updated']], { naming: 'camelCase' })).toMatchObject({
       naming: 'camelCase',
     });
@@ -78,10 +78,10 @@ describe("with naming: 'camelCase'", () => {
   });
 
   test.each([
-    ['snake_case', 'naming is "snake_case"'],
-    [null, 'naming is null'],
-    [{ underscoresBeforeDigits: true }, "there is no option of naming 'underscoresBeforeDigits'"],
-  ])('%j is none', (naming, message) => {
+    ['snake_case', `naming must be 'camelCase' or the options of CamelCasePlugin, not "snake_case"`],
+    [null, "naming must be 'camelCase' or the options of CamelCasePlugin, not null"],
+    [{ underscoresBeforeDigits: true }, "unknown option of naming 'underscoresBeforeDigits'"],
+  ])('%j is refused', (naming, message) => {
     expect(() => defineWatchers([['users', 'updated']], { naming: naming as never })).toThrow(ConfigurationError);
     expect(() => defineWatchers([['users', 'updated']], { naming: naming as never })).toThrow(message);
   });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { placesOf } from '../../../src/watchers/places.ts';
 import { column, oids, relationOf, usersTable } from '../../support/sample-tables.ts';
 
-/** Columns by their numbers; `''`: dropped since. */
+/** Columns by their numbers. `''`: a column that was dropped since. */
 const tableOf = (...names: readonly string[]) =>
   usersTable({
     columns: names.flatMap((name, index) => (name === '' ? [] : [column(name, oids.text, { number: index + 1 })])),
@@ -10,7 +10,7 @@ const tableOf = (...names: readonly string[]) =>
   });
 const table = tableOf('id', 'a', 'b', 'c');
 
-/** The places of columns that have another name in the relation, or are not found. */
+/** The places of columns that the relation has under another name, or that are not found. */
 function found(now: ReturnType<typeof tableOf>, written: readonly string[], { whole = true, oid = now.oid } = {}) {
   const places = placesOf(relationOf(usersTable({ oid, columns: written.map((name) => column(name)) })), now, whole);
   return Object.fromEntries(
@@ -29,23 +29,23 @@ describe('a column that had another name when the WAL was written is found by it
     expect(found(table, written)).toEqual(places);
   });
 
-  test('also when columns were added or dropped since, elsewhere', () => {
+  test('even if columns were added or dropped since, elsewhere', () => {
     expect(found(table, ['id', 'old', 'b'])).toEqual({ a: 1, c: undefined });
     expect(found(tableOf('id', '', 'a', 'b', '', 'c'), ['id', 'gone', 'a', 'old', 'c'])).toEqual({ b: 3 });
   });
 
-  test('also when a column next to it was dropped since, and no other one can have been left out', () => {
+  test('even if the column next to it was dropped since, if no other column can have been left out', () => {
     expect(found(tableOf('id', '', 'b'), ['id', 'gone', 'old'])).toEqual({ b: 2 });
   });
 });
 
-describe('it is not found, rather than taken for another one', () => {
-  test('when it was added later', () => {
+describe('a column is not found, rather than mistaken for another one,', () => {
+  test('if it was added later', () => {
     expect(found(table, ['id', 'a', 'b'])).toEqual({ c: undefined });
     expect(found(table, ['id', 'old'])).toEqual({ a: undefined, b: undefined, c: undefined });
   });
 
-  test('when a column next to it was dropped since: the place may be that of the other one', () => {
+  test('if the column next to it was dropped since: the place may belong to that one', () => {
     expect(found(tableOf('id', '', 'b'), ['id', 'gone'])).toEqual({ b: undefined });
     expect(found(tableOf('id', '', 'b', 'c', 'd'), ['id', 'gone', 'x', 'y'])).toEqual({
       b: undefined,
@@ -54,34 +54,34 @@ describe('it is not found, rather than taken for another one', () => {
     });
   });
 
-  test('when the columns before and behind it do not agree', () => {
+  test('if the columns before and after it do not agree', () => {
     expect(found(table, ['id', 'b', 'x', 'c'])).toEqual({ a: undefined });
   });
 
-  test('when what is in its place has another type', () => {
+  test('if the column at that place has another type', () => {
     const written = [column('id'), column('a'), column('old', oids.int4), column('c')];
     expect(placesOf(relationOf(usersTable({ columns: written })), table, true).get('b')).toBeUndefined();
   });
 
-  test('when a column next to it is generated, and so perhaps not sent', () => {
+  test('if the column next to it is generated, and so may not have been sent', () => {
     const generated = tableOf('id', 'a', 'b');
     const columns = generated.columns.map((one) => (one.name === 'a' ? { ...one, generated: 'stored' as const } : one));
     expect(found({ ...generated, columns }, ['id', 'old'])).toEqual({ a: undefined, b: undefined });
   });
 
-  test('when it was generated, and so perhaps not sent, and the one behind it was dropped or renamed since', () => {
+  test('if it was generated, and so may not have been sent, and the column after it was dropped or renamed since', () => {
     expect(found(tableOf('id', 'g', ''), ['id', 'a'])).toEqual({ g: undefined });
     expect(found(tableOf('id', 'g', 'b'), ['id', 'a'])).toEqual({ g: undefined, b: undefined });
   });
 
-  test('when a column list left it out then, and does not any more', () => {
+  test('if a column list left it out then, but no longer does', () => {
     expect(found(tableOf('id', 'secret', 'full_name'), ['id', 'name'])).toEqual({
       secret: undefined,
       full_name: undefined,
     });
   });
 
-  test('when a column list leaves some out, or the table was made anew', () => {
+  test('if a column list leaves out columns, or the table was re-created', () => {
     const written = ['id', 'a', 'old', 'c'];
     expect(found(table, written, { whole: false })).toEqual({ b: undefined });
     expect(found(table, written, { oid: 7 })).toEqual({ b: undefined });

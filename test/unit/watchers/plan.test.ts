@@ -13,7 +13,7 @@ const full = usersTable({ replicaIdentity: 'full' });
 const types = new TypeCatalog(undefined);
 
 describe('a plan', () => {
-  test('wants the columns of all watchers and no other, in the order of the relation', () => {
+  test('needs exactly the columns of all watchers, in the order of the relation', () => {
     const plan = planFor(
       full,
       ['users', 'updated', { label: 'x', extraColumns: ['bio'], triggerColumns: ['email'] }],
@@ -26,7 +26,7 @@ describe('a plan', () => {
     expect(planned!.primaryKey.map(({ name, slot }) => [name, slot])).toEqual([['id', 0]]);
   });
 
-  test('sorts the watchers by what they watch; a truncate has no columns', () => {
+  test('groups the watchers by update type; a truncate has no columns', () => {
     const plan = planFor(full, ['users', 'updated'], ['users', 'truncated'], ['users', 'updated', { label: 'x' }]);
     const { inserted, updated, deleted, truncated } = plan.watchers;
     expect([inserted, deleted]).toEqual([[], []]);
@@ -34,11 +34,11 @@ describe('a plan', () => {
     expect(truncated.map(({ columns }) => columns)).toEqual([[]]);
   });
 
-  test('of no watchers is none', () => {
+  test('does not exist without watchers', () => {
     expect(planRelation(relationOf(full), [], types)).toBeUndefined();
   });
 
-  test('names columns as code does, and finds them by their names in the database', () => {
+  test('uses names in code, and finds columns by their names in the database', () => {
     const byHand = table<{ key: number; role: number }>()({
       tableName: 'users', primaryKey: 'key', columnMap: { key: 'id', role: 'role_id' },
     }); // prettier-ignore
@@ -47,7 +47,7 @@ describe('a plan', () => {
     expect(plan.watchers.updated[0]!.columns.map(({ name, slot }) => [name, slot])).toEqual([['key', 0], ['role', 1]]); // prettier-ignore
   });
 
-  test('knows a column that the relation did not have yet, when the change was written, as one without a value', () => {
+  test('treats a column that the relation did not have yet as one without a value', () => {
     const older: Relation = { ...relationOf(full), columns: relationOf(full).columns.slice(0, 2) };
     const bound = boundTo(full, ['users', 'inserted', { extraColumns: ['bio'] }]);
     const plan = planRelation(older, bound, types)!;
@@ -55,7 +55,7 @@ describe('a plan', () => {
     expect(plan.watchers.inserted[0]!.columns[1]).toMatchObject({ name: 'bio', slot: -1, key: false });
   });
 
-  test('parses values by the type that the relation has, which may be newer than the catalog', () => {
+  test('parses values by the type in the relation, which may be newer than the catalog', () => {
     const { columns, ...relation } = relationOf(full);
     const retyped = columns.map((one) => (one.name === 'role_id' ? { ...one, typeOid: oids.bool } : one));
     const bound = boundTo(full, ['users', 'inserted', { extraColumns: ['role_id'] }]);
@@ -63,7 +63,7 @@ describe('a plan', () => {
     expect(watchers.inserted[0]!.columns[1]!.parse('t')).toBe(true);
   });
 
-  test('maps the values of a Drizzle table as Drizzle does: dates from text', () => {
+  test('converts the values of a Drizzle table like Drizzle does: dates from text', () => {
     const drizzle = pgTable('users', {
       id: integer().primaryKey(),
       at: timestamp({ withTimezone: true, mode: 'string' }),
@@ -80,7 +80,7 @@ describe('a plan', () => {
     expect(planned!.columns.map(({ name, parse }) => parse(texts[name]!))).toEqual([7, '2024-01-01 00:00:00+00', true]);
   });
 
-  test('makes a parser that throws known by its watcher and column', () => {
+  test('reports a parser that throws with its watcher and column', () => {
     const throwing = new TypeCatalog({
       getTypeParser: () => () => {
         throw new Error('no number');
@@ -95,8 +95,8 @@ describe('a plan', () => {
   });
 });
 
-describe('an update is news to a watcher with trigger columns', () => {
-  /** `now`: the identity that the table has when the change is written; the watcher was checked against `checked`. */
+describe('a watcher with trigger columns gets an update', () => {
+  /** `now`: the table's replica identity when the change is written. The watcher was checked against `checked`. */
   function triggered(
     checked: ReplicaIdentity,
     row: Values,
@@ -109,7 +109,7 @@ describe('an update is news to a watcher with trigger columns', () => {
   }
   const row = { id: '1', email: 'a' };
 
-  test('with REPLICA IDENTITY FULL: when the value is another one, null included', () => {
+  test('with REPLICA IDENTITY FULL, if the value differs, including null', () => {
     expect(triggered('full', row, { id: '1', email: 'b' })).toBe(true);
     expect(triggered('full', row, { id: '1', email: null })).toBe(true);
     expect(triggered('full', { ...row, email: null }, row)).toBe(true);
@@ -117,30 +117,30 @@ describe('an update is news to a watcher with trigger columns', () => {
     expect(triggered('full', { ...row, email: null }, { ...row, email: null })).toBe(false);
   });
 
-  test('not for unchanged TOAST, which is not sent again', () => {
+  test('but not for unchanged TOAST, which is not sent again', () => {
     expect(triggered('full', { id: '1' }, row)).toBe(false);
     expect(triggered('index', { id: '1' }, undefined)).toBe(false);
   });
 
-  test('with an index identity: no old row says that nothing changed, an old row does not say that something did', () => {
+  test('with REPLICA IDENTITY USING INDEX, if there is an old row and a value in it differs', () => {
     expect(triggered('index', row, undefined)).toBe(false);
     expect(triggered('index', row, row)).toBe(false);
     expect(triggered('index', row, { id: '1', email: 'b' })).toBe(true);
   });
 
-  test('when the identity does not tell any more, since it was changed: rather once too often than never', () => {
+  test('if the replica identity was changed since and the value is unknown: too often rather than never', () => {
     const weaker = usersTable();
     expect(triggered('full', row, undefined, weaker)).toBe(true);
     expect(triggered('full', row, { id: '2' }, weaker)).toBe(true);
     expect(triggered('full', { id: '1' }, undefined, weaker)).toBe(true);
   });
 
-  test('or to any watcher without', () => {
+  test('always, if it has no trigger columns', () => {
     const plan = planFor(usersTable(), ['users', 'updated']);
     expect(isTriggered(plan.watchers.updated[0]!, tupleOf(plan, row), undefined)).toBe(true);
   });
 
-  test('when one of several changed', () => {
+  test('if one of several trigger columns changed', () => {
     const plan = planFor(full, ['users', 'updated', { label: 'x', triggerColumns: ['email', 'role_id'] }]);
     const is = (old: Values) =>
       isTriggered(plan.watchers.updated[0]!, tupleOf(plan, { ...row, role_id: '7' }), tupleOf(plan, old));
@@ -150,25 +150,25 @@ describe('an update is news to a watcher with trigger columns', () => {
   });
 });
 
-test('of a partition only those old values are taken for known that every partition sends', () => {
+test('of a partition, only old values that every partition sends are used', () => {
   const leaves = [{ oid: 9, schema: 'public', name: 'users_1', replicaIdentity: 'default' } as const];
   const root = usersTable({ kind: 'p', leaves, identityColumns: new Set(['id']) });
   const promising = relationOf(usersTable({ replicaIdentity: 'full' }));
   const bound = boundTo(root, ['users', 'updated', { extraColumns: ['role_id'] }]);
   const plan = planRelation(promising, bound, types)!;
   const [id, role] = plan.watchers.updated[0]!.columns;
-  // Nulls of the others may stand for values that were not sent: the decoder makes them unknown.
+  // Nulls of the other columns may replace values that were not sent: the decoder makes them unknown.
   expect([...plan.unsure!].map((index) => promising.columns[index]!.name)).toEqual(['email', 'role_id', 'bio']);
   expect(planFor(usersTable(), ['users', 'updated']).unsure).toBeUndefined();
   expect([previousText(id!, ['1', '7'], undefined), previousText(role!, ['1', '7'], undefined)]).toEqual([
     '1',
     undefined,
   ]);
-  // A value that came is known, whichever partition it is from.
+  // A value that was sent is known, whichever partition it comes from.
   expect(previousText(role!, ['1', '7'], ['1', '8'])).toBe('8');
 });
 
-test('a new value that is too long for JavaScript is unknown, not the old one', () => {
+test('a new value that is too long for JavaScript is unknown; it is not replaced by the old one', () => {
   const plan = planFor(full, ['users', 'updated', { extraColumns: ['bio'] }]);
   const [, bio] = plan.watchers.updated[0]!.columns;
   const [row, old] = [tupleOf(plan, { id: '1', bio: undefined }), tupleOf(plan, { id: '1', bio: 'x' })];

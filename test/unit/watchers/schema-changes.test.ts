@@ -11,7 +11,7 @@ import { column, oids, relationOf, usersTable, watchersFor } from '../../support
 const users = usersTable();
 const letters = { default: 'd', full: 'f', index: 'i', nothing: 'n' };
 
-/** A table as the query of the catalog gives it. */
+/** A row of the query that reads tables from the catalog. */
 function rowOf(table: Table) {
   const key = { primary: true, identity: false, immediate: true, columns: table.primaryKey };
   return {
@@ -31,14 +31,14 @@ function rowOf(table: Table) {
   };
 }
 
-/** Watchers bound to `known`, over a catalog that has `now` by now. */
+/** Watchers bound to `known`, with a catalog that now has `now`. */
 function watching(
   known: Table | readonly Table[],
   now: readonly Table[],
   entries: readonly WatcherEntry[],
   more: readonly ConfigurationIssue[] = [],
   projected: ReadonlySet<number> = new Set(),
-  /** OIDs of tables that exist under another name. */
+  /** OIDs of tables that now have another name. */
   renamed: readonly number[] = [],
 ) {
   const watchers = watchersFor(...entries);
@@ -50,7 +50,7 @@ function watching(
     warn: (warnings) => steps.push(...Array.from(warnings, ({ code, message }) => `${code} ${message}`)),
   });
   const asked: unknown[] = [];
-  /** As the server does: the tables of these names, and those that a relation is, or is a partition of. */
+  /** Answers like the server: the named tables, the one of the relation, and the one that it is a partition of. */
   const tablesOf = (schemas: readonly string[], names: readonly string[], relation: number | null) => {
     asked.push(names);
     const isNamed = ({ schema, name }: Table) => names.some((one, index) => one === name && schemas[index] === schema);
@@ -75,32 +75,32 @@ function watching(
 }
 const withColumns = (...columns: readonly Column[]) => usersTable({ columns });
 
-describe('a table that is described as the catalog had it', () => {
-  test('needs no question; its plan follows from what is known', () => {
+describe('a table that the stream describes like the catalog did', () => {
+  test('needs no query: its plan is known', () => {
     const { schema, steps, described } = watching(users, [], [['users', 'updated', { extraColumns: ['email'] }]]);
     expect([described(users), steps]).toEqual([undefined, []]);
     expect(schema.plan(relationOf(users))).toMatchObject({ wanted: [0, 1] });
     expect(schema.tableOids).toEqual(new Map([['"public"."users"', users.oid]]));
   });
 
-  test('nor does one with a column list, however often it comes with the columns of its watchers only', async () => {
+  test("needs no query with a column list either, even if it is described several times with the watchers' columns only", async () => {
     const entries: WatcherEntry[] = [['users', 'updated', { extraColumns: ['email'] }]];
     const { steps, described } = watching(users, [users], entries, [], new Set([users.oid]));
     const listed = withColumns(...users.columns.slice(0, 2));
     expect([described(listed), described(listed), steps]).toEqual([undefined, undefined, []]);
-    await described(withColumns(users.columns[0]!)); // a column that is wanted: written before the list had it, or dropped
+    await described(withColumns(users.columns[0]!)); // a missing column that a watcher needs: the list did not have it then, or it was dropped
     expect(steps).toContain('ask');
     expect(described(listed)).toBeUndefined();
     expect(watching(users, [users], entries).described(listed)).toBeDefined();
   });
 
-  test('nor does one that nobody watches', () => {
+  test('needs no query if no watcher needs it', () => {
     const { schema, steps, described } = watching(users, [], [['users', 'updated']]);
     const posts = usersTable({ oid: 9, name: 'posts' });
     expect([described(posts), steps, schema.plan(relationOf(posts))]).toEqual([undefined, [], undefined]);
   });
 
-  test('is known by its OID, whatever its name was when the change was written; else by its name', () => {
+  test('is found by its OID, even if it had another name when the change was written; otherwise by its name', () => {
     const { schema } = watching(users, [], [['users', 'updated']]);
     expect(schema.plan(relationOf(usersTable({ name: 'people' })))).toBeDefined();
     expect(schema.plan(relationOf(usersTable({ oid: 9 })))).toBeDefined();
@@ -109,7 +109,7 @@ describe('a table that is described as the catalog had it', () => {
 });
 
 describe('a table that was changed', () => {
-  test('is looked up once its transaction is visible, and then the watchers are bound to it anew', async () => {
+  test('is read when its transaction is visible, and the watchers are bound to it again', async () => {
     const wider = withColumns(...users.columns, column('age', oids.int4));
     const { steps, described } = watching(users, [wider], [['users', 'updated']]);
     await described(wider);
@@ -117,7 +117,7 @@ describe('a table that was changed', () => {
     expect(described(wider)).toBeUndefined();
   });
 
-  test('is told when it lost a column that no watcher needs, or has one of another type', async () => {
+  test('causes a warning if a column that no watcher needs was dropped or has another type', async () => {
     const [id, email, , bio] = users.columns;
     const changed = withColumns(id!, { ...email!, typeOid: 1043 }, bio!);
     const { steps, described } = watching(users, [changed], [['users', 'updated', { extraColumns: ['email'] }]]);
@@ -128,7 +128,7 @@ describe('a table that was changed', () => {
     ]);
   });
 
-  test('has its types looked up: those of the change, and those that it has by now', async () => {
+  test('has its types looked up: those of the change, and those in the catalog', async () => {
     const [id, email] = users.columns;
     const written = withColumns(id!, { ...email!, typeOid: 16_500 });
     const now = withColumns(id!, { ...email!, typeOid: 16_600 });
@@ -140,7 +140,7 @@ describe('a table that was changed', () => {
   test.each([
     ['lost a column that a watcher needs', withColumns(users.columns[0]!), "has no column 'email'"],
     ['has another primary key', usersTable({ primaryKey: ['email'] }), 'the primary key was id and is now email'],
-  ])('and %s ends the watch: nothing of it is acknowledged', async (_, changed, message) => {
+  ])('and %s ends the watch, and is not acknowledged', async (_, changed, message) => {
     const { steps, described } = watching(users, [changed], [['users', 'updated', { extraColumns: ['email'] }]]);
     await expect(described(changed)).rejects.toMatchObject({
       code: 'SCHEMA_CHANGED',
@@ -151,7 +151,7 @@ describe('a table that was changed', () => {
     expect(steps).not.toContainEqual(expect.stringContaining('bound'));
   });
 
-  test('and fits no filter any more ends it as well', async () => {
+  test('and no longer fits a filter ends the watch', async () => {
     const wider = withColumns(...users.columns, column('age', oids.int4));
     const { described } = watching(
       users,
@@ -162,14 +162,14 @@ describe('a table that was changed', () => {
     await expect(described(wider)).rejects.toThrow('no such filter');
   });
 
-  test('in its identity is a warning, once the catalog has said so: what is needed of old values is not sent any more', async () => {
+  test('in its replica identity causes a warning, after the catalog was read: needed old values are not sent any more', async () => {
     const full = usersTable({ replicaIdentity: 'full' });
     const { steps, described } = watching(full, [users], [['users', 'deleted', { extraColumns: ['role_id'] }]]);
     await described(users);
     expect(steps).toEqual(['visible', 'ask', expect.stringMatching(/^REPLICA_IDENTITY .*role_id/), 'bound to users 4']);
   });
 
-  test('and lost a column under REPLICA IDENTITY FULL ends the watch, and does not blame the identity', async () => {
+  test('and lost a column with REPLICA IDENTITY FULL ends the watch, and the error does not blame the replica identity', async () => {
     const full = usersTable({ replicaIdentity: 'full' });
     const narrower = usersTable({ replicaIdentity: 'full', columns: users.columns.filter(({ name }) => name !== 'role_id') }); // prettier-ignore
     const { steps, described } = watching(full, [narrower], [['users', 'deleted', { extraColumns: ['role_id'] }]]);
@@ -196,13 +196,13 @@ describe('another watched table', () => {
     expect(schema.plan(relationOf(posts))).toBeDefined();
   }); // prettier-ignore
 
-  test('that does not fit any more ends it once it is described itself, and is named', async () => {
+  test('that no longer fits ends the watch when it is described itself, and the error names it', async () => {
     const unfit = { ...posts, columns: posts.columns.slice(0, 1) };
     const { described } = watching([users, posts], [users, unfit], entries);
     await expect(described(unfit)).rejects.toMatchObject({ message: expect.stringMatching(/^"public"."posts" was changed/) }); // prettier-ignore
   });
 
-  test('that was dropped keeps its binding when it is described once more, by changes from before', async () => {
+  test('that was dropped stays bound when older changes describe it again', async () => {
     const { steps, described, schema } = watching([users, posts], [users], entries);
     const written = usersTable({ ...posts, columns: [...posts.columns, column('age', oids.int4)] });
     await described(written);
@@ -210,20 +210,20 @@ describe('another watched table', () => {
     expect(schema.plan(relationOf(written))).toBeDefined();
   });
 
-  test('that was renamed ends it', async () => {
+  test('that was renamed ends the watch', async () => {
     const renamed = { ...posts, name: 'articles' };
     const { described } = watching([users, posts], [users], entries, [], new Set(), [posts.oid]);
-    await expect(described(renamed)).rejects.toMatchObject({ code: 'SCHEMA_CHANGED', message: expect.stringContaining('there is no table "public"."posts"') }); // prettier-ignore
+    await expect(described(renamed)).rejects.toMatchObject({ code: 'SCHEMA_CHANGED', message: expect.stringContaining('table "public"."posts" does not exist') }); // prettier-ignore
   });
 });
 
-test('a table that has the name of another watcher by now is bound to that one as well', async () => {
+test('a table that now has the name of another watcher is bound to that watcher as well', async () => {
   const renamed = usersTable({ name: 'people', columns: [...users.columns, column('age', oids.int4)] });
   const people = usersTable({ oid: 16_700, name: 'people' });
   const entries: WatcherEntry[] = [['users', 'updated'], ['people', 'updated'], ['posts', 'updated']]; // prettier-ignore
   const known = [users, people, usersTable({ oid: 16_600, name: 'posts' })];
   const { steps, described, asked } = watching(known, [renamed, users], entries);
-  await described({ ...users, columns: renamed.columns }); // in old WAL it has its old name
+  await described({ ...users, columns: renamed.columns }); // old WAL has its old name
   expect([steps.at(-1), asked]).toEqual(['bound to users 4, people 5', [['users']]]);
 });
 
@@ -233,19 +233,19 @@ describe('a partition', () => {
   const described = (oid: number, replicaIdentity: 'default' | 'full' = 'default') =>
     usersTable({ oid, name: `users_${oid}`, replicaIdentity });
 
-  test('that is known needs no question', () => {
+  test('that is known needs no query', () => {
     const one = watching(root, [root], [['users', 'updated']]);
     expect([one.described(described(leaf.oid)), one.steps]).toEqual([undefined, []]);
   });
 
-  test('that is new, or has another identity, is asked about; a stranger once', async () => {
+  test('that is new, or has another replica identity, needs a query; one that no watcher needs only once', async () => {
     const one = watching(root, [root], [['users', 'updated']]);
     for (const table of [described(leaf.oid, 'full'), described(77)]) await one.described(table);
     expect(one.steps.filter((step) => step === 'ask')).toHaveLength(2);
     expect(one.described(described(77))).toBeUndefined();
   });
 
-  test('that is new and gives less than the watchers need is a warning', async () => {
+  test('that is new and gives less than the watchers need causes a warning', async () => {
     const entry = ['users', 'deleted', { extraColumns: ['role_id'] }] as const;
     const leaves = [leaf, { ...leaf, oid: 77, name: 'users_77' }];
     const known = usersTable({ kind: 'p', leaves: [{ ...leaf, replicaIdentity: 'full' }], replicaIdentity: 'full' });
@@ -254,7 +254,7 @@ describe('a partition', () => {
     expect(steps).toContainEqual(expect.stringMatching(/^REPLICA_IDENTITY .*'role_id'/));
   });
 
-  test('of no watched table is never asked about where no table is partitioned', () => {
+  test('of an unwatched table needs no query if no watched table is partitioned', () => {
     expect(watching(users, [users], [['users', 'updated']]).described(described(77))).toBeUndefined();
   });
 });

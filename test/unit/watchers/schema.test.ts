@@ -11,84 +11,84 @@ const users = usersTable();
 const full = usersTable({ replicaIdentity: 'full' });
 const types = new TypeCatalog(undefined);
 
-describe('the catalog is asked about a relation', () => {
+describe('the catalog is read again for a relation', () => {
   const unknown = (relation: Partial<Relation>, known: Table = users) =>
     isUnknown({ ...relationOf(users), ...relation }, known, types);
   const { columns } = relationOf(users);
   const changed = (name: string, more: object) => columns.map((one) => (one.name === name ? { ...one, ...more } : one));
 
-  test('not when it is as the catalog had it', () => {
+  test('but not if it is as it was in the catalog', () => {
     expect(unknown({})).toBe(false);
     expect(isUnknown(relationOf(full), full, types)).toBe(false);
   });
 
-  test('when it has another name or schema', () => {
+  test('if it has another name or schema', () => {
     expect([unknown({ name: 'people' }), unknown({ schema: 'erp' })]).toEqual([true, true]);
   });
 
-  test('when a column is missing, new, or of another type', () => {
+  test('if a column is missing, new, or of another type', () => {
     expect(unknown({ columns: columns.slice(1) })).toBe(true);
     expect(unknown({ columns: [...columns, { name: 'age', typeOid: oids.int4, key: false }] })).toBe(true);
     expect(unknown({ columns: changed('role_id', { typeOid: oids.text }) })).toBe(true);
   });
 
-  test('when it has a type that is not known, such as a domain', () => {
+  test('if it has an unknown type, such as a domain', () => {
     const mood = (typeOid: number): Column => column('mood', typeOid);
     const moody = usersTable({ columns: [...users.columns, mood(16_500)] });
     expect(isUnknown(relationOf(moody), moody, types)).toBe(true);
   });
 
-  test('when its replica identity is another one, but not for a partitioned table, whose partitions decide', () => {
+  test('if its replica identity differs, but not for a partitioned table, whose partitions decide', () => {
     expect(unknown({ columns: changed('email', { key: true }) })).toBe(true);
     expect(unknown({ columns: changed('email', { key: true }) }, usersTable({ kind: 'p' }))).toBe(false);
     expect(unknown({ replicaIdentity: 'f' }, usersTable({ kind: 'p' }))).toBe(true);
   });
 
-  test('under a column list when a column is missing that must be sent, and not for others', () => {
+  test('with a column list: if a column of the list is missing, but not for other columns', () => {
     const relation = { ...relationOf(users), columns: columns.filter(({ name }) => name !== 'bio') };
     expect(isUnknown(relation, users, types, new Set(['id', 'email']))).toBe(false);
     expect(isUnknown(relation, users, types, new Set(['id', 'bio']))).toBe(true);
   });
 
-  test('not for a generated column, which is not sent', () => {
+  test('but not for a generated column, which is not sent', () => {
     const generated = usersTable({ columns: [...users.columns, column('total', oids.int4, { generated: 'stored' })] });
     expect(isUnknown(relationOf(users), generated, types)).toBe(false);
   });
 });
 
-describe('changes from before an identity was made larger, which lack what a watcher needs', () => {
+describe('older changes that lack old values, because the replica identity was extended later,', () => {
   const warnings = (relation: Relation, ...bound: Parameters<typeof boundTo>) =>
     identityWarnings(relation, boundTo(...bound)).map(({ message }) => /old value of (.*)$/.exec(message)![1]);
   const weaker = relationOf(users);
 
-  test('are told for trigger columns, and for all columns of a deleted row', () => {
+  test('cause a warning for trigger columns, and for all columns of a deleted row', () => {
     const triggered = ['users', 'updated', { label: 'x', triggerColumns: ['email', 'id'] }] as const;
     const deleted = ['users', 'deleted', { extraColumns: ['role_id', 'email'] }] as const;
     expect(warnings(weaker, full, triggered, deleted)).toEqual([
-      'email; updates are delivered whether or not these changed',
+      'email; these updates are delivered whether or not the value changed',
       'role_id, email; reading it throws VALUE_ABSENT',
     ]);
     expect(warnings(relationOf(full), full, triggered, deleted)).toEqual([]);
   });
 
-  test('are told for the key of a deleted row', () => {
+  test('cause a warning for the key of a deleted row', () => {
     const other = relationOf(usersTable({ identityColumns: new Set(['email']) }));
     expect(warnings(other, full, ['users', 'deleted'])).toEqual(['id; reading it throws VALUE_ABSENT']);
   });
 
-  test('are not told for a column that they do not have at all, because it was dropped or added later', () => {
+  test('cause no warning for a column that they do not have at all, because it was dropped or added later', () => {
     const without = { ...weaker, columns: weaker.columns.filter(({ name }) => name !== 'role_id') };
     expect(warnings(without, full, ['users', 'deleted', { extraColumns: ['role_id'] }])).toEqual([]);
   });
 
-  test('are not told where nothing old is needed', () => {
+  test('cause no warning if no old value is needed', () => {
     const extra = { extraColumns: ['role_id'] };
     expect(
       warnings(weaker, full, ['users', 'updated', extra], ['users', 'inserted', extra], ['users', 'truncated']),
     ).toEqual([]);
   });
 
-  test('are told by the names in the database', () => {
+  test('cause a warning with the names in the database', () => {
     const byHand = table<{ id: number; role: number }>()({
       tableName: 'users', primaryKey: 'id', columnMap: { role: 'role_id' },
     }); // prettier-ignore
@@ -101,7 +101,7 @@ describe('changes from before an identity was made larger, which lack what a wat
   });
 });
 
-test('what a watcher is, before and after the database was asked', () => {
+test('details describe a watcher before and after its table was read', () => {
   const byHand = table<{ key: number; role: number }>()({
     tableName: 'users', primaryKey: 'key', columnMap: { key: 'id', role: 'role_id' },
   }); // prettier-ignore

@@ -11,17 +11,17 @@ describe('a name', () => {
     ['erp.lines', 'erp', 'lines'],
     ['erp.lines.2024', 'erp', 'lines.2024'],
     ['"users"', 'public', '"users"'],
-  ])('%s is taken literally, but a first dot parts schema and table', (given, schema, name) => {
+  ])('%s is used literally, except that a first dot separates schema and table', (given, schema, name) => {
     expect(referTo(given)).toEqual({ schema, name, primaryKey: undefined, columnMap: {}, drizzle: undefined });
   });
 
-  test.each(['', '.', '.users', 'public.'])('%j is none', (given) => {
-    expect(referTo(given)).toBe(`${JSON.stringify(given)} is no table name: 'table' or 'schema.table'`);
+  test.each(['', '.', '.users', 'public.'])('%j is refused', (given) => {
+    expect(referTo(given)).toBe(`invalid table name ${JSON.stringify(given)}: expected 'table' or 'schema.table'`);
   });
 });
 
-describe('a table by hand', () => {
-  test('names its key, and may name schema and columns', () => {
+describe('a table made with table()', () => {
+  test('has a key, and may have a schema and a column map', () => {
     const lines = table<{ order_id: number; line: number; qty: number }>()({
       tableName: 'Order.Lines',
       schema: 'erp',
@@ -46,7 +46,7 @@ describe('a table by hand', () => {
     expect(referTo({ tableName: 'users', primaryKey: ['id', 'id'] })).toMatchObject({ primaryKey: ['id'] });
   });
 
-  test('is not the object that was given, which may change', () => {
+  test('is a copy of the given object, which may change later', () => {
     const definition = { tableName: 'users', primaryKey: 'id' } as const;
     expect(table()(definition)).not.toBe(definition);
   });
@@ -54,12 +54,15 @@ describe('a table by hand', () => {
   test.each([
     [{ primaryKey: 'id' }, 'table()({ tableName }) is missing'],
     [{ tableName: '', primaryKey: 'id' }, 'table()({ tableName }) is missing'],
-    [{ tableName: 'users', schema: '', primaryKey: 'id' }, "schema of table 'users' is not a name"],
-    [{ tableName: 'users', schema: 7, primaryKey: 'id' }, "schema of table 'users' is not a name"],
-    [{ tableName: 'users' }, "primaryKey of table 'users' is missing"],
-    [{ tableName: 'users', primaryKey: [] }, "primaryKey of table 'users' is missing"],
-    [{ tableName: 'users', primaryKey: ['id', 7] }, "primaryKey of table 'users' is missing"],
-  ])('%j: what is wrong is said', (definition, message) => {
+    [{ tableName: 'users', schema: '', primaryKey: 'id' }, `schema of table 'users' must be a name, not ""`],
+    [{ tableName: 'users', schema: 7, primaryKey: 'id' }, "schema of table 'users' must be a name, not 7"],
+    [{ tableName: 'users' }, "primaryKey of table 'users' must be a column's name or a list of names, not undefined"],
+    [
+      { tableName: 'users', primaryKey: [] },
+      "primaryKey of table 'users' must be a column's name or a list of names, not []",
+    ],
+    [{ tableName: 'users', primaryKey: ['id', 7] }, "must be a column's name or a list of names, not [ 'id', 7 ]"],
+  ])('%j is refused with a reason', (definition, message) => {
     expect(referTo(definition)).toEqual(expect.stringContaining(message));
   });
 });
@@ -70,7 +73,7 @@ describe('a Drizzle table', () => {
     primaryKey({ columns: [own.partId, own.place] }),
   ]);
 
-  test('gives key and columns by property names, mapped to those in the database', () => {
+  test('has key and columns by property names, mapped to names in the database', () => {
     expect(referTo(users)).toMatchObject({
       schema: 'public',
       name: 'users',
@@ -80,8 +83,8 @@ describe('a Drizzle table', () => {
     expect(Object.keys((referTo(users) as { drizzle: { columns: object } }).drizzle.columns)).toEqual(['id', 'roleId']);
   });
 
-  test('that marks no key must be told its key', () => {
-    expect(referTo(stock)).toContain("'stock' marks no primary key");
+  test('without a marked primary key needs one from table()', () => {
+    expect(referTo(stock)).toContain("'stock' has no primary key");
     expect(referTo(table(stock)({ primaryKey: ['partId', 'place'] }))).toMatchObject({
       schema: 'erp',
       name: 'stock',
@@ -96,17 +99,17 @@ describe('a Drizzle table', () => {
     });
   });
 
-  test('is what table(…) wants, and nothing else', () => {
+  test('is the only thing that table(…) accepts', () => {
     for (const other of [{}, { tableName: 'users' }, 'users'])
       expect(() => table(other as unknown as typeof users)).toThrow(ConfigurationError);
   });
 });
 
-test.each([undefined, null, 7, true])('%s is no table', (given) => {
-  expect(referTo(given)).toBe('a table is a name, what table() returned, or a Drizzle table');
+test.each([undefined, null, 7, true])('%s is not a table', (given) => {
+  expect(referTo(given)).toBe(`a table must be a name, the result of table(), or a Drizzle table, not ${given}`);
 });
 
-test('what table() of another copy of the package says of a Drizzle table is known', async () => {
+test('a Drizzle table from table() of another copy of the package is recognized', async () => {
   const stock = pgTable('stock', { partId: integer('part_id'), place: text('the_place') });
   vi.resetModules();
   const other = await import('../../../src/watchers/table.ts');

@@ -8,7 +8,7 @@ import { checkEntries } from '../../../src/watchers/validate.ts';
 const messages = (...entries: unknown[]) => checkEntries(entries).issues.map(({ message }) => message);
 
 describe('a watcher', () => {
-  test('is called table:type, with the schema outside of public, or by its label', () => {
+  test('has the name table:type, with the schema outside of public, or its label', () => {
     const { watchers, issues } = checkEntries([
       ['users', 'inserted'],
       ['public.users', 'updated'],
@@ -21,7 +21,7 @@ describe('a watcher', () => {
     ]); // prettier-ignore
   });
 
-  test('has its options, or their defaults', () => {
+  test('has the given options, or their defaults', () => {
     const options = {
       label: 'mailed',
       extraColumns: ['a', 'b', 'a'],
@@ -46,28 +46,37 @@ describe('a watcher', () => {
 });
 
 describe('refused is', () => {
-  test.each([undefined, null, 'users', {}])('%s in place of a list', (entries) => {
+  test.each([
+    [undefined, 'undefined'],
+    [null, 'null'],
+    ['users', '"users"'],
+    [{}, '{}'],
+  ])('%j instead of a list', (entries, shown) => {
     expect(checkEntries(entries)).toMatchObject({
       watchers: [],
-      issues: [{ message: 'watchers are a list of entries' }],
+      issues: [{ message: `watchers must be a list of entries, not ${shown}` }],
     });
   });
 
   test.each([[null], ['users'], [[]], [['users']], [['users', 'updated', {}, 1]]])(
-    '%j in place of an entry',
+    '%j instead of an entry',
     (entry) => {
-      expect(messages(['users', 'updated'], entry)).toEqual(['watcher 1: an entry is [table, type, options?]']);
+      expect(messages(['users', 'updated'], entry)).toEqual(['watcher 1: an entry must be [table, type, options?]']);
     },
   );
 
-  test.each([null, 'x', []])('%j in place of options', (options) => {
-    expect(messages(['users', 'updated', options])).toEqual(['watcher 0: options are an object']);
+  test.each([
+    [null, 'null'],
+    ['x', '"x"'],
+    [[], '[]'],
+  ])('%j instead of options', (options, shown) => {
+    expect(messages(['users', 'updated', options])).toEqual([`watcher 0: options must be an object, not ${shown}`]);
   });
 
-  test('a table that is none, and an unknown update type, both at once', () => {
+  test('an invalid table and an unknown update type are both reported', () => {
     expect(messages([7, 'changed'])).toEqual([
-      'watcher 0: a table is a name, what table() returned, or a Drizzle table',
-      'watcher 0: "changed" is no update type',
+      'watcher 0: a table must be a name, the result of table(), or a Drizzle table, not 7',
+      'watcher 0: unknown update type "changed"',
     ]);
     for (const entry of [
       [7, 'updated'],
@@ -77,14 +86,14 @@ describe('refused is', () => {
   });
 
   test.each([
-    [{ lable: 'x' }, "there is no watcher option 'lable'"],
-    [{ extraColumns: 'a' }, 'extraColumns is a list of column names'],
-    [{ extraColumns: ['a', ''] }, 'extraColumns is a list of column names'],
-    [{ extraColumns: [7] }, 'extraColumns is a list of column names'],
-    [{ label: 'x', triggerColumns: {} }, 'triggerColumns is a list of column names'],
-    [{ absent: 'null' }, "absent is 'throw' or 'omit'"],
-    [{ label: '' }, '"" is no label'],
-    [{ label: 7 }, '7 is no label'],
+    [{ lable: 'x' }, "unknown watcher option 'lable'"],
+    [{ extraColumns: 'a' }, 'extraColumns must be a list of column names, not "a"'],
+    [{ extraColumns: ['a', ''] }, "extraColumns must be a list of column names, not [ 'a', '' ]"],
+    [{ extraColumns: [7] }, 'extraColumns must be a list of column names, not [ 7 ]'],
+    [{ label: 'x', triggerColumns: {} }, 'triggerColumns must be a list of column names, not {}'],
+    [{ absent: 'null' }, `absent must be 'throw' or 'omit', not "null"`],
+    [{ label: '' }, 'invalid label ""'],
+    [{ label: 7 }, 'invalid label 7'],
     [{ triggerColumns: ['a'] }, 'triggerColumns needs a label'],
   ])('%j', (options, message) => {
     const name = 'label' in options && options.label === 'x' ? 'x' : 'users:updated';
@@ -93,8 +102,8 @@ describe('refused is', () => {
     ]);
   });
 
-  test('a colon in a label, which would look like another identifier', () => {
-    expect(messages(['users', 'updated', { label: 'a:b' }])).toEqual(['a:b: "a:b" is no label']);
+  test('a colon in a label, because it would look like another identifier', () => {
+    expect(messages(['users', 'updated', { label: 'a:b' }])).toEqual(['a:b: invalid label "a:b"']);
   });
 
   test.each(['inserted', 'deleted', 'truncated'])('triggerColumns on %s', (type) => {
@@ -109,8 +118,10 @@ describe('refused is', () => {
     ]);
   });
 
-  test.each(['', '  ', 7, null])('%j in place of a SQL expression', (where) => {
-    expect(messages(['users', 'updated', { where }])).toEqual(['users:updated: where is a SQL expression']);
+  test.each(['', '  ', 7, null])('%j instead of a SQL expression', (where) => {
+    expect(messages(['users', 'updated', { where }])).toEqual([
+      `users:updated: where must be a SQL expression, not ${JSON.stringify(where)}`,
+    ]);
   });
 
   test('a row filter for TRUNCATE, which PostgreSQL does not filter', () => {
@@ -119,7 +130,7 @@ describe('refused is', () => {
     ]);
   });
 
-  test('another row filter for the same table, or none: one problem for each table, which tells of `when`', () => {
+  test('another row filter for the same table, or none: one problem for each table, and the solution mentions `when`', () => {
     const { issues } = checkEntries([
       ['users', 'inserted', { where: 'id > 1' }],
       ['users', 'updated'],
@@ -148,7 +159,7 @@ describe('refused is', () => {
 
   test('a second watcher of the same identifier, however it got that', () => {
     const two = (...entries: unknown[]) => checkEntries(entries).issues;
-    const clash = [{ message: "two watchers are called 'users:updated'", watcher: 'users:updated' }];
+    const clash = [{ message: "two watchers have the name 'users:updated'", watcher: 'users:updated' }];
     expect(two(['users', 'updated'], ['public.users', 'updated'])).toMatchObject(clash);
     const mailed = { label: 'mailed' };
     expect(two(['users', 'updated', mailed], ['posts', 'inserted', mailed])).toHaveLength(1);

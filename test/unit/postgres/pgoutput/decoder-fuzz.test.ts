@@ -1,4 +1,4 @@
-/** Whatever bytes arrive, the decoder returns or throws a ProtocolError. `npm run fuzz` tries a million. */
+/** Whatever bytes arrive, the decoder returns or throws a ProtocolError. `npm run fuzz` tries a million cases. */
 import vm from 'node:vm';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { Decoder } from '../../../../src/postgres/pgoutput/decoder.ts';
@@ -8,7 +8,7 @@ import * as encode from '../../../support/pgoutput-messages.ts';
 const cases = Number(process.env['WALWATCH_FUZZ_CASES'] ?? 20_000);
 const seed = Number(process.env['WALWATCH_FUZZ_SEED'] ?? 1);
 
-/** A loop that does not end cannot be ended from within; a script of node:vm has a timeout. */
+/** An endless loop cannot be stopped from inside, but a script of node:vm has a timeout. */
 function withinSeconds(seconds: number, run: () => void, describe: () => string): void {
   const context = vm.createContext({ run });
   try {
@@ -20,7 +20,7 @@ function withinSeconds(seconds: number, run: () => void, describe: () => string)
 }
 
 test(
-  `${cases} streams of injured messages: it returns, or names message and offset, and sees nothing but the message`,
+  `${cases} streams of corrupted messages: the decoder returns or names message and offset, and never reads outside the message`,
   {
     timeout: 60_000 + cases,
   },
@@ -38,7 +38,7 @@ test(
     }
     const outcomes = Object.fromEntries([...seen].sort(([a], [b]) => a.localeCompare(b)));
     if (process.env['WALWATCH_FUZZ_CASES']) console.log(`WALWATCH_FUZZ_SEED=${seed}`, outcomes);
-    // Both ways through each kind of message were taken.
+    // Each kind of message was decoded, and each was refused.
     for (const tag of ['begin', 'commit', 'relation', 'insert', 'update', 'delete', 'truncate', 'message'])
       expect(outcomes[tag], tag).toBeGreaterThan(0);
     for (const letter of 'BCRIUDTMYO') expect(outcomes[`error ${letter}`], letter).toBeGreaterThan(0);
@@ -48,7 +48,7 @@ test(
 const oid = 16_384;
 const hex = (digits: string) => Buffer.from(digits.replaceAll(' ', ''), 'hex');
 
-/** Messages that promise much more than they hold, about a relation of so many columns. */
+/** Messages that announce much more than they contain, about a relation with the given number of columns. */
 const boasting: Readonly<Record<string, readonly [message: Buffer, columns: number]>> = {
   'columns of a relation': [hex('52 00004000 00 00 64 ffff'), 0],
   'values of a row': [hex('49 00004000 4e ffff'), 0xffff],
@@ -58,7 +58,7 @@ const boasting: Readonly<Record<string, readonly [message: Buffer, columns: numb
   'bytes of a logical message': [hex('4d 00 0000000000000001 00 ffffffff'), 0],
 };
 
-test.each(Object.entries(boasting))('too many %s fail before memory is taken for them', (_, [message, count]) => {
+test.each(Object.entries(boasting))('too many %s fail before memory is allocated for them', (_, [message, count]) => {
   const decoder = new Decoder(({ columns }) => ({ wanted: columns.map((_, index) => index) }));
   const columns = Array.from({ length: count }, () => ({ name: '', typeOid: 25, key: true }));
   decoder.decode(encode.relation({ oid, schema: 'public', name: 't', replicaIdentity: 'd', columns }));
@@ -70,15 +70,15 @@ test.each(Object.entries(boasting))('too many %s fail before memory is taken for
     }
     return undefined;
   };
-  // Buffers are collected too soon to be seen in what is allocated.
+  // Buffers are collected too early to appear in the heap figures.
   const buffers = [vi.spyOn(Buffer, 'alloc'), vi.spyOn(Buffer, 'allocUnsafe'), vi.spyOn(Buffer, 'allocUnsafeSlow')];
   onTestFinished(() => buffers.forEach((spy) => spy.mockRestore()));
-  expect(failure()).toMatch(/\d+ bytes wanted, 0 left|a string without an end/);
+  expect(failure()).toMatch(/\d+ bytes expected, 0 left|a string without an end/);
   for (const spy of buffers) expect(spy).not.toHaveBeenCalled();
   expect(Math.min(...Array.from({ length: 5 }, () => allocatedBy(failure)))).toBeLessThan(50_000);
 });
 
-/** Negative when garbage was collected meanwhile. */
+/** Negative if garbage was collected in between. */
 function allocatedBy(run: () => void): number {
   const taken = () => {
     const { heapUsed, external } = process.memoryUsage();

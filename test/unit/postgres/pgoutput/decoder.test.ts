@@ -4,7 +4,7 @@ import type { Relation, RowChange } from '../../../../src/postgres/pgoutput/mess
 import * as encode from '../../../support/pgoutput-messages.ts';
 
 const users: Relation = {
-  oid: 4_000_000_000, // OIDs have no sign
+  oid: 4_000_000_000, // OIDs are unsigned
   schema: 'public',
   name: 'users',
   replicaIdentity: 'd',
@@ -22,20 +22,20 @@ function decoding(wanted: readonly number[] | undefined, ...described: readonly 
   return (bytes: Buffer) => decoder.decode(bytes);
 }
 
-test('Begin gives the position of the commit record, the time in milliseconds since 1970 and the xid', () => {
+test('Begin has the position of the commit record, the time in milliseconds since 1970 and the xid', () => {
   const committedAt = Date.UTC(2024, 1, 29, 12, 0, 0, 123);
   expect(decoding([])(encode.begin(0x16_b374_d848n, committedAt, 4_294_967_295))).toEqual({
     tag: 'begin', finalLsn: 0x16_b374_d848n, committedAt, xid: 4_294_967_295,
   }); // prettier-ignore
 });
 
-test('Commit gives the position of its record and the one right after it', () => {
+test('Commit has the position of its record and the position right after it', () => {
   expect(decoding([])(encode.commit(0x100n, 0xffff_ffff_ffff_ffffn))).toEqual({
     tag: 'commit', commitLsn: 0x100n, endLsn: 0xffff_ffff_ffff_ffffn,
   }); // prettier-ignore
 });
 
-test('Relation describes the table and which columns are its identity', () => {
+test('Relation describes the table and the columns of its replica identity', () => {
   const decode = decoding([]);
   for (const replicaIdentity of ['d', 'n', 'f', 'i'] as const)
     expect(decode(encode.relation({ ...users, replicaIdentity }))).toEqual({
@@ -44,11 +44,11 @@ test('Relation describes the table and which columns are its identity', () => {
     });
 });
 
-test('a relation without a schema name is one of pg_catalog', () => {
+test('a relation without a schema name belongs to pg_catalog', () => {
   expect(decoding([])(encode.relation({ ...users, schema: '' }))).toMatchObject({ relation: { schema: 'pg_catalog' } });
 });
 
-test('the new row of an insert: text, null, and undefined for unchanged TOAST', () => {
+test('the new row of an insert has texts, null, and undefined for unchanged TOAST', () => {
   const decode = decoding([0, 1, 2], users);
   expect(decode(encode.insert(users.oid, ['1', null, undefined]))).toEqual({
     tag: 'insert', relation: users, new: ['1', null, undefined],
@@ -65,7 +65,7 @@ test('an update without an old row has none', () => {
   }); // prettier-ignore
 });
 
-test('an old row of the form O is known whole: its nulls are null', () => {
+test('an old row with marker O is complete: its nulls are null', () => {
   const decode = decoding([0, 1, 2], posts);
   expect(decode(encode.update(posts.oid, ['1', 'b', 'y'], ['O', ['1', null, 'x']]))).toMatchObject({
     old: ['1', null, 'x'],
@@ -76,7 +76,7 @@ test('an old row of the form O is known whole: its nulls are null', () => {
   }); // prettier-ignore
 });
 
-test('of an old row of the form K only the key columns are known: the others are unknown, not null', () => {
+test('an old row with marker K has only the key columns: the others are unknown, not null', () => {
   const decode = decoding([0, 1, 2], users);
   expect(decode(encode.update(users.oid, ['2', null, 'x'], ['K', ['1', null, null]]))).toMatchObject({
     old: ['1', undefined, undefined],
@@ -87,15 +87,15 @@ test('of an old row of the form K only the key columns are known: the others are
   });
 });
 
-test('a null in an old row of the form K is not known either where the root says that the column is part of the identity', () => {
-  // A partition with another identity than its root: key columns are never null.
+test('a null in an old row with marker K is unknown even if the root says that the column belongs to the identity', () => {
+  // A partition with another replica identity than its root: key columns are never null.
   const decode = decoding([0, 1, 2], { ...users, replicaIdentity: 'f', columns: users.columns.map((column) => ({ ...column, key: true })) }); // prettier-ignore
   expect(decode(encode.deletion(users.oid, ['K', ['1', null, null]]))).toMatchObject({
     old: ['1', undefined, undefined],
   });
 });
 
-test('a null in an old row is unknown where not every partition sends the column, and a value is known', () => {
+test('a null in an old row is unknown if some partition does not send the column; a value is known', () => {
   const decoder = new Decoder(() => ({ wanted: [0, 1, 2], unsure: new Set([1, 2]) }));
   decoder.decode(encode.relation(posts));
   expect(decoder.decode(encode.deletion(posts.oid, ['O', ['1', null, 'x']]))).toMatchObject({
@@ -107,7 +107,7 @@ test('a null in an old row is unknown where not every partition sends the column
   });
 });
 
-test('the content of a message that nobody wants is not copied', () => {
+test('the content of a message without a subscription is not copied', () => {
   const decoder = new Decoder(
     () => undefined,
     (prefix) => prefix === 'outbox',
@@ -119,7 +119,7 @@ test('the content of a message that nobody wants is not copied', () => {
   ]);
 });
 
-test('what is wanted is asked for again when it may be something else', () => {
+test('the decoder asks again which columns are needed after the watchers have changed', () => {
   let wanted = [0];
   const decoder = new Decoder(() => ({ wanted }));
   decoder.decode(encode.relation(users));
@@ -136,7 +136,7 @@ test('a truncate names all its relations', () => {
   expect(decode(encode.truncate([posts.oid, users.oid]))).toEqual({ tag: 'truncate', relations: [posts, users] });
 });
 
-test('a logical message gives its content, which stays when the buffer is used again', () => {
+test('the content of a logical message does not change when the buffer is reused', () => {
   const bytes = encode.logicalMessage(false, 0x200n, 'cache', Buffer.from([0, 1, 2]));
   const message = decoding([])(bytes);
   bytes.fill(9);
@@ -152,11 +152,11 @@ test('Type names a type, or the base type of a domain', () => {
   expect(decoding([])(encode.type(16_400, '', 'int4'))).toEqual({ ...type, schema: 'pg_catalog', name: 'int4' });
 });
 
-test('Origin is read and of no further use', () => {
+test('Origin is read and ignored', () => {
   for (const name of ['elsewhere', '']) expect(decoding([])(encode.origin(0x100n, name))).toEqual({ tag: 'ignored' });
 });
 
-test('only the wanted columns are decoded, in the order of the table', () => {
+test('only the needed columns are decoded, in the order of the table', () => {
   const rows = (wanted: readonly number[] | undefined) => {
     const decode = decoding(wanted, posts);
     const { new: row, old } = decode(
@@ -170,7 +170,7 @@ test('only the wanted columns are decoded, in the order of the table', () => {
   expect(rows(undefined)).toEqual({ row: [], old: [] });
 });
 
-test('the projection is asked for once, at the first change, so that there is time to plan', () => {
+test('the decoder asks for the projection once, at the first change, so that there is time to plan', () => {
   const asked: Relation[] = [];
   const decoder = new Decoder((relation) => {
     asked.push(relation);

@@ -22,7 +22,7 @@ const table: fc.Arbitrary<Relation> = fc.record({
   columns: fc.array(fc.record({ name, typeOid: fc.nat(), key: fc.boolean() }), { maxLength: 4 }),
 });
 
-/** A relation and a message about it, of any type. */
+/** A relation and any kind of message about it. */
 const exchange = table.chain((relation) => {
   const row = fc.array(value, { minLength: relation.columns.length, maxLength: relation.columns.length });
   const old = fc.tuple(fc.constantFrom('K' as const, 'O' as const), row);
@@ -51,7 +51,7 @@ function decoderOf(relation: Relation): Decoder {
   return decoder;
 }
 
-test('a message is understood whole, and every truncation of it is a ProtocolError', () => {
+test('a message is decoded completely, and every truncation of it is a ProtocolError', () => {
   fc.assert(
     fc.property(exchange, ([relation, message]) => {
       const decoder = decoderOf(relation);
@@ -63,7 +63,7 @@ test('a message is understood whole, and every truncation of it is a ProtocolErr
   );
 });
 
-test('bytes behind the end of a message are a ProtocolError', () => {
+test('bytes after the end of a message are a ProtocolError', () => {
   fc.assert(
     fc.property(exchange, fc.uint8Array({ minLength: 1, maxLength: 8 }), ([relation, message], more) => {
       expect(() => decoderOf(relation).decode(Buffer.concat([message, more]))).toThrow(ProtocolError);
@@ -71,7 +71,7 @@ test('bytes behind the end of a message are a ProtocolError', () => {
   );
 });
 
-test('whatever the bytes are, they are a message or a ProtocolError', () => {
+test('any bytes are a message or a ProtocolError', () => {
   const letters = fc.constantFrom(...Buffer.from('IUDBCRTMYO'));
   fc.assert(
     fc.property(table, letters, fc.uint8Array({ maxLength: 64 }), (relation, letter, bytes) => {
@@ -86,7 +86,7 @@ test('whatever the bytes are, they are a message or a ProtocolError', () => {
   );
 });
 
-test('rows come out as they went in', () => {
+test('a decoded row equals the encoded one', () => {
   fc.assert(
     fc.property(table, fc.infiniteStream(value), (relation, values) => {
       const row = relation.columns.map(() => values.next().value as TupleValue);
@@ -98,7 +98,7 @@ test('rows come out as they went in', () => {
 const columns = [{ name: 'id', typeOid: 23, key: true }];
 const users: Relation = { oid, schema: 'public', name: 'users', replicaIdentity: 'd', columns };
 
-test('an unknown message type is an error that names it, not a skip', () => {
+test('an unknown message type is an error that names it; it is not skipped', () => {
   expect(() => decoderOf(users).decode(Buffer.from('S1234'))).toThrow('unknown message type 0x53');
 });
 
@@ -108,7 +108,7 @@ test('an unknown kind of value is an error that names it', () => {
   expect(() => decoderOf(users).decode(binary)).toThrow('unknown kind of value 0x62');
 });
 
-test('a row with more or fewer columns than were described is an error', () => {
+test('a row with more or fewer columns than described is an error', () => {
   for (const row of [[], ['1', '2']])
     expect(() => decoderOf(users).decode(encode.insert(oid, row))).toThrow(
       `${row.length} columns, but public.users was described with 1`,
@@ -125,15 +125,17 @@ test('a change of a relation that was not described is an error', () => {
     expect(() => decoderOf(users).decode(message)).toThrow('relation 9 was not described');
 });
 
-test('a row where none is due, and an identity that there is not, are errors', () => {
+test('an unexpected row and an unknown replica identity are errors', () => {
   const decoder = decoderOf(users);
   const renamed = (message: Buffer, at: number, letter: string) => {
     message.write(letter, at, 'latin1');
     return message;
   };
-  expect(() => decoder.decode(renamed(encode.insert(oid, ['1']), 5, 'O'))).toThrow("'N' wanted");
-  expect(() => decoder.decode(renamed(encode.update(oid, ['1']), 5, 'X'))).toThrow("'N' wanted");
-  expect(() => decoder.decode(renamed(encode.deletion(oid, ['K', ['1']]), 5, 'N'))).toThrow("'K' or 'O' wanted");
+  expect(() => decoder.decode(renamed(encode.insert(oid, ['1']), 5, 'O'))).toThrow("expected 'N' before");
+  expect(() => decoder.decode(renamed(encode.update(oid, ['1']), 5, 'X'))).toThrow("expected 'N' before");
+  expect(() => decoder.decode(renamed(encode.deletion(oid, ['K', ['1']]), 5, 'N'))).toThrow(
+    "expected 'K' or 'O' before",
+  );
   expect(() => decoder.decode(encode.relation({ ...users, replicaIdentity: 'x' as 'd' }))).toThrow(
     'unknown replica identity "x"',
   );

@@ -20,7 +20,7 @@ function decoding(projection: Projection | undefined) {
   return decoder;
 }
 
-/** Decodes a message that comes in pieces. */
+/** Decodes a message that arrives in pieces. */
 function inPieces(decoder: Decoder, bytes: Buffer, cuts: readonly number[]) {
   const large = decoder.large(bytes[0]!, bytes.length);
   const edges = [0, ...cuts.filter((at) => at < bytes.length).toSorted((a, b) => a - b), bytes.length];
@@ -48,7 +48,7 @@ const messages = [
   encode.commit(1n, 2n),
 ];
 
-test('a message that comes in pieces is what it would be in one, however it is cut, and whatever is wanted of it', () => {
+test('a message that arrives in pieces decodes to the same as in one piece, wherever it is cut and whichever columns are needed', () => {
   const projection = fc.constantFrom<Projection | undefined>(undefined, { wanted: [] }, { wanted: [0, 2] }, { wanted: [1] }, { wanted: [0, 1, 2], unsure: new Set([1]) }); // prettier-ignore
   const cuts = fc.array(fc.integer({ min: 1, max: 900 }), { maxLength: 6 });
   fc.assert(
@@ -60,27 +60,27 @@ test('a message that comes in pieces is what it would be in one, however it is c
   );
 });
 
-test('byte by byte as well, with an end that comes too early or too late refused', () => {
+test('the same byte by byte; an end that comes too early or too late is refused', () => {
   for (const bytes of messages) {
     const all = Array.from(bytes, (_, at) => at);
     expect(inPieces(decoding({ wanted: [0, 1] }), bytes, all).message).toEqual(
       decoding({ wanted: [0, 1] }).decode(bytes),
     );
     for (const wrong of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.from('x')])]) {
-      if (bytes[0] === 0x4d) continue; // of a message that is skipped the end is not looked at
+      if (bytes[0] === 0x4d) continue; // the end of a skipped message is not checked
       expect(() => inPieces(decoding({ wanted: [0, 1] }), wrong, all)).toThrow(ProtocolError);
     }
   }
 });
 
-test('nothing is put together of what nobody wants: a message, a row of a table, a value', () => {
+test('unneeded parts are never assembled: a message, a row of a table, a value', () => {
   const body = 'x'.repeat(5_000_000);
   const pieces = Array.from({ length: 80 }, (_, index) => index * 65_536);
   const given = [
     [undefined, encode.insert(posts.oid, ['1', body, 'n'])],
     [{ wanted: [0, 2] }, encode.update(posts.oid, ['1', body, 'n'], ['O', ['1', body, 'o']])],
     [undefined, encode.logicalMessage(false, 5n, 'nobody', Buffer.from(body))],
-    // A prefix that nobody subscribes to may be as long as a content.
+    // A prefix without a subscription may be as long as a content.
     [undefined, encode.logicalMessage(false, 5n, body, Buffer.alloc(0))],
   ] as const;
   const copied = vi.spyOn(Buffer, 'allocUnsafe');
@@ -94,7 +94,7 @@ test('nothing is put together of what nobody wants: a message, a row of a table,
   expect(unwanted[3]!.message).toMatchObject({ lsn: 5n, content: undefined });
 });
 
-test('a value that is too long for a string of JavaScript is left out, its size is known, and the rest is there', () => {
+test('a value that is too long for a JavaScript string is left out, its size is known, and the rest is decoded', () => {
   const decoder = decoding({ wanted: [0, 1, 2] });
   const size = longestText + 1;
   const head = Buffer.concat([encode.insert(posts.oid, ['1', '', 'n']).subarray(0, 14), Buffer.from('t')]);
@@ -115,9 +115,9 @@ test('a value that is too long for a string of JavaScript is left out, its size 
   expect(large.kept).toBeLessThan(1000);
 });
 
-test('memory is taken only for what the message has room for', () => {
+test('memory is allocated only for what fits into the message', () => {
   const bytes = Buffer.from(encode.insert(posts.oid, ['1', 'abc', 'n']));
   bytes.writeUInt32BE(0x7fff_ffff, 15);
-  expect(() => inPieces(decoding({ wanted: [0, 1, 2] }), bytes, [])).toThrow(/2147483647 bytes wanted, \d+ left/);
+  expect(() => inPieces(decoding({ wanted: [0, 1, 2] }), bytes, [])).toThrow(/2147483647 bytes expected, \d+ left/);
   expect(() => inPieces(decoding(undefined), encode.insert(8, ['1']), [])).toThrow('relation 8 was not described');
 });

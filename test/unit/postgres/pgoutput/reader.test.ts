@@ -14,7 +14,7 @@ const reads: Readonly<Record<string, readonly [read: (reader: Reader) => unknown
   skip: [(reader) => reader.skip(2), [1, 2], undefined],
 };
 
-test.each(Object.entries(reads))('%s reads its bytes, no more and no less', (_, [read, bytes, value]) => {
+test.each(Object.entries(reads))('%s reads exactly its bytes', (_, [read, bytes, value]) => {
   const reader = new Reader();
   reader.open(Buffer.from([...bytes, 9]));
   expect(read(reader)).toEqual(value);
@@ -23,7 +23,7 @@ test.each(Object.entries(reads))('%s reads its bytes, no more and no less', (_, 
 
 test.each(Object.entries(reads))('%s never reads outside the message', (_, [read, bytes]) => {
   const reader = new Reader();
-  // A view in the midst of a larger buffer, as pg-protocol hands it out: there is something behind its end.
+  // A view into a larger buffer, as pg-protocol passes it: there are more bytes after its end.
   const within = Buffer.from([...bytes, 0, 0, 0, 0, 0, 0, 0, 0]);
   for (let length = 0; length < bytes.length; length++) {
     reader.open(within.subarray(0, length));
@@ -31,7 +31,7 @@ test.each(Object.entries(reads))('%s never reads outside the message', (_, [read
   }
 });
 
-test('nor behind what was read already', () => {
+test('nor after its end when some bytes were read already', () => {
   const reader = new Reader();
   for (const [read] of Object.values(reads)) {
     reader.open(Buffer.from([1]));
@@ -40,10 +40,10 @@ test('nor behind what was read already', () => {
   }
   reader.open(Buffer.from([1, 2, 3, 4, 5]));
   reader.skip(2);
-  expect(() => reader.uint32()).toThrow('4 bytes wanted, 3 left');
+  expect(() => reader.uint32()).toThrow('4 bytes expected, 3 left');
 });
 
-test('a copy does not change with the buffer, which pg-protocol uses again', () => {
+test('a copy does not change when pg-protocol reuses the buffer', () => {
   const bytes = Buffer.from([1, 2, 3]);
   const reader = new Reader();
   reader.open(bytes);
@@ -52,7 +52,7 @@ test('a copy does not change with the buffer, which pg-protocol uses again', () 
   expect(copy).toEqual(Buffer.from([1, 2, 3]));
 });
 
-test('bytes that nobody asked for are told at the end', () => {
+test('unread bytes at the end of a message are an error', () => {
   const reader = new Reader();
   reader.open(Buffer.from([0x49, 2, 3]));
   reader.byte();
@@ -61,13 +61,13 @@ test('bytes that nobody asked for are told at the end', () => {
   expect(() => reader.end()).not.toThrow();
 });
 
-test('a failure names the message and the place', () => {
+test('a failure names the message type and the offset', () => {
   const reader = new Reader();
   reader.open(Buffer.from('Ix'));
   reader.byte();
   const failure = expect.objectContaining({ code: 'PROTOCOL', messageType: 'I', offset: 1 });
   expect(() => reader.uint32()).toThrow(failure);
-  expect(() => reader.uint32()).toThrow('4 bytes wanted, 1 left');
+  expect(() => reader.uint32()).toThrow('4 bytes expected, 1 left');
 });
 
 test('an empty message has no type', () => {
@@ -76,7 +76,7 @@ test('an empty message has no type', () => {
   expect(() => reader.byte()).toThrow(expect.objectContaining({ messageType: '', offset: 0 }));
 });
 
-test('each message is read from its start', () => {
+test('each message is read from its own start', () => {
   const reader = new Reader();
   reader.open(Buffer.from([1, 2]));
   reader.byte();
