@@ -36,11 +36,11 @@ export async function withListener<T>(
       : commandOn(route, route.node, [program('live'), who, route.url, String(count)]);
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
-  const output = lines(child.stdout);
+  const output = linesOf(child.stdout);
   try {
     if (who === 'pg_recvlogical') await untilActive(server);
     else if ((await output.next()).value !== 'ready') throw new Error(`${who} did not get ready`);
-    const heard = output.next().then(({ value }) => timesOf(value ?? '[]'));
+    const heard = output.next().then(({ value }) => timesOf(JSON.parse(value ?? '[]') as [number, string][]));
     heard.catch(() => {}); // G measures without waiting
     return await work(heard);
   } finally {
@@ -53,12 +53,17 @@ export async function withListener<T>(
 }
 
 /** Inserts rows, each in its own commit, at this rate a second, or as fast as it can (0). Returns when each was answered. */
-export async function write(url: string, count: number, rate: number): Promise<Times> {
-  const child = spawn(process.execPath, [program('writer'), url, String(count), String(rate)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const { value } = await lines(child.stdout).next();
-  return timesOf(value ?? '[]');
+export async function write(
+  url: string,
+  count: number,
+  rate: number,
+  table: 'accounts' | 'existing_bigint' = 'accounts',
+  firstId = 1,
+): Promise<Times> {
+  const args = [url, String(count), String(rate), table, String(firstId)];
+  const child = spawn(process.execPath, [program('writer'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const { value } = await linesOf(child.stdout).next();
+  return timesOf(JSON.parse(value ?? '[]') as [number, string][]);
 }
 
 /** Milliseconds from the writer's answer to the handler, sorted. 0 for an event that arrives before the answer. */
@@ -92,7 +97,7 @@ export async function untilIdle(server: BenchServer): Promise<void> {
   await server.client.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
 }
 
-async function* lines(stream: NodeJS.ReadableStream): AsyncGenerator<string, undefined> {
+export async function* linesOf(stream: NodeJS.ReadableStream): AsyncGenerator<string, undefined> {
   let rest = '';
   for await (const text of stream) {
     const parts = (rest + String(text)).split('\n');
@@ -102,6 +107,6 @@ async function* lines(stream: NodeJS.ReadableStream): AsyncGenerator<string, und
   return undefined;
 }
 
-function timesOf(json: string): Times {
-  return new Map((JSON.parse(json) as [number, string][]).map(([id, at]) => [id, BigInt(at)]));
+export function timesOf(times: readonly (readonly [number, string])[]): Times {
+  return new Map(times.map(([id, at]) => [id, BigInt(at)]));
 }

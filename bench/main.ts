@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [A B … M] [--rounds 5] [--scale 1] [--node 24] [--write]`: measures walwatch against its alternatives,
+ * `npm run bench -- [A B … N] [--rounds 5] [--scale 1] [--node 24] [--write]`: measures walwatch against its alternatives,
  * and prints tables; with --write also into bench/README.md, which describes the workloads.
  */
 import { execFileSync } from 'node:child_process';
@@ -7,6 +7,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchDistance } from './distance.ts';
 import { benchBacklog } from './drain.ts';
+import { benchExisting } from './existing.ts';
 import { benchGrowth } from './growth.ts';
 import { type Link, missingForLink, openLink } from './link/link.ts';
 import { benchLatency, benchLiveInserts, benchWriters } from './live.ts';
@@ -36,6 +37,7 @@ const benches: Readonly<Record<string, Bench>> = {
   K: overLink('K', benchOutage),
   L: benchGrowth,
   M: benchNodes,
+  N: benchExisting,
 };
 
 /** With a separate server, behind the link. */

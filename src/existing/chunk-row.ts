@@ -15,7 +15,7 @@ export class ChunkRow implements Given {
   /** Some watcher wants it. */
   isWanted = false;
   /** The watchers that have handled it. */
-  readonly by: string[];
+  by: readonly string[];
   readonly #handled: (row: ChunkRow) => void;
   /** Deliveries that are not settled, and the call that gives it. */
   #open = 1;
@@ -31,7 +31,7 @@ export class ChunkRow implements Given {
     this.key = key;
     this.change = change;
     this.reread = reread;
-    this.by = [...by];
+    this.by = by;
     this.#handled = handled;
   }
 
@@ -52,7 +52,7 @@ export class ChunkRow implements Given {
   }
 
   settled(watcher: string): void {
-    this.by.push(watcher);
+    this.by = [...this.by, watcher];
     this.#close();
   }
 

@@ -1,4 +1,4 @@
-import type { Client, CustomTypesConfig, FieldDef } from 'pg';
+import pg, { type Client, type CustomTypesConfig, type FieldDef, type QueryArrayConfig } from 'pg';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import type { TupleValue } from '../postgres/pgoutput/messages.ts';
 import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
@@ -16,7 +16,7 @@ export interface ReadPlan {
   /** The publication's row filter, as SQL. */
   readonly filter: string | undefined;
   /** Of a domain. */
-  baseType(typeOid: number): number;
+  readonly baseType: (typeOid: number) => number;
 }
 
 export interface ChunkRequest {
@@ -43,20 +43,37 @@ export interface Chunk {
   /** Of our slot: undefined when another server answers, or nobody has the slot. */
   readonly activePid: number | undefined;
   readonly rows: readonly ReadRow[];
-  /** How many rows of the range were scanned, also those that the filter does not let pass. */
-  readonly scanned: number;
   /** The last key that was scanned. Undefined: the range has no more rows. */
   readonly last: KeyTexts | undefined;
+  /** Rows of the range that were scanned, also those that the filter does not let pass. */
+  readonly scanned: number;
+  /** The range has no rows after these. */
+  readonly exhausted: boolean;
+  /** Characters of its rows. */
+  readonly bytes: number;
+  /** It ends early, because its rows take too much memory. */
+  readonly isLarge: boolean;
 }
+
+export interface ChunkHost {
+  readonly slot: string;
+  /** The snapshot was taken. `flushed`: the WAL up to the chunk's position was flushed then. */
+  taken(flushed: boolean): void;
+  /** No more rows are needed: the server may end the statement. */
+  cancel(): void;
+}
+
+/** Characters of the rows of a chunk, after which it ends. */
+export const mostBytes = 4 * 1024 * 1024;
 
 /** The table is not as the stream knows it. */
 export class TableChanged extends Error {}
 
 const ofTable: readonly (string | undefined)[] = [sqlState.undefinedColumn, sqlState.undefinedTable];
 
-function changed(error: unknown): unknown {
-  const { code, message } = error as { code?: string; message: string };
-  return ofTable.includes(code) ? new TableChanged(message, { cause: error }) : error;
+function changed(error: Error): Error {
+  const { code } = error as { code?: string };
+  return ofTable.includes(code) ? new TableChanged(error.message, { cause: error }) : error;
 }
 
 /** Values come as the server writes them, as they do in the stream. */
@@ -79,59 +96,129 @@ export async function lockTable(client: Client, { table, order }: ReadPlan): Pro
     );
   } catch (error) {
     await client.query('rollback').catch(() => {}); // a lost connection has ended it
-    throw changed(error);
+    throw changed(error as Error);
   }
 }
 
 /**
- * Reads snapshot, position and rows in one statement, which has one snapshot in READ COMMITTED as well. Ends the transaction.
+ * Reads snapshot, position and rows in one statement, which has one snapshot in READ COMMITTED as well. Rows are counted as they
+ * come: a chunk of large rows ends early.
  *
  * @throws TableChanged
  */
-export async function readChunk(client: Client, slot: string, plan: ReadPlan, request: ChunkRequest): Promise<Chunk> {
-  try {
-    const { rows, fields } = await client.query<(string | null)[]>({
-      text: chunkSql(slot, plan, request),
-      types,
-      rowMode: 'array',
+export function readChunk(client: Client, host: ChunkHost, plan: ReadPlan, request: ChunkRequest): Promise<Chunk> {
+  const config: QueryArrayConfig = { text: chunkSql(host.slot, plan, request), types, rowMode: 'array' };
+  const query = new pg.Query<(string | null)[]>(config);
+  const rows = new ChunkRows(plan, request, host);
+  return new Promise((resolve, reject) => {
+    query.on('row', (row, result) => rows.add(row, result!.fields));
+    query.on('end', () => (rows.error === undefined ? resolve(rows.chunk) : reject(rows.error)));
+    query.on('error', (error) => {
+      const { code } = error as { code?: string };
+      if (rows.isLarge && code === sqlState.queryCanceled) resolve(rows.chunk);
+      else reject(changed(error));
     });
-    if (request.end !== undefined) checkTypes(plan, fields); // else there are no columns
-    return chunkOf(plan, rows);
-  } catch (error) {
-    throw changed(error);
-  } finally {
-    await client.query('rollback').catch(() => {}); // a lost connection has ended it
+    client.query(query);
+  });
+}
+
+/** The rows of a chunk while they come. */
+class ChunkRows {
+  readonly #plan: ReadPlan;
+  readonly #limit: number;
+  readonly #host: ChunkHost;
+  /** Where a row has its key. */
+  readonly #key: readonly number[];
+  readonly #rows: ReadRow[] = [];
+  #facts: Pick<Chunk, 'snapshot' | 'lsn' | 'activePid'> | undefined;
+  #last: KeyTexts | undefined;
+  #scanned = 0;
+  #bytes = 0;
+  isLarge = false;
+  error: unknown;
+
+  constructor(plan: ReadPlan, { limit }: ChunkRequest, host: ChunkHost) {
+    this.#plan = plan;
+    this.#limit = limit;
+    this.#host = host;
+    const { relation, wanted } = plan.plan;
+    this.#key = plan.order.names.map((name) => wanted.findIndex((index) => relation.columns[index]!.name === name));
+  }
+
+  get chunk(): Chunk {
+    const { isLarge } = this;
+    const scanned = this.#scanned;
+    const exhausted = !isLarge && scanned < this.#limit;
+    return { ...this.#facts!, rows: this.#rows, last: this.#last, scanned, exhausted, bytes: this.#bytes, isLarge };
+  }
+
+  /** Must not throw: pg calls it in the socket's callback. */
+  add(row: (string | null)[], fields: readonly FieldDef[]): void {
+    if (this.isLarge || this.error !== undefined) return;
+    try {
+      if (this.#facts === undefined) this.#begin(row, fields);
+      else this.#add(row);
+    } catch (error) {
+      this.error = error;
+    }
+  }
+
+  #begin(row: readonly (string | null)[], fields: readonly FieldDef[]): void {
+    if (row.length > 1) checkTypes(this.#plan, fields);
+    const [snapshot, lsn, flushed, pid] = row.at(-1)!.split(' ');
+    this.#facts = {
+      snapshot: parseSnapshot(snapshot!, false),
+      lsn: parseLsn(lsn!),
+      activePid: pid === '' ? undefined : Number(pid),
+    };
+    this.#host.taken(parseLsn(flushed!) >= this.#facts.lsn);
+  }
+
+  #add(row: (string | null)[]): void {
+    const mark = row.pop()!;
+    const key = this.#key.map((slot) => row[slot]!);
+    const reread = mark === marks.listed || mark === marks.listedOut;
+    if (!reread) {
+      this.#last = key;
+      this.#scanned++;
+    }
+    if (mark !== null && mark !== marks.listed) return; // the filter does not let it pass
+    this.#rows.push({ key, row, reread });
+    for (const text of row) if (text !== null) this.#bytes += text.length;
+    if (this.#bytes <= mostBytes || reread) return;
+    this.isLarge = true;
+    if (this.#scanned < this.#limit) this.#host.cancel();
   }
 }
 
+/** What the last column says of a row. Null: it is of the range, and passes the filter. */
+const marks = { out: 'o', listed: 'l', listedOut: 'x' } as const;
+
 /**
- * One row of facts, then the range, then the list. Columns are selected as they are: a cast to text differs for bool and char(n).
- * The first column says which part a row is of, the second whether the filter lets it pass: the limit counts scanned rows.
+ * One row of facts, then the list, then the range, which may end early. Columns are selected as they are: a cast to text differs for
+ * bool and char(n). The limit counts scanned rows, and so the filter is a column as well.
  */
 function chunkSql(slot: string, { table, plan, order, filter }: ReadPlan, request: ChunkRequest): string {
   const { after, end, limit, moved } = request;
   const columns = plan.wanted.map((index) => quoteIdentifier(plan.relation.columns[index]!.name));
-  const key = order.names.map(quoteIdentifier);
-  const listed = [...columns, ...key];
-  const passes = filter === undefined ? 'true' : `coalesce((${filter}), false)`;
-  const nulls = (count: number) => Array.from({ length: count }, () => 'null');
-  const facts = [
-    'pg_catalog.pg_current_snapshot()::pg_catalog.text',
-    'pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text',
-    `(select s.active_pid from pg_catalog.pg_replication_slots s where s.slot_name operator(pg_catalog.=) ${quoted(slot)})::pg_catalog.text`,
-  ];
+  // In this order: what was committed between the two looks must not count as flushed.
+  const facts = `pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot()::pg_catalog.text,
+    pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text, pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text,
+    coalesce((select s.active_pid from pg_catalog.pg_replication_slots s where s.slot_name operator(pg_catalog.=) ${quoted(slot)})::pg_catalog.text, ''))`;
+  if (end === undefined) return `select ${facts}`;
   const alias = quoteIdentifier(table.name);
-  const select = (part: number, condition: string, rest: string) =>
-    `(select ${[part, `${passes}::pg_catalog.text`, ...nulls(3), ...listed].join(', ')} from ${fromTable(table)} as ${alias} where ${condition}${rest})`;
-  const parts = [`(select ${[0, 'null', ...facts, ...nulls(listed.length)].join(', ')})`];
-  if (end !== undefined) {
-    const range = `${order.after(after)} and ${order.upTo(end)}`;
-    parts.push(select(1, range, ` order by ${order.ascending} limit ${limit}`));
-    for (const { from, to, start } of moved) {
-      const unread = order.isBetween(from, start, end);
-      parts.push(select(2, `${order.is(to)} and ${unread} and not ${order.isBetween(to, after, end)}`, ''));
-    }
+  const select = (passes: string, out: string, condition: string, rest: string) => {
+    const mark = filter === undefined ? passes : `case when (${filter}) then ${passes} else '${out}' end`;
+    return `(select ${columns.join(', ')}, ${mark}::pg_catalog.text from ${fromTable(table)} as ${alias} where ${condition}${rest})`;
+  };
+  const parts = [`(select ${columns.map(() => 'null').join(', ')}, ${facts})`];
+  for (const { from, to, start } of moved) {
+    const unread = order.isBetween(from, start, end);
+    const condition = `${order.is(to)} and ${unread} and not ${order.isBetween(to, after, end)}`;
+    parts.push(select(`'${marks.listed}'`, marks.listedOut, condition, ''));
   }
+  const range = `${order.after(after)} and ${order.upTo(end)}`;
+  parts.push(select('null', marks.out, range, ` order by ${order.ascending} limit ${limit}`));
   return parts.join(' union all ');
 }
 
@@ -139,40 +226,12 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`; // a slot has a plain name
 }
 
-const factColumns = 5;
-
 /** A column whose type was changed must not be parsed as what it was. */
 function checkTypes({ plan, baseType }: ReadPlan, fields: readonly FieldDef[]): void {
   for (const [slot, index] of plan.wanted.entries()) {
     const column = plan.relation.columns[index]!;
-    const found = fields[factColumns + slot]!.dataTypeID;
+    const found = fields[slot]!.dataTypeID;
     if (found !== column.typeOid && found !== baseType(column.typeOid))
       throw new TableChanged(`the type of ${column.name} has changed`);
   }
-}
-
-function chunkOf({ plan }: ReadPlan, rows: readonly (string | null)[][]): Chunk {
-  const facts = rows.find(([part]) => part === '0')!;
-  const [, , snapshot, lsn, pid] = facts;
-  let last: KeyTexts | undefined;
-  let scanned = 0;
-  const found: ReadRow[] = [];
-  const end = factColumns + plan.wanted.length;
-  for (const row of rows) {
-    if (row[0] === '0') continue;
-    const key = row.slice(end) as string[];
-    if (row[0] === '1') {
-      last = key;
-      scanned++;
-    }
-    if (row[1] === 'true') found.push({ key, row: row.slice(factColumns, end), reread: row[0] === '2' });
-  }
-  return {
-    snapshot: parseSnapshot(snapshot!, false),
-    lsn: parseLsn(lsn!),
-    activePid: pid === null || pid === undefined ? undefined : Number(pid),
-    rows: found,
-    scanned,
-    last,
-  };
 }

@@ -50,7 +50,8 @@ export class ExistingChange extends CapturedChange {
   }
 
   override get eventId(): string {
-    return `${this.#scope}/${this.key.map(encodeURIComponent).join(',')}`;
+    const { key } = this;
+    return `${this.#scope}/${key.length === 1 ? encodeURIComponent(key[0]!) : key.map(encodeURIComponent).join(',')}`;
   }
 }
 

@@ -21,6 +21,12 @@ export interface StreamFacts extends Omit<OpenStream, 'open'> {
 
 /** Milliseconds that changes of a table wait for a chunk of its rows at most. */
 const patience = 1000;
+/**
+ * Row-level security would leave rows out without a word: with this it is an error. A chunk is read by the index of the key, also where
+ * statistics are missing or say that to sort the table would cost less.
+ */
+const settings = `set row_security = off; set max_parallel_workers_per_gather = 0; set jit = off;
+  set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off`;
 /** After how many looks the server is asked to flush. */
 const flushAfter = 5;
 
@@ -76,13 +82,16 @@ export class ExistingStream {
       await lockTable(client, plan);
       const barrier = this.bar(plan.table.oid);
       let late = false;
+      let cancelled: Promise<void> | undefined;
+      const cancel = () => void (cancelled ??= session.cancel());
       const timer = setTimeout(() => {
         late = true;
         barrier.open();
-        void session.cancel();
+        cancel();
       }, patience);
+      const taken = (flushed: boolean) => this.#taken(flushed);
       try {
-        const chunk = await readChunk(client, this.facts.slot, plan, request);
+        const chunk = await readChunk(client, { slot: this.facts.slot, taken, cancel }, plan, request);
         if (late || this.closed) return false;
         this.#check(chunk.activePid);
         loaded(chunk);
@@ -93,15 +102,32 @@ export class ExistingStream {
       } finally {
         clearTimeout(timer);
         barrier.open();
+        await cancelled; // else it could end a statement that follows
+        // Whoever comes next is answered after it. A lost connection has ended the transaction.
+        client.query('rollback').catch(() => {});
       }
     });
+  }
+
+  /**
+   * While the rows come, the walsender is asked how far it is: mostly the stream has passed the chunk's position by the time
+   * they are here.
+   */
+  #taken(flushed: boolean): void {
+    const { facts } = this;
+    if (flushed) facts.ask();
+    else
+      facts.flush().then(
+        () => facts.ask(),
+        () => {}, // it is tried again
+      );
   }
 
   /** Waits until everything that a snapshot sees has passed, or `enough()`. */
   async passed(position: Lsn, enough: () => boolean): Promise<void> {
     const { facts } = this;
     for (let looks = 0; !this.closed && !enough() && !facts.hasPassed(position); looks++) {
-      if (looks % 8 === 0) facts.ask();
+      if (looks % 8 === 2) facts.ask();
       if (looks === flushAfter) await facts.flush().catch(() => {}); // its own session tells
       await this.wait(Math.min(50, 1 + looks / 8));
     }
@@ -144,8 +170,7 @@ export class ExistingStream {
     try {
       session = await this.facts.open();
       session.lost.catch(() => (this.#opening = undefined));
-      // Row-level security would leave rows out without a word: with this it is an error.
-      await session.use((client) => client.query('set row_security = off; set max_parallel_workers_per_gather = 0'));
+      await session.use((client) => client.query(settings));
       const { rows } = await session.use((client) =>
         client.query<{ pid: number | null }>(
           'select s.active_pid as pid from pg_catalog.pg_replication_slots s where s.slot_name = $1',

@@ -6,9 +6,9 @@ import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { WatchError } from '../errors.ts';
-import { type Chunk, fromTable, type ReadPlan } from './chunk.ts';
+import { type Chunk, fromTable, mostBytes, type ReadPlan } from './chunk.ts';
 import type { ChunkRow } from './chunk-row.ts';
-import { ExistingRouting } from './existing-row.ts';
+import { ExistingOccurrence, ExistingRouting } from './existing-row.ts';
 import type { ExistingStream } from './existing-stream.ts';
 import type { KeyTexts } from './key-order.ts';
 import type { ResolvedExisting } from './options.ts';
@@ -44,10 +44,16 @@ export interface TableReaderHost {
 
 /** Milliseconds between two stores of how far a table is read, when its handler is slow. */
 const storeEvery = 1000;
+/** The same between chunks: each store is a commit. */
+const storeOften = 200;
 /** Milliseconds that the handlers of rows may have the event loop at once. */
 const turn = 2;
-const chunkTime = { short: 5, long: 20 };
-const mostRows = 5000;
+/** Milliseconds that a chunk should take. */
+const chunkTime = 15;
+/** A chunk of fewer rows is not made smaller because it takes long: then it is not its rows that take long. */
+const fewestRows = 500;
+/** The rows of a chunk are in memory at once. */
+const mostRows = 2000;
 
 /** Reads the rows of one table for one subscription. Outlives a connection, because rows that were given are still handled. */
 export class TableReader {
@@ -60,6 +66,8 @@ export class TableReader {
   readonly #of: StateKey;
   readonly #pause = new Pause();
   #chunk: number;
+  /** Milliseconds of the monotonic clock. */
+  #storedAt = 0;
 
   constructor(host: TableReaderHost, table: ReadTable, plan: ReadPlan, of: StateKey, state: State) {
     const { subscription, options, splices, ledger, worker } = host;
@@ -102,7 +110,7 @@ export class TableReader {
       if (!this.#goesOn(stream)) return 'ended';
       rows.finish();
       if (rows.keyChanges.tooMany) return 'moved';
-      await this.#store(stream);
+      if (rows.done || performance.now() > this.#storedAt + storeOften) await this.#store(stream);
       if (rows.done) break;
       await this.#host.between(stream);
       const chunk = await this.#load(stream);
@@ -166,20 +174,24 @@ export class TableReader {
     const loaded = await stream.chunk(this.plan, request, (read) => {
       chunk = read;
       rows.keyChanges.read(moved.length);
-      rows.load(read, this.plan, Date.now(), limit);
+      rows.load(read, this.plan, Date.now());
     });
     const took = performance.now() - began;
     if (!loaded && limit === 1 && this.#goesOn(stream)) throw tooSlow(this.table.name, Math.round(took));
-    this.#adapt(loaded ? took : undefined);
+    this.#adapt(took, loaded ? chunk : undefined);
     return chunk;
   }
 
-  /** `milliseconds`: undefined when it was given up. */
-  #adapt(milliseconds: number | undefined): void {
-    if (milliseconds === undefined) this.#chunk = Math.max(1, Math.floor(this.#chunk / 4));
-    else if (milliseconds > chunkTime.long)
-      this.#chunk = Math.max(Math.min(100, this.#chunk), Math.floor(this.#chunk / 2));
-    else if (milliseconds < chunkTime.short) this.#chunk = Math.min(mostRows, this.#host.options.most, this.#chunk * 2);
+  /** Few rows delay the changes of their table little; many cost fewer statements. `chunk`: undefined when it was given up. */
+  #adapt(milliseconds: number, chunk: Chunk | undefined): void {
+    const before = this.#chunk;
+    if (chunk === undefined) this.#chunk = Math.max(1, Math.floor(before / 4));
+    else if (chunk.isLarge) this.#chunk = Math.max(1, Math.floor(chunk.scanned / 2));
+    else {
+      const factor = Math.min(2, Math.max(0.5, chunkTime / milliseconds), mostBytes / 2 / chunk.bytes);
+      const fewest = Math.min(before, fewestRows);
+      this.#chunk = Math.min(this.#host.options.most, mostRows, Math.max(fewest, Math.ceil(before * factor)));
+    }
   }
 
   /** Rule 5: the others one by one, when the subscription has nothing else to do. */
@@ -219,6 +231,11 @@ export class TableReader {
       const { name } = planned.bound.watcher;
       const route = this.table.routes.find((one) => one.name === name);
       if (!route || row.by.includes(name)) continue;
+      if (subscription.filter === undefined && planned.bound.watcher.when === undefined) {
+        row.expect();
+        deliver(subscription, new ExistingOccurrence(planned, change, row), undefined);
+        continue;
+      }
       const routing = new ExistingRouting(planned, change, row);
       if (!route.matches(subscription, routing) || !routing.isKept) continue;
       row.expect();
@@ -232,6 +249,7 @@ export class TableReader {
     const state = this.rows.state(this.run, entries);
     const kept = await stream.use((client) => saveState(client, this.#of, this.#host.worker, state));
     if (!kept) throw taken(this.#host.subscription.name, this.table.name);
+    this.#storedAt = performance.now();
     stored();
   }
 }

@@ -2,7 +2,7 @@ import type { CapturedChange } from '../changes/change.ts';
 import type { LedgerTransaction } from '../changes/ledger.ts';
 import type { IsFresh, RecordedRow } from '../delivery/recorder.ts';
 import { isVisible, type Snapshot } from '../stream/visibility.ts';
-import { currentText, previousText, type RelationPlan } from '../watchers/plan.ts';
+import { currentText, previousText } from '../watchers/plan.ts';
 import type { Chunk, ReadPlan } from './chunk.ts';
 import { ChunkRow, idOf } from './chunk-row.ts';
 import { freshRows, lastKeyOf, partlyHandled } from './handled-rows.ts';
@@ -12,6 +12,8 @@ import { KeyColumns } from './key-columns.ts';
 import type { KeyTexts } from './key-order.ts';
 import type { TableReadingHost } from './table-reading-host.ts';
 import type { Moved, Partly, State } from './state.ts';
+
+const none: readonly string[] = [];
 
 /**
  * The rows of one table on their way to one subscription. Changes keep their order and are never held back: the rows of a chunk
@@ -25,8 +27,8 @@ export class TableReading {
   readonly keyChanges: KeyChanges;
   #end: KeyTexts | undefined;
   #rows: readonly ChunkRow[] = [];
-  /** By id, those that are not given yet. */
-  readonly #pending = new Map<string, ChunkRow>();
+  /** Rows that are not given yet. */
+  #pending = 0;
   /** By id, all of the chunk. Made when it is needed. */
   #byId: ReadonlyMap<string, ChunkRow> | undefined;
   #snapshot: Snapshot | undefined;
@@ -81,7 +83,7 @@ export class TableReading {
 
   /** Nothing of the chunk is left. */
   get chunkDone(): boolean {
-    return this.#pending.size === 0 && this.given === 0;
+    return this.#pending === 0 && this.given === 0;
   }
 
   /** The range is read to its end, and no row that changed its key is left. */
@@ -157,25 +159,29 @@ export class TableReading {
   }
 
   /** A chunk was read. Call `next()` from now on, and `before()` for each change. */
-  load(chunk: Chunk, { plan }: ReadPlan, readAt: number, limit: number): void {
+  load(chunk: Chunk, { plan }: ReadPlan, readAt: number): void {
     const transaction: LedgerTransaction = chunkTransaction(readAt);
     const handled = (row: ChunkRow) => this.#settled(row);
     this.#snapshot = chunk.snapshot;
     this.#prefix = this.#next = 0;
     this.#passed = [];
     const rows: ChunkRow[] = [];
+    // Only a chunk with rows of the list may have a key twice.
+    const ids = chunk.rows.some(({ reread }) => reread) ? new Set<string>() : undefined;
     for (const { key, row, reread } of chunk.rows) {
       const id = idOf(key);
-      if (this.#ahead.has(id)) this.#passed.push(id);
-      if (this.#ahead.has(id) || this.#pending.has(id)) continue;
+      if (this.#ahead.size > 0 && this.#ahead.has(id)) {
+        this.#passed.push(id);
+        continue;
+      }
+      if (ids && ids.size === ids.add(id).size) continue;
       const change = new ExistingChange(transaction, plan, row, key, this.#scope, this.#host.recorder);
-      const one = new ChunkRow(key, change, reread, this.#partly.get(id)?.by ?? [], handled);
-      rows.push(one);
-      this.#pending.set(id, one);
+      rows.push(new ChunkRow(key, change, reread, this.#partly.get(id)?.by ?? none, handled));
     }
+    this.#pending = rows.length;
     this.#setRows(rows);
     this.#last = chunk.last ?? this.#start;
-    this.#exhausted = chunk.scanned < limit;
+    this.#exhausted = chunk.exhausted;
   }
 
   /** The first row that waits. It may only be given when everything that the snapshot sees has passed. */
@@ -187,7 +193,7 @@ export class TableReading {
 
   give(row: ChunkRow): void {
     row.stage = 'given';
-    this.#pending.delete(row.id);
+    this.#pending--;
     this.given++;
     this.#host.give(row);
   }
@@ -204,7 +210,7 @@ export class TableReading {
     if (columns === undefined) return; // of no watcher of this subscription
     const now = columns.text((column) => currentText(column, row, old));
     const before = type === 'updated' ? columns.text((column) => previousText(column, row, old)) : now;
-    if (unseen && this.#pending.size > 0) {
+    if (unseen && this.#pending > 0) {
       if (now === undefined || before === undefined)
         this.#giveAll(); // it may be about any record
       else {
@@ -219,8 +225,8 @@ export class TableReading {
   /** The chunk is over: its rows that were not given are read again. Those that were given count when they are handled. */
   discard(): void {
     this.keyChanges.giveUp();
-    if (this.#pending.size > 0) this.#exhausted = false;
-    this.#pending.clear();
+    if (this.#pending > 0) this.#exhausted = false;
+    this.#pending = 0;
     this.#next = this.#rows.length;
     this.#snapshot = undefined;
   }
@@ -278,12 +284,15 @@ export class TableReading {
   }
 
   #giveAll(): void {
-    for (const row of this.#pending.values()) this.give(row);
+    for (const row of this.#rows) {
+      if (this.#pending === 0) return; // none is left, or a handler has ended the subscription
+      if (row.stage === 'pending') this.give(row);
+    }
   }
 
   #pull(key: KeyTexts): void {
-    const row = this.#pending.get(idOf(key));
-    if (row) this.give(row);
+    const row = this.#rowAt(key);
+    if (row?.stage === 'pending') this.give(row);
   }
 
   #settled(row: ChunkRow): void {
@@ -291,7 +300,8 @@ export class TableReading {
     this.given--;
     if (row.isWanted) this.#handled++;
     this.#partly.delete(row.id);
-    if (!row.replaced) this.#ahead.set(row.id, row.key);
+    if (row === this.#rows[this.#prefix] && !row.reread) this.#prefix++;
+    else if (!row.replaced) this.#ahead.set(row.id, row.key);
     for (let next = this.#rows[this.#prefix]; next?.stage === 'handled'; next = this.#rows[++this.#prefix])
       if (!next.reread) this.#ahead.delete(next.id);
     this.#host.wake();

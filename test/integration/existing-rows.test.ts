@@ -134,3 +134,24 @@ test.each(Object.entries(handlers))(
     await watch.stop();
   },
 );
+
+test('a chunk ends early when its rows are large, and none of them is left out', { timeout: 60_000 }, async () => {
+  await db.sql(`create table large (id int primary key, note text);
+                alter table large alter note set storage external;
+                insert into large select n, repeat('x', case when n between 100 and 140 then 1000000 else 10 end) from generate_series(1, 2000) n`);
+  const watchers = defineWatchers([['large', 'inserted', { extraColumns: ['note'] }]] as any);
+  await using watch: any = watchOf(watchers as never, { slot: 'existing_large' });
+  const ids: number[] = [];
+  let most = 0;
+  const handler = ({ id }: { id: number }) => {
+    ids.push(id);
+    most = Math.max(most, process.memoryUsage().heapUsed);
+  };
+  const before = process.memoryUsage().heapUsed;
+  const subscription = watch.subscribe('large:inserted', handler, { name: 'index', existing: 'v1' });
+  await watch.start();
+  await subscription.existing.done;
+  expect(ids.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 2000 }, (_, n) => n + 1));
+  expect(ids).toHaveLength(2000);
+  expect(most - before).toBeLessThan(100e6);
+});

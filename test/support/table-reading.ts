@@ -63,10 +63,13 @@ export function readingOf(state: Partial<State> = {}, { transaction = false, wat
         activePid: 1,
         rows: [...ids.map((id) => one(id, false)), ...reread.map((id) => one(id, true))],
         scanned: ids.length,
+        exhausted: ids.length < limit,
+        bytes: 0,
+        isLarge: false,
         last: ids.length === 0 ? undefined : [String(ids.at(-1))],
       };
       rows.keyChanges.read(rows.keyChanges.next.length);
-      rows.load(chunk, { plan } as ReadPlan, 0, limit);
+      rows.load(chunk, { plan } as ReadPlan, 0);
     },
     updated: (id: number, xid: number, from = id) =>
       change('updated', xid, { row: { id: String(id) }, old: { id: String(from) } }),
