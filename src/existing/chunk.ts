@@ -16,7 +16,7 @@ export interface ReadPlan {
   /** The publication's row filter, as SQL. */
   readonly filter: string | undefined;
   /** Of a domain. */
-  baseType(typeOid: number): number;
+  readonly baseType: (typeOid: number) => number;
 }
 
 export interface ChunkRequest {
