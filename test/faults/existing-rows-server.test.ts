@@ -85,7 +85,7 @@ test('a table that is dropped in the middle ends its reading with a warning', { 
 });
 
 test(
-  'a lock on the table delays rows, is told once, and does not delay events of other tables',
+  'a lock on the table delays rows, is told once, and does not keep the slot from moving',
   { timeout: 30_000 },
   async () => {
     const { watch, copy, table, subscribe, existingRows, told } = await copyOf('locked', 300, { pause: 1 });
@@ -109,7 +109,7 @@ test(
 );
 
 test(
-  'more key changes than are kept restart the table, and the copy is right in the end',
+  'the copy is right after very many key changes in the middle',
   { timeout: 60_000 },
   async () => {
     const { watch, copy, table, subscribe, existingRows, told } = await copyOf('shifted', 22_000, {
@@ -168,7 +168,7 @@ test(
 );
 
 test.each(['read', 'ignore'] as const)(
-  'after a gap in the middle, afterGap: %s',
+  'after a gap between two starts, afterGap: %s',
   { timeout: 30_000 },
   async (afterGap) => {
     const name = `gaps_${afterGap}`;
