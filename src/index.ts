@@ -1,8 +1,8 @@
 export type { BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional } from './types/delivery.ts'; // prettier-ignore
+export type { ExistingRows } from './types/delivery.ts';
 export type {
   EventsOptions,
   ExistingOptions,
-  ExistingRows,
   ExistingSubscription,
   SlotSubscribeOptions,
   SubscriptionOf,

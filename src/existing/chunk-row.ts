@@ -1,5 +1,5 @@
 import type { ExistingChange, Given } from './existing-row.ts';
-import type { KeyTexts } from './key-order.ts';
+import { idOf, type KeyTexts } from './key-order.ts';
 
 /** A row of the current chunk, on its way to all watchers of the subscription that want it. */
 export class ChunkRow implements Given {
@@ -59,8 +59,4 @@ export class ChunkRow implements Given {
   #close(): void {
     if (--this.#open === 0) this.#handled(this);
   }
-}
-
-export function idOf(key: KeyTexts): string {
-  return key.length === 1 ? key[0]! : JSON.stringify(key);
 }

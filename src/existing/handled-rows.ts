@@ -1,6 +1,6 @@
 import type { IsFresh } from '../delivery/recorder.ts';
-import { type ChunkRow, idOf } from './chunk-row.ts';
-import type { KeyTexts } from './key-order.ts';
+import type { ChunkRow } from './chunk-row.ts';
+import { idOf, type KeyTexts } from './key-order.ts';
 import { freshFrom, type Partly, type State } from './state.ts';
 
 /** Rows that some watchers have handled, and others have not: as they were stored, and those of the chunk. */

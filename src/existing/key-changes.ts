@@ -1,5 +1,5 @@
 import type { Held, Ledger } from '../changes/ledger.ts';
-import type { KeyTexts } from './key-order.ts';
+import { idOf, type KeyTexts } from './key-order.ts';
 
 /** A row that changed its key while its table is read: it may have moved to where reading has already been. */
 export interface KeyChange {
@@ -24,12 +24,15 @@ export class KeyChanges {
   /** The current chunk holds their rows. */
   #reading: readonly KeyChange[] = [];
   #waiting: KeyChange[];
+  /** The newest of them for each new key. */
+  readonly #byKey = new Map<string, KeyChange>();
   readonly #held = new Set<Held>();
   #tooMany = false;
 
   constructor(ledger: Pick<Ledger, 'hold' | 'settle'>, stored: readonly KeyChange[], limit = most) {
     this.#ledger = ledger;
     this.#waiting = [...stored];
+    for (const one of stored) this.#byKey.set(idOf(one.to), one);
     this.#most = limit;
   }
 
@@ -62,14 +65,17 @@ export class KeyChanges {
     }
     // Of a row that moves twice, the first key decides whether it was unread. A chunk that does not see the change has read
     // the row at its key before.
-    const from = JSON.stringify(moved.from);
-    const before = (seen ? this.all : this.#waiting).findLast(({ to }) => JSON.stringify(to) === from);
-    this.#waiting.push(before ? { ...before, to: moved.to } : moved);
+    const from = idOf(moved.from);
+    const before = this.#byKey.get(from) ?? (seen ? this.#reading.findLast(({ to }) => idOf(to) === from) : undefined);
+    const one = before ? { ...before, to: moved.to } : moved;
+    this.#waiting.push(one);
+    this.#byKey.set(idOf(one.to), one);
   }
 
   /** The first `count` of those that waited are in the chunk that was read. */
   read(count: number): void {
     this.#reading = this.#waiting.splice(0, count);
+    for (const one of this.#reading) if (this.#byKey.get(idOf(one.to)) === one) this.#byKey.delete(idOf(one.to));
   }
 
   /** All rows of the chunk are handled. */
@@ -80,11 +86,12 @@ export class KeyChanges {
   /** The chunk is given up: its rows are to be read again. */
   giveUp(): void {
     this.#waiting.unshift(...this.#reading);
+    for (const one of this.#reading) if (!this.#byKey.has(idOf(one.to))) this.#byKey.set(idOf(one.to), one);
     this.#reading = [];
   }
 
   /** What is stored next. Call `stored` once it is. */
-  store(): { readonly entries: readonly KeyChange[]; stored(): void } {
+  store(): { readonly entries: readonly KeyChange[]; readonly stored: () => void } {
     const held = this.#tooMany ? [] : [...this.#held];
     return { entries: this.all, stored: () => this.#settle(held) };
   }
@@ -93,6 +100,7 @@ export class KeyChanges {
   clear(): void {
     this.#reading = [];
     this.#waiting = [];
+    this.#byKey.clear();
     this.#settle([...this.#held]);
   }
 

@@ -7,6 +7,11 @@ import type { Table } from '../postgres/tables.ts';
 /** A key as PostgreSQL's texts of its columns, in the order of the index. */
 export type KeyTexts = readonly string[];
 
+/** For maps and sets. */
+export function idOf(key: KeyTexts): string {
+  return key.length === 1 ? key[0]! : JSON.stringify(key);
+}
+
 interface KeyColumn {
   readonly name: string;
   readonly type: string;

@@ -1,4 +1,4 @@
-import type { ExistingRows } from '../types/existing.ts';
+import type { ExistingRows } from '../types/delivery.ts';
 
 interface TableProgress {
   rows: number;

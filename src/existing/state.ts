@@ -2,10 +2,9 @@ import type { Client, CustomTypesConfig } from 'pg';
 import type { IsFresh } from '../delivery/recorder.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { withMigration } from '../postgres/migration.ts';
-import { idOf } from './chunk-row.ts';
 import type { ExistingChange } from './existing-row.ts';
 import type { KeyChange } from './key-changes.ts';
-import type { KeyTexts } from './key-order.ts';
+import { idOf, type KeyTexts } from './key-order.ts';
 
 /** Whose state it is. */
 export interface StateKey {

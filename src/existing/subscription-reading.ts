@@ -143,7 +143,7 @@ export class SubscriptionReading {
       if (oid !== undefined) this.#barriers.set(name, stream.bar(oid));
     }
     this.#barrierTimer = setTimeout(() => {
-      for (const name of [...this.#barriers.keys()]) {
+      for (const name of this.#barriers.keys()) {
         this.#missed.add(name);
         this.#unbar(name);
       }

@@ -4,12 +4,12 @@ import type { IsFresh, RecordedRow } from '../delivery/recorder.ts';
 import { isVisible, type Snapshot } from '../stream/visibility.ts';
 import { currentText, previousText } from '../watchers/plan.ts';
 import type { Chunk, ReadPlan } from './chunk.ts';
-import { ChunkRow, idOf } from './chunk-row.ts';
+import { ChunkRow } from './chunk-row.ts';
 import { freshRows, lastKeyOf, partlyHandled } from './handled-rows.ts';
 import { chunkTransaction, ExistingChange } from './existing-row.ts';
 import { KeyChanges } from './key-changes.ts';
 import { KeyColumns } from './key-columns.ts';
-import type { KeyTexts } from './key-order.ts';
+import { idOf, type KeyTexts } from './key-order.ts';
 import type { TableReadingHost } from './table-reading-host.ts';
 import type { Moved, Partly, State } from './state.ts';
 

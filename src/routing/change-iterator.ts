@@ -1,7 +1,6 @@
 import { Queue } from '../changes/queue.ts';
 import { asChange } from '../delivery/as-change.ts';
-import type { Change } from '../types/delivery.ts';
-import type { ExistingRows } from '../types/existing.ts';
+import type { Change, ExistingRows } from '../types/delivery.ts';
 import type { ActiveSubscription, Handler } from './subscription.ts';
 
 interface Waiting {

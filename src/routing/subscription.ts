@@ -1,8 +1,7 @@
 import type { ExactlyOnce } from '../delivery/exactly-once.ts';
 import type { DeliverySettings, Recipient, RecipientLane } from '../delivery/recipient.ts';
 import type { Replayed } from '../delivery/dead-letters.ts';
-import type { BatchContext, EventContext, Subscription } from '../types/delivery.ts';
-import type { ExistingRows } from '../types/existing.ts';
+import type { BatchContext, EventContext, Subscription, ExistingRows } from '../types/delivery.ts';
 import type { Scalar } from './keys.ts';
 
 /** An id, values by column, or undefined for all rows. */

@@ -29,7 +29,6 @@ export class Subscriptions {
   /** Subscriptions whose names identify stored positions or dead letters. */
   readonly #named = new Map<string, ActiveSubscription>();
   readonly #iteratorNames = new IteratorNames();
-  /** Whether a subscription has stored positions. */
   keepsPositions = false;
 
   constructor(

@@ -1,5 +1,4 @@
 import type { Client } from 'pg';
-import type { ExistingRows } from './existing.ts';
 import type { MapOf } from './inference.ts';
 import type { EventOf, NamesIn, TypeOf, WatcherName, WatcherNames } from './lookup.ts';
 import type { UpdateType, Watchers } from './watchers.ts';
@@ -209,6 +208,19 @@ export interface BatchOptions {
   readonly wait?: number;
   /** Keeps only the newest event of each record in a batch. Default false. */
   readonly latest?: boolean;
+}
+
+/** How far the existing rows of a subscription are read. */
+export interface ExistingRows {
+  readonly version: string;
+  readonly state: 'waiting' | 'reading' | 'done';
+  /** Handled so far, of all tables. */
+  readonly rows: number;
+  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a filter, or while state is 'waiting'. */
+  readonly estimatedRows: number | undefined;
+  /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
+   *  rejection. After a gap, when the rows are read again, it is another promise. */
+  readonly done: Promise<void>;
 }
 
 /** A registered handler, returned by `subscribe`, `onMessage` and `onTransaction`. `using subscription = …` ends it with the block. */

@@ -1,4 +1,4 @@
-import type { SubscribeOptions, Subscription } from './delivery.ts';
+import type { ExistingRows, SubscribeOptions, Subscription } from './delivery.ts';
 
 /** Options of `subscribe` on a watch that owns its slot. */
 export interface SlotSubscribeOptions extends SubscribeOptions {
@@ -30,19 +30,6 @@ export interface ExistingOptions {
   readonly chunk?: number;
   /** After changes were lost (`gap`): read all rows again (default), or not. */
   readonly afterGap?: 'read' | 'ignore';
-}
-
-/** How far the existing rows of a subscription are read. */
-export interface ExistingRows {
-  readonly version: string;
-  readonly state: 'waiting' | 'reading' | 'done';
-  /** Handled so far, of all tables. */
-  readonly rows: number;
-  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a filter, or while state is 'waiting'. */
-  readonly estimatedRows: number | undefined;
-  /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
-   *  rejection. After a gap, when the rows are read again, it is another promise. */
-  readonly done: Promise<void>;
 }
 
 /** A subscription with the option `existing`. */

@@ -9,8 +9,9 @@ import type {
   SubscribeOptions,
   Subscription,
   Transaction,
+  ExistingRows,
 } from './delivery.ts';
-import type { EventsOptions, ExistingOptions, ExistingRows, SlotSubscribeOptions, SubscriptionOf } from './existing.ts';
+import type { EventsOptions, ExistingOptions, SlotSubscribeOptions, SubscriptionOf } from './existing.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './events.ts';
 import type { MapOf } from './inference.ts';
 import type { FilterOf, NamesIn, WatcherName, WatcherNames } from './lookup.ts';

@@ -105,7 +105,7 @@ test('a partitioned table is read through its root, and an inheritance parent wi
   expect(subscription.existing.rows).toBe(11);
 });
 
-test('values are those of the stream, generated columns and unusual types included', async () => {
+test('values are those of the stream', async () => {
   await db.sql(
     `create table odd (id int primary key, b bool, c char(5), f float8, j jsonb, t timestamptz, a int[], i interval, m text, n numeric)`,
   );
@@ -120,7 +120,7 @@ test('values are those of the stream, generated columns and unusual types includ
   expect({ ...events[0], id: 2 }).toEqual(events[1]);
 });
 
-test('a filter, a condition and the filter of the publication apply to rows as to changes', async () => {
+test('a filter and a condition apply to rows as to changes', async () => {
   await db.sql(`create table orders (id int primary key, status text, total int);
                 insert into orders select n, case when n % 2 = 0 then 'paid' else 'open' end, n * 10 from generate_series(1, 12) n; analyze orders`);
   const entries = [['orders', 'inserted', { extraColumns: ['status', 'total'] }]];
