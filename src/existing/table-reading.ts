@@ -46,9 +46,10 @@ export class TableReading {
   readonly #partly: Map<string, Partly>;
   /** Rows of the current chunk that were handled before it was read. */
   #passed: string[] = [];
-  #handled: number;
+  handled: number;
   #exhausted = false;
-  #done: boolean;
+  /** The range is read to its end, and no row that changed its key is left. */
+  done = false;
   /** Key changes are noted. */
   #follows: boolean;
   /** The last key change that was noted. */
@@ -65,8 +66,8 @@ export class TableReading {
     this.#start = this.#last = state.cursor;
     this.#ahead = new Map(state.ahead.map((key) => [idOf(key), key]));
     this.#partly = new Map(state.partly.map((one) => [idOf(one.key), one]));
-    this.#handled = state.rows;
-    this.#done = state.done;
+    this.handled = state.rows;
+    this.done = state.done;
     this.#follows = state.end !== undefined;
     this.#moved = this.#movedBefore = state.moved;
     this.keyChanges = new KeyChanges(host.ledger, state.reread);
@@ -77,18 +78,9 @@ export class TableReading {
     return this.#start;
   }
 
-  get handled(): number {
-    return this.#handled;
-  }
-
   /** Nothing of the chunk is left. */
   get chunkDone(): boolean {
     return this.#pending === 0 && this.given === 0;
-  }
-
-  /** The range is read to its end, and no row that changed its key is left. */
-  get done(): boolean {
-    return this.#done;
   }
 
   /** Where reading ends; undefined: not known yet. */
@@ -107,7 +99,7 @@ export class TableReading {
       partly: this.#host.recorder ? this.#partlyHandled() : [],
       reread,
       moved: this.#moved,
-      rows: this.#handled,
+      rows: this.handled,
     };
   }
 
@@ -245,12 +237,12 @@ export class TableReading {
     this.#last = this.#start;
     this.#snapshot = undefined;
     const { all, tooMany } = this.keyChanges;
-    this.#done ||= whole && this.#exhausted && !tooMany && all.length === 0;
+    this.done ||= whole && this.#exhausted && !tooMany && all.length === 0;
   }
 
   /** Rule 6: the row may have moved from where reading will come to where it has been. */
   #keyChanged(change: CapturedChange, from: KeyTexts, to: KeyTexts, unseen: boolean): void {
-    if (this.#done || !this.#follows) return;
+    if (this.done || !this.#follows) return;
     const { transaction, ordinal } = change;
     const [lsn, place] = this.#movedBefore;
     // It is in the list that was stored.
@@ -298,7 +290,7 @@ export class TableReading {
   #settled(row: ChunkRow): void {
     row.stage = 'handled';
     this.given--;
-    if (row.isWanted) this.#handled++;
+    if (row.isWanted) this.handled++;
     this.#partly.delete(row.id);
     if (row === this.#rows[this.#prefix] && !row.reread) this.#prefix++;
     else if (!row.replaced) this.#ahead.set(row.id, row.key);
