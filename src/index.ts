@@ -21,7 +21,7 @@ export { defineConfig, type PublicationOptions, type SlotOptions, type WatchOpti
 export type { ConnectionConfig } from './postgres/connection-config.ts';
 export { compareLsn } from './postgres/lsn.ts';
 export { createWatch } from './watch/create-watch.ts';
-export type { SlotWatch, Watch } from './types/watch.ts';
+export type { ChangesOf, SlotWatch, Watch } from './types/watch.ts';
 export { defineWatchers } from './watchers/define.ts';
 export { table } from './watchers/table.ts';
 export type {

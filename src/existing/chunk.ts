@@ -28,7 +28,7 @@ export interface ChunkRequest {
   readonly moved: readonly KeyChange[];
 }
 
-export interface ReadRow {
+interface ReadRow {
   readonly key: KeyTexts;
   /** In the order of the plan's wanted columns. */
   readonly row: readonly TupleValue[];

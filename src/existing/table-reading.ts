@@ -50,7 +50,6 @@ export class TableReading {
   #exhausted = false;
   /** The range is read to its end, and no row that changed its key is left. */
   done = false;
-  /** Key changes are noted. */
   #follows: boolean;
   /** The last key change that was noted. */
   #moved: Moved;

@@ -6,7 +6,7 @@ import { expect, onTestFinished } from 'vitest';
 import type { Database } from './database.ts';
 import { until } from './until.ts';
 
-export interface CopierLine {
+interface CopierLine {
   readonly started?: boolean;
   readonly done?: boolean;
   readonly error?: string;
