@@ -1,5 +1,5 @@
 /**
- * `node existing-live.js <url> <nothing|1 ms>`: reads the existing rows of the table `existing_bigint` and hears of
+ * `node existing-live.js <url> <nothing|1 ms>`: reads the existing rows of the table `existing_bigint` and receives
  * inserts into it and into `accounts`. Prints `ready` once it streams. When its input ends, it prints when each event came
  * that came while rows were read: [id, nanoseconds of the machine's monotonic clock], and how many rows were read a second.
  */

@@ -1,16 +1,16 @@
 import type { ExistingChange, Given } from './existing-row.ts';
 import { idOf, type KeyTexts } from './key-order.ts';
 
-/** A row of the current chunk, on its way to all watchers of the subscription that want it. */
+/** A row of the current chunk. It is delivered once for each `inserted` watcher of the subscription that it matches. */
 export class ChunkRow implements Given {
   readonly id: string;
   readonly key: KeyTexts;
   readonly change: ExistingChange;
   /** It comes from the list of key changes. */
   readonly reread: boolean;
-  /** `given`: to the handler, or on its way there. */
+  /** `given`: it was delivered, or waits in the subscription's lane. */
   stage: 'pending' | 'given' | 'handled' = 'pending';
-  /** Another row has this key by now: that this one is handled says nothing about the other. */
+  /** Another row has this key now. Handling this row does not handle the other one. */
   replaced = false;
   /** Some watcher wants it. */
   isWanted = false;

@@ -30,9 +30,9 @@ export interface ChunkRequest {
 
 interface ReadRow {
   readonly key: KeyTexts;
-  /** In the order of the plan's wanted columns. */
+  /** Values in the order of the plan's columns. */
   readonly row: readonly TupleValue[];
-  /** It comes from the list, and says nothing about how far the range was read. */
+  /** It comes from the list of moved keys, so it is not part of the range. */
   readonly reread: boolean;
 }
 
@@ -40,7 +40,7 @@ export interface Chunk {
   readonly snapshot: Snapshot;
   /** Everything that the snapshot sees was written before this position. */
   readonly lsn: Lsn;
-  /** Of our slot: undefined when another server answers, or nobody has the slot. */
+  /** The process that has our slot. Undefined: another server answered, or the slot is not in use. */
   readonly activePid: number | undefined;
   readonly rows: readonly ReadRow[];
   /** The last key that was scanned. Undefined: the range has no more rows. */
@@ -79,7 +79,7 @@ function changed(error: Error): Error {
 /** Values come as the server writes them, as they do in the stream. */
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 
-/** `FROM ONLY` for a plain table: its children are published as tables of their own. */
+/** `FROM ONLY` for a plain table: its children are published as separate tables. */
 export function fromTable(table: ReadPlan['table']): string {
   return table.kind === 'p' ? quoteTable(table) : `only ${quoteTable(table)}`;
 }
@@ -201,7 +201,7 @@ const marks = { out: 'o', listed: 'l', listedOut: 'x' } as const;
 function chunkSql(slot: string, { table, plan, order, filter }: ReadPlan, request: ChunkRequest): string {
   const { after, end, limit, moved } = request;
   const columns = plan.wanted.map((index) => quoteIdentifier(plan.relation.columns[index]!.name));
-  // In this order: what was committed between the two looks must not count as flushed.
+  // In this order: a commit between the two reads must not count as flushed.
   const facts = `pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot()::pg_catalog.text,
     pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text, pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text,
     coalesce((select s.active_pid from pg_catalog.pg_replication_slots s where s.slot_name operator(pg_catalog.=) ${quoted(slot)})::pg_catalog.text, ''))`;

@@ -17,7 +17,7 @@ export function chunkTransaction(readAt: number): LedgerTransaction {
   return transaction;
 }
 
-/** Hears of what becomes of a row. */
+/** Is notified when a row is delivered and handled. */
 export interface Given {
   /** One of the watchers has handled it. */
   settled(watcher: string): void;
@@ -69,7 +69,7 @@ export class ExistingOccurrence extends Occurrence {
   }
 }
 
-/** An existing row on its way to the one subscription that reads it. */
+/** Routes an existing row to the one subscription that reads it. */
 export class ExistingRouting extends Routing {
   readonly #existing: ExistingOccurrence;
 

@@ -31,7 +31,7 @@ export interface ExistingRowsHost {
   readonly deliver: Deliver;
   /** From now on changes pass by the splices. */
   begin(splices: Splices): void;
-  /** Changes that waited for a barrier may go on. */
+  /** Lets changes pass that waited for a barrier. */
   opened(): void;
   warn(warning: WatchError): void;
 }
@@ -168,14 +168,14 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     for (const reading of this.#readings.values()) reading.wake();
   }
 
-  /** The watch has ended. What is not stored must come again, so its changes are not settled. */
+  /** The watch has ended. Changes that hold unstored state are not settled: they must be delivered again. */
   end(reason: unknown): void {
     this.#over = reason;
     this.ending();
     for (const reading of this.#readings.values()) reading.end(reason, false);
   }
 
-  /** Stores how far tables are read, before the connections close. */
+  /** Stores the progress of all tables before the connections close. */
   async store(): Promise<void> {
     await Promise.all([...this.#readings.values()].map((reading) => reading.store()));
   }

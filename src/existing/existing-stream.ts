@@ -9,13 +9,13 @@ import { Pause } from './pause.ts';
 import type { Barrier, Splices } from './splices.ts';
 import type { Origin } from './state.ts';
 
-/** What is needed of a connection that streams. */
+/** The streaming connection, as the reader of existing rows needs it. */
 export interface StreamFacts extends Omit<OpenStream, 'open'> {
   readonly slot: string;
   readonly origin: Origin;
   /** Opens the session that rows are read with. */
   open(): Promise<Session>;
-  /** Changes that waited for a barrier may go on. */
+  /** Lets changes pass that waited for a barrier. */
   opened(): void;
 }
 
@@ -73,7 +73,7 @@ export class ExistingStream {
   }
 
   /**
-   * Reads a chunk while changes of the table wait. What the gate let pass before is seen by the snapshot; of what comes after
+   * Reads a chunk while changes of the table wait. The snapshot sees every change that the gate let pass before. For later changes
    * `loaded` must know before it passes. False: given up, because it took too long.
    */
   async chunk(plan: ReadPlan, request: ChunkRequest, loaded: (chunk: Chunk) => void): Promise<boolean> {
@@ -110,7 +110,7 @@ export class ExistingStream {
   }
 
   /**
-   * While the rows come, the walsender is asked how far it is: mostly the stream has passed the chunk's position by the time
+   * While the rows come, the walsender is asked for its position: usually the stream has passed the chunk's position by the time
    * they are here.
    */
   #taken(flushed: boolean): void {
@@ -133,7 +133,7 @@ export class ExistingStream {
     }
   }
 
-  /** Reads no more; how far it has come can still be stored. */
+  /** Stops reading. The progress can still be stored. */
   end(): void {
     this.#ending = true;
     this.#pause.end();
@@ -151,7 +151,7 @@ export class ExistingStream {
     return (this.#opening ??= this.#open());
   }
 
-  /** The same server, and nobody else has the slot: what is read here belongs to the stream. */
+  /** Checks that this is the stream's server and that our walsender has the slot, so that the rows belong to the stream. */
   #check(activePid: number | undefined): void {
     const pid = this.facts.pid();
     if (pid !== undefined && activePid === pid) return;
@@ -160,7 +160,7 @@ export class ExistingStream {
       `the session for existing rows reaches a server where ${activePid === undefined ? 'no process' : `the process ${activePid}`} uses the slot; the stream comes from the process ${pid ?? '(unknown)'}`,
       {
         solution:
-          'After a failover this ends by itself. Otherwise the name of the host leads to several servers: connect to one of them.',
+          'After a failover, no action is needed. Otherwise the name of the host leads to several servers: connect to one of them.',
       },
     );
   }

@@ -27,7 +27,7 @@ export function freshRows(
   );
 }
 
-/** The last key of the range among so many first rows; rows of the list say nothing about how far the range is read. */
+/** The last key of the range among the first rows. Rows of the list are not part of the range. */
 export function lastKeyOf(rows: readonly ChunkRow[], count: number, start: KeyTexts | undefined): KeyTexts | undefined {
   for (let index = count - 1; index >= 0; index--) if (!rows[index]!.reread) return rows[index]!.key;
   return start;

@@ -90,7 +90,7 @@ export class KeyChanges {
     this.#reading = [];
   }
 
-  /** What is stored next. Call `stored` once it is. */
+  /** The entries to store next. Call `stored` after storing them. */
   store(): { readonly entries: readonly KeyChange[]; readonly stored: () => void } {
     const held = this.#tooMany ? [] : [...this.#held];
     return { entries: this.all, stored: () => this.#settle(held) };

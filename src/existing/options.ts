@@ -15,7 +15,7 @@ export interface ResolvedExisting {
 const optionNames = ['version', 'chunk', 'afterGap'] satisfies (keyof ExistingOptions)[];
 const example = "existing: 'v1', or { version: 'v1', chunk: 1000, afterGap: 'read' | 'ignore' }";
 
-/** Reads the option. What is wrong with it is added to `issues`. */
+/** Reads the option, and adds its problems to `issues`. */
 export function resolveExisting(given: string | ExistingOptions, issues: ConfigurationIssue[]): ResolvedExisting {
   const options = typeof given === 'string' ? { version: given } : given;
   if (typeof options !== 'object' || options === null) {

@@ -3,7 +3,7 @@ export class Pause {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  /** Resolves after so many milliseconds, or at the next `wake()`. */
+  /** Resolves after this number of milliseconds, or at the next `wake()`. */
   wait(milliseconds: number): Promise<void> {
     if (this.#ended) return Promise.resolve();
     return new Promise((resolve) => {
@@ -21,7 +21,7 @@ export class Pause {
     for (const done of this.#waiting) done();
   }
 
-  /** Nobody waits from now on. */
+  /** Ends the current wait and all later ones. */
   end(): void {
     this.#ended = true;
     this.wake();

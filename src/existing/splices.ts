@@ -46,7 +46,7 @@ export class Splices {
     return barrier;
   }
 
-  /** The connection has ended: what was read beside it is not waited for. */
+  /** The connection has ended: changes no longer wait for rows that were read beside it. */
   openAll(): void {
     this.#barriers.clear();
   }

@@ -14,7 +14,7 @@ export interface StateKey {
   readonly table: string;
 }
 
-/** Where and by whom the table is read: what was stored elsewhere says nothing here. */
+/** Where and by which worker the table is read. A state from another server or slot is not valid here. */
 export interface Origin {
   readonly systemIdentifier: string;
   /** Where the slot was made; empty: not known. */
@@ -33,7 +33,7 @@ export interface Partly {
 /** Position and place of a change. */
 export type Moved = readonly [lsn: bigint, ordinal: number];
 
-/** How far a table is read. */
+/** The progress of a table. */
 export interface State {
   readonly run: number;
   readonly done: boolean;
@@ -171,11 +171,11 @@ async function take(
   return { state, difference, own: found?.owner === origin.worker };
 }
 
-/** With `afterGap: 'ignore'` reading goes on all the same. */
+/** With `afterGap: 'ignore'` reading continues nevertheless. */
 const ignorable: ReadonlySet<Difference> = new Set<Difference>(['gap', 'late', 'elsewhere', 'unattended']);
 
 /**
- * Stores how far the table is read, if it is still this worker's. Returns whether it was: in a handler's session also whether
+ * Stores the progress of a table, if the state still belongs to this worker. Returns whether it was: in a handler's session also whether
  * that is still in the attempt's transaction.
  */
 export async function saveState(
@@ -195,7 +195,7 @@ export async function saveState(
   return rowCount === 1;
 }
 
-/** How far a run has come. Locked until the end of the transaction. Undefined: it is another worker's, or over. */
+/** The progress of a run, locked until the end of the transaction. Undefined: it belongs to another worker, or the run is over. */
 export async function lockState(
   client: Client,
   of: StateKey,
@@ -212,7 +212,7 @@ export async function lockState(
   return row && { cursor: fromJson(row.cursor), ...aheadOf(row.ahead) };
 }
 
-/** What is not handled yet, given the keys up to the cursor and what lies beyond it. */
+/** Finds unhandled rows, given the cursor and the handled keys beyond it. */
 export function freshFrom(passed: readonly KeyTexts[], ahead: readonly KeyTexts[], partly: readonly Partly[]): IsFresh {
   const handled = new Set([...passed, ...ahead].map(idOf));
   const by = new Map(partly.map((one) => [idOf(one.key), one.by]));

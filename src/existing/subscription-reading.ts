@@ -50,7 +50,7 @@ export class SubscriptionReading {
   readonly #gone = new Set<string>();
   readonly #pause = new Pause();
   #stream: ExistingStream | undefined;
-  /** What was read in memory is out of date: the stored state counts. */
+  /** The progress in memory is out of date: the stored state counts. */
   #stale = false;
   /** Until the stored state is known, no change of the table passes: it may change a key. By table. */
   readonly #barriers = new Map<string, Barrier>();
@@ -74,13 +74,13 @@ export class SubscriptionReading {
     this.tables = names.map((name) => ({ name, routes: inserted.filter((route) => tableName(route) === name) }));
   }
 
-  /** What was read may be out of date: changes of the stream were lost, or it subscribed after the start. */
+  /** Rows that were read may be out of date: changes were lost, or the handler subscribed after the start. */
   restart(why: 'gap' | 'late'): void {
     for (const { name } of this.tables) this.#restarts.set(name, why);
     if (this.options.afterGap === 'read') this.progress.again();
   }
 
-  /** Rows that waited for their handlers were dropped: what is stored tells how far it is. */
+  /** Rows that waited for their handlers were dropped: the stored state is the progress. */
   forget(): void {
     this.#stale = true;
   }
@@ -105,7 +105,7 @@ export class SubscriptionReading {
     }
   }
 
-  /** Reads no more; how far it has come can still be stored. */
+  /** Stops reading. The progress can still be stored. */
   wake(): void {
     this.#pause.wake();
     for (const reader of this.#readers.values()) reader.wake();
@@ -129,7 +129,7 @@ export class SubscriptionReading {
     this.progress.end(reason);
   }
 
-  /** Stores how far the tables are read, as far as that is possible. */
+  /** Stores the progress of the tables, if possible. */
   async store(): Promise<void> {
     const stream = this.#stream;
     if (!stream) return;

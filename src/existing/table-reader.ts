@@ -36,13 +36,13 @@ export interface TableReaderHost {
   readonly worker: string;
   readonly deliver: Deliver;
   warn(warning: WatchError): void;
-  /** So many rows of the table are handled. */
+  /** The number of handled rows of the table. */
   handled(rows: number): void;
   /** Between two chunks. */
   between(stream: ExistingStream): Promise<void>;
 }
 
-/** Milliseconds between two stores of how far a table is read, when its handler is slow. */
+/** Milliseconds between two stores of the progress while a handler is slow. */
 const storeEvery = 1000;
 /** The same between chunks: each store is a commit. */
 const storeOften = 200;
@@ -128,7 +128,7 @@ export class TableReader {
     while (this.rows.given > 0 && this.#goesOn(stream)) await this.#pause.wait(storeEvery);
   }
 
-  /** Stores how far it is, where that can be known: a handler's transaction may have stored more than its answer has told. */
+  /** Stores the progress, unless a handler's transaction may have stored more than is known here. */
   async store(stream: ExistingStream): Promise<void> {
     const { rows } = this;
     const isCertain = !this.#host.subscription.settings.transaction || rows.given === 0;

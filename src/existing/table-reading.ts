@@ -87,7 +87,7 @@ export class TableReading {
     return this.#end;
   }
 
-  /** What is stored now. */
+  /** The current state, to be stored. */
   state(run: number, reread = this.keyChanges.all): State {
     return {
       run,
@@ -102,7 +102,7 @@ export class TableReading {
     };
   }
 
-  /** What is stored once these are handled as well. */
+  /** The state to store when these rows are handled as well. */
   stateAfter(run: number, handled: readonly RecordedRow[]): State {
     const now = new Map<ChunkRow, string[]>();
     for (const { change, watcher } of handled) {

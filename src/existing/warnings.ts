@@ -10,7 +10,7 @@ const reasons: Readonly<Record<Exclude<Difference, 'version'>, string>> = {
   unattended: 'a worker without this subscription used the slot in the meantime',
 };
 
-/** Rows that were deleted in between are not told of, if changes were lost. */
+/** If changes were lost, deletes of that time are not delivered. */
 const sweep =
   'Deletes that were missed are not delivered: afterwards remove what no row or change has touched since (a version column helps).';
 
@@ -69,7 +69,7 @@ export function interrupted(subscription: string, cause: unknown): WatchError {
     {
       solution:
         (cause as Partial<WatchError>).solution ??
-        'Live events go on. Reading continues by itself when the cause is gone: see the message of the server.',
+        'Live events continue. walwatch retries reading: see the message of the server.',
       cause,
     },
   );

@@ -9,7 +9,7 @@ import { settled, slotName, watchOn } from '../support/watching.ts';
 const db = useDatabase();
 const watchOf = watchOn(db);
 
-/** A table of so many rows, a watch, and a copy that its changes are applied to. `pause`: of each handler, in milliseconds. */
+/** A table with this number of rows, a watch, and a copy that its changes are applied to. `pause`: of each handler, in milliseconds. */
 async function copyOf(
   table: string,
   rows: number,
@@ -61,7 +61,7 @@ test.each([
   ['a type is changed, which rewrites it', 'alter table changed alter version type bigint', 300],
   ['it is rewritten by VACUUM FULL', 'vacuum full changed', 300],
   ['it is emptied', 'truncate changed', 0],
-])('reading a table goes on when %s in the middle', { timeout: 30_000 }, async (_, statement, rows) => {
+])('reading a table continues after %s in the middle', { timeout: 30_000 }, async (_, statement, rows) => {
   await db.sql('drop table if exists changed');
   const { watch, copy, table, subscribe, existingRows } = await copyOf('changed', 300, { pause: 1 });
   const subscription = subscribe();
@@ -85,7 +85,7 @@ test('a table that is dropped in the middle ends its reading with a warning', { 
 });
 
 test(
-  'a lock on the table delays rows, is told once, and does not keep the slot from moving',
+  'a lock on the table delays rows, causes one warning, and does not keep the slot from moving',
   { timeout: 30_000 },
   async () => {
     const { watch, copy, table, subscribe, existingRows, told } = await copyOf('locked', 300, { pause: 1 });

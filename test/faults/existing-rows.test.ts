@@ -51,7 +51,7 @@ async function makeCopyTablesAgain(): Promise<void> {
 }
 
 test(
-  'a second worker that takes over while rows are read goes on where the first one was',
+  'a second worker that takes over during reading continues where the first one was',
   { timeout: 60_000 },
   async () => {
     await makeCopyTables(db, 1500);
@@ -107,7 +107,7 @@ test(
 );
 
 test(
-  'a worker that is stopped while it reads stores how far it is, and the next one goes on there',
+  'a worker that is stopped while it reads stores its progress, and the next one continues there',
   { timeout: 60_000 },
   async () => {
     await makeCopyTables(db, 1500);

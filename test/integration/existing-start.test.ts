@@ -1,4 +1,4 @@
-/** What keeps existing rows from being read is told by start(), all at once, with what to do. */
+/** start() reports all reasons why existing rows cannot be read at once, with solutions. */
 import { expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type ConfigurationError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
