@@ -19,7 +19,7 @@ export async function startIssues(
   if (server.inRecovery)
     return [
       {
-        message: 'existing reads rows and stores how far it is, and the server is a standby',
+        message: 'existing reads rows and stores its progress, but the server is a standby',
         solution: 'Connect to the primary, or leave existing out.',
       },
     ];
@@ -92,8 +92,8 @@ async function stateIssues(client: Client, { role }: Server, create: boolean): P
   }
   return [
     {
-      message: `existing keeps how far it is in the table walwatch.existing, which the role '${role}' can neither use nor make`,
-      solution: `Let the owner of the database run: ${migrationFor(role, '003_existing')}`,
+      message: `existing stores its progress in the table walwatch.existing, which role '${role}' can neither use nor create`,
+      solution: `As the owner of the database, run: ${migrationFor(role, '003_existing')}`,
       table: 'walwatch.existing',
     },
   ];
