@@ -1,7 +1,5 @@
 import type { Client } from 'pg';
-import { foreignTable } from '../postgres/own-tables.ts';
-import { sqlState, sqlStateOf } from '../postgres/sqlstate.ts';
-import { withoutSecrets } from './output.ts';
+import { type OwnTableFacts, readOwnTable } from './own-table-facts.ts';
 
 /** The progress of reading the existing rows of one table for one subscription. */
 export interface ExistingTable {
@@ -23,14 +21,8 @@ export interface ExistingTable {
   readonly updatedAt: Date;
 }
 
-export interface ExistingFacts {
-  readonly of: readonly ExistingTable[];
-  /** Why nothing is known. */
-  readonly unknown: string | undefined;
-}
+export type ExistingFacts = OwnTableFacts<ExistingTable>;
 
-/** Milliseconds: another session may hold a lock on the table. */
-const patience = 2000;
 /** Seconds without any progress after which the rate is 0 instead of unknown. */
 const standstill = 10;
 
@@ -38,26 +30,16 @@ const standstill = 10;
  * Reads the state of all tables of a slot. `before`: the state some time ago, for the rate. Without the table
  * `walwatch.existing` no subscription has ever read existing rows.
  */
-export async function readExisting(
+export function readExisting(
   client: Client,
   slot: string,
   publication: string,
   before: readonly ExistingTable[] = [],
 ): Promise<ExistingFacts> {
-  try {
-    const foreign = await foreignTable(client, 'existing');
-    if (foreign) return { of: [], unknown: withoutSecrets(foreign.message) };
-    await client.query(`set statement_timeout = ${patience}`);
+  return readOwnTable(client, 'existing', async () => {
     const { rows } = await client.query<Row>(query, [slot, publication]);
-    return { of: rows.map((row) => withRate(row, before)), unknown: undefined };
-  } catch (error) {
-    const state = sqlStateOf(error);
-    if (state === sqlState.undefinedTable || state === sqlState.invalidSchemaName)
-      return { of: [], unknown: undefined };
-    return { of: [], unknown: withoutSecrets((error as Error).message) };
-  } finally {
-    await client.query('reset statement_timeout').catch(() => {}); // the connection may be what failed
-  }
+    return rows.map((row) => withRate(row, before));
+  });
 }
 
 interface Row {
