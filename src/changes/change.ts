@@ -1,6 +1,8 @@
+import type { Annotations } from '../types/delivery.ts';
 import type { Tuple } from '../postgres/pgoutput/messages.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
 import type { UpdateType } from '../types/watchers.ts';
+import { noAnnotations } from './annotations.ts';
 import type { Captured, LedgerTransaction } from './ledger.ts';
 
 /** A change of one relation, between the decoder and the handlers. */
@@ -15,6 +17,7 @@ export class CapturedChange implements Captured {
   readonly old: Tuple | undefined;
   /** Bytes of memory that it takes while it is held, roughly. */
   readonly bytes: number;
+  readonly annotations: Annotations;
   holders = 0;
   /** Events for watchers with the same layout, by layout number. Made for the first of these watchers. */
   events: Readonly<Record<string, unknown>>[] | undefined = undefined;
@@ -28,6 +31,7 @@ export class CapturedChange implements Captured {
     row: Tuple,
     old: Tuple | undefined,
     bytes: number,
+    annotations: Annotations = noAnnotations,
   ) {
     this.transaction = transaction;
     this.ordinal = ordinal;
@@ -36,6 +40,7 @@ export class CapturedChange implements Captured {
     this.row = row;
     this.old = old;
     this.bytes = bytes;
+    this.annotations = annotations;
   }
 
   /** A row that was read from the table, instead of a change of the stream. */

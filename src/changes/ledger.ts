@@ -1,4 +1,5 @@
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
+import type { Annotations } from '../types/delivery.ts';
 import type { Budget, Counted } from './budget.ts';
 
 /** The part of a change that the ledger needs. */
@@ -11,6 +12,7 @@ export interface Captured extends Held {
   /** Number within its transaction. */
   readonly ordinal: number;
   readonly eventId: string;
+  readonly annotations: Annotations;
   /** It was read from its table, so the stream does not wait for it. */
   readonly existing?: boolean;
 }

@@ -1,4 +1,5 @@
-import type { LogicalMessage } from '../types/delivery.ts';
+import type { Annotations, LogicalMessage } from '../types/delivery.ts';
+import { noAnnotations } from './annotations.ts';
 import type { Captured, LedgerTransaction } from './ledger.ts';
 
 /** A logical message, between the decoder and the handlers. */
@@ -9,13 +10,22 @@ export class CapturedMessage implements Captured {
   readonly eventId: string;
   readonly event: LogicalMessage;
   readonly bytes: number;
+  readonly annotations: Annotations;
   holders = 0;
 
-  constructor(transaction: LedgerTransaction, ordinal: number, number: number, message: LogicalMessage, bytes: number) {
+  constructor(
+    transaction: LedgerTransaction,
+    ordinal: number,
+    number: number,
+    message: LogicalMessage,
+    bytes: number,
+    annotations: Annotations = noAnnotations,
+  ) {
     this.transaction = transaction;
     this.ordinal = ordinal;
     this.eventId = `${transaction.commitLsn}/${message.transactional ? 'm' : 'n'}${number}`;
     this.event = message;
     this.bytes = bytes;
+    this.annotations = annotations;
   }
 }

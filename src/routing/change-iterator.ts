@@ -26,8 +26,8 @@ export class ChangeIterator implements AsyncIterableIterator<Change> {
     this.#subscription = subscribe((event, context) => this.#arrive(asChange(event, context)));
     this.#subscription.paused = true;
     const { onEnd } = this.#subscription;
-    this.#subscription.onEnd = () => {
-      onEnd?.();
+    this.#subscription.onEnd = (dropped) => {
+      onEnd?.(dropped);
       this.end(undefined);
     };
     if (!this.#subscription.active) this.#ended = true;

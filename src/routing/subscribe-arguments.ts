@@ -8,17 +8,20 @@ export function copyOf(filter: Filter): Filter {
 }
 
 /**
- * Whether an argument of `events()` is its options: an object whose signal is an AbortSignal, or one with `existing`, where the watch can read
- * existing rows and no watcher has a column of this name. `watchers`: undefined where existing rows cannot be read.
+ * Whether an argument of `events()` is its options: an object whose signal is an AbortSignal, or one with `existing`, if no watcher has a
+ * column of this name. A watch that cannot read existing rows then refuses the option.
  */
-export function isIteratorOptions(given: unknown, watchers: readonly Watcher[] | undefined): boolean {
+export function isIteratorOptions(given: unknown, watchers: readonly Watcher[]): boolean {
   if (typeof given !== 'object' || given === null) return false;
   if ((given as { signal?: unknown }).signal instanceof AbortSignal) return true;
-  return 'existing' in given && watchers?.every(({ extraColumns }) => !extraColumns.includes('existing')) === true;
+  return 'existing' in given && watchers.every(({ extraColumns }) => !extraColumns.includes('existing'));
 }
 
-export function takenName(name: string, transaction: boolean): ConfigurationIssue {
-  const what = transaction ? 'positions' : 'dead letters';
+/** `what` walwatch stores by the name of a subscription. */
+export function takenName(
+  name: string,
+  what: 'positions' | 'dead letters' | 'the states of existing rows',
+): ConfigurationIssue {
   return {
     message: `two subscriptions have the name '${name}', but ${what} are stored by subscription name`,
     solution: "Give each subscription a unique name that does not change: { name: 'mailer' }.",

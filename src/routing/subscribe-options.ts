@@ -47,8 +47,8 @@ export function settingsOf(
       message: `timeout must be a number of milliseconds above 0 and at most ${longestTimeout}, not ${shown(timeout)}`,
       solution: 'Omit it for no timeout.',
     });
-  if (name !== undefined && (typeof name !== 'string' || name === ''))
-    issues.push({ message: `name must be a non-empty string, not ${shown(name)}`, solution: undefined });
+  if (name !== undefined && (typeof name !== 'string' || name === '' || name.includes('\0')))
+    issues.push({ message: `name must be a non-empty string without NUL, not ${shown(name)}`, solution: undefined });
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
     issues.push({ message: `signal must be an AbortSignal, not ${shown(options.signal)}`, solution: undefined });
   if (transaction && concurrency !== 1) {

@@ -1,7 +1,7 @@
-import type { ExactlyOnce } from '../delivery/exactly-once.ts';
+import type { InTransaction } from '../delivery/exactly-once.ts';
 import type { DeliverySettings, Recipient, RecipientLane } from '../delivery/recipient.ts';
 import type { Replayed } from '../delivery/dead-letters.ts';
-import type { BatchContext, EventContext, Subscription, ExistingRows } from '../types/delivery.ts';
+import type { BatchContext, EventContext, LogicalMessage, Subscription, ExistingRows } from '../types/delivery.ts';
 import type { Scalar } from './keys.ts';
 
 /** An id, values by column, or undefined for all rows. */
@@ -13,6 +13,8 @@ export type Handler = (event: any, context: any) => unknown;
 export interface Registry {
   readonly name: string;
   remove(subscription: ActiveSubscription): void;
+  /** What handlers get of a message. Undefined: the message as it is stored in dead letters. */
+  read?(message: LogicalMessage): unknown;
 }
 
 /** A registered handler. There may be a million, so it holds little data, and gets a lane only when something is delivered. */
@@ -24,10 +26,10 @@ export class ActiveSubscription implements Subscription, Recipient {
   readonly handler: Handler;
   readonly settings: DeliverySettings;
   /** With `transaction`: calls the user's handler, over its own session. */
-  readonly exactlyOnce: ExactlyOnce | undefined;
+  readonly exactlyOnce: InTransaction | undefined;
   lane: RecipientLane | undefined = undefined;
-  /** Called once, when the subscription ends. */
-  onEnd: (() => void) | undefined = undefined;
+  /** Called once, when the subscription ends. `dropped`: the number of changes that waited for its handler. */
+  onEnd: ((dropped: number) => void) | undefined = undefined;
   active = true;
   /** The number of changes routed when it was added: it receives only later ones. */
   madeAt = 0;
@@ -41,7 +43,7 @@ export class ActiveSubscription implements Subscription, Recipient {
     handler: Handler,
     settings: DeliverySettings,
     called: Handler = handler,
-    exactlyOnce?: ExactlyOnce,
+    exactlyOnce?: InTransaction,
   ) {
     this.registry = registry;
     this.filter = filter;
@@ -62,20 +64,23 @@ export class ActiveSubscription implements Subscription, Recipient {
 
   /** Calls the handler with a dead letter, regardless of the subscription's position. */
   replayed(): Replayed {
-    const { exactlyOnce, handler } = this;
+    const { exactlyOnce, handler, registry } = this;
     const { timeout, batch } = this.settings;
-    const handle: Replayed['handle'] = async (event, context) => {
-      await (exactlyOnce ? exactlyOnce.handleAgain(event, context) : handler(event, context));
+    const call = (event: unknown, context: { readonly signal: AbortSignal }) =>
+      exactlyOnce ? exactlyOnce.handleAgain(event, context) : handler(event, context);
+    const handle: Replayed['handle'] = async (stored, context) => {
+      const event = registry.read ? registry.read(stored as LogicalMessage) : stored;
+      await (batch ? call([event], batchOfOne(context)) : call(event, context));
     };
-    return { timeout, handle: batch ? (event, context) => handle([event], batchOfOne(context)) : handle };
+    return { timeout, handle };
   }
 
   unsubscribe(): void {
     if (!this.active) return;
     this.active = false;
     this.registry.remove(this);
-    this.lane?.drop();
-    this.onEnd?.();
+    const dropped = this.lane?.drop() ?? 0;
+    this.onEnd?.(dropped);
   }
 
   [Symbol.dispose](): void {

@@ -1,16 +1,19 @@
 import type { Client } from 'pg';
 import type { Server } from '../postgres/server.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
-import { ExactlyOnce, type ExactlyOnceHost } from '../delivery/exactly-once.ts';
+import { ExactlyOnce, type ExactlyOnceHost, type InTransaction } from '../delivery/exactly-once.ts';
 import { positionIssues } from '../delivery/positions.ts';
 import type { DeliverySettings } from '../delivery/recipient.ts';
 import type { DeliveryOptions, OnError, SubscribeOptions } from '../types/delivery.ts';
 import type { SlotSubscribeOptions } from '../types/existing.ts';
+import type { MessageOptions } from '../types/messages.ts';
+import type { MessageDescriptor } from '../types/outbox.ts';
 import { offAbort, onAbort } from '../abort-signal.ts';
-import { type ConfigurationIssue, shown, throwIssues } from '../errors.ts';
+import { type ConfigurationIssue, throwIssues } from '../errors.ts';
 import type { ExistingReader } from './existing-reader.ts';
 import { filterIssues } from './filter.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
+import { keylessIssues, messageIssues } from './message-arguments.ts';
 import { copyOf, isIteratorOptions, takenName } from './subscribe-arguments.ts';
 import { IteratorNames } from './iterator-names.ts';
 import { type Route, takesAnyNumber } from './route.ts';
@@ -81,26 +84,25 @@ export class Subscriptions {
     throwIssues(issues);
     const subscription = this.#make(source, filter, handler as Handler, settings, iterated, existing !== undefined);
     this.#register(subscription, (options as SubscribeOptions | undefined)?.signal, () => source.add(subscription));
-    if (existing !== undefined && subscription.active) this.#existing!.add(subscription, routes, existing);
+    if (existing !== undefined) this.#existing!.add(subscription, routes, existing);
     return subscription;
   }
 
-  /** `(prefix, handler, options?)`. @throws ConfigurationError */
-  subscribeToMessages(prefix: string, handler: Handler, options: DeliveryOptions | undefined): ActiveSubscription {
-    const issues: ConfigurationIssue[] = [];
-    if (typeof prefix !== 'string')
-      issues.push({
-        message: `the message prefix must be a string, not ${shown(prefix)}`,
-        solution: "onMessage('outbox', (message) => …)",
-      });
-    if (typeof handler !== 'function')
-      issues.push({ message: 'the handler is not a function', solution: "onMessage('outbox', (message) => …)" });
+  /** `(prefix or descriptor, handler, options?)`. @throws ConfigurationError */
+  subscribeToMessages(
+    message: string | MessageDescriptor,
+    handler: Handler,
+    options: MessageOptions | undefined,
+  ): ActiveSubscription {
+    const issues = messageIssues(message, handler);
     const settings =
-      options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, deliveryOptionNames);
+      options === undefined ? this.#defaults : settingsOf(options, this.#defaults, issues, subscribeOptionNames);
+    if (typeof message !== 'object') issues.push(...keylessIssues(message, settings));
     throwIssues(issues);
     const { messages } = this.#router;
-    const subscription = this.#make(messages.registry(prefix), undefined, handler, settings);
-    return this.#register(subscription, options?.signal, () => messages.add(prefix, subscription));
+    const source = messages.source(message);
+    const subscription = this.#make(source, undefined, handler, settings);
+    return this.#register(subscription, options?.signal, () => source.add(subscription));
   }
 
   /** `(handler, options?)`. @throws ConfigurationError */
@@ -148,7 +150,7 @@ export class Subscriptions {
   /** `(watcher, options?)` or `(watcher, filter, options?)`. Only options have an AbortSignal, or `existing` if no watcher has such a column. */
   iterate(name: string | readonly string[], rest: readonly unknown[], handler: Handler): ActiveSubscription {
     const watchers = [name].flat().map((one) => this.route(one).watcher);
-    const isOptions = (given: unknown) => isIteratorOptions(given, this.#existing ? watchers : undefined);
+    const isOptions = (given: unknown) => isIteratorOptions(given, watchers);
     const filtered = rest.length > 1 || (rest.length === 1 && rest[0] !== undefined && !isOptions(rest[0]));
     const options = filtered ? rest[1] : rest[0];
     const given = [...(filtered ? [rest[0]] : []), handler, ...(options === undefined ? [] : [options])];
@@ -227,18 +229,23 @@ export class Subscriptions {
     const keeps = typeof settings.onError === 'object' && settings.onError.then === 'deadLetter';
     if (!settings.transaction && !keeps) return subscription;
     const { name } = subscription;
-    // Iterators cannot be named, so several iterators of one watcher are numbered.
-    if (iterated) {
+    // Iterators have no names, unless they read existing rows, so several iterators of one watcher are numbered.
+    if (iterated && !existing) {
       const own = this.#iteratorNames.take(name, (taken) => this.#named.has(taken));
       return new ActiveSubscription(registry, filter, handler, { ...settings, name: own });
     }
     if (this.#named.has(name)) {
-      throwIssues([takenName(name, settings.transaction)]);
+      throwIssues([takenName(name, settings.transaction ? 'positions' : 'dead letters')]);
     }
     if (!settings.transaction) return subscription;
     this.keepsPositions = true;
-    const exactlyOnce = new ExactlyOnce(this.#exactlyOnce, name, called, existing);
+    const exactlyOnce = this.inTransaction(name, called, existing);
     return new ActiveSubscription(registry, filter, handler, settings, called, exactlyOnce);
+  }
+
+  /** For `transaction: true`. `existing`: rows that have no position come as well. */
+  protected inTransaction(name: string, handler: Handler, existing: boolean): InTransaction {
+    return new ExactlyOnce(this.#exactlyOnce, name, handler, existing);
   }
 
   /** Adds a subscription that its signal can end. Adds nothing if the signal is already aborted. */

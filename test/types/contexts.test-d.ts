@@ -1,5 +1,11 @@
 import { expectTypeOf, test } from 'vitest';
-import { type ContextOf, defineWatchers, type DeliveryContext, type EventContext } from '../../src/index.ts';
+import {
+  type Annotations,
+  type ContextOf,
+  defineWatchers,
+  type DeliveryContext,
+  type EventContext,
+} from '../../src/index.ts';
 import type { DB } from './database.ts';
 
 const watchers = defineWatchers<DB>()([
@@ -49,6 +55,7 @@ test("every context has the event's position and the number of the attempt", () 
     readonly commitLsn: string;
     readonly xid: number;
     readonly committedAt: Date;
+    readonly annotations: Annotations;
     readonly attempt: number;
     readonly signal: AbortSignal;
     readonly schema: string;
@@ -60,7 +67,7 @@ test("every context has the event's position and the number of the attempt", () 
 test('a context has exactly these members', () => {
   expectTypeOf<keyof ContextOf<W, 'voided'>>().toEqualTypeOf<
     | 'watcher' | 'type' | 'schema' | 'table' | 'eventId' | 'commitLsn' | 'ordinal' | 'xid' | 'committedAt' | 'previous'
-    | 'absent' | 'existing' | 'attempt' | 'signal'
+    | 'absent' | 'existing' | 'annotations' | 'attempt' | 'signal'
   >(); // prettier-ignore
 });
 

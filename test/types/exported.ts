@@ -4,8 +4,10 @@ import type { ColumnType, Generated } from 'kysely';
 import { createWatch, defineConfig, defineWatchers, table } from 'walwatch';
 import { createClient } from 'walwatch/client';
 import { createRemoteWatch } from 'walwatch/nats';
+import { createOutbox } from 'walwatch/outbox';
 import { createHooks } from 'walwatch/react';
 import { sse } from 'walwatch/sse';
+import { createTestWatch } from 'walwatch/testing';
 
 export interface DB {
   users: { id: Generated<number>; email: string; role_id: number | null; seen_at: ColumnType<Date, string, never> };
@@ -15,6 +17,10 @@ export interface Line {
   order_id: number;
   line: number;
   qty: number;
+}
+
+export interface Messages {
+  'order.placed': { id: number; total: string };
 }
 
 export const lines = table<Line>()({ tableName: 'Order Lines', schema: 'erp', primaryKey: ['order_id', 'line'] });
@@ -64,5 +70,9 @@ export const receiving = () => watch.status().receiving;
 export const details = () => watch.details('users:updated');
 export const letters = () => watch.deadLetters.list();
 export const handler = sse(watch, { authorize: () => true });
+export const testWatch = createTestWatch(watchers);
+export const delivered = () => testWatch.deliver('users:inserted', { id: 1 });
 export const client = createClient<typeof watchers>({ url: '/live' });
 export const { useWatch, useLive } = createHooks(client);
+export const outbox = createOutbox<Messages>();
+export const placed = outbox.message('order.placed');

@@ -90,7 +90,7 @@ describe('a row stream', () => {
     watch.subscribe(['orders:inserted', 'orders:deleted'], 7, () => {});
     // @ts-expect-error 'total' is not carried by 'paid'
     watch.subscribe(['orders:updated', 'paid'], { total: '1' }, () => {});
-    // @ts-expect-error these watchers have no common filter
+    // @ts-expect-error no filter suits all of these watchers
     watch.subscribe(['orders:inserted', 'users:inserted'], { status: 'new' }, () => {});
   });
 
@@ -99,7 +99,7 @@ describe('a row stream', () => {
     watch.subscribe([], () => {});
     // @ts-expect-error Did you mean '"orders:updated"'?
     watch.subscribe(['orders:inserted', 'orders:update'], () => {});
-    // @ts-expect-error unknown option concurency
+    // @ts-expect-error 'there is no option': "concurency"
     watch.subscribe(['orders:inserted', 'orders:deleted'], () => {}, { name: 'x', concurency: 2 });
   });
 

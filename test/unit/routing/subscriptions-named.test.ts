@@ -63,6 +63,16 @@ test('iterators, which have no names, get a number where data would be stored un
   expect(subscribe('users:updated', noop).name).toBe('users:updated');
 });
 
+test('an iterator with existing is refused where existing rows cannot be read, as on a remote watch', () => {
+  const { router } = watching();
+  const subscriptions = new Subscriptions(router, letters, noSession);
+  const options = { name: 'copy', existing: 'v1' };
+  expect(problemsOf(() => subscriptions.iterate('users:inserted', [options], noop))).toEqual([
+    "unknown subscribe option 'name'",
+    "unknown subscribe option 'existing'",
+  ]);
+});
+
 test('the number of an ended iterator is used again; a number that is taken or was never used is not', () => {
   const { router } = watching();
   const subscriptions = new Subscriptions(router, letters, noSession);
