@@ -14,8 +14,12 @@ export const watchers = defineWatchers<DB>()([
 /** Takes any `Watch` of these watchers, no matter where its events come from. */
 export function keepEmails(watch: Watch<typeof watchers>): ReadonlyMap<number, string> {
   const emails = new Map<number, string>();
-  watch.subscribe('users:inserted', ({ id, email }) => void emails.set(id, email));
-  watch.subscribe('users:updated', ({ id, email }) => void emails.set(id, email));
+  const keep = ({ id, email }: DB['users']) => {
+    if (!email.includes('@')) throw new Error(`${email} is not an address`);
+    emails.set(id, email);
+  };
+  watch.subscribe('users:inserted', keep);
+  watch.subscribe('users:updated', keep);
   watch.subscribe('users:deleted', ({ id }) => void emails.delete(id));
   return emails;
 }

@@ -1,3 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({ test: { globalSetup: './server.ts', hookTimeout: 60_000 } });
+const onServer = '*.database.test.ts';
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['*.test.ts'], exclude: [onServer] } },
+      { test: { name: 'database', include: [onServer], globalSetup: './server.ts', hookTimeout: 60_000 } },
+    ],
+  },
+});
