@@ -1,6 +1,14 @@
 import type { ExistingChange, Given } from './existing-row.ts';
 import { idOf, type KeyTexts } from './key-order.ts';
 
+/** Whose rows they are. */
+export interface RowsOwner {
+  /** False: the subscription has ended. Its rows that waited were dropped, and so do not count as handled. */
+  readonly active: boolean;
+  /** All watchers that want the row have handled it. */
+  settled(row: ChunkRow): void;
+}
+
 /** A row of the current chunk. It is delivered once for each `inserted` watcher of the subscription that it matches. */
 export class ChunkRow implements Given {
   readonly id: string;
@@ -16,23 +24,17 @@ export class ChunkRow implements Given {
   isWanted = false;
   /** The watchers that have handled it. */
   by: readonly string[];
-  readonly #handled: (row: ChunkRow) => void;
-  /** Deliveries that are not settled, and the call that gives it. */
+  readonly #owner: RowsOwner;
+  /** Deliveries that are not settled, plus 1 until `expected()`. */
   #open = 1;
 
-  constructor(
-    key: KeyTexts,
-    change: ExistingChange,
-    reread: boolean,
-    by: readonly string[],
-    handled: (row: ChunkRow) => void,
-  ) {
+  constructor(key: KeyTexts, change: ExistingChange, reread: boolean, by: readonly string[], owner: RowsOwner) {
     this.id = idOf(key);
     this.key = key;
     this.change = change;
     this.reread = reread;
     this.by = by;
-    this.#handled = handled;
+    this.#owner = owner;
   }
 
   /** Deliveries that are not settled. */
@@ -46,17 +48,18 @@ export class ChunkRow implements Given {
     this.#open++;
   }
 
-  /** All watchers that want it have got it. */
+  /** No further watcher gets it. */
   expected(): void {
     this.#close();
   }
 
   settled(watcher: string): void {
+    if (!this.#owner.active) return;
     this.by = [...this.by, watcher];
     this.#close();
   }
 
   #close(): void {
-    if (--this.#open === 0) this.#handled(this);
+    if (--this.#open === 0) this.#owner.settled(this);
   }
 }

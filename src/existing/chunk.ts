@@ -1,4 +1,4 @@
-import pg, { type Client, type CustomTypesConfig, type FieldDef, type QueryArrayConfig } from 'pg';
+import pg, { type Client, type FieldDef } from 'pg';
 import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import type { TupleValue } from '../postgres/pgoutput/messages.ts';
 import { quoteIdentifier, quoteTable } from '../postgres/server.ts';
@@ -26,9 +26,11 @@ export interface ChunkRequest {
   readonly limit: number;
   /** Rows that changed their key, which the range may not reach. */
   readonly moved: readonly KeyChange[];
+  /** Waits for the lock on the table first, while changes pass. */
+  readonly locks: boolean;
 }
 
-interface ReadRow {
+export interface ReadRow {
   readonly key: KeyTexts;
   /** Values in the order of the plan's columns. */
   readonly row: readonly TupleValue[];
@@ -36,13 +38,19 @@ interface ReadRow {
   readonly reread: boolean;
 }
 
-export interface Chunk {
+/** The server sends it before the first row of a chunk. */
+export interface ChunkFacts {
   readonly snapshot: Snapshot;
   /** Everything that the snapshot sees was written before this position. */
   readonly lsn: Lsn;
+  /** The WAL up to there was flushed. */
+  readonly flushed: boolean;
   /** The process that has our slot. Undefined: another server answered, or the slot is not in use. */
   readonly activePid: number | undefined;
-  readonly rows: readonly ReadRow[];
+}
+
+/** The result of a chunk, after its last row. */
+export interface ChunkEnd {
   /** The last key that was scanned. Undefined: the range has no more rows. */
   readonly last: KeyTexts | undefined;
   /** Rows of the range that were scanned, also those that the filter does not let pass. */
@@ -57,13 +65,14 @@ export interface Chunk {
 
 export interface ChunkHost {
   readonly slot: string;
-  /** The snapshot was taken. `flushed`: the WAL up to the chunk's position was flushed then. */
-  taken(flushed: boolean): void;
+  /** The snapshot was taken. */
+  begin(facts: ChunkFacts): void;
+  add(row: ReadRow): void;
   /** No more rows are needed: the server may end the statement. */
   cancel(): void;
 }
 
-/** Characters of the rows of a chunk, after which it ends. */
+/** A chunk ends when its rows have this many characters. */
 export const mostBytes = 4 * 1024 * 1024;
 
 /** The table is not as the stream knows it. */
@@ -76,17 +85,25 @@ function changed(error: Error): Error {
   return ofTable.includes(code) ? new TableChanged(error.message, { cause: error }) : error;
 }
 
-/** Values come as the server writes them, as they do in the stream. */
-const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
-
 /** `FROM ONLY` for a plain table: its children are published as separate tables. */
-export function fromTable(table: ReadPlan['table']): string {
+function fromTable(table: ReadPlan['table']): string {
   return table.kind === 'p' ? quoteTable(table) : `only ${quoteTable(table)}`;
 }
 
+/** Undefined: the table has no rows. */
+export async function lastKey(client: Client, { table, order }: ReadPlan): Promise<KeyTexts | undefined> {
+  const names = order.names.map(quoteIdentifier).join(', ');
+  const { rows } = await client.query<string[]>({
+    text: `select ${names} from ${fromTable(table)} order by ${order.descending} limit 1`,
+    rowMode: 'array',
+    types: { getTypeParser: () => (text: string) => text } as never,
+  });
+  return rows[0];
+}
+
 /**
- * Locks the table against changes of its definition before a snapshot is taken: a rewrite empties the table for older snapshots.
- * A SELECT, and not LOCK TABLE, because it needs a right to the key columns only. The transaction stays open.
+ * Waits for a lock on the table, and keeps it: the transaction stays open. A SELECT, and not LOCK TABLE, because it needs a right to
+ * the key columns only.
  */
 export async function lockTable(client: Client, { table, order }: ReadPlan): Promise<void> {
   const names = order.names.map(quoteIdentifier).join(', ');
@@ -101,36 +118,59 @@ export async function lockTable(client: Client, { table, order }: ReadPlan): Pro
 }
 
 /**
- * Reads snapshot, position and rows in one statement, which has one snapshot in READ COMMITTED as well. Rows are counted as they
- * come: a chunk of large rows ends early.
+ * Reads snapshot, position and rows in one statement, which has one snapshot in READ COMMITTED as well. The server takes it after it
+ * has locked the tables of the statement (exec_simple_query in postgres.c): a rewrite empties a table for older snapshots. Rows are
+ * counted as they come: a chunk of large rows ends early.
  *
  * @throws TableChanged
  */
-export function readChunk(client: Client, host: ChunkHost, plan: ReadPlan, request: ChunkRequest): Promise<Chunk> {
-  const config: QueryArrayConfig = { text: chunkSql(host.slot, plan, request), types, rowMode: 'array' };
-  const query = new pg.Query<(string | null)[]>(config);
-  const rows = new ChunkRows(plan, request, host);
+export function readChunk(client: Client, host: ChunkHost, plan: ReadPlan, request: ChunkRequest): Promise<ChunkEnd> {
+  const rows = new Arrival(plan, request, host);
+  const query = new RowQuery(chunkSql(host.slot, plan, request), rows);
   return new Promise((resolve, reject) => {
-    query.on('row', (row, result) => rows.add(row, result!.fields));
-    query.on('end', () => (rows.error === undefined ? resolve(rows.chunk) : reject(rows.error)));
+    query.on('end', () => (rows.error === undefined ? resolve(rows.result) : reject(rows.error)));
     query.on('error', (error) => {
       const { code } = error as { code?: string };
-      if (rows.isLarge && code === sqlState.queryCanceled) resolve(rows.chunk);
+      if (rows.isLarge && code === sqlState.queryCanceled) resolve(rows.result);
       else reject(changed(error));
     });
     client.query(query);
   });
 }
 
+/** Methods of a query that pg calls with messages of the server. Its types lack them. */
+interface Answer {
+  handleRowDescription(message: { readonly fields: readonly FieldDef[] }): void;
+  handleDataRow(message: { readonly fields: (string | null)[] }): void;
+}
+
+/** A query whose values stay as the server writes them, as they do in the stream. */
+class RowQuery extends pg.Query implements Answer {
+  readonly #rows: Arrival;
+
+  constructor(text: string, rows: Arrival) {
+    super(text);
+    this.#rows = rows;
+  }
+
+  handleRowDescription({ fields }: { readonly fields: readonly FieldDef[] }): void {
+    this.#rows.fields = fields;
+  }
+
+  handleDataRow({ fields }: { readonly fields: (string | null)[] }): void {
+    this.#rows.add(fields);
+  }
+}
+
 /** The rows of a chunk while they come. */
-class ChunkRows {
+class Arrival {
+  fields: readonly FieldDef[] = [];
   readonly #plan: ReadPlan;
   readonly #limit: number;
   readonly #host: ChunkHost;
   /** Where a row has its key. */
   readonly #key: readonly number[];
-  readonly #rows: ReadRow[] = [];
-  #facts: Pick<Chunk, 'snapshot' | 'lsn' | 'activePid'> | undefined;
+  #begun = false;
   #last: KeyTexts | undefined;
   #scanned = 0;
   #bytes = 0;
@@ -145,33 +185,35 @@ class ChunkRows {
     this.#key = plan.order.names.map((name) => wanted.findIndex((index) => relation.columns[index]!.name === name));
   }
 
-  get chunk(): Chunk {
+  get result(): ChunkEnd {
     const { isLarge } = this;
     const scanned = this.#scanned;
     const exhausted = !isLarge && scanned < this.#limit;
-    return { ...this.#facts!, rows: this.#rows, last: this.#last, scanned, exhausted, bytes: this.#bytes, isLarge };
+    return { last: this.#last, scanned, exhausted, bytes: this.#bytes, isLarge };
   }
 
   /** Must not throw: pg calls it in the socket's callback. */
-  add(row: (string | null)[], fields: readonly FieldDef[]): void {
+  add(row: (string | null)[]): void {
     if (this.isLarge || this.error !== undefined) return;
     try {
-      if (this.#facts === undefined) this.#begin(row, fields);
-      else this.#add(row);
+      if (this.#begun) this.#add(row);
+      else this.#begin(row);
     } catch (error) {
       this.error = error;
     }
   }
 
-  #begin(row: readonly (string | null)[], fields: readonly FieldDef[]): void {
-    if (row.length > 1) checkTypes(this.#plan, fields);
-    const [snapshot, lsn, flushed, pid] = row.at(-1)!.split(' ');
-    this.#facts = {
+  #begin(row: readonly (string | null)[]): void {
+    if (row.length > 1) checkTypes(this.#plan, this.fields);
+    const [snapshot, written, flushed, pid] = row.at(-1)!.split(' ');
+    const lsn = parseLsn(written!);
+    this.#begun = true;
+    this.#host.begin({
       snapshot: parseSnapshot(snapshot!, false),
-      lsn: parseLsn(lsn!),
+      lsn,
+      flushed: parseLsn(flushed!) >= lsn,
       activePid: pid === '' ? undefined : Number(pid),
-    };
-    this.#host.taken(parseLsn(flushed!) >= this.#facts.lsn);
+    });
   }
 
   #add(row: (string | null)[]): void {
@@ -183,7 +225,7 @@ class ChunkRows {
       this.#scanned++;
     }
     if (mark !== null && mark !== marks.listed) return; // the filter does not let it pass
-    this.#rows.push({ key, row, reread });
+    this.#host.add({ key, row, reread });
     for (const text of row) if (text !== null) this.#bytes += text.length;
     if (this.#bytes <= mostBytes || reread) return;
     this.isLarge = true;
@@ -191,7 +233,7 @@ class ChunkRows {
   }
 }
 
-/** What the last column says of a row. Null: it is of the range, and passes the filter. */
+/** The last column tells where a row comes from. Null: it is in the range, and passes the filter. */
 const marks = { out: 'o', listed: 'l', listedOut: 'x' } as const;
 
 /**
@@ -213,7 +255,7 @@ function chunkSql(slot: string, { table, plan, order, filter }: ReadPlan, reques
   };
   const parts = [`(select ${columns.map(() => 'null').join(', ')}, ${facts})`];
   for (const { from, to, start } of moved) {
-    const unread = order.isBetween(from, start, end);
+    const unread = order.isDeferrable ? 'true' : order.isBetween(from, start, end);
     const condition = `${order.is(to)} and ${unread} and not ${order.isBetween(to, after, end)}`;
     parts.push(select(`'${marks.listed}'`, marks.listedOut, condition, ''));
   }

@@ -51,8 +51,15 @@ export class ExistingChange extends CapturedChange {
 
   override get eventId(): string {
     const { key } = this;
-    return `${this.#scope}/${key.length === 1 ? encodeURIComponent(key[0]!) : key.map(encodeURIComponent).join(',')}`;
+    return `${this.#scope}/${key.length === 1 ? encoded(key[0]!) : key.map(encoded).join(',')}`;
   }
+}
+
+const plain = /^[\w-]*$/;
+
+/** As `encodeURIComponent()`, but faster for numbers and UUIDs. */
+function encoded(text: string): string {
+  return plain.test(text) ? text : encodeURIComponent(text);
 }
 
 /** An existing row as one watcher sees it. */

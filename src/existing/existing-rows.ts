@@ -8,21 +8,24 @@ import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
 import type { ExistingReader } from '../routing/existing-reader.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
+import type { Prepared } from '../setup/prepare.ts';
 import type { Beside, OpenStream } from '../stream/beside.ts';
 import type { ExistingOptions } from '../types/existing.ts';
 import type { ExistingStatus } from '../types/events.ts';
 import type { Logger } from '../types/logger.ts';
 import type { BoundWatcher } from '../watchers/bind.ts';
+import { noteAbsence } from './absence.ts';
+import { Departures } from './departures.ts';
 import { ExistingStream } from './existing-stream.ts';
-import { resolveExisting, type ResolvedExisting } from './options.ts';
+import { resolveExisting, type ResolvedExisting, subscriptionIssues } from './options.ts';
 import { Restarts } from './restarts.ts';
 import { Splices } from './splices.ts';
-import { startIssues } from './start-issues.ts';
+import { onStandby, startIssues } from './start-issues.ts';
 import { SubscriptionReading } from './subscription-reading.ts';
 import { ended } from './warnings.ts';
 
 export interface ExistingRowsHost {
-  readonly options: Pick<ResolvedOptions, 'slot' | 'manage' | 'visibility' | 'origin'>;
+  readonly options: Pick<ResolvedOptions, 'slot' | 'publication' | 'manage' | 'visibility' | 'origin'>;
   readonly ledger: Pick<Ledger, 'hold' | 'settle'>;
   readonly types: () => TypeCatalog;
   /** What tells this worker from others. */
@@ -36,20 +39,27 @@ export interface ExistingRowsHost {
   warn(warning: WatchError): void;
 }
 
+/** Milliseconds to store the progress before the watch ends. Rows that are not recorded are read again. */
+const storeTimeout = 2000;
+
+type Attended = Pick<Prepared, 'server' | 'activePid' | 'keepsExisting'>;
+
 /** Reads the existing rows of all subscriptions that want them. */
 export class ExistingRowsReader implements ExistingReader, Beside {
   readonly #host: ExistingRowsHost;
   readonly #splices = new Splices();
   readonly #readings = new Map<ActiveSubscription, SubscriptionReading>();
+  readonly #departures: Departures;
   #stream: ExistingStream | undefined;
   #restarts: Restarts | undefined;
-  /** There was a connection that streamed. */
+  /** A connection has streamed. */
   #connected = false;
   #ending = false;
   #over: unknown;
 
   constructor(host: ExistingRowsHost) {
     this.#host = host;
+    this.#departures = new Departures(this.#splices, host.ledger, host.options.slot.name, host.log);
   }
 
   resolve(
@@ -59,16 +69,7 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     issues: ConfigurationIssue[],
   ): ResolvedExisting {
     const { slot, visibility, origin } = this.#host.options;
-    if (name === undefined)
-      issues.push({
-        message: 'existing without a name: how far the rows are read is stored under it',
-        solution: "Give the subscription a name that stays: { name: 'search', existing: 'v1' }.",
-      });
-    if (!routes.some(({ watcher }) => watcher.type === 'inserted'))
-      issues.push({
-        message: `existing rows arrive as 'inserted', and ${routes.map((route) => `'${route.name}'`).join(', ')} has no such watcher`,
-        solution: "Subscribe to the table's inserted watcher as well: ['orders:inserted', 'orders:updated'].",
-      });
+    issues.push(...subscriptionIssues(name, routes, [...this.#readings.keys()]));
     if (visibility !== 'committed')
       issues.push({
         message: `existing needs visibility: 'committed', and the watch has '${visibility}'`,
@@ -82,9 +83,11 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     if (origin === 'none')
       issues.push({
         message:
-          "existing does not go with origin: 'none': rows that were replicated here would be read, and their changes not followed",
+          "existing cannot be used with origin: 'none': it would read rows that were replicated here, but not get their changes",
         solution: 'Leave origin out, or existing.',
       });
+    // Before the start the server is not known: start() refuses it.
+    if (this.#stream?.facts.server.inRecovery) issues.push(onStandby);
     return resolveExisting(given, issues);
   }
 
@@ -98,17 +101,23 @@ export class ExistingRowsReader implements ExistingReader, Beside {
       slot: slot.name,
       create: manage === 'create',
     });
+    subscription.existing = reading.progress;
+    if (!subscription.active) {
+      reading.end(ended(subscription.name), false); // its signal was aborted already
+      return;
+    }
     if (this.#readings.size === 0) this.#host.begin(this.#splices);
     this.#readings.set(subscription, reading);
-    subscription.existing = reading.progress;
     const { onEnd } = subscription;
-    subscription.onEnd = () => {
-      onEnd?.();
+    subscription.onEnd = (dropped) => {
+      onEnd?.(dropped);
       this.#readings.delete(subscription);
       reading.end(this.#over ?? ended(subscription.name), !this.#ending);
+      this.#left(reading, dropped > 0);
     };
     // What came between an earlier start and now was not for this subscription.
     if (this.#connected) reading.restart('late');
+    this.#departures.returned(subscription.name);
     if (this.#stream) void reading.read(this.#stream);
   }
 
@@ -116,7 +125,20 @@ export class ExistingRowsReader implements ExistingReader, Beside {
   async issues(client: Client, server: Server, bound: readonly BoundWatcher[]): Promise<ConfigurationIssue[]> {
     const open = [...this.#readings.values()].filter(({ progress }) => progress.state !== 'done');
     if (open.length === 0) return [];
-    return startIssues(client, server, bound, open, this.#host.options.manage === 'create');
+    const { manage, publication } = this.#host.options;
+    return startIssues(client, server, bound, open, { create: manage === 'create', publication: publication.name });
+  }
+
+  /** Before streaming: notes which of the stored tables this worker does not read, unless another worker has the slot. */
+  async attend(client: Client, { server, activePid, keepsExisting }: Attended): Promise<void> {
+    const { slot } = this.#host.options;
+    if (slot.temporary || server.inRecovery || activePid !== undefined) return;
+    const departed = this.#departures.all;
+    const present = [...this.#readings.values()].flatMap(({ subscription, tables }) =>
+      tables.map(({ name }) => ({ subscription: subscription.name, table: name })),
+    );
+    if (keepsExisting) await noteAbsence(client, slot.name, present);
+    this.#departures.forget(departed);
   }
 
   /** Changes were lost. Before the event `gap` is emitted, so that its listeners find the promise of the rows that are read again. */
@@ -139,6 +161,7 @@ export class ExistingRowsReader implements ExistingReader, Beside {
         pid: () => stream.pid(),
         open: () => stream.open('existing'),
         hasPassed: (position) => stream.hasPassed(position),
+        holds: () => stream.holds(),
         ask: () => stream.ask(),
         flush: () => stream.flush(),
         opened: () => this.#host.opened(),
@@ -147,6 +170,7 @@ export class ExistingRowsReader implements ExistingReader, Beside {
     );
     this.#stream = existing;
     this.#connected = true;
+    this.#departures.connected(existing);
     this.#restarts = new Restarts(existing, this.#host.options.slot.name, this.#readings);
     for (const reading of this.#readings.values()) {
       if (stream.forgotten) reading.forget();
@@ -177,7 +201,19 @@ export class ExistingRowsReader implements ExistingReader, Beside {
 
   /** Stores the progress of all tables before the connections close. */
   async store(): Promise<void> {
-    await Promise.all([...this.#readings.values()].map((reading) => reading.store()));
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, storeTimeout)));
+    const stored = Array.from(this.#readings.values(), (reading) => reading.store());
+    await Promise.race([Promise.all([...stored, this.#departures.noted()]), patience]);
+    clearTimeout(timer);
+  }
+
+  #left({ subscription, tables }: SubscriptionReading, missed: boolean): void {
+    if (this.#ending && !missed) return;
+    for (const { name, routes } of tables) {
+      const oid = routes[0]!.bound?.table.oid;
+      if (oid !== undefined) this.#departures.add({ subscription: subscription.name, table: name, oid }, missed);
+    }
   }
 
   get status(): readonly ExistingStatus[] {

@@ -4,7 +4,15 @@ import type { Session } from '../postgres/session.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { WatchError } from '../errors.ts';
 import type { OpenStream } from '../stream/beside.ts';
-import { type Chunk, type ChunkRequest, lockTable, readChunk, type ReadPlan } from './chunk.ts';
+import {
+  type ChunkEnd,
+  type ChunkFacts,
+  type ChunkRequest,
+  lockTable,
+  readChunk,
+  type ReadPlan,
+  type ReadRow,
+} from './chunk.ts';
 import { Pause } from './pause.ts';
 import type { Barrier, Splices } from './splices.ts';
 import type { Origin } from './state.ts';
@@ -19,15 +27,24 @@ export interface StreamFacts extends Omit<OpenStream, 'open'> {
   opened(): void;
 }
 
+/** Gets a chunk. */
+export interface ChunkTarget {
+  begin(facts: ChunkFacts): void;
+  add(row: ReadRow): void;
+  /** All rows are here. */
+  complete(end: ChunkEnd): void;
+}
+
 /** Milliseconds that changes of a table wait for a chunk of its rows at most. */
 const patience = 1000;
 /**
- * Row-level security would leave rows out without a word: with this it is an error. A chunk is read by the index of the key, also where
- * statistics are missing or say that to sort the table would cost less.
+ * Row-level security would leave rows out silently: with this it is an error. With any other isolation, a statement that waits for
+ * a rewrite of the table has its snapshot from before, and so finds the table empty. A chunk is always read by the index of the key,
+ * also if the planner estimates that sorting the table costs less.
  */
-const settings = `set row_security = off; set max_parallel_workers_per_gather = 0; set jit = off;
+const settings = `set row_security = off; set default_transaction_isolation = 'read committed'; set max_parallel_workers_per_gather = 0; set jit = off;
   set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off`;
-/** After how many looks the server is asked to flush. */
+/** The server is asked to flush after this number of checks. */
 const flushAfter = 5;
 
 /** Reads chunks of rows beside one connection that streams. Ends with it. */
@@ -73,28 +90,38 @@ export class ExistingStream {
   }
 
   /**
-   * Reads a chunk while changes of the table wait. The snapshot sees every change that the gate let pass before. For later changes
-   * `loaded` must know before it passes. False: given up, because it took too long.
+   * Reads a chunk while changes of the table wait. The snapshot sees every change that the gate let pass before. Later changes pass
+   * after `complete`. False: given up, because it took too long.
    */
-  async chunk(plan: ReadPlan, request: ChunkRequest, loaded: (chunk: Chunk) => void): Promise<boolean> {
+  async chunk(plan: ReadPlan, request: ChunkRequest, target: ChunkTarget): Promise<boolean> {
     const session = await this.#session();
     return session.use(async (client) => {
-      await lockTable(client, plan);
+      if (request.locks) await lockTable(client, plan);
       const barrier = this.bar(plan.table.oid);
       let late = false;
       let cancelled: Promise<void> | undefined;
       const cancel = () => void (cancelled ??= session.cancel());
+      const isOver = () => late || this.closed || session.isLost;
       const timer = setTimeout(() => {
         late = true;
         barrier.open();
         cancel();
       }, patience);
-      const taken = (flushed: boolean) => this.#taken(flushed);
+      const host = {
+        slot: this.facts.slot,
+        begin: (facts: ChunkFacts) => {
+          if (isOver()) return;
+          this.#check(facts.activePid);
+          this.#taken(facts.flushed);
+          target.begin(facts);
+        },
+        add: (row: ReadRow) => void (isOver() || target.add(row)),
+        cancel,
+      };
       try {
-        const chunk = await readChunk(client, { slot: this.facts.slot, taken, cancel }, plan, request);
-        if (late || this.closed) return false;
-        this.#check(chunk.activePid);
-        loaded(chunk);
+        const end = await readChunk(client, host, plan, request);
+        if (isOver()) return false;
+        target.complete(end);
         return true;
       } catch (error) {
         if (late && (error as { code?: string }).code === sqlState.queryCanceled) return false;
@@ -103,8 +130,8 @@ export class ExistingStream {
         clearTimeout(timer);
         barrier.open();
         await cancelled; // else it could end a statement that follows
-        // Whoever comes next is answered after it. A lost connection has ended the transaction.
-        client.query('rollback').catch(() => {});
+        // The session runs the next statement after it. A lost connection has ended the transaction.
+        if (request.locks) client.query('rollback').catch(() => {});
       }
     });
   }
@@ -128,7 +155,7 @@ export class ExistingStream {
     const { facts } = this;
     for (let looks = 0; !this.closed && !enough() && !facts.hasPassed(position); looks++) {
       if (looks % 8 === 2) facts.ask();
-      if (looks === flushAfter) await facts.flush().catch(() => {}); // its own session tells
+      if (looks === flushAfter) await facts.flush().catch(() => {}); // its session reports the error
       await this.wait(Math.min(50, 1 + looks / 8));
     }
   }

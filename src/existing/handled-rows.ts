@@ -10,7 +10,7 @@ export function partlyHandled(stored: ReadonlyMap<string, Partly>, rows: readonl
   return [...partly.values()];
 }
 
-/** What a stored state does not have as handled. `last`: the last key that the chunk has scanned. */
+/** Which rows a stored state does not count as handled. `last`: the cursor when all rows are handled. */
 export function freshRows(
   rows: readonly ChunkRow[],
   last: KeyTexts | undefined,

@@ -9,9 +9,9 @@ export interface KeyChange {
   readonly start: KeyTexts | undefined;
 }
 
-/** So many are kept. Beyond that, the table is read from the start again. */
+/** The most changes to keep. With more, the table is read from the start again. */
 const most = 20_000;
-/** So many are read with one chunk: each is an arm of its statement. */
+/** The most changes to read with one chunk: each adds a SELECT to its statement. */
 const mostAtOnce = 100;
 
 /**
@@ -26,6 +26,8 @@ export class KeyChanges {
   #waiting: KeyChange[];
   /** The newest of them for each new key. */
   readonly #byKey = new Map<string, KeyChange>();
+  /** Those whose row was given with the current chunk at an earlier key. It is not read again, unless its handling is cut off. */
+  readonly #given = new Set<KeyChange>();
   readonly #held = new Set<Held>();
   #tooMany = false;
 
@@ -55,8 +57,10 @@ export class KeyChanges {
     return this.#tooMany;
   }
 
-  /** `seen`: the snapshot of the current chunk sees the change. */
-  add(change: Held, moved: KeyChange, seen: boolean): void {
+  /**
+   * `seen`: the snapshot of the current chunk sees the change. `given`: it does not, and the row was given at its old key, but is not handled.
+   */
+  add(change: Held, moved: KeyChange, { seen, given }: { readonly seen: boolean; readonly given: boolean }): void {
     if (this.#tooMany) return; // the first change beyond the limit is not acknowledged until the table is read again
     this.#hold(change);
     if (this.#waiting.length >= this.#most) {
@@ -66,10 +70,12 @@ export class KeyChanges {
     // Of a row that moves twice, the first key decides whether it was unread. A chunk that does not see the change has read
     // the row at its key before.
     const from = idOf(moved.from);
-    const before = this.#byKey.get(from) ?? (seen ? this.#reading.findLast(({ to }) => idOf(to) === from) : undefined);
+    const known = this.#byKey.get(from);
+    const before = known ?? (seen || given ? this.#reading.findLast(({ to }) => idOf(to) === from) : undefined);
     const one = before ? { ...before, to: moved.to } : moved;
     this.#waiting.push(one);
     this.#byKey.set(idOf(one.to), one);
+    if (known ? this.#given.has(known) : given) this.#given.add(one);
   }
 
   /** The first `count` of those that waited are in the chunk that was read. */
@@ -81,6 +87,10 @@ export class KeyChanges {
   /** All rows of the chunk are handled. */
   handled(): void {
     this.#reading = [];
+    if (this.#given.size === 0) return;
+    this.#waiting = this.#waiting.filter((one) => !this.#given.has(one));
+    for (const one of this.#given) if (this.#byKey.get(idOf(one.to)) === one) this.#byKey.delete(idOf(one.to));
+    this.#given.clear();
   }
 
   /** The chunk is given up: its rows are to be read again. */
@@ -88,6 +98,7 @@ export class KeyChanges {
     this.#waiting.unshift(...this.#reading);
     for (const one of this.#reading) if (!this.#byKey.has(idOf(one.to))) this.#byKey.set(idOf(one.to), one);
     this.#reading = [];
+    this.#given.clear();
   }
 
   /** The entries to store next. Call `stored` after storing them. */
@@ -101,6 +112,7 @@ export class KeyChanges {
     this.#reading = [];
     this.#waiting = [];
     this.#byKey.clear();
+    this.#given.clear();
     this.#settle([...this.#held]);
   }
 

@@ -15,10 +15,14 @@ export function idOf(key: KeyTexts): string {
 interface KeyColumn {
   readonly name: string;
   readonly type: string;
-  /** Null: the column's own. */
+  /** The index's. Null: the type has none. A comparison of two literals would use the database's. */
   readonly collation: string | null;
   /** The schema and name of the index's operators for = < > <=. */
   readonly operators: Readonly<Record<'equal' | 'less' | 'greater' | 'atMost', string>>;
+  /** Schemas of these that our role may not use. */
+  readonly closed: readonly string[];
+  /** The index is that of a deferrable constraint. */
+  readonly deferrable: boolean;
 }
 
 /**
@@ -48,6 +52,16 @@ export class KeyOrder {
   /** What the stored state is compared with: keys of another table or another order say nothing. */
   descriptionOf({ oid }: Pick<Table, 'oid'>): string {
     return JSON.stringify([oid, ...this.#columns.map(({ name, type, collation }) => [name, type, collation])]);
+  }
+
+  /** Schemas that our role needs USAGE on, and may not use: of a column's type, its collation or its operators. */
+  get closedSchemas(): readonly string[] {
+    return [...new Set(this.#columns.flatMap(({ closed }) => closed))];
+  }
+
+  /** Within a transaction two rows may have the same key, so a key does not tell which of them moved on. */
+  get isDeferrable(): boolean {
+    return this.#columns[0]!.deferrable;
   }
 
   get names(): readonly string[] {
@@ -127,7 +141,7 @@ function literal({ type, collation }: KeyColumn, text: string): string {
  */
 const keyQuery = `
   with candidate as (
-    select i.indexrelid, i.indrelid, i.indnkeyatts::pg_catalog.int4 as count, i.indkey::pg_catalog.int2[] as keys, i.indclass::pg_catalog.oid[] as classes,
+    select i.indexrelid, i.indrelid, i.indimmediate, i.indnkeyatts::pg_catalog.int4 as count, i.indkey::pg_catalog.int2[] as keys, i.indclass::pg_catalog.oid[] as classes,
            i.indcollation::pg_catalog.oid[] as collations
     from pg_catalog.pg_index i
     join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) i.indexrelid
@@ -142,10 +156,9 @@ const keyQuery = `
     limit 1
   )
   select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
-         case when x.collations[k.place] operator(pg_catalog.<>) 0 and x.collations[k.place] operator(pg_catalog.<>) a.attcollation
-              then (select pg_catalog.format('%I.%I', n.nspname, l.collname) from pg_catalog.pg_collation l
-                    join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) l.collnamespace
-                    where l.oid operator(pg_catalog.=) x.collations[k.place]) end as collation,
+         (select pg_catalog.format('%I.%I', n.nspname, l.collname) from pg_catalog.pg_collation l
+          join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) l.collnamespace
+          where l.oid operator(pg_catalog.=) x.collations[k.place]) as collation,
          (select pg_catalog.json_object_agg(
                    case o.amopstrategy when 1 then 'less' when 2 then 'atMost' when 3 then 'equal' else 'greater' end,
                    pg_catalog.format('operator(%I.%s)', n.nspname, p.oprname))
@@ -156,7 +169,12 @@ const keyQuery = `
           join pg_catalog.pg_operator p on p.oid operator(pg_catalog.=) o.amopopr
           join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.oprnamespace
           where c.oid operator(pg_catalog.=) x.classes[k.place]) as operators,
-         k.place
+         pg_catalog.to_json(array(select n.nspname::pg_catalog.text from pg_catalog.pg_namespace n
+               where not pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                 and (exists (select from pg_catalog.pg_type t where t.oid operator(pg_catalog.=) a.atttypid and t.typnamespace operator(pg_catalog.=) n.oid)
+                   or exists (select from pg_catalog.pg_collation l where l.oid operator(pg_catalog.=) x.collations[k.place] and l.collnamespace operator(pg_catalog.=) n.oid)
+                   or exists (select from pg_catalog.pg_opclass c where c.oid operator(pg_catalog.=) x.classes[k.place] and c.opcnamespace operator(pg_catalog.=) n.oid)))) as closed,
+         not x.indimmediate as deferrable, k.place
   from candidate x
   cross join lateral pg_catalog.generate_series(0, x.count operator(pg_catalog.-) 1) k(place)
   join pg_catalog.pg_attribute a on a.attrelid operator(pg_catalog.=) x.indrelid and a.attnum operator(pg_catalog.=) x.keys[k.place]

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { ExistingRows } from '../types/delivery.ts';
 
 interface TableProgress {
@@ -5,7 +6,7 @@ interface TableProgress {
   readonly estimated: number | undefined;
 }
 
-/** What a subscription shows of the reading of its existing rows. */
+/** The progress of a subscription's existing rows, as the application sees it. */
 export class Progress implements ExistingRows {
   readonly version: string;
   readonly #tables = new Map<string, TableProgress>();
@@ -47,12 +48,12 @@ export class Progress implements ExistingRows {
     return this.#done;
   }
 
-  /** A table is looked at. */
+  /** The stored progress of a table is known. */
   table(name: string, rows: number, estimated: number | undefined): void {
     this.#tables.set(name, { rows, estimated });
   }
 
-  /** So many of its rows are handled. */
+  /** `rows`: how many of the table are handled now. */
   handled(name: string, rows: number): void {
     const table = this.#tables.get(name);
     if (table) table.rows = rows;
@@ -79,11 +80,16 @@ export class Progress implements ExistingRows {
     return { version, state, rows, estimatedRows };
   }
 
+  /** console.log() would not show getters. */
+  [inspect.custom](): Omit<ExistingRows, 'done'> {
+    return this.toJSON();
+  }
+
   #promise(): void {
     this.#done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#done.catch(() => {}); // only who waits for it has to know
+    this.#done.catch(() => {}); // no unhandled rejection if the application does not await it
   }
 }

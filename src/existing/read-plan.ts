@@ -102,6 +102,23 @@ async function filterOf(client: Client, publication: string, { oid }: Table): Pr
   return rows[0]?.filter ?? undefined;
 }
 
+/** The columns that the publication's row filter uses: its own, not those of the watchers. */
+export async function filterColumns(
+  client: Client,
+  publication: string,
+  { oid }: Pick<Table, 'oid'>,
+): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `select a.attname as name
+     from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid operator(pg_catalog.=) r.prpubid
+     cross join lateral pg_catalog.regexp_matches(r.prqual::pg_catalog.text, ':varattno ([0-9]+)', 'g') found(number)
+     join pg_catalog.pg_attribute a on a.attrelid operator(pg_catalog.=) r.prrelid and a.attnum operator(pg_catalog.=) found.number[1]::pg_catalog.int2
+     where p.pubname operator(pg_catalog.=) $1 and r.prrelid operator(pg_catalog.=) $2::pg_catalog.oid`,
+    [publication, oid],
+  );
+  return rows.map(({ name }) => name);
+}
+
 const identities = { default: 'd', nothing: 'n', full: 'f', index: 'i' } as const;
 
 /** The table as the stream would describe it. */

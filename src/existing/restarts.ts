@@ -3,7 +3,7 @@ import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { ExistingStream } from './existing-stream.ts';
 import type { SubscriptionReading } from './subscription-reading.ts';
 
-/** Milliseconds between two looks. `walwatch existing restart` promises 10 seconds. */
+/** Milliseconds between two checks. `walwatch existing restart` promises 10 seconds. */
 const interval = 5000;
 
 /**
@@ -15,32 +15,32 @@ export class Restarts {
   readonly #slot: string;
   readonly #readings: ReadonlyMap<ActiveSubscription, SubscriptionReading>;
   readonly #timer: NodeJS.Timeout;
-  #looking = false;
+  #isChecking = false;
 
   constructor(stream: ExistingStream, slot: string, readings: ReadonlyMap<ActiveSubscription, SubscriptionReading>) {
     this.#stream = stream;
     this.#slot = slot;
     this.#readings = readings;
-    this.#timer = setInterval(() => void this.#look(), interval).unref();
+    this.#timer = setInterval(() => void this.#check(), interval).unref();
   }
 
   close(): void {
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const done = [...this.#readings.values()].filter(({ progress }) => progress.state === 'done');
-    if (this.#looking || done.length === 0) return;
-    this.#looking = true;
+    if (this.#isChecking || done.length === 0) return;
+    this.#isChecking = true;
     try {
       const begun = await this.#begun();
       for (const reading of done)
         if (begun.has(reading.subscription.name) && reading.progress.state === 'done' && !this.#stream.closed)
           void reading.read(this.#stream);
     } catch {
-      // The next look may succeed.
+      // The next check may succeed.
     } finally {
-      this.#looking = false;
+      this.#isChecking = false;
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { type Lsn, parseLsn } from '../postgres/lsn.ts';
 import { oneLine } from '../printable.ts';
 import type { ExistingStream } from './existing-stream.ts';
 
@@ -19,6 +20,14 @@ export async function untilSettled(stream: ExistingStream, blocked: (by: string)
     }
     await stream.wait(pause);
   }
+}
+
+/** Everything that is written by now is before this position. */
+export async function currentLsn(client: Client): Promise<Lsn> {
+  const { rows } = await client.query<{ lsn: string }>(
+    'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as lsn',
+  );
+  return parseLsn(rows[0]!.lsn);
 }
 
 /** A new transaction id: every transaction that writes by now has a lower one. */

@@ -1,6 +1,5 @@
 import { CapturedChange } from '../changes/change.ts';
 import type { CapturedItem } from '../changes/stage.ts';
-import type { TableReading } from './table-reading.ts';
 
 /** Keeps changes of one table in the gate until it is opened. */
 export interface Barrier {
@@ -8,18 +7,23 @@ export interface Barrier {
   open(): boolean;
 }
 
+/** Has to know each change of a table before it is routed. */
+interface Follower {
+  before(change: CapturedChange): void;
+}
+
 /** The tables that are being read, by their OIDs: for the router, which asks before each change, and for the gate. */
 export class Splices {
-  readonly #readings = new Map<number, Set<TableReading>>();
+  readonly #readings = new Map<number, Set<Follower>>();
   readonly #barriers = new Map<number, Set<Barrier>>();
 
-  add(table: number, reading: TableReading): void {
+  add(table: number, reading: Follower): void {
     const there = this.#readings.get(table);
     if (there) there.add(reading);
     else this.#readings.set(table, new Set([reading]));
   }
 
-  remove(table: number, reading: TableReading): void {
+  remove(table: number, reading: Follower): void {
     const there = this.#readings.get(table);
     there?.delete(reading);
     if (there?.size === 0) this.#readings.delete(table);

@@ -12,6 +12,7 @@ export interface StateKey {
   readonly subscription: string;
   /** `schema.table` */
   readonly table: string;
+  readonly version: string;
 }
 
 /** Where and by which worker the table is read. A state from another server or slot is not valid here. */
@@ -20,7 +21,7 @@ export interface Origin {
   /** Where the slot was made; empty: not known. */
   readonly slotLsn: string;
   readonly worker: string;
-  /** The worker that had the slot before. Undefined: not known. */
+  /** The worker that had the slot before, if it is of a version that notes nothing in walwatch.existing. */
   readonly before: string | undefined;
 }
 
@@ -80,11 +81,16 @@ export interface Loaded {
 const types = { getTypeParser: () => (text: string) => text } as CustomTypesConfig;
 const ofState =
   'slot operator(pg_catalog.=) $1 and subscription operator(pg_catalog.=) $2 and table_name operator(pg_catalog.=) $3';
+const ofRun = `${ofState} and version operator(pg_catalog.=) $4 and owner operator(pg_catalog.=) $5 and run operator(pg_catalog.=) $6`;
 const values = ({ slot, subscription, table }: StateKey) => [slot, subscription, table];
+
+/** The last run of each version. */
+type Runs = readonly (readonly [version: string, run: number])[];
 
 interface Row {
   readonly version: string;
   readonly run: string;
+  readonly runs: string;
   readonly state: string;
   readonly system_identifier: string;
   readonly slot_lsn: string;
@@ -106,7 +112,7 @@ interface Row {
 export async function takeState(
   client: Client,
   of: StateKey,
-  expected: { readonly version: string; readonly key: string; readonly afterGap: 'read' | 'ignore' },
+  expected: { readonly key: string; readonly afterGap: 'read' | 'ignore' },
   origin: Origin,
   create: boolean,
   restart: Restart | undefined,
@@ -127,30 +133,29 @@ export async function takeState(
 async function take(
   client: Client,
   of: StateKey,
-  { version, key, afterGap }: { readonly version: string; readonly key: string; readonly afterGap: 'read' | 'ignore' },
+  { key, afterGap }: { readonly key: string; readonly afterGap: 'read' | 'ignore' },
   origin: Origin,
   restart: Restart | undefined,
 ): Promise<Loaded> {
   const { rows } = await client.query<Row>({
     types,
-    text: `select version, run, state, system_identifier, slot_lsn, owner, previous_owner, key::pg_catalog.text, last_key::pg_catalog.text,
+    text: `select version, run, runs::pg_catalog.text, state, system_identifier, slot_lsn, owner, previous_owner, key::pg_catalog.text, last_key::pg_catalog.text,
              cursor::pg_catalog.text, ahead::pg_catalog.text, reread::pg_catalog.text, reread_up_to, rows
            from walwatch.existing where ${ofState} for update`,
     values: values(of),
   });
   const found = rows[0];
+  const { version } = of;
   const difference = found && differenceOf(found, { version, key }, origin, restart);
-  const goesOn = difference === undefined || (afterGap === 'ignore' && ignorable.has(difference));
-  const state = !found
-    ? { run: 1, ...unread }
-    : goesOn
-      ? stateOf(found)
-      : { run: difference === 'version' ? 1 : Number(found.run) + 1, ...unread };
+  const continues = difference === undefined || (afterGap === 'ignore' && ignorable.has(difference));
+  const runs = new Map(found && [...fromJson<Runs>(found.runs)!, [found.version, Number(found.run)] as const]);
+  // A version that is used again gets the next number, so its event ids are new.
+  const state = found && continues ? stateOf(found) : { run: (runs.get(version) ?? 0) + 1, ...unread };
   await client.query(
-    `insert into walwatch.existing (slot, subscription, table_name, version, run, state, system_identifier, slot_lsn, owner, previous_owner, key,
+    `insert into walwatch.existing (slot, subscription, table_name, version, run, runs, state, system_identifier, slot_lsn, owner, previous_owner, key,
        last_key, cursor, ahead, reread, reread_up_to, rows)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-     on conflict (slot, subscription, table_name) do update set version = excluded.version, run = excluded.run, state = excluded.state,
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+     on conflict (slot, subscription, table_name) do update set version = excluded.version, run = excluded.run, runs = excluded.runs, state = excluded.state,
        system_identifier = excluded.system_identifier, slot_lsn = excluded.slot_lsn, owner = excluded.owner,
        previous_owner = excluded.previous_owner, key = excluded.key, last_key = excluded.last_key, cursor = excluded.cursor,
        ahead = excluded.ahead, reread = excluded.reread, reread_up_to = excluded.reread_up_to, rows = excluded.rows,
@@ -159,11 +164,12 @@ async function take(
       ...values(of),
       version,
       state.run,
+      JSON.stringify([...runs]),
       state.done ? 'done' : 'reading',
       origin.systemIdentifier,
       origin.slotLsn,
       origin.worker,
-      found?.owner === origin.worker ? found.previous_owner : (found?.owner ?? ''),
+      origin.before ?? found?.owner ?? '',
       key,
       ...stored(state),
     ],
@@ -171,7 +177,7 @@ async function take(
   return { state, difference, own: found?.owner === origin.worker };
 }
 
-/** With `afterGap: 'ignore'` reading continues nevertheless. */
+/** With `afterGap: 'ignore'` the stored state is continued despite these. */
 const ignorable: ReadonlySet<Difference> = new Set<Difference>(['gap', 'late', 'elsewhere', 'unattended']);
 
 /**
@@ -186,11 +192,11 @@ export async function saveState(
   attempt?: string,
 ): Promise<boolean> {
   const { rowCount } = await client.query(
-    `update walwatch.existing set state = $6, last_key = $7, cursor = $8, ahead = $9, reread = $10, reread_up_to = $11, rows = $12,
+    `update walwatch.existing set state = $7, last_key = $8, cursor = $9, ahead = $10, reread = $11, reread_up_to = $12, rows = $13,
        updated_at = pg_catalog.now()
-     where ${ofState} and owner operator(pg_catalog.=) $4 and run operator(pg_catalog.=) $5
-       and ($13::pg_catalog.text is null or pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $13::pg_catalog.text)`,
-    [...values(of), worker, state.run, state.done ? 'done' : 'reading', ...stored(state), attempt ?? null],
+     where ${ofRun}
+       and ($14::pg_catalog.text is null or pg_catalog.current_setting('walwatch.attempt', true) operator(pg_catalog.=) $14::pg_catalog.text)`,
+    [...values(of), of.version, worker, state.run, state.done ? 'done' : 'reading', ...stored(state), attempt ?? null],
   );
   return rowCount === 1;
 }
@@ -205,8 +211,8 @@ export async function lockState(
   const { rows } = await client.query<Pick<Row, 'cursor' | 'ahead'>>({
     types,
     text: `select cursor::pg_catalog.text, ahead::pg_catalog.text from walwatch.existing
-           where ${ofState} and owner operator(pg_catalog.=) $4 and run operator(pg_catalog.=) $5 for update`,
-    values: [...values(of), worker, run],
+           where ${ofRun} for update`,
+    values: [...values(of), of.version, worker, run],
   });
   const row = rows[0];
   return row && { cursor: fromJson(row.cursor), ...aheadOf(row.ahead) };
@@ -266,6 +272,7 @@ function differenceOf(
   if (row.version !== version) return 'version';
   if (JSON.stringify(JSON.parse(row.key)) !== JSON.stringify(JSON.parse(key))) return 'key';
   if (restart !== undefined) return restart;
+  if (row.owner === '') return 'unattended';
   if (row.system_identifier !== systemIdentifier || (slotLsn !== '' && row.slot_lsn !== '' && row.slot_lsn !== slotLsn))
     return 'elsewhere';
   const known = [row.owner, row.previous_owner, worker];

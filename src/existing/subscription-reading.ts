@@ -50,6 +50,8 @@ export class SubscriptionReading {
   readonly #gone = new Set<string>();
   readonly #pause = new Pause();
   #stream: ExistingStream | undefined;
+  /** The connection beside which `read()` reads at this moment. */
+  #readingBeside: ExistingStream | undefined;
   /** The progress in memory is out of date: the stored state counts. */
   #stale = false;
   /** Until the stored state is known, no change of the table passes: it may change a key. By table. */
@@ -85,9 +87,18 @@ export class SubscriptionReading {
     this.#stale = true;
   }
 
-  /** Reads beside a connection, until all is read or the connection ends. */
+  /** Reads beside a connection, until all is read or the connection ends. Does nothing if it already does. */
   async read(stream: ExistingStream): Promise<void> {
-    this.#stream = stream;
+    if (this.#readingBeside === stream) return;
+    this.#stream = this.#readingBeside = stream;
+    try {
+      await this.#read(stream);
+    } finally {
+      if (this.#readingBeside === stream) this.#readingBeside = undefined;
+    }
+  }
+
+  async #read(stream: ExistingStream): Promise<void> {
     if (this.#stale || this.#readers.size === 0) this.#bar(stream);
     let failures = 0;
     for (let before = this.progress.rows; this.#goesOn(stream); failures++) {
@@ -105,7 +116,7 @@ export class SubscriptionReading {
     }
   }
 
-  /** Stops reading. The progress can still be stored. */
+  /** Ends all waits, so that reading stops if the connection or the watch is ending. */
   wake(): void {
     this.#pause.wake();
     for (const reader of this.#readers.values()) reader.wake();
@@ -132,8 +143,8 @@ export class SubscriptionReading {
   /** Stores the progress of the tables, if possible. */
   async store(): Promise<void> {
     const stream = this.#stream;
-    if (!stream) return;
-    for (const reader of this.#readers.values()) if (!reader.rows.done) await reader.store(stream).catch(() => {}); // a crash would not have stored it either
+    if (!stream || this.#stale) return;
+    for (const reader of this.#readers.values()) if (!reader.isDone) await reader.store(stream).catch(() => {}); // a crash would not have stored it either
   }
 
   /** Keeps changes of the tables back until `#take()`, but not for long. */
@@ -189,7 +200,7 @@ export class SubscriptionReading {
   async #readTable({ name }: ReadTable, stream: ExistingStream): Promise<'done' | 'moved' | 'ended'> {
     if (!this.#goesOn(stream)) return 'ended';
     const reader = this.#readers.get(name);
-    if (!reader || reader.rows.done) return 'done';
+    if (!reader || reader.isDone) return 'done';
     const log = () => ({ subscription: this.subscription.name, table: name, rows: reader.rows.handled });
     this.#host.log.info(log(), 'reading existing rows');
     this.#loggedAt = Date.now();
@@ -208,14 +219,17 @@ export class SubscriptionReading {
     const known = routes.flatMap((route) => route.bound ?? []);
     try {
       const plan = await stream.use((client) => readPlan(client, watchers, known, types, facts));
-      const of: StateKey = { slot, subscription: this.subscription.name, table: name };
+      if (!this.#goesOn(stream)) return; // what it missed may be noted already
+      const { version, afterGap } = this.options;
+      const of: StateKey = { slot, subscription: this.subscription.name, table: name, version };
       const restart = this.#restarts.get(name);
-      const expected = { ...this.options, key: plan.order.descriptionOf(plan.table) };
+      const expected = { afterGap, key: plan.order.descriptionOf(plan.table) };
       const { state, difference, own } = await stream.use((client) =>
         takeState(client, of, expected, facts.origin, create, restart),
       );
       if (this.#restarts.get(name) === restart) this.#restarts.delete(name);
       if (difference !== undefined) this.#tell(table, difference);
+      if (!this.#goesOn(stream)) return; // a reader made now would hold key changes for ever, and so the slot
       const before = this.#readers.get(name);
       if (before && own && before.run === state.run && before.oid === plan.table.oid) {
         before.plan = plan;

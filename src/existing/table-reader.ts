@@ -1,19 +1,16 @@
-import type { Client } from 'pg';
 import type { Ledger } from '../changes/ledger.ts';
-import { type Lsn, parseLsn } from '../postgres/lsn.ts';
-import { quoteIdentifier } from '../postgres/server.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import type { Deliver } from '../routing/router.ts';
 import type { Route } from '../routing/route.ts';
 import type { ActiveSubscription } from '../routing/subscription.ts';
 import type { WatchError } from '../errors.ts';
-import { type Chunk, fromTable, mostBytes, type ReadPlan } from './chunk.ts';
+import { type ChunkEnd, type ChunkFacts, lastKey, mostBytes, type ReadPlan, type ReadRow } from './chunk.ts';
 import type { ChunkRow } from './chunk-row.ts';
 import { ExistingOccurrence, ExistingRouting } from './existing-row.ts';
 import type { ExistingStream } from './existing-stream.ts';
-import type { KeyTexts } from './key-order.ts';
 import type { ResolvedExisting } from './options.ts';
 import { Pause } from './pause.ts';
-import { untilSettled } from './settled.ts';
+import { currentLsn, untilSettled } from './settled.ts';
 import type { Splices } from './splices.ts';
 import { saveState, type State, type StateKey } from './state.ts';
 import { TableReading } from './table-reading.ts';
@@ -47,13 +44,15 @@ const storeEvery = 1000;
 /** The same between chunks: each store is a commit. */
 const storeOften = 200;
 /** Milliseconds that the handlers of rows may have the event loop at once. */
-const turn = 2;
-/** Milliseconds that a chunk should take. */
+const turn = 1;
+/** Milliseconds that it should take to read a chunk. */
 const chunkTime = 15;
+/** Milliseconds that handlers may take while a chunk is read, which must not be late because of them. */
+const earlyTime = 100;
 /** A chunk of fewer rows is not made smaller because it takes long: then it is not its rows that take long. */
 const fewestRows = 500;
 /** The rows of a chunk are in memory at once. */
-const mostRows = 2000;
+const mostRows = 3000;
 
 /** Reads the rows of one table for one subscription. Outlives a connection, because rows that were given are still handled. */
 export class TableReader {
@@ -62,10 +61,16 @@ export class TableReader {
   readonly run: number;
   readonly oid: number;
   plan: ReadPlan;
+  /** All rows are read, and this is stored. */
+  isDone: boolean;
   readonly #host: TableReaderHost;
   readonly #of: StateKey;
   readonly #pause = new Pause();
   #chunk: number;
+  /** Milliseconds that handlers have taken while the chunk was read. */
+  #early = 0;
+  /** The last chunk was given up. Maybe the table was locked. */
+  #late = false;
   /** Milliseconds of the monotonic clock. */
   #storedAt = 0;
 
@@ -76,13 +81,18 @@ export class TableReader {
     this.plan = plan;
     this.run = state.run;
     this.oid = plan.table.oid;
+    this.isDone = state.done;
     this.#of = of;
     this.#chunk = options.chunk;
     const recorder = subscription.settings.transaction ? new TableRecorder(of, worker, state.run) : undefined;
     this.rows = new TableReading(
       {
         watchers: new Set(table.routes.map(({ name }) => name)),
+        get active() {
+          return subscription.active;
+        },
         ledger,
+        deferrable: () => this.plan.order.isDeferrable,
         recorder,
         give: (row) => this.#give(row),
         wake: () => this.#pause.wake(),
@@ -103,8 +113,7 @@ export class TableReader {
   /** Reads on. `moved`: too many rows have changed their keys, so the table must be read from the start again. */
   async read(stream: ExistingStream): Promise<'done' | 'moved' | 'ended'> {
     const { rows } = this;
-    if (rows.done) return 'done';
-    if (rows.end === undefined) await this.#findEnd(stream);
+    if (rows.end === undefined && !rows.done) await this.#findEnd(stream);
     for (;;) {
       await this.idle(stream);
       if (!this.#goesOn(stream)) return 'ended';
@@ -113,13 +122,11 @@ export class TableReader {
       if (rows.done || performance.now() > this.#storedAt + storeOften) await this.#store(stream);
       if (rows.done) break;
       await this.#host.between(stream);
-      const chunk = await this.#load(stream);
-      if (!chunk) continue;
-      await stream.passed(chunk.lsn, () => rows.chunkDone || !this.#host.subscription.active);
-      await this.#giveRest(stream);
+      await this.#readChunk(stream);
       this.#host.handled(rows.handled);
     }
     this.#host.splices.remove(this.oid, rows);
+    this.isDone = true;
     return 'done';
   }
 
@@ -135,7 +142,7 @@ export class TableReader {
     if (isCertain && !rows.keyChanges.tooMany) await this.#store(stream);
   }
 
-  /** Nothing is read any more for now. */
+  /** Ends the current wait, so that reading stops if the connection or the watch is ending. */
   wake(): void {
     this.#pause.wake();
   }
@@ -164,26 +171,42 @@ export class TableReader {
     rows.endAt(await stream.use((client) => lastKey(client, plan)));
   }
 
-  async #load(stream: ExistingStream): Promise<Chunk | undefined> {
-    const { rows } = this;
+  /** Reads the next rows, and gives them while others still come. */
+  async #readChunk(stream: ExistingStream): Promise<void> {
+    const { rows, plan } = this;
     const limit = this.#chunk;
+    const locks = this.#late;
     const moved = rows.keyChanges.next;
     const began = performance.now();
-    let chunk: Chunk | undefined;
-    const request = { after: rows.start, end: rows.end, limit, moved };
-    const loaded = await stream.chunk(this.plan, request, (read) => {
-      chunk = read;
+    this.#early = 0;
+    let giving: Promise<void> | undefined;
+    let read: ChunkEnd | undefined;
+    const begin = ({ snapshot, lsn }: ChunkFacts) => {
       rows.keyChanges.read(moved.length);
-      rows.load(read, this.plan, Date.now());
-    });
-    const took = performance.now() - began;
-    if (!loaded && limit === 1 && this.#goesOn(stream)) throw tooSlow(this.table.name, Math.round(took));
-    this.#adapt(took, loaded ? chunk : undefined);
-    return chunk;
+      rows.begin(snapshot, plan.plan, Date.now());
+      giving = this.#giveRest(stream, lsn);
+      giving.catch(() => {}); // it is awaited below
+    };
+    const complete = (chunk: ChunkEnd) => {
+      read = chunk;
+      rows.complete(chunk);
+    };
+    const target = { begin, add: (row: ReadRow) => rows.add(row), complete };
+    let took = 0;
+    try {
+      await stream.chunk(plan, { after: rows.start, end: rows.end, limit, moved, locks }, target);
+    } finally {
+      took = performance.now() - began - this.#early;
+      if (!read) rows.discard();
+      await giving;
+    }
+    this.#late = read === undefined;
+    if (this.#late && locks && limit === 1 && this.#goesOn(stream)) throw tooSlow(this.table.name, Math.round(took));
+    this.#adapt(took, read);
   }
 
   /** Few rows delay the changes of their table little; many cost fewer statements. `chunk`: undefined when it was given up. */
-  #adapt(milliseconds: number, chunk: Chunk | undefined): void {
+  #adapt(milliseconds: number, chunk: ChunkEnd | undefined): void {
     const before = this.#chunk;
     if (chunk === undefined) this.#chunk = Math.max(1, Math.floor(before / 4));
     else if (chunk.isLarge) this.#chunk = Math.max(1, Math.floor(chunk.scanned / 2));
@@ -194,18 +217,26 @@ export class TableReader {
     }
   }
 
-  /** Rule 5: the others one by one, when the subscription has nothing else to do. */
-  async #giveRest(stream: ExistingStream): Promise<void> {
+  /**
+   * Rule 5: the others one by one, when the subscription has nothing else to do. `lsn`: what the snapshot sees was written before.
+   * While more rows come, the table's changes wait for these, so none is given then if there is a change.
+   */
+  async #giveRest(stream: ExistingStream, lsn: Lsn): Promise<void> {
     const { rows } = this;
     const { concurrency, batch } = this.#host.subscription.settings;
     const most = concurrency * (batch?.size ?? 1);
     let stored = Date.now();
+    // Also when no row waits: the snapshot may see a key change that took a row out of the range, and the next chunk would not know it.
+    await stream.passed(lsn, () => !this.#host.subscription.active);
     while (this.#goesOn(stream) && !rows.chunkDone) {
-      const until = performance.now() + turn;
-      for (let row = rows.next(); row && rows.given < most && !this.#isBusy(); row = rows.next()) {
+      const begin = performance.now();
+      const until = begin + turn;
+      const mayGive = !rows.arrives || (this.#early < earlyTime && !stream.facts.holds());
+      for (let row = rows.next(); row && mayGive && rows.given < most && !this.#isBusy(); row = rows.next()) {
         rows.give(row);
         if (performance.now() > until) break;
       }
+      if (rows.arrives) this.#early += performance.now() - begin;
       this.#host.handled(rows.handled);
       if (rows.chunkDone) return;
       if (Date.now() - stored > storeEvery) {
@@ -213,7 +244,7 @@ export class TableReader {
         stored = Date.now();
       }
       if (rows.given >= most) await this.#pause.wait(storeEvery);
-      else if (rows.next() && !this.#isBusy()) await new Promise<void>((resolve) => setImmediate(resolve));
+      else if (rows.next() && mayGive && !this.#isBusy()) await new Promise<void>((resolve) => setImmediate(resolve));
       else await this.#pause.wait(1);
     }
   }
@@ -252,22 +283,4 @@ export class TableReader {
     this.#storedAt = performance.now();
     stored();
   }
-}
-
-async function currentLsn(client: Client): Promise<Lsn> {
-  const { rows } = await client.query<{ lsn: string }>(
-    'select pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text as lsn',
-  );
-  return parseLsn(rows[0]!.lsn);
-}
-
-/** Undefined: the table has no rows. */
-async function lastKey(client: Client, { table, order }: ReadPlan): Promise<KeyTexts | undefined> {
-  const names = order.names.map(quoteIdentifier).join(', ');
-  const { rows } = await client.query<string[]>({
-    text: `select ${names} from ${fromTable(table)} order by ${order.descending} limit 1`,
-    rowMode: 'array',
-    types: { getTypeParser: () => (text: string) => text } as never,
-  });
-  return rows[0];
 }

@@ -2,10 +2,11 @@ import type { CapturedChange } from '../changes/change.ts';
 import type { LedgerTransaction } from '../changes/ledger.ts';
 import type { IsFresh, RecordedRow } from '../delivery/recorder.ts';
 import { isVisible, type Snapshot } from '../stream/visibility.ts';
-import { currentText, previousText } from '../watchers/plan.ts';
-import type { Chunk, ReadPlan } from './chunk.ts';
-import { ChunkRow } from './chunk-row.ts';
-import { freshRows, lastKeyOf, partlyHandled } from './handled-rows.ts';
+import { currentText, previousText, type RelationPlan } from '../watchers/plan.ts';
+import type { ChunkEnd, ReadRow } from './chunk.ts';
+import { ChunkRow, type RowsOwner } from './chunk-row.ts';
+import { CurrentChunk } from './current-chunk.ts';
+import { freshRows, partlyHandled } from './handled-rows.ts';
 import { chunkTransaction, ExistingChange } from './existing-row.ts';
 import { KeyChanges } from './key-changes.ts';
 import { KeyColumns } from './key-columns.ts';
@@ -20,32 +21,19 @@ const none: readonly string[] = [];
  * move in between them. A row is given before the first change of its record that the chunk's snapshot does not see.
  * Writers of one record wait for each other, so all changes of it that the snapshot sees came before.
  */
-export class TableReading {
+export class TableReading implements RowsOwner {
   readonly #host: TableReadingHost;
   readonly #scope: string;
   readonly #columns: KeyColumns;
   readonly keyChanges: KeyChanges;
   #end: KeyTexts | undefined;
-  #rows: readonly ChunkRow[] = [];
-  /** Rows that are not given yet. */
-  #pending = 0;
-  /** By id, all of the chunk. Made when it is needed. */
-  #byId: ReadonlyMap<string, ChunkRow> | undefined;
-  #snapshot: Snapshot | undefined;
-  /** The key up to which the table was read before the current chunk. */
-  #start: KeyTexts | undefined;
-  /** The last key that the current chunk has scanned. */
-  #last: KeyTexts | undefined;
-  /** Rows at the beginning of the chunk that are handled. */
-  #prefix = 0;
-  /** The next row that may be given. */
-  #next = 0;
+  #chunk: CurrentChunk;
+  /** What its rows are made with. */
+  #made: { readonly transaction: LedgerTransaction; readonly plan: RelationPlan } | undefined;
   /** Handled before their turn, by id: in the current chunk, or beyond it by a process that has ended. */
   readonly #ahead: Map<string, KeyTexts>;
   /** Handled by some of the watchers, by id. */
   readonly #partly: Map<string, Partly>;
-  /** Rows of the current chunk that were handled before it was read. */
-  #passed: string[] = [];
   handled: number;
   #exhausted = false;
   /** The range is read to its end, and no row that changed its key is left. */
@@ -54,7 +42,6 @@ export class TableReading {
   /** The last key change that was noted. */
   #moved: Moved;
   readonly #movedBefore: Moved;
-  given = 0;
 
   /** `scope`: what the event ids of its rows begin with. `keyNames`: the key's columns in the database, in the order of the index. */
   constructor(host: TableReadingHost, scope: string, keyNames: readonly string[], state: State) {
@@ -62,7 +49,7 @@ export class TableReading {
     this.#scope = scope;
     this.#columns = new KeyColumns(keyNames, host.watchers);
     this.#end = state.end;
-    this.#start = this.#last = state.cursor;
+    this.#chunk = new CurrentChunk(state.cursor);
     this.#ahead = new Map(state.ahead.map((key) => [idOf(key), key]));
     this.#partly = new Map(state.partly.map((one) => [idOf(one.key), one]));
     this.handled = state.rows;
@@ -72,14 +59,29 @@ export class TableReading {
     this.keyChanges = new KeyChanges(host.ledger, state.reread);
   }
 
+  get active(): boolean {
+    return this.#host.active;
+  }
+
   /** Where the next chunk begins. */
   get start(): KeyTexts | undefined {
-    return this.#start;
+    return this.#chunk.start;
+  }
+
+  /** Rows that are given and not handled. */
+  get given(): number {
+    return this.#chunk.given;
+  }
+
+  /** More rows of the chunk come. */
+  get arrives(): boolean {
+    return this.#chunk.arrives;
   }
 
   /** Nothing of the chunk is left. */
   get chunkDone(): boolean {
-    return this.#pending === 0 && this.given === 0;
+    const { arrives, pending, given } = this.#chunk;
+    return !arrives && pending === 0 && given === 0;
   }
 
   /** Where reading ends; undefined: not known yet. */
@@ -93,7 +95,7 @@ export class TableReading {
       run,
       done: this.done,
       end: this.#end,
-      cursor: this.#cursorAt(this.#prefix),
+      cursor: this.#chunk.cursorAt(this.#chunk.prefix),
       ahead: [...this.#ahead.values()],
       partly: this.#host.recorder ? this.#partlyHandled() : [],
       reread,
@@ -106,17 +108,18 @@ export class TableReading {
   stateAfter(run: number, handled: readonly RecordedRow[]): State {
     const now = new Map<ChunkRow, string[]>();
     for (const { change, watcher } of handled) {
-      const row = this.#rowAt((change as ExistingChange).key);
+      const row = this.#chunk.at((change as ExistingChange).key);
       if (row?.change === change) now.set(row, [...(now.get(row) ?? []), watcher!]);
     }
     const isHandled = (row: ChunkRow | undefined) =>
       row !== undefined && (row.stage === 'handled' || now.get(row)?.length === row.open);
-    let prefix = this.#prefix;
-    while (isHandled(this.#rows[prefix])) prefix++;
+    const { rows } = this.#chunk;
+    let { prefix } = this.#chunk;
+    while (isHandled(rows[prefix])) prefix++;
     const whole = [...now.keys()].filter(isHandled);
     const ahead = new Map(this.#ahead);
     for (const { id, key, replaced } of whole) if (!replaced) ahead.set(id, key);
-    for (const { id, reread } of this.#rows.slice(this.#prefix, prefix)) if (!reread) ahead.delete(id);
+    for (const { id, reread } of rows.slice(this.#chunk.prefix, prefix)) if (!reread) ahead.delete(id);
     const partly = new Map(this.#partlyHandled().map((one) => [idOf(one.key), one]));
     for (const [row, by] of now)
       if (isHandled(row)) partly.delete(row.id);
@@ -124,16 +127,17 @@ export class TableReading {
     const state = this.state(run);
     return {
       ...state,
-      cursor: this.#cursorAt(prefix),
+      cursor: this.#chunk.cursorAt(prefix),
       ahead: [...ahead.values()],
       partly: [...partly.values()],
       rows: state.rows + whole.length,
     };
   }
 
-  /** What a stored state does not have as handled. */
+  /** Which rows a stored state does not count as handled. */
   freshOf(stored: Pick<State, 'cursor' | 'ahead' | 'partly'>): IsFresh {
-    return freshRows(this.#rows, this.#last, stored);
+    const { rows } = this.#chunk;
+    return freshRows(rows, this.#chunk.cursorAt(rows.length), stored);
   }
 
   /** From now on key changes are noted: where reading ends is asked next. */
@@ -149,49 +153,68 @@ export class TableReading {
     this.keyChanges.clear();
   }
 
-  /** A chunk was read. Call `next()` from now on, and `before()` for each change. */
-  load(chunk: Chunk, { plan }: ReadPlan, readAt: number): void {
-    const transaction: LedgerTransaction = chunkTransaction(readAt);
-    const handled = (row: ChunkRow) => this.#settled(row);
-    this.#snapshot = chunk.snapshot;
-    this.#prefix = this.#next = 0;
-    this.#passed = [];
-    const rows: ChunkRow[] = [];
-    // Only a chunk with rows of the list may have a key twice.
-    const ids = chunk.rows.some(({ reread }) => reread) ? new Set<string>() : undefined;
-    for (const { key, row, reread } of chunk.rows) {
-      const id = idOf(key);
-      if (this.#ahead.size > 0 && this.#ahead.has(id)) {
-        this.#passed.push(id);
-        continue;
-      }
-      if (ids && ids.size === ids.add(id).size) continue;
-      const change = new ExistingChange(transaction, plan, row, key, this.#scope, this.#host.recorder);
-      rows.push(new ChunkRow(key, change, reread, this.#partly.get(id)?.by ?? none, handled));
+  /**
+   * A chunk begins. `add()` its rows, then `complete()` it before any change of the table passes that its snapshot does not see. From then
+   * on call `before()` for each change. Its rows may be given while others still come.
+   */
+  begin(snapshot: Snapshot, plan: RelationPlan, readAt: number): void {
+    this.#made = { transaction: chunkTransaction(readAt), plan };
+    this.#chunk = new CurrentChunk(this.#chunk.start, snapshot);
+    this.#exhausted = false;
+  }
+
+  add({ key, row, reread }: ReadRow): void {
+    const chunk = this.#chunk;
+    if (!chunk.arrives) return; // it was discarded
+    const id = idOf(key);
+    if (this.#ahead.size > 0 && this.#ahead.has(id)) {
+      chunk.passed.push(id);
+      return;
     }
-    this.#pending = rows.length;
-    this.#setRows(rows);
-    this.#last = chunk.last ?? this.#start;
-    this.#exhausted = chunk.exhausted;
+    const { transaction, plan } = this.#made!;
+    const change = new ExistingChange(transaction, plan, row, key, this.#scope, this.#host.recorder);
+    chunk.add(new ChunkRow(key, change, reread, this.#partly.get(id)?.by ?? none, this));
+    if (chunk.pending === 1) this.#host.wake();
+  }
+
+  complete({ last, exhausted }: Pick<ChunkEnd, 'last' | 'exhausted'>): void {
+    if (!this.#chunk.arrives) return;
+    this.#chunk.complete(last);
+    this.#exhausted = exhausted;
+    this.#host.wake();
   }
 
   /** The first row that waits. It may only be given when everything that the snapshot sees has passed. */
   next(): ChunkRow | undefined {
-    const rows = this.#rows;
-    while (this.#next < rows.length && rows[this.#next]!.stage !== 'pending') this.#next++;
-    return rows[this.#next];
+    return this.#chunk.next();
   }
 
   give(row: ChunkRow): void {
     row.stage = 'given';
-    this.#pending--;
-    this.given++;
+    this.#chunk.pending--;
+    this.#chunk.given++;
     this.#host.give(row);
+  }
+
+  /** A row that was given is handled. */
+  settled(row: ChunkRow): void {
+    const chunk = this.#chunk;
+    const { rows } = chunk;
+    row.stage = 'handled';
+    chunk.given--;
+    if (row.isWanted) this.handled++;
+    this.#partly.delete(row.id);
+    if (row === rows[chunk.prefix] && !row.reread) chunk.prefix++;
+    else if (!row.replaced) this.#ahead.set(row.id, row.key);
+    for (let next = rows[chunk.prefix]; next?.stage === 'handled'; next = rows[++chunk.prefix])
+      if (!next.reread) this.#ahead.delete(next.id);
+    this.#host.wake();
   }
 
   /** Before a change of the table is routed. */
   before(change: CapturedChange): void {
-    const unseen = this.#snapshot === undefined || !isVisible(change.transaction.xid, this.#snapshot);
+    const { snapshot, pending } = this.#chunk;
+    const unseen = snapshot === undefined || !isVisible(change.transaction.xid, snapshot);
     const { row, old, type, plan } = change;
     if (type === 'truncated') {
       if (unseen) this.#giveAll();
@@ -201,7 +224,7 @@ export class TableReading {
     if (columns === undefined) return; // of no watcher of this subscription
     const now = columns.text((column) => currentText(column, row, old));
     const before = type === 'updated' ? columns.text((column) => previousText(column, row, old)) : now;
-    if (unseen && this.#pending > 0) {
+    if (unseen && pending > 0) {
       if (now === undefined || before === undefined)
         this.#giveAll(); // it may be about any record
       else {
@@ -215,28 +238,26 @@ export class TableReading {
 
   /** The chunk is over: its rows that were not given are read again. Those that were given count when they are handled. */
   discard(): void {
-    this.keyChanges.giveUp();
-    if (this.#pending > 0) this.#exhausted = false;
-    this.#pending = 0;
-    this.#next = this.#rows.length;
-    this.#snapshot = undefined;
+    const { arrives, pending } = this.#chunk;
+    if (arrives || pending > 0) {
+      this.keyChanges.giveUp();
+      this.#exhausted = false;
+    }
+    this.#chunk.discard();
+    this.#host.wake();
   }
 
   /** All rows of the chunk are handled, or it was discarded: the next one may be read. */
   finish(): void {
-    this.#start = this.#cursorAt(this.#prefix);
-    const whole = this.#prefix === this.#rows.length;
-    if (whole) {
-      for (const { id } of this.#rows) this.#ahead.delete(id);
-      for (const id of this.#passed) this.#ahead.delete(id);
+    const { rows, passed, prefix, isHandled } = this.#chunk;
+    if (isHandled) {
+      for (const { id } of rows) this.#ahead.delete(id);
+      for (const id of passed) this.#ahead.delete(id);
       this.keyChanges.handled();
     }
-    this.#setRows([]);
-    this.#prefix = this.#next = 0;
-    this.#last = this.#start;
-    this.#snapshot = undefined;
+    this.#chunk = new CurrentChunk(this.#chunk.cursorAt(prefix));
     const { all, tooMany } = this.keyChanges;
-    this.done ||= whole && this.#exhausted && !tooMany && all.length === 0;
+    this.done ||= isHandled && this.#exhausted && !tooMany && all.length === 0;
   }
 
   /** Rule 6: the row may have moved from where reading will come to where it has been. */
@@ -246,55 +267,31 @@ export class TableReading {
     const [lsn, place] = this.#movedBefore;
     // It is in the list that was stored.
     if (transaction.finalLsn < lsn || (transaction.finalLsn === lsn && ordinal <= place)) return;
-    const there = this.#rowAt(to);
+    const there = this.#chunk.at(to);
     if (!this.keyChanges.tooMany) this.#moved = [transaction.finalLsn, ordinal];
     if (!unseen && there) return; // the chunk has it at its new key
     this.#ahead.delete(idOf(to));
     this.#partly.delete(idOf(to));
     if (there) there.replaced = true;
     // What the snapshot sees was not at its old key when the chunk was read.
-    const start = unseen && this.#snapshot !== undefined ? this.#last : this.#start;
-    this.keyChanges.add(change, { from, to, start }, !unseen);
-  }
-
-  #cursorAt(prefix: number): KeyTexts | undefined {
-    return prefix === this.#rows.length ? this.#last : lastKeyOf(this.#rows, prefix, this.#start);
-  }
-
-  #setRows(rows: readonly ChunkRow[]): void {
-    this.#rows = rows;
-    this.#byId = undefined;
-  }
-
-  #rowAt(key: KeyTexts): ChunkRow | undefined {
-    return (this.#byId ??= new Map(this.#rows.map((row) => [row.id, row]))).get(idOf(key));
+    const { snapshot, last, start: before } = this.#chunk;
+    const row = unseen ? this.#chunk.at(from) : undefined;
+    // A crash before it is handled must leave it unread.
+    const given = row?.stage === 'given' && !row.replaced && !this.#host.deferrable();
+    const start = unseen && snapshot !== undefined && !given ? last : before;
+    this.keyChanges.add(change, { from, to, start }, { seen: !unseen, given });
   }
 
   #partlyHandled(): readonly Partly[] {
-    return this.#host.watchers.size === 1 ? [] : partlyHandled(this.#partly, this.#rows);
+    return this.#host.watchers.size === 1 ? [] : partlyHandled(this.#partly, this.#chunk.rows);
   }
 
   #giveAll(): void {
-    for (const row of this.#rows) {
-      if (this.#pending === 0) return; // none is left, or a handler has ended the subscription
-      if (row.stage === 'pending') this.give(row);
-    }
+    for (let row = this.next(); row; row = this.next()) this.give(row);
   }
 
   #pull(key: KeyTexts): void {
-    const row = this.#rowAt(key);
+    const row = this.#chunk.at(key);
     if (row?.stage === 'pending') this.give(row);
-  }
-
-  #settled(row: ChunkRow): void {
-    row.stage = 'handled';
-    this.given--;
-    if (row.isWanted) this.handled++;
-    this.#partly.delete(row.id);
-    if (row === this.#rows[this.#prefix] && !row.reread) this.#prefix++;
-    else if (!row.replaced) this.#ahead.set(row.id, row.key);
-    for (let next = this.#rows[this.#prefix]; next?.stage === 'handled'; next = this.#rows[++this.#prefix])
-      if (!next.reread) this.#ahead.delete(next.id);
-    this.#host.wake();
   }
 }

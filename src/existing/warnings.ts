@@ -7,12 +7,13 @@ const reasons: Readonly<Record<Exclude<Difference, 'version'>, string>> = {
   late: 'it subscribed after the start, and may have missed changes since it last ran',
   moved: 'more rows have changed their keys than walwatch remembers',
   elsewhere: 'its state is of another slot or another server',
-  unattended: 'a worker without this subscription used the slot in the meantime',
+  unattended:
+    'a worker without this subscription used the slot in the meantime, or the subscription ended before its worker',
 };
 
 /** If changes were lost, deletes of that time are not delivered. */
 const sweep =
-  'Deletes that were missed are not delivered: afterwards remove what no row or change has touched since (a version column helps).';
+  'Deletes that were missed are not delivered. When the rows are read, remove the entries that were not written again: see "sweep by version" in walwatch/docs/how-to/rebuild-a-read-model.md.';
 
 /** Why a table is read from the start again; `reads`: or would be, without `afterGap: 'ignore'`. */
 export function readAgain(
@@ -44,14 +45,15 @@ export function blocked(subscription: string, blockers: string): WatchError {
     `${subscription}: reading existing rows waits for transactions that began before: ${blockers}`,
     {
       solution:
-        'Wait until they end, or end them. What they wrote before the stream began is not in the stream, so it must be in the table first.',
+        'Wait until they end, or end them. What they wrote before the stream began is not in the stream, so walwatch must find it in the table.',
     },
   );
 }
 
 export function tooSlow(table: string, milliseconds: number): WatchError {
   return new WatchError('EXISTING_ROWS', `one row of ${table} cannot be read within ${milliseconds} ms`, {
-    solution: 'Look for a load or a lock on the server, for very large values, and for an index that is bloated.',
+    solution:
+      'Check the load of the server, locks on the table, the size of its values, and whether its index is bloated.',
   });
 }
 

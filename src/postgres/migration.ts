@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { WatchError } from '../errors.ts';
 import { migrations } from './migrations.ts';
@@ -53,18 +54,33 @@ export function migrationFor(role: string, migration: Migration): string {
 }
 
 async function migrate(client: Client, migration: Migration): Promise<void> {
-  const sql = migrations[migration];
-  try {
-    await client.query(sql);
-  } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === sqlState.insufficientPrivilege) throw missing(migration, error);
-    // IF NOT EXISTS does not prevent a conflict between two workers that create the same object at the same time.
-    const { uniqueViolation, duplicateSchema, duplicateTable } = sqlState;
-    if (code !== uniqueViolation && code !== duplicateSchema && code !== duplicateTable) throw error;
-    await client.query(sql); // the other worker may have created another table
+  for (let races = 1; ; races++) {
+    try {
+      await client.query(migrations[migration]);
+      return;
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === sqlState.insufficientPrivilege) throw missing(migration, error);
+      // IF NOT EXISTS does not prevent a conflict between two workers that create the same object at the same time. PostgreSQL
+      // reports it even before this session can see the object: the other one sends its invalidation messages after its commit.
+      // https://github.com/postgres/postgres/blob/master/src/backend/access/transam/xact.c: CommitTransaction
+      if (!made.includes(code) || races === racesLimit) throw error;
+      await delay(waitInterval * races);
+    }
   }
 }
+
+/** Milliseconds. */
+const waitInterval = 20;
+const racesLimit = 10;
+
+/** Another session made the schema, the table, or the type of the table's rows. */
+const made: readonly (string | undefined)[] = [
+  sqlState.uniqueViolation,
+  sqlState.duplicateSchema,
+  sqlState.duplicateTable,
+  sqlState.duplicateObject,
+];
 
 function missing(migration: Migration, cause: unknown): WatchError {
   return new WatchError(

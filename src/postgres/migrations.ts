@@ -96,13 +96,16 @@ CREATE TABLE IF NOT EXISTS walwatch.existing (
   subscription      pg_catalog.text NOT NULL,
   table_name        pg_catalog.text NOT NULL,
   version           pg_catalog.text NOT NULL,
-  -- Counts the times that this version was read from the start: again after a gap.
+  -- Counts the times that this version was read from the start: again after a gap. Then the last run of each version, so that a version
+  -- that is used again gets new event ids.
   run               pg_catalog.int4 NOT NULL,
+  runs              pg_catalog.jsonb NOT NULL DEFAULT '[]',
   state             pg_catalog.text NOT NULL,
   -- Where it was read: another cluster, or another slot, is a gap.
   system_identifier pg_catalog.text NOT NULL,
   slot_lsn          pg_catalog.text NOT NULL,
-  -- The worker that reads, and the one before it: a worker that was thought dead must not move this.
+  -- The worker that reads: one that was thought dead must not move this. Empty: a worker without the subscription has used the slot.
+  -- Then the worker that had the slot before, which may be of an older version, and note nothing here.
   owner             pg_catalog.text NOT NULL,
   previous_owner    pg_catalog.text NOT NULL,
   -- The table's OID, and columns, types and collations of its key: other ones restart the table.

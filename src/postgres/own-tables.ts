@@ -47,6 +47,15 @@ export async function foreignTable(client: Client, table: OwnTable): Promise<Wat
   );
 }
 
+export async function isPresent(client: Client, table: OwnTable): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'walwatch' and c.relname = $1`,
+    [table],
+  );
+  return rowCount === 1;
+}
+
 interface Flaw {
   /** 1: of the schema, 2: of a table, above: of what belongs to a table. */
   readonly rank: number;

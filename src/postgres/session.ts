@@ -241,7 +241,7 @@ export async function connectOwn(session: Session): Promise<void> {
 /**
  * The first statement of every session that has a `sessionConfig`. Its names mean the same with any search path. It also turns off
  * `transaction_timeout`, which ends a walsender inside a large transaction. Servers before 17 do not know that setting, and would
- * refuse a connection that names it.
+ * refuse a connection that names it. What walwatch stores must be durable before the slot moves: `synchronous_commit` is not `off`.
  *
  * @throws WatchError UNSUPPORTED if the settings did not reach the server. It does not set them again: behind a pooler, the session
  * may serve another client next.
@@ -249,7 +249,9 @@ export async function connectOwn(session: Session): Promise<void> {
 export async function beginOwn(client: Client): Promise<void> {
   const { rows } = await client.query<{ path: string }>(
     `select pg_catalog.current_setting('search_path') as path,
-            (select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name operator(pg_catalog.=) 'transaction_timeout')`,
+            (select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name operator(pg_catalog.=) 'transaction_timeout'),
+            (select pg_catalog.set_config(name, 'local', false) from pg_catalog.pg_settings
+             where name operator(pg_catalog.=) 'synchronous_commit' and setting operator(pg_catalog.=) 'off')`,
   );
   const path = rows[0]?.path ?? '';
   if (path.replaceAll(' ', '') === searchPath) return;

@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { isPresent } from '../postgres/own-tables.ts';
 import { readServer, type Server, since } from '../postgres/server.ts';
 import { readTogether } from '../postgres/round-trip.ts';
 import { majorOf } from '../postgres/session.ts';
@@ -31,6 +32,8 @@ export interface Facts {
   readonly marker: Marker | undefined;
   /** Undefined also for a temporary slot: it does not exist before the stream. */
   readonly slot: Slot | undefined;
+  /** The table walwatch.existing is there. */
+  readonly keepsExisting: boolean;
 }
 
 /**
@@ -48,10 +51,11 @@ export async function readFacts(
   const { slot, publication: names } = options;
   const wanted = watchers.map(({ table }) => table);
   // The slot is read last: a marker is written after its slot was created, so a marker without a slot means a lost slot.
-  const [server, present, listing, found] = await readTogether(client, () => [
+  const [server, present, listing, keepsExisting, found] = await readTogether(client, () => [
     readServer(client),
     readTables(client, wanted),
     listPublication(client, names.name, { major }),
+    isPresent(client, 'existing'),
     slot.temporary ? Promise.resolve(undefined) : readSlot(client, slot.name, { major }),
     types ? types.resolveColumns(client, wanted) : Promise.resolve(),
   ]);
@@ -64,5 +68,5 @@ export async function readFacts(
   const filters = await readRowFilters(client, bound, { publication, server, manage });
   const noted = parseComment(publication?.comment ?? null).markers.find((one) => one.slot === slot.name);
   const marker = noted && manage === 'verify' ? identityOf(noted) : noted;
-  return { server, manage, tables, bound, misfits, identity, filters, publication, marker, slot: found };
+  return { server, manage, tables, bound, misfits, identity, filters, publication, marker, slot: found, keepsExisting };
 }

@@ -16,6 +16,8 @@ export interface Marker {
   readonly gap?: PendingGap;
   /** The worker that had the slot last. It tells its acknowledgements from those of a stranger. */
   readonly worker?: string;
+  /** That worker, once it has noted which stored tables of walwatch.existing it does not read. Older versions keep what another one wrote. */
+  readonly attended?: string;
   /** The names of its watchers. */
   readonly watchers?: readonly string[];
   /** Watchers that earlier workers had, with the position at which a worker without them took the slot. */
@@ -48,7 +50,12 @@ export function claimed(
   const paused = Object.fromEntries(
     [...new Set(missing)].slice(-mostPaused).map((name) => [name, marker.paused?.[name] ?? position]),
   );
-  return { ...marker, worker, watchers, paused };
+  return { ...marker, worker, attended: worker, watchers, paused };
+}
+
+/** The last worker, if it is of an older version, which notes nothing in walwatch.existing. */
+export function unattended({ worker, attended }: Marker): string | undefined {
+  return worker === attended ? undefined : worker;
 }
 
 /** Written before a lost slot is replaced, and removed when a worker streams. So a crash in between hides no gap. */

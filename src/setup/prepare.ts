@@ -40,6 +40,8 @@ export interface Prepared {
   readonly gap: Gap | undefined;
   /** Another worker had the slot since this one last streamed. */
   readonly colleague: boolean;
+  /** The table walwatch.existing is there. */
+  readonly keepsExisting: boolean;
   readonly warnings: readonly WatchError[];
 }
 
@@ -67,7 +69,7 @@ export async function prepare(
   return {
     server: facts.server, bound: facts.bound, needs, projected, publicationOid: oid, publication: facts.publication!, tables: facts.tables,
     confirmedLsn: facts.slot?.confirmedFlushLsn, activePid: facts.slot?.activePid, gap: judgement.gap, colleague: judgement.colleague,
-    warnings: [...judgement.warnings, ...warnings],
+    keepsExisting: facts.keepsExisting, warnings: [...judgement.warnings, ...warnings],
   }; // prettier-ignore
 }
 
@@ -78,7 +80,7 @@ interface Settled {
   readonly warnings: readonly WatchError[];
 }
 
-/** Reads, judges and applies until there is nothing left to do. Before it changes anything, it takes a lock and reads again. */
+/** Reads, judges and applies until nothing is left to do. Before it changes anything or reports a gap, it takes a lock and reads again. */
 async function settle(
   client: Client,
   options: ResolvedOptions,
@@ -96,10 +98,10 @@ async function settle(
         const facts = seen ?? (await read());
         seen = undefined;
         const judgement = judge(facts, memory, options, await check(facts.bound, facts.server));
-        if (judgement.verdict === 'ready') return { facts, judgement, warnings };
-        const waits = judgement.verdict === 'wait';
-        if (lock.isOurs && !waits) {
-          if (judgement.verdict === 'refused') throw judgement.error;
+        // While another worker re-creates the slot, the facts may show the new slot and the old marker. With the lock they belong together.
+        if (judgement.verdict === 'ready' && (lock.isOurs || !judgement.gap)) return { facts, judgement, warnings };
+        if (lock.isOurs && judgement.verdict === 'refused') throw judgement.error;
+        if (lock.isOurs && judgement.verdict === 'change') {
           const { step } = judgement;
           if (++steps > stepsLimit) throw neverReady(options);
           await apply(client, step, facts, judgement.needs, options);
@@ -108,6 +110,7 @@ async function settle(
           if (adopted && facts.server.major >= since.silentPublications) warnings.push(adoptionWarning(options));
           continue;
         }
+        const waits = judgement.verdict === 'wait';
         if (!waits) {
           // In this order, the server reads while the lock is held.
           const [taken, again] = await inOrder([lock.take(), read()]);

@@ -8,6 +8,9 @@ import { Reader } from './reader.ts';
 /** The columns that are needed of a relation. Undefined: none. */
 export type Project = (relation: Relation) => Projection | undefined;
 
+/** Whether the content of a logical message is needed. `bytes`: its size. */
+export type WantsMessage = (prefix: string, bytes: number) => boolean;
+
 /** PostgreSQL counts microseconds since 2000-01-01. */
 const postgresEpoch = 946_684_800_000;
 const ignored = { tag: 'ignored' } as const;
@@ -19,22 +22,22 @@ const ignored = { tag: 'ignored' } as const;
  */
 export class Decoder {
   readonly #project: Project;
-  readonly #wantsMessages: (prefix: string) => boolean;
+  readonly #wantsMessage: WantsMessage;
   readonly #relations = new Map<number, KnownRelation>();
   readonly #reader = new Reader();
   /** Bytes of memory that the values of the last message take. Values that were skipped take none. */
   kept = 0;
 
-  constructor(project: Project, wantsMessages: (prefix: string) => boolean = () => true) {
+  constructor(project: Project, wantsMessage: WantsMessage = () => true) {
     this.#project = project;
-    this.#wantsMessages = wantsMessages;
+    this.#wantsMessage = wantsMessage;
   }
 
   /** Starts decoding a message of `length` bytes while it arrives. `type`: its first byte. */
   large(type: number, length: number): LargeMessage {
     return new LargeMessage(type, length, {
       known: (oid) => this.#known(oid),
-      wantsMessages: this.#wantsMessages,
+      wantsMessage: this.#wantsMessage,
       decode: (bytes) => this.decode(bytes),
     });
   }
@@ -88,7 +91,7 @@ export class Decoder {
         const lsn = reader.uint64();
         const prefix = reader.string();
         const length = reader.uint32();
-        const content = this.#wantsMessages(prefix) ? reader.copy(length) : reader.skip(length);
+        const content = this.#wantsMessage(prefix, length) ? reader.copy(length) : reader.skip(length);
         if (content !== undefined) this.kept = prefix.length + length;
         return { tag: 'message', transactional, lsn, prefix, content };
       }

@@ -8,7 +8,8 @@ import { longestText, noteOversized } from './oversized.ts';
 export interface Interest {
   /** @throws ProtocolError for a relation that was not described */
   known(oid: number): KnownRelation;
-  wantsMessages(prefix: string): boolean;
+  /** `bytes`: the size of its content. */
+  wantsMessage(prefix: string, bytes: number): boolean;
   /** Decodes a whole message: for kinds that are usually small. */
   decode(bytes: Buffer): Message;
 }
@@ -124,11 +125,16 @@ function* logicalMessage(length: number, interest: Interest, on: Decoding): Step
     letter = (yield 1)[0]!;
   }
   const prefix = Buffer.from(letters).toString('utf8');
-  if (letter !== 0 || !interest.wantsMessages(prefix)) {
-    yield letters.length + 11 - length; // the rest. 11: type, head, and the zero after the prefix
+  if (letter !== 0) {
+    yield letters.length + 11 - length; // the rest. 11: type, head, and the letter after the prefix
     return { tag: 'message', transactional, lsn, prefix, content: undefined };
   }
-  const content = yield (yield 4).readUInt32BE();
+  const bytes = (yield 4).readUInt32BE();
+  if (!interest.wantsMessage(prefix, bytes)) {
+    yield -bytes;
+    return { tag: 'message', transactional, lsn, prefix, content: undefined };
+  }
+  const content = yield bytes;
   on.keep(prefix.length + content.length);
   return { tag: 'message', transactional, lsn, prefix, content };
 }

@@ -21,7 +21,7 @@ test('the rest of a chunk waits until all that its snapshot sees has passed, and
   expect(asked).toEqual({ times: 2, flushes: 1 });
 });
 
-test('it waits no longer when nothing of the chunk is left, or the connection ends', async () => {
+test('it stops waiting when the caller or the connection ends it', async () => {
   const { stream } = streamOf(() => false);
   let looks = 0;
   await stream.passed(1n, () => ++looks > 3);

@@ -136,6 +136,52 @@ describe('a chunk that is discarded', () => {
   });
 });
 
+describe('while rows of a chunk still come', () => {
+  test('others may be given, and the cursor is the last of those that are handled', () => {
+    const { begin, add, rest, handle, rows, state } = reading({ cursor: ['0'] });
+    begin();
+    add([1, 2]);
+    rest();
+    handle(1, 2);
+    expect(rows.chunkDone).toBe(false);
+    expect(state()).toMatchObject({ cursor: ['2'], ahead: [] });
+    add([3]);
+    rest();
+    rows.complete({ last: ['5'], exhausted: false });
+    expect(state()).toMatchObject({ cursor: ['2'] });
+    handle(3);
+    expect(rows.chunkDone).toBe(true);
+    expect(state()).toMatchObject({ cursor: ['5'] });
+  });
+
+  test('a chunk may be discarded: handled rows are not read again, and later rows are left out', () => {
+    const { begin, add, load, rest, handle, rows, state, given } = reading({ ahead: keys(3) });
+    begin();
+    add([1, 2, 3]);
+    rest();
+    rows.discard();
+    add([4]);
+    rows.complete({ last: ['4'], exhausted: true });
+    rest();
+    handle(1, 2);
+    rows.finish();
+    expect(rows.done).toBe(false);
+    expect(state()).toMatchObject({ cursor: ['2'], ahead: keys(3) });
+    load([3, 4]);
+    rest();
+    expect(given).toEqual(['1', '2', '4']);
+  });
+
+  test('a stored state from before the chunk has none of them as handled', () => {
+    const { begin, add, rest, rows, row } = reading({ cursor: ['0'] });
+    begin();
+    add([1, 2]);
+    rest();
+    const isFresh = rows.freshOf({ cursor: ['0'], ahead: [], partly: [] });
+    expect([1, 2].map((id) => isFresh(row(id).change, 'users:inserted'))).toEqual([true, true]);
+  });
+});
+
 describe('a change of a key', () => {
   const moved = (from: number, to: number, start: number | undefined): KeyChange => ({
     from: [String(from)],
