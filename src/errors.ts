@@ -27,12 +27,14 @@ export const errorCodes = [
   'SCHEMA_CHANGED', //W E  a column or table changed; E when a watcher needs it
   'REPLICA_IDENTITY', // W  the table's replica identity does not give what a watcher needs
   'VALUE_ABSENT', //  W  PostgreSQL did not send a value; thrown when it is read
+  'ANNOTATION', //    W  a transaction has an annotation that cannot be used
   'EXISTING_ROWS', // W  existing rows are read again, or reading them failed and is retried
   'WAL_RETAINED', //  W  the server keeps a lot of WAL for the slot
   'HANDLER_SLOW', //  W  a subscription keeps the slot from moving
   'HANDLER_TIMEOUT', //  an attempt took longer than `timeout`
   'HANDLER_FAILED', //E  a handler failed, and `onError` says 'stop'
   'HANDLER_TRANSACTION', //the handler ended its transaction, or continued after a failed query in it
+  'MESSAGE_INVALID', //  an outbox message is not what emit() writes: something else wrote it
   'POSITION_REFUSED', //W a position in walwatch.positions does not belong to this server's history
   'DEAD_LETTER', //   W  a dead letter could not be written; the event is kept
   'PROTOCOL', //      E  bytes that make no sense, or an event that could not be routed: a bug

@@ -1,4 +1,4 @@
-export type { BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional } from './types/delivery.ts'; // prettier-ignore
+export type { Annotations, BatchContext, BatchHandler, BatchOptions, Change, ChangeOf, ChangesContext, ContextOf, DeadLetter, DeadLetterFilter, DeadLetters, DeliveryContext, DeliveryOptions, ErrorAction, EventContext, EventHandler, HandlerOf, LogicalMessage, OnError, SubscribeOptions, Subscription, Transaction, Transactional } from './types/delivery.ts'; // prettier-ignore
 export type { ExistingRows } from './types/delivery.ts';
 export type {
   EventsOptions,
@@ -12,6 +12,8 @@ export {
 } from './errors.ts'; // prettier-ignore
 export type { EventOf, FilterOf, WatcherName } from './types/lookup.ts';
 export type { Logger } from './types/logger.ts';
+export type { MessageHandlerOf, MessageOptions } from './types/messages.ts';
+export type { MessageDescriptor, OutboxMessage } from './types/outbox.ts';
 export { collectMetrics } from './observe/metrics.ts';
 export type { ConnectionTrace, HandlerTrace } from './delivery/tracing.ts';
 export type {

@@ -43,8 +43,8 @@ function endOfLine(text: string, from: number): number {
   return end === -1 ? text.length : end;
 }
 
-/** Matches the start of another URL in the text: an `@` after it does not belong to the URL before. */
-const anotherUrl = /[\s,;'"(]\w{1,20}:\/\//g;
+/** Matches the start of another URL in the text: an `@` after it does not belong to the URL before. A scheme begins with a letter (RFC 3986). */
+const anotherUrl = /[\s,;'"(][a-z]\w{0,19}:\/\//gi;
 
 /** Handles `scheme://user:…@`, `//user:…@` and `user:…@`. A password may contain `@`, `/` and spaces: it ends at the last `@`. */
 function withoutUserinfo(text: string): string {

@@ -1,6 +1,8 @@
 import { oneLine } from '../printable.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
+import { messageOf, outboxMessageOf } from '../delivery/message.ts';
 import { readLetters, type StoredLetter } from '../delivery/dead-letters.ts';
+import { annotationsOf } from '../delivery/letter.ts';
 import type { DeadLetterFilter } from '../types/delivery.ts';
 import { createWatch } from '../watch/create-watch.ts';
 import { type Command, configurationFlags, exit, type ExitCode, help, parse, UsageError } from './arguments.ts';
@@ -174,13 +176,30 @@ async function readAll(configuration: Configuration, which: DeadLetterFilter): P
   });
 }
 
-function asJson(letter: StoredLetter): object {
-  return { ...letter, failedAt: new Date(letter.failedAt), error: withoutSecrets(letter.error) };
+/** Values as PostgreSQL's text; of an outbox message its name, value and key. */
+function eventOf({ watcher, event }: StoredLetter): object {
+  return outboxMessageOf(watcher, messageOf(event)) ?? event;
 }
 
-function summary({ id, subscription, watcher, failedAt, attempts, error, event }: StoredLetter): string {
+function contextOf({ context }: StoredLetter): object {
+  return context.annotations === undefined ? context : { ...context, annotations: annotationsOf(context) };
+}
+
+function asJson(letter: StoredLetter): object {
+  return {
+    ...letter,
+    event: eventOf(letter),
+    context: contextOf(letter),
+    failedAt: new Date(letter.failedAt),
+    error: withoutSecrets(letter.error),
+  };
+}
+
+function summary(letter: StoredLetter): string {
+  const { id, subscription, watcher, failedAt, attempts, error } = letter;
   const times = `${attempts} attempt${attempts === 1 ? '' : 's'}`;
-  const values = Object.entries(event)
+  const values = Object.entries(eventOf(letter))
+    .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${oneLine(name)} ${short(value)}`)
     .join(', ');
   const who = `${paint('cyan', oneLine(watcher))} → ${oneLine(subscription)}`;
@@ -189,9 +208,9 @@ function summary({ id, subscription, watcher, failedAt, attempts, error, event }
 }
 
 function details(letter: StoredLetter): string {
-  const { event, context, error } = letter;
-  const lines = Object.entries({ event, context }).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`);
-  const stack = withoutSecrets(error)
+  const shown = { event: eventOf(letter), context: contextOf(letter) };
+  const lines = Object.entries(shown).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`);
+  const stack = withoutSecrets(letter.error)
     .split('\n')
     .map((line) => `    ${oneLine(line)}`);
   return [summary(letter), `  event id: ${oneLine(letter.eventId)}`, ...lines, '  error:', ...stack].join('\n');

@@ -119,7 +119,7 @@ async function examineServer(client: Client, configuration: Configuration): Prom
     ...(hasSlot ? slotChecks(found, configuration, states) : [nothingNamed('slot', 'slot and publication')]),
     ...(state ? decodingChecks(state, standbys) : []),
     ...(await ownTableChecks(client, server, resolved, uses)),
-    ...(await existingChecks(client, found, uses)),
+    ...(await existingChecks(client, found, uses, resolved.publication.name)),
   ];
   return [
     ...checks,

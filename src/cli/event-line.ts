@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { noAnnotations } from '../changes/annotations.ts';
 import type { EventContext } from '../types/delivery.ts';
 import { oneLine } from '../printable.ts';
 import { clip, paint, toJson, visible } from './output.ts';
@@ -8,7 +9,7 @@ type Values = Readonly<Record<string, unknown>>;
 
 /** The whole event as one line of JSON, for programs. */
 export function jsonLine(event: Values, context: EventContext): string {
-  const { watcher, type, schema, table, eventId, commitLsn, xid, committedAt, previous, absent } = context;
+  const { watcher, type, schema, table, eventId, commitLsn, xid, committedAt, previous, absent, annotations } = context;
   const line = (now: Values, before: Values) =>
     toJson({
       watcher,
@@ -22,6 +23,7 @@ export function jsonLine(event: Values, context: EventContext): string {
       event: now,
       previous: before,
       absent,
+      ...(annotations !== noAnnotations && { annotations }),
     });
   try {
     return line(event, previous);
@@ -47,10 +49,11 @@ function representable(values: Values): Values {
 /** Characters of a value that are always shown. If the line is still too long, its end is cut. */
 const least = 8;
 
-/** The event for people: time, watcher, values and old values. Values are cut so that all fit into the line. */
+/** The event for people: time, watcher, values, old values and annotations. Values are cut so that all fit into the line. */
 export function textLine(event: Values, context: EventContext, columns: number): string {
-  const { watcher, committedAt, previous, absent } = context;
+  const { watcher, committedAt, previous, absent, annotations } = context;
   const now = shownValues(event);
+  const noted = shownValues(annotations);
   const was = shownValues(previous).filter(
     ({ name, text }) => previous[name] !== undefined && !now.some((one) => one.name === name && one.text === text),
   );
@@ -60,16 +63,19 @@ export function textLine(event: Values, context: EventContext, columns: number):
       ...now.map(({ name, text }) => `${oneLine(name)} ${paint('bold', cut(text, most))}`),
       ...absent.map((name) => `${oneLine(name)} ${paint('dim', '(unchanged, not sent)')}`),
     ];
-    const before = was.map(({ name, text }) => `${oneLine(name)} ${cut(text, most)}`).join(', ');
-    return [head, values.join(', '), ...(before === '' ? [] : [paint('dim', `was ${before}`)])].join('  ');
+    const dimmed = (what: string, of: typeof now) => {
+      const texts = of.map(({ name, text }) => `${oneLine(name)} ${cut(text, most)}`);
+      return texts.length === 0 ? [] : [paint('dim', `${what} ${texts.join(', ')}`)];
+    };
+    return [head, values.join(', '), ...dimmed('was', was), ...dimmed('with', noted)].join('  ');
   };
   if (columns === Infinity) return line(Infinity);
-  const widths = [...now, ...was].map(({ text }) => widthOf(text));
+  const widths = [...now, ...was, ...noted].map(({ text }) => widthOf(text));
   const around = widthOf(visible(line(0))) - widths.length * ellipsis.length;
   return clip(line(Math.max(least, share(widths, columns - around))), columns);
 }
 
-function shownValues(values: Values): { readonly name: string; readonly text: string }[] {
+function shownValues(values: Values = {}): { readonly name: string; readonly text: string }[] {
   return Object.keys(values).map((name) => ({ name, text: shown(values[name]) }));
 }
 

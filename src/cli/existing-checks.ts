@@ -10,6 +10,7 @@ export async function existingChecks(
   client: Client,
   { bound, server }: Survey,
   uses: Pick<Uses, 'existingWatchers'>,
+  publication: string,
 ): Promise<Check[]> {
   const read = bound.filter(
     ({ watcher }) => watcher.type === 'inserted' && uses.existingWatchers.includes(watcher.name),
@@ -20,7 +21,7 @@ export async function existingChecks(
     const of = read.filter(({ table }) => table.oid === oid);
     const table = tableName(of[0]!.table);
     const about = { name: 'existing rows', table, why: 'existing rows are read with SELECT' };
-    const flaws = await tableIssues(client, server, of);
+    const flaws = await tableIssues(client, server, of, publication);
     checks.push(
       ...flaws.map(({ message, solution }): Check => ({ ...about, level: 'problem', found: message, fix: solution })),
     );

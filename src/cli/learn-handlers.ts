@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { OnError } from '../types/delivery.ts';
+import { type Internals, internals } from '../observe/internals.ts';
+import type { Tap } from '../routing/tap.ts';
 import type { SlotSubscribeOptions } from '../types/existing.ts';
 import type { SlotWatch } from '../types/watch.ts';
 import { createWatch } from '../watch/create-watch.ts';
@@ -26,7 +28,7 @@ export interface Uses {
 const patience = 5000;
 
 /** Calls the configuration file's `subscribe` with a watch that cannot start, and records its subscriptions. */
-export async function learnHandlers({ options, resolved, subscribe }: Configuration): Promise<Uses> {
+export async function learnHandlers({ options, resolved, watchers, subscribe }: Configuration): Promise<Uses> {
   const seen = { positions: false, messages: false, onErrors: [] as OnError[], existing: [] as string[] };
   let error: unknown;
   let subscriptions = 0;
@@ -41,7 +43,8 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
     };
     try {
       const watch = createWatch<any>({ ...options, logger: false });
-      await Promise.race([subscribe(observed(watch, note)), delay(patience, undefined, { ref: false })]);
+      const names = watchers.map((one) => one.name);
+      await Promise.race([subscribe(observed(watch, names, note)), delay(patience, undefined, { ref: false })]);
     } catch (thrown) {
       error = thrown;
     }
@@ -60,15 +63,24 @@ export async function learnHandlers({ options, resolved, subscribe }: Configurat
 
 const registering = ['subscribe', 'onMessage', 'onTransaction', 'events'];
 
-/** A watch that cannot start. It reports the options of each registered handler. */
+/** A watch that cannot start. It reports the options of each registered handler, and of what relays all watchers. */
 function observed(
   watch: SlotWatch<any>,
+  watchers: readonly string[],
   note: (name: string, what: unknown, options: unknown) => void,
 ): SlotWatch<any> {
   return new Proxy(watch, {
     get(target, name) {
       if (name === 'start') return async () => {};
       const value: unknown = Reflect.get(target, name, target);
+      if (name === internals) {
+        const inner = value as Internals;
+        const tap = (recipient: Tap) => {
+          note('tap', watchers, recipient);
+          return inner.tap(recipient);
+        };
+        return { ...inner, tap };
+      }
       if (typeof value !== 'function') return value;
       return (...given: unknown[]): unknown => {
         const result: unknown = value.apply(target, given);

@@ -13,7 +13,7 @@ export function limitChecks(
   { uses, active, writes }: { readonly uses: Uses; readonly active: boolean; readonly writes: boolean },
 ): Check[] {
   return [
-    ...readOnlyCheck(server, facts, options, writes || uses.positions || uses.deadLetters),
+    ...readOnlyCheck(server, facts, options, writes || uses.positions || uses.deadLetters || uses.existing),
     ...(active ? [] : connectionCheck(server, facts, uses)),
   ];
 }
@@ -34,13 +34,16 @@ function readOnlyCheck(
   }]; // prettier-ignore
 }
 
-/** One session for set-up and inspections, one for the gate, and one for a handler's transaction. Walsenders have another limit. */
+/**
+ * One session for set-up and inspections, one for the gate, one for a handler's transaction, and one that reads existing rows. Walsenders
+ * have another limit.
+ */
 function connectionCheck(
   { role, database }: Server,
   { freeConnections, roleConnections, databaseConnections }: ServerFacts,
   uses: Uses,
 ): Check[] {
-  const needed = 2 + (uses.positions ? 1 : 0);
+  const needed = 2 + (uses.positions ? 1 : 0) + (uses.existing ? 1 : 0);
   const limits = [
     {
       left: freeConnections, of: 'max_connections',

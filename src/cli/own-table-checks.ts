@@ -31,7 +31,7 @@ const own: readonly Own[] = [
     why: 'without it a worker with transaction: true does not start',
   },
   {
-    table: 'existing', migration: '003_existing', rights: ['SELECT', 'INSERT', 'UPDATE'], column: 'previous_owner', use: 'existing',
+    table: 'existing', migration: '003_existing', rights: ['SELECT', 'INSERT', 'UPDATE'], column: 'runs', use: 'existing',
     why: 'without it existing rows are not read',
   },
   {

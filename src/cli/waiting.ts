@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { outboxPrefix } from '../postgres/logical-messages.ts';
 import { quoteVerbatim } from '../postgres/server.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import { Decoder } from '../postgres/pgoutput/decoder.ts';
@@ -8,7 +9,7 @@ import { tableName } from './watcher-name.ts';
 
 /** A committed change or message that is not acknowledged. */
 interface WaitingEvent {
-  /** `users:updated`, `message:outbox` */
+  /** `users:updated`, `message:outbox` for a prefix, `message:order.placed` for an outbox message */
   readonly what: string;
   /** Null for a message outside a transaction. */
   readonly committedAt: Date | null;
@@ -25,7 +26,7 @@ export interface Waiting {
   readonly unknown: string | undefined;
 }
 
-/** The prefixes of our own messages, such as heartbeats, begin with this. */
+/** The prefixes of our own messages, such as heartbeats and annotations, begin with this. */
 const ownPrefix = 'walwatch:';
 /** The most protocol messages to read. */
 const most = 200;
@@ -96,6 +97,7 @@ function changed(message: Message): string[] {
     case 'truncate':
       return message.relations.map((relation) => name(relation, 'truncate'));
     case 'message':
+      if (message.prefix.startsWith(outboxPrefix)) return [`message:${message.prefix.slice(outboxPrefix.length)}`];
       return message.prefix.startsWith(ownPrefix) ? [] : [`message:${message.prefix}`];
     default:
       return [];

@@ -1,5 +1,5 @@
 import type { Captured } from '../changes/ledger.ts';
-import type { DeliveryContext } from '../types/delivery.ts';
+import type { Annotations, DeliveryContext } from '../types/delivery.ts';
 
 /** The second argument of a handler. Properties that few handlers read are computed when they are read. */
 export class HandlerContext implements DeliveryContext {
@@ -8,6 +8,7 @@ export class HandlerContext implements DeliveryContext {
   readonly xid: number;
   readonly committedAt: Date;
   readonly attempt: number;
+  readonly annotations: Annotations;
   readonly #change: Captured;
   readonly #whole: HandlerContext | undefined;
   #abortion: AbortController | undefined;
@@ -15,7 +16,7 @@ export class HandlerContext implements DeliveryContext {
 
   /** `whole`: the context of the batch or transaction that this one is part of. */
   constructor(captured: Captured, attempt: number, whole?: HandlerContext) {
-    const { eventId, transaction } = captured;
+    const { eventId, transaction, annotations } = captured;
     this.#change = captured;
     this.#whole = whole;
     this.eventId = eventId;
@@ -23,6 +24,7 @@ export class HandlerContext implements DeliveryContext {
     this.xid = transaction.xid;
     this.committedAt = transaction.committedAt;
     this.attempt = attempt;
+    this.annotations = annotations;
   }
 
   get signal(): AbortSignal {
@@ -37,6 +39,11 @@ export class HandlerContext implements DeliveryContext {
   /** The user's handler is being called. */
   static called(context: HandlerContext): void {
     context.#whenCalled?.();
+  }
+
+  /** More of a transaction has arrived. */
+  static annotate(context: HandlerContext, annotations: Annotations): void {
+    (context as { annotations: Annotations }).annotations = annotations;
   }
 
   /** Aborts a context's signal. Static, because users hold the contexts and must not see it. */

@@ -5,8 +5,9 @@ import type { Session } from '../postgres/session.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
 import { refuseUnknownKeys } from '../option-names.ts';
 import { Interrupted } from './interrupted.ts';
-import type { Letter, LetterContext } from './letter.ts';
+import { annotationsOf, type Letter, type LetterContext } from './letter.ts';
 import { LetterWriter, type LetterWriterHost, storable } from './letter-writer.ts';
+import { outboxMessageOf } from './message.ts';
 import type { Dead } from './recipient.ts';
 import { attemptWithin } from './timeout.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetters } from '../types/delivery.ts';
@@ -92,14 +93,15 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   async *list(which: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
-    check(which);
+    checkLetterFilter(which);
     const session = await this.#host.open();
     try {
       let after = '0';
       for (;;) {
         const rows = await this.#read(session, which, after);
         for (const row of rows) {
-          const event = await session.use((client) => this.#parse(client, row));
+          const parsed = await session.use((client) => this.#parse(client, row));
+          const event = { ...(outboxMessageOf(row.watcher, parsed) ?? parsed) };
           const { id, subscription, watcher, eventId, attempts, error, failedAt, context } = row;
           const { shortened } = context;
           yield {
@@ -115,7 +117,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   async replay(which: DeadLetterFilter = {}): Promise<number> {
-    check(which);
+    checkLetterFilter(which);
     const session = await this.#host.open();
     let succeeded = 0;
     try {
@@ -134,7 +136,7 @@ export class DeadLetterBox implements DeadLetters {
   }
 
   async discard(which: DeadLetterFilter): Promise<number> {
-    check(which);
+    checkLetterFilter(which);
     const { slot, create } = this.#host;
     const session = await this.#host.open();
     try {
@@ -199,15 +201,7 @@ export class DeadLetterBox implements DeadLetters {
   async #redeliver(client: Client, row: StoredLetter): Promise<boolean> {
     const { id, subscription, attempts, watcher, eventId, context } = row;
     const recipient = this.#host.recipient(subscription);
-    if (!recipient) {
-      throw new ConfigurationError([
-        {
-          message: `no subscription '${subscription}' exists to replay the dead letter ${id} to`,
-          solution:
-            'Subscribe with that name first, or replay only the letters of another subscription: replay({ subscription }).',
-        },
-      ]);
-    }
+    if (!recipient) throw noRecipient(subscription, id);
     const { change, commitLsn, xid, shortened } = context;
     if (shortened) {
       this.#host.warn(incomplete(id, shortened));
@@ -215,7 +209,9 @@ export class DeadLetterBox implements DeadLetters {
     }
     const event = await this.#parse(client, row);
     const previous = change && (await this.#host.parse(client, watcher, change.previous, []));
-    const base = { eventId, commitLsn, xid, committedAt: new Date(context.committedAt), attempt: attempts + 1 };
+    const base = {
+      eventId, commitLsn, xid, committedAt: new Date(context.committedAt), annotations: annotationsOf(context), attempt: attempts + 1,
+    }; // prettier-ignore
     const whole = change ? { watcher, ...base, existing: false, ...change, previous } : base;
     try {
       await attemptWithin(recipient.timeout, subscription, (signal) => recipient.handle(event, { ...whole, signal }));
@@ -231,8 +227,18 @@ export class DeadLetterBox implements DeadLetters {
   }
 }
 
+export function noRecipient(subscription: string, id: string): ConfigurationError {
+  return new ConfigurationError([
+    {
+      message: `no subscription '${subscription}' exists to replay the dead letter ${id} to`,
+      solution:
+        'Subscribe with that name first, or replay only the letters of another subscription: replay({ subscription }).',
+    },
+  ]);
+}
+
 /** Without this check a misspelled key would select all letters. */
-function check(which: DeadLetterFilter): void {
+export function checkLetterFilter(which: DeadLetterFilter): void {
   refuseUnknownKeys(which, ['subscription', 'watcher', 'ids'] satisfies (keyof DeadLetterFilter)[], 'filter of dead letters'); // prettier-ignore
 }
 

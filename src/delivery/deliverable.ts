@@ -19,6 +19,8 @@ export interface Deliverable {
   readonly records: readonly string[];
   /** It may concern any record, so it waits for everything before it and blocks everything after it. */
   readonly barrier?: boolean;
+  /** It is not collected into a batch. */
+  readonly alone?: boolean;
   /** Whether this one has every value of an older change of the same record. */
   replaces?(older: Deliverable): boolean;
   /** The handler's second argument. `whole`: the context of the batch that this is part of. */

@@ -179,8 +179,10 @@ export class Dispatcher implements LaneHost {
   }
 
   busy(lane: Lane, busy: boolean): void {
-    if (busy) this.#busy.add(lane);
-    else {
+    if (busy) {
+      this.#busy.add(lane);
+      lane.recipient.lane = lane; // it may have become empty, and so was removed, while it took this delivery
+    } else {
       this.#busy.delete(lane);
       lane.recipient.lane = undefined;
     }

@@ -12,6 +12,9 @@ export interface ExactlyOnceHost extends PositionsHost, HandlerSessionHost {}
 
 type Handler = (event: any, context: any) => unknown;
 
+/** Calls a handler with `context.client`. */
+export type InTransaction = Pick<ExactlyOnce, 'handle' | 'handleAgain' | 'close' | 'cut'>;
+
 /**
  * Runs a handler in a transaction that also moves the subscription's position. Both commit or neither does, so an event
  * that is delivered again after a crash is recognized. Events run one at a time; otherwise the position could pass an
@@ -102,7 +105,7 @@ function placesOf(context: HandlerContext): readonly Place[] {
 
 const none: IsFresh = () => false;
 
-/** What has no position in the stream. */
+/** The existing rows: they have no position in the stream. */
 function rowsOf(context: HandlerContext): {
   readonly rows: readonly RecordedRow[];
   readonly recorder: Recorder | undefined;

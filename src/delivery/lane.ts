@@ -71,7 +71,7 @@ export class Lane implements RecipientLane, AttemptsLane {
 
   /** Delivers it when its turn comes. */
   enqueue(deliverable: Deliverable, conditionError: ConditionError): void {
-    if (this.#batcher && conditionError === undefined) {
+    if (this.#batcher && conditionError === undefined && deliverable.alone !== true) {
       this.host.hold(deliverable);
       this.host.busy(this, true);
       if (this.host.closing) this.#batcher.close();
@@ -125,18 +125,24 @@ export class Lane implements RecipientLane, AttemptsLane {
     this.#batcher?.sendSoon();
   }
 
-  /** The subscription has ended: drops deliveries that have not begun. */
-  drop(): void {
+  /** The subscription has ended: drops deliveries that have not begun. Returns how many of them are changes of the stream. */
+  drop(): number {
     this.#ready.drain();
-    this.#dropCollected();
-    for (const delivery of this.#pending) delivery.drop();
+    const dropped = [...this.#dropCollected()];
+    const pending = [...this.#pending];
+    for (const delivery of pending) delivery.drop();
+    for (const delivery of pending) {
+      const { deliverable } = delivery;
+      if (!this.#pending.has(delivery)) dropped.push(...(deliverable.parts ?? [deliverable]));
+    }
     this.#rest();
+    return dropped.filter(({ change }) => change.existing !== true).length;
   }
 
   /** The history of these events is lost. Drops deliveries that have not begun or wait for a retry. Returns the number of dropped events. */
   discard(reason: unknown): number {
     this.#ready.drain();
-    let dropped = this.#dropCollected();
+    let dropped = this.#dropCollected().length;
     for (const delivery of this.#pending)
       if (delivery.discard(reason)) dropped += delivery.deliverable.parts?.length ?? 1;
     this.#rest();
@@ -209,11 +215,11 @@ export class Lane implements RecipientLane, AttemptsLane {
     if (--delivery.blockedBy === 0) this.#ready.push(delivery);
   }
 
-  /** Drops the events collected for a batch. Returns their number. */
-  #dropCollected(): number {
+  /** Drops the events collected for a batch, and returns them. */
+  #dropCollected(): readonly Deliverable[] {
     const parts = this.#batcher?.drain() ?? [];
     for (const part of parts) this.host.settle(part);
-    return parts.length;
+    return parts;
   }
 
   /** An empty lane is removed. */

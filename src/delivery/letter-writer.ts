@@ -1,12 +1,14 @@
 import type { Client } from 'pg';
 import { ConfigurationError, thrownStack, WatchError } from '../errors.ts';
 import { withMigration } from '../postgres/migration.ts';
+import { checkOwnTable } from '../postgres/own-tables.ts';
 import { sqlState } from '../postgres/sqlstate.ts';
 import type { Session } from '../postgres/session.ts';
 import { fitting, type Letter } from './letter.ts';
 import { isAfter, moved, placeOf } from './position.ts';
 import { Positions, type PositionsHost } from './positions.ts';
 import type { Dead } from './recipient.ts';
+import { recorderOf } from './recorder.ts';
 
 export interface LetterWriterHost extends PositionsHost {
   /** Opens a dedicated session. `deadline`: milliseconds per task. */
@@ -95,7 +97,8 @@ export class LetterWriter {
           ],
         );
         if (!recipient.settings.transaction) return;
-        // Move the position as well, or after a crash the event would be delivered although it has a letter.
+        // Record it as well, or after a crash the event would be delivered although it has a letter.
+        if (await recordRow(client, deliverable, attempt)) return;
         const place = placeOf(deliverable.change, deliverable.watcher);
         const reached = await this.#positions.lock(client, recipient.name);
         if (isAfter(place, reached))
@@ -130,6 +133,17 @@ export class LetterWriter {
     );
     return opening;
   }
+}
+
+/** An existing row has no position. Returns whether it is one. */
+async function recordRow(client: Client, { change, watcher }: Dead['deliverable'], attempt: string): Promise<boolean> {
+  const recorder = recorderOf(change);
+  if (!recorder) return false;
+  await checkOwnTable(client, 'existing');
+  const row = { change, watcher };
+  const isFresh = await recorder.fresh(client, [row]);
+  if (isFresh(change, watcher)) await recorder.record(client, [row], attempt);
+  return true;
 }
 
 function notUnique(subscription: string): ConfigurationError {

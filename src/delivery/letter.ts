@@ -1,3 +1,7 @@
+import { noAnnotations } from '../changes/annotations.ts';
+import type { Captured } from '../changes/ledger.ts';
+import type { Annotations } from '../types/delivery.ts';
+
 type Texts = Readonly<Record<string, string | null>>;
 
 /** The content of a dead letter. Values are PostgreSQL's texts, so that they can be parsed again. */
@@ -12,6 +16,8 @@ export interface LetterContext {
   readonly xid: number;
   /** ISO 8601. */
   readonly committedAt: string;
+  /** As JSON text: jsonb cannot have every value, such as texts with NUL. */
+  readonly annotations?: string;
   /** Only for row changes. */
   readonly change?: {
     readonly type: string;
@@ -68,4 +74,13 @@ function beginningOf(text: string | null): string | null {
   if (text === null || text === undefined) return text;
   // Do not keep half of a surrogate pair.
   return text.slice(0, beginning).replace(/[\uD800-\uDBFF]$/, '');
+}
+
+/** The part of a letter's context with the annotations, if there are any. */
+export function annotationsText({ annotations }: Captured): { readonly annotations?: string } {
+  return annotations === noAnnotations ? {} : { annotations: JSON.stringify(annotations) };
+}
+
+export function annotationsOf({ annotations }: LetterContext): Annotations {
+  return annotations === undefined ? noAnnotations : JSON.parse(annotations);
 }

@@ -5,7 +5,7 @@ import type { UpdateType } from '../types/watchers.ts';
 import type { CapturedChange } from '../changes/change.ts';
 import { HandlerContext } from './context.ts';
 import type { Deliverable, NamedRow } from './deliverable.ts';
-import type { Letter } from './letter.ts';
+import { annotationsText, type Letter } from './letter.ts';
 import { rowOf } from './row-sql.ts';
 import type { EventContext } from '../types/delivery.ts';
 
@@ -74,6 +74,7 @@ export class Occurrence implements Deliverable {
         commitLsn: transaction.commitLsn,
         xid: transaction.xid,
         committedAt: transaction.committedAt.toISOString(),
+        ...annotationsText(change),
         change: {
           type,
           schema: table.schema,

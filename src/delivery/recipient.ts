@@ -17,7 +17,7 @@ export interface DeliverySettings {
 /** A subscription, as delivery sees it. */
 export interface Recipient {
   readonly name: string;
-  /** A watcher's name, or `message:prefix`. */
+  /** A watcher's name; or `message:` with a prefix, or with the name of an outbox message. */
   readonly watcher: string;
   readonly handler: (event: any, context: any) => unknown;
   readonly settings: DeliverySettings;
@@ -39,7 +39,7 @@ export interface RecipientLane {
   adopt(deliverable: Deliverable, context: HandlerContext, result: PromiseLike<unknown>): void;
   adoptFailure(deliverable: Deliverable, context: HandlerContext, error: unknown): void;
   run(): void;
-  drop(): void;
+  drop(): number;
   abort(reason: unknown): void;
 }
 

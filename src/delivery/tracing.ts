@@ -15,7 +15,7 @@ import type { DeliveryContext } from '../types/delivery.ts';
  */
 export interface HandlerTrace {
   readonly slot: string;
-  /** The watcher's name; `message:prefix` for messages. */
+  /** The watcher's name. For messages: `message:` with the prefix, or with the name of an outbox message. */
   readonly watcher: string;
   readonly subscription: string;
   /** The handler's first argument. */

@@ -6,7 +6,7 @@ import type { Deliverable } from './deliverable.ts';
 import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import type { Letter } from './letter.ts';
 import type { Occurrence } from './occurrence.ts';
-import type { Change, Transaction } from '../types/delivery.ts';
+import type { Annotations, Change, Transaction } from '../types/delivery.ts';
 
 const oneRecord = [''] as const;
 
@@ -68,6 +68,7 @@ export class TransactionDelivery implements Deliverable {
   push(occurrence: Occurrence): void {
     if (this.#done) return;
     this.#ledger.hold(occurrence.change);
+    this.#annotate(occurrence.change.annotations);
     this.#changes.push(occurrence);
     this.#notify();
   }
@@ -131,6 +132,11 @@ export class TransactionDelivery implements Deliverable {
     const { change } = this.#changes[index - this.#dropped]!;
     this.#takenBytes += change.bytes;
     this.#ledger.settle(change);
+  }
+
+  #annotate(annotations: Annotations): void {
+    this.change.annotations = annotations;
+    if (this.#context) HandlerContext.annotate(this.#context, annotations);
   }
 
   #notify(): void {

@@ -1,13 +1,13 @@
-import type { Table } from '../postgres/tables.ts';
 import type { TypeCatalog } from '../postgres/types.ts';
 import { CapturedChange } from '../changes/change.ts';
 import { LedgerTransaction } from '../changes/ledger.ts';
 import { ConfigurationError, WatchError } from '../errors.ts';
-import type { Relation, Tuple } from '../postgres/pgoutput/messages.ts';
+import type { Tuple } from '../postgres/pgoutput/messages.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import { type BoundWatcher, codeName, databaseName, withNames } from '../watchers/bind.ts';
 import { parsedBytes, parsedColumns } from '../watchers/parsed.ts';
 import { columnParser, type PlannedColumn, type PlannedWatcher, type RelationPlan } from '../watchers/plan.ts';
+import { relationOf, tableOf } from '../watchers/unread-table.ts';
 import type { Watcher } from '../watchers/validate.ts';
 import type { EventMessage } from './message.ts';
 
@@ -52,7 +52,8 @@ export class Arrivals {
     const kept = bytes + parsedBytes(plan.parsed, row, old);
     const transaction = this.#transactionOf(message);
     if (message.existing) return new RelayedRow(transaction, plan, row, kept, message.eventId);
-    return new CapturedChange(transaction, message.ordinal, message.type, plan, row, old, kept);
+    const { ordinal, type, annotations } = message;
+    return new CapturedChange(transaction, ordinal, type, plan, row, old, kept, annotations);
   }
 
   #transactionOf({ commitLsn, xid, committedAt }: EventMessage): LedgerTransaction {
@@ -135,19 +136,8 @@ function bind(given: Watcher, message: EventMessage): BoundWatcher {
       },
     ]);
   }
-  const columns = Object.entries(message.types).map(([name, typeOid], index) => ({
-    name, number: index + 1, typeOid, notNull: false, generated: undefined, toastable: false,
-  })); // prettier-ignore
-  const described: Table = {
-    oid: 0, schema: message.schema, name: message.table, kind: 'r', persistence: 'p', ancestors: [], columns,
-    lastNumber: columns.length, primaryKey: message.primaryKey, uniqueKeys: [], deferrableKeys: [], replicaIdentity: 'default', identityColumns: new Set(), identityUnion: new Set(), withoutIdentity: [], leaves: [],
-  }; // prettier-ignore
   const primaryKey = table.primaryKey ?? message.primaryKey.map((column) => codeName(table, column));
-  return { watcher, table: described, primaryKey };
-}
-
-function relationOf({ schema, table }: EventMessage): Relation {
-  return { oid: 0, schema, name: table, replicaIdentity: 'd', columns: [] };
+  return { watcher, table: tableOf(message), primaryKey };
 }
 
 /** Reads a column of a parsed JSON object. A column may have any name, `__proto__` too. */

@@ -85,6 +85,7 @@ export class Consumption {
     if (slot === undefined) throw noSlot(info);
     this.#host.found(slot);
     this.#wanted = { slot, watchers, several: takesSeveral(access) };
+    await group?.announce(); // before the consumer delivers events to processes without these watchers, and before recall()
     const isNew = !(await group?.recall(this.#position)); // another process may have reported the gap already
     const { isOther, missed } = this.#continuity.locate(info);
     const behind = group ? await this.#join(group, isNew, missed !== undefined, info) : await this.#listen();
@@ -150,7 +151,6 @@ export class Consumption {
   /** Finds or creates the consumer of the group. `isNew`: the group's position is unknown. */
   async #join(group: Group, isNew: boolean, isBehind: boolean, { state }: StreamInfo): Promise<string | undefined> {
     const { stream } = this.#options;
-    await group.announce(); // before the consumer delivers their events to processes that do not have these watchers
     const found = await findConsumer(this.#manager, stream, group.name);
     if (found) refuseUnfit(found);
     const consumer =

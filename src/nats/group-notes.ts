@@ -58,13 +58,14 @@ export class GroupNotes {
 
   async write(note: unknown, ...path: readonly string[]): Promise<void> {
     await this.#try(async () => {
-      const publish = () =>
+      const publish = (retries = 1) =>
         clientOf(this.#host.access).publish(this.#subject(path), JSON.stringify(note), {
           expect: { streamName: this.#name },
+          retries,
         });
       await publish().catch(async () => {
         await this.#make();
-        await publish();
+        await publish(4); // another process may have made the stream: the server lists it before it takes messages
       });
     });
   }

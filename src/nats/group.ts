@@ -64,7 +64,12 @@ export class Group {
     });
   }
 
-  /** Fills in the group's position. Returns whether it is known. @throws WatchError if the note cannot be read at the moment */
+  /**
+   * Fills in the group's position, after `announce()`: by then the stream of the notes exists. nats-server before 2.9.15 crashes when it
+   * is asked for a message of a stream that another process is creating.
+   * @returns whether the position is known
+   * @throws WatchError if the note cannot be read at the moment
+   */
   async recall(position: Position): Promise<boolean> {
     const found = await this.#notes.find<Position>('position');
     this.#mayNote = found !== 'denied';

@@ -1,5 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Occurrence } from '../delivery/occurrence.ts';
+import { isDeeper, noAnnotations } from '../changes/annotations.ts';
+import { maxAnnotationLevels } from '../postgres/logical-messages.ts';
 import type { TupleValue } from '../postgres/pgoutput/messages.ts';
 import { databaseName } from '../watchers/bind.ts';
 import { recordKey } from '../watchers/event.ts';
@@ -31,6 +33,8 @@ export interface EventMessage {
   readonly event: Readonly<Record<string, string | null>>;
   /** For an update: the old values that are known. */
   readonly previous?: Readonly<Record<string, string | null>>;
+  /** What the application attached to the transaction. */
+  readonly annotations?: Readonly<Record<string, unknown>>;
   /** The row was read from the table: it is not a change. */
   readonly existing?: true;
   /** A second message, under the key that the record had before. */
@@ -51,12 +55,13 @@ export function writeMessage({ planned, change }: Occurrence): {
   readonly copy: () => string;
 } {
   const { head, columns } = outlineOf(planned);
-  const { transaction, row, old, ordinal, type, existing, eventId } = change;
+  const { transaction, row, old, ordinal, type, existing, eventId, annotations } = change;
   const body =
     `${head}${existing ? `,"existing":true,"eventId":${JSON.stringify(eventId)}` : `,"eventId":"${eventId}"`},"commitLsn":"${transaction.commitLsn}","ordinal":${ordinal}` +
     `,"xid":${transaction.xid},"committedAt":"${transaction.committedAt.toISOString()}"` +
     `,"event":${texts(columns, (column) => currentText(column, row, old))}` +
-    (type === 'updated' ? `,"previous":${texts(columns, (column) => previousText(column, row, old))}` : '');
+    (type === 'updated' ? `,"previous":${texts(columns, (column) => previousText(column, row, old))}` : '') +
+    (annotations === noAnnotations ? '' : `,"annotations":${JSON.stringify(annotations)}`);
   return { payload: `${body}}`, copy: () => `${body},"copy":true}` };
 }
 
@@ -121,6 +126,8 @@ const parts: readonly (readonly [keyof EventMessage, (value: unknown) => boolean
   ['committedAt', (value) => isText(value) && !Number.isNaN(Date.parse(value))],
   ['event', isTexts],
   ['previous', (value) => value === undefined || isTexts(value)],
+  // A dead letter has to write them as JSON again.
+  ['annotations', (value) => value === undefined || (isRecord(value) && !isDeeper(value, maxAnnotationLevels))],
   ['existing', (value) => value === undefined || value === true],
   ['copy', (value) => value === undefined || value === true],
 ];

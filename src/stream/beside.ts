@@ -8,11 +8,11 @@ export interface OpenStream {
   readonly server: Server;
   /** Where the slot was made; empty: not known. */
   readonly slotLsn: string;
-  /** The worker that had the slot before this one. Undefined: not known. */
+  /** The worker that had the slot before this one, if it is of a version that notes nothing in walwatch.existing. */
   readonly workerBefore: string | undefined;
   /** Changes were lost since the connection before. */
   readonly gap: boolean;
-  /** What was received before and was not handled was dropped: it comes again, or does not exist any more. */
+  /** Changes that were received before and not handled were dropped: they are sent again, or no longer exist. */
   readonly forgotten: boolean;
   /** The process of our walsender. */
   pid(): number | undefined;
@@ -20,6 +20,8 @@ export interface OpenStream {
   open(job: string): Promise<Session>;
   /** Whether everything that was committed before a position has left the gate. */
   hasPassed(position: Lsn): boolean;
+  /** Whether a change waits in the gate. */
+  holds(): boolean;
   /** Asks the walsender how far it is. */
   ask(): void;
   /** Has the server flush its WAL, so that the walsender can send it. */

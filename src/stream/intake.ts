@@ -1,11 +1,13 @@
+import { isAnnotation, noAnnotations, ReceivedAnnotations } from '../changes/annotations.ts';
 import { CapturedChange } from '../changes/change.ts';
 import { CapturedCommit } from '../changes/commit.ts';
 import type { Ledger, LedgerTransaction } from '../changes/ledger.ts';
 import { WatchError } from '../errors.ts';
 import { CapturedMessage } from '../changes/message.ts';
 import type { Begin, Commit, LogicalMessage, Relation, RowChange, Tuple } from '../postgres/pgoutput/messages.ts';
-import { parsedBytes } from '../watchers/parsed.ts';
+import { growth, parsedBytes } from '../watchers/parsed.ts';
 import type { RelationPlan } from '../watchers/plan.ts';
+import { annotationsPrefix, outboxPrefix } from '../postgres/logical-messages.ts';
 import type { ReceivingTransaction } from '../types/events.ts';
 import type { UpdateType } from '../types/watchers.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
@@ -22,6 +24,8 @@ export interface IntakeHost {
   readonly wantsCommits: boolean;
   /** Whether a subscription wants messages with this prefix. */
   wantsMessages(prefix: string): boolean;
+  /** An annotation has to be ignored. `xid`: undefined outside of transactions. */
+  refusedAnnotation(xid: number | undefined, reason: string): void;
 }
 
 /**
@@ -31,10 +35,7 @@ export interface IntakeHost {
 export class Intake {
   readonly #ledger: Ledger;
   readonly #host: IntakeHost;
-  /**
-   * The newest transaction, and how many of its changes and messages were received. They are counted separately, because
-   * messages are sent only while a subscription wants them.
-   */
+  /** The newest transaction, and how many of its changes and messages were received. */
   #newest: LedgerTransaction | undefined;
   #receivedChanges = 0;
   #receivedMessages = 0;
@@ -47,6 +48,9 @@ export class Intake {
   #ordinal = 0;
   #messages = 0;
   #bytes = 0;
+  /** An annotation of this transaction was refused. Reported once. */
+  #refused = false;
+  readonly #annotations = new ReceivedAnnotations();
   #reached: Lsn = 0n;
   readonly #recent = new RecentTransactions();
   /** The connection is repeating what an earlier one received, and has not reached the end of that. */
@@ -97,21 +101,19 @@ export class Intake {
     this.#bytes += bytes;
   }
 
-  wantsMessages(prefix: string): boolean {
-    return this.#host.wantsMessages(prefix);
+  /** Whether the content of a logical message is needed. `bytes`: its size. */
+  wantsMessage(prefix: string, bytes: number): boolean {
+    return isAnnotation(prefix, bytes) || this.#host.wantsMessages(prefix);
   }
 
-  /**
-   * A new connection. `continues`: the server's history is the one received so far. `asBefore`: the server sends the same
-   * kinds of messages as on the connection before. Once logical messages are requested, it also sends transactions that
-   * were left out as empty before.
-   */
-  connect(continues: boolean, asBefore = true): void {
+  /** A new connection. `continues`: the server's history is the one received so far. */
+  connect(continues: boolean): void {
     this.#current = undefined;
     this.#inside = false;
     this.#repeating = continues && this.#newest !== undefined;
-    if (!continues || !asBefore) this.#recent.clear();
+    this.#annotations.clear();
     if (continues) return;
+    this.#recent.clear();
     this.#newest = undefined;
     this.#receivedChanges = this.#receivedMessages = 0;
     this.#reached = 0n;
@@ -123,6 +125,8 @@ export class Intake {
     this.#xid = begin.xid;
     this.#committedAt = begin.committedAt;
     this.#ordinal = this.#messages = this.#bytes = 0;
+    this.#annotations.clear();
+    this.#refused = false;
     if (newest !== undefined && begin.finalLsn <= newest.finalLsn) {
       if (!this.#recent.agrees(begin)) throw new Rewound(begin.finalLsn);
       if (begin.finalLsn === newest.finalLsn) this.#repeating = false;
@@ -154,6 +158,8 @@ export class Intake {
   }
 
   message(message: LogicalMessage, bytes: number): void {
+    // Also in a transaction that is repeated after a reconnect: changes that follow are new.
+    if (message.prefix === annotationsPrefix) this.#annotate(message);
     if (!message.transactional) {
       this.#outside(message, bytes);
       return;
@@ -166,7 +172,7 @@ export class Intake {
   }
 
   commit(commit: Commit): void {
-    this.#inside = false;
+    this.#inside = this.#refused = false;
     const transaction = this.#current;
     this.#current = undefined;
     if (transaction === undefined) return;
@@ -198,6 +204,13 @@ export class Intake {
     }
   }
 
+  #annotate({ transactional, content }: LogicalMessage): void {
+    const refused = transactional ? this.#annotations.merge(content) : 'it was not written as a transactional message';
+    if (refused === undefined || this.#refused) return;
+    this.#refused = true;
+    this.#host.refusedAnnotation(this.#inside ? this.#xid : undefined, refused);
+  }
+
   /** A message outside transactions counts as a transaction of one record, whose end is its LSN. */
   #outside(message: LogicalMessage, bytes: number): void {
     const newest = this.#newest;
@@ -210,7 +223,7 @@ export class Intake {
     this.#ledger.commit(transaction, message.lsn);
   }
 
-  /** Skips a message whose prefix had no subscription when it was decoded. */
+  /** Skips a message whose prefix has no subscription. */
   #emit(
     transaction: LedgerTransaction,
     ordinal: number,
@@ -218,9 +231,12 @@ export class Intake {
     { prefix, content, transactional }: LogicalMessage,
     bytes: number,
   ): void {
-    if (content === undefined) return;
+    if (content === undefined || !this.#host.wantsMessages(prefix)) return;
     const message = { prefix, content, transactional };
-    this.#host.emit(new CapturedMessage(transaction, ordinal, number, message, bytes + overhead));
+    const annotations = transactional ? this.#annotations.current : noAnnotations;
+    const parsed = prefix.startsWith(outboxPrefix) ? bytes * growth : 0;
+    const size = bytes + parsed + overhead + this.#annotations.takeBytes();
+    this.#host.emit(new CapturedMessage(transaction, ordinal, number, message, size, annotations));
   }
 
   #capture(
@@ -234,6 +250,8 @@ export class Intake {
   ): void {
     if (plan === undefined || plan.watchers[type].length === 0) return;
     const parsed = plan.parsed.length === 0 ? 0 : parsedBytes(plan.parsed, row, old);
-    this.#host.emit(new CapturedChange(transaction, ordinal, type, plan, row, old, bytes + parsed + overhead));
+    const size = bytes + parsed + overhead + this.#annotations.takeBytes();
+    const { current } = this.#annotations;
+    this.#host.emit(new CapturedChange(transaction, ordinal, type, plan, row, old, size, current));
   }
 }

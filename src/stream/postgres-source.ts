@@ -35,8 +35,6 @@ export class PostgresSource implements ChangeSource {
   #pid: number | undefined;
   #streamed = false;
   #blockedTimer: NodeJS.Timeout | undefined;
-  /** The current stream includes logical messages. */
-  #messages = false;
   #full = false;
   #waitingForCatalog = false;
 
@@ -75,12 +73,11 @@ export class PostgresSource implements ChangeSource {
       const blocked = (warning: WatchError) => void (this.#working ?? this.#host.blocked(warning));
       if (slot.temporary)
         this.#blockedTimer = reportBlocked(control, slot.name, blocked, (error) => connection.fail(error));
-      const messages = this.#host.wantsMessages();
-      const options = { slot, publication: publication.name, origin, messages, server, timeline: this.#timeline };
+      const options = { slot, publication: publication.name, origin, server, timeline: this.#timeline };
       await connection.stream(
         { ...options, timeout },
         {
-          started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, messages, facts),
+          started: (facts) => this.#started(connection, { control, questions }, prepared, timeout, facts),
           message: (bytes, start, end) => this.#working?.receiver.message(bytes, start, end),
           large: (type, length) => this.#working?.receiver.large(type, length),
           keepalive: (walEnd, replyRequested) => this.#working?.receiver.keepalive(walEnd, replyRequested),
@@ -97,16 +94,6 @@ export class PostgresSource implements ChangeSource {
       this.#disconnected();
       if (!connection.closed) connection.destroy();
     }
-  }
-
-  /** A subscription wants messages. Logical messages are requested when streaming starts, so it starts again. */
-  askForMessages(): void {
-    if (!this.#working || this.#messages) return;
-    this.#connection?.fail(
-      new WatchError('CONNECTION', 'the stream restarts in order to receive logical messages', {
-        solution: 'No action is needed. To avoid the restart, call onMessage() before start().',
-      }),
-    );
   }
 
   pause(): void {
@@ -133,7 +120,7 @@ export class PostgresSource implements ChangeSource {
 
   async close(timeout: number): Promise<void> {
     const connection = this.#connection;
-    if (!connection) return;
+    if (!connection || connection.closed) return; // between two attempts
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
     try {
@@ -227,7 +214,6 @@ export class PostgresSource implements ChangeSource {
     sessions: StreamSessions,
     prepared: Prepared,
     timeout: number,
-    messages: boolean,
     facts: WalsenderFacts,
   ): void {
     const { intake, positions, ledger, lag } = this.#parts;
@@ -240,8 +226,7 @@ export class PostgresSource implements ChangeSource {
       ledger.forget();
       lag.clear();
     }
-    intake.connect(verdict === 'continue', messages === this.#messages);
-    this.#messages = messages;
+    intake.connect(verdict === 'continue');
     positions.connect(facts.createdLsn ?? prepared.confirmedLsn);
     this.#pid = facts.pid;
     this.#timeline = facts.timeline;
@@ -270,7 +255,6 @@ export class PostgresSource implements ChangeSource {
     this.#working.start();
     this.#parts.beside?.connected(this.#working.open({ gap: gap !== undefined, forgotten: verdict === 'lost' }));
     this.#pace();
-    if (this.#host.wantsMessages()) this.askForMessages(); // a subscription may have been added while connecting
   }
 
   /** Pauses reading while memory is full or the catalog is queried. Status updates continue. */

@@ -37,7 +37,7 @@ export class Receiver {
   constructor(intake: Intake, host: ReceiverHost) {
     this.#intake = intake;
     this.#host = host;
-    this.#decoder = new Decoder(this.#planOf, (prefix) => intake.wantsMessages(prefix));
+    this.#decoder = new Decoder(this.#planOf, (prefix, bytes) => intake.wantsMessage(prefix, bytes));
   }
 
   /** One message of the output plugin: `bytes` from `start` up to `end`. */

@@ -63,8 +63,6 @@ export interface SourceOptions {
   readonly slot: { readonly name: string; readonly temporary: boolean };
   readonly publication: string;
   readonly origin: 'any' | 'none';
-  /** Whether to request logical messages. */
-  readonly messages: boolean;
   readonly server: Pick<Server, 'major' | 'startedAt'>;
   /** The timeline of the previous connection. */
   readonly timeline: number | undefined;
@@ -175,7 +173,7 @@ export class Source {
   }
 
   async #start(options: SourceOptions, sink: SourceSink): Promise<void> {
-    const { slot, publication, origin, messages, server, timeout } = options;
+    const { slot, publication, origin, server, timeout } = options;
     const client = this.#client as Client & WalsenderClient;
     const { connection, processID: pid } = client;
     checkServer(this.#introduction!, server);
@@ -197,8 +195,11 @@ export class Source {
       this.#connection = connection;
       sink.started({ systemIdentifier, timeline, end, switchedAt, createdLsn, pid });
     });
-    const pgoutput = [`proto_version '1'`, `publication_names ${quoteOption(quoteVerbatim(publication))}`];
-    if (messages) pgoutput.push(`messages 'true'`);
+    const pgoutput = [
+      `proto_version '1'`,
+      `publication_names ${quoteOption(quoteVerbatim(publication))}`,
+      `messages 'true'`,
+    ];
     if (origin === 'none' && server.major >= since.origin) pgoutput.push(`origin 'none'`);
     this.#copy = new CopyStream(connection.stream, sink);
     await Promise.all([

@@ -7,8 +7,6 @@ import type { Prepared } from '../setup/prepare.ts';
 /** What the source needs from the watch, and reports to it. */
 export interface StreamHost extends SourceListener {
   prepare(client: Client, memory: Memory): Promise<Prepared>;
-  /** Whether a subscription wants logical messages. */
-  wantsMessages(): boolean;
   /** Drops received events that are not handled: they are sent again, or no longer exist. Returns their number. */
   forget(): number;
   /** The rest of the transaction being received will not arrive. */

@@ -1,7 +1,7 @@
 import type { Ledger } from '../changes/ledger.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Session } from '../postgres/session.ts';
-import { parseComment } from '../setup/marker.ts';
+import { parseComment, unattended } from '../setup/marker.ts';
 import type { Prepared } from '../setup/prepare.ts';
 import type { Schema } from '../watchers/schema.ts';
 import type { Watcher } from '../watchers/validate.ts';
@@ -151,12 +151,13 @@ export class Streaming {
     return {
       ...facts,
       slotLsn: marker?.createdLsn ?? '',
-      workerBefore: marker?.worker,
+      workerBefore: marker && unattended(marker),
       publication: connection.options.publication.name,
       server: this.#prepared.server,
       pid: () => connection.pid,
       open: (job) => connection.openBeside(job, besideDeadline),
       hasPassed: (position) => intake.reached >= position && (gate?.hasPassed(position) ?? true),
+      holds: () => gate?.holds ?? false,
       ask: () => this.keepAlive.ask(),
       flush: () => readWalEnd(this.#questions),
     };

@@ -3,6 +3,19 @@ import type { MapOf } from './inference.ts';
 import type { EventOf, NamesIn, TypeOf, WatcherName, WatcherNames } from './lookup.ts';
 import type { UpdateType, Watchers } from './watchers.ts';
 
+/** Key/value data that the application attached to its transaction with `outbox.annotate`. An application can declare its own keys:
+ *  @example
+ *  ```ts
+ *  declare module 'walwatch' {
+ *    interface Annotations {
+ *      readonly actor?: string;
+ *    }
+ *  }
+ *  ``` */
+export interface Annotations {
+  readonly [key: string]: unknown;
+}
+
 /** Fields of every delivery: its position in the WAL and the number of the attempt. */
 export interface DeliveryContext {
   /** Identifies the event: `commitLsn/ordinal`, e.g. `'16/B374D848/0'`. The same in every redelivery, so use it to detect duplicates.
@@ -15,6 +28,9 @@ export interface DeliveryContext {
   readonly xid: number;
   /** When the transaction committed, by the server's clock. */
   readonly committedAt: Date;
+  /** Annotations that the transaction had when it made this change or message; `{}` without one. Any role that can connect may write
+   *  them, so validate what you rely on. For `onTransaction`: those of the newest change that has arrived. */
+  readonly annotations: Annotations;
   /** 1 for the first call in this process. It starts higher if an earlier process ended while its handler ran, see `onError`. */
   readonly attempt: number;
   /** Aborts when this attempt can no longer succeed: its `timeout` is over, the watch's `stopTimeout` is over after `stop()`, or
@@ -43,7 +59,7 @@ export interface EventContext<
   /** Columns of the event whose value PostgreSQL did not send, such as a large value that the update did not change. Nearly always
    *  empty. The watcher's `absent` option decides what reading such a column does. */
   readonly absent: readonly (keyof Event & string)[];
-  /** The row was in the table before: it is read because of the option `existing`, and is no change. */
+  /** The row was in the table before: it is read because of the option `existing`, and it is not a change. */
   readonly existing: Type extends 'inserted' ? boolean : false;
 }
 
@@ -210,7 +226,7 @@ export interface BatchOptions {
   readonly latest?: boolean;
 }
 
-/** How far the existing rows of a subscription are read. */
+/** The progress of reading the existing rows of a subscription. */
 export interface ExistingRows {
   readonly version: string;
   readonly state: 'waiting' | 'reading' | 'done';

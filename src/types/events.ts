@@ -40,11 +40,11 @@ export interface SlotWatchStatus extends WatchStatus {
   readonly waitingForVisibility: boolean;
   /** The oldest event that is not done. It keeps `confirmedLsn` from moving. */
   readonly heldBy: HeldBy | undefined;
-  /** How far the existing rows of subscriptions are read. */
+  /** The progress of reading existing rows, for each subscription. */
   readonly existing: readonly ExistingStatus[];
 }
 
-/** How far the existing rows of a subscription are read: see `ExistingRows`. */
+/** The progress of reading the existing rows of a subscription: see `ExistingRows`. */
 export interface ExistingStatus {
   readonly subscription: string;
   readonly version: string;

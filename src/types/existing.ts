@@ -24,9 +24,9 @@ export interface EventsOptions {
  * ```
  */
 export interface ExistingOptions {
-  /** Names the run: the same version resumes, and does nothing once it is done. */
+  /** Any text. The same version resumes, and does nothing once it is done. A new version reads all rows again. */
   readonly version: string;
-  /** Most rows that are read at once. Default: about 20 milliseconds' worth. */
+  /** Maximum number of rows that are read at once. walwatch reads as many as take about 15 milliseconds, up to 3,000. */
   readonly chunk?: number;
   /** After changes were lost (`gap`): read all rows again (default), or not. */
   readonly afterGap?: 'read' | 'ignore';

@@ -154,12 +154,13 @@ type IfRow<U, Then, Else> = U extends readonly (infer V)[]
   : U extends 'truncated'
     ? Else
     : Then;
-type Several = 'a list of types makes several watchers: write a separate entry for the one with this option';
+type Several<Option extends string> =
+  `a list of types makes several watchers: give the one with ${Option} an entry of its own`;
 type CheckedOptions<Column extends string, U, O> = {
-  readonly label?: U extends readonly unknown[] ? Several : string;
+  readonly label?: U extends readonly unknown[] ? Several<'a label'> : string;
   readonly extraColumns?: IfRow<U, readonly Column[], "'truncated' has no row, so no extraColumns">;
   readonly triggerColumns?: U extends readonly unknown[]
-    ? Several
+    ? Several<'triggerColumns'>
     : U extends 'updated'
       ? O extends { readonly label: string }
         ? readonly Column[]
@@ -177,7 +178,7 @@ export type SecondCall<Database> = unknown extends Database
 
 /** The filter that several watchers have in common: the keys that all of their filters have. */
 export type CommonFilter<Map, N extends keyof Map> = [Common<Map, N>] extends [never]
-  ? 'these watchers have no common filter: use columns that all of them carry'
+  ? 'no filter suits all of these watchers: filter by columns that each of them carries'
   : Common<Map, N>;
 type Common<Map, N extends keyof Map> = CommonId<Map, N> | CommonColumns<ColumnsOf<Map, N>>;
 type FilterIn<S> = S extends WatcherSpec<any, any, infer F> ? F : never;

@@ -13,14 +13,14 @@ export type Options<O, Known> = O &
 
 /** The message is an object: a string would disappear in the intersection with the literals of `O`. */
 type Misspelt<O, Known, Path extends string> = {
-  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'unknown option': `${Path}${K}` };
+  readonly [K in Exclude<keyof O, keyof Known> & string]: { readonly 'there is no option': `${Path}${K}` };
 };
 
 type Nested<O, Name extends string, Known> = O extends { readonly [K in Name]: infer V extends object }
   ? { readonly [K in Name]: Misspelt<V, Known, `${Name}.`> }
   : unknown;
 
-/** `existing` needs a name, under which it is stored how far the rows are read, and a watcher that they arrive through. */
+/** `existing` needs a name, under which its progress is stored, and an `inserted` watcher, through which the rows arrive. */
 export type ExistingNeeds<W extends Watchers, N, O> = O extends { readonly existing: unknown }
   ? {
       readonly name: string;

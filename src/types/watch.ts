@@ -15,7 +15,9 @@ import type { EventsOptions, ExistingOptions, SlotSubscribeOptions, Subscription
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails, WatchEventMap, WatchStatus } from './events.ts';
 import type { MapOf } from './inference.ts';
 import type { FilterOf, NamesIn, WatcherName, WatcherNames } from './lookup.ts';
+import type { MessageHandlerOf, MessageOptions } from './messages.ts';
 import type { ExistingNeeds, Options } from './options.ts';
+import type { MessageDescriptor, OutboxMessage } from './outbox.ts';
 import type { Watchers } from './watchers.ts';
 
 /** What all watches have in common. Code that takes a `Watch<typeof watchers>` works with a slot and with a relay such as NATS. */
@@ -150,16 +152,27 @@ export interface SlotWatch<W extends Watchers = Watchers> extends Watch<W> {
     handler: (transaction: Transaction<W>, context: DeliveryContext & ClientIn<O>) => unknown,
     options?: Options<O, DeliveryOptions>,
   ): Subscription;
-  /** Calls `handler` for messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix, in order with the changes.
-   *  Acknowledged like events.
+  /** Calls `handler` for the messages of an outbox with this name, in order with the changes. Acknowledged like events. Bytes that
+   *  `emit` did not write are a failed attempt, with the code `MESSAGE_INVALID`.
+   *  @throws ConfigurationError for something that `outbox.message` did not return; WatchError `STOPPED`
+   *  @example
+   *  ```ts
+   *  watch.onMessage(outbox.message('order.placed'), async ({ value }, { eventId }) => publish(eventId, value), { concurrency: 8 });
+   *  ``` */
+  onMessage<M extends string, V, const O extends MessageOptions = {}>(
+    message: MessageDescriptor<M, V>,
+    handler: MessageHandlerOf<OutboxMessage<M, V>, NoInfer<O>>,
+    options?: Options<O, MessageOptions>,
+  ): Subscription;
+  /** Calls `handler` for messages of `pg_logical_emit_message(…, prefix, …)` with exactly this prefix.
    *  @example
    *  ```ts
    *  watch.onMessage('outbox', async ({ content }, { eventId }) => publish(eventId, content.toString()));
    *  ``` */
-  onMessage<const O extends DeliveryOptions = {}>(
+  onMessage<const O extends Omit<MessageOptions, 'concurrency'> = {}>(
     prefix: string,
-    handler: (message: LogicalMessage, context: DeliveryContext & ClientIn<O>) => unknown,
-    options?: Options<O, DeliveryOptions>,
+    handler: MessageHandlerOf<LogicalMessage, NoInfer<O>>,
+    options?: Options<O, Omit<MessageOptions, 'concurrency'>>,
   ): Subscription;
   /** Resolves when everything that was committed before the call is handled: for tests, and before another process takes over. It
    *  waits for retries, and until the watch is streaming. Do not await it in a handler: it would wait for itself.

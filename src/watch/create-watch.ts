@@ -1,4 +1,5 @@
 import { ExistingRowsReader } from '../existing/existing-rows.ts';
+import { annotationIgnored } from '../changes/annotations.ts';
 import { Budget } from '../changes/budget.ts';
 import { Ledger } from '../changes/ledger.ts';
 import type { CapturedItem } from '../changes/stage.ts';
@@ -6,7 +7,7 @@ import { DeadLetterBox } from '../delivery/dead-letters.ts';
 import { forgetPositions } from '../delivery/positions.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { HandlerHook } from '../delivery/handler-hook.ts';
-import { messageOf } from '../delivery/message.ts';
+import { messageOf, messageWatcher } from '../delivery/message.ts';
 import { Recovery } from '../delivery/recovery.ts';
 import { letterSql, rowSql } from '../delivery/row-sql.ts';
 import { AttemptTrace } from '../delivery/tracing.ts';
@@ -126,6 +127,7 @@ function assemble(
       return router.transactions.wanted || gate.holds; // transactions in the gate must stay complete for new subscribers
     },
     wantsMessages: (prefix) => router.messages.has(prefix),
+    refusedAnnotation: (xid, reason) => warn(annotationIgnored(xid, reason)),
   });
   const history = () => ({
     systemIdentifier: source.prepared?.server.systemIdentifier ?? '',
@@ -175,7 +177,7 @@ function assemble(
     open: openLetters,
     history,
     parse: async (client, watcher, texts, absent) =>
-      watcher.startsWith('message:') ? { ...messageOf(texts) } : schema.parse(client, watcher, texts, absent),
+      watcher.startsWith(messageWatcher) ? { ...messageOf(texts) } : schema.parse(client, watcher, texts, absent),
     unique: (name) => subscriptions.isUnique(name),
     recipient: (name) => subscriptions.named(name)?.replayed(),
     warn,
@@ -219,11 +221,11 @@ function assemble(
           ...(await existing.issues(client, server, bound)),
         ]);
         if (!options.slot.temporary) await recovery.load(client, prepared.confirmedLsn);
+        await existing.attend(client, prepared);
         schema.bind(prepared.bound, prepared.server, prepared.projected);
         reporter.warnOnce(prepared.warnings);
         return prepared;
       },
-      wantsMessages: () => router.messages.wanted || options.heartbeat !== undefined,
       standby: (activePid) => {
         recovery.forget();
         lifecycle.standby(activePid);
@@ -256,7 +258,6 @@ function assemble(
     },
   );
   const { onLost, temporary } = options.slot;
-  router.messages.onWanted = () => source.askForMessages();
   const classified = (cause: unknown) =>
     classify(cause, {
       slot,

@@ -1,11 +1,12 @@
 import type { Budget } from '../changes/budget.ts';
 import type { Ledger } from '../changes/ledger.ts';
-import type { DeadLetterBox } from '../delivery/dead-letters.ts';
+import type { ChangeSource } from '../changes/stage.ts';
 import type { HandlerHook } from '../delivery/handler-hook.ts';
 import type { ExistingRowsReader } from '../existing/existing-rows.ts';
 import { type Health, judgeHealth } from '../observe/health.ts';
 import { refuseUnknownKeys } from '../option-names.ts';
 import type { ResolvedOptions } from '../options.ts';
+import type { ExistingReader } from '../routing/existing-reader.ts';
 import type { Handler } from '../routing/subscription.ts';
 import { checkListener, slotWatchEvents } from '../observe/emitter.ts';
 import { tap } from '../routing/tap.ts';
@@ -17,7 +18,9 @@ import type { Intake } from '../stream/intake.ts';
 import type { LagClock } from '../stream/lag.ts';
 import type { Positions } from '../stream/positions.ts';
 import type { PostgresSource } from '../stream/postgres-source.ts';
-import type { DeliveryOptions, Subscription } from '../types/delivery.ts';
+import type { DeadLetters, DeliveryOptions, Subscription } from '../types/delivery.ts';
+import type { MessageOptions } from '../types/messages.ts';
+import type { MessageDescriptor } from '../types/outbox.ts';
 import type { SlotWatchEventMap, SlotWatchStatus, WatcherDetails } from '../types/events.ts';
 import { bindWarnings } from '../watchers/bind.ts';
 import { describeWatcher } from '../watchers/details.ts';
@@ -28,20 +31,20 @@ import { stopped } from './outcome.ts';
 import { expectNoStart } from './unstarted.ts';
 
 export interface SlotWatchParts extends WatchParts {
-  readonly options: ResolvedOptions;
-  readonly source: PostgresSource;
-  readonly ledger: Ledger;
-  readonly budget: Budget;
-  readonly intake: Intake;
-  readonly gate: VisibilityGate<any>;
-  readonly positions: Positions;
-  readonly lag: LagClock;
-  readonly caughtUp: CaughtUp;
-  readonly retainedWal: RetainedWalMonitor;
-  readonly inspection: Inspection;
+  readonly options: Pick<ResolvedOptions, 'slot' | 'publication' | 'manage'>;
+  readonly source: ChangeSource & { readonly prepared: PostgresSource['prepared'] };
+  readonly ledger: Pick<Ledger, 'handled' | 'oldest'>;
+  readonly budget: Pick<Budget, 'bytes' | 'full'>;
+  readonly intake: Pick<Intake, 'receiving' | 'newest'>;
+  readonly gate: Pick<VisibilityGate<any>, 'waiting' | 'waitingSince'>;
+  readonly positions: Pick<Positions, 'received' | 'confirmed' | 'lag'>;
+  readonly lag: Pick<LagClock, 'silentSince' | 'seconds'>;
+  readonly caughtUp: Pick<CaughtUp, 'wait' | 'end'>;
+  readonly retainedWal: Pick<RetainedWalMonitor, 'bytes'>;
+  readonly inspection: Pick<Inspection, 'found'>;
   readonly hook: HandlerHook;
-  readonly deadLetters: DeadLetterBox;
-  readonly existing: ExistingRowsReader;
+  readonly deadLetters: DeadLetters;
+  readonly existing: ExistingReader & Pick<ExistingRowsReader, 'status' | 'end'>;
 }
 
 /** The watch that owns a replication slot. */
@@ -54,7 +57,7 @@ export class SlotWatchCore extends WatchCore {
   }
 
   /** Also works on a watch that is never started. */
-  get deadLetters(): DeadLetterBox {
+  get deadLetters(): DeadLetters {
     const { reporter, deadLetters } = this.#parts;
     expectNoStart(reporter);
     return deadLetters;
@@ -72,9 +75,9 @@ export class SlotWatchCore extends WatchCore {
     return subscription;
   }
 
-  onMessage(prefix: string, handler: Handler, options?: DeliveryOptions): Subscription {
+  onMessage(message: string | MessageDescriptor, handler: Handler, options?: MessageOptions): Subscription {
     this.refuseWhenOver();
-    return this.#parts.subscriptions.subscribeToMessages(prefix, handler, options);
+    return this.#parts.subscriptions.subscribeToMessages(message, handler, options);
   }
 
   onTransaction(handler: Handler, options?: DeliveryOptions): Subscription {
