@@ -5,8 +5,8 @@ import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { recorder } from '../support/recorder.ts';
 import { inSession } from '../support/template.ts';
-import { deferred, until } from '../support/until.ts';
-import { settled, watchOn } from '../support/watching.ts';
+import { until } from '../support/until.ts';
+import { watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const watchOf = watchOn(db);
@@ -56,16 +56,18 @@ test('heartbeats are received, call no handler, and move the slot of an idle ser
 });
 
 test('the warning of retained WAL names the subscription that holds the slot back', { timeout: 60_000 }, async () => {
-  const watch = watchOf(watchers, { retainedWalWarning: 1_000_000, stopTimeout: 10 });
+  await using cluster = await startCluster(); // writes of other tests would be retained as well
+  const sql = (text: string) => inSession(cluster.url, (client) => client.query(text));
+  await sql(`create table entries (id int generated always as identity primary key)`);
+  await sql(`create table unwatched (note text)`);
+  const watch = createWatch({ connection: cluster.url, slot: 'slow', watchers, retainedWalWarning: 1_000_000, stopTimeout: 10 }); // prettier-ignore
   const warnings = recorder<WatchError>();
   watch.on('warning', warnings);
-  const hang = deferred();
-  watch.subscribe('entries:inserted', () => hang.promise, { name: 'the slow one' });
+  watch.subscribe('entries:inserted', () => new Promise(() => {}), { name: 'the slow one' });
   await watch.start();
-  await settled(db, watch);
-  await db.sql('insert into entries default values');
+  await sql('insert into entries default values');
   await until(() => watch.status().running === 1, { describe: 'the handler' });
-  await db.sql(`insert into unwatched (note) select repeat('x', 1000) from generate_series(1, 3000)`);
+  await sql(`insert into unwatched (note) select repeat('x', 1000) from generate_series(1, 3000)`);
   const warning = await until(() => warnings.all.find(({ code }) => code === 'WAL_RETAINED'), {
     describe: 'the warning',
     timeout: 30_000,
@@ -73,8 +75,7 @@ test('the warning of retained WAL names the subscription that holds the slot bac
   expect(warning.solution).toContain('the slow one');
   expect(watch.status().heldBy?.subscription).toBe('the slow one');
   expect(watch.status().lagBytes).toBeGreaterThan(1_000_000);
-  hang.resolve();
-  await settled(db, watch);
+  await watch.stop();
 });
 
 test('without a limit of ours the warning appears at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {

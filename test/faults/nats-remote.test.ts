@@ -53,7 +53,7 @@ test(
     const first = join();
     const second = join();
     await until(() => lines.filter(({ line }) => line.started).length === 2, {
-      describe: 'both processes',
+      describe: () => `both processes to start; they printed ${JSON.stringify(lines)}`,
       timeout: 20_000,
     });
     const writing = write(100, 60);

@@ -1,7 +1,8 @@
 /** Several workers set up the same objects at the same moment, or objects of others are in the way. */
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createWatch, defineWatchers, type SlotWatch, type WatchError, type WatchOptions } from '../../src/index.ts';
-import { resolveOptions } from '../../src/options.ts';
+import { resolveOptions, type ResolvedOptions } from '../../src/options.ts';
+import type { Server } from '../../src/postgres/server.ts';
 import { Session, sessionConfig } from '../../src/postgres/session.ts';
 import { TypeCatalog } from '../../src/postgres/types.ts';
 import { changeMarker } from '../../src/setup/apply.ts';
@@ -81,14 +82,19 @@ test('the same when all of them add a table to the publication', async () => {
   await oneStreams(replicas({ slot }, both));
 });
 
+const sessionWith = async ({ connection }: ResolvedOptions) => {
+  const session = new Session(sessionConfig(connection, { name: 'test', connectTimeout: 5000 }));
+  await session.connect();
+  onTestFinished(() => session.close());
+  return session;
+};
+
 test('a worker that dies between re-creating a slot and reporting the gap leaves the gap to the next', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));
   const { watchers } = checkEntries(entries.entries);
   const options = resolveOptions({ connection: db.url, slot: { name: slot, onLost: 'recreate' }, watchers: entries });
-  const session = new Session(sessionConfig(options.connection, { name: 'test', connectTimeout: 5000 }));
-  await session.connect();
-  onTestFinished(() => session.close());
+  const session = await sessionWith(options);
   const prepared = () =>
     session.use((client) => prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, async () => []));
   expect((await prepared()).gap).toBeUndefined();
@@ -100,6 +106,29 @@ test('a worker that dies between re-creating a slot and reporting the gap leaves
   const claimant = { worker: 'this one', watchers: [] };
   await session.use((client) => changeMarker(client, options, server, (marker) => claimed(marker, claimant, gap!.to)));
   expect((await prepared()).gap).toBeUndefined();
+});
+
+test('a worker that sees a new slot, but not yet the note of the worker that re-created it, reports the gap of that note', async () => {
+  const slot = slotName();
+  const first = watchOf(entries, { slot });
+  await first.start();
+  await first.stop();
+  await db.dropSlot(slot);
+  await db.sql(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+  const gap = { from: '0/1', to: '0/2', reason: `the slot '${slot}' was dropped` };
+  const { watchers } = checkEntries(entries.entries);
+  const options = resolveOptions({ connection: db.url, slot: { name: slot, onLost: 'recreate' }, watchers: entries });
+  const session = await sessionWith(options);
+  const prepared = await session.use((client) => {
+    let isNoted = false;
+    const noteMeanwhile = async (_: unknown, server: Server) => {
+      if (!isNoted) await changeMarker(client, options, server, (marker) => ({ ...marker, gap }));
+      isNoted = true;
+      return [];
+    };
+    return prepare(client, options, watchers, new TypeCatalog(undefined), noMemory, noteMeanwhile);
+  });
+  expect(prepared.gap).toEqual(gap);
 });
 
 const described = async (name: string) =>

@@ -1,6 +1,6 @@
 /** Starting takes few round trips, over sessions that connect side by side, and no walsender that it does not need. */
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
+import { createWatch, defineWatchers, type SlotWatch, type WatchOptions } from '../../src/index.ts';
 import { resolveOptions } from '../../src/options.ts';
 import { Session, sessionConfig } from '../../src/postgres/session.ts';
 import { readFacts } from '../../src/setup/facts.ts';
@@ -106,8 +106,11 @@ describe('a server with a single walsender', () => {
     onTestFinished(() => cluster[Symbol.asyncDispose]());
     const sql = (text: string) => inSession(cluster.url, async (client) => (await client.query(text)).rows);
     await sql('create table entries (id int generated always as identity primary key, mood text)');
-    const worker = (slot: string): SlotWatch<typeof watchers> => {
-      const watch = createWatch({ connection: cluster.url, slot, watchers });
+    const worker = (
+      slot: WatchOptions<typeof watchers>['slot'],
+      options: Partial<WatchOptions<typeof watchers>> = {},
+    ): SlotWatch<typeof watchers> => {
+      const watch = createWatch({ connection: cluster.url, slot, watchers, ...options });
       watch.subscribe('entries:inserted', () => {});
       onTestFinished(() => watch.stop());
       return watch;
@@ -147,5 +150,21 @@ describe('a server with a single walsender', () => {
     expect(await error).toMatchObject({ code: 'SERVER_BUSY', message: expect.stringContaining('max_wal_senders') });
     await first.stop();
     await started;
+  });
+
+  test('stop() between two attempts warns of nothing', async () => {
+    const { worker } = await scarce();
+    const lines: string[] = [];
+    const line = (_: object, message: string) => void lines.push(message);
+    const logger = { debug() {}, info() {}, warn: line, error: line };
+    const [first, second] = [worker('one'), worker({ temporary: true }, { logger })];
+    await first.start();
+    const disconnected = new Promise((resolve) => second.on('disconnected', resolve));
+    const started = second.start();
+    await disconnected;
+    lines.length = 0;
+    await second.stop();
+    await started;
+    expect(lines).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { cli, type CliOptions, folder, onTerminal, startOnTerminal } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
+import { descriptor, emitted } from '../support/messaging.ts';
 import { dropSlotAndPublication, settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -38,7 +39,7 @@ beforeEach(async () => {
   options = { url: db.url, cwd: await folder({ 'walwatch.config.mjs': config(slot, subscribe) }) };
 });
 
-/** Creates a dead letter for each name. */
+/** Creates a dead letter for each name, whose transaction has an annotation. */
 async function fail(...names: string[]): Promise<void> {
   const watch = watchOf(watchers, { slot });
   watch.subscribe('users:inserted', () => Promise.reject(new Error('no such \u001b[31mmailbox')), {
@@ -46,7 +47,8 @@ async function fail(...names: string[]): Promise<void> {
     onError,
   });
   await watch.start();
-  for (const name of names) await db.sql('insert into users (name) values ($1)', [name]);
+  const annotate = `select pg_logical_emit_message(true, 'walwatch:annotations', '{"actor":"user:7"}')`;
+  for (const name of names) await db.sql(`${annotate}; insert into users (name) values ('${name}')`);
   await settled(db, watch);
   await watch.stop();
   ids = (await db.sql<{ id: string }>('select id from walwatch.dead_letters order by id')).map(({ id }) => id);
@@ -72,6 +74,7 @@ test('list shows each letter with its error, show prints one in full, as text an
       subscription: 'mailer',
       watcher: 'users:inserted',
       event: { name: 'Ada' },
+      context: { annotations: { actor: 'user:7' } },
       attempts: 1,
       failedAt: expect.stringMatching(/Z$/),
     },
@@ -79,6 +82,7 @@ test('list shows each letter with its error, show prints one in full, as text an
   ]);
   const shown = await onTerminal(['dead-letters', 'show', ids[1]!], options);
   expect(shown.stdout).toMatch(/event id: [0-9A-F]+\/[0-9A-F]+\/0/);
+  expect(shown.stdout).toContain('"annotations":{"actor":"user:7"}');
   expect(shown.stdout).toMatch(/error:\r?\n +Error: no such .*mailbox\r?\n +at /);
   expect(shown.stdout).not.toContain('\u001b[31m');
   // The slot is enough.
@@ -88,6 +92,30 @@ test('list shows each letter with its error, show prints one in full, as text an
   expect(await cli(['dead-letters', 'list', '--subscription', 'other'], options)).toMatchObject({
     stdout: 'No dead letters.\n',
   });
+});
+
+test('a letter of an outbox message shows its name, value and key, or its bytes if it cannot be read', async () => {
+  const watch = watchOf(watchers, { slot });
+  const placed = descriptor('order.placed');
+  watch.onMessage(placed, () => Promise.reject(new Error('down')), { name: 'publisher', onError });
+  await watch.start();
+  for (const content of [emitted({ id: 7 }, '42'), emitted({ id: 8 }), 'no JSON'])
+    await db.sql('select pg_logical_emit_message(true, $1, $2::text)', [placed.prefix, content]);
+  await settled(db, watch);
+  await watch.stop();
+  const { stdout } = await cli(['dead-letters', 'list'], options);
+  const [first, second, third] = stdout.split('\n');
+  expect(first).toContain('message:order.placed → publisher  name order.placed, value {"id":7}, key 42  1 attempt');
+  expect(second).toContain('name order.placed, value {"id":8}  1 attempt');
+  expect(third).toContain(
+    `prefix ${placed.prefix}, content ${Buffer.from('no JSON').toString('hex')}, transactional true`,
+  );
+  const letters = JSON.parse((await cli(['dead-letters', 'list', '--json'], options)).stdout) as { event: unknown }[];
+  expect(letters.map(({ event }) => event)).toEqual([
+    { name: 'order.placed', value: { id: 7 }, key: '42' },
+    { name: 'order.placed', value: { id: 8 } },
+    { prefix: placed.prefix, content: Buffer.from('no JSON').toString('hex'), transactional: 'true' },
+  ]);
 });
 
 test('replay calls the handlers that the configuration exports, and exits with 1 if a letter fails again', async () => {

@@ -92,6 +92,19 @@ test('waiting messages are shown, except those of walwatch', async () => {
   expect(stdout).not.toContain('no event is waiting');
 }); // prettier-ignore
 
+test('a waiting outbox message is shown by its name, and counts as lag', async () => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  await cli(['setup', 'users:inserted', '--slot', slot, '--yes'], { url: db.url });
+  await db.sql(
+    `select pg_logical_emit_message(true, 'walwatch:annotations', '{}'),
+            pg_logical_emit_message(true, 'walwatch:message:order.placed', '{"value":1}')`,
+  );
+  const { waiting, lagSeconds } = await facts(slot);
+  expect(waiting.events).toEqual([{ what: 'message:order.placed', committedAt: expect.any(String) }]);
+  expect(lagSeconds).toBeGreaterThan(0);
+});
+
 test('if not all waiting messages could be read, the lag is unknown instead of 0', async () => {
   const slot = slotName();
   onTestFinished(() => dropSlotAndPublication(db, slot));

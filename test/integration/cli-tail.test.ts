@@ -15,6 +15,7 @@ const insert = async (name: string): Promise<number> =>
   (await db.sql<{ id: number }>('insert into users (name) values ($1) returning id', [name]))[0]!.id;
 const lines = (running: Running) =>
   running.stdout().split('\n').slice(0, -1).map((line) => JSON.parse(line)); // prettier-ignore
+const annotate = `select pg_logical_emit_message(true, 'walwatch:annotations', '{"actor":"user:7"}')`;
 const following = (running: Running) => running.says(/walwatch: following /);
 
 /** Creates a slot and its publication, as setup does. */
@@ -34,7 +35,7 @@ describe('over a temporary slot', () => {
     });
     await following(running);
     const id = await insert('Ada');
-    await db.sql(`update users set name = 'Grace', updated_at = '2026-11-22 10:00:00+00'`);
+    await db.sql(`${annotate}; update users set name = 'Grace', updated_at = '2026-11-22 10:00:00+00'`);
     await until(() => lines(running).length === 2, { describe: () => `two lines in ${running.stdout()}` });
     expect(lines(running)).toMatchObject([
       {
@@ -46,6 +47,7 @@ describe('over a temporary slot', () => {
       },
       {
         watcher: 'users:updated',
+        annotations: { actor: 'user:7' },
         event: { id, name: 'Grace', updated_at: '2026-11-22T10:00:00.000Z' },
         previous: { name: 'Ada' },
         absent: [],
@@ -72,9 +74,11 @@ describe('over a temporary slot', () => {
     const json = startOnTerminal(['tail', 'users:updated', '--json'], { url: db.url });
     for (const one of [shown, coloured, json]) await following(one);
     const id = await insert('Ada');
-    await db.sql(`update users set name = E'Gr\\u001bace'`);
+    await db.sql(`${annotate}; update users set name = E'Gr\\u001bace'`);
     await shown.says(
-      new RegExp(`\\d\\d:\\d\\d:\\d\\d users:updated {2}id ${id}, name "Gr\\\\u001bace" {2}was name "Ada"`),
+      new RegExp(
+        `\\d\\d:\\d\\d:\\d\\d users:updated {2}id ${id}, name "Gr\\\\u001bace" {2}was name "Ada" {2}with actor "user:7"`,
+      ),
     );
     await coloured.says(/36musers:updated/); // the rest consists of control characters
     expect(coloured.stdout()).toContain('\u001b[36musers:updated\u001b[0m');

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { type Change, defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { deferred, until } from '../support/until.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
@@ -53,6 +54,35 @@ test('the same version does nothing at the next start, and a new version reads a
   const rows = 2501;
   expect([await read('v1'), await read('v1'), await read('v2'), await read('v2')]).toEqual([rows, 0, rows, 0]);
 });
+
+test.each([
+  { declared: ['inserted', 'updated'], follows: true },
+  { declared: ['inserted'], follows: false }, // PostgreSQL is not asked for updates: docs/concepts/existing-rows.md
+] as const)(
+  'a list of inserts only gets a row whose key moves to where reading has been, if the watch has $declared',
+  async ({ declared, follows }) => {
+    await db.sql(`drop table if exists moving; create table moving (id int primary key);
+                  insert into moving select generate_series(1, 100)`);
+    const watchers = defineWatchers<{ moving: { id: number } }>()([['moving', declared]]);
+    await using watch = watchOf(watchers);
+    const [held, ids] = [deferred(), [] as number[]];
+    const subscription = watch.subscribe(
+      ['moving:inserted'],
+      async ({ event }) => {
+        ids.push(event.id);
+        if (ids.length === 20) await held.promise;
+      },
+      { name: 'index', existing: { version: 'v1', chunk: 15 } },
+    );
+    await watch.start();
+    await until(() => ids.length === 20, { describe: '20 rows' });
+    await db.sql('update moving set id = -90 where id = 90');
+    held.resolve();
+    await subscription.existing.done;
+    expect(ids.includes(-90)).toBe(follows);
+    expect(ids.filter((id) => id > 0)).toEqual(Array.from({ length: 100 }, (_, n) => n + 1).filter((id) => id !== 90));
+  },
+);
 
 const handlers = {
   'a handler that is done at once': { options: {}, pause: 0 },

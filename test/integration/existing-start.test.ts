@@ -26,6 +26,38 @@ async function workerOf(
   return { url: url.href, role, slot };
 }
 
+test("a key's type and collation, and the table, in schemas that the role may not use are problems of the configuration", async () => {
+  await db.sql(`create schema inner_types; create schema inner_tables;
+    create collation inner_types.anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create type inner_types.size as enum ('small', 'large');
+    create table sized (id inner_types.size, name text collate inner_types.anycase, primary key (id, name));
+    create table inner_tables.plain (id int primary key)`);
+  const { url, role, slot } = await workerOf(['sized', 'inner_tables.plain']);
+  await db.sql(`grant select on sized, inner_tables.plain to ${role}`);
+  const watch = createWatch({
+    connection: url,
+    slot,
+    manage: 'verify',
+    watchers: defineWatchers([
+      ['sized', 'inserted'],
+      ['inner_tables.plain', 'inserted', { label: 'plain' }],
+    ]) as never,
+  });
+  onTestFinished(() => watch.stop());
+  await db.sql(`select pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+  (watch as any).subscribe(['sized:inserted', 'plain'], () => {}, { name: 'copy', existing: 'v1' });
+  const error = (await watch.start().catch((refused: unknown) => refused)) as ConfigurationError;
+  const own = error.issues.filter(({ table }) => table !== 'walwatch.existing');
+  expect(own).toEqual([
+    expect.objectContaining({
+      message: `existing: the role '${role}' may not use the schema "inner_types", which has the type, the collation or the operators of a key of "public"."sized"`,
+      solution: `GRANT USAGE ON SCHEMA "inner_types" TO "${role}";`,
+    }),
+    expect.objectContaining({ message: `existing: the role '${role}' may not read "inner_tables"."plain"` }),
+  ]);
+  expect(own[1]!.solution).toContain('GRANT USAGE ON SCHEMA "inner_tables"');
+});
+
 test('a role that may not read, row-level security and a missing table of ours are problems of the configuration', async () => {
   await db.sql(`create table secrets (id int primary key, note text); create table secured (id int primary key);
                 alter table secured enable row level security; drop table if exists walwatch.existing`);
@@ -100,6 +132,8 @@ test('a table of ours that belongs to a stranger is refused', async () => {
 test.each([
   ['no name', { existing: 'v1' }, /without a name/],
   ['an empty version', { name: 'a', existing: '' }, /existing.version is ""/],
+  ['a version that PostgreSQL cannot store', { name: 'a', existing: 'v\0' }, /existing.version is "v/],
+  ['a name that PostgreSQL cannot store', { name: 'a\0', existing: 'v1' }, /name must be/],
   ['an unknown option', { name: 'a', existing: { version: 'v1', size: 3 } }, /size/],
   ['a chunk of no rows', { name: 'a', existing: { version: 'v1', chunk: 0 } }, /existing.chunk is 0/],
 ])('%s is refused by subscribe()', (_, options, message) => {
@@ -118,4 +152,22 @@ test.each([
     ...options,
   } as any) as any;
   expect(() => watch.subscribe('plain:inserted', () => {}, { name: 'a', existing: 'v1' })).toThrow(message);
+});
+
+test('an iterator that reads existing rows keeps its name, also if dead letters are stored under it', () => {
+  const watchers = defineWatchers<{ plain: { id: number } }>()([['plain', 'inserted']]);
+  const watch = watchOf(watchers, { onError: { attempts: 3, then: 'deadLetter' } });
+  watch.events('plain:inserted', { name: 'copy', existing: 'v1' });
+  expect(watch.status().existing).toMatchObject([{ subscription: 'copy' }]);
+});
+
+test('a second subscription with existing and the same name is refused, because both would store their progress under it', () => {
+  const watch = watchOf(defineWatchers<{ plain: { id: number } }>()([['plain', 'inserted']]));
+  const options = { name: 'copy', existing: 'v1' } as const;
+  const first = watch.subscribe('plain:inserted', () => {}, options);
+  expect(() => watch.subscribe('plain:inserted', () => {}, options)).toThrow("two subscriptions have the name 'copy'");
+  expect(() => watch.events('plain:inserted', options)).toThrow("two subscriptions have the name 'copy'");
+  watch.subscribe('plain:inserted', () => {}, { name: 'copy' }); // stores nothing
+  first.unsubscribe();
+  watch.subscribe('plain:inserted', () => {}, options);
 });

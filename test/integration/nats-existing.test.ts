@@ -4,12 +4,13 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type Change, defineWatchers } from '../../src/index.ts';
 import { relay } from '../../src/nats/index.ts';
 import { sse } from '../../src/sse/index.ts';
+import { cli, folder } from '../support/cli.ts';
 import { useDatabase } from '../support/database.ts';
 import { openStream } from '../support/event-stream.ts';
 import { useNats } from '../support/nats.ts';
 import { deleteLater, pairOn, remoteOf } from '../support/relaying.ts';
 import { until } from '../support/until.ts';
-import { settled, slotName, watchOn } from '../support/watching.ts';
+import { nameOn, settled, slotName, watchOn } from '../support/watching.ts';
 
 const db = useDatabase();
 const nats = useNats();
@@ -69,6 +70,38 @@ test('existing rows are relayed once, and remote handlers tell them from changes
   // Browsers load the rows themselves.
   await page.has(({ data }) => data.includes('5000'));
   expect(page.changes.map(({ event }) => event.id)).toEqual([5000]);
+}); // prettier-ignore
+
+test('doctor and setup see a relay of existing rows: what it lacks is a problem', { timeout: 60_000 }, async () => {
+  await db.sql('create table private (id int primary key); drop table if exists walwatch.existing');
+  const role = `relay_${process.pid}`;
+  const slot = nameOn(db);
+  const url = new URL(db.url);
+  [url.username, url.password] = [role, 'secret'];
+  await db.sql(`create role ${role} login replication password 'secret'`);
+  onTestFinished(async () => void (await db.sql(`drop owned by ${role}; drop role ${role}`)));
+  const cwd = await folder({
+    'walwatch.config.mjs': `import { connect } from '@nats-io/transport-node';
+      import { defineConfig, defineWatchers } from 'walwatch';
+      import { relay } from 'walwatch/nats';
+      export default defineConfig({ slot: '${slot}', manage: 'verify', watchers: defineWatchers()([['private', 'inserted']]) });
+      export async function subscribe(watch) {
+        relay(watch, { connection: await connect({ servers: '${nats.url}' }), stream: 'private', existing: 'v1' });
+      }`,
+  });
+  const examine = async () => {
+    const { stdout } = await cli(['doctor', '--json'], { url: url.href, cwd });
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; level: string; found: string; fix?: string }[] };
+    return checks.filter(({ name }) => ['existing rows', 'walwatch.existing', 'subscribe'].includes(name));
+  };
+  const first = await examine();
+  expect(first).toMatchObject([
+    { name: 'walwatch.existing', level: 'problem', found: expect.stringContaining('missing') },
+    { name: 'existing rows', level: 'problem', found: `existing: the role '${role}' may not read "public"."private"` },
+  ]);
+  expect(await cli(['setup', '--yes', '--role', role], { url: db.url, cwd })).toMatchObject({ code: 0 });
+  await db.sql(first[1]!.fix!);
+  expect(await examine()).toMatchObject([{ name: 'existing rows', level: 'ok' }]);
 }); // prettier-ignore
 
 test('a list of watchers over NATS gets the changes of each record in commit order, whatever their type', { timeout: 60_000 }, async () => {

@@ -160,3 +160,17 @@ test('settings of a consumer created by hand are refused if they would lose even
     await expect(member(older, 'one')).rejects.toThrow(message);
   }
 });
+
+// nats-server before 2.9.15 crashes when it is asked for a message of a stream that another process is creating.
+test('the first process of a group asks for a note only after it has written one', async () => {
+  const { member, stream } = await setting();
+  const observer = await nats.connect();
+  const requests: string[] = [];
+  observer.subscribe('$JS.API.>', { callback: (_, { subject }) => void requests.push(subject) });
+  await observer.flush();
+  await member(older, 'one');
+  await observer.flush();
+  const made = requests.indexOf(`$JS.API.STREAM.CREATE.${stream}_groups`);
+  expect(made).toBeGreaterThan(0);
+  expect(requests.indexOf(`$JS.API.STREAM.MSG.GET.${stream}_groups`)).toBeGreaterThan(made);
+});

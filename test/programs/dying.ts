@@ -3,8 +3,8 @@
  * whose handler never finishes and so holds the slot.
  * fails: its handler always fails, and the event goes to the dead letters. exits: its handler ends the process.
  */
-import { writeSync } from 'node:fs';
 import { createWatch, defineWatchers } from 'walwatch';
+import { print } from './print.ts';
 
 const [connection = '', slot = '', mode = '', transaction] = process.argv.slice(2);
 const watchers = defineWatchers<{ jobs: { id: number }; other: { id: number } }>()([
@@ -15,7 +15,7 @@ const watch = createWatch({ connection, slot, watchers });
 watch.subscribe(
   'jobs:inserted',
   ({ id }, { attempt }) => {
-    writeSync(1, `${JSON.stringify({ id, attempt })}\n`);
+    print({ id, attempt });
     if (mode === 'exits' && id === 2) process.exit(1);
     if (mode === 'fails') throw new Error('no');
   },
@@ -27,4 +27,4 @@ watch.subscribe(
 );
 if (mode === 'fails') watch.subscribe('other:inserted', () => new Promise(() => {}));
 await watch.start();
-writeSync(1, `${JSON.stringify({ started: true })}\n`);
+print({ started: true });

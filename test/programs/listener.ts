@@ -2,17 +2,15 @@
  * A process of a group, to be killed: prints a line of JSON when it begins with an event, and one when it is done.
  * `node listener.js <nats url> <stream> <group>`
  */
-import { writeSync } from 'node:fs';
 import { connect } from '@nats-io/transport-node';
 import { defineWatchers } from 'walwatch';
 import { createRemoteWatch } from 'walwatch/nats';
+import { print } from './print.ts';
 
 const [servers = '', stream = '', durable = ''] = process.argv.slice(2);
 const watchers = defineWatchers<{ entries: { id: number } }>()([['entries', 'inserted']]);
 const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
 const watch = createRemoteWatch({ connection, stream, watchers, durable });
-// Synchronously: what was printed has happened, however soon the process is killed.
-const print = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`);
 
 watch.subscribe('entries:inserted', async ({ id }, { eventId }) => {
   print({ begun: id });

@@ -2,16 +2,14 @@
  * A worker to be killed: prints each event that its handlers have done with, one JSON line each.
  * `node recorder.js <url> <slot>`; watches the table `entries`.
  */
-import { writeSync } from 'node:fs';
 import { createWatch, defineWatchers } from 'walwatch';
+import { print } from './print.ts';
 
 const [connection = '', slot = ''] = process.argv.slice(2);
 const watchers = defineWatchers<{ entries: { id: number; record: number; version: number } }>()([
   ['entries', 'inserted', { extraColumns: ['record', 'version'] }],
 ]);
 const watch = createWatch({ connection, slot, watchers });
-// Synchronously: what was printed was handled, however soon the process is killed.
-const print = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`);
 
 watch.subscribe(
   'entries:inserted',

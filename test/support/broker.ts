@@ -97,6 +97,16 @@ export async function startBrokerCluster(): Promise<readonly Broker[]> {
   );
   const connection = await connectTo(brokers.map(({ url }) => url));
   await until(() => hasJetStream(connection), { describe: 'the cluster to have a leader', timeout: 30_000 });
+  // The leader knows a server some time before it gives it a replica.
+  const { streams } = await jetstreamManager(connection);
+  const probe = { name: 'probe', subjects: ['probe'], num_replicas: brokers.length };
+  const made = () =>
+    streams.add(probe).then(
+      () => true,
+      () => false,
+    );
+  await until(made, { describe: 'all servers to take replicas', timeout: 30_000 });
+  await streams.delete(probe.name);
   await connection.close();
   return brokers;
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import type { QueryResultRow } from 'pg';
 import { programs, serverUser, wantedVersion } from './binaries.ts';
 import type { Version } from './postgres-packages.ts';
 import { temporaryFolder } from './server-folder.ts';
@@ -119,6 +120,8 @@ async function startIn(directory: string, options: ClusterOptions): Promise<Clus
       await until(async () => (await configurationLoadedAt(directory, port)) > before, {
         describe: 'the server to have loaded its configuration',
       });
+      // Commits wait for a standby only after the checkpointer has loaded it, which it does before each checkpoint.
+      if ('synchronous_standby_names' in changes) await inOwnSession(directory, port, 'checkpoint');
     },
     async [Symbol.asyncDispose]() {
       process.off('exit', abandon);
@@ -167,11 +170,15 @@ function postmaster(pidFile: string): { readonly pid: number; readonly port: num
 }
 
 /** As a new session sees it, by the socket, which is trusted whatever `hba` contains. */
-const configurationLoadedAt = (socketDirectory: string, port: number): Promise<Date> =>
-  inSession({ host: socketDirectory, port, user: 'postgres', database: 'postgres' }, async (client) => {
-    const { rows } = await client.query<{ at: Date }>('select pg_conf_load_time() as at');
-    return rows[0]!.at;
-  });
+const inOwnSession = <Row extends QueryResultRow>(socketDirectory: string, port: number, sql: string) =>
+  inSession({ host: socketDirectory, port, user: 'postgres', database: 'postgres' }, (client) =>
+    client.query<Row>(sql),
+  );
+
+async function configurationLoadedAt(socketDirectory: string, port: number): Promise<Date> {
+  const { rows } = await inOwnSession<{ at: Date }>(socketDirectory, port, 'select pg_conf_load_time() as at');
+  return rows[0]!.at;
+}
 
 /** Below the range that the system uses for outgoing connections: one of those could take the port while the server is down. */
 export async function freePort(): Promise<number> {

@@ -15,8 +15,8 @@ export interface Proxy extends AsyncDisposable {
   readonly turns: readonly number[];
   /** From now on, for new connections. Default `forward`. */
   behave(behaviour: Behaviour): void;
-  /** Resets all connections, on both sides. */
-  reset(): void;
+  /** Resets all connections, on both sides, or those with `part` in their startup message. */
+  reset(part?: string): void;
   /**
    * Makes connections half-open: they stay open, but deliver nothing, not even their end. All of them, or
    * one of the open ones, by the order of accepting.
@@ -81,12 +81,13 @@ export async function startProxy(serverUrl: string): Promise<Proxy> {
       return all.map(({ turns }) => turns);
     },
     behave: (next) => (behaviour = next),
-    reset() {
-      for (const { client, upstream } of links) {
-        client.resetAndDestroy();
-        upstream?.resetAndDestroy();
+    reset(part = '') {
+      for (const link of links) {
+        if (!link.startup.includes(part)) continue;
+        link.client.resetAndDestroy();
+        link.upstream?.resetAndDestroy();
+        links.delete(link);
       }
-      links.clear();
     },
     swallow(index) {
       const open = [...links].filter(({ client }) => !client.destroyed);

@@ -28,6 +28,7 @@ export function receiving(more: Partial<ReceiverHost> = {}) {
     },
     wantsCommits: false,
     wantsMessages: (prefix) => prefix !== 'unwanted',
+    refusedAnnotation: () => {},
   });
   const failures: unknown[] = [];
   const receiver = new Receiver(intake, {

@@ -2,7 +2,6 @@
 import { CapturedChange } from '../../src/changes/change.ts';
 import { Budget } from '../../src/changes/budget.ts';
 import { Ledger, type LedgerTransaction } from '../../src/changes/ledger.ts';
-import type { Chunk, ReadPlan } from '../../src/existing/chunk.ts';
 import type { ChunkRow } from '../../src/existing/chunk-row.ts';
 import { type State, unread } from '../../src/existing/state.ts';
 import { TableReading } from '../../src/existing/table-reading.ts';
@@ -23,7 +22,9 @@ export function readingOf(state: Partial<State> = {}, { transaction = false, wat
   const rows = new TableReading(
     {
       watchers: new Set(watchers),
+      active: true,
       ledger,
+      deferrable: () => false,
       recorder,
       give: (row) => {
         given.push(row.id);
@@ -37,6 +38,13 @@ export function readingOf(state: Partial<State> = {}, { transaction = false, wat
     ['id'],
     { run: 1, ...unread, end: ['100'], ...state },
   );
+  const begin = () => {
+    rows.keyChanges.read(rows.keyChanges.next.length);
+    rows.begin({ xmin: seenBelow, xmax: seenBelow, inProgress: new Set() }, plan, 0);
+  };
+  const add = (ids: readonly number[], reread = false) => {
+    for (const id of ids) rows.add({ key: [String(id)], row: [String(id)], reread });
+  };
   let lsn = 0n;
   let transactionOf: LedgerTransaction | undefined;
   const change = (
@@ -55,21 +63,13 @@ export function readingOf(state: Partial<State> = {}, { transaction = false, wat
     rows,
     ledger,
     given,
+    begin,
+    add,
     load: (ids: readonly number[], reread: readonly number[] = [], limit = ids.length) => {
-      const one = (id: number, again: boolean) => ({ key: [String(id)], row: [String(id)], reread: again });
-      const chunk: Chunk = {
-        snapshot: { xmin: seenBelow, xmax: seenBelow, inProgress: new Set() },
-        lsn: 0n,
-        activePid: 1,
-        rows: [...ids.map((id) => one(id, false)), ...reread.map((id) => one(id, true))],
-        scanned: ids.length,
-        exhausted: ids.length < limit,
-        bytes: 0,
-        isLarge: false,
-        last: ids.length === 0 ? undefined : [String(ids.at(-1))],
-      };
-      rows.keyChanges.read(rows.keyChanges.next.length);
-      rows.load(chunk, { plan } as ReadPlan, 0);
+      begin();
+      add(ids);
+      add(reread, true);
+      rows.complete({ last: ids.length === 0 ? undefined : [String(ids.at(-1))], exhausted: ids.length < limit });
     },
     updated: (id: number, xid: number, from = id) =>
       change('updated', xid, { row: { id: String(id) }, old: { id: String(from) } }),

@@ -67,6 +67,7 @@ export function transacting({ entries = inserted, when, limit = 1_000_000 }: Opt
       return router.transactions.wanted || held !== undefined;
     },
     wantsMessages: () => true,
+    refusedAnnotation: () => {},
   });
   const subscriptions = new Subscriptions(router, { onError: 'retry' }, noSession);
   const tuple = (id: string) => plan.wanted.map((index) => (relation.columns[index]!.name === 'id' ? id : 'x'));

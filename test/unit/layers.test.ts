@@ -24,7 +24,7 @@ const layers = [
   ['existing'],
   ['observe'],
   ['watch'],
-  ['nats', 'sse', 'client', 'cli'],
+  ['nats', 'sse', 'client', 'outbox', 'testing', 'cli'],
   ['react'],
   ['index.ts'],
 ];

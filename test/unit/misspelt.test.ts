@@ -5,6 +5,7 @@ import { createClient } from '../../src/client/index.ts';
 import { type ConfigurationError, createWatch, defineWatchers, collectMetrics, table } from '../../src/index.ts';
 import { createRemoteWatch, relay } from '../../src/nats/index.ts';
 import { sse } from '../../src/sse/index.ts';
+import { createTestWatch } from '../../src/testing/index.ts';
 
 const watchers = defineWatchers([['users', 'updated', { extraColumns: ['role_id'] }]]);
 const server = { connection: 'postgres://localhost/none' };
@@ -40,6 +41,9 @@ const calls: readonly (readonly [string, () => unknown, string, string])[] = [
   ['limits', () => relay(made(), { connection, stream: 'a', limits: any({ maxage: 0 }) }), 'maxage', 'maxAge'],
   ['createRemoteWatch', () => createRemoteWatch(any({ connection, stream: 'a', watchers, durabel: 'b' })), 'durabel', 'durable'],
   ['a remote subscribe', () => remote().subscribe('users:updated', handler, any({ concurency: 2 })), 'concurency', 'concurrency'],
+  ['createTestWatch', () => createTestWatch(watchers, any({ loger: false })), 'loger', 'logger'],
+  ['deliver', () => createTestWatch(watchers).deliver('users:updated', { id: 1, role_id: 1 }, any({ time: 2 })), 'time', 'times'],
+  ['deliverMessage', () => createTestWatch(watchers).deliverMessage('outbox', '', any({ annotation: {} })), 'annotation', 'annotations'],
   ['sse', () => sse(made(), any({ autorize: () => true })), 'autorize', 'authorize'],
 ]; // prettier-ignore
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { jsonLine, textLine } from '../../../src/cli/event-line.ts';
 import { lenientTypes } from '../../../src/cli/lenient-types.ts';
+import { noAnnotations } from '../../../src/changes/annotations.ts';
 import { widthOf } from '../../../src/cli/width.ts';
 import type { EventContext } from '../../../src/types/delivery.ts';
 
@@ -42,6 +43,19 @@ describe.each(hostile)('%s', (_, value) => {
       event: { id: 1 },
     });
   });
+});
+
+test('annotations follow the values, and are missing where there are none', () => {
+  const annotations = { actor: 'user:7', '\u001b[2J': { ids: [1] } };
+  expect(textLine({ id: 1 }, context({ previous: { id: 2 }, annotations }), Infinity)).toMatch(
+    /users:updated {2}id 1 {2}was id 2 {2}with actor "user:7", \\u001b\[2J \{ ids: \[ 1 \] \}$/,
+  );
+  expect(JSON.parse(jsonLine({ id: 1 }, context({ annotations })))).toMatchObject({ annotations });
+  expect(textLine({ id: 1 }, context({ annotations: noAnnotations }), Infinity)).toMatch(/id 1$/);
+  expect(JSON.parse(jsonLine({ id: 1 }, context({ annotations: noAnnotations })))).not.toHaveProperty('annotations');
+  const long = textLine({ id: 1 }, context({ annotations: { actor: 'x'.repeat(500) } }), 60);
+  expect(widthOf(long)).toBeLessThanOrEqual(60);
+  expect(long).toContain('with actor "xx');
 });
 
 describe('in the columns of a terminal', () => {

@@ -120,6 +120,19 @@ test('an event whose routing column was not sent goes to onError alone, in commi
   expect(ids()).toEqual([[1, 2], [4]]);
 });
 
+test('events behind one that goes to onError alone wait for it, also if the batch before it was handled at once', async () => {
+  const { send, dispatcher } = dispatching();
+  const handled: unknown[] = [];
+  const one = recipient((events) => void handled.push(events.map(({ id }: { id: number }) => id)), {
+    batch: { size: 9, wait: 0, latest: false },
+  });
+  send(one, '1');
+  send(one, '2', { obstacle: new WatchError('VALUE_ABSENT', 'absent') }); // onError is 'retry': it is held
+  send(one, '3');
+  await tick(1000);
+  expect([handled, dispatcher.heldBy?.eventId, dispatcher.deliveries]).toEqual([[[1]], '0/2/0', 2]);
+});
+
 describe('ending', () => {
   test('the subscription drops the events being collected, and leaves no timer', async () => {
     const { sendAll, one, ids, ledger } = batching({ wait: 1000 });

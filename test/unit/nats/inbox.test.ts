@@ -31,7 +31,7 @@ function reply(seq: number, time: string, deliveries = 1) {
 
 function event(): Captured {
   const transaction = new LedgerTransaction({ xid: 1, finalLsn: 1n as never, committedAt: 0 });
-  return { bytes: 10, holders: 0, transaction, ordinal: 0, eventId: 'one' };
+  return { bytes: 10, holders: 0, transaction, ordinal: 0, annotations: {}, eventId: 'one' };
 }
 
 test('a redelivered message is known, while it is handled and after it is done', () => {

@@ -128,9 +128,18 @@ test.each<[string, object]>([
   ['its event is undefined', { event: undefined }],
   ['its event is { id: 1 }', { event: { id: 1 } }],
   ['its previous is []', { previous: [] }],
+  ['its annotations is []', { annotations: [] }],
   ['its copy is false', { copy: false }],
 ])('a message is refused because %s', (reason, wrong) => {
   expect(read(JSON.stringify({ ...good, ...wrong }))).toBe(reason);
+});
+
+test('annotations that are nested too deep to be written as JSON again are refused', () => {
+  const nested = (levels: number) => `{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+  const message = (levels: number) =>
+    JSON.stringify({ ...good, annotations: 0 }).replace('"annotations":0', `"annotations":${nested(levels)}`);
+  expect(read(message(63))).toHaveProperty('annotations');
+  expect(read(message(30_000))).toMatch(/^its annotations is /);
 });
 
 test('a message under the subject of another watcher, or with invalid UTF-8, is refused', () => {

@@ -45,7 +45,7 @@ function verdictOf(more: Partial<Facts> = {}, options: Partial<WatchOptions> = {
   });
   const found = { publication: publication(createdComment), slot: undefined, ...more };
   const facts: Facts = {
-    server, manage: resolved.manage, tables: [users], bound, misfits: [], identity: [], filters: new Map(),
+    server, manage: resolved.manage, tables: [users], bound, misfits: [], identity: [], filters: new Map(), keepsExisting: false,
     marker: parseComment(found.publication?.comment ?? null).markers[0], ...found,
   }; // prettier-ignore
   return judge(facts, { ...noMemory, ...memory }, resolved);

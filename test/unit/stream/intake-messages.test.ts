@@ -17,6 +17,7 @@ function intaking() {
     },
     wantsCommits: false,
     wantsMessages: () => true,
+    refusedAnnotation: () => {},
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
@@ -49,6 +50,15 @@ test('messages have their own numbers, so they do not renumber changes', () => {
   begin(0x200n);
   message(3n);
   expect(ids()).toEqual(['0/100/m0', '0/100/0', '0/100/m1', '0/100/1', '0/200/m0']);
+});
+
+test('a message of an outbox counts with its parsed value', () => {
+  const { begin, message, received } = intaking();
+  begin(0x100n);
+  message(1n);
+  message(2n, true, 'walwatch:message:order.placed');
+  const [plain, parsed] = received as CapturedMessage[];
+  expect(parsed!.bytes - plain!.bytes).toBe(300); // three times its 100 bytes
 });
 
 test('a message has its place among the changes of its transaction', () => {

@@ -25,6 +25,7 @@ function intaking() {
     },
     wantsCommits: false,
     wantsMessages: () => true,
+    refusedAnnotation: () => {},
   });
   const begin = (finalLsn: bigint) => intake.begin({ tag: 'begin', finalLsn, committedAt: 0, xid: 7 });
   const commit = (commitLsn: bigint) => intake.commit({ tag: 'commit', commitLsn, endLsn: commitLsn + 8n });
