@@ -15,14 +15,14 @@ const sections = [
     title: 'How-to guides',
     folder: 'docs/how-to',
     first: [
-      'search-index', 'invalidate-a-cache', 'send-webhooks', 'live-list-in-react', 'exactly-once', 'handle-failures',
-      'deploy', 'monitor', 'testing', 'frameworks-and-orms', 'fan-out-with-nats',
+      'search-index', 'invalidate-a-cache', 'send-webhooks', 'transactional-outbox', 'audit-log', 'live-list-in-react',
+      'exactly-once', 'handle-failures', 'deploy', 'monitor', 'trace-a-change', 'testing', 'frameworks-and-orms', 'fan-out-with-nats',
     ], // prettier-ignore
   },
   {
     title: 'Reference',
     folder: 'docs/reference',
-    first: ['watchers', 'subscribe', 'watch', 'errors', 'database', 'cli', 'nats', 'sse'],
+    first: ['watchers', 'subscribe', 'watch', 'errors', 'database', 'cli', 'nats', 'sse', 'outbox'],
   },
   {
     title: 'Migrate',

@@ -1,4 +1,4 @@
-// Runs a worker and a page of the packed package under Jest and vitest, set up as docs/how-to/testing.md tells users to. It needs
+// Runs a worker, a page and a test watch of the packed package under Jest, vitest and node:test, set up as docs/how-to/testing.md tells users to. It needs
 // `npm run build && npm run compile`.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,10 +27,15 @@ const project = makeProject(
     'tests/worker.js': text('worker.mjs'),
     'tests/work.test.js': text('work.test.mjs'),
     'tests/page.test.js': text('page.test.mjs'),
+    'tests/test-watch.js': text('test-watch.mjs'),
+    'tests/work-test-watch.test.js': text('work-test-watch.test.mjs'),
     'page-server.mjs': text('page-server.mjs'),
     // Unchanged, without a transform.
     'native/worker.mjs': text('worker.mjs'),
     'native/work.test.mjs': text('work.test.mjs').replace('./worker', './worker.mjs'),
+    'native/test-watch.mjs': text('test-watch.mjs'),
+    'native/work-test-watch.test.mjs': text('work-test-watch.test.mjs').replace('./test-watch', './test-watch.mjs'),
+    'node/test-watch.test.mjs': `import { test } from 'node:test';\n${text('work-test-watch.test.mjs').replace('./test-watch', '../native/test-watch.mjs')}`,
     'native/require.test.cjs': `test('loads', () => expect(require('walwatch')).toHaveProperty('createWatch'));`,
     'native.json': JSON.stringify({ transform: {}, testMatch: ['**/native/*.test.*'], moduleFileExtensions: ['js', 'cjs', 'mjs'] }), // prettier-ignore
     'tsconfig.json': JSON.stringify({
@@ -68,4 +73,5 @@ for (const name of ['node', 'jsdom']) {
   const tests = name === 'node' ? 'tests/work' : 'tests/';
   attempt(`vitest, ${name}`, 'npx', ['vitest', 'run', '--globals', '--environment', name, tests]);
 }
+attempt('node:test', process.execPath, ['--test', 'node/test-watch.test.mjs']);
 server.kill();

@@ -1,10 +1,10 @@
-/** Creates a span for each attempt of a handler and for each connection attempt. Works in any application: copy it. */
+/** Creates a span for each attempt of a handler, in the trace of the transaction that made the change. Works in any application: copy it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
 import {
-  type Context, type ContextManager, context, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace,
+  type Context, type ContextManager, context, type Link, propagation, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, type TextMapGetter, trace,
 } from '@opentelemetry/api'; // prettier-ignore
-import type { ConnectionTrace, HandlerTrace } from 'walwatch';
+import type { Annotations, ConnectionTrace, DeliveryContext, HandlerTrace } from 'walwatch';
 
 /** OpenTelemetry's own manager hides its storage. A channel needs the storage to pass spans on to handlers. */
 export class StorageContextManager implements ContextManager {
@@ -42,10 +42,13 @@ export class StorageContextManager implements ContextManager {
 export function traceWalwatch({ storage }: StorageContextManager): void {
   const tracer = trace.getTracer('walwatch');
 
-  follow(tracingChannel<Context, HandlerTrace>('walwatch:handler'), storage, ({ slot, watcher, subscription, context: about }) =>
-    tracer.startSpan(`handle ${watcher}`, {
-      root: true, // events arrive in the context of the connection, which is not a useful parent
+  follow(tracingChannel<Context, HandlerTrace>('walwatch:handler'), storage, ({ slot, watcher, subscription, context: about }) => {
+    // A batch has changes of several traces: it links to them. Otherwise the span is a child of the one that made the change.
+    const { contexts } = about as DeliveryContext & { readonly contexts?: readonly DeliveryContext[] };
+    const links = contexts ? linksTo(contexts) : [];
+    return tracer.startSpan(`handle ${watcher}`, {
       kind: SpanKind.CONSUMER,
+      links,
       attributes: {
         'messaging.system': 'postgresql',
         'messaging.destination.name': watcher,
@@ -54,12 +57,40 @@ export function traceWalwatch({ storage }: StorageContextManager): void {
         'walwatch.subscription': subscription,
         'walwatch.attempt': about.attempt,
       },
-    }),
-  ); // prettier-ignore
+    }, contexts ? ROOT_CONTEXT : traceOf(about.annotations));
+  }); // prettier-ignore
 
   follow(tracingChannel<Context, ConnectionTrace>('walwatch:connection'), storage, ({ slot, connects }) =>
     tracer.startSpan(`connect ${slot}`, { kind: SpanKind.CLIENT, attributes: { 'walwatch.slot': slot, 'walwatch.connects': connects } }),
   ); // prettier-ignore
+}
+
+/** The current trace as annotations: `await outbox.annotate(trx, currentTrace())`. */
+export function currentTrace(): Annotations {
+  const annotations: Record<string, string> = {};
+  propagation.inject(context.active(), annotations);
+  return annotations;
+}
+
+/** Every role that may connect can write annotations with any value. Propagators expect strings, as in headers. */
+const onlyStrings: TextMapGetter<Annotations> = {
+  keys: Object.keys,
+  get(annotations, key) {
+    const value = annotations[key];
+    return typeof value === 'string' ? value : undefined;
+  },
+};
+
+/** The trace that is in the annotations of a change. */
+function traceOf(annotations: Annotations): Context {
+  return propagation.extract(ROOT_CONTEXT, annotations, onlyStrings);
+}
+
+/** Links to the spans that made the changes of a batch, once for each span. */
+function linksTo(contexts: readonly DeliveryContext[]): Link[] {
+  const spans = contexts.map(({ annotations }) => trace.getSpanContext(traceOf(annotations)));
+  const bySpan = new Map(spans.map((span) => [span && `${span.traceId}/${span.spanId}`, span]));
+  return [...bySpan.values()].flatMap((span) => (span ? [{ context: span }] : []));
 }
 
 /** One span from `start` to `end`, or to `asyncEnd` if the handler returned a promise. */
