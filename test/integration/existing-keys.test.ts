@@ -50,8 +50,10 @@ test('citext: rows are read in its order, and a key that changes its case is fol
                      update spelled set id = 'aa', n = 15 where n = 5`),
   });
   expect(copied).toEqual(table);
+  // The row that moved to where reading had been comes with the next chunk that is read after its change has passed.
+  const inOrder = rows.filter((id) => id !== 'aa');
   // In capitals if a slow chunk was read again, after the update.
-  expect(rows.slice(0, 4).map((id) => id.toLowerCase())).toEqual(['a', 'b', 'c', 'd']);
+  expect(inOrder.slice(0, 4).map((id) => id.toLowerCase())).toEqual(['a', 'b', 'c', 'd']);
 });
 
 test('a nondeterministic collation: texts that it holds equal are one key in the table', async () => {
