@@ -35,6 +35,9 @@ GRANT CONNECT ON DATABASE accounts TO walwatch;
 GRANT USAGE ON SCHEMA public TO walwatch;
 GRANT SELECT ON public.users, public.packages TO walwatch;
 
+-- The rights on the tables of walwatch itself, for dead letters, transaction: true, attempts and existing, are at the end of each
+-- file in migrations/.
+
 -- In PostgreSQL 14 and older, and in databases upgraded from it, every role may create objects in the schema public. They
 -- include functions and operators that could then run instead of others. Roles of your application that create tables there
 -- and do not own the schema need: GRANT CREATE ON SCHEMA public TO …;

@@ -10,7 +10,7 @@ export type {
 export {
   ConfigurationError, type ConfigurationIssue, errorCodes, ProtocolError, type RetryClass, WatchError, type WatchErrorCode, type WatchErrorDetails,
 } from './errors.ts'; // prettier-ignore
-export type { EventOf, FilterOf, WatcherName } from './types/lookup.ts';
+export type { EventOf, FilterOf, WatcherName, WatcherNames } from './types/lookup.ts';
 export type { Logger } from './types/logger.ts';
 export type { MessageHandlerOf, MessageOptions } from './types/messages.ts';
 export type { MessageDescriptor, OutboxMessage } from './types/outbox.ts';

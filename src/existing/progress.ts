@@ -11,6 +11,7 @@ export class Progress implements ExistingRows {
   readonly version: string;
   readonly #tables = new Map<string, TableProgress>();
   readonly #total: number;
+  #reading = false;
   #finished = false;
   #done!: Promise<void>;
   #resolve!: () => void;
@@ -25,7 +26,7 @@ export class Progress implements ExistingRows {
 
   get state(): ExistingRows['state'] {
     if (this.#finished) return 'done';
-    return this.#tables.size === 0 ? 'waiting' : 'reading';
+    return this.#reading ? 'reading' : 'waiting';
   }
 
   get rows(): number {
@@ -59,6 +60,11 @@ export class Progress implements ExistingRows {
     if (table) table.rows = rows;
   }
 
+  /** Nothing has to be waited for before the next rows are read. */
+  begin(): void {
+    this.#reading = true;
+  }
+
   finish(): void {
     this.#finished = true;
     this.#resolve();
@@ -67,7 +73,7 @@ export class Progress implements ExistingRows {
   /** Something is read, or read again. */
   again(): void {
     if (!this.#finished) return;
-    this.#finished = false;
+    this.#reading = this.#finished = false;
     this.#promise();
   }
 

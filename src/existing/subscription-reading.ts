@@ -258,7 +258,7 @@ export class SubscriptionReading {
       subscription: this.subscription,
       options: this.options,
       handled: (rows: number) => this.progress.handled(name, rows),
-      between: (stream: ExistingStream) => this.#between(stream),
+      beforeChunk: (stream: ExistingStream) => this.#beforeChunk(stream),
     };
     return new TableReader(host, table, plan, of, state);
   }
@@ -269,8 +269,9 @@ export class SubscriptionReading {
     return filtered ? undefined : estimateRows(client, plan);
   }
 
-  /** Between two chunks of a table. Others, which were read in part before, follow the changes of their keys. */
-  async #between(stream: ExistingStream): Promise<void> {
+  /** Before each chunk of a table. Others, which were read in part before, follow the changes of their keys. */
+  async #beforeChunk(stream: ExistingStream): Promise<void> {
+    this.progress.begin();
     for (const reader of this.#readers.values()) if (reader.rows.keyChanges.holds) await reader.store(stream);
     if (Date.now() - this.#loggedAt < logEvery) return;
     this.#loggedAt = Date.now();

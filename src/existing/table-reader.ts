@@ -35,8 +35,8 @@ export interface TableReaderHost {
   warn(warning: WatchError): void;
   /** The number of handled rows of the table. */
   handled(rows: number): void;
-  /** Between two chunks. */
-  between(stream: ExistingStream): Promise<void>;
+  /** Before each chunk. */
+  beforeChunk(stream: ExistingStream): Promise<void>;
 }
 
 /** Milliseconds between two stores of the progress while a handler is slow. */
@@ -121,7 +121,7 @@ export class TableReader {
       if (rows.keyChanges.tooMany) return 'moved';
       if (rows.done || performance.now() > this.#storedAt + storeOften) await this.#store(stream);
       if (rows.done) break;
-      await this.#host.between(stream);
+      await this.#host.beforeChunk(stream);
       await this.#readChunk(stream);
       this.#host.handled(rows.handled);
     }

@@ -27,6 +27,7 @@ class TestReading implements Given {
   given(): void {
     this.#open++;
     this.progress.again();
+    this.progress.begin();
     this.progress.table('', this.#rows, undefined);
   }
 

@@ -18,15 +18,16 @@ export interface Annotations {
 
 /** Fields of every delivery: its position in the WAL and the number of the attempt. */
 export interface DeliveryContext {
-  /** Identifies the event: `commitLsn/ordinal`, e.g. `'16/B374D848/0'`. The same in every redelivery, so use it to detect duplicates.
+  /** Identifies the event: `commitLsn/ordinal`, e.g. `'16/B374D848/0'`. Of a message: `commitLsn/mN`; of a transaction: `commitLsn`; of
+   *  an existing row: `existing/<version>/<run>/<schema.table>/<key>`. The same in every redelivery, so use it to detect duplicates.
    *  Unique within one history of the database: after the server was restored to an earlier state, new changes can get positions
    *  that were used before. The `gap` event reports that. */
   readonly eventId: string;
-  /** Position of the commit record, e.g. `'16/B374D848'`. Compare positions with `compareLsn`, not as text. */
+  /** Position of the commit record, e.g. `'16/B374D848'`; `'0/0'` of an existing row. Compare positions with `compareLsn`, not as text. */
   readonly commitLsn: string;
-  /** Transaction ID. */
+  /** Transaction ID; 0 of an existing row. */
   readonly xid: number;
-  /** When the transaction committed, by the server's clock. */
+  /** When the transaction committed, by the server's clock. Of an existing row: when it was read. */
   readonly committedAt: Date;
   /** Annotations that the transaction had when it made this change or message; `{}` without one. Any role that can connect may write
    *  them, so validate what you rely on. For `onTransaction`: those of the newest change that has arrived. */
@@ -178,8 +179,8 @@ export type OnError =
 
 /** Options of every kind of subscription. */
 export interface DeliveryOptions {
-  /** Name in logs, metrics and `status()`. Must be unique and stay the same across restarts if the subscription uses `transaction` or
-   *  dead letters. Default: watcher and filter. */
+  /** Name in logs, metrics and `status()`. Must be unique and stay the same across restarts if the subscription uses `transaction`,
+   *  dead letters or `existing`. Default: watcher and filter. */
   readonly name?: string;
   /** Ends the subscription when aborted. */
   readonly signal?: AbortSignal;
@@ -222,17 +223,19 @@ export interface BatchOptions {
   readonly size: number;
   /** Milliseconds to wait for more events after the first one. Default 0: takes only those that have already arrived. */
   readonly wait?: number;
-  /** Keeps only the newest event of each record in a batch. Default false. */
+  /** Keeps only the newest event of each record in a batch, and an older one if it has a value that newer ones lack (see
+   *  `context.absent`). Default false. */
   readonly latest?: boolean;
 }
 
 /** The progress of reading the existing rows of a subscription. */
 export interface ExistingRows {
   readonly version: string;
+  /** `'waiting'`: for transactions that were writing before. */
   readonly state: 'waiting' | 'reading' | 'done';
   /** Handled so far, of all tables. */
   readonly rows: number;
-  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a filter, or while state is 'waiting'. */
+  /** Of all tables, by PostgreSQL's statistics. Undefined: without statistics, with a filter, or until all tables are known. */
   readonly estimatedRows: number | undefined;
   /** Resolves when every existing row has been handled. Rejects when the subscription or the watch ends before. Never an unhandled
    *  rejection. After a gap, when the rows are read again, it is another promise. */

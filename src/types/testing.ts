@@ -32,7 +32,8 @@ export interface ChangeOptions<W extends Watchers, N extends WatcherName<W>> {
   readonly previous?: 'updated' extends TypeOf<W, N>
     ? Readonly<Partial<EventOf<W, N>>>
     : "only 'updated' has previous values";
-  /** Delivers it as an existing row, with `context.existing`: to the subscriptions with the option `existing`. */
+  /** Delivers it as an existing row, with `context.existing`: to the subscriptions with the option `existing`, or, if
+   *  there is none, to all of the watcher, with a warning. */
   readonly existing?: 'inserted' extends TypeOf<W, N> ? boolean : "existing rows arrive as 'inserted'";
 }
 
@@ -59,7 +60,7 @@ export interface TestWatch<W extends Watchers = Watchers> extends SlotWatch<W> {
    *  batches and `onError` apply as they do with a database. Handlers get the values of `event` as they are. Works before and after
    *  `start()`. Do not await it in a handler: it may wait for that handler.
    *
-   *  Resolves when all handlers are done, retries included; a batch is not waited for. Rejects with what a handler threw, or with an
+   *  Resolves when all handlers are done, retries included. A batch is delivered at once, whatever its `wait`. Rejects with what a handler threw, or with an
    *  `AggregateError` if they threw different errors.
    *  @throws ConfigurationError for an unknown watcher or column, or a missing one; the error that ended the watch
    *  @example

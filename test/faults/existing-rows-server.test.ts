@@ -1,5 +1,5 @@
 /** Existing rows while the server, the table or the application gets in the way. */
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { defineWatchers } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
 import { writeTo } from '../support/copier.ts';
@@ -104,26 +104,35 @@ test('a chunk that waits for the end of a rewrite of its table has all rows', { 
 });
 
 test(
-  'a transaction that wrote before the stream began is waited for, and its rows are read',
+  'transactions that wrote before the stream began are waited for, then named, and their rows are read',
   { timeout: 30_000 },
   async () => {
     const slot = slotName();
     const early = await copyOf('early', 10, { slot });
     await early.watch.start();
     await early.watch.stop();
-    const { watch, copy, subscribe } = await copyOf('late_table', 0, { slot });
+    const { watch, copy, subscribe, told } = await copyOf('late_table', 0, { slot });
     const writer = await db.client();
     await writer.query(`begin; insert into late_table values (1); savepoint a; insert into late_table values (2)`);
+    const other = await db.client();
+    await other.query(`begin; insert into late_table values (3); prepare transaction 'left_${slot}'`);
+    onTestFinished(async () => void (await db.sql(`rollback prepared 'left_${slot}'`).catch(() => {})));
     const subscription = subscribe();
     await watch.start();
-    const state = await Promise.race([
-      subscription.existing.done.then(() => 'done'),
-      new Promise((resolve) => setTimeout(() => resolve('waits'), 500)),
-    ]);
-    expect(state).toBe('waits');
+    let hours = 0;
+    vi.spyOn(Date, 'now').mockImplementation(() => performance.timeOrigin + performance.now() + ++hours * 3_600_000);
+    await until(() => told().length > 0, { describe: 'the warning' });
+    vi.restoreAllMocks();
+    expect(told()[0]).toMatch(
+      new RegExp(
+        `waits for transactions that began before: .*process \\d+ .*prepared transaction 'left_${slot}' since`,
+      ),
+    );
+    expect(subscription.existing.state).toBe('waiting');
+    await other.query(`commit prepared 'left_${slot}'`);
     await writer.query('commit');
     await subscription.existing.done;
-    expect([...copy.keys()]).toEqual([1, 2]);
+    expect([...copy.keys()]).toEqual([1, 2, 3]);
   },
 );
 

@@ -111,3 +111,29 @@ test('a version that is used again has new event ids, so its rows do not look li
   for (const version of ['v1', 'v2', 'v1', 'v1']) ids.push(...(await read(slot, version)).ids);
   expect(ids).toEqual(['existing/v1/1/public.items/1', 'existing/v2/1/public.items/1', 'existing/v1/2/public.items/1']);
 });
+
+test('the sweep by version: after a new one is read, entries of rows whose deletes were missed are those of the old one', async () => {
+  const slot = await itemsOf(5);
+  const index = new Map<number, string>();
+  const build = async (version: string) => {
+    await using watch = watchOf(watchers, { slot });
+    const subscription = watch.subscribe(
+      ['items:inserted', 'items:updated', 'items:deleted'],
+      ({ type, event }) => void (type === 'deleted' ? index.delete(event.id) : index.set(event.id, version)),
+      { name: 'index', existing: version },
+    );
+    await watch.start();
+    await db.sql(`insert into items values (${version === 'v1' ? 10 : 20})`);
+    await subscription.existing.done;
+    await settled(db, watch);
+  };
+  await build('v1');
+  await using other = watchOf(watchers, { slot });
+  other.subscribe('items:deleted', () => {}, { name: 'another' });
+  await other.start();
+  await db.sql('delete from items where id in (2, 3)');
+  await settled(db, other);
+  await other.stop();
+  await build('v2');
+  expect([...index].toSorted(([a], [b]) => a - b)).toEqual([[1, 'v2'], [2, 'v1'], [3, 'v1'], [4, 'v2'], [5, 'v2'], [10, 'v2'], [20, 'v2']]); // prettier-ignore
+});
