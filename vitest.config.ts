@@ -7,7 +7,7 @@ const quiet = { execArgv: ['--disable-warning=WalwatchWarning'] };
 const withServer = {
   ...quiet,
   setupFiles: ['test/support/no-leftovers.ts'],
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   hookTimeout: 60_000,
 };
 

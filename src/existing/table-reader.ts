@@ -95,7 +95,10 @@ export class TableReader {
         deferrable: () => this.plan.order.isDeferrable,
         recorder,
         give: (row) => this.#give(row),
-        wake: () => this.#pause.wake(),
+        wake: () => {
+          host.handled(this.rows.handled);
+          this.#pause.wake();
+        },
       },
       `existing/${options.version}/${state.run}/${table.name}`,
       plan.order.names,
@@ -123,7 +126,6 @@ export class TableReader {
       if (rows.done) break;
       await this.#host.beforeChunk(stream);
       await this.#readChunk(stream);
-      this.#host.handled(rows.handled);
     }
     this.#host.splices.remove(this.oid, rows);
     this.isDone = true;
@@ -237,7 +239,6 @@ export class TableReader {
         if (performance.now() > until) break;
       }
       if (rows.arrives) this.#early += performance.now() - begin;
-      this.#host.handled(rows.handled);
       if (rows.chunkDone) return;
       if (Date.now() - stored > storeEvery) {
         await this.store(stream);

@@ -207,7 +207,7 @@ describe.skipIf(noChromium)('tabs of one browser', () => {
     await session.send('Debugger.pause');
     void first!.evaluate('1').catch(() => {});
     const before = streams.length;
-    await until(() => streams.length > before, { describe: 'the second tab to take over', timeout: 20_000 });
+    await until(() => streams.length > before, { describe: 'the second tab to take over' });
     tell(1);
     await hears(second!, ['1:1']);
     await session.send('Debugger.resume');

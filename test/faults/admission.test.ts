@@ -64,7 +64,7 @@ describe('with a separate server', () => {
     expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
   });
 
-  test('a server in recovery that accepts no connections yet is waited for', { timeout: 60_000 }, async () => {
+  test('a server in recovery that accepts no connections yet is waited for', async () => {
     await sql('select pg_drop_replication_slot(slot_name) from pg_replication_slots');
     // A standby without hot_standby gives the answer of a server in recovery, for as long as the test needs.
     const signal = join(cluster.dataDirectory, 'standby.signal');

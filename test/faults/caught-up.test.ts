@@ -128,7 +128,7 @@ describe('on a server without other writers', () => {
   });
 });
 
-test.skipIf(version < 16)('on a standby server everything replayed is handled', { timeout: 60_000 }, async () => {
+test.skipIf(version < 16)('on a standby server everything replayed is handled', async () => {
   const sql = (cluster: Cluster, text: string) => inSession(cluster.url, (client) => client.query(text));
   const primary = await startCluster();
   onTestFinished(() => primary[Symbol.asyncDispose]());
@@ -147,7 +147,7 @@ test.skipIf(version < 16)('on a standby server everything replayed is handled', 
       await sql(primary, 'select pg_log_standby_snapshot()');
       return made;
     },
-    { describe: 'the slot on the standby', timeout: 20_000 },
+    { describe: 'the slot on the standby' },
   );
   await slot;
   const { watch, seen } = watching(standby, 'caught_up_on_standby');

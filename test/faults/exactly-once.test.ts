@@ -81,48 +81,42 @@ test.each([
   ['events', 6],
   ['batches', 4],
   ['transactions', 4],
-])(
-  'a counter of %s is exact although its worker is killed again and again',
-  { timeout: 60_000 },
-  async (what, rounds) => {
-    const slot = slotName();
-    onTestFinished(() => dropSlotAndPublication(db, slot));
-    const start = () => {
-      const worker = spawn(process.execPath, ['.build/test/programs/counter.js', db.url, slot, what], {
-        stdio: ['ignore', 'ignore', 'inherit'],
-      });
-      onTestFinished(() => void worker.kill('SIGKILL'));
-      return worker;
-    };
-    let worker = start();
-    // Streaming: a slot that is active may still be in creation, and miss writes until it is ready.
-    const streaming = `select from pg_stat_replication where application_name = $1 and state = 'streaming'`;
-    await until(async () => (await db.sql(streaming, [`walwatch/${slot}`])).length === 1, {
-      describe: 'the worker',
-      timeout: 20_000,
+])('a counter of %s is exact although its worker is killed again and again', async (what, rounds) => {
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const start = () => {
+    const worker = spawn(process.execPath, ['.build/test/programs/counter.js', db.url, slot, what], {
+      stdio: ['ignore', 'ignore', 'inherit'],
     });
-    let written = 0;
-    for (let round = 0; round < rounds; round++) {
-      const rows = 50 + Math.floor(Math.random() * 100);
-      await db.sql(
-        `do $$ begin for i in 1..${rows} loop insert into sales default values; if i % 3 = 0 then commit; end if; end loop; end $$`,
-      );
-      written += rows;
-      const enough = written - Math.floor(Math.random() * rows);
-      await until(async () => (await total('killed')) >= enough, {
-        describe: () => `a count of ${enough}`,
-        timeout: 20_000,
-      });
-      worker.kill('SIGKILL');
-      await once(worker, 'exit');
-      worker = start();
-    }
-    await until(async () => (await total('killed')) >= written, { describe: `a count of ${written}`, timeout: 20_000 });
-    worker.kill('SIGTERM');
+    onTestFinished(() => void worker.kill('SIGKILL'));
+    return worker;
+  };
+  let worker = start();
+  // Streaming: a slot that is active may still be in creation, and miss writes until it is ready.
+  const streaming = `select from pg_stat_replication where application_name = $1 and state = 'streaming'`;
+  await until(async () => (await db.sql(streaming, [`walwatch/${slot}`])).length === 1, {
+    describe: 'the worker',
+  });
+  let written = 0;
+  for (let round = 0; round < rounds; round++) {
+    const rows = 50 + Math.floor(Math.random() * 100);
+    await db.sql(
+      `do $$ begin for i in 1..${rows} loop insert into sales default values; if i % 3 = 0 then commit; end if; end loop; end $$`,
+    );
+    written += rows;
+    const enough = written - Math.floor(Math.random() * rows);
+    await until(async () => (await total('killed')) >= enough, {
+      describe: () => `a count of ${enough}`,
+    });
+    worker.kill('SIGKILL');
     await once(worker, 'exit');
-    expect(await total('killed')).toBe(written);
-  },
-);
+    worker = start();
+  }
+  await until(async () => (await total('killed')) >= written, { describe: `a count of ${written}` });
+  worker.kill('SIGTERM');
+  await once(worker, 'exit');
+  expect(await total('killed')).toBe(written);
+});
 
 test('a temporary slot stores no positions, because nothing could continue from them', async () => {
   const watch = createWatch({ connection: db.url, slot: { temporary: true }, watchers });

@@ -24,7 +24,6 @@ describe('commits that wait for a synchronous standby', () => {
   // walwatch's own commits wait as well with `on`, which is the default.
   test.each(['local', 'on'])(
     "are not in a row before others can see them, with synchronous_commit = '%s' for walwatch",
-    { timeout: 60_000 },
     async (own) => {
       await db.sql(`alter database "${db.name}" set synchronous_commit = ${own}`);
       const name = `synced_${own}`;
@@ -80,63 +79,55 @@ describe('commits that wait for a synchronous standby', () => {
     },
   );
 
-  test(
-    "the stored progress survives a crash of the server, with synchronous_commit = 'off' for walwatch as well",
-    { timeout: 60_000 },
-    async () => {
-      await db.sql(`alter database "${db.name}" set synchronous_commit = off`);
-      await cluster.reload({ wal_writer_delay: '10s' });
-      await using proxy = await startProxy(db.url);
-      const { watch, slot, subscribe } = await copyOn(db)('recorded', 20, { watchOptions: { connection: proxy.url } });
-      const subscription = subscribe();
-      await watch.start();
-      await subscription.existing.done;
-      proxy.behave(errorResponse('57P03', 'the database system is starting up')); // it would store its progress again
-      await cluster.restart('immediate');
-      const [state] = await db.sql('select state from walwatch.existing where slot = $1', [slot]);
-      expect(state).toEqual({ state: 'done' });
-      await watch.stop();
-    },
-  );
+  test("the stored progress survives a crash of the server, with synchronous_commit = 'off' for walwatch as well", async () => {
+    await db.sql(`alter database "${db.name}" set synchronous_commit = off`);
+    await cluster.reload({ wal_writer_delay: '10s' });
+    await using proxy = await startProxy(db.url);
+    const { watch, slot, subscribe } = await copyOn(db)('recorded', 20, { watchOptions: { connection: proxy.url } });
+    const subscription = subscribe();
+    await watch.start();
+    await subscription.existing.done;
+    proxy.behave(errorResponse('57P03', 'the database system is starting up')); // it would store its progress again
+    await cluster.restart('immediate');
+    const [state] = await db.sql('select state from walwatch.existing where slot = $1', [slot]);
+    expect(state).toEqual({ state: 'done' });
+    await watch.stop();
+  });
 });
 
 const db = useDatabase();
 
-test(
-  'a huge transaction that begins before the snapshots of many chunks and ends after them passes through a small memory',
-  { timeout: 60_000 },
-  async () => {
-    const writer = await db.client();
-    const steps: Readonly<Record<number, string>> = {
-      60: 'begin; update huge set version = version + 1',
-      375: 'update huge set version = version + 1 where id % 2 = 0; update huge set id = -id, version = version + 1 where id > 2900; commit',
-      900: 'update huge set version = version + 1',
-    };
-    let most = 0;
-    let rowsBetween = 0;
-    const during = async (change: Change<any>, count: number) => {
-      if (steps[count]) await writer.query(steps[count]);
-      // The memory is full while rows of the chunk still wait.
-      const isFull = () => watch.status().undeliveredBytes > 50_000;
-      if (count === 375) await until(isFull, { describe: 'the memory to be full' });
-      if (count > 60 && count < 375 && change.context.existing) rowsBetween++;
-      most = Math.max(most, watch.status().undeliveredBytes);
-    };
-    const { watch, copy, wrong, table, subscribe } = await copyOn(db)('huge', 3000, {
-      during,
-      watchOptions: { highWaterMark: 100_000 },
-    });
-    const subscription = subscribe();
-    await watch.start();
-    await subscription.existing.done;
-    await settled(db, watch);
-    expect(rowsBetween).toBe(314); // several chunks while the transaction was open
-    expect(wrong).toEqual([]);
-    expect(sorted(copy)).toEqual(sorted(await table()));
-    expect(most).toBeGreaterThan(50_000); // the limit was reached
-    expect(most).toBeLessThan(400_000);
-  },
-);
+test('a huge transaction that begins before the snapshots of many chunks and ends after them passes through a small memory', async () => {
+  const writer = await db.client();
+  const steps: Readonly<Record<number, string>> = {
+    60: 'begin; update huge set version = version + 1',
+    375: 'update huge set version = version + 1 where id % 2 = 0; update huge set id = -id, version = version + 1 where id > 2900; commit',
+    900: 'update huge set version = version + 1',
+  };
+  let most = 0;
+  let rowsBetween = 0;
+  const during = async (change: Change<any>, count: number) => {
+    if (steps[count]) await writer.query(steps[count]);
+    // The memory is full while rows of the chunk still wait.
+    const isFull = () => watch.status().undeliveredBytes > 50_000;
+    if (count === 375) await until(isFull, { describe: 'the memory to be full' });
+    if (count > 60 && count < 375 && change.context.existing) rowsBetween++;
+    most = Math.max(most, watch.status().undeliveredBytes);
+  };
+  const { watch, copy, wrong, table, subscribe } = await copyOn(db)('huge', 3000, {
+    during,
+    watchOptions: { highWaterMark: 100_000 },
+  });
+  const subscription = subscribe();
+  await watch.start();
+  await subscription.existing.done;
+  await settled(db, watch);
+  expect(rowsBetween).toBe(314); // several chunks while the transaction was open
+  expect(wrong).toEqual([]);
+  expect(sorted(copy)).toEqual(sorted(await table()));
+  expect(most).toBeGreaterThan(50_000); // the limit was reached
+  expect(most).toBeLessThan(400_000);
+});
 
 describe('a commit whose answer is lost', () => {
   const watchOf = watchOn(db);

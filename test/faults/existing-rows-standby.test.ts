@@ -51,7 +51,7 @@ test(
         await inSession(primary.url, (client) => client.query('select pg_log_standby_snapshot()'));
         return made;
       },
-      { describe: 'the slot on the standby', timeout: 20_000 },
+      { describe: 'the slot on the standby' },
     );
     await making;
     const onStandby = () => {

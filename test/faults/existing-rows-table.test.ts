@@ -1,7 +1,7 @@
 /** Existing rows while somebody changes the table: its rows are neither hidden nor left out. */
 import { expect, onTestFinished, test } from 'vitest';
 import { useDatabase } from '../support/database.ts';
-import { copyOn, sorted } from '../support/existing-copy.ts';
+import { copyOn, sorted, stopAt } from '../support/existing-copy.ts';
 import { until } from '../support/until.ts';
 import { nameOn, settled } from '../support/watching.ts';
 
@@ -26,15 +26,17 @@ test.each(['read committed', 'repeatable read', 'serializable'])(
     const name = `rewritten_${isolation.replace(' ', '_')}`;
     const connection = new URL(db.url);
     connection.searchParams.set('options', `-c default_transaction_isolation=${isolation.replace(' ', '\\ ')}`);
-    const options = { pause: 1, watchOptions: { connection: connection.href } };
+    const { during, reached, goOn } = stopAt(61);
+    const options = { during, watchOptions: { connection: connection.href } };
     const { watch, copy, wrong, table, subscribe, existingRows, told } = await copyOf(name, 300, options);
     const subscription = subscribe();
     await watch.start();
-    await until(() => existingRows.length > 60, { describe: 'some rows' });
+    await reached;
     const migration = await db.client();
     await migration.query(
       `begin; alter table ${name} add noted timestamptz default clock_timestamp(); update ${name} set version = version + 1 where id > 250`,
     );
+    goOn();
     await waits();
     await migration.query('commit');
     await subscription.existing.done;
@@ -53,8 +55,9 @@ test('row-level security that is enabled while the table is read stops the readi
   onTestFinished(async () => void (await db.sql(`drop owned by ${role}; drop role ${role}`)));
   const url = new URL(db.url);
   Object.assign(url, { username: role, password: 'x' });
+  const { during, reached, goOn } = stopAt(61);
   const { watch, copy, table, subscribe, existingRows, told } = await copyOf('secured', 300, {
-    pause: 1,
+    during,
     slot,
     watchOptions: { connection: url.href, manage: 'verify' },
   });
@@ -67,8 +70,9 @@ test('row-level security that is enabled while the table is read stops the readi
   await db.sql(`select pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
   const subscription = subscribe();
   await watch.start();
-  await until(() => existingRows.length > 60, { describe: 'some rows' });
+  await reached;
   await db.sql('alter table secured enable row level security');
+  goOn();
   await until(() => told().length > 0, { describe: 'the warning' });
   expect(told()[0]).toMatch(/row-level security policy for table "secured"/);
   expect(subscription.existing.state).toBe('reading');
@@ -95,16 +99,21 @@ test('a primary key that is dropped while the table is read: reading continues, 
 });
 
 test('after a reconnect without the primary key the watch fails, and with it the next worker continues', async () => {
-  const first = await copyOf('unindexed', 300, { pause: 1 });
+  const { during, reached, goOn } = stopAt(121);
+  const first = await copyOf('unindexed', 300, { during });
   const subscription = first.subscribe();
   await first.watch.start();
   const stored = async () =>
     (await db.sql(`select from walwatch.existing where slot = $1 and rows > 50`, [first.slot])).length;
+  await reached;
   await until(stored, { describe: 'some stored rows' });
+  const disconnected = new Promise((resolve) => first.watch.on('disconnected', resolve));
   await db.sql('alter table unindexed drop constraint unindexed_pkey');
   await db.sql(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and backend_type = 'walsender'`,
   );
+  await disconnected;
+  goOn();
   const refusal = {
     code: 'CONFIGURATION',
     message: expect.stringContaining('"public"."unindexed" has no primary key'),

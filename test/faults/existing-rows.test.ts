@@ -46,11 +46,11 @@ test.each(['plain', 'single', 'batch'] as const)(
     onTestFinished(endWriters); // also if it fails
     // Creates the table of the state.
     const copiers = [startCopier(db, slot, mode)];
-    await until(() => copiers[0]!.lines.some(({ started }) => started), { describe: 'a worker', timeout: 20_000 });
+    await until(() => copiers[0]!.lines.some(({ started }) => started), { describe: 'a worker' });
     await copiers[0]!.end();
     for (let round = 0; round < rounds; round++) {
       const gone = async () => !(await lookAt(slot)).connected;
-      await until(gone, { describe: 'the sessions of the worker before to end', timeout: 20_000 });
+      await until(gone, { describe: 'the sessions of the worker before to end' });
       const before = await lookAt(slot);
       const some = Math.floor(Math.random() * 400);
       const copier = startCopier(db, slot, mode);
@@ -87,84 +87,70 @@ async function beginAgain(): Promise<void> {
   await db.sql(`delete from walwatch.existing; delete from handled where existing; delete from copy where ${calm}`);
 }
 
-test(
-  'a second worker that takes over during reading continues where the first one was',
-  { timeout: 60_000 },
-  async () => {
-    await makeCopyTables(db, 1500);
-    const slot = slotName();
-    onTestFinished(() => dropSlotAndPublication(db, slot));
-    const endWriters = writeTo(db, 'items', { pause: 50, keys: false });
-    const first = startCopier(db, slot, 'single');
-    await until(async () => (await handled()) > 300, { describe: () => `300 events: ${JSON.stringify(first.lines)}` });
-    const second = startCopier(db, slot, 'single');
-    await until(() => second.lines.some(({ done }) => done), {
-      describe: () => `all rows: ${JSON.stringify([first.lines, second.lines])}`,
-      timeout: 30_000,
-    });
-    await endWriters();
-    await expectCopied(db, [first, second], { keys: false });
-    await first.end('SIGTERM');
-    await second.end('SIGTERM');
-  },
-);
+test('a second worker that takes over during reading continues where the first one was', async () => {
+  await makeCopyTables(db, 1500);
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const endWriters = writeTo(db, 'items', { pause: 50, keys: false });
+  const first = startCopier(db, slot, 'single');
+  await until(async () => (await handled()) > 300, { describe: () => `300 events: ${JSON.stringify(first.lines)}` });
+  const second = startCopier(db, slot, 'single');
+  await until(() => second.lines.some(({ done }) => done), {
+    describe: () => `all rows: ${JSON.stringify([first.lines, second.lines])}`,
+    timeout: 30_000,
+  });
+  await endWriters();
+  await expectCopied(db, [first, second], { keys: false });
+  await first.end('SIGTERM');
+  await second.end('SIGTERM');
+});
 
-test(
-  'sessions that are terminated while rows are read are opened again, and nothing is handled twice',
-  { timeout: 60_000 },
-  async () => {
-    await makeCopyTables(db, 1500);
-    const slot = slotName();
-    onTestFinished(() => dropSlotAndPublication(db, slot));
-    const endWriters = writeTo(db, 'items', { pause: 50, keys: false });
-    const copier = startCopier(db, slot, 'batch');
-    for (const [at, who] of [
-      [200, `application_name like '%:existing'`],
-      [500, `backend_type = 'walsender'`],
-      [800, `application_name like '%:existing'`],
-      [1100, `application_name like '%:handler'`],
-    ] as const) {
-      await until(async () => (await handled()) > at, {
-        describe: () => `${at} events: ${JSON.stringify(copier.lines)}`,
-        timeout: 20_000,
-      });
-      await db.sql(
-        `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and ${who}`,
-      );
-    }
-    await until(() => copier.lines.some(({ done }) => done), {
-      describe: () => JSON.stringify(copier.lines),
-      timeout: 30_000,
+test('sessions that are terminated while rows are read are opened again, and nothing is handled twice', async () => {
+  await makeCopyTables(db, 1500);
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const endWriters = writeTo(db, 'items', { pause: 50, keys: false });
+  const copier = startCopier(db, slot, 'batch');
+  for (const [at, who] of [
+    [200, `application_name like '%:existing'`],
+    [500, `backend_type = 'walsender'`],
+    [800, `application_name like '%:existing'`],
+    [1100, `application_name like '%:handler'`],
+  ] as const) {
+    await until(async () => (await handled()) > at, {
+      describe: () => `${at} events: ${JSON.stringify(copier.lines)}`,
     });
-    await endWriters();
-    await expectCopied(db, [copier], { keys: false });
-    expect(copier.lines.filter(({ warning }) => warning?.includes('read again'))).toEqual([]);
-    await copier.end('SIGTERM');
-  },
-);
-
-test(
-  'a worker that is stopped while it reads stores its progress, and the next one continues there',
-  { timeout: 60_000 },
-  async () => {
-    await makeCopyTables(db, 1500);
-    const slot = slotName();
-    onTestFinished(() => dropSlotAndPublication(db, slot));
-    const first = startCopier(db, slot, 'batch');
-    await until(async () => (await handled()) > 300, { describe: () => JSON.stringify(first.lines) });
-    await first.end('SIGTERM');
-    const [stored] = await db.sql<{ rows: string; state: string }>(
-      'select rows::int, state from walwatch.existing where slot = $1',
-      [slot],
+    await db.sql(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and ${who}`,
     );
-    expect(stored).toEqual({ rows: await handled(), state: 'reading' });
-    const second = startCopier(db, slot, 'batch');
-    await until(() => second.lines.some(({ done }) => done), {
-      describe: () => JSON.stringify(second.lines),
-      timeout: 20_000,
-    });
-    await expectCopied(db, [first, second], { keys: false });
-    expect(await handled()).toBe(1500);
-    await second.end('SIGTERM');
-  },
-);
+  }
+  await until(() => copier.lines.some(({ done }) => done), {
+    describe: () => JSON.stringify(copier.lines),
+    timeout: 30_000,
+  });
+  await endWriters();
+  await expectCopied(db, [copier], { keys: false });
+  expect(copier.lines.filter(({ warning }) => warning?.includes('read again'))).toEqual([]);
+  await copier.end('SIGTERM');
+});
+
+test('a worker that is stopped while it reads stores its progress, and the next one continues there', async () => {
+  await makeCopyTables(db, 1500);
+  const slot = slotName();
+  onTestFinished(() => dropSlotAndPublication(db, slot));
+  const first = startCopier(db, slot, 'batch');
+  await until(async () => (await handled()) > 300, { describe: () => JSON.stringify(first.lines) });
+  await first.end('SIGTERM');
+  const [stored] = await db.sql<{ rows: string; state: string }>(
+    'select rows::int, state from walwatch.existing where slot = $1',
+    [slot],
+  );
+  expect(stored).toEqual({ rows: await handled(), state: 'reading' });
+  const second = startCopier(db, slot, 'batch');
+  await until(() => second.lines.some(({ done }) => done), {
+    describe: () => JSON.stringify(second.lines),
+  });
+  await expectCopied(db, [first, second], { keys: false });
+  expect(await handled()).toBe(1500);
+  await second.end('SIGTERM');
+});

@@ -25,7 +25,7 @@ const slotIsPast = async (slot: string, lsn: string) =>
     ])
   )[0]!['past'] === true;
 
-test('writes to unpublished tables alone move the slot', { timeout: 60_000 }, async () => {
+test('writes to unpublished tables alone move the slot', async () => {
   const watch = watchOf(watchers);
   const { slot } = watch.status();
   await watch.start();
@@ -55,7 +55,7 @@ test('heartbeats are received, call no handler, and move the slot of an idle ser
   expect(seen).toEqual([]);
 });
 
-test('the warning of retained WAL names the subscription that holds the slot back', { timeout: 60_000 }, async () => {
+test('the warning of retained WAL names the subscription that holds the slot back', async () => {
   await using cluster = await startCluster(); // writes of other tests would be retained as well
   const sql = (text: string) => inSession(cluster.url, (client) => client.query(text));
   await sql(`create table entries (id int generated always as identity primary key)`);
@@ -78,7 +78,7 @@ test('the warning of retained WAL names the subscription that holds the slot bac
   await watch.stop();
 });
 
-test('without a limit of ours the warning appears at 80 % of max_slot_wal_keep_size', { timeout: 60_000 }, async () => {
+test('without a limit of ours the warning appears at 80 % of max_slot_wal_keep_size', async () => {
   await using cluster = await startCluster({ settings: { max_slot_wal_keep_size: '20MB' } });
   await inSession(cluster.url, (client) =>
     client.query('create table entries (id int generated always as identity primary key)'),

@@ -42,31 +42,27 @@ async function worker(db: Database, options: Partial<WatchOptions<any>> = {}) {
   return { watch, seen, warnings };
 } // prettier-ignore
 
-test(
-  'a migration that holds a watched table blocks neither events of other tables nor the inspection',
-  { timeout: 60_000 },
-  async () => {
-    const { db } = await serverWithTables();
-    const { watch, seen, warnings } = await worker(db);
-    const migration = await db.client();
-    await migration.query('begin');
-    await migration.query('alter table locked add more int');
-    await db.sql(`alter publication inspected set (publish = 'insert')`);
-    await until(() => warnings.length > 0, { describe: 'an inspection', timeout: nextInspection });
-    expect(warnings).toMatchObject([{ code: 'PUBLICATION_CHANGED' }]);
-    await db.sql('insert into jobs values (1)');
-    await until(() => seen.length === 1, { describe: 'the event of the other table' });
-    const waiting = await db.sql(
-      `select query from pg_stat_activity where application_name like 'walwatch%' and wait_event_type = 'Lock'`,
-    );
-    expect(waiting).toEqual([]);
-    await migration.query('rollback');
-    expect(watch.status().state).toBe('streaming');
-  },
-);
+test('a migration that holds a watched table blocks neither events of other tables nor the inspection', async () => {
+  const { db } = await serverWithTables();
+  const { watch, seen, warnings } = await worker(db);
+  const migration = await db.client();
+  await migration.query('begin');
+  await migration.query('alter table locked add more int');
+  await db.sql(`alter publication inspected set (publish = 'insert')`);
+  await until(() => warnings.length > 0, { describe: 'an inspection', timeout: nextInspection });
+  expect(warnings).toMatchObject([{ code: 'PUBLICATION_CHANGED' }]);
+  await db.sql('insert into jobs values (1)');
+  await until(() => seen.length === 1, { describe: 'the event of the other table' });
+  const waiting = await db.sql(
+    `select query from pg_stat_activity where application_name like 'walwatch%' and wait_event_type = 'Lock'`,
+  );
+  expect(waiting).toEqual([]);
+  await migration.query('rollback');
+  expect(watch.status().state).toBe('streaming');
+});
 
 describe('when synchronous_standby_names begins to name the worker,', () => {
-  test('the watch ends, so that it does not block commits of the server', { timeout: 60_000 }, async () => {
+  test('the watch ends, so that it does not block commits of the server', async () => {
     const { cluster, db } = await serverWithTables();
     const { watch } = await worker(db);
     await cluster.reload({ synchronous_standby_names: '*' });
@@ -79,23 +75,19 @@ describe('when synchronous_standby_names begins to name the worker,', () => {
     await cluster.reload({ synchronous_standby_names: '' });
   });
 
-  test(
-    "it is a warning with visibility: 'immediate', which is over when the name is removed",
-    { timeout: 60_000 },
-    async () => {
-      const { cluster, db } = await serverWithTables();
-      const { watch, seen, warnings } = await worker(db, { visibility: 'immediate' });
-      await cluster.reload({ synchronous_standby_names: '*' });
-      await until(() => warnings.length > 0, { describe: 'the warning', timeout: nextInspection });
-      expect(warnings).toMatchObject([{ code: 'SYNCHRONOUS_STANDBY' }]);
-      expect(watch.health().reasons).toEqual([expect.stringMatching(/^SYNCHRONOUS_STANDBY: /)]);
-      await db.sql('insert into jobs values (1)');
-      expect(seen).toEqual([1]);
-      await cluster.reload({ synchronous_standby_names: '' });
-      await until(() => watch.health().reasons.length === 0, { describe: 'its end', timeout: nextInspection });
-      expect(warnings).toHaveLength(1);
-    },
-  );
+  test("it is a warning with visibility: 'immediate', which is over when the name is removed", async () => {
+    const { cluster, db } = await serverWithTables();
+    const { watch, seen, warnings } = await worker(db, { visibility: 'immediate' });
+    await cluster.reload({ synchronous_standby_names: '*' });
+    await until(() => warnings.length > 0, { describe: 'the warning', timeout: nextInspection });
+    expect(warnings).toMatchObject([{ code: 'SYNCHRONOUS_STANDBY' }]);
+    expect(watch.health().reasons).toEqual([expect.stringMatching(/^SYNCHRONOUS_STANDBY: /)]);
+    await db.sql('insert into jobs values (1)');
+    expect(seen).toEqual([1]);
+    await cluster.reload({ synchronous_standby_names: '' });
+    await until(() => watch.health().reasons.length === 0, { describe: 'its end', timeout: nextInspection });
+    expect(warnings).toHaveLength(1);
+  });
 });
 
 test.skipIf(version < 17)(
@@ -131,7 +123,7 @@ test.skipIf(version < 17)(
     await until(() => warnings.length > 1, { describe: 'the next warning', timeout: nextInspection });
     expect(warnings[1]).toMatchObject({ message: expect.stringContaining("'nobody' of synchronized_standby_slots, which does not exist") }); // prettier-ignore
     await cluster.reload({ synchronized_standby_slots: '' });
-    await until(() => seen.length === 2, { describe: 'the second event', timeout: 20_000 });
+    await until(() => seen.length === 2, { describe: 'the second event' });
     await until(() => watch.health().reasons.length === 0, { describe: 'the end of it', timeout: nextInspection });
     expect((await cli(['status', '--slot', 'inspected'], { url: db.url })).code).toBe(0);
   },

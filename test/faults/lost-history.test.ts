@@ -49,7 +49,7 @@ test(
     await writeFile(join(directory, 'data', 'standby.signal'), '');
     await own(directory);
     await primary.start();
-    await until(() => watch.status().state === 'streaming', { describe: 'the stream', timeout: 20_000 });
+    await until(() => watch.status().state === 'streaming', { describe: 'the stream' });
     works = false;
     await sql(primary, 'select pg_switch_wal()'); // so that positions are far beyond those of the copy
     await sql(primary, 'insert into jobs select generate_series(100, 109)');
@@ -62,7 +62,7 @@ test(
     await sql(copy, 'select pg_promote()');
     works = true;
     ({ port } = copy);
-    await until(() => watch.status().state === 'streaming', { describe: 'the stream of the copy', timeout: 20_000 });
+    await until(() => watch.status().state === 'streaming', { describe: 'the stream of the copy' });
     await sql(copy, 'insert into jobs values (2), (3)');
     await watch.caughtUp();
     expect(await sql(copy, 'select id from done order by id')).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }]);

@@ -39,38 +39,34 @@ test(
   },
 );
 
-test(
-  'a broker that is killed under load and restarted stores everything exactly once and in order',
-  { timeout: 60_000 },
-  async () => {
-    await using mortal = await startBroker();
-    const listening = await connectTo(mortal.url);
-    const publishing = await connectTo(mortal.url);
-    onTestFinished(async () => {
-      await listening.close();
-      await publishing.close();
-    });
-    const slot = slotName();
-    const watch = watchOf(watchers, { slot, stopTimeout: 100 });
-    relay(watch, { connection: publishing, stream: slot });
-    await watch.start();
-    const arrivals = await listen(slot, [], listening);
-    let written = 0;
-    for (let round = 0; round < 3; round++) {
-      const writing = write(6000);
-      await arrived(arrivals, written + 500 + Math.floor(Math.random() * 3000));
-      await mortal.kill('SIGKILL');
-      await writing;
-      await write(100); // so that some events are unpublished, however fast the relay was
-      expect(await held(watch)).toMatch(/connection to NATS is lost/);
-      await mortal.start();
-      written += 6100;
-    }
-    await arrived(arrivals, written);
-    await settled(db, watch);
-    exactlyOnceInOrder(arrivals, written);
-  },
-);
+test('a broker that is killed under load and restarted stores everything exactly once and in order', async () => {
+  await using mortal = await startBroker();
+  const listening = await connectTo(mortal.url);
+  const publishing = await connectTo(mortal.url);
+  onTestFinished(async () => {
+    await listening.close();
+    await publishing.close();
+  });
+  const slot = slotName();
+  const watch = watchOf(watchers, { slot, stopTimeout: 100 });
+  relay(watch, { connection: publishing, stream: slot });
+  await watch.start();
+  const arrivals = await listen(slot, [], listening);
+  let written = 0;
+  for (let round = 0; round < 3; round++) {
+    const writing = write(6000);
+    await arrived(arrivals, written + 500 + Math.floor(Math.random() * 3000));
+    await mortal.kill('SIGKILL');
+    await writing;
+    await write(100); // so that some events are unpublished, however fast the relay was
+    expect(await held(watch)).toMatch(/connection to NATS is lost/);
+    await mortal.start();
+    written += 6100;
+  }
+  await arrived(arrivals, written);
+  await settled(db, watch);
+  exactlyOnceInOrder(arrivals, written);
+});
 
 test('a frozen broker holds the slot back, status and a warning report it, and nothing is lost', async () => {
   const { watch, stream, warnings } = worker();

@@ -54,13 +54,12 @@ test(
     const second = join();
     await until(() => lines.filter(({ line }) => line.started).length === 2, {
       describe: () => `both processes to start; they printed ${JSON.stringify(lines)}`,
-      timeout: 20_000,
     });
     const writing = write(100, 60);
-    await until(() => handled().length > 1000, { describe: 'the first thousand', timeout: 20_000 });
+    await until(() => handled().length > 1000, { describe: 'the first thousand' });
     await first.end('SIGKILL');
     const third = join();
-    await until(() => handled().length > 3000, { describe: 'three thousand', timeout: 20_000 });
+    await until(() => handled().length > 3000, { describe: 'three thousand' });
     await second.end('SIGKILL');
     await writing;
     await until(
@@ -113,7 +112,7 @@ test('a group continues after the broker was killed under load: all events are h
       const info = await manager.consumers.info(stream, 'mailer').catch(() => undefined); // it may be reconnecting
       return info && info.num_pending + info.num_ack_pending === 0;
     },
-    { describe: () => `all to be acknowledged; so far ${handled.length}`, timeout: 25_000 },
+    { describe: () => `all to be acknowledged; so far ${handled.length}` },
   );
   expect(new Set(handled).size).toBe(3000);
   expect(handled).toHaveLength(3000);
@@ -152,12 +151,12 @@ test(
         const found = await manager.streams.info(stream);
         return found.cluster?.leader ? found : undefined;
       },
-      { describe: 'the stream to have a leader', timeout: 20_000 },
+      { describe: 'the stream to have a leader' },
     );
     expect(info.config.num_replicas).toBe(3);
 
     const writing = write(20, 500);
-    await until(() => arrivals.length > 2000, { describe: 'the first two thousand', timeout: 20_000 });
+    await until(() => arrivals.length > 2000, { describe: 'the first two thousand' });
     await brokers[Number(info.cluster!.leader!.slice(1))]!.kill('SIGKILL');
     await writing;
     await until(() => arrivals.length >= 10_000, {

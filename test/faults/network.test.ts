@@ -143,8 +143,8 @@ describe('faults on the way to the server', () => {
     proxy.behave(errorResponse('57P03', 'the database system is starting up'));
     proxy.reset();
     written.push(...(await write(5)));
-    await until(() => codes().length === 2, { describe: 'an attempt to come back' });
-    expect(codes()).toEqual(['CONNECTION', 'SERVER_BUSY']);
+    await until(() => codes().length >= 2, { describe: 'an attempt to come back' });
+    expect(codes().slice(0, 2)).toEqual(['CONNECTION', 'SERVER_BUSY']);
     expect(watch.status()).toMatchObject({ state: 'disconnected', error: { code: 'SERVER_BUSY', retry: 'soon' } });
     proxy.behave('forward');
     await until(() => connects.length === 2, { describe: 'the reconnect' });

@@ -56,7 +56,7 @@ describe('WAL that the slot needs is gone from pg_wal, while the catalog still l
     return { cluster, ...watchOn({ connection: cluster.url, slot }) };
   };
 
-  test('the slot is lost, at once', { timeout: 60_000 }, async () => {
+  test('the slot is lost, at once', async () => {
     const { watch, connects } = await lose('stop');
     const closed = watch.closed.catch((error: unknown) => error);
     await watch.start().catch(() => {});
@@ -67,7 +67,7 @@ describe('WAL that the slot needs is gone from pg_wal, while the catalog still l
     expect(connects()).toBeLessThanOrEqual(1);
   });
 
-  test('onLost: recreate creates a new one, and reports the gap', { timeout: 60_000 }, async () => {
+  test('onLost: recreate creates a new one, and reports the gap', async () => {
     const { cluster, watch, seen, errors } = await lose('recreate');
     const gaps = recorder();
     watch.on('gap', gaps);
@@ -82,7 +82,7 @@ describe('WAL that the slot needs is gone from pg_wal, while the catalog still l
   });
 });
 
-test('max_replication_slots = 0 is reported as the cause', { timeout: 60_000 }, async () => {
+test('max_replication_slots = 0 is reported as the cause', async () => {
   const cluster = await withEntries(await startCluster({ settings: { max_replication_slots: 0 } }));
   onTestFinished(() => cluster[Symbol.asyncDispose]());
   expect(await refused(watchOn({ connection: cluster.url }).watch)).toMatchObject({
@@ -209,15 +209,14 @@ describe('on one server', () => {
     });
     await until(() => errors.some(({ code, message }) => code === 'AUTHENTICATION' && message.includes('"away"')), {
       describe: 'the refusal',
-      timeout: 20_000,
     });
     expect(watch.status().state).toBe('disconnected');
     await sql('alter database gone rename to away');
     await sql('alter database away allow_connections true');
-    await until(() => connects() === 2, { describe: 'the reconnect', timeout: 20_000 });
+    await until(() => connects() === 2, { describe: 'the reconnect' });
   });
 
-  test('settings of a role that end sessions or statements do not end the stream', { timeout: 60_000 }, async () => {
+  test('settings of a role that end sessions or statements do not end the stream', async () => {
     const role = await makeRole();
     const timeouts = [
       'statement_timeout',
@@ -247,28 +246,24 @@ describe('on one server', () => {
     expect(errors).toEqual([]);
   });
 
-  test(
-    'SLOT_BLOCKED names the hidden session for an ordinary role, and the privilege to end it',
-    { timeout: 60_000 },
-    async () => {
-      const role = await makeRole();
-      const release = deferred();
-      const writing = inSession(cluster.url, async (client) => {
-        await client.query(`set application_name = 'migration'; begin; select pg_current_xact_id()`);
-        await release.promise;
-        await client.query('rollback');
-      });
-      const { watch, errors } = watchOn({ connection: connectionOf(role) });
-      const started = watch.start();
-      await until(() => errors.length > 0, { describe: 'the first attempt to end', timeout: 30_000 });
-      expect(errors[0]).toMatchObject({
-        code: 'SLOT_BLOCKED',
-        message: expect.stringMatching(/pid \d+ \(migration\)$/),
-        solution: expect.stringMatching(/pg_signal_backend.*pg_read_all_stats/),
-      });
-      release.resolve();
-      await writing;
-      await started;
-    },
-  );
+  test('SLOT_BLOCKED names the hidden session for an ordinary role, and the privilege to end it', async () => {
+    const role = await makeRole();
+    const release = deferred();
+    const writing = inSession(cluster.url, async (client) => {
+      await client.query(`set application_name = 'migration'; begin; select pg_current_xact_id()`);
+      await release.promise;
+      await client.query('rollback');
+    });
+    const { watch, errors } = watchOn({ connection: connectionOf(role) });
+    const started = watch.start();
+    await until(() => errors.length > 0, { describe: 'the first attempt to end', timeout: 30_000 });
+    expect(errors[0]).toMatchObject({
+      code: 'SLOT_BLOCKED',
+      message: expect.stringMatching(/pid \d+ \(migration\)$/),
+      solution: expect.stringMatching(/pg_signal_backend.*pg_read_all_stats/),
+    });
+    release.resolve();
+    await writing;
+    await started;
+  });
 });

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { createWatch, defineWatchers, type SlotWatch, type WatchError } from '../../src/index.ts';
+import { createWatch, defineWatchers, type SlotWatch } from '../../src/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
 import { recorder } from '../support/recorder.ts';
@@ -110,33 +110,7 @@ test('a slot whose WAL is removed is SLOT_LOST, with the reason; re-created only
   }
 });
 
-test(
-  'creating a slot waits for an open transaction up to a limit, names it, and leaves no orphan',
-  { timeout: 60_000 },
-  async () => {
-    const writer = await db.client({ application_name: 'nightly_job' });
-    await writer.query('begin');
-    await writer.query('insert into others default values');
-    const { rows } = await writer.query('select pg_backend_pid() as pid');
-    const watch = watchOf(watchers);
-    const { slot } = watch.status();
-    const blocked = new Promise<WatchError | undefined>((resolve) =>
-      watch.on('disconnected', ({ error }) => resolve(error)),
-    );
-    const started = watch.start();
-    const slots = () => db.sql('select from pg_replication_slots where slot_name = $1', [slot]);
-    await until(async () => (await slots()).length === 1, { describe: 'the slot to be in the making' });
-    const error = await blocked;
-    expect(error).toMatchObject({ code: 'SLOT_BLOCKED', retry: 'soon' });
-    expect(error!.message).toContain(`pid ${rows[0].pid} (nightly_job`);
-    const stopped = watch.stop();
-    await Promise.all([started, stopped]);
-    await until(async () => (await slots()).length === 0, { describe: 'no orphan to be left' });
-    await writer.query('rollback');
-  },
-);
-
-test('a publication that is dropped while in use is PUBLICATION_LOST', { timeout: 60_000 }, async () => {
+test('a publication that is dropped while in use is PUBLICATION_LOST', async () => {
   const watch = watchOf(watchers);
   await watch.start();
   await settled(db, watch);

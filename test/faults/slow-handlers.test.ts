@@ -25,84 +25,76 @@ const confirmed = async (slot: string) =>
     'lsn'
   ] as string;
 
-test(
-  'while a handler never settles the session stays up, nothing is acknowledged, and the subscription is named',
-  { timeout: 60_000 },
-  async () => {
-    const watch = watchOf(watchers, { connection: connection(), stopTimeout: 10 });
-    const { slot } = watch.status();
-    const disconnects = recorder();
-    const warnings = recorder<WatchError>();
-    watch.on('disconnected', disconnects);
-    watch.on('warning', warnings);
-    const hang = deferred();
-    let heard = '';
-    const seen: number[] = [];
-    const subscription = watch.subscribe('entries:inserted', async ({ id }, { eventId }) => {
-      heard ||= eventId;
-      await hang.promise;
-      seen.push(id);
-    });
-    await watch.start();
-    await settled(db, watch);
-    const ids = await insert(3);
-    await until(() => heard, { describe: 'the handler' });
+test('while a handler never settles the session stays up, nothing is acknowledged, and the subscription is named', async () => {
+  const watch = watchOf(watchers, { connection: connection(), stopTimeout: 10 });
+  const { slot } = watch.status();
+  const disconnects = recorder();
+  const warnings = recorder<WatchError>();
+  watch.on('disconnected', disconnects);
+  watch.on('warning', warnings);
+  const hang = deferred();
+  let heard = '';
+  const seen: number[] = [];
+  const subscription = watch.subscribe('entries:inserted', async ({ id }, { eventId }) => {
+    heard ||= eventId;
+    await hang.promise;
+    seen.push(id);
+  });
+  await watch.start();
+  await settled(db, watch);
+  const ids = await insert(3);
+  await until(() => heard, { describe: 'the handler' });
 
-    // Each is an answer of ours: a session without answers would end before that many.
-    const replies = new Set<string>();
-    await until(
-      async () => {
-        const [row] = await db.sql(
-          'select reply_time::text as at, pid from pg_stat_replication where application_name = $1',
-          [`walwatch/${slot}`],
-        );
-        return replies.add(`${row?.['pid']} ${row?.['at']}`).size > 12;
-      },
-      { describe: () => `replies; so far ${[...replies].join()}`, timeout: 30_000 },
-    );
-    expect(new Set([...replies].map((reply) => reply.split(' ')[0])).size).toBe(1); // of one session
-    expect(disconnects.all).toEqual([]);
-    expect(isAcknowledged(watch, heard)).toBe(false);
-    expect(compareLsn(await confirmed(slot), heard.slice(0, heard.lastIndexOf('/')))).toBeLessThanOrEqual(0);
-    expect(watch.status().heldBy).toEqual({
+  // Each is an answer of ours: a session without answers would end before that many.
+  const replies = new Set<string>();
+  await until(
+    async () => {
+      const [row] = await db.sql(
+        'select reply_time::text as at, pid from pg_stat_replication where application_name = $1',
+        [`walwatch/${slot}`],
+      );
+      return replies.add(`${row?.['pid']} ${row?.['at']}`).size > 12;
+    },
+    { describe: () => `replies; so far ${[...replies].join()}`, timeout: 30_000 },
+  );
+  expect(new Set([...replies].map((reply) => reply.split(' ')[0])).size).toBe(1); // of one session
+  expect(disconnects.all).toEqual([]);
+  expect(isAcknowledged(watch, heard)).toBe(false);
+  expect(compareLsn(await confirmed(slot), heard.slice(0, heard.lastIndexOf('/')))).toBeLessThanOrEqual(0);
+  expect(watch.status().heldBy).toEqual({
     subscription: subscription.name, sql: expect.stringContaining('FROM "public"."entries"'), eventId: heard, since: expect.any(Date), attempt: 1, error: undefined,
   }); // prettier-ignore
-    await until(() => warnings.all.some(({ code }) => code === 'HANDLER_SLOW'), {
-      describe: 'the warning',
-      timeout: 30_000,
-    });
-    const warning = warnings.all.find(({ code }) => code === 'HANDLER_SLOW')!;
-    expect(warning.message).toContain(subscription.name);
-    expect(warning.message).toContain(watch.status().heldBy!.since.toISOString());
+  await until(() => warnings.all.some(({ code }) => code === 'HANDLER_SLOW'), {
+    describe: 'the warning',
+    timeout: 30_000,
+  });
+  const warning = warnings.all.find(({ code }) => code === 'HANDLER_SLOW')!;
+  expect(warning.message).toContain(subscription.name);
+  expect(warning.message).toContain(watch.status().heldBy!.since.toISOString());
 
-    hang.resolve();
-    await settled(db, watch);
-    expect(seen).toEqual(ids);
-    expect(watch.status().heldBy).toBeUndefined();
-  },
-);
+  hang.resolve();
+  await settled(db, watch);
+  expect(seen).toEqual(ids);
+  expect(watch.status().heldBy).toBeUndefined();
+});
 
-test(
-  'a handler that blocks the processor for 5 s loses nothing, whether or not the server gives the session up',
-  { timeout: 60_000 },
-  async () => {
-    const watch = watchOf(watchers, { connection: connection() });
-    const seen: number[] = [];
-    watch.subscribe('entries:inserted', ({ id }) => {
-      if (seen.length === 0) {
-        const end = performance.now() + 5000;
-        while (performance.now() < end);
-      }
-      seen.push(id);
-    });
-    await watch.start();
-    const ids = await insert(1);
-    await until(() => seen.length === 1, { describe: 'the handler' });
-    ids.push(...(await insert(5)));
-    await settled(db, watch);
-    expect(seen).toEqual(ids);
-  },
-);
+test('a handler that blocks the processor for 5 s loses nothing, whether or not the server gives the session up', async () => {
+  const watch = watchOf(watchers, { connection: connection() });
+  const seen: number[] = [];
+  watch.subscribe('entries:inserted', ({ id }) => {
+    if (seen.length === 0) {
+      const end = performance.now() + 5000;
+      while (performance.now() < end);
+    }
+    seen.push(id);
+  });
+  await watch.start();
+  const ids = await insert(1);
+  await until(() => seen.length === 1, { describe: 'the handler' });
+  ids.push(...(await insert(5)));
+  await settled(db, watch);
+  expect(seen).toEqual(ids);
+});
 
 test('an event that fails keeps the acknowledgement before it, although later ones succeed', async () => {
   const watch = watchOf(watchers);

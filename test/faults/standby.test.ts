@@ -78,7 +78,7 @@ test.skipIf(version < 17)(
   },
 );
 
-test('without it the slot is lost, which ends the watch with an error', { timeout: 60_000 }, async () => {
+test('without it the slot is lost, which ends the watch with an error', async () => {
   const { primary, standby } = await pair();
   const { watch, seen, moveTo } = movable(primary, { name: 'left_behind' });
   await watch.start();
@@ -156,16 +156,12 @@ test.skipIf(version < 17)(
   },
 );
 
-test.skipIf(version < 16)(
-  'changes can be decoded on a standby, with a slot and publication made by hand',
-  { timeout: 60_000 },
-  async () => {
-    const { primary, watch, seen } = await decodingOnStandby();
-    await sql(primary, 'insert into entries select from generate_series(1, 50)');
-    await until(() => seen.size === 51, { describe: () => `the events, so far ${seen.size}` });
-    expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
-  },
-);
+test.skipIf(version < 16)('changes can be decoded on a standby, with a slot and publication made by hand', async () => {
+  const { primary, watch, seen } = await decodingOnStandby();
+  await sql(primary, 'insert into entries select from generate_series(1, 50)');
+  await until(() => seen.size === 51, { describe: () => `the events, so far ${seen.size}` });
+  expect(watch.status()).toMatchObject({ state: 'streaming', error: undefined });
+});
 
 /** Decodes on the standby, which follows the primary. */
 async function decodingOnStandby() {
@@ -180,7 +176,7 @@ async function decodingOnStandby() {
       await sql(primary, 'select pg_log_standby_snapshot()');
       return done;
     },
-    { describe: 'the slot on the standby', timeout: 20_000 },
+    { describe: 'the slot on the standby' },
   );
   await made;
   const { watch, seen } = movable(standby, { name: 'on_standby' });
@@ -190,27 +186,22 @@ async function decodingOnStandby() {
   return { primary, standby, watch, seen };
 }
 
-test.skipIf(version < 16)(
-  'a transaction that is open on the primary does not delay later commits',
-  { timeout: 60_000 },
-  async () => {
-    const { primary, watch, seen } = await decodingOnStandby();
-    const open = new pg.Client({ connectionString: primary.url });
-    await open.connect();
-    onTestFinished(() => open.end());
-    await open.query('begin');
-    await open.query('insert into others values (1)');
-    await sql(primary, 'insert into entries select from generate_series(1, 20)');
-    await until(() => seen.size === 21, {
-      describe: () => `the events, so far ${seen.size}: ${watch.health().reasons.join()}`,
-    });
-    await open.query('commit');
-  },
-);
+test.skipIf(version < 16)('a transaction that is open on the primary does not delay later commits', async () => {
+  const { primary, watch, seen } = await decodingOnStandby();
+  const open = new pg.Client({ connectionString: primary.url });
+  await open.connect();
+  onTestFinished(() => open.end());
+  await open.query('begin');
+  await open.query('insert into others values (1)');
+  await sql(primary, 'insert into entries select from generate_series(1, 20)');
+  await until(() => seen.size === 21, {
+    describe: () => `the events, so far ${seen.size}: ${watch.health().reasons.join()}`,
+  });
+  await open.query('commit');
+});
 
 test.skipIf(version < 16)(
   'a standby that is promoted while it streams is treated as a primary from then on',
-  { timeout: 60_000 },
   async () => {
     const { standby, watch, seen } = await decodingOnStandby();
     await sql(standby, 'select pg_promote()');

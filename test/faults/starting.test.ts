@@ -7,7 +7,7 @@ import { readFacts } from '../../src/setup/facts.ts';
 import { checkEntries } from '../../src/watchers/validate.ts';
 import { startCluster } from '../support/cluster.ts';
 import { useDatabase } from '../support/database.ts';
-import { startProxy } from '../support/proxy.ts';
+import { errorResponse, startProxy } from '../support/proxy.ts';
 import { inSession } from '../support/template.ts';
 import { until } from '../support/until.ts';
 import { slotName, watchOn } from '../support/watching.ts';
@@ -60,9 +60,14 @@ describe('round trips', () => {
     const turns: (readonly number[])[] = [];
     watch.on('connected', () => turns.push(proxy.turns));
     await watch.start();
+    // The server needs a moment to free the slot. Another attempt in this moment would take turns as well.
+    proxy.behave(errorResponse('57P03', 'the database system is starting up'));
     proxy.reset();
+    const active = 'select from pg_replication_slots where slot_name = $1 and active';
+    await until(async () => (await db.sql(active, [watch.status().slot])).length === 0, { describe: 'a free slot' });
+    proxy.behave('forward');
     await until(() => turns.length === 2, { describe: 'the reconnect' });
-    expect(turns[1]!.slice(3)).toEqual([2, 2, 3]);
+    expect(turns[1]!.slice(-3)).toEqual([2, 2, 3]);
   });
 
   test('a first start creates publication and slot in nine more', async () => {
@@ -122,8 +127,8 @@ describe('a server with a single walsender', () => {
     const { sql, worker } = await scarce();
     const [first, second] = [worker('shared'), worker('shared')];
     await first.start();
-    const errors: unknown[] = [];
-    second.on('disconnected', ({ error }) => errors.push(error));
+    const errors: { code?: string }[] = [];
+    second.on('disconnected', ({ error }) => errors.push(error ?? {}));
     const started = second.start();
     await until(() => second.status().state === 'standby', { describe: 'the standby' });
     const sessions = () =>
@@ -138,7 +143,8 @@ describe('a server with a single walsender', () => {
     expect(errors).toEqual([]);
     await first.stop();
     await started;
-    expect(errors).toEqual([]);
+    // The server frees the slot a moment before it frees the place of the first worker's walsender.
+    expect(errors.filter(({ code }) => code !== 'SERVER_BUSY')).toEqual([]);
   });
 
   test('is SERVER_BUSY for a worker of another slot, which names the limit, and is retried', async () => {

@@ -90,29 +90,25 @@ test('a worker whose connection broke while its standby took over becomes the st
   expect(first.status()).toMatchObject({ state: 'standby' });
 });
 
-test(
-  'a worker that is frozen loses the slot to its standby, once the server has given it up',
-  { timeout: 60_000 },
-  async () => {
-    const slot = slotName();
-    const url = new URL(db.url);
-    url.searchParams.set('options', '-c wal_sender_timeout=2000');
-    const frozen = spawn(process.execPath, ['.build/test/programs/recorder.js', url.href, slot], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    onTestFinished(async () => {
-      frozen.kill('SIGKILL');
-      await once(frozen, 'exit');
-    });
-    await once(frozen.stdout, 'data'); // it has started
-    const second = watchOf(watchers, { slot });
-    const seen = listen(second);
-    const started = second.start();
-    await until(() => second.status().state === 'standby', { describe: 'the standby' });
-    frozen.kill('SIGSTOP');
-    const id = await insert();
-    await started;
-    await settled(db, second);
-    expect(seen).toEqual([id]);
-  },
-);
+test('a worker that is frozen loses the slot to its standby, once the server has given it up', async () => {
+  const slot = slotName();
+  const url = new URL(db.url);
+  url.searchParams.set('options', '-c wal_sender_timeout=2000');
+  const frozen = spawn(process.execPath, ['.build/test/programs/recorder.js', url.href, slot], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(async () => {
+    frozen.kill('SIGKILL');
+    await once(frozen, 'exit');
+  });
+  await once(frozen.stdout, 'data'); // it has started
+  const second = watchOf(watchers, { slot });
+  const seen = listen(second);
+  const started = second.start();
+  await until(() => second.status().state === 'standby', { describe: 'the standby' });
+  frozen.kill('SIGSTOP');
+  const id = await insert();
+  await started;
+  await settled(db, second);
+  expect(seen).toEqual([id]);
+});

@@ -90,5 +90,5 @@ test('certificate and CA file that are replaced while the worker runs are read a
     describe: 'the missing file to be told',
   });
   await cp(renewed, path);
-  await until(() => connects === 2, { describe: 'the reconnect', timeout: 20_000 });
+  await until(() => connects === 2, { describe: 'the reconnect' });
 });

@@ -20,7 +20,6 @@ describe('setup', () => {
     const waiting = `select from pg_replication_slots where slot_name = '${slot}' and confirmed_flush_lsn is null`;
     await until(async () => (await db.sql(waiting)).length > 0, {
       describe: 'the slot to wait for the writer',
-      timeout: 20_000,
     });
     running.child.kill('SIGINT');
     await new Promise(setImmediate);

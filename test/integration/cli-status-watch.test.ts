@@ -25,7 +25,8 @@ test('--watch refreshes and shows the last events as they happen, without distur
   await watch.start();
   const running = startCli(['status', '--watch', '--json', '--interval', '0.05'], { url: db.url, cwd });
   await running.says(/"lastEvents":\[\]/);
-  const beside = `select from pg_stat_replication where application_name like 'walwatch/walwatch\\_live\\_%' and state = 'streaming'`;
+  const beside = `select from pg_stat_replication where application_name like 'walwatch/walwatch\\_live\\_%' and state = 'streaming'
+    and pid in (select active_pid from pg_replication_slots where database = current_database())`;
   await until(async () => (await db.sql(beside)).length > 0, { describe: 'the temporary slot to stream' });
   await db.sql(`insert into users (name) values ('Ada')`);
   await running.says(

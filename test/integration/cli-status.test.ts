@@ -162,7 +162,7 @@ test('without a worker, status shows since when, when the slot will be lost, and
   await own.sql(`insert into users (name) select 'user ' || i from generate_series(1, 10000) i`);
   await own.sql(`select count(*) from pg_logical_slot_peek_binary_changes('idle', null, null, 'proto_version', '1', 'publication_names', 'idle')`);
   const status = () => cli(['status', '--slot', 'idle'], { url: own.url });
-  await until(async () => (await status()).stdout.includes('spilled'), { describe: 'the statistics', timeout: 20_000 });
+  await until(async () => (await status()).stdout.includes('spilled'), { describe: 'the statistics' });
   const { code, stdout } = await status();
   expect(code).toBe(1);
   expect(stdout).toMatch(/^ {2}spilled +\d.* of 1 transaction: larger than logical_decoding_work_mem/m);
@@ -211,7 +211,6 @@ test('a failing event is listed as waiting at first, and named once its worker h
   );
   await until(async () => (await facts(slot)).failing !== null, {
     describe: 'the report of the worker',
-    timeout: 20_000,
   });
   const status = await facts(slot);
   expect(status).toMatchObject({ level: 'warning', failing: { eventId: watch.status().heldBy!.eventId } });

@@ -244,7 +244,7 @@ test('`| head -1` ends it cleanly, without a message', async () => {
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const closed = once(child, 'close');
-  await until(() => stderr.includes('following'), { describe: () => `the start: ${stderr}`, timeout: 20_000 });
+  await until(() => stderr.includes('following'), { describe: () => `the start: ${stderr}` });
   // head may take a moment to exit after its line.
   await until(
     async () => {

@@ -209,7 +209,6 @@ lists('a publication that another slot reads too is never narrowed', async () =>
 
 lists(
   'an identity that becomes FULL under a list is a warning with a solution, and the next start removes the list',
-  { timeout: 40_000 },
   async () => {
     const name = await newTable();
     const slot = slotName();
@@ -221,7 +220,7 @@ lists(
     await db.sql(`alter table ${name} replica identity full`);
     const update = `update ${name} set a = 'x'`;
     await expect(db.sql(update)).rejects.toMatchObject({ code: '42P10' });
-    await until(() => warnings.length > 0, { describe: 'the warning', timeout: 20_000 });
+    await until(() => warnings.length > 0, { describe: 'the warning' });
     expect(warnings[0]).toMatchObject({ code: 'REPLICA_IDENTITY', message: expect.stringContaining('column list') });
     await db.sql(warnings[0]!.solution!);
     await db.sql(update);

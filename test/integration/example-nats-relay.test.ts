@@ -32,7 +32,6 @@ function start(role: string) {
     line: (text: string) =>
       until(() => output.includes(text), {
         describe: () => `'${text}' in the output of ${role}:\n${output}`,
-        timeout: 20_000,
       }),
   };
 }

@@ -107,6 +107,7 @@ test('a database that stops is reported in one line, and the page keeps its plac
   const [, url] = await worker.line(/page: (http:\S+)\n/);
   await worker.line(/first start at/);
   await worker.line(/page: http:[^]*page: http:/); // again, after some events
+  await worker.line(/existing rows: all orders are read/); // no line of theirs comes in between
 
   const before = worker.output.length;
   await cluster.stop('immediate');

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { defineWatchers, type WatchError } from '../../src/index.ts';
 import { useDatabase } from '../support/database.ts';
+import { recorder } from '../support/recorder.ts';
 import { until } from '../support/until.ts';
 import { settled, watchOn } from '../support/watching.ts';
 
@@ -165,11 +166,16 @@ test('an iterator with existing yields the rows, and has the progress', async ()
   await db.sql('create table yielded (id int primary key); insert into yielded select generate_series(1, 5)');
   const watch = watchOf(defineWatchers<{ yielded: { id: number } }>()([['yielded', ['inserted', 'deleted']]]));
   const changes = watch.events(['yielded:inserted', 'yielded:deleted'], { name: 'copy', existing: 'v1' });
+  const deleted = recorder();
+  watch.subscribe('yielded:deleted', deleted);
   await watch.start();
   const seen: (number | boolean)[][] = [];
   for await (const { event, context } of changes) {
     seen.push([event.id, context.existing]);
-    if (seen.length === 5) await db.sql('delete from yielded where id = 3');
+    if (seen.length === 5) {
+      await db.sql('delete from yielded where id = 3');
+      await until(() => deleted.all.length === 1, { describe: 'the change, which waits for the loop' });
+    }
     if (seen.length === 6) break;
   }
   expect(seen).toEqual([[1, true], [2, true], [3, true], [4, true], [5, true], [3, false]]); // prettier-ignore

@@ -93,7 +93,6 @@ const handlers = {
 
 test.each(Object.entries(handlers))(
   'with four writers and %s, applied changes give the table, and no record goes back',
-  { timeout: 60_000 },
   async (_, { options, pause }) => {
     const table = `written_${Object.values(handlers).findIndex((one) => one.options === options)}`;
     await db.sql(`create table ${table} (id int primary key, version int not null default 0, note text);
@@ -165,7 +164,7 @@ test.each(Object.entries(handlers))(
   },
 );
 
-test('a chunk ends early when its rows are large, and none of them is left out', { timeout: 60_000 }, async () => {
+test('a chunk ends early when its rows are large, and none of them is left out', async () => {
   await db.sql(`create table large (id int primary key, note text);
                 alter table large alter note set storage external;
                 insert into large select n, repeat('x', case when n between 100 and 140 then 1000000 else 10 end) from generate_series(1, 2000) n`);

@@ -179,8 +179,7 @@ test('each change causes one warning, is repaired by its SQL, and is then over',
       warnings.some(({ code, message }) => code === change.code && message.includes(own(change.message))),
     ]);
   await until(() => told().every(([, is]) => is), {
-    describe: () => `a warning of ${JSON.stringify(watches.map(({ change, warnings }) => [change.what, warnings.map(({ message }) => message)]), null, 1)}`,
-    timeout: 25_000,
+    describe: () => `a warning of ${JSON.stringify(watches.map(({ change, warnings }) => [change.what, warnings.map(({ message }) => message)]), null, 1)}`
   }); // prettier-ignore
   for (const { change, watch, warnings } of watches) {
     expect([change.what, warnings.length]).toEqual([change.what, 1]);
@@ -196,7 +195,6 @@ test('each change causes one warning, is repaired by its SQL, and is then over',
   }
   await until(() => watches.every(({ watch }) => watch.health().reasons.length === 0), {
     describe: () => `the end of ${JSON.stringify(watches.map(({ watch }) => watch.health().reasons))}`,
-    timeout: 25_000,
   });
   for (const { watch, warnings } of watches) {
     expect(warnings).toHaveLength(1);

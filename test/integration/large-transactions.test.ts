@@ -86,7 +86,6 @@ test.each([
   ['reading pauses, because they do not', 100_000],
 ])(
   'stop() in the middle of a large transaction does not wait for its rest, and acknowledges handled events; %s',
-  { timeout: 60_000 },
   async (_, highWaterMark) => {
     await tables();
     const slot = nameOn(db);

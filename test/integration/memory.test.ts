@@ -51,7 +51,7 @@ const subscribeToAll = (watch: SlotWatch<any>, held: Promise<void>) => {
 };
 
 test.each([['small enough to come in one piece', 900_000], ['that comes in pieces', 20 * mb]])(
-  'a value that no watcher needs takes no memory: %s', { timeout: 60_000 }, async (_, size) => {
+  'a value that no watcher needs takes no memory: %s', async (_, size) => {
     await db.sql('truncate docs');
     const { adds, release } = await holding([], subscribeToAll);
     expect(await adds(`insert into docs values (1, 1, repeat('x', ${size}))`)).toBeLessThan(little);
@@ -63,7 +63,7 @@ test.each([['small enough to come in one piece', 900_000], ['that comes in piece
 ); // prettier-ignore
 
 test.each([['small enough to come in one piece', 900_000], ['that comes in pieces', 20 * mb]])(
-  'a value that is watched takes its length, once for each row that has it: %s', { timeout: 60_000 }, async (_, size) => {
+  'a value that is watched takes its length, once for each row that has it: %s', async (_, size) => {
     await db.sql('truncate docs');
     const { adds, release } = await holding(['body'], subscribeToAll);
     const close = (bytes: number, copies: number) => {

@@ -36,7 +36,7 @@ async function group() {
   };
   const allDone = async () => {
     await settled(db, worker); // all events are in the stream
-    await until(async () => (await open()) === 0, { describe: 'all to be acknowledged', timeout: 20_000 });
+    await until(async () => (await open()) === 0, { describe: 'all to be acknowledged' });
   };
   const write = (count: number) =>
     db.sql('insert into jobs (record) select n % 10 from generate_series(1, $1::int) n', [count]);
@@ -57,7 +57,6 @@ test('each event is handled by one process of the group, and all processes get e
   await write(2000);
   await until(() => handled.length >= 2000, {
     describe: () => `2000 events; so far ${handled.length}`,
-    timeout: 20_000,
   });
   await allDone();
   expect(new Set(handled.map(({ id }) => id)).size).toBe(2000);

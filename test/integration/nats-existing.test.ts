@@ -21,7 +21,7 @@ interface DB {
   items: { id: number; version: number; note: string | null };
 }
 
-test('existing rows are relayed once, and remote handlers tell them from changes', { timeout: 60_000 }, async () => {
+test('existing rows are relayed once, and remote handlers tell them from changes', async () => {
   await db.sql(`create table items (id int primary key, version int not null default 0, note text);
                 insert into items (id, note) select n, 'note "' || n || E'"\\n' from generate_series(1, 1200) n`);
   const watchers = defineWatchers<DB>()([['items', ['inserted', 'updated'], { extraColumns: ['version', 'note'] }]]);
@@ -55,7 +55,7 @@ test('existing rows are relayed once, and remote handlers tell them from changes
   await worker.start();
   await relayed.existing.done;
   await db.sql(`insert into items values (5000, 7); update items set version = 8 where id = 5000`);
-  await until(() => changes.length === 1202, { describe: () => `1202 changes; so far ${changes.length}`, timeout: 20_000 });
+  await until(() => changes.length === 1202, { describe: () => `1202 changes; so far ${changes.length}` });
   const rows = changes.filter(({ context }) => context.existing);
   expect(rows).toHaveLength(1200);
   expect(rows[0]).toMatchObject({
@@ -72,7 +72,7 @@ test('existing rows are relayed once, and remote handlers tell them from changes
   expect(page.changes.map(({ event }) => event.id)).toEqual([5000]);
 }); // prettier-ignore
 
-test('doctor and setup see a relay of existing rows: what it lacks is a problem', { timeout: 60_000 }, async () => {
+test('doctor and setup see a relay of existing rows: what it lacks is a problem', async () => {
   await db.sql('create table private (id int primary key); drop table if exists walwatch.existing');
   const role = `relay_${process.pid}`;
   const slot = nameOn(db);
@@ -104,7 +104,7 @@ test('doctor and setup see a relay of existing rows: what it lacks is a problem'
   expect(await examine()).toMatchObject([{ name: 'existing rows', level: 'ok' }]);
 }); // prettier-ignore
 
-test('a list of watchers over NATS gets the changes of each record in commit order, whatever their type', { timeout: 60_000 }, async () => {
+test('a list of watchers over NATS gets the changes of each record in commit order, whatever their type', async () => {
   await db.sql('create table records (id int primary key, version int not null); alter table records replica identity full');
   const watchers = defineWatchers<{ records: { id: number; version: number } }>()([
     ['records', ['inserted', 'updated', 'deleted'], { extraColumns: ['version'] }],
@@ -143,7 +143,7 @@ test('a list of watchers over NATS gets the changes of each record in commit ord
     await client.query(`delete from records`);
   }
   await settled(db, worker);
-  await until(() => count(there) === count(here), { describe: () => `${count(here)} changes; so far ${count(there)}`, timeout: 20_000 });
+  await until(() => count(there) === count(here), { describe: () => `${count(here)} changes; so far ${count(there)}` });
   expect(overlaps).toEqual([]);
   expect(count(here)).toBe(20 * (30 + 15 + 10 + 30));
   expect(Object.fromEntries(there)).toEqual(Object.fromEntries(here));

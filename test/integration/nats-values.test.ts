@@ -17,7 +17,7 @@ const pair = pairOn(watchOn(db), nats);
 
 const columns = ['a', 'b', 'big', 'note'];
 
-test('every event is the same on both sides, in the same order over all watchers', { timeout: 60_000 }, async () => {
+test('every event is the same on both sides, in the same order over all watchers', async () => {
   await db.sql(`
     create domain amount as numeric(12, 2) check (value >= 0);
     create type state as enum ('new', 'done');

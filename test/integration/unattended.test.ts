@@ -93,7 +93,7 @@ test('a failing handler is reported once, with the SQL that shows its row', asyn
       await db.sql(`insert into users (name) values ('x')`);
       return worker.warnings.length > 0;
     },
-    { describe: 'the warning', timeout: 20_000 },
+    { describe: 'the warning' },
   );
   await worker.says(/handler\n[^]*handler\n/); // more attempts
   expect(await worker.stop()).toBe(0);

@@ -1,22 +1,12 @@
 /** An open transaction blocks the slot: a failed setup undoes its changes, or prints the SQL that does. */
-import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { beforeEach, expect, inject, test } from 'vitest';
 import { cli, folder, startCli } from '../support/cli.ts';
-import { type Cluster, startCluster } from '../support/cluster.ts';
-import { createDatabase, type Database } from '../support/database.ts';
+import { useOwnServer } from '../support/database.ts';
 import { until } from '../support/until.ts';
 import { existingOf, nameOn } from '../support/watching.ts';
 
 // A separate server: the transactions block the slots of all its databases.
-let cluster: Cluster;
-let db: Database & AsyncDisposable;
-beforeAll(async () => {
-  cluster = await startCluster();
-  db = await createDatabase(cluster.url);
-});
-afterAll(async () => {
-  await db[Symbol.asyncDispose]();
-  await cluster[Symbol.asyncDispose]();
-});
+const db = useOwnServer();
 
 const name = () => nameOn(db);
 const exists = (slot: string) => existingOf(db, slot);
@@ -41,7 +31,7 @@ const config = (slot: string, more = '') =>
       ]) });`,
   });
 
-test('a setup that an open transaction blocks undoes all its changes', { timeout: 60_000 }, async () => {
+test('a setup that an open transaction blocks undoes all its changes', async () => {
   const slot = name();
   const options = { url: db.url, cwd: await config(slot) };
   const before = await identities();
@@ -67,29 +57,24 @@ test('a setup that an open transaction blocks undoes all its changes', { timeout
   expect(await identities()).not.toEqual(before);
 });
 
-test(
-  'changes that cannot be undone because of a locked table are reported with the SQL that undoes them',
-  { timeout: 60_000 },
-  async () => {
-    const slot = name();
-    const blocked = startCli(['setup', '--yes'], { url: db.url, cwd: await config(slot) });
-    blocked.child.stdin!.end();
-    const writer = await db.client();
-    await writer.query(`begin; insert into roles (name) values ('x')`);
-    await until(async () => (await exists(slot)).slot, { describe: 'the slot to be in the making' });
-    await writer.query('select from users limit 1');
-    const { code, stderr } = await blocked.ended;
-    await writer.query('rollback');
-    expect(code).toBe(1);
-    const statements = /To restore them, run: (.*)/.exec(stderr)![1]!;
-    await db.sql(statements);
-    expect((await identities()).map(({ identity }) => identity)).toEqual(['i', 'd', 'd']);
-  },
-);
+test('changes that cannot be undone because of a locked table are reported with the SQL that undoes them', async () => {
+  const slot = name();
+  const blocked = startCli(['setup', '--yes'], { url: db.url, cwd: await config(slot) });
+  blocked.child.stdin!.end();
+  const writer = await db.client();
+  await writer.query(`begin; insert into roles (name) values ('x')`);
+  await until(async () => (await exists(slot)).slot, { describe: 'the slot to be in the making' });
+  await writer.query('select from users limit 1');
+  const { code, stderr } = await blocked.ended;
+  await writer.query('rollback');
+  expect(code).toBe(1);
+  const statements = /To restore them, run: (.*)/.exec(stderr)![1]!;
+  await db.sql(statements);
+  expect((await identities()).map(({ identity }) => identity)).toEqual(['i', 'd', 'd']);
+});
 
 test.skipIf(inject('server').version < 15)(
   'replica identities that an existing publication needs are kept and reported',
-  { timeout: 60_000 },
   async () => {
     const slot = name();
     await db.sql(`create publication "${slot}" for table roles`);

@@ -55,7 +55,6 @@ const locks = [
 
 test.each(locks)(
   'its advisory lock delays %s only for a while, and the error names the lock and how to end it',
-  { timeout: 60_000 },
   async (_, [space, object], code, { temporary = false }: { temporary?: boolean }) => {
     const slot = slotName();
     const holder = await db.client({ connectionString: as(mallory), application_name: 'innocent' });
@@ -81,7 +80,7 @@ test.each(locks)(
   },
 );
 
-test('the same holds for the lock of a prepared transaction, which has no session', { timeout: 60_000 }, async () => {
+test('the same holds for the lock of a prepared transaction, which has no session', async () => {
   // It blocks the slots of all databases of its server.
   await using cluster = await startCluster();
   await using own = await createDatabase(cluster.url);

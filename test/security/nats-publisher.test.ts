@@ -40,7 +40,7 @@ const paused = ({ manager, stream }: EventStream, delivered: number) =>
       const [info] = await manager.consumers.list(stream).next();
       return info && info.num_waiting === 0 && info.delivered.consumer_seq >= delivered;
     },
-    { describe: 'reading to pause', timeout: 20_000 },
+    { describe: 'reading to pause' },
   );
 
 test('malformed messages do not stop a group: they become dead letters with their bytes', async () => {
@@ -97,83 +97,68 @@ test('messages purged while no process of a group runs are reported once, by the
   expect(third.gaps).toEqual([]);
 });
 
-test(
-  'messages purged while all processes of a group are busy are reported at once by one of them',
-  { timeout: 30_000 },
-  async () => {
-    const { writeMany, manager, stream, watch, write } = await setting();
-    const members = [await watch(), await watch()];
-    const finish = deferred();
-    for (const { remote, heard } of members) {
-      remote.subscribe('jobs:inserted', async ({ id }) => {
-        await finish.promise;
-        heard.push(id);
-      });
-      await remote.start();
-    }
-    await writeMany('jobs:inserted', 2000);
-    await until(() => members.every(({ remote }) => remote.status().running > 0), { describe: 'both to be busy' });
-    await manager.streams.purge(stream);
-    await until(() => members.some(({ gaps }) => gaps.length > 0), { describe: 'a gap' });
-    expect(members.flatMap(({ gaps }) => gaps)[0]).toMatch(/2000 messages from 1 to 2000/);
-    finish.resolve();
-    await write('jobs:inserted', 3000);
-    await until(() => members.some(({ heard }) => heard.includes(3000)), { describe: 'the next event' });
-  },
-);
-
-test(
-  'messages purged before a slow watch without a group has read them are reported',
-  { timeout: 30_000 },
-  async () => {
-    const events = await setting();
-    const { write, manager, stream, watch } = events;
-    const { remote, gaps, heard } = await watch({});
-    const finish = deferred();
-    remote.subscribe(
-      'jobs:inserted',
-      async ({ id }) => {
-        await finish.promise;
-        heard.push(id);
-      },
-      { concurrency: 100 },
-    );
+test('messages purged while all processes of a group are busy are reported at once by one of them', async () => {
+  const { writeMany, manager, stream, watch, write } = await setting();
+  const members = [await watch(), await watch()];
+  const finish = deferred();
+  for (const { remote, heard } of members) {
+    remote.subscribe('jobs:inserted', async ({ id }) => {
+      await finish.promise;
+      heard.push(id);
+    });
     await remote.start();
-    for (let id = 1; id <= 60; id++) await write('jobs:inserted', id, { note: large });
-    await paused(events, 18);
-    await manager.streams.purge(stream);
-    finish.resolve();
-    await write('jobs:inserted', 61);
-    await until(() => heard.includes(61) && gaps.length > 0, { describe: () => `a gap; received ${heard.length}` });
-    expect(gaps).toEqual([
-      expect.stringContaining(`${61 - heard.length} messages from ${heard.length} to 60`) as string,
-    ]);
-  },
-);
+  }
+  await writeMany('jobs:inserted', 2000);
+  await until(() => members.every(({ remote }) => remote.status().running > 0), { describe: 'both to be busy' });
+  await manager.streams.purge(stream);
+  await until(() => members.some(({ gaps }) => gaps.length > 0), { describe: 'a gap' });
+  expect(members.flatMap(({ gaps }) => gaps)[0]).toMatch(/2000 messages from 1 to 2000/);
+  finish.resolve();
+  await write('jobs:inserted', 3000);
+  await until(() => members.some(({ heard }) => heard.includes(3000)), { describe: 'the next event' });
+});
 
-test(
-  'messages deleted from the middle of a stream before they are read are reported',
-  { timeout: 30_000 },
-  async () => {
-    const { watch, writeMany, manager, stream } = await setting();
-    const first = await watch();
-    await first.remote.start();
-    await first.remote.stop();
-    await writeMany('jobs:inserted', 10);
-    await manager.streams.deleteMessage(stream, 4);
-    await manager.streams.deleteMessage(stream, 6);
-    const second = await watch();
-    listen(second);
-    await second.remote.start();
-    await until(() => second.gaps.length > 0, { describe: 'a gap', timeout: 10_000 });
-    expect(second.gaps).toEqual([expect.stringContaining('2 messages from 4 to 6') as string]);
-    expect(second.heard).toEqual([1, 2, 3, 5, 7, 8, 9, 10]);
-  },
-);
+test('messages purged before a slow watch without a group has read them are reported', async () => {
+  const events = await setting();
+  const { write, manager, stream, watch } = events;
+  const { remote, gaps, heard } = await watch({});
+  const finish = deferred();
+  remote.subscribe(
+    'jobs:inserted',
+    async ({ id }) => {
+      await finish.promise;
+      heard.push(id);
+    },
+    { concurrency: 100 },
+  );
+  await remote.start();
+  for (let id = 1; id <= 60; id++) await write('jobs:inserted', id, { note: large });
+  await paused(events, 18);
+  await manager.streams.purge(stream);
+  finish.resolve();
+  await write('jobs:inserted', 61);
+  await until(() => heard.includes(61) && gaps.length > 0, { describe: () => `a gap; received ${heard.length}` });
+  expect(gaps).toEqual([expect.stringContaining(`${61 - heard.length} messages from ${heard.length} to 60`) as string]);
+});
+
+test('messages deleted from the middle of a stream before they are read are reported', async () => {
+  const { watch, writeMany, manager, stream } = await setting();
+  const first = await watch();
+  await first.remote.start();
+  await first.remote.stop();
+  await writeMany('jobs:inserted', 10);
+  await manager.streams.deleteMessage(stream, 4);
+  await manager.streams.deleteMessage(stream, 6);
+  const second = await watch();
+  listen(second);
+  await second.remote.start();
+  await until(() => second.gaps.length > 0, { describe: 'a gap' });
+  expect(second.gaps).toEqual([expect.stringContaining('2 messages from 4 to 6') as string]);
+  expect(second.heard).toEqual([1, 2, 3, 5, 7, 8, 9, 10]);
+});
 
 test.each(['while it is connected', 'while it is not'])(
   'the consumer of a group is deleted %s: it is re-created at the position of the group',
-  { timeout: 40_000 },
   async (when) => {
     const { writeMany, manager, stream, watch, open } = await setting();
     const member = await watch();
@@ -189,7 +174,7 @@ test.each(['while it is connected', 'while it is not'])(
       listen(next);
       await next.remote.start();
     }
-    await until(() => next.heard.includes(25), { describe: 'the last event', timeout: 20_000 });
+    await until(() => next.heard.includes(25), { describe: 'the last event' });
     expect(new Set([...member.heard, ...next.heard]).size).toBe(25);
     expect(next.gaps).toEqual([]);
   },
@@ -226,7 +211,6 @@ test('a stream re-created while no process of a group runs is reported, and read
 
 test.each(['mailer', undefined])(
   'messages of the largest size wait in the broker while a handler is slow (%s)',
-  { timeout: 60_000 },
   async (durable) => {
     const events = await setting();
     const connection = await nats.connect();
@@ -241,7 +225,7 @@ test.each(['mailer', undefined])(
     await paused(events, 18);
     expect(connection.stats().inBytes).toBeLessThan(28_000_000);
     finish.resolve();
-    await until(() => heard.length === 100, { describe: () => `all events; so far ${heard.length}`, timeout: 20_000 });
+    await until(() => heard.length === 100, { describe: () => `all events; so far ${heard.length}` });
   },
 );
 

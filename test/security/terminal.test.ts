@@ -129,7 +129,6 @@ const psql = '/usr/bin/psql';
 
 test.skipIf(!existsSync(psql))(
   'the output of setup and teardown works in psql and runs no injected command',
-  { timeout: 60_000 },
   async () => {
     const slot = slotName();
     const publication = pg.escapeIdentifier(short);

@@ -76,7 +76,7 @@ function follow(child: ChildProcess): Running {
             throw new Error(`it has ended without ${String(pattern)}:\n${stdout}${stderr}`);
           return found;
         },
-        { describe: () => `${String(pattern)} in\n${stdout}${stderr}`, timeout: 20_000 },
+        { describe: () => `${String(pattern)} in\n${stdout}${stderr}` },
       ),
   };
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { Client, Pool, type ClientConfig, type QueryResultRow } from 'pg';
 import { afterAll, beforeAll, inject } from 'vitest';
+import { type ClusterOptions, startCluster } from './cluster.ts';
 import { leftInDatabase } from './leftovers.ts';
 import { createTemplate, inSession, template, urlOf } from './template.ts';
 import { until } from './until.ts';
@@ -26,9 +27,26 @@ export interface Database {
 
 /** At the top of a test file or describe: its database, on the server of the run. */
 export function useDatabase(): Database {
+  return databaseMadeBy(() => createDatabase(inject('server').url));
+}
+
+/** The same on a separate server, for tests that would disturb all databases of a server. */
+export function useOwnServer(options?: ClusterOptions): Database {
+  return databaseMadeBy(async () => {
+    const cluster = await startCluster(options);
+    const database = await createDatabase(cluster.url);
+    const dispose = async () => {
+      await database[Symbol.asyncDispose]();
+      await cluster[Symbol.asyncDispose]();
+    };
+    return { ...database, [Symbol.asyncDispose]: dispose };
+  });
+}
+
+function databaseMadeBy(make: () => Promise<Database & AsyncDisposable>): Database {
   let database: (Database & AsyncDisposable) | undefined;
   beforeAll(async () => {
-    database = await createDatabase(inject('server').url);
+    database = await make();
   });
   afterAll(() => database?.[Symbol.asyncDispose]());
   const made = () => {

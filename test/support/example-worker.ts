@@ -41,7 +41,7 @@ export function startWorker(environment: NodeJS.ProcessEnv): Worker {
           if (!found && isOver(worker)) throw new Error(`the worker has ended:\n${output}`);
           return found;
         },
-        { describe: () => `${String(pattern)} in the output of the worker:\n${output}`, timeout: 20_000 },
+        { describe: () => `${String(pattern)} in the output of the worker:\n${output}` },
       ),
     async end(signal) {
       child.kill(signal);

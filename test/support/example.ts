@@ -51,7 +51,7 @@ export function runExample(
           if (!found && isOver()) throw new Error(`${path} has ended:\n${output}`);
           return found;
         },
-        { describe: () => `${String(pattern)} in the output of ${path}:\n${output}`, timeout: 20_000 },
+        { describe: () => `${String(pattern)} in the output of ${path}:\n${output}`, timeout: 30_000 },
       ),
     async ended() {
       const [code, endedBy] = await exited;

@@ -1,6 +1,7 @@
 /** A copy of a table, kept by a subscription with existing rows to all of its changes. */
 import { type Change, defineWatchers, type WatchError } from '../../src/index.ts';
 import type { Database } from './database.ts';
+import { deferred } from './until.ts';
 import { slotName, watchOn } from './watching.ts';
 
 interface CopyOptions {
@@ -15,6 +16,17 @@ interface CopyOptions {
   readonly slot?: string;
   /** Runs before a row or change is applied; `count`: so many were handled, this one too. */
   readonly during?: (change: Change<any>, count: number) => unknown;
+}
+
+/** For `during`: the handler waits at the row or change with this number. */
+export function stopAt(number: number) {
+  const [reached, over] = [deferred(), deferred()];
+  const during = (_: Change<any>, count: number) => {
+    if (count !== number) return undefined;
+    reached.resolve();
+    return over.promise;
+  };
+  return { during, reached: reached.promise, goOn: over.resolve };
 }
 
 /** Makes a table with columns id and version and this number of rows, a watch, and a copy that its changes are applied to. */

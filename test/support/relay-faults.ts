@@ -74,7 +74,7 @@ export function useRelay(db: ReturnType<typeof useDatabase>) {
         const { heldBy } = watch.status();
         return heldBy?.error === undefined ? undefined : heldBy;
       },
-      { describe: 'the slot to be held back by an error', timeout: 20_000 },
+      { describe: 'the slot to be held back by an error' },
     );
     return (error as Error).message;
   }

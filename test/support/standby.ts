@@ -52,7 +52,6 @@ export async function replayed(primary: Cluster, standby: Cluster): Promise<void
           .rows[0]!.there,
       {
         describe: `the standby to have replayed ${end!.lsn}`,
-        timeout: 20_000,
       },
     ),
   );

@@ -3,14 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 export interface UntilOptions {
   /** What the test waits for, for the failure: `the slot to be inactive`. A function can show the progress. */
   readonly describe: string | (() => string);
-  /** Milliseconds. Default 10 000. */
+  /** Milliseconds. Default 25,000: a process may have to start, and a slot to be made, on a busy machine. */
   readonly timeout?: number;
 }
 
 /** Waits until `condition` returns something truthy, and returns that. An error in the condition fails at once. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { describe, timeout = 10_000 }: UntilOptions,
+  { describe, timeout = 25_000 }: UntilOptions,
 ): Promise<Exclude<T, false | null | undefined>> {
   const deadline = performance.now() + timeout;
   for (;;) {

@@ -65,7 +65,6 @@ export async function settled(db: Pick<Database, 'sql'>, watch: SlotWatch<any>):
     },
     {
       describe: () => `all until ${end!.lsn} to be acknowledged; status: ${JSON.stringify(watch.status())}`,
-      timeout: 20_000,
     },
   );
 }
