@@ -6,7 +6,7 @@ const quiet = { execArgv: ['--disable-warning=WalwatchWarning'] };
 /** Each file runs in a separate process (vitest's default pool), so that its leftovers can be attributed. */
 const withServer = {
   ...quiet,
-  setupFiles: ['test/support/no-leftovers.ts'],
+  setupFiles: ['test/support/latency.ts', 'test/support/no-leftovers.ts'],
   testTimeout: 60_000,
   hookTimeout: 60_000,
 };

@@ -160,7 +160,7 @@ describe.skipIf(noChromium)('the hooks', () => {
     const before = pageLoads.length;
     await until(() => pageLoads.length > before, { describe: 'another load' });
     await page.getByText(/^page 2: load \d+ of page2$/).waitFor();
-    expect(aborted).toContain('page1');
+    await until(() => aborted.includes('page1'), { describe: 'the end of the load of page 1' });
     expect(pageLoads.at(-1)).toBe('page2');
   });
 
