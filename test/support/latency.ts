@@ -8,7 +8,7 @@ const share = 0.3;
 type Received = Parameters<Socket['push']>;
 
 if (most > 0) {
-  const { push } = Socket.prototype;
+  const { push } = Socket.prototype; // oxlint-disable-line typescript/unbound-method -- called with apply
   const waiting = new WeakMap<Socket, Received[]>();
   const release = (socket: Socket, late: Received[]) => {
     waiting.delete(socket);
