@@ -231,7 +231,7 @@ export interface BatchOptions {
 /** The progress of reading the existing rows of a subscription. */
 export interface ExistingRows {
   readonly version: string;
-  /** `'waiting'`: for transactions that were writing before. */
+  /** `'waiting'`: reading has not begun; it waits for the start, or for transactions that were writing before. */
   readonly state: 'waiting' | 'reading' | 'done';
   /** Handled so far, of all tables. */
   readonly rows: number;
